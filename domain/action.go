@@ -1,0 +1,116 @@
+package domain
+
+import (
+	"regexp"
+	"slices"
+	"strings"
+)
+
+// Action is a verb on an organization or a project: resource:verb. A user holds
+// it through a role, a key through a scope.
+type Action string
+
+// Scope is an action held by a key: one of Latchkey's own, or one that a
+// project invented for its own API, such as documents:read.
+type Scope = Action
+
+// Actions on an organization.
+const (
+	OrganizationRead   Action = "organization:read"
+	OrganizationWrite  Action = "organization:write"
+	OrganizationDelete Action = "organization:delete"
+	MembersRead        Action = "members:read"
+	MembersWrite       Action = "members:write"
+	ProjectsRead       Action = "projects:read"
+	ProjectsWrite      Action = "projects:write"
+	AuditRead          Action = "audit:read"
+)
+
+// Actions on a project.
+const (
+	ProjectRead   Action = "project:read"
+	ProjectWrite  Action = "project:write"
+	ProjectDelete Action = "project:delete"
+	KeysRead      Action = "keys:read"
+	KeysWrite     Action = "keys:write"
+	KeysVerify    Action = "keys:verify"
+	KeysImport    Action = "keys:import"
+)
+
+// KeyScopes are those of Latchkey's own actions that a key may hold.
+var KeyScopes = []Scope{ProjectRead, ProjectWrite, KeysRead, KeysWrite, KeysVerify}
+
+// Role is what a member is in an organization. It says which actions they hold
+// there and on every project of it.
+type Role string
+
+// The roles, from least to most.
+const (
+	Viewer    Role = "viewer"
+	Developer Role = "developer"
+	Admin     Role = "admin"
+	Owner     Role = "owner"
+)
+
+// Roles are all roles, from least to most.
+var Roles = []Role{Viewer, Developer, Admin, Owner}
+
+// roleActions is what each role adds to the one before it.
+var roleActions = map[Role][]Action{
+	Viewer:    {OrganizationRead, MembersRead, ProjectsRead, ProjectRead, KeysRead},
+	Developer: {KeysWrite, KeysVerify, KeysImport},
+	Admin:     {OrganizationWrite, MembersWrite, ProjectsWrite, ProjectWrite, ProjectDelete, AuditRead},
+	Owner:     {OrganizationDelete},
+}
+
+// Valid reports whether r is one of the roles.
+func (r Role) Valid() bool { return slices.Contains(Roles, r) }
+
+// Holds reports whether a member with this role may do a. Of the scopes that
+// projects invent, viewers hold those that read, everyone above holds all.
+func (r Role) Holds(a Action) bool {
+	for _, role := range Roles[:slices.Index(Roles, r)+1] {
+		if slices.Contains(roleActions[role], a) {
+			return true
+		}
+	}
+	return a.custom() && r.Valid() && (r != Viewer || strings.HasSuffix(string(a), ":read"))
+}
+
+// MayGrant reports whether a member with this role may give, change or take
+// away the other one. Only owners make or change owners; nobody grants more
+// than they hold.
+func (r Role) MayGrant(other Role) bool {
+	return r.Holds(MembersWrite) && slices.Index(Roles, other) <= slices.Index(Roles, r)
+}
+
+// RolesHolding names the roles that hold a, for the sentence that tells a
+// refused caller whom to ask.
+func RolesHolding(a Action) []Role {
+	return slices.DeleteFunc(slices.Clone(Roles), func(r Role) bool { return !r.Holds(a) })
+}
+
+var customScope = regexp.MustCompile(`^[a-z][a-z0-9_.-]{0,31}:[a-z][a-z0-9_.-]{0,63}$`)
+
+// reservedResources may not be the first half of a project's own scope: they
+// are ours, now or in the releases to come.
+var reservedResources = []string{
+	"organization", "members", "projects", "project", "keys", "audit", "usage", "limits", "webhooks", "tokens", "sessions", "users",
+}
+
+// custom reports whether a is a well-formed scope of a project's own.
+func (a Action) custom() bool {
+	resource, _, _ := strings.Cut(string(a), ":")
+	return customScope.MatchString(string(a)) && !slices.Contains(reservedResources, resource)
+}
+
+// ValidateScope says why a key cannot hold s, or "".
+func ValidateScope(s Scope) string {
+	if slices.Contains(KeyScopes, s) || s.custom() {
+		return ""
+	}
+	if customScope.MatchString(string(s)) {
+		return "is not a scope that a key may hold; its resource name is reserved"
+	}
+	return "must look like resource:verb, in lower-case letters, digits, '_', '.' and '-'"
+}

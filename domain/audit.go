@@ -1,0 +1,74 @@
+package domain
+
+import "time"
+
+// ActorKind is what kind of principal acted.
+type ActorKind string
+
+// The kinds of actors.
+const (
+	ActorUser   ActorKind = "user"
+	ActorKey    ActorKind = "key"
+	ActorSystem ActorKind = "system"
+)
+
+// Actor is who did something, named as they were called at that time.
+type Actor struct {
+	Kind ActorKind
+	ID   string
+	Name string
+}
+
+// Actor returns how the audit trail names the user.
+func (u User) Actor() Actor {
+	name := u.Name
+	if name == "" {
+		name = u.Email
+	}
+	return Actor{ActorUser, string(u.ID), name}
+}
+
+// Target is what something was done to, named as it was called at that time.
+type Target struct {
+	Kind string // organization, project, key, member, invitation, user, session
+	ID   string
+	Name string
+}
+
+// Change is a field's value before and after: nil where there was none. Secrets
+// never appear here.
+type Change [2]any
+
+// Changes are the fields that an event changed.
+type Changes map[string]Change
+
+// Set notes a change of field from before to after, unless they are equal.
+func (c Changes) Set(field string, before, after any) {
+	if before != after {
+		c[field] = Change{before, after}
+	}
+}
+
+// Event is one entry of the audit trail. It is written in the transaction of
+// the change it tells of and never altered afterwards; it outlives what it is
+// about, but goes with its organization.
+type Event struct {
+	ID             EventID
+	At             time.Time
+	Actor          Actor
+	Action         string // key.created, project.updated, …
+	Target         Target
+	OrganizationID OrganizationID // empty for what concerns only a user
+	ProjectID      ProjectID      // empty for what concerns no project
+	Origin         Origin
+	Changes        Changes
+}
+
+// EventFilter narrows a list of audit events. A zero field does not narrow.
+type EventFilter struct {
+	Actor  string // an actor's id
+	Action string
+	Target string    // a target's id
+	Since  time.Time // inclusive
+	Until  time.Time // exclusive
+}

@@ -1,0 +1,131 @@
+package domain
+
+import (
+	"errors"
+	"fmt"
+)
+
+// Code names a reason for refusal. Clients match on it; it never changes its
+// meaning. api/problem gives each its HTTP status.
+type Code string
+
+// The codes, grouped by the status they travel under.
+const (
+	// 400
+	CodeMalformedRequest     Code = "malformed_request"
+	CodeAmbiguousCredentials Code = "ambiguous_credentials"
+	CodeMultipleCredentials  Code = "multiple_credentials"
+	// 401
+	CodeUnauthenticated    Code = "unauthenticated"
+	CodeInvalidAPIKey      Code = "invalid_api_key"
+	CodeKeyExpired         Code = "key_expired" // 401 as a credential, 409 as a target
+	CodeKeyRevoked         Code = "key_revoked" // 401 as a credential, 409 as a target
+	CodeProjectDisabled    Code = "project_disabled"
+	CodeInvalidToken       Code = "invalid_token"
+	CodeTokenExpired       Code = "token_expired"
+	CodeInvalidCredentials Code = "invalid_credentials"
+	// 403
+	CodeForbidden                Code = "forbidden"
+	CodeScopeNotHeld             Code = "scope_not_held"
+	CodeReauthenticationRequired Code = "reauthentication_required"
+	CodeSignupClosed             Code = "signup_closed"
+	CodeEmailUnverified          Code = "email_unverified"
+	// 404 to 422
+	CodeNotFound             Code = "not_found"
+	CodeMethodNotAllowed     Code = "method_not_allowed"
+	CodeConflict             Code = "conflict"
+	CodeLastOwner            Code = "last_owner"
+	CodeInFlight             Code = "in_flight"
+	CodePreconditionFailed   Code = "precondition_failed"
+	CodePayloadTooLarge      Code = "payload_too_large"
+	CodeUnsupportedMediaType Code = "unsupported_media_type"
+	CodeValidationFailed     Code = "validation_failed"
+	CodeIdempotencyMismatch  Code = "idempotency_mismatch"
+	// 429 and up
+	CodeRateLimited Code = "rate_limited"
+	CodeInternal    Code = "internal"
+	CodeUnavailable Code = "unavailable"
+)
+
+// Error is a refusal that a caller may see.
+type Error struct {
+	Code   Code
+	Detail string       // one sentence for the caller; never a secret, never the offending value
+	Fields []FieldError // for validation_failed: which fields, and why
+	Err    error        // the cause, for the log only
+
+	// Credential says that the refused thing is what the caller proved itself
+	// with: key_revoked is then 401, whereas a revoked key as a target is 409.
+	Credential bool
+}
+
+// FieldError says what is wrong with one field of a request.
+type FieldError struct {
+	Pointer string // JSON Pointer (RFC 6901) into the body, or the parameter's name
+	Detail  string
+}
+
+func (e *Error) Error() string {
+	s := string(e.Code)
+	if e.Detail != "" {
+		s += ": " + e.Detail
+	}
+	for _, f := range e.Fields {
+		s += fmt.Sprintf(" [%s: %s]", f.Pointer, f.Detail)
+	}
+	if e.Err != nil {
+		s += ": " + e.Err.Error()
+	}
+	return s
+}
+
+func (e *Error) Unwrap() error { return e.Err }
+
+// Errorf returns an Error with the code and a detail for the caller.
+func Errorf(code Code, format string, args ...any) *Error {
+	return &Error{Code: code, Detail: fmt.Sprintf(format, args...)}
+}
+
+// CodeOf returns the code that err carries: "" for nil, internal for an error
+// that is not ours.
+func CodeOf(err error) Code {
+	if err == nil {
+		return ""
+	}
+	if e, ok := errors.AsType[*Error](err); ok {
+		return e.Code
+	}
+	return CodeInternal
+}
+
+// NotFound is the one answer for what is absent and for what belongs to
+// somebody else, so that the two cannot be told apart.
+func NotFound() *Error {
+	return &Error{Code: CodeNotFound, Detail: "There is nothing here, or it is not yours to see."}
+}
+
+// Unavailable says that the answer cannot be known now; the caller may retry.
+func Unavailable(cause error) *Error {
+	return &Error{Code: CodeUnavailable, Detail: "The service cannot answer right now. Try again shortly.", Err: cause}
+}
+
+// Refused is a credential that did not prove itself: always 401.
+func Refused(code Code, detail string) *Error {
+	return &Error{Code: code, Detail: detail, Credential: true}
+}
+
+// Invalid collects what is wrong with the fields of a request.
+type Invalid []FieldError
+
+// Add notes that the field at pointer is wrong.
+func (v *Invalid) Add(pointer, format string, args ...any) {
+	*v = append(*v, FieldError{pointer, fmt.Sprintf(format, args...)})
+}
+
+// Err returns validation_failed with every field noted, or nil for none.
+func (v Invalid) Err() error {
+	if len(v) == 0 {
+		return nil
+	}
+	return &Error{Code: CodeValidationFailed, Detail: "The request has fields that cannot be accepted.", Fields: v}
+}

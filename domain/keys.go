@@ -1,0 +1,155 @@
+package domain
+
+import (
+	"time"
+	"unicode/utf8"
+)
+
+// Key is an API key: a stable identity of a machine in one project. It never
+// carries its secret nor the digest of it, so it may be shown, logged and
+// cached. Times are UTC; a zero time means never.
+type Key struct {
+	ID            KeyID
+	ProjectID     ProjectID
+	Name          string
+	Prefix        string // the shown part of the current token: lk_live_<id>
+	Environment   Environment
+	Scopes        []Scope
+	ExternalID    string
+	Metadata      map[string]string
+	CreatedAt     time.Time
+	CreatedBy     Actor
+	ExpiresAt     time.Time
+	RevokedAt     time.Time
+	RevokedReason string
+	LastUsedAt    time.Time
+	RotatedAt     time.Time
+	Retiring      Retiring
+	Revision      int64 // grows with every change made through the API, and with nothing else
+}
+
+// Retiring is the token that a rotation replaced and that still works for a
+// while. The zero value means there is none.
+type Retiring struct {
+	Prefix     string
+	ValidUntil time.Time
+}
+
+// KeyStatus is the state of a key at one moment.
+type KeyStatus string
+
+// The states of a key. Revoked wins over expired.
+const (
+	KeyActive  KeyStatus = "active"
+	KeyExpired KeyStatus = "expired"
+	KeyRevoked KeyStatus = "revoked"
+)
+
+// Status returns the state of the key at now. A key is expired from the very
+// moment of its expiry.
+func (k Key) Status(now time.Time) KeyStatus {
+	switch {
+	case !k.RevokedAt.IsZero():
+		return KeyRevoked
+	case !k.ExpiresAt.IsZero() && !now.Before(k.ExpiresAt):
+		return KeyExpired
+	}
+	return KeyActive
+}
+
+// Limits on what a key may carry.
+const (
+	MaxNameLength        = 100      // characters
+	MaxExternalIDLength  = 200      // characters
+	MaxReasonLength      = 500      // characters
+	MaxScopes            = 100      // entries
+	MaxMetadataEntries   = 50       // entries
+	MaxMetadataKeyLength = 64       // characters
+	MaxMetadataBytes     = 4 * 1024 // names and values together
+)
+
+// KeySpec is what a caller may decide about a new key.
+type KeySpec struct {
+	Name        string
+	Environment Environment // empty: Live
+	Scopes      []Scope
+	ExternalID  string
+	Metadata    map[string]string
+	ExpiresAt   time.Time
+}
+
+// Validate returns validation_failed naming every field that is wrong.
+func (s KeySpec) Validate() error {
+	var v Invalid
+	v.Name("/name", s.Name)
+	if s.Environment != Live && s.Environment != Test {
+		v.Add("/environment", "must be live or test")
+	}
+	v.scopes(s.Scopes)
+	v.Text("/external_id", s.ExternalID, 0, MaxExternalIDLength)
+	v.metadata(s.Metadata)
+	return v.Err()
+}
+
+// KeyPatch is a change to a key. A nil field stays as it is.
+type KeyPatch struct {
+	Name       *string
+	Scopes     *[]Scope
+	ExternalID *string
+	Metadata   *map[string]string
+	ExpiresAt  *time.Time // the zero time: never
+}
+
+// Apply returns k with the patch applied, or validation_failed.
+func (p KeyPatch) Apply(k Key) (Key, error) {
+	set(&k.Name, p.Name)
+	set(&k.Scopes, p.Scopes)
+	set(&k.ExternalID, p.ExternalID)
+	set(&k.Metadata, p.Metadata)
+	set(&k.ExpiresAt, p.ExpiresAt)
+	return k, KeySpec{
+		Name: k.Name, Environment: k.Environment, Scopes: k.Scopes,
+		ExternalID: k.ExternalID, Metadata: k.Metadata, ExpiresAt: k.ExpiresAt,
+	}.Validate()
+}
+
+// KeyFilter narrows a list of keys. A zero field does not narrow.
+type KeyFilter struct {
+	Status      KeyStatus
+	Search      string // part of the name or of the prefix, in any letter case
+	Environment Environment
+	ExternalID  string
+}
+
+// set writes *value to field unless value is nil.
+func set[T any](field, value *T) {
+	if value != nil {
+		*field = *value
+	}
+}
+
+func (v *Invalid) scopes(scopes []Scope) {
+	if len(scopes) > MaxScopes {
+		v.Add("/scopes", "must have at most %d entries", MaxScopes)
+		return
+	}
+	for i, s := range scopes {
+		if why := ValidateScope(s); why != "" {
+			v.Add(pointer("scopes", i), "%s", why)
+		}
+	}
+}
+
+func (v *Invalid) metadata(m map[string]string) {
+	total := 0
+	for name, value := range m {
+		total += len(name) + len(value)
+		if name == "" || utf8.RuneCountInString(name) > MaxMetadataKeyLength || !printable(name) || !printable(value) {
+			v.Add("/metadata", "names must be 1 to %d characters; neither names nor values may hold NUL", MaxMetadataKeyLength)
+			return
+		}
+	}
+	if len(m) > MaxMetadataEntries || total > MaxMetadataBytes {
+		v.Add("/metadata", "must have at most %d entries and %d bytes in all", MaxMetadataEntries, MaxMetadataBytes)
+	}
+}

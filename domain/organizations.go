@@ -1,0 +1,75 @@
+package domain
+
+import "time"
+
+// Organization is the tenant: people share it by membership, and projects
+// belong to it.
+type Organization struct {
+	ID        OrganizationID
+	Name      string
+	Slug      string // unique in the instance
+	Status    Status
+	CreatedAt time.Time
+	UpdatedAt time.Time
+	Revision  int64
+}
+
+// Scope returns the permission to query this organization's rows. Having
+// loaded the organization is what earns it.
+func (o Organization) Scope() OrganizationScope { return OrganizationScope{o.ID} }
+
+// OrganizationScope confines a query to one organization. It cannot be made
+// outside this package except from an Organization.
+type OrganizationScope struct{ organization OrganizationID }
+
+// Organization returns the tenant's id.
+func (s OrganizationScope) Organization() OrganizationID { return s.organization }
+
+// Membership is a user in an organization with a role.
+type Membership struct {
+	OrganizationID OrganizationID
+	UserID         UserID
+	Role           Role
+	JoinedAt       time.Time
+}
+
+// MemberOf is an organization as one of its members sees it.
+type MemberOf struct {
+	Organization
+	Role Role
+}
+
+// OrganizationSpec is what a caller may decide about a new organization.
+type OrganizationSpec struct {
+	Name string
+	Slug string // empty: derived from the name
+}
+
+// Validate returns validation_failed naming every field that is wrong.
+func (s OrganizationSpec) Validate() error {
+	var v Invalid
+	v.Name("/name", s.Name)
+	if s.Slug != "" {
+		v.slug(s.Slug)
+	}
+	return v.Err()
+}
+
+// OrganizationPatch is a change to an organization. A nil field stays as it is.
+type OrganizationPatch struct {
+	Name   *string
+	Slug   *string
+	Status *Status
+}
+
+// Apply returns o with the patch applied, or validation_failed.
+func (p OrganizationPatch) Apply(o Organization) (Organization, error) {
+	set(&o.Name, p.Name)
+	set(&o.Slug, p.Slug)
+	set(&o.Status, p.Status)
+	var v Invalid
+	v.Name("/name", o.Name)
+	v.slug(o.Slug)
+	v.status(o.Status)
+	return o, v.Err()
+}

@@ -1,0 +1,83 @@
+package domain
+
+import (
+	"encoding/base64"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// Bounds of a page, in items.
+const (
+	DefaultPageSize = 50
+	MaxPageSize     = 200
+)
+
+// Page asks for a slice of a list. Lists are ordered by time, newest first, and
+// by id where times are equal, so a page stays where it is while rows are added.
+type Page struct {
+	Limit int    // 1 to MaxPageSize
+	After Cursor // the last item of the page before; zero: from the start
+}
+
+// NewPage reads a page request as it came in: limit 0 and an empty cursor give
+// the defaults, what cannot be read gives validation_failed.
+func NewPage(limit int, cursor string) (Page, error) {
+	var v Invalid
+	p := Page{Limit: DefaultPageSize}
+	if limit != 0 {
+		p.Limit = limit
+	}
+	if p.Limit < 1 || p.Limit > MaxPageSize {
+		v.Add("limit", "must be 1 to %d", MaxPageSize)
+	}
+	if cursor != "" {
+		var ok bool
+		if p.After, ok = parseCursor(cursor); !ok {
+			v.Add("cursor", "is not a cursor of this list; start again without one")
+		}
+	}
+	return p, v.Err()
+}
+
+// Cursor is the place of an item in a list: its time, in microseconds as the
+// database holds it, and its id.
+type Cursor struct {
+	At time.Time
+	ID string
+}
+
+// IsZero reports whether c is no place at all.
+func (c Cursor) IsZero() bool { return c.ID == "" }
+
+// String returns the opaque form that clients send back, or "" for none.
+func (c Cursor) String() string {
+	if c.IsZero() {
+		return ""
+	}
+	return base64.RawURLEncoding.EncodeToString([]byte(strconv.FormatInt(c.At.UnixMicro(), 36) + "." + c.ID))
+}
+
+func parseCursor(s string) (Cursor, bool) {
+	raw, err := base64.RawURLEncoding.Strict().DecodeString(s)
+	at, id, ok := strings.Cut(string(raw), ".")
+	micros, numErr := strconv.ParseInt(at, 36, 64)
+	if err != nil || numErr != nil || !ok || id == "" || len(s) > 200 || !printable(id) {
+		return Cursor{}, false
+	}
+	return Cursor{time.UnixMicro(micros).UTC(), id}, true
+}
+
+// List is one page of items and where the next one starts.
+type List[T any] struct {
+	Items []T
+	Next  Cursor // zero: this was the last page
+}
+
+// NewList cuts rows, of which one more than asked was read, to a page.
+func NewList[T any](rows []T, limit int, at func(T) Cursor) List[T] {
+	if len(rows) <= limit {
+		return List[T]{Items: rows}
+	}
+	return List[T]{Items: rows[:limit], Next: at(rows[limit-1])}
+}

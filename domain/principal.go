@@ -1,0 +1,83 @@
+package domain
+
+import "slices"
+
+// Principal is who is calling, proven: an API key, a user, both, the operator
+// at the command line, or nobody. The zero value is anonymous.
+type Principal struct {
+	key    *CallingKey
+	user   *CallingUser
+	system bool
+	origin Origin
+}
+
+// CallingKey is an API key that has proved itself, with the project and the
+// organization that own it as they were when it did.
+type CallingKey struct {
+	Key          Key
+	Project      Project
+	Organization Organization
+}
+
+// Holds reports whether the key has the scope.
+func (k CallingKey) Holds(a Action) bool { return slices.Contains(k.Key.Scopes, a) }
+
+// CallingUser is a person who has proved themselves, and the session they did
+// it in.
+type CallingUser struct {
+	User    User
+	Session Session
+}
+
+// Origin is where a request came from, as the audit trail records it.
+type Origin struct {
+	IP        string
+	UserAgent string
+	RequestID string
+}
+
+// NewPrincipal returns the caller with the credentials that were proved;
+// nil means that kind was not sent.
+func NewPrincipal(key *CallingKey, user *CallingUser, from Origin) Principal {
+	return Principal{key: key, user: user, origin: from}
+}
+
+// System returns the principal of whoever operates the instance from its
+// command line. It holds every action and is audited as system.
+func System() Principal { return Principal{system: true} }
+
+// Key returns the proven key, if there is one.
+func (p Principal) Key() (CallingKey, bool) {
+	if p.key == nil {
+		return CallingKey{}, false
+	}
+	return *p.key, true
+}
+
+// User returns the proven user, if there is one.
+func (p Principal) User() (CallingUser, bool) {
+	if p.user == nil {
+		return CallingUser{}, false
+	}
+	return *p.user, true
+}
+
+// IsSystem reports whether this is the command line's principal.
+func (p Principal) IsSystem() bool { return p.system }
+
+// Origin returns where the request came from.
+func (p Principal) Origin() Origin { return p.origin }
+
+// Actor returns how the audit trail names the principal. With both a key and a
+// user proved, it is the user: a person answers for what they do.
+func (p Principal) Actor() Actor {
+	switch {
+	case p.user != nil:
+		return p.user.User.Actor()
+	case p.key != nil:
+		return Actor{ActorKey, string(p.key.Key.ID), p.key.Key.Name}
+	case p.system:
+		return Actor{ActorSystem, "system", "command line"}
+	}
+	return Actor{}
+}

@@ -1,0 +1,128 @@
+package domain
+
+import (
+	"regexp"
+	"strings"
+	"time"
+)
+
+// DefaultKeyPrefix starts the tokens of a project that has not chosen its own.
+const DefaultKeyPrefix = "lk"
+
+// Status is whether an organization or a project is in use. Disabling one ends
+// every key below it at once; enabling it brings them back.
+type Status string
+
+// The states of organizations and projects.
+const (
+	Active   Status = "active"
+	Disabled Status = "disabled"
+)
+
+// Project belongs to one organization and owns API keys.
+type Project struct {
+	ID             ProjectID
+	OrganizationID OrganizationID
+	Name           string
+	Slug           string // unique in the organization
+	KeyPrefix      string // what its new tokens start with
+	Status         Status
+	CreatedAt      time.Time
+	UpdatedAt      time.Time
+	Revision       int64
+}
+
+// Scope returns the permission to query this project's rows. Having loaded the
+// project is what earns it.
+func (p Project) Scope() ProjectScope { return ProjectScope{p.OrganizationID, p.ID} }
+
+// ProjectScope confines a query to one project of one organization. It cannot
+// be made outside this package except from a Project, so a query for one
+// tenant's rows cannot be called with another's id by mistake.
+type ProjectScope struct {
+	organization OrganizationID
+	project      ProjectID
+}
+
+// Organization returns the tenant's id.
+func (s ProjectScope) Organization() OrganizationID { return s.organization }
+
+// Project returns the project's id.
+func (s ProjectScope) Project() ProjectID { return s.project }
+
+// ProjectSpec is what a caller may decide about a new project.
+type ProjectSpec struct {
+	Name      string
+	Slug      string // empty: derived from the name
+	KeyPrefix string // empty: the instance's default
+}
+
+// Validate returns validation_failed naming every field that is wrong.
+func (s ProjectSpec) Validate() error {
+	var v Invalid
+	v.Name("/name", s.Name)
+	if s.Slug != "" {
+		v.slug(s.Slug)
+	}
+	if why := ValidateKeyPrefix(s.KeyPrefix); s.KeyPrefix != "" && why != "" {
+		v.Add("/key_prefix", "%s", why)
+	}
+	return v.Err()
+}
+
+// ProjectPatch is a change to a project. A nil field stays as it is.
+type ProjectPatch struct {
+	Name      *string
+	Slug      *string
+	KeyPrefix *string
+	Status    *Status
+}
+
+// Apply returns pr with the patch applied, or validation_failed.
+func (p ProjectPatch) Apply(pr Project) (Project, error) {
+	set(&pr.Name, p.Name)
+	set(&pr.Slug, p.Slug)
+	set(&pr.KeyPrefix, p.KeyPrefix)
+	set(&pr.Status, p.Status)
+	var v Invalid
+	v.Name("/name", pr.Name)
+	v.slug(pr.Slug)
+	v.status(pr.Status)
+	if why := ValidateKeyPrefix(pr.KeyPrefix); why != "" {
+		v.Add("/key_prefix", "%s", why)
+	}
+	return pr, v.Err()
+}
+
+// maxSlugLength is in characters; it is what a DNS label can hold.
+const maxSlugLength = 63
+
+var slugPattern = regexp.MustCompile(`^[a-z0-9]+(-[a-z0-9]+)*$`)
+
+func (v *Invalid) slug(s string) {
+	if len(s) > maxSlugLength || !slugPattern.MatchString(s) {
+		v.Add("/slug", "must be 1 to %d lower-case letters and digits, with single hyphens between them", maxSlugLength)
+	}
+}
+
+func (v *Invalid) status(s Status) {
+	if s != Active && s != Disabled {
+		v.Add("/status", "must be active or disabled")
+	}
+}
+
+// slugTail leaves room behind a derived slug for a suffix when it is taken.
+const slugTail = 8
+
+var notSlug = regexp.MustCompile(`[^a-z0-9]+`)
+
+// SlugFrom derives a slug from a name: "Acme & Sons" gives acme-sons. A name
+// without a usable character gives fallback.
+func SlugFrom(name, fallback string) string {
+	s := notSlug.ReplaceAllString(strings.ToLower(name), "-")
+	s = strings.Trim(s[:min(len(s), maxSlugLength-slugTail)], "-")
+	if s == "" {
+		return fallback
+	}
+	return s
+}

@@ -1,0 +1,31 @@
+package domain
+
+import "time"
+
+// Algorithm names how the digest of a secret was computed.
+type Algorithm string
+
+// HMACSHA256 is the only algorithm for keys made here: HMAC-SHA-256 over key
+// id, project id and the whole token, under a key derived from the master key.
+const HMACSHA256 Algorithm = "hmac-sha256"
+
+// Secret is what is stored about one token of a key: enough to recognise the
+// token, not enough to make it. A key has one current secret (ValidUntil is
+// zero) and, after a rotation, a retiring one.
+type Secret struct {
+	TokenID       TokenID
+	ProjectID     ProjectID
+	KeyID         KeyID
+	Prefix        string
+	Algorithm     Algorithm
+	PepperVersion int // which derivation of the master key the digest is under
+	Digest        []byte
+	CreatedAt     time.Time
+	ValidUntil    time.Time
+}
+
+// Live reports whether the secret is accepted at now.
+func (s Secret) Live(now time.Time) bool { return s.ValidUntil.IsZero() || now.Before(s.ValidUntil) }
+
+// String gives the public part, so that a log never holds a digest.
+func (s Secret) String() string { return s.Prefix + "_…" }

@@ -1,0 +1,83 @@
+package domain
+
+import (
+	"strings"
+	"time"
+	"unicode/utf8"
+)
+
+// User is a person. The hash of their password is not a field, so it cannot
+// leak through one.
+type User struct {
+	ID            UserID
+	Email         string // normalised: see NormalizeEmail
+	Name          string
+	EmailVerified bool
+	Operator      bool // may see the instance page
+	Status        Status
+	CreatedAt     time.Time
+}
+
+// Limits on sign-up fields, in characters. RFC 5321 gives an address 254.
+const (
+	MaxEmailLength    = 254
+	MinPasswordLength = 12
+	MaxPasswordLength = 256
+)
+
+// NormalizeEmail returns the one form of an address that is stored and
+// compared: trimmed and in lower case. It returns "" for what is no address.
+func NormalizeEmail(s string) string {
+	s = strings.ToLower(strings.TrimSpace(s))
+	local, host, ok := strings.Cut(s, "@")
+	if !ok || local == "" || len(s) > MaxEmailLength || strings.ContainsFunc(s, func(r rune) bool { return r <= ' ' || r == 0x7f }) ||
+		strings.Contains(host, "@") || strings.Trim(host, ".-") != host || host == "" || !utf8.ValidString(s) {
+		return ""
+	}
+	return s
+}
+
+// SignUp is what a person gives to get an account.
+type SignUp struct {
+	Email    string
+	Password string
+	Name     string // may be empty
+}
+
+// Validate returns validation_failed naming every field that is wrong.
+func (s SignUp) Validate() error {
+	var v Invalid
+	if NormalizeEmail(s.Email) == "" {
+		v.Add("/email", "must be an e-mail address")
+	}
+	v.Text("/name", s.Name, 0, MaxNameLength)
+	v.Password("/password", s.Password)
+	return v.Err()
+}
+
+// Password checks a new password: length and whether attackers would try it
+// first. There are no rules about kinds of characters (NIST SP 800-63B 5.1.1.2).
+func (v *Invalid) Password(pointer, s string) {
+	switch n := utf8.RuneCountInString(s); {
+	case n < MinPasswordLength || n > MaxPasswordLength:
+		v.Add(pointer, "must be %d to %d characters", MinPasswordLength, MaxPasswordLength)
+	case !utf8.ValidString(s):
+		v.Add(pointer, "must be valid UTF-8")
+	case commonPassword(s):
+		v.Add(pointer, "is among the passwords that attackers try first; choose another")
+	}
+}
+
+// Session is one signed-in device of a user.
+type Session struct {
+	ID             SessionID
+	UserID         UserID
+	CreatedAt      time.Time // when the password was last proved: what a fresh sign-in is measured from
+	LastUsedAt     time.Time // when it was last refreshed
+	ExpiresAt      time.Time // absolute; it idles out before that
+	IP             string
+	UserAgent      string
+	RefreshDigest  []byte // of the refresh token that is good now
+	PreviousDigest []byte // of the one before it
+	RotatedAt      time.Time
+}
