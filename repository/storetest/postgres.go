@@ -1,0 +1,224 @@
+// Package storetest gives tests real databases: a private PostgreSQL cluster
+// that the test process starts for itself, and a fresh database in it for each
+// test, so that tests run in parallel and need nothing that runs already.
+package storetest
+
+import (
+	"bufio"
+	"context"
+	"fmt"
+	"net/url"
+	"os"
+	"os/exec"
+	"os/user"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"testing"
+
+	"github.com/jackc/pgx/v5"
+)
+
+// Postgres returns the address of a fresh, empty PostgreSQL database of t's
+// own. It lives in a cluster that all tests of the process share, and is
+// dropped when t ends. Writes are not synced to disk: a crash of the machine
+// would lose them, a crash of the program under test does not.
+func Postgres(t testing.TB) string {
+	t.Helper()
+	c, err := shared()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return c.Database(t)
+}
+
+var shared = sync.OnceValues(func() (*Cluster, error) {
+	return start("fsync=off", "synchronous_commit=off", "full_page_writes=off")
+})
+
+// Cluster is a PostgreSQL server with a data directory of its own, reached
+// through a Unix socket that only this user can open. It ends, and its
+// directory goes, when the process that started it ends in whatever way.
+type Cluster struct {
+	dir       string
+	databases atomic.Int64
+	lifeline  *os.File // the server stops when the last copy of this closes
+	done      chan struct{}
+}
+
+// NewCluster starts a cluster of t's own, with settings as in postgresql.conf
+// ("max_connections=20"). Unlike Postgres it syncs writes to disk. It is
+// stopped when t ends.
+func NewCluster(t testing.TB, settings ...string) *Cluster {
+	t.Helper()
+	c, err := start(settings...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(c.stop)
+	return c
+}
+
+// Database returns the address of a fresh, empty database of the cluster. It
+// is dropped when t ends.
+func (c *Cluster) Database(t testing.TB) string {
+	t.Helper()
+	name := fmt.Sprintf("test_%d", c.databases.Add(1))
+	if err := c.exec(t.Context(), "CREATE DATABASE "+name); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := c.exec(context.WithoutCancel(t.Context()), "DROP DATABASE "+name+" WITH (FORCE)"); err != nil {
+			t.Error(err)
+		}
+	})
+	return c.dsn(name)
+}
+
+// dsn keeps a host in the address beside the socket's directory because not
+// every reader of such addresses accepts one without.
+func (c *Cluster) dsn(database string) string {
+	u := url.URL{Scheme: "postgres", User: url.User("postgres"), Host: "localhost:5432", Path: "/" + database,
+		RawQuery: url.Values{"host": {c.dir}, "sslmode": {"disable"}}.Encode()}
+	return u.String()
+}
+
+func (c *Cluster) exec(ctx context.Context, statement string) error {
+	conn, err := pgx.Connect(ctx, c.dsn("postgres"))
+	if err != nil {
+		return fmt.Errorf("connect to the test cluster: %w", err)
+	}
+	defer conn.Close(context.WithoutCancel(ctx))
+	if _, err := conn.Exec(ctx, statement); err != nil {
+		return fmt.Errorf("%s: %w", statement, err)
+	}
+	return nil
+}
+
+func (c *Cluster) stop() {
+	c.lifeline.Close()
+	<-c.done
+}
+
+// supervise makes a cluster, says so, and takes it down when its standard input
+// ends. Reading a pipe is what makes it certain: the kernel closes the other
+// end however the test process dies, and no signal handler has to run for it.
+const supervise = `
+bin=$1 dir=$2; shift 2
+trap 'rm -rf "$dir"' EXIT
+cd "$dir" &&
+"$bin/initdb" -D data -U postgres -A trust -E UTF8 --locale=C --no-sync >log 2>&1 &&
+printf '%s\n' "listen_addresses=''" port=5432 "unix_socket_directories='$dir'" "max_connections=400" "$@" >>data/postgresql.conf &&
+"$bin/pg_ctl" -D data -s -w -l log start >>log 2>&1 || { cat log; exit 1; }
+echo ready
+cat >/dev/null
+"$bin/pg_ctl" -D data -s -w -m immediate stop >>log 2>&1
+`
+
+func start(settings ...string) (*Cluster, error) {
+	bin, err := serverPrograms()
+	if err != nil {
+		return nil, err
+	}
+	owner, err := unprivileged()
+	if err != nil {
+		return nil, err
+	}
+	dir, err := os.MkdirTemp("", "latchkey-postgres-")
+	if err != nil {
+		return nil, err
+	}
+	supervisor := exec.Command("/bin/sh", slices.Concat([]string{"-c", supervise, "supervise", bin, dir}, settings)...)
+	// A group of its own, so that an interrupt from the terminal reaches the
+	// tests first and the supervisor through its pipe.
+	supervisor.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Credential: owner}
+	if owner != nil {
+		if err := os.Chown(dir, int(owner.Uid), int(owner.Gid)); err != nil {
+			return nil, err
+		}
+	}
+	in, lifeline, err := os.Pipe()
+	if err != nil {
+		return nil, err
+	}
+	defer in.Close()
+	supervisor.Stdin = in
+	out, err := supervisor.StdoutPipe()
+	if err != nil {
+		return nil, err
+	}
+	if err := supervisor.Start(); err != nil {
+		return nil, fmt.Errorf("start a PostgreSQL cluster for tests: %w", err)
+	}
+	var said strings.Builder
+	for lines := bufio.NewScanner(out); lines.Scan(); said.WriteString(lines.Text() + "\n") {
+		if lines.Text() == "ready" {
+			c := &Cluster{dir: dir, lifeline: lifeline, done: make(chan struct{})}
+			go func() {
+				defer close(c.done)
+				_ = supervisor.Wait() // it has nothing to tell any more
+			}()
+			return c, nil
+		}
+	}
+	lifeline.Close()
+	return nil, fmt.Errorf("the PostgreSQL cluster for tests did not start (%w):\n%s", supervisor.Wait(), said.String())
+}
+
+// serverPrograms finds the directory of initdb and pg_ctl: on the PATH, or the
+// newest of those that Linux distributions keep off it.
+func serverPrograms() (string, error) {
+	if path, err := exec.LookPath("initdb"); err == nil {
+		return filepath.Dir(path), nil
+	}
+	var found []string
+	for _, pattern := range []string{"/usr/lib/postgresql/*/bin/initdb", "/usr/pgsql-*/bin/initdb"} {
+		matches, err := filepath.Glob(pattern)
+		if err != nil {
+			return "", err
+		}
+		found = append(found, matches...)
+	}
+	if len(found) == 0 {
+		return "", fmt.Errorf("these tests start a PostgreSQL server of their own, and its programs (initdb, pg_ctl) are not on this machine: " +
+			"install them, on Debian and Ubuntu with `apt-get install postgresql`, or put them on the PATH")
+	}
+	slices.SortFunc(found, func(a, b string) int { return version(a) - version(b) })
+	return filepath.Dir(found[len(found)-1]), nil
+}
+
+// version reads the major version out of /usr/lib/postgresql/17/bin/initdb.
+func version(path string) int {
+	digits := strings.Map(func(r rune) rune {
+		if r < '0' || r > '9' {
+			return -1
+		}
+		return r
+	}, path)
+	n, _ := strconv.Atoi(digits) // 0 sorts first, which is right for no number
+	return n
+}
+
+// unprivileged returns whom to run the server as when this process is root,
+// which PostgreSQL refuses to be.
+func unprivileged() (*syscall.Credential, error) {
+	if os.Geteuid() != 0 {
+		return nil, nil //nolint:nilnil // nil is what SysProcAttr takes for "as we are"
+	}
+	for _, name := range []string{"postgres", "nobody"} {
+		u, err := user.Lookup(name)
+		if err != nil {
+			continue
+		}
+		uid, uidErr := strconv.ParseUint(u.Uid, 10, 32)
+		gid, gidErr := strconv.ParseUint(u.Gid, 10, 32)
+		if uidErr == nil && gidErr == nil {
+			return &syscall.Credential{Uid: uint32(uid), Gid: uint32(gid)}, nil
+		}
+	}
+	return nil, fmt.Errorf("PostgreSQL refuses to run as root, and there is no user postgres or nobody to run it as: run the tests as another user")
+}
