@@ -1,0 +1,167 @@
+package permission
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/latchkey-dev/latchkey/domain"
+)
+
+// credentials is a set of the kinds of credential that a caller can prove.
+// Every rule is a function of it, and it has four values.
+type credentials uint8
+
+const (
+	aKey credentials = 1 << iota
+	aUser
+
+	nothing credentials = 0
+	both                = aKey | aUser
+)
+
+// proved returns what the caller has proved. The principal of the command line
+// carries no credential, so no rule admits it.
+func proved(caller domain.Principal) (c credentials) {
+	if _, ok := caller.Key(); ok {
+		c |= aKey
+	}
+	if _, ok := caller.User(); ok {
+		c |= aUser
+	}
+	return c
+}
+
+// verdict evaluates the rule.
+func (p Permission) verdict(c credentials) Verdict {
+	switch p.op {
+	case public:
+		return Allowed
+	case leaf:
+		switch {
+		case c == nothing:
+			return Unknown
+		case c&p.leaf == 0:
+			return Denied
+		}
+		return Allowed
+	case not:
+		return -p.operands[0].verdict(c)
+	case anyOf:
+		v := Denied
+		for _, operand := range p.operands {
+			v = max(v, operand.verdict(c))
+		}
+		return v
+	case allOf:
+		v := Allowed
+		for _, operand := range p.operands {
+			v = min(v, operand.verdict(c))
+		}
+		return v
+	}
+	return Denied
+}
+
+// ambiguous reports whether c is more than the rule, though it holds, can put
+// to use: two credentials, and no branch that holds names both.
+func (p Permission) ambiguous(c credentials) bool {
+	return c == both && p.op != public && !slices.Contains(p.branches(true), both)
+}
+
+// branches expands the rule, or its negation, into a disjunction of
+// conjunctions, and returns of those that hold for a caller who proved both
+// credentials which ones each names. None of these contains a negated leaf,
+// since that would not hold.
+func (p Permission) branches(affirmed bool) []credentials {
+	switch p.op {
+	case forgotten, public:
+		return nil
+	case leaf:
+		if !affirmed {
+			return nil
+		}
+		return []credentials{p.leaf}
+	case not:
+		return p.operands[0].branches(!affirmed)
+	}
+
+	if (p.op == anyOf) == affirmed { // De Morgan: the negation of an All is an Any
+		var sum []credentials
+		for _, operand := range p.operands {
+			sum = append(sum, operand.branches(affirmed)...)
+		}
+		return sum
+	}
+	product := []credentials{nothing}
+	for _, operand := range p.operands {
+		var next []credentials
+		for _, left := range product {
+			for _, right := range operand.branches(affirmed) {
+				next = append(next, left|right)
+			}
+		}
+		product = next
+	}
+	return product
+}
+
+// Scheme is the name of a security scheme in openapi.yaml.
+type Scheme string
+
+// The security schemes: a key in its own header, a key in the Authorization
+// header, a user's access token in the Authorization header.
+const (
+	APIKeyHeader        Scheme = "ApiKeyHeader"
+	APIKeyAuthorization Scheme = "ApiKeyAuthorization"
+	BearerJWT           Scheme = "BearerJWT"
+)
+
+// ways are the sets of credentials that can be sent, in words and in the
+// schemes that carry them. A key beside an access token travels in its own
+// header, since a request has only one Authorization.
+var ways = []struct {
+	credentials credentials
+	words       string
+	schemes     [][]Scheme
+}{
+	{aKey, "an API key", [][]Scheme{{APIKeyHeader}, {APIKeyAuthorization}}},
+	{aUser, "a user's access token", [][]Scheme{{BearerJWT}}},
+	{both, "an API key together with a user's access token", [][]Scheme{{APIKeyHeader, BearerJWT}}},
+}
+
+func (p Permission) admits(c credentials) bool { return p.verdict(c) == Allowed && !p.ambiguous(c) }
+
+// enough is the sentence that tells a refused caller what would do.
+func (p Permission) enough() string {
+	var words []string
+	for _, way := range ways {
+		if p.admits(way.credentials) {
+			words = append(words, way.words)
+		}
+	}
+	if words == nil {
+		return "Nothing would: the rule of this route admits nobody."
+	}
+	return "What would be enough: " + strings.Join(words, ", or ") + "."
+}
+
+// Security returns the rule as an OpenAPI security requirement: alternatives,
+// each a set of schemes that must be sent together. They are exactly what
+// Require admits. Public gives an empty list, which OpenAPI reads as public; a
+// rule that admits nobody is therefore an error, and never an empty list.
+func (p Permission) Security() ([][]Scheme, error) {
+	alternatives := [][]Scheme{}
+	if p.op == public {
+		return alternatives, nil
+	}
+	for _, way := range ways {
+		if p.admits(way.credentials) {
+			alternatives = append(alternatives, way.schemes...)
+		}
+	}
+	if len(alternatives) == 0 {
+		return nil, fmt.Errorf("the permission %s admits nobody", p)
+	}
+	return alternatives, nil
+}

@@ -1,0 +1,177 @@
+// Package permission says who may enter a route: by an API key, as a user, or
+// by any combination of the two.
+//
+//	permission.Any(permission.HasAPIKey, permission.IsUser)
+//
+// A permission is a rule over the credentials that a caller has proved. It is
+// data: built once, without I/O, printable, and told to clients by the OpenAPI
+// document in the same words that the server enforces. What a caller may do
+// behind the door is no question for this package: that is an action, held by a
+// role or a scope, and asked of the project or organization itself.
+package permission
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/latchkey-dev/latchkey/domain"
+)
+
+// Verdict is what a permission answers about a caller, in Kleene's strong
+// three-valued logic. Its order is the order of truth: Any is the maximum of
+// its operands, All the minimum, Not the negation.
+type Verdict int8
+
+// The verdicts.
+const (
+	Denied  Verdict = -1 // what was proved does not open this: 403
+	Unknown Verdict = 0  // nothing was proved yet: 401
+	Allowed Verdict = +1
+)
+
+// String returns the verdict's name.
+func (v Verdict) String() string {
+	switch v {
+	case Denied:
+		return "Denied"
+	case Unknown:
+		return "Unknown"
+	case Allowed:
+		return "Allowed"
+	}
+	return fmt.Sprintf("Verdict(%d)", int8(v))
+}
+
+// Permission is a rule about callers. Permissions are immutable and safe for
+// concurrent use.
+//
+// The zero value is a forgotten rule: it denies everybody, and it poisons, so
+// that every expression it is part of denies everybody too, even under Not.
+type Permission struct {
+	op       op
+	leaf     credentials  // of a leaf: the credential it names
+	operands []Permission // of the others; one for not
+}
+
+// op is what a permission is. The operators stand in the order of how tightly
+// they bind in writing.
+type op uint8
+
+const (
+	forgotten op = iota
+	public
+	leaf
+	anyOf
+	allOf
+	not
+)
+
+var (
+	// Public admits everybody: credentials are not even read. It stands alone;
+	// Any, All and Not panic when they meet it.
+	Public = Permission{op: public}
+
+	// HasAPIKey admits callers who proved an API key.
+	HasAPIKey = Permission{op: leaf, leaf: aKey}
+
+	// IsUser admits callers who proved to be a signed-in user.
+	IsUser = Permission{op: leaf, leaf: aUser}
+)
+
+// Any admits whom at least one of the permissions admits.
+func Any(first Permission, rest ...Permission) Permission { return compose(anyOf, first, rest...) }
+
+// All admits whom every one of the permissions admits.
+func All(first Permission, rest ...Permission) Permission { return compose(allOf, first, rest...) }
+
+// Not admits proven callers whom p denies. It never admits an anonymous one:
+// what is unknown stays unknown.
+func Not(p Permission) Permission { return compose(not, p) }
+
+func compose(o op, first Permission, rest ...Permission) Permission {
+	operands := append([]Permission{first}, rest...)
+	is := func(o op) func(Permission) bool { return func(p Permission) bool { return p.op == o } }
+	switch {
+	case slices.ContainsFunc(operands, is(public)):
+		panic("permission: Public stands alone and cannot be part of an expression")
+	case slices.ContainsFunc(operands, is(forgotten)):
+		return Permission{}
+	case len(operands) == 1 && o != not:
+		return first
+	}
+	return Permission{op: o, operands: operands}
+}
+
+// IsPublic reports whether p is Public, so that credentials need not be read.
+func (p Permission) IsPublic() bool { return p.op == public }
+
+// Check returns the verdict over what the caller has proved. It does not tell
+// whether two credentials at once are too many: Require does.
+func (p Permission) Check(caller domain.Principal) Verdict { return p.verdict(proved(caller)) }
+
+// Require returns nil for a caller who may enter, and otherwise a *domain.Error
+// that says what would be enough:
+//
+//   - unauthenticated, when nothing was proved;
+//   - forbidden, when what was proved does not open this;
+//   - multiple_credentials, when a key and a user were both proved and no branch
+//     of the rule that holds names both: whose action it would be, and whose name
+//     the audit trail would bear, would be a guess.
+func (p Permission) Require(caller domain.Principal) error {
+	c := proved(caller)
+	switch v := p.verdict(c); {
+	case v == Unknown:
+		return domain.Errorf(domain.CodeUnauthenticated, "Credentials are needed here. %s", p.enough())
+	case v == Denied:
+		return domain.Errorf(domain.CodeForbidden, "These credentials do not open this. %s", p.enough())
+	case p.ambiguous(c):
+		return domain.Errorf(domain.CodeMultipleCredentials, "Two credentials were sent where one is meant; send one. %s", p.enough())
+	}
+	return nil
+}
+
+// String returns the rule in the notation of LATCHKEY_DEFAULT_PERMISSION:
+// | for Any, & for All, ~ for Not.
+func (p Permission) String() string {
+	switch p.op {
+	case public:
+		return "Public"
+	case leaf:
+		return map[credentials]string{aKey: "HasAPIKey", aUser: "IsUser"}[p.leaf]
+	case anyOf:
+		return p.join("|")
+	case allOf:
+		return p.join("&")
+	case not:
+		return "~" + p.join("")
+	}
+	return "Nobody"
+}
+
+// join writes the operands, in parentheses those that bind less tightly than p.
+func (p Permission) join(sign string) string {
+	terms := make([]string, len(p.operands))
+	for i, operand := range p.operands {
+		terms[i] = operand.String()
+		if operand.op >= anyOf && operand.op < p.op {
+			terms[i] = "(" + terms[i] + ")"
+		}
+	}
+	return strings.Join(terms, sign)
+}
+
+// Parse reads a default rule: HasAPIKey, IsUser, HasAPIKey|IsUser or
+// HasAPIKey&IsUser. Nothing at all is the zero value, which denies everybody.
+func Parse(s string) (Permission, error) {
+	if s == "" {
+		return Permission{}, nil
+	}
+	rules := []Permission{HasAPIKey, IsUser, Any(HasAPIKey, IsUser), All(HasAPIKey, IsUser)}
+	for _, p := range rules {
+		if p.String() == strings.ReplaceAll(s, " ", "") {
+			return p, nil
+		}
+	}
+	return Permission{}, fmt.Errorf("%q is not a permission; use one of %v", s, rules)
+}
