@@ -3,6 +3,7 @@ package domain
 import (
 	"errors"
 	"fmt"
+	"strings"
 )
 
 // Code names a reason for refusal. Clients match on it; it never changes its
@@ -66,17 +67,18 @@ type FieldError struct {
 }
 
 func (e *Error) Error() string {
-	s := string(e.Code)
+	var s strings.Builder
+	s.WriteString(string(e.Code))
 	if e.Detail != "" {
-		s += ": " + e.Detail
+		s.WriteString(": " + e.Detail)
 	}
 	for _, f := range e.Fields {
-		s += fmt.Sprintf(" [%s: %s]", f.Pointer, f.Detail)
+		fmt.Fprintf(&s, " [%s: %s]", f.Pointer, f.Detail)
 	}
 	if e.Err != nil {
-		s += ": " + e.Err.Error()
+		s.WriteString(": " + e.Err.Error())
 	}
-	return s
+	return s.String()
 }
 
 func (e *Error) Unwrap() error { return e.Err }
@@ -123,9 +125,9 @@ func (v *Invalid) Add(pointer, format string, args ...any) {
 }
 
 // Err returns validation_failed with every field noted, or nil for none.
-func (v Invalid) Err() error {
-	if len(v) == 0 {
+func (v *Invalid) Err() error {
+	if len(*v) == 0 {
 		return nil
 	}
-	return &Error{Code: CodeValidationFailed, Detail: "The request has fields that cannot be accepted.", Fields: v}
+	return &Error{Code: CodeValidationFailed, Detail: "The request has fields that cannot be accepted.", Fields: *v}
 }

@@ -6,6 +6,7 @@ package storetest
 import (
 	"bufio"
 	"context"
+	"errors"
 	"fmt"
 	"net/url"
 	"os"
@@ -184,7 +185,7 @@ func serverPrograms() (string, error) {
 		found = append(found, matches...)
 	}
 	if len(found) == 0 {
-		return "", fmt.Errorf("these tests start a PostgreSQL server of their own, and its programs (initdb, pg_ctl) are not on this machine: " +
+		return "", errors.New("these tests start a PostgreSQL server of their own, and its programs (initdb, pg_ctl) are not on this machine: " +
 			"install them, on Debian and Ubuntu with `apt-get install postgresql`, or put them on the PATH")
 	}
 	slices.SortFunc(found, func(a, b string) int { return version(a) - version(b) })
@@ -220,5 +221,5 @@ func unprivileged() (*syscall.Credential, error) {
 			return &syscall.Credential{Uid: uint32(uid), Gid: uint32(gid)}, nil
 		}
 	}
-	return nil, fmt.Errorf("PostgreSQL refuses to run as root, and there is no user postgres or nobody to run it as: run the tests as another user")
+	return nil, errors.New("PostgreSQL refuses to run as root, and there is no user postgres or nobody to run it as: run the tests as another user")
 }

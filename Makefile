@@ -1,0 +1,57 @@
+# make test is what CI runs and what a change must pass.
+
+GOLANGCI_LINT = github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
+GOTESTSUM     = gotest.tools/gotestsum@v1.13.0
+GOVULNCHECK   = golang.org/x/vuln/cmd/govulncheck@v1.9.0
+
+.PHONY: test
+test: tools fresh format vet lint race ## everything that must hold before a change is merged
+	@echo "make test: generated code is fresh; format, vet, lint and all tests pass"
+
+.PHONY: help
+help: ## this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+.PHONY: build
+build: ## a static binary in bin/latchkey
+	CGO_ENABLED=0 go build -trimpath -o bin/latchkey ./cmd/latchkey
+
+.PHONY: generate
+generate: ## write the generated code anew from openapi.yaml
+	go generate ./...
+
+.PHONY: tools
+tools: ## the programs that the tests need: installed as root on Debian, else asked for
+	@.ci/tools
+
+# Compared by content and not with the last commit, so that a change to
+# openapi.yaml can be tested before it is committed.
+GENERATED = git ls-files --cached --others --exclude-standard -z -- '*.gen.go' | xargs -0 -r sha256sum
+
+.PHONY: fresh
+fresh: ## fail if generated code is not what openapi.yaml gives
+	@before="$$($(GENERATED))"; go generate ./... && \
+	if [ "$$before" != "$$($(GENERATED))" ]; then \
+		echo "Generated code was stale and has been written anew: commit it." >&2; git status --short -- '*.gen.go' >&2; exit 1; \
+	fi
+
+.PHONY: format
+format: ## fail if a file is not as gofmt writes it
+	@unformatted="$$(git ls-files --cached --others --exclude-standard -z -- '*.go' | xargs -0 gofmt -l)"; \
+	if [ -n "$$unformatted" ]; then echo "Run gofmt -w on:" >&2; echo "$$unformatted" >&2; exit 1; fi
+
+.PHONY: vet
+vet: ## go vet
+	go vet ./...
+
+.PHONY: lint
+lint: ## golangci-lint with .golangci.yml
+	go run $(GOLANGCI_LINT) run
+
+.PHONY: race
+race: ## all tests, with the race detector
+	go run $(GOTESTSUM) --format pkgname -- -race ./...
+
+.PHONY: vulncheck
+vulncheck: ## known vulnerabilities; needs the network, so it stands beside make test
+	go run $(GOVULNCHECK) ./...
