@@ -1,0 +1,75 @@
+package repository
+
+import (
+	"context"
+
+	"github.com/uptrace/bun"
+
+	"github.com/latchkey-dev/latchkey/domain"
+)
+
+type eventRow struct {
+	bun.BaseModel `bun:"table:audit_events,alias:e"`
+
+	ID             domain.EventID `bun:",pk"`
+	At             micros
+	OrganizationID domain.OrganizationID `bun:",nullzero"`
+	ProjectID      domain.ProjectID
+	ActorKind      domain.ActorKind
+	ActorID        string
+	ActorName      string
+	Action         string
+	TargetKind     string
+	TargetID       string
+	TargetName     string
+	IP             string
+	UserAgent      string
+	RequestID      string
+	Changes        domain.Changes `bun:"type:jsonb"`
+}
+
+func (r eventRow) event() domain.Event {
+	return domain.Event{
+		ID: r.ID, At: r.At.Time, Actor: domain.Actor{Kind: r.ActorKind, ID: r.ActorID, Name: r.ActorName}, Action: r.Action,
+		Target:         domain.Target{Kind: r.TargetKind, ID: r.TargetID, Name: r.TargetName},
+		OrganizationID: r.OrganizationID, ProjectID: r.ProjectID,
+		Origin: domain.Origin{IP: r.IP, UserAgent: r.UserAgent, RequestID: r.RequestID}, Changes: r.Changes,
+	}
+}
+
+// AddEvent appends to the audit trail.
+func (s *Store) AddEvent(ctx context.Context, e domain.Event) error {
+	if e.Changes == nil {
+		e.Changes = domain.Changes{}
+	}
+	return s.insert(ctx, &eventRow{
+		ID: e.ID, At: micros{e.At}, OrganizationID: e.OrganizationID, ProjectID: e.ProjectID,
+		ActorKind: e.Actor.Kind, ActorID: e.Actor.ID, ActorName: e.Actor.Name, Action: e.Action,
+		TargetKind: e.Target.Kind, TargetID: e.Target.ID, TargetName: e.Target.Name,
+		IP: e.Origin.IP, UserAgent: e.Origin.UserAgent, RequestID: e.Origin.RequestID, Changes: e.Changes,
+	})
+}
+
+// ListEvents returns the organization's events that pass the filter, newest
+// first.
+func (s *Store) ListEvents(
+	ctx context.Context, scope domain.OrganizationScope, f domain.EventFilter, p domain.Page,
+) (domain.List[domain.Event], error) {
+	var rows []eventRow
+	q := newest(selectIn(s, scope, &rows), "at", p)
+	for column, want := range map[string]string{"actor_id": f.Actor, "action": f.Action, "target_id": f.Target} {
+		if want != "" {
+			q = q.Where("e.? = ?", bun.Ident(column), want)
+		}
+	}
+	if !f.Since.IsZero() {
+		q = q.Where("e.at >= ?", micros{f.Since})
+	}
+	if !f.Until.IsZero() {
+		q = q.Where("e.at < ?", micros{f.Until})
+	}
+	if err := q.Scan(ctx); err != nil {
+		return domain.List[domain.Event]{}, s.error(err)
+	}
+	return list(rows, p, eventRow.event, func(e domain.Event) domain.Cursor { return domain.Cursor{At: e.At, ID: string(e.ID)} }), nil
+}

@@ -1,0 +1,203 @@
+package repository
+
+import (
+	"context"
+	"strings"
+	"time"
+
+	"github.com/uptrace/bun"
+
+	"github.com/latchkey-dev/latchkey/domain"
+)
+
+type keyRow struct {
+	bun.BaseModel `bun:"table:api_keys,alias:k"`
+
+	ID             domain.KeyID `bun:",pk"`
+	OrganizationID domain.OrganizationID
+	ProjectID      domain.ProjectID
+	Name           string
+	Prefix         string
+	Environment    domain.Environment
+	Scopes         []domain.Scope `bun:"type:jsonb"`
+	ExternalID     string
+	Metadata       map[string]string `bun:"type:jsonb"`
+	CreatedAt      micros
+	CreatedByKind  domain.ActorKind
+	CreatedByID    string
+	CreatedByName  string
+	ExpiresAt      micros
+	RevokedAt      micros
+	RevokedReason  string
+	RotatedAt      micros
+	Revision       int64
+
+	LastUsedAt     micros `bun:",scanonly"`
+	RetiringPrefix string `bun:",scanonly,nullzero"`
+	RetiringUntil  micros `bun:",scanonly"`
+
+	Project *projectRow `bun:"rel:belongs-to,join:project_id=id"`
+}
+
+func (r keyRow) key() domain.Key {
+	return domain.Key{
+		ID: r.ID, ProjectID: r.ProjectID, Name: r.Name, Prefix: r.Prefix, Environment: r.Environment, Scopes: r.Scopes,
+		ExternalID: r.ExternalID, Metadata: r.Metadata, CreatedAt: r.CreatedAt.Time,
+		CreatedBy: domain.Actor{Kind: r.CreatedByKind, ID: r.CreatedByID, Name: r.CreatedByName},
+		ExpiresAt: r.ExpiresAt.Time, RevokedAt: r.RevokedAt.Time, RevokedReason: r.RevokedReason,
+		LastUsedAt: r.LastUsedAt.Time, RotatedAt: r.RotatedAt.Time,
+		Retiring: domain.Retiring{Prefix: r.RetiringPrefix, ValidUntil: r.RetiringUntil.Time}, Revision: r.Revision,
+	}
+}
+
+func newKeyRow(scope domain.ProjectScope, k domain.Key) *keyRow {
+	row := &keyRow{
+		ID: k.ID, OrganizationID: scope.Organization(), ProjectID: scope.Project(), Name: k.Name, Prefix: k.Prefix,
+		Environment: k.Environment, Scopes: k.Scopes, ExternalID: k.ExternalID, Metadata: k.Metadata,
+		CreatedAt: micros{k.CreatedAt}, CreatedByKind: k.CreatedBy.Kind, CreatedByID: k.CreatedBy.ID, CreatedByName: k.CreatedBy.Name,
+		ExpiresAt: micros{k.ExpiresAt}, RevokedAt: micros{k.RevokedAt}, RevokedReason: k.RevokedReason,
+		RotatedAt: micros{k.RotatedAt}, Revision: k.Revision,
+	}
+	if row.Scopes == nil {
+		row.Scopes = []domain.Scope{}
+	}
+	if row.Metadata == nil {
+		row.Metadata = map[string]string{}
+	}
+	return row
+}
+
+type secretRow struct {
+	bun.BaseModel `bun:"table:api_key_secrets,alias:s"`
+
+	TokenID       domain.TokenID `bun:",pk"`
+	ProjectID     domain.ProjectID
+	KeyID         domain.KeyID
+	Prefix        string
+	Algorithm     domain.Algorithm
+	PepperVersion int
+	Digest        []byte
+	CreatedAt     micros
+	ValidUntil    micros
+
+	Key *keyRow `bun:"rel:belongs-to,join:key_id=id"`
+}
+
+func (r secretRow) secret() domain.Secret {
+	return domain.Secret{
+		TokenID: r.TokenID, ProjectID: r.ProjectID, KeyID: r.KeyID, Prefix: r.Prefix, Algorithm: r.Algorithm,
+		PepperVersion: r.PepperVersion, Digest: r.Digest, CreatedAt: r.CreatedAt.Time, ValidUntil: r.ValidUntil.Time,
+	}
+}
+
+// CreateKey adds a key to the project.
+func (s *Store) CreateKey(ctx context.Context, scope domain.ProjectScope, k domain.Key) error {
+	return s.insert(ctx, newKeyRow(scope, k))
+}
+
+// AddSecret adds a secret to a key of the project; conflict when the token's id
+// is taken or the key has a current secret already.
+func (s *Store) AddSecret(ctx context.Context, scope domain.ProjectScope, v domain.Secret) error {
+	return s.insert(ctx, &secretRow{
+		TokenID: v.TokenID, ProjectID: scope.Project(), KeyID: v.KeyID, Prefix: v.Prefix, Algorithm: v.Algorithm,
+		PepperVersion: v.PepperVersion, Digest: v.Digest, CreatedAt: micros{v.CreatedAt}, ValidUntil: micros{v.ValidUntil},
+	})
+}
+
+// CallingKey finds by a token's public id what is needed to prove the token and
+// to act for its key, in one query. It says nothing about the token's secret,
+// nor whether key, project and organization may be used: that is the caller's
+// to check.
+func (s *Store) CallingKey(ctx context.Context, id domain.TokenID) (domain.Secret, domain.CallingKey, error) {
+	var row secretRow
+	if err := s.read.NewSelect().Model(&row).Relation("Key.Project.Organization").Where("s.token_id = ?", id).Scan(ctx); err != nil {
+		return domain.Secret{}, domain.CallingKey{}, s.error(err)
+	}
+	return row.secret(), domain.CallingKey{
+		Key: row.Key.key(), Project: row.Key.Project.project(), Organization: row.Key.Project.Organization.organization(),
+	}, nil
+}
+
+// GetKey returns a key of the project.
+func (s *Store) GetKey(ctx context.Context, scope domain.ProjectScope, id domain.KeyID, now time.Time) (domain.Key, error) {
+	var row keyRow
+	err := keysIn(s, scope, &row, now).Where("k.id = ?", id).Scan(ctx)
+	return row.key(), s.error(err)
+}
+
+// LockKey is GetKey that keeps others from changing the key until the
+// transaction ends.
+func (s *Store) LockKey(ctx context.Context, scope domain.ProjectScope, id domain.KeyID, now time.Time) (domain.Key, error) {
+	var row keyRow
+	err := s.engine.forUpdate(keysIn(s, scope, &row, now).Where("k.id = ?", id)).Scan(ctx)
+	return row.key(), s.error(err)
+}
+
+// ListKeys returns the project's keys that pass the filter, newest first.
+func (s *Store) ListKeys(
+	ctx context.Context, scope domain.ProjectScope, f domain.KeyFilter, p domain.Page, now time.Time,
+) (domain.List[domain.Key], error) {
+	var rows []keyRow
+	q := newest(keysIn(s, scope, &rows, now), "created_at", p)
+	switch f.Status {
+	case domain.KeyActive:
+		q = q.Where("k.revoked_at IS NULL").WhereGroup(" AND ", func(q *bun.SelectQuery) *bun.SelectQuery {
+			return q.Where("k.expires_at IS NULL").WhereOr("k.expires_at > ?", micros{now})
+		})
+	case domain.KeyExpired:
+		q = q.Where("k.revoked_at IS NULL").Where("k.expires_at <= ?", micros{now})
+	case domain.KeyRevoked:
+		q = q.Where("k.revoked_at IS NOT NULL")
+	}
+	if f.Search != "" {
+		like := "%" + likeEscape.Replace(strings.ToLower(f.Search)) + "%"
+		q = q.WhereGroup(" AND ", func(q *bun.SelectQuery) *bun.SelectQuery {
+			return q.Where("LOWER(k.name) LIKE ? ESCAPE '!'", like).WhereOr("LOWER(k.prefix) LIKE ? ESCAPE '!'", like)
+		})
+	}
+	if f.Environment != "" {
+		q = q.Where("k.environment = ?", f.Environment)
+	}
+	if f.ExternalID != "" {
+		q = q.Where("k.external_id = ?", f.ExternalID)
+	}
+	if err := q.Scan(ctx); err != nil {
+		return domain.List[domain.Key]{}, s.error(err)
+	}
+	return list(rows, p, keyRow.key, func(k domain.Key) domain.Cursor {
+		return domain.Cursor{At: k.CreatedAt, ID: string(k.ID)}
+	}), nil
+}
+
+var likeEscape = strings.NewReplacer("!", "!!", "%", "!%", "_", "!_")
+
+// CountKeys returns how many keys the project has, of any status.
+func (s *Store) CountKeys(ctx context.Context, scope domain.ProjectScope) (int, error) {
+	n, err := selectIn(s, scope, (*keyRow)(nil)).Count(ctx)
+	return int(n), s.error(err)
+}
+
+// keysIn starts a query of the project's keys with what is known of their use
+// and of the secret that a rotation left behind.
+func keysIn(s *Store, scope domain.ProjectScope, model any, now time.Time) *bun.SelectQuery {
+	const retiring = "FROM api_key_secrets AS r WHERE r.project_id = k.project_id AND r.key_id = k.id AND r.valid_until > ?"
+	return selectIn(s, scope, model).ColumnExpr("?TableColumns").
+		ColumnExpr("(SELECT MAX(u.last_used_at) FROM api_key_usage AS u WHERE u.key_id = k.id) AS last_used_at").
+		ColumnExpr("(SELECT r.prefix "+retiring+") AS retiring_prefix", micros{now}).
+		ColumnExpr("(SELECT r.valid_until "+retiring+") AS retiring_until", micros{now})
+}
+
+// UpdateKey stores k, which must be one revision ahead of the row, or answers
+// conflict. It never touches a revoked key, so nothing can un-revoke one.
+func (s *Store) UpdateKey(ctx context.Context, scope domain.ProjectScope, k domain.Key) error {
+	res, err := updateIn(s, scope, newKeyRow(scope, k)).
+		Column("name", "prefix", "scopes", "external_id", "metadata", "expires_at", "revoked_at", "revoked_reason", "rotated_at", "revision").
+		Where("k.id = ?", k.ID).Where("k.revision = ?", k.Revision-1).Where("k.revoked_at IS NULL").Exec(ctx)
+	return s.changed(res, err, conflict(nil))
+}
+
+// DeleteKey removes a key of the project with its secrets.
+func (s *Store) DeleteKey(ctx context.Context, scope domain.ProjectScope, id domain.KeyID) error {
+	res, err := deleteIn(s, scope, (*keyRow)(nil)).Where("k.id = ?", id).Exec(ctx)
+	return s.changed(res, err, domain.NotFound())
+}

@@ -1,0 +1,131 @@
+package repository
+
+import (
+	"context"
+
+	"github.com/uptrace/bun"
+
+	"github.com/latchkey-dev/latchkey/domain"
+)
+
+type organizationRow struct {
+	bun.BaseModel `bun:"table:organizations,alias:o"`
+
+	ID        domain.OrganizationID `bun:",pk"`
+	Name      string
+	Slug      string
+	Status    domain.Status
+	CreatedAt micros
+	UpdatedAt micros
+	Revision  int64
+
+	Role domain.Role `bun:",scanonly"` // of the member who asks
+}
+
+func (r organizationRow) organization() domain.Organization {
+	return domain.Organization{
+		ID: r.ID, Name: r.Name, Slug: r.Slug, Status: r.Status,
+		CreatedAt: r.CreatedAt.Time, UpdatedAt: r.UpdatedAt.Time, Revision: r.Revision,
+	}
+}
+
+func (r organizationRow) memberOf() domain.MemberOf {
+	return domain.MemberOf{Organization: r.organization(), Role: r.Role}
+}
+
+func newOrganizationRow(o domain.Organization) *organizationRow {
+	return &organizationRow{
+		ID: o.ID, Name: o.Name, Slug: o.Slug, Status: o.Status,
+		CreatedAt: micros{o.CreatedAt}, UpdatedAt: micros{o.UpdatedAt}, Revision: o.Revision,
+	}
+}
+
+// CreateOrganization adds an organization; a slug that is taken gives conflict.
+func (s *Store) CreateOrganization(ctx context.Context, o domain.Organization) error {
+	return s.insert(ctx, newOrganizationRow(o))
+}
+
+// GetOrganization finds an organization by id, whoever asks: it is for callers
+// that have proved their right to it otherwise.
+func (s *Store) GetOrganization(ctx context.Context, id domain.OrganizationID) (domain.Organization, error) {
+	var row organizationRow
+	err := s.read.NewSelect().Model(&row).Where("o.id = ?", id).Scan(ctx)
+	return row.organization(), s.error(err)
+}
+
+// OrganizationAsMember finds an organization that the user is a member of;
+// not_found when it is absent and when they are not.
+func (s *Store) OrganizationAsMember(ctx context.Context, user domain.UserID, id domain.OrganizationID) (domain.MemberOf, error) {
+	var row organizationRow
+	err := s.organizationsOf(user, &row).Where("o.id = ?", id).Scan(ctx)
+	return row.memberOf(), s.error(err)
+}
+
+// ListOrganizationsOf returns the organizations that the user is a member of,
+// newest first.
+func (s *Store) ListOrganizationsOf(ctx context.Context, user domain.UserID, p domain.Page) (domain.List[domain.MemberOf], error) {
+	var rows []organizationRow
+	if err := newest(s.organizationsOf(user, &rows), "created_at", p).Scan(ctx); err != nil {
+		return domain.List[domain.MemberOf]{}, s.error(err)
+	}
+	return list(rows, p, organizationRow.memberOf, organizationCursor), nil
+}
+
+// ListOrganizations returns all organizations of the instance, newest first,
+// without roles.
+func (s *Store) ListOrganizations(ctx context.Context, p domain.Page) (domain.List[domain.MemberOf], error) {
+	var rows []organizationRow
+	if err := newest(s.read.NewSelect().Model(&rows), "created_at", p).Scan(ctx); err != nil {
+		return domain.List[domain.MemberOf]{}, s.error(err)
+	}
+	return list(rows, p, organizationRow.memberOf, organizationCursor), nil
+}
+
+func organizationCursor(o domain.MemberOf) domain.Cursor {
+	return domain.Cursor{At: o.CreatedAt, ID: string(o.ID)}
+}
+
+// organizationsOf starts a query of the organizations that a user belongs to,
+// with their role.
+func (s *Store) organizationsOf(user domain.UserID, model any) *bun.SelectQuery {
+	return s.read.NewSelect().Model(model).ColumnExpr("?TableColumns").ColumnExpr("m.role AS role").
+		Join("JOIN memberships AS m ON m.organization_id = o.id").Where("m.user_id = ?", user)
+}
+
+// LockOrganization returns the organization as it is now and keeps others from
+// changing it until the transaction ends.
+func (s *Store) LockOrganization(ctx context.Context, scope domain.OrganizationScope) (domain.Organization, error) {
+	var row organizationRow
+	err := s.engine.forUpdate(s.read.NewSelect().Model(&row).Where("o.id = ?", scope.Organization())).Scan(ctx)
+	return row.organization(), s.error(err)
+}
+
+// UpdateOrganization stores o, which must be one revision ahead of the row, or
+// answers conflict.
+func (s *Store) UpdateOrganization(ctx context.Context, scope domain.OrganizationScope, o domain.Organization) error {
+	res, err := s.write.NewUpdate().Model(newOrganizationRow(o)).ExcludeColumn("id", "created_at").
+		Where("o.id = ?", scope.Organization()).Where("o.revision = ?", o.Revision-1).Exec(ctx)
+	return s.changed(res, err, conflict(nil))
+}
+
+// DeleteOrganization removes the organization with everything below it.
+func (s *Store) DeleteOrganization(ctx context.Context, scope domain.OrganizationScope) error {
+	res, err := s.write.NewDelete().Model((*organizationRow)(nil)).Where("o.id = ?", scope.Organization()).Exec(ctx)
+	return s.changed(res, err, domain.NotFound())
+}
+
+type membershipRow struct {
+	bun.BaseModel `bun:"table:memberships,alias:m"`
+
+	OrganizationID domain.OrganizationID `bun:",pk"`
+	UserID         domain.UserID         `bun:",pk"`
+	Role           domain.Role
+	JoinedAt       micros
+}
+
+// AddMember adds a user to the organization; conflict when they are in it.
+func (s *Store) AddMember(ctx context.Context, scope domain.OrganizationScope, m domain.Membership) error {
+	return s.insert(ctx, &membershipRow{
+		OrganizationID: scope.Organization(), UserID: m.UserID, Role: m.Role, JoinedAt: micros{m.JoinedAt},
+	})
+}

@@ -1,0 +1,94 @@
+package repository
+
+import (
+	"errors"
+	"net"
+	"strings"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/jackc/pgx/v5/stdlib"
+	"github.com/pressly/goose/v3"
+	"github.com/pressly/goose/v3/lock"
+	"github.com/uptrace/bun"
+	"github.com/uptrace/bun/dialect/pgdialect"
+	"github.com/uptrace/bun/schema"
+
+	"github.com/latchkey-dev/latchkey/domain"
+)
+
+// postgresConnections bounds the pool of one node. More do not make PostgreSQL
+// faster on a machine of a few cores; they only queue inside it.
+const postgresConnections = 20
+
+type postgresEngine struct{}
+
+// openPostgres connects to the database at dsn, whose parameters are those of
+// libpq. bun writes arguments into the text, so statements are sent as they
+// are: a prepared one for each text would pile up on the server.
+func openPostgres(dsn string) (*Store, error) {
+	config, err := pgx.ParseConfig(dsn)
+	if err != nil {
+		return nil, errors.New("the address cannot be read; it looks like postgres://user:password@host:5432/name")
+	}
+	config.DefaultQueryExecMode = pgx.QueryExecModeExec
+	if config.RuntimeParams["application_name"] == "" {
+		config.RuntimeParams["application_name"] = "latchkey"
+	}
+	db := stdlib.OpenDB(*config)
+	db.SetMaxOpenConns(postgresConnections)
+	db.SetMaxIdleConns(postgresConnections)
+	s := newStore(postgresEngine{}, func() schema.Dialect { return pgdialect.New() }, db, db)
+	s.pools = s.pools[:1]
+	s.write = s.read
+	return s, nil
+}
+
+func (postgresEngine) name() string { return "PostgreSQL" }
+
+func (postgresEngine) forUpdate(q *bun.SelectQuery) *bun.SelectQuery {
+	return q.For("UPDATE OF ?TableAlias")
+}
+
+func (postgresEngine) gooseDialect() goose.Dialect { return goose.DialectPostgres }
+
+// locker lets one node migrate while the others wait, for two minutes at most.
+func (postgresEngine) locker() (lock.SessionLocker, error) {
+	return lock.NewPostgresSessionLocker(lock.WithLockTimeout(1, 120))
+}
+
+// SQLSTATE codes and classes, PostgreSQL documentation, appendix A.
+const (
+	pgUniqueViolation     = "23505"
+	pgForeignKeyViolation = "23503"
+)
+
+// pgUnavailable are the classes that say "not now": connection exceptions,
+// rolled-back transactions, insufficient resources, operator intervention,
+// system errors; and 55P03 and 25006, a lock not to be had and a server that
+// only reads, as a standby after a fail-over does.
+var pgUnavailable = []string{"08", "40", "53", "57", "58", "55P03", "25006"}
+
+func (postgresEngine) translate(err error) error {
+	if e, ok := errors.AsType[*pgconn.PgError](err); ok {
+		switch {
+		case e.Code == pgUniqueViolation:
+			return conflict(err)
+		case e.Code == pgForeignKeyViolation:
+			return domain.NotFound()
+		}
+		for _, class := range pgUnavailable {
+			if strings.HasPrefix(e.Code, class) {
+				return domain.Unavailable(err)
+			}
+		}
+		return err
+	}
+	_, network := errors.AsType[net.Error](err)
+	_, connecting := errors.AsType[*pgconn.ConnectError](err)
+	if network || connecting || pgconn.SafeToRetry(err) || strings.Contains(err.Error(), "conn closed") ||
+		strings.Contains(err.Error(), "unexpected EOF") {
+		return domain.Unavailable(err)
+	}
+	return err
+}

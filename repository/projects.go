@@ -1,0 +1,101 @@
+package repository
+
+import (
+	"context"
+
+	"github.com/uptrace/bun"
+
+	"github.com/latchkey-dev/latchkey/domain"
+)
+
+type projectRow struct {
+	bun.BaseModel `bun:"table:projects,alias:p"`
+
+	ID             domain.ProjectID `bun:",pk"`
+	OrganizationID domain.OrganizationID
+	Name           string
+	Slug           string
+	KeyPrefix      string
+	Status         domain.Status
+	CreatedAt      micros
+	UpdatedAt      micros
+	Revision       int64
+
+	Organization *organizationRow `bun:"rel:belongs-to,join:organization_id=id"`
+	Role         domain.Role      `bun:",scanonly"` // of the member who asks
+}
+
+func (r projectRow) project() domain.Project {
+	return domain.Project{
+		ID: r.ID, OrganizationID: r.OrganizationID, Name: r.Name, Slug: r.Slug, KeyPrefix: r.KeyPrefix, Status: r.Status,
+		CreatedAt: r.CreatedAt.Time, UpdatedAt: r.UpdatedAt.Time, Revision: r.Revision,
+	}
+}
+
+func newProjectRow(p domain.Project) *projectRow {
+	return &projectRow{
+		ID: p.ID, OrganizationID: p.OrganizationID, Name: p.Name, Slug: p.Slug, KeyPrefix: p.KeyPrefix, Status: p.Status,
+		CreatedAt: micros{p.CreatedAt}, UpdatedAt: micros{p.UpdatedAt}, Revision: p.Revision,
+	}
+}
+
+// CreateProject adds a project to the organization; a slug that is taken there
+// gives conflict.
+func (s *Store) CreateProject(ctx context.Context, scope domain.OrganizationScope, p domain.Project) error {
+	p.OrganizationID = scope.Organization()
+	return s.insert(ctx, newProjectRow(p))
+}
+
+// GetProject finds a project by id, whoever asks: it is for callers that have
+// proved their right to it otherwise.
+func (s *Store) GetProject(ctx context.Context, id domain.ProjectID) (domain.Project, error) {
+	var row projectRow
+	err := s.read.NewSelect().Model(&row).Where("p.id = ?", id).Scan(ctx)
+	return row.project(), s.error(err)
+}
+
+// ProjectAsMember finds a project of an organization that the user is a member
+// of, with their role there; not_found when it is absent and when they are not.
+func (s *Store) ProjectAsMember(ctx context.Context, user domain.UserID, id domain.ProjectID) (domain.Project, domain.Role, error) {
+	var row projectRow
+	err := s.read.NewSelect().Model(&row).ColumnExpr("?TableColumns").ColumnExpr("m.role AS role").
+		Join("JOIN memberships AS m ON m.organization_id = p.organization_id").
+		Where("p.id = ?", id).Where("m.user_id = ?", user).Scan(ctx)
+	return row.project(), row.Role, s.error(err)
+}
+
+// ListProjects returns the organization's projects, newest first.
+func (s *Store) ListProjects(ctx context.Context, scope domain.OrganizationScope, p domain.Page) (domain.List[domain.Project], error) {
+	var rows []projectRow
+	if err := newest(selectIn(s, scope, &rows), "created_at", p).Scan(ctx); err != nil {
+		return domain.List[domain.Project]{}, s.error(err)
+	}
+	return list(rows, p, projectRow.project, func(p domain.Project) domain.Cursor {
+		return domain.Cursor{At: p.CreatedAt, ID: string(p.ID)}
+	}), nil
+}
+
+// LockProject returns the project as it is now and keeps others from changing
+// it until the transaction ends.
+func (s *Store) LockProject(ctx context.Context, scope domain.ProjectScope) (domain.Project, error) {
+	var row projectRow
+	err := s.engine.forUpdate(s.read.NewSelect().Model(&row).
+		Where("p.organization_id = ?", scope.Organization()).Where("p.id = ?", scope.Project())).Scan(ctx)
+	return row.project(), s.error(err)
+}
+
+// UpdateProject stores p, which must be one revision ahead of the row, or
+// answers conflict.
+func (s *Store) UpdateProject(ctx context.Context, scope domain.ProjectScope, p domain.Project) error {
+	res, err := s.write.NewUpdate().Model(newProjectRow(p)).ExcludeColumn("id", "organization_id", "created_at").
+		Where("p.organization_id = ?", scope.Organization()).Where("p.id = ?", scope.Project()).
+		Where("p.revision = ?", p.Revision-1).Exec(ctx)
+	return s.changed(res, err, conflict(nil))
+}
+
+// DeleteProject removes the project with its keys.
+func (s *Store) DeleteProject(ctx context.Context, scope domain.ProjectScope) error {
+	res, err := s.write.NewDelete().Model((*projectRow)(nil)).
+		Where("p.organization_id = ?", scope.Organization()).Where("p.id = ?", scope.Project()).Exec(ctx)
+	return s.changed(res, err, domain.NotFound())
+}

@@ -1,0 +1,46 @@
+package repository
+
+import (
+	"github.com/uptrace/bun"
+
+	"github.com/latchkey-dev/latchkey/domain"
+)
+
+// tenant is what confines a query. There is no way to make one from an id.
+type tenant interface {
+	domain.ProjectScope | domain.OrganizationScope
+}
+
+// within adds the tenant's predicate to a query of any kind.
+func within[S tenant](scope S) func(bun.QueryBuilder) bun.QueryBuilder {
+	return func(q bun.QueryBuilder) bun.QueryBuilder {
+		switch s := any(scope).(type) {
+		case domain.ProjectScope:
+			return q.Where("?TableAlias.project_id = ?", s.Project())
+		case domain.OrganizationScope:
+			return q.Where("?TableAlias.organization_id = ?", s.Organization())
+		}
+		panic("repository: a tenant that is neither project nor organization")
+	}
+}
+
+func selectIn[S tenant](s *Store, scope S, model any) *bun.SelectQuery {
+	return s.read.NewSelect().Model(model).ApplyQueryBuilder(within(scope))
+}
+
+func updateIn[S tenant](s *Store, scope S, model any) *bun.UpdateQuery {
+	return s.write.NewUpdate().Model(model).ApplyQueryBuilder(within(scope))
+}
+
+func deleteIn[S tenant](s *Store, scope S, model any) *bun.DeleteQuery {
+	return s.write.NewDelete().Model(model).ApplyQueryBuilder(within(scope))
+}
+
+// newest orders a list by the column at and by id, newest first, and reads one
+// row more than the page holds, so that the page knows whether it is the last.
+func newest(q *bun.SelectQuery, at string, p domain.Page) *bun.SelectQuery {
+	if !p.After.IsZero() {
+		q = q.Where("(?TableAlias.?, ?TableAlias.id) < (?, ?)", bun.Ident(at), p.After.At.UnixMicro(), p.After.ID)
+	}
+	return q.OrderExpr("?TableAlias.? DESC, ?TableAlias.id DESC", bun.Ident(at)).Limit(int64(p.Limit) + 1)
+}

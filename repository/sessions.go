@@ -1,0 +1,72 @@
+package repository
+
+import (
+	"context"
+	"time"
+
+	"github.com/uptrace/bun"
+
+	"github.com/latchkey-dev/latchkey/domain"
+)
+
+type sessionRow struct {
+	bun.BaseModel `bun:"table:sessions,alias:s"`
+
+	ID             domain.SessionID `bun:",pk"`
+	UserID         domain.UserID
+	CreatedAt      micros
+	LastUsedAt     micros
+	ExpiresAt      micros
+	IP             string
+	UserAgent      string
+	RefreshDigest  []byte
+	PreviousDigest []byte
+
+	User *userRow `bun:"rel:belongs-to,join:user_id=id"`
+}
+
+func (r sessionRow) session() domain.Session {
+	return domain.Session{
+		ID: r.ID, UserID: r.UserID, CreatedAt: r.CreatedAt.Time, LastUsedAt: r.LastUsedAt.Time, ExpiresAt: r.ExpiresAt.Time,
+		IP: r.IP, UserAgent: r.UserAgent, RefreshDigest: r.RefreshDigest, PreviousDigest: r.PreviousDigest,
+	}
+}
+
+// CreateSession adds a session.
+func (s *Store) CreateSession(ctx context.Context, v domain.Session) error {
+	return s.insert(ctx, &sessionRow{
+		ID: v.ID, UserID: v.UserID, CreatedAt: micros{v.CreatedAt}, LastUsedAt: micros{v.LastUsedAt}, ExpiresAt: micros{v.ExpiresAt},
+		IP: v.IP, UserAgent: v.UserAgent, RefreshDigest: v.RefreshDigest, PreviousDigest: []byte{},
+	})
+}
+
+// CallingUser returns a session and its user.
+func (s *Store) CallingUser(ctx context.Context, id domain.SessionID) (domain.CallingUser, error) {
+	var row sessionRow
+	if err := s.read.NewSelect().Model(&row).Relation("User").Where("s.id = ?", id).Scan(ctx); err != nil {
+		return domain.CallingUser{}, s.error(err)
+	}
+	return domain.CallingUser{User: row.User.user(), Session: row.session()}, nil
+}
+
+// RotateRefresh replaces the digest of a session's refresh token if it is still
+// old; when it is not, the answer is conflict and nothing has changed.
+func (s *Store) RotateRefresh(ctx context.Context, id domain.SessionID, old, successor []byte, now time.Time) error {
+	res, err := s.write.NewUpdate().Model((*sessionRow)(nil)).
+		Set("refresh_digest = ?", successor).Set("previous_digest = ?", old).Set("last_used_at = ?", micros{now}).
+		Where("s.id = ?", id).Where("s.refresh_digest = ?", old).Exec(ctx)
+	return s.changed(res, err, conflict(nil))
+}
+
+// DeleteSession ends one session of a user.
+func (s *Store) DeleteSession(ctx context.Context, user domain.UserID, id domain.SessionID) error {
+	res, err := s.write.NewDelete().Model((*sessionRow)(nil)).Where("s.user_id = ?", user).Where("s.id = ?", id).Exec(ctx)
+	return s.changed(res, err, domain.NotFound())
+}
+
+// DeleteSessions ends all sessions of a user but the one to keep, which may be
+// empty.
+func (s *Store) DeleteSessions(ctx context.Context, user domain.UserID, keep domain.SessionID) error {
+	_, err := s.write.NewDelete().Model((*sessionRow)(nil)).Where("s.user_id = ?", user).Where("s.id <> ?", keep).Exec(ctx)
+	return s.error(err)
+}

@@ -1,0 +1,81 @@
+package repository
+
+import (
+	"database/sql"
+	"errors"
+	"net/url"
+
+	"github.com/pressly/goose/v3"
+	"github.com/pressly/goose/v3/lock"
+	"github.com/uptrace/bun"
+	"github.com/uptrace/bun/dialect/sqlitedialect"
+	"github.com/uptrace/bun/schema"
+	"modernc.org/sqlite"
+	sqlite3 "modernc.org/sqlite/lib"
+
+	"github.com/latchkey-dev/latchkey/domain"
+)
+
+// sqliteReaders bounds the pool that reads; WAL lets it go on beside the one
+// connection that writes.
+const sqliteReaders = 8
+
+type sqliteEngine struct{}
+
+// openSQLite opens the file at path. Writers queue in Go for one connection,
+// and transactions take the write lock at once, so that none fails half-way
+// with SQLITE_BUSY. synchronous=FULL: what is acknowledged survives a crash.
+func openSQLite(path string) (*Store, error) {
+	if path == "" {
+		return nil, errors.New("the path is empty")
+	}
+	query := url.Values{
+		"_txlock": {"immediate"},
+		"_pragma": {"busy_timeout(5000)", "journal_mode(WAL)", "foreign_keys(ON)", "synchronous(FULL)"},
+	}
+	dsn := "file:" + (&url.URL{Path: path}).EscapedPath() + "?" + query.Encode()
+	write, err := sql.Open("sqlite", dsn)
+	if err != nil {
+		return nil, err
+	}
+	write.SetMaxOpenConns(1)
+	read, err := sql.Open("sqlite", dsn+"&_pragma=query_only(ON)")
+	if err != nil {
+		return nil, errors.Join(err, write.Close())
+	}
+	read.SetMaxOpenConns(sqliteReaders)
+	read.SetMaxIdleConns(sqliteReaders)
+	// The writer first: it creates the file and turns WAL on.
+	if err := write.Ping(); err != nil {
+		return nil, errors.Join(err, write.Close(), read.Close())
+	}
+	return newStore(sqliteEngine{}, func() schema.Dialect { return sqlitedialect.New() }, read, write), nil
+}
+
+func (sqliteEngine) name() string { return "SQLite" }
+
+// forUpdate has nothing to add: a transaction that writes is the only one.
+func (sqliteEngine) forUpdate(q *bun.SelectQuery) *bun.SelectQuery { return q }
+
+func (sqliteEngine) gooseDialect() goose.Dialect { return goose.DialectSQLite3 }
+
+func (sqliteEngine) locker() (lock.SessionLocker, error) { return nil, nil } //nolint:nilnil // none is needed
+
+func (sqliteEngine) translate(err error) error {
+	e, ok := errors.AsType[*sqlite.Error](err)
+	if !ok {
+		return err
+	}
+	switch e.Code() {
+	case sqlite3.SQLITE_CONSTRAINT_UNIQUE, sqlite3.SQLITE_CONSTRAINT_PRIMARYKEY:
+		return conflict(err)
+	case sqlite3.SQLITE_CONSTRAINT_FOREIGNKEY:
+		return domain.NotFound()
+	}
+	switch e.Code() & 0xff {
+	case sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED, sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_CANTOPEN,
+		sqlite3.SQLITE_READONLY, sqlite3.SQLITE_INTERRUPT:
+		return domain.Unavailable(err)
+	}
+	return err
+}

@@ -1,0 +1,224 @@
+// Package repository keeps Latchkey's objects in a database: SQLite embedded, or
+// PostgreSQL. It is the only package that knows bun, SQL and the drivers.
+//
+// Every query for a tenant's rows takes a domain.ProjectScope or a
+// domain.OrganizationScope right behind ctx and starts from selectIn, updateIn
+// or deleteIn, which add the tenant's predicate. The few methods that find a
+// tenant in the first place (…AsMember, CallingKey) say so.
+//
+// Errors are *domain.Error: not_found for no row, conflict for a taken unique
+// value or a lost race, unavailable when the database cannot answer now. All
+// others are internal.
+package repository
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"io/fs"
+	"net/url"
+	"strings"
+	"time"
+
+	"github.com/pressly/goose/v3"
+	"github.com/pressly/goose/v3/lock"
+	"github.com/uptrace/bun"
+	"github.com/uptrace/bun/schema"
+
+	"github.com/latchkey-dev/latchkey/domain"
+	"github.com/latchkey-dev/latchkey/migrations"
+)
+
+// writeDeadline bounds a transaction, so that a stuck one cannot hold the only
+// writer connection of SQLite for ever.
+const writeDeadline = 10 * time.Second
+
+// Store is a database, or inside InTx one transaction of it.
+type Store struct {
+	engine      engine
+	read, write bun.IDB // apart on SQLite, the same on PostgreSQL and in a transaction
+	pools       []*bun.DB
+}
+
+// engine is what the two databases do differently.
+type engine interface {
+	// name is what the product calls the database: SQLite or PostgreSQL.
+	name() string
+	// forUpdate locks the selected rows until the transaction ends.
+	forUpdate(*bun.SelectQuery) *bun.SelectQuery
+	// translate turns a driver's error into ours, or returns it as it is.
+	translate(error) error
+	// gooseDialect and locker are how the migration library drives it; SQLite
+	// needs no locker, since its writers exclude each other.
+	gooseDialect() goose.Dialect
+	locker() (lock.SessionLocker, error)
+}
+
+// Open connects to the database at dsn: sqlite:path/to/file, or
+// postgres://user@host/name. It fails when the database cannot be reached.
+func Open(ctx context.Context, dsn string) (*Store, error) {
+	scheme, rest, _ := strings.Cut(dsn, ":")
+	var (
+		s   *Store
+		err error
+	)
+	switch scheme {
+	case "sqlite":
+		s, err = openSQLite(rest)
+	case "postgres", "postgresql":
+		s, err = openPostgres(dsn)
+	default:
+		return nil, fmt.Errorf("a database is sqlite:PATH or postgres://…, not %s:…", scheme)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("open %s: %w", Redact(dsn), err)
+	}
+	if err := s.Ping(ctx); err != nil {
+		return nil, errors.Join(fmt.Errorf("open %s: %w", Redact(dsn), err), s.Close())
+	}
+	return s, nil
+}
+
+// Redact returns dsn without its password.
+func Redact(dsn string) string {
+	u, err := url.Parse(dsn)
+	if err != nil {
+		return "the database"
+	}
+	return u.Redacted()
+}
+
+// newStore wraps connection pools: the reader's, then the writer's.
+func newStore(e engine, d func() schema.Dialect, read, write *sql.DB) *Store {
+	s := &Store{engine: e}
+	for _, pool := range []*sql.DB{read, write} {
+		s.pools = append(s.pools, bun.NewDB(pool, d()))
+	}
+	s.read, s.write = s.pools[0], s.pools[1]
+	return s
+}
+
+// Engine names the database: SQLite or PostgreSQL.
+func (s *Store) Engine() string { return s.engine.name() }
+
+// Ping asks both pools for a sign of life.
+func (s *Store) Ping(ctx context.Context) error {
+	for _, pool := range s.pools {
+		if err := pool.PingContext(ctx); err != nil {
+			return domain.Unavailable(err)
+		}
+	}
+	return nil
+}
+
+// Close ends all connections.
+func (s *Store) Close() error {
+	var errs []error
+	for _, pool := range s.pools {
+		errs = append(errs, pool.Close())
+	}
+	return errors.Join(errs...)
+}
+
+// InTx runs fn in a transaction and commits when it returns nil. tx is this
+// store over the transaction; using the outer one inside fn would act outside
+// of it and, on SQLite, wait for itself. Effects outside the database belong
+// after InTx has returned nil.
+func (s *Store) InTx(ctx context.Context, fn func(ctx context.Context, tx *Store) error) error {
+	ctx, cancel := context.WithTimeout(ctx, writeDeadline)
+	defer cancel()
+	return s.error(s.write.RunInTx(ctx, nil, func(ctx context.Context, tx bun.Tx) error {
+		return fn(ctx, &Store{engine: s.engine, read: tx, write: tx})
+	}))
+}
+
+// Migrate applies the migrations that are pending; other nodes wait meanwhile.
+func (s *Store) Migrate(ctx context.Context) error {
+	p, err := s.migrator()
+	if err != nil {
+		return err
+	}
+	if _, err := p.Up(ctx); err != nil {
+		return fmt.Errorf("migrate: %w", s.error(err))
+	}
+	return nil
+}
+
+// Migration is one step of the schema's history.
+type Migration struct {
+	Version   int64
+	Name      string
+	AppliedAt time.Time // zero: pending
+}
+
+// Migrations lists all steps this program knows, oldest first.
+func (s *Store) Migrations(ctx context.Context) ([]Migration, error) {
+	p, err := s.migrator()
+	if err != nil {
+		return nil, err
+	}
+	states, err := p.Status(ctx)
+	if err != nil {
+		return nil, s.error(err)
+	}
+	all := make([]Migration, len(states))
+	for i, st := range states {
+		all[i] = Migration{st.Source.Version, st.Source.Path, st.AppliedAt}
+	}
+	return all, nil
+}
+
+func (s *Store) migrator() (*goose.Provider, error) {
+	options := []goose.ProviderOption{goose.WithDisableGlobalRegistry(true)}
+	locker, err := s.engine.locker()
+	if err != nil {
+		return nil, err
+	}
+	if locker != nil {
+		options = append(options, goose.WithSessionLocker(locker))
+	}
+	return goose.NewProvider(s.engine.gooseDialect(), s.pools[1].DB, fs.FS(migrations.FS), options...)
+}
+
+// error is the one place where what the database says becomes a domain error.
+func (s *Store) error(err error) error {
+	switch {
+	case err == nil:
+		return nil
+	case errors.Is(err, sql.ErrNoRows):
+		return domain.NotFound()
+	case errors.Is(err, context.DeadlineExceeded), errors.Is(err, sql.ErrConnDone):
+		return domain.Unavailable(err)
+	}
+	if _, ours := errors.AsType[*domain.Error](err); ours {
+		return err
+	}
+	return s.engine.translate(err)
+}
+
+// conflict is what every unique violation becomes; what was taken is for the
+// service to say, which knows what it tried.
+func conflict(cause error) error {
+	return &domain.Error{Code: domain.CodeConflict, Detail: "That is taken already, or somebody else changed it meanwhile.", Err: cause}
+}
+
+// insert adds row. A row with the same unique value gives conflict, without
+// ending the transaction, so that the caller may try another value.
+func (s *Store) insert(ctx context.Context, row any) error {
+	res, err := s.write.NewInsert().Model(row).On("CONFLICT DO NOTHING").Exec(ctx)
+	return s.changed(res, err, conflict(nil))
+}
+
+// changed checks that a conditional write met its row, and returns none if not.
+func (s *Store) changed(res sql.Result, err error, none error) error {
+	if err != nil {
+		return s.error(err)
+	}
+	if n, err := res.RowsAffected(); err != nil {
+		return s.error(err)
+	} else if n == 0 {
+		return none
+	}
+	return nil
+}

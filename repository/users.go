@@ -1,0 +1,90 @@
+package repository
+
+import (
+	"context"
+
+	"github.com/uptrace/bun"
+
+	"github.com/latchkey-dev/latchkey/domain"
+)
+
+type userRow struct {
+	bun.BaseModel `bun:"table:users,alias:u"`
+
+	ID            domain.UserID `bun:",pk"`
+	Email         string
+	Name          string
+	PasswordHash  string
+	EmailVerified bool
+	Operator      bool
+	Status        domain.Status
+	CreatedAt     micros
+}
+
+func (r userRow) user() domain.User {
+	return domain.User{
+		ID: r.ID, Email: r.Email, Name: r.Name, EmailVerified: r.EmailVerified, Operator: r.Operator,
+		Status: r.Status, CreatedAt: r.CreatedAt.Time,
+	}
+}
+
+// CreateUser adds a user; an address that is taken gives conflict.
+func (s *Store) CreateUser(ctx context.Context, u domain.User, passwordHash string) error {
+	return s.insert(ctx, &userRow{
+		ID: u.ID, Email: u.Email, Name: u.Name, PasswordHash: passwordHash, EmailVerified: u.EmailVerified,
+		Operator: u.Operator, Status: u.Status, CreatedAt: micros{u.CreatedAt},
+	})
+}
+
+// GetUser returns a user by id.
+func (s *Store) GetUser(ctx context.Context, id domain.UserID) (domain.User, error) {
+	var row userRow
+	err := s.read.NewSelect().Model(&row).Where("u.id = ?", id).Scan(ctx)
+	return row.user(), s.error(err)
+}
+
+// GetUserByEmail returns a user, with the hash of their password, by
+// normalised address.
+func (s *Store) GetUserByEmail(ctx context.Context, email string) (domain.User, string, error) {
+	var row userRow
+	err := s.read.NewSelect().Model(&row).Where("u.email = ?", email).Scan(ctx)
+	return row.user(), row.PasswordHash, s.error(err)
+}
+
+// ListUsers returns all users of the instance, newest first.
+func (s *Store) ListUsers(ctx context.Context, p domain.Page) (domain.List[domain.User], error) {
+	var rows []userRow
+	if err := newest(s.read.NewSelect().Model(&rows), "created_at", p).Scan(ctx); err != nil {
+		return domain.List[domain.User]{}, s.error(err)
+	}
+	return list(rows, p, userRow.user, func(u domain.User) domain.Cursor { return domain.Cursor{At: u.CreatedAt, ID: string(u.ID)} }), nil
+}
+
+// CountUsers returns how many users the instance has.
+func (s *Store) CountUsers(ctx context.Context) (int, error) {
+	n, err := s.read.NewSelect().Model((*userRow)(nil)).Count(ctx)
+	return int(n), s.error(err)
+}
+
+// UpdateUser stores the name, status, and verification of a user.
+func (s *Store) UpdateUser(ctx context.Context, u domain.User) error {
+	res, err := s.write.NewUpdate().Model((*userRow)(nil)).
+		Set("name = ?", u.Name).Set("status = ?", u.Status).Set("email_verified = ?", u.EmailVerified).
+		Where("u.id = ?", u.ID).Exec(ctx)
+	return s.changed(res, err, domain.NotFound())
+}
+
+// SetPassword replaces the hash of a user's password.
+func (s *Store) SetPassword(ctx context.Context, id domain.UserID, hash string) error {
+	res, err := s.write.NewUpdate().Model((*userRow)(nil)).Set("password_hash = ?", hash).Where("u.id = ?", id).Exec(ctx)
+	return s.changed(res, err, domain.NotFound())
+}
+
+// list turns rows, of which one more than asked was read, into a page of items.
+func list[R, T any](rows []R, p domain.Page, item func(R) T, at func(T) domain.Cursor) domain.List[T] {
+	items := make([]T, len(rows))
+	for i, r := range rows {
+		items[i] = item(r)
+	}
+	return domain.NewList(items, p.Limit, at)
+}
