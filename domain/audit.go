@@ -1,6 +1,9 @@
 package domain
 
-import "time"
+import (
+	"reflect"
+	"time"
+)
 
 // ActorKind is what kind of principal acted.
 type ActorKind string
@@ -42,11 +45,18 @@ type Change [2]any
 // Changes are the fields that an event changed.
 type Changes map[string]Change
 
-// Set notes a change of field from before to after, unless they are equal.
-func (c Changes) Set(field string, before, after any) {
-	if before != after {
-		c[field] = Change{before, after}
+// Diff returns the fields whose values differ. A nil map stands for an object
+// that does not exist: all fields of the other one then differ.
+func Diff(before, after map[string]any) Changes {
+	changes := Changes{}
+	for _, fields := range []map[string]any{before, after} {
+		for name := range fields {
+			if !reflect.DeepEqual(before[name], after[name]) {
+				changes[name] = Change{before[name], after[name]}
+			}
+		}
 	}
+	return changes
 }
 
 // Event is one entry of the audit trail. It is written in the transaction of

@@ -43,6 +43,9 @@ type MemberOf struct {
 type OrganizationSpec struct {
 	Name string
 	Slug string // empty: derived from the name
+
+	// Owner is named by the command line only; for a user it is the user.
+	Owner UserID
 }
 
 // Validate returns validation_failed naming every field that is wrong.

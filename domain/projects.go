@@ -1,6 +1,7 @@
 package domain
 
 import (
+	"crypto/rand"
 	"regexp"
 	"strings"
 	"time"
@@ -126,3 +127,6 @@ func SlugFrom(name, fallback string) string {
 	}
 	return s
 }
+
+// RandomSlug returns a few characters that tell slugs of the same name apart.
+func RandomSlug() string { return strings.ToLower(rand.Text()[:slugTail-1]) }

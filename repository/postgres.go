@@ -38,10 +38,7 @@ func openPostgres(dsn string) (*Store, error) {
 	db := stdlib.OpenDB(*config)
 	db.SetMaxOpenConns(postgresConnections)
 	db.SetMaxIdleConns(postgresConnections)
-	s := newStore(postgresEngine{}, func() schema.Dialect { return pgdialect.New() }, db, db)
-	s.pools = s.pools[:1]
-	s.write = s.read
-	return s, nil
+	return newStore(postgresEngine{}, func() schema.Dialect { return pgdialect.New() }, db), nil
 }
 
 func (postgresEngine) name() string { return "PostgreSQL" }

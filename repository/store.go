@@ -89,13 +89,13 @@ func Redact(dsn string) string {
 	return u.Redacted()
 }
 
-// newStore wraps connection pools: the reader's, then the writer's.
-func newStore(e engine, d func() schema.Dialect, read, write *sql.DB) *Store {
+// newStore wraps connection pools: one, or the reader's and then the writer's.
+func newStore(e engine, d func() schema.Dialect, pools ...*sql.DB) *Store {
 	s := &Store{engine: e}
-	for _, pool := range []*sql.DB{read, write} {
+	for _, pool := range pools {
 		s.pools = append(s.pools, bun.NewDB(pool, d()))
 	}
-	s.read, s.write = s.pools[0], s.pools[1]
+	s.read, s.write = s.pools[0], s.pools[len(s.pools)-1]
 	return s
 }
 
@@ -178,7 +178,7 @@ func (s *Store) migrator() (*goose.Provider, error) {
 	if locker != nil {
 		options = append(options, goose.WithSessionLocker(locker))
 	}
-	return goose.NewProvider(s.engine.gooseDialect(), s.pools[1].DB, fs.FS(migrations.FS), options...)
+	return goose.NewProvider(s.engine.gooseDialect(), s.pools[len(s.pools)-1].DB, fs.FS(migrations.FS), options...)
 }
 
 // error is the one place where what the database says becomes a domain error.

@@ -1,0 +1,104 @@
+// Package service holds Latchkey's use cases. Each authorizes its caller, acts
+// and writes the audit trail in one transaction; what must happen outside the
+// database happens after the commit.
+//
+// Tenant data is reached through authorized handles only: App.Project and
+// App.Organization answer not_found unless the caller belongs there, and every
+// method of the handle checks the action it performs. Handles are made for one
+// request and not kept.
+//
+// All errors are *domain.Error where the caller can do something about them.
+package service
+
+import (
+	"context"
+	"crypto/rand"
+	"fmt"
+	"io"
+	"log/slog"
+	"time"
+
+	"github.com/latchkey-dev/latchkey/domain"
+	"github.com/latchkey-dev/latchkey/repository"
+)
+
+// SignupPolicy says who may make an account.
+type SignupPolicy string
+
+// The sign-up policies.
+const (
+	SignupOpen   SignupPolicy = "open"   // anyone
+	SignupInvite SignupPolicy = "invite" // whoever has been invited to an organization
+	SignupClosed SignupPolicy = "closed" // nobody; the command line makes accounts
+)
+
+// Options is what an App is made of.
+type Options struct {
+	Store     *repository.Store
+	MasterKey [32]byte         // see ParseMasterKey
+	Clock     func() time.Time // nil: time.Now
+	Issuer    string           // the public URL; iss and aud of access tokens
+	KeyPrefix string           // what tokens of projects without a choice start with; empty: lk
+	Signup    SignupPolicy     // empty: open
+	Log       *slog.Logger     // nil: slog.Default
+	Random    io.Reader        // what tokens are drawn from; nil: crypto/rand
+}
+
+// App is Latchkey without its faces: API, console and command line all call it.
+type App struct {
+	store     *repository.Store
+	clock     func() time.Time
+	keyPrefix string
+	signup    SignupPolicy
+	log       *slog.Logger
+	random    io.Reader
+
+	keyring   keyring
+	signing   signing
+	passwords passwordHasher
+}
+
+// New returns an App over a migrated store. It refuses a master key that is
+// not the one the database was first used with, and makes the first key that
+// signs access tokens.
+func New(ctx context.Context, o Options) (*App, error) {
+	a := &App{
+		store: o.Store, clock: o.Clock, keyPrefix: o.KeyPrefix, signup: o.Signup, log: o.Log, random: o.Random,
+		signing: signing{issuer: o.Issuer},
+	}
+	if a.clock == nil {
+		a.clock = time.Now
+	}
+	if a.keyPrefix == "" {
+		a.keyPrefix = domain.DefaultKeyPrefix
+	}
+	if a.signup == "" {
+		a.signup = SignupOpen
+	}
+	if a.random == nil {
+		a.random = rand.Reader
+	}
+	if a.log == nil {
+		a.log = slog.Default()
+	}
+	var err error
+	if a.keyring, err = newKeyring(o.MasterKey); err != nil {
+		return nil, err
+	}
+	if err := a.checkMasterKey(ctx); err != nil {
+		return nil, err
+	}
+	if a.passwords, err = newPasswordHasher(); err != nil {
+		return nil, err
+	}
+	if err := a.loadSigningKeys(ctx); err != nil {
+		return nil, fmt.Errorf("load the keys that sign access tokens: %w", err)
+	}
+	return a, nil
+}
+
+// Ready reports whether the database answers.
+func (a *App) Ready(ctx context.Context) error { return a.store.Ping(ctx) }
+
+// now is the clock in the precision that the database keeps.
+func (a *App) now() time.Time { return a.clock().UTC().Truncate(time.Microsecond) }

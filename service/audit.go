@@ -1,0 +1,25 @@
+package service
+
+import (
+	"context"
+
+	"github.com/latchkey-dev/latchkey/domain"
+	"github.com/latchkey-dev/latchkey/repository"
+)
+
+// record appends to the audit trail, in the transaction of what happened. The
+// event needs Action, Target and where it belongs; the rest is filled in here.
+func (a *App) record(ctx context.Context, tx *repository.Store, caller domain.Principal, e domain.Event) error {
+	e.ID, e.At = domain.NewID[domain.EventID](a.now()), a.now()
+	e.Actor, e.Origin = caller.Actor(), caller.Origin()
+	return tx.AddEvent(ctx, e)
+}
+
+// ListEvents returns the organization's audit trail, newest first. It needs
+// audit:read.
+func (o *Organization) ListEvents(ctx context.Context, f domain.EventFilter, p domain.Page) (domain.List[domain.Event], error) {
+	if err := o.Require(domain.AuditRead); err != nil {
+		return domain.List[domain.Event]{}, err
+	}
+	return o.app.store.ListEvents(ctx, o.organization.Scope(), f, p)
+}

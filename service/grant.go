@@ -1,0 +1,86 @@
+package service
+
+import (
+	"strings"
+	"time"
+
+	"github.com/latchkey-dev/latchkey/domain"
+)
+
+// freshSignIn is how recent a sign-in must be for what cannot be undone.
+const freshSignIn = 10 * time.Minute
+
+// grant is what a caller may do at one place: a user through their role there,
+// a key through its scopes, the command line without limit. Where both a key
+// and a user have been proved, both must hold the action.
+type grant struct {
+	app    *App
+	caller domain.Principal
+	role   domain.Role
+}
+
+// Caller returns who the handle was made for.
+func (g grant) Caller() domain.Principal { return g.caller }
+
+// Holds reports whether the caller may do a here.
+func (g grant) Holds(a domain.Action) bool {
+	if g.caller.IsSystem() {
+		return true
+	}
+	key, hasKey := g.caller.Key()
+	_, hasUser := g.caller.User()
+	return (hasKey || hasUser) && (!hasKey || key.Holds(a)) && (!hasUser || g.role.Holds(a))
+}
+
+// Require returns forbidden unless the caller may do a here, naming the action
+// and who could help.
+func (g grant) Require(a domain.Action) error {
+	if g.Holds(a) {
+		return nil
+	}
+	if key, ok := g.caller.Key(); ok && !key.Holds(a) {
+		return domain.Errorf(domain.CodeForbidden, "This API key lacks the scope %s. A member who holds it can add it to the key.", a)
+	}
+	return domain.Errorf(domain.CodeForbidden, "You lack %s here, which these roles hold: %s. An owner or admin can change your role.",
+		a, join(domain.RolesHolding(a)))
+}
+
+// requireScopes returns scope_not_held unless the caller holds all of scopes:
+// nobody gives away, or takes over by rotation, what they do not hold.
+func (g grant) requireScopes(scopes []domain.Scope) error {
+	var missing []domain.Scope
+	for _, s := range scopes {
+		if !g.Holds(s) {
+			missing = append(missing, s)
+		}
+	}
+	if len(missing) == 0 {
+		return nil
+	}
+	return domain.Errorf(domain.CodeScopeNotHeld, "You do not hold %s yourself, so you cannot give it to a key or act on a key that has it.",
+		join(missing))
+}
+
+// requireFreshSignIn returns reauthentication_required unless the caller has
+// shown their password within the last ten minutes.
+func (g grant) requireFreshSignIn() error {
+	if user, ok := g.caller.User(); ok && g.app.now().Sub(user.Session.CreatedAt) > freshSignIn {
+		return domain.Errorf(domain.CodeReauthenticationRequired, "This cannot be undone, so it needs a sign-in younger than %d minutes. Sign in again.",
+			int(freshSignIn.Minutes()))
+	}
+	return nil
+}
+
+func join[T ~string](items []T) string {
+	names := make([]string, len(items))
+	for i, item := range items {
+		names[i] = string(item)
+	}
+	return strings.Join(names, ", ")
+}
+
+// errAnonymous is what a handle answers to a caller that has proved nothing.
+// The permission in front of a route says it first, with more detail.
+func errAnonymous() error {
+	return domain.Refused(domain.CodeUnauthenticated, "Nobody is signed in and no API key was sent.")
+}

@@ -1,0 +1,125 @@
+package service
+
+import (
+	"context"
+	"crypto/aes"
+	"crypto/cipher"
+	"crypto/hkdf"
+	"crypto/hmac"
+	"crypto/rand"
+	"crypto/sha256"
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/latchkey-dev/latchkey/domain"
+	"github.com/latchkey-dev/latchkey/repository"
+)
+
+// pepperVersion marks digests with the derivation they were made under, so that
+// a later one can stand beside it.
+const pepperVersion = 1
+
+// checkSetting holds a value that only the right master key computes.
+const checkSetting = "master_key_check"
+
+// ParseMasterKey reads a master key: 32 bytes in base64, standard or URL-safe,
+// with blanks around it ignored. It refuses a key that nobody drew at random.
+func ParseMasterKey(text string) (key [32]byte, err error) {
+	text = strings.TrimRight(strings.TrimSpace(text), "=")
+	raw, err := base64.RawStdEncoding.DecodeString(strings.NewReplacer("-", "+", "_", "/").Replace(text))
+	if err != nil || len(raw) != len(key) {
+		return key, errors.New("a master key is 32 random bytes in base64; make one with: openssl rand -base64 32")
+	}
+	key = [32]byte(raw)
+	if strings.Count(string(raw), string(raw[:1])) == len(raw) {
+		return key, errors.New("the master key is the same byte 32 times; make a random one with: openssl rand -base64 32")
+	}
+	return key, nil
+}
+
+// NewMasterKey draws a master key and returns it as ParseMasterKey reads it.
+func NewMasterKey() string {
+	var raw [32]byte
+	rand.Read(raw[:]) // never fails
+	return base64.StdEncoding.EncodeToString(raw[:])
+}
+
+// HasMasterKey reports whether the database has been used with a master key, so
+// that making a new one would lock its owners out.
+func HasMasterKey(ctx context.Context, store *repository.Store) (bool, error) {
+	_, err := store.GetSetting(ctx, checkSetting)
+	if domain.CodeOf(err) == domain.CodeNotFound {
+		return false, nil
+	}
+	return err == nil, err
+}
+
+// keyring holds one key for each purpose, all derived from the master key.
+type keyring struct {
+	tokens  []byte // digests of API keys' tokens
+	refresh []byte // digests, tags and successors of refresh tokens
+	check   []byte // the check value
+	sealer  cipher.AEAD
+}
+
+func newKeyring(master [32]byte) (keyring, error) {
+	var errs []error
+	derive := func(purpose string) []byte {
+		key, err := hkdf.Key(sha256.New, master[:], nil, "latchkey/v1/"+purpose, sha256.Size)
+		errs = append(errs, err)
+		return key
+	}
+	k := keyring{tokens: derive("token-digest"), refresh: derive("refresh-token"), check: derive("check-value")}
+	block, err := aes.NewCipher(derive("seal"))
+	if err != nil {
+		return keyring{}, err
+	}
+	k.sealer, err = cipher.NewGCMWithRandomNonce(block)
+	return k, errors.Join(append(errs, err)...)
+}
+
+// mac is HMAC-SHA-256 over the parts, each of which is free of NUL.
+func mac(key []byte, parts ...string) []byte {
+	h := hmac.New(sha256.New, key)
+	h.Write([]byte(strings.Join(parts, "\x00")))
+	return h.Sum(nil)
+}
+
+// tokenDigest binds a token to its key and project: a row that is copied to
+// another key, or written by somebody without the master key, proves nothing.
+func (k keyring) tokenDigest(key domain.KeyID, project domain.ProjectID, t domain.Token) []byte {
+	return mac(k.tokens, string(key), string(project), t.Reveal())
+}
+
+// seal encrypts and authenticates plain, bound to its purpose.
+func (k keyring) seal(plain []byte, purpose string) []byte {
+	return k.sealer.Seal(nil, nil, plain, []byte(purpose))
+}
+
+func (k keyring) unseal(sealed []byte, purpose string) ([]byte, error) {
+	return k.sealer.Open(nil, nil, sealed, []byte(purpose))
+}
+
+// checkMasterKey compares the master key with the one the database knows, and
+// makes it known to a database that has seen none.
+func (a *App) checkMasterKey(ctx context.Context) error {
+	value := mac(a.keyring.check, "latchkey")
+	err := a.store.AddSetting(ctx, checkSetting, value)
+	if err == nil {
+		return nil
+	}
+	if domain.CodeOf(err) != domain.CodeConflict {
+		return fmt.Errorf("check the master key: %w", err)
+	}
+	known, err := a.store.GetSetting(ctx, checkSetting)
+	if err != nil {
+		return fmt.Errorf("check the master key: %w", err)
+	}
+	if !hmac.Equal(known, value) {
+		return errors.New("the master key is not the one this database was first used with: with another one, no API key and no session " +
+			"would be recognised. Bring back the original LATCHKEY_MASTER_KEY or key file")
+	}
+	return nil
+}

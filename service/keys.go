@@ -1,0 +1,273 @@
+package service
+
+import (
+	"context"
+	"maps"
+	"slices"
+	"time"
+
+	"github.com/latchkey-dev/latchkey/domain"
+	"github.com/latchkey-dev/latchkey/repository"
+)
+
+// tokenTries bounds how often a token is drawn again because its public id is
+// taken. With 62^12 ids even the second try is not to be expected.
+const tokenTries = 5
+
+// CreateKey makes a key of the project and returns it with its token, which is
+// stored nowhere and cannot be had again. It needs keys:write and every scope
+// that the key is to hold, else scope_not_held.
+func (p *Project) CreateKey(ctx context.Context, spec domain.KeySpec) (domain.Key, domain.Token, error) {
+	if err := p.Require(domain.KeysWrite); err != nil {
+		return domain.Key{}, domain.Token{}, err
+	}
+	if spec.Environment == "" {
+		spec.Environment = domain.Live
+	}
+	if err := spec.Validate(); err != nil {
+		return domain.Key{}, domain.Token{}, err
+	}
+	if err := p.requireScopes(spec.Scopes); err != nil {
+		return domain.Key{}, domain.Token{}, err
+	}
+	now := p.app.now()
+	key := domain.Key{
+		ID: domain.NewID[domain.KeyID](now), ProjectID: p.project.ID, Name: spec.Name, Environment: spec.Environment, Scopes: spec.Scopes,
+		ExternalID: spec.ExternalID, Metadata: spec.Metadata, CreatedAt: now, CreatedBy: p.caller.Actor(),
+		ExpiresAt: spec.ExpiresAt.Truncate(time.Microsecond), Revision: 1,
+	}
+	for try := 1; ; try++ {
+		token, err := domain.NewToken(p.project.KeyPrefix, spec.Environment, p.app.random)
+		if err != nil {
+			return domain.Key{}, domain.Token{}, err
+		}
+		key.Prefix = token.Prefix()
+		err = p.app.store.InTx(ctx, func(ctx context.Context, tx *repository.Store) error {
+			if err := tx.CreateKey(ctx, p.project.Scope(), key); err != nil {
+				return err
+			}
+			if err := tx.AddSecret(ctx, p.project.Scope(), p.app.newSecret(key, token, now)); err != nil {
+				return err
+			}
+			return p.record(ctx, tx, "key.created", key, domain.Diff(nil, keyFields(key)))
+		})
+		if domain.CodeOf(err) == domain.CodeConflict && try < tokenTries {
+			continue
+		}
+		if err != nil {
+			return domain.Key{}, domain.Token{}, err
+		}
+		return key, token, nil
+	}
+}
+
+// newSecret returns what is stored of a key's token.
+func (a *App) newSecret(k domain.Key, t domain.Token, now time.Time) domain.Secret {
+	return domain.Secret{
+		TokenID: t.ID(), ProjectID: k.ProjectID, KeyID: k.ID, Prefix: t.Prefix(), Algorithm: domain.HMACSHA256,
+		PepperVersion: pepperVersion, Digest: a.keyring.tokenDigest(k.ID, k.ProjectID, t), CreatedAt: now,
+	}
+}
+
+// ListKeys returns the project's keys that pass the filter, newest first. It
+// needs keys:read.
+func (p *Project) ListKeys(ctx context.Context, f domain.KeyFilter, page domain.Page) (domain.List[domain.Key], error) {
+	if err := p.Require(domain.KeysRead); err != nil {
+		return domain.List[domain.Key]{}, err
+	}
+	return p.app.store.ListKeys(ctx, p.project.Scope(), f, page, p.app.now())
+}
+
+// CountKeys returns how many keys the project has, of any status. It needs
+// keys:read.
+func (p *Project) CountKeys(ctx context.Context) (int, error) {
+	if err := p.Require(domain.KeysRead); err != nil {
+		return 0, err
+	}
+	return p.app.store.CountKeys(ctx, p.project.Scope())
+}
+
+// GetKey returns a key of the project. It needs keys:read.
+func (p *Project) GetKey(ctx context.Context, id domain.KeyID) (domain.Key, error) {
+	if err := p.Require(domain.KeysRead); err != nil {
+		return domain.Key{}, err
+	}
+	return p.app.store.GetKey(ctx, p.project.Scope(), id, p.app.now())
+}
+
+// UpdateKey changes what a key is called and may do. A revoked key is read-only
+// (key_revoked). It needs keys:write and every scope that is added, else
+// scope_not_held; a key needs all scopes that the other one has, too.
+func (p *Project) UpdateKey(ctx context.Context, id domain.KeyID, patch domain.KeyPatch) (domain.Key, error) {
+	return p.changeKey(ctx, id, "key.updated", func(before domain.Key) (domain.Key, error) {
+		if !before.RevokedAt.IsZero() {
+			return before, domain.Errorf(domain.CodeKeyRevoked, "The key has been revoked and can no longer be changed.")
+		}
+		after, err := patch.Apply(before)
+		if err != nil {
+			return before, err
+		}
+		after.ExpiresAt = after.ExpiresAt.Truncate(time.Microsecond)
+		added := slices.DeleteFunc(slices.Clone(after.Scopes), func(s domain.Scope) bool { return slices.Contains(before.Scopes, s) })
+		return after, p.requireScopes(added)
+	})
+}
+
+// RevokeKey ends a key for good; nothing brings it back. Revoking it again
+// changes nothing. It needs keys:write; a key needs all scopes that the other
+// one has, too.
+func (p *Project) RevokeKey(ctx context.Context, id domain.KeyID, reason string) (domain.Key, error) {
+	var v domain.Invalid
+	if v.Text("/reason", reason, 0, domain.MaxReasonLength); len(v) > 0 {
+		return domain.Key{}, v.Err()
+	}
+	return p.changeKey(ctx, id, "key.revoked", func(k domain.Key) (domain.Key, error) {
+		if k.RevokedAt.IsZero() {
+			k.RevokedAt, k.RevokedReason = p.app.now(), reason
+		}
+		return k, nil
+	})
+}
+
+// changeKey is how every change to a key is made: under a lock, one revision
+// on, with what changed in the audit trail. A change that changes nothing is
+// neither stored nor recorded.
+func (p *Project) changeKey(
+	ctx context.Context, id domain.KeyID, action string, change func(domain.Key) (domain.Key, error),
+) (domain.Key, error) {
+	if err := p.Require(domain.KeysWrite); err != nil {
+		return domain.Key{}, err
+	}
+	var key domain.Key
+	err := p.app.store.InTx(ctx, func(ctx context.Context, tx *repository.Store) error {
+		before, err := p.lockKey(ctx, tx, id)
+		if err != nil {
+			return err
+		}
+		after, err := change(before)
+		if err != nil {
+			return err
+		}
+		key = before
+		changes := domain.Diff(keyFields(before), keyFields(after))
+		if len(changes) == 0 {
+			return nil
+		}
+		after.Revision = before.Revision + 1
+		if err := tx.UpdateKey(ctx, p.project.Scope(), after); err != nil {
+			return err
+		}
+		key = after
+		return p.record(ctx, tx, action, after, changes)
+	})
+	return key, err
+}
+
+// lockKey returns the key for a change. A key may act only on keys whose scopes
+// it holds itself.
+func (p *Project) lockKey(ctx context.Context, tx *repository.Store, id domain.KeyID) (domain.Key, error) {
+	key, err := tx.LockKey(ctx, p.project.Scope(), id, p.app.now())
+	if err != nil {
+		return domain.Key{}, err
+	}
+	if _, isKey := p.caller.Key(); isKey {
+		err = p.requireScopes(key.Scopes)
+	}
+	return key, err
+}
+
+// DeleteKey removes a key and its secrets; what it did stays in the audit
+// trail. It needs keys:write; a key needs all scopes that the other one has,
+// too.
+func (p *Project) DeleteKey(ctx context.Context, id domain.KeyID) error {
+	if err := p.Require(domain.KeysWrite); err != nil {
+		return err
+	}
+	return p.app.store.InTx(ctx, func(ctx context.Context, tx *repository.Store) error {
+		key, err := p.lockKey(ctx, tx, id)
+		if err != nil {
+			return err
+		}
+		if err := tx.DeleteKey(ctx, p.project.Scope(), id); err != nil {
+			return err
+		}
+		return p.record(ctx, tx, "key.deleted", key, nil)
+	})
+}
+
+// Verification is the answer to whether a token is good.
+type Verification struct {
+	Valid   bool
+	Code    VerificationCode
+	Key     *domain.Key    // once the secret has been proved
+	Project domain.Project // when valid
+}
+
+// VerificationCode says why a token is good or not.
+type VerificationCode string
+
+// The answers of VerifyKey.
+const (
+	VerifiedValid             VerificationCode = "valid"
+	VerifiedNotFound          VerificationCode = "not_found" // also a key of another project
+	VerifiedRevoked           VerificationCode = "revoked"
+	VerifiedExpired           VerificationCode = "expired"
+	VerifiedInsufficientScope VerificationCode = "insufficient_scope"
+	VerifiedProjectDisabled   VerificationCode = "project_disabled"
+)
+
+// VerifyKey tells whether a token is of a usable key of this project that holds
+// all of scopes. A token of another project is not_found, like one that does
+// not exist. It needs keys:verify; its error is about the question, never about
+// the token.
+func (p *Project) VerifyKey(ctx context.Context, token string, scopes []domain.Scope) (Verification, error) {
+	if err := p.Require(domain.KeysVerify); err != nil {
+		return Verification{}, err
+	}
+	k, secret, err := p.app.prove(ctx, token)
+	if domain.CodeOf(err) == domain.CodeInvalidAPIKey || err == nil && k.Project.ID != p.project.ID {
+		return Verification{Code: VerifiedNotFound}, nil
+	}
+	if err != nil {
+		return Verification{}, err
+	}
+	answer := Verification{Key: &k.Key, Project: k.Project}
+	switch unusable(k, secret, p.app.now()) {
+	case domain.CodeKeyRevoked:
+		answer.Code = VerifiedRevoked
+	case domain.CodeKeyExpired:
+		answer.Code = VerifiedExpired
+	case domain.CodeProjectDisabled:
+		answer.Code = VerifiedProjectDisabled
+	default:
+		answer.Valid, answer.Code = true, VerifiedValid
+		if slices.ContainsFunc(scopes, func(s domain.Scope) bool { return !k.Holds(s) }) {
+			answer.Valid, answer.Code = false, VerifiedInsufficientScope
+		}
+	}
+	return answer, nil
+}
+
+func (p *Project) record(ctx context.Context, tx *repository.Store, action string, k domain.Key, changes domain.Changes) error {
+	return p.app.record(ctx, tx, p.caller, domain.Event{
+		Action: action, Target: domain.Target{Kind: "key", ID: string(k.ID), Name: k.Name},
+		OrganizationID: p.project.OrganizationID, ProjectID: p.project.ID, Changes: changes,
+	})
+}
+
+// keyFields are what the audit trail tells about changes to a key.
+func keyFields(k domain.Key) map[string]any {
+	return map[string]any{
+		"name": k.Name, "environment": k.Environment, "scopes": append([]domain.Scope{}, k.Scopes...),
+		"external_id": k.ExternalID, "metadata": maps.Collect(maps.All(k.Metadata)), "expires_at": moment(k.ExpiresAt),
+		"revoked_at": moment(k.RevokedAt), "revoked_reason": k.RevokedReason, "prefix": k.Prefix,
+	}
+}
+
+// moment is a time as the audit trail shows it: null for never.
+func moment(t time.Time) any {
+	if t.IsZero() {
+		return nil
+	}
+	return t
+}

@@ -1,0 +1,172 @@
+package service
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/latchkey-dev/latchkey/domain"
+	"github.com/latchkey-dev/latchkey/repository"
+)
+
+// slugTries bounds the search for a free slug when one is derived from a name.
+const slugTries = 20
+
+// CreateOrganization makes an organization whose owner is the calling user; the
+// command line names the owner. A slug that was asked for and is taken gives
+// conflict; one derived from the name gets a suffix instead.
+func (a *App) CreateOrganization(ctx context.Context, caller domain.Principal, spec domain.OrganizationSpec) (domain.MemberOf, error) {
+	if user, ok := caller.User(); ok {
+		spec.Owner = user.User.ID
+	} else if !caller.IsSystem() {
+		return domain.MemberOf{}, errAnonymous()
+	}
+	if err := spec.Validate(); err != nil {
+		return domain.MemberOf{}, err
+	}
+	now := a.now()
+	org := domain.Organization{
+		ID: domain.NewID[domain.OrganizationID](now), Name: spec.Name, Status: domain.Active, CreatedAt: now, UpdatedAt: now, Revision: 1,
+	}
+	err := a.store.InTx(ctx, func(ctx context.Context, tx *repository.Store) error {
+		err := withSlug(spec.Slug, spec.Name, "organization", func(slug string) error {
+			org.Slug = slug
+			return tx.CreateOrganization(ctx, org)
+		})
+		if err != nil {
+			return err
+		}
+		if err := tx.AddMember(ctx, org.Scope(), domain.Membership{UserID: spec.Owner, Role: domain.Owner, JoinedAt: now}); err != nil {
+			return err
+		}
+		return a.record(ctx, tx, caller, domain.Event{
+			Action: "organization.created", Target: organizationTarget(org), OrganizationID: org.ID,
+			Changes: domain.Diff(nil, organizationFields(org)),
+		})
+	})
+	return domain.MemberOf{Organization: org, Role: domain.Owner}, err
+}
+
+// withSlug creates something under the slug that was asked for, or under the
+// first free one derived from its name.
+func withSlug(asked, name, fallback string, create func(slug string) error) error {
+	if asked != "" {
+		err := create(asked)
+		if domain.CodeOf(err) == domain.CodeConflict {
+			return domain.Errorf(domain.CodeConflict, "The slug is taken. Choose another, or leave it out to have one made.")
+		}
+		return err
+	}
+	base := domain.SlugFrom(name, fallback)
+	slug := base
+	for try := 2; ; try++ {
+		err := create(slug)
+		if domain.CodeOf(err) != domain.CodeConflict || try > slugTries {
+			return err
+		}
+		slug = fmt.Sprintf("%s-%d", base, try)
+		if try > slugTries/2 { // a crowded name: stop counting, draw
+			slug = base + "-" + domain.RandomSlug()
+		}
+	}
+}
+
+// ListOrganizations returns the organizations that the calling user is a member
+// of, newest first; to the command line, all.
+func (a *App) ListOrganizations(ctx context.Context, caller domain.Principal, p domain.Page) (domain.List[domain.MemberOf], error) {
+	if user, ok := caller.User(); ok {
+		return a.store.ListOrganizationsOf(ctx, user.User.ID, p)
+	}
+	if caller.IsSystem() {
+		return a.store.ListOrganizations(ctx, p)
+	}
+	return domain.List[domain.MemberOf]{}, errAnonymous()
+}
+
+// Organization is an organization in the hands of a caller who belongs there.
+type Organization struct {
+	grant
+	organization domain.Organization
+}
+
+// Organization returns the handle for an organization; not_found to whoever is
+// not a member, as if it did not exist.
+func (a *App) Organization(ctx context.Context, caller domain.Principal, id domain.OrganizationID) (*Organization, error) {
+	o := &Organization{grant: grant{app: a, caller: caller}}
+	if caller.IsSystem() {
+		var err error
+		o.organization, err = a.store.GetOrganization(ctx, id)
+		return o, err
+	}
+	user, ok := caller.User()
+	if !ok {
+		return nil, errAnonymous()
+	}
+	member, err := a.store.OrganizationAsMember(ctx, user.User.ID, id)
+	o.organization, o.role = member.Organization, member.Role
+	return o, err
+}
+
+// Get returns the organization and the caller's role in it. It needs
+// organization:read.
+func (o *Organization) Get() (domain.MemberOf, error) {
+	return domain.MemberOf{Organization: o.organization, Role: o.role}, o.Require(domain.OrganizationRead)
+}
+
+// Update changes name, slug or status. Disabling ends every key below at once.
+// It needs organization:write; a slug that is taken gives conflict.
+func (o *Organization) Update(ctx context.Context, patch domain.OrganizationPatch) (domain.MemberOf, error) {
+	if err := o.Require(domain.OrganizationWrite); err != nil {
+		return domain.MemberOf{}, err
+	}
+	err := o.app.store.InTx(ctx, func(ctx context.Context, tx *repository.Store) error {
+		before, err := tx.LockOrganization(ctx, o.organization.Scope())
+		if err != nil {
+			return err
+		}
+		after, err := patch.Apply(before)
+		if err != nil {
+			return err
+		}
+		o.organization = before
+		changes := domain.Diff(organizationFields(before), organizationFields(after))
+		if len(changes) == 0 {
+			return nil
+		}
+		after.UpdatedAt, after.Revision = o.app.now(), before.Revision+1
+		if err := tx.UpdateOrganization(ctx, after.Scope(), after); err != nil {
+			return err
+		}
+		o.organization = after
+		return o.app.record(ctx, tx, o.caller, domain.Event{
+			Action: "organization.updated", Target: organizationTarget(after), OrganizationID: after.ID, Changes: changes,
+		})
+	})
+	return domain.MemberOf{Organization: o.organization, Role: o.role}, err
+}
+
+// Delete removes the organization with everything below it, its audit trail
+// included; its keys are dead at once. It needs organization:delete and a fresh
+// sign-in.
+func (o *Organization) Delete(ctx context.Context) error {
+	if err := o.Require(domain.OrganizationDelete); err != nil {
+		return err
+	}
+	if err := o.requireFreshSignIn(); err != nil {
+		return err
+	}
+	return o.app.store.InTx(ctx, func(ctx context.Context, tx *repository.Store) error {
+		if err := tx.DeleteOrganization(ctx, o.organization.Scope()); err != nil {
+			return err
+		}
+		// Its own trail goes with it; that it was deleted, and by whom, is kept.
+		return o.app.record(ctx, tx, o.caller, domain.Event{Action: "organization.deleted", Target: organizationTarget(o.organization)})
+	})
+}
+
+func organizationTarget(o domain.Organization) domain.Target {
+	return domain.Target{Kind: "organization", ID: string(o.ID), Name: o.Name}
+}
+
+func organizationFields(o domain.Organization) map[string]any {
+	return map[string]any{"name": o.Name, "slug": o.Slug, "status": o.Status}
+}

@@ -1,0 +1,66 @@
+package service
+
+import (
+	"context"
+	"errors"
+	"runtime"
+	"time"
+
+	"github.com/alexedwards/argon2id"
+
+	"github.com/latchkey-dev/latchkey/domain"
+)
+
+// passwordWait is how long a sign-in waits for its turn to hash.
+const passwordWait = 2 * time.Second
+
+// passwordParams are OWASP's: 19 MiB, two passes, one lane.
+var passwordParams = &argon2id.Params{Memory: 19 * 1024, Iterations: 2, Parallelism: 1, SaltLength: 16, KeyLength: 32}
+
+// passwordHasher hashes and compares passwords, as many at once as there are
+// cores: a flood of sign-ins then waits, and in the end is refused with
+// unavailable, instead of taking all memory.
+type passwordHasher struct {
+	turns chan struct{}
+	decoy string // a hash of nothing anyone knows
+}
+
+func newPasswordHasher() (passwordHasher, error) {
+	decoy, err := argon2id.CreateHash(NewMasterKey(), passwordParams)
+	return passwordHasher{turns: make(chan struct{}, runtime.GOMAXPROCS(0)), decoy: decoy}, err
+}
+
+// hash returns the argon2id hash of a password.
+func (h passwordHasher) hash(ctx context.Context, password string) (hash string, err error) {
+	err = h.inTurn(ctx, func() (err error) {
+		hash, err = argon2id.CreateHash(password, passwordParams)
+		return err
+	})
+	return hash, err
+}
+
+// matches reports whether password is the one hashed. An empty hash, of an
+// account that does not exist, takes the same time and never matches.
+func (h passwordHasher) matches(ctx context.Context, password, hash string) (match bool, err error) {
+	err = h.inTurn(ctx, func() (err error) {
+		if hash == "" {
+			_, err = argon2id.ComparePasswordAndHash(password, h.decoy)
+			return err
+		}
+		match, err = argon2id.ComparePasswordAndHash(password, hash)
+		return err
+	})
+	return match, err
+}
+
+func (h passwordHasher) inTurn(ctx context.Context, work func() error) error {
+	ctx, cancel := context.WithTimeout(ctx, passwordWait)
+	defer cancel()
+	select {
+	case h.turns <- struct{}{}:
+		defer func() { <-h.turns }()
+		return work()
+	case <-ctx.Done():
+		return domain.Unavailable(errors.New("too many passwords to hash at once"))
+	}
+}

@@ -1,0 +1,150 @@
+package service
+
+import (
+	"context"
+
+	"github.com/latchkey-dev/latchkey/domain"
+	"github.com/latchkey-dev/latchkey/repository"
+)
+
+// CreateProject makes a project in the organization. It needs projects:write. A
+// slug that was asked for and is taken gives conflict.
+func (o *Organization) CreateProject(ctx context.Context, spec domain.ProjectSpec) (domain.Project, error) {
+	if err := o.Require(domain.ProjectsWrite); err != nil {
+		return domain.Project{}, err
+	}
+	if err := spec.Validate(); err != nil {
+		return domain.Project{}, err
+	}
+	now := o.app.now()
+	project := domain.Project{
+		ID: domain.NewID[domain.ProjectID](now), OrganizationID: o.organization.ID, Name: spec.Name, KeyPrefix: spec.KeyPrefix,
+		Status: domain.Active, CreatedAt: now, UpdatedAt: now, Revision: 1,
+	}
+	if project.KeyPrefix == "" {
+		project.KeyPrefix = o.app.keyPrefix
+	}
+	err := o.app.store.InTx(ctx, func(ctx context.Context, tx *repository.Store) error {
+		err := withSlug(spec.Slug, spec.Name, "project", func(slug string) error {
+			project.Slug = slug
+			return tx.CreateProject(ctx, o.organization.Scope(), project)
+		})
+		if err != nil {
+			return err
+		}
+		return o.app.record(ctx, tx, o.caller, projectEvent("project.created", project, domain.Diff(nil, projectFields(project))))
+	})
+	return project, err
+}
+
+// ListProjects returns the organization's projects, newest first. It needs
+// projects:read.
+func (o *Organization) ListProjects(ctx context.Context, p domain.Page) (domain.List[domain.Project], error) {
+	if err := o.Require(domain.ProjectsRead); err != nil {
+		return domain.List[domain.Project]{}, err
+	}
+	return o.app.store.ListProjects(ctx, o.organization.Scope(), p)
+}
+
+// Project is a project in the hands of a caller who belongs there: one of its
+// own keys, or a member of its organization.
+type Project struct {
+	grant
+	project domain.Project
+}
+
+// Project returns the handle for a project. For a key, want is empty or the
+// key's own project, which costs no query; for a user, a project of an
+// organization they are a member of. All else is not_found.
+func (a *App) Project(ctx context.Context, caller domain.Principal, want domain.ProjectID) (*Project, error) {
+	p := &Project{grant: grant{app: a, caller: caller}}
+	if caller.IsSystem() {
+		var err error
+		p.project, err = a.store.GetProject(ctx, want)
+		return p, err
+	}
+	key, hasKey := caller.Key()
+	if hasKey {
+		if want != "" && want != key.Project.ID {
+			return nil, domain.NotFound()
+		}
+		p.project, want = key.Project, key.Project.ID
+	}
+	user, hasUser := caller.User()
+	if hasUser {
+		var err error
+		p.project, p.role, err = a.store.ProjectAsMember(ctx, user.User.ID, want)
+		return p, err
+	}
+	if !hasKey {
+		return nil, errAnonymous()
+	}
+	return p, nil
+}
+
+// Get returns the project. A user needs project:read; every good key may read
+// its own project.
+func (p *Project) Get() (domain.Project, error) {
+	if _, isUser := p.caller.User(); isUser && !p.role.Holds(domain.ProjectRead) {
+		return domain.Project{}, p.Require(domain.ProjectRead)
+	}
+	return p.project, nil
+}
+
+// Update changes name, slug, key prefix or status. Disabling ends its keys at
+// once. It needs project:write; a slug that is taken gives conflict.
+func (p *Project) Update(ctx context.Context, patch domain.ProjectPatch) (domain.Project, error) {
+	if err := p.Require(domain.ProjectWrite); err != nil {
+		return domain.Project{}, err
+	}
+	err := p.app.store.InTx(ctx, func(ctx context.Context, tx *repository.Store) error {
+		before, err := tx.LockProject(ctx, p.project.Scope())
+		if err != nil {
+			return err
+		}
+		after, err := patch.Apply(before)
+		if err != nil {
+			return err
+		}
+		p.project = before
+		changes := domain.Diff(projectFields(before), projectFields(after))
+		if len(changes) == 0 {
+			return nil
+		}
+		after.UpdatedAt, after.Revision = p.app.now(), before.Revision+1
+		if err := tx.UpdateProject(ctx, after.Scope(), after); err != nil {
+			return err
+		}
+		p.project = after
+		return p.app.record(ctx, tx, p.caller, projectEvent("project.updated", after, changes))
+	})
+	return p.project, err
+}
+
+// Delete removes the project with its keys, which are dead at once. It needs
+// project:delete and a fresh sign-in.
+func (p *Project) Delete(ctx context.Context) error {
+	if err := p.Require(domain.ProjectDelete); err != nil {
+		return err
+	}
+	if err := p.requireFreshSignIn(); err != nil {
+		return err
+	}
+	return p.app.store.InTx(ctx, func(ctx context.Context, tx *repository.Store) error {
+		if err := tx.DeleteProject(ctx, p.project.Scope()); err != nil {
+			return err
+		}
+		return p.app.record(ctx, tx, p.caller, projectEvent("project.deleted", p.project, nil))
+	})
+}
+
+func projectEvent(action string, p domain.Project, changes domain.Changes) domain.Event {
+	return domain.Event{
+		Action: action, Target: domain.Target{Kind: "project", ID: string(p.ID), Name: p.Name},
+		OrganizationID: p.OrganizationID, ProjectID: p.ID, Changes: changes,
+	}
+}
+
+func projectFields(p domain.Project) map[string]any {
+	return map[string]any{"name": p.Name, "slug": p.Slug, "key_prefix": p.KeyPrefix, "status": p.Status}
+}

@@ -1,0 +1,182 @@
+package service
+
+import (
+	"context"
+	"crypto/hmac"
+	"crypto/rand"
+	"encoding/base64"
+	"strings"
+	"time"
+
+	"github.com/latchkey-dev/latchkey/domain"
+	"github.com/latchkey-dev/latchkey/repository"
+	"github.com/latchkey-dev/latchkey/service/jwt"
+)
+
+// How long sessions live.
+const (
+	sessionIdle     = 14 * 24 * time.Hour // since the last refresh
+	sessionAbsolute = 30 * 24 * time.Hour // since the sign-in
+	refreshReplay   = 10 * time.Second    // how long the parent of a refresh token gets the same answer
+)
+
+// SignedIn is what a signed-in person's client needs. Both tokens are secrets.
+type SignedIn struct {
+	AccessToken     string
+	AccessLifetime  time.Duration
+	RefreshToken    string
+	RefreshLifetime time.Duration // if it is not used before
+	User            domain.User
+	Session         domain.Session
+}
+
+// LogIn starts a session for whoever knows the password. An address without an
+// account and a wrong password give the same invalid_credentials, after the
+// same work.
+func (a *App) LogIn(ctx context.Context, from domain.Origin, email, password string) (SignedIn, error) {
+	user, hash, err := a.store.GetUserByEmail(ctx, domain.NormalizeEmail(email))
+	if err != nil && domain.CodeOf(err) != domain.CodeNotFound {
+		return SignedIn{}, err
+	}
+	match, err := a.passwords.matches(ctx, password, hash)
+	if err != nil {
+		return SignedIn{}, err
+	}
+	if !match || user.Status != domain.Active {
+		return SignedIn{}, domain.Refused(domain.CodeInvalidCredentials, "The e-mail address or the password is wrong.")
+	}
+	var in SignedIn
+	err = a.store.InTx(ctx, func(ctx context.Context, tx *repository.Store) error {
+		in, err = a.startSession(ctx, tx, from, user)
+		return err
+	})
+	return in, err
+}
+
+// startSession begins a session of a user who has just proved themselves.
+func (a *App) startSession(ctx context.Context, tx *repository.Store, from domain.Origin, user domain.User) (SignedIn, error) {
+	now := a.now()
+	session := domain.Session{
+		ID: domain.NewID[domain.SessionID](now), UserID: user.ID, CreatedAt: now, LastUsedAt: now, ExpiresAt: now.Add(sessionAbsolute),
+		IP: from.IP, UserAgent: from.UserAgent,
+	}
+	var secret [32]byte
+	rand.Read(secret[:]) // never fails
+	token := a.newRefreshToken(session.ID, secret[:])
+	session.RefreshDigest = token.digest
+	if err := tx.CreateSession(ctx, session); err != nil {
+		return SignedIn{}, err
+	}
+	err := a.record(ctx, tx, domain.NewPrincipal(nil, &domain.CallingUser{User: user, Session: session}, from), domain.Event{
+		Action: "session.created", Target: domain.Target{Kind: "session", ID: string(session.ID), Name: user.Email},
+	})
+	if err != nil {
+		return SignedIn{}, err
+	}
+	return a.signedIn(user, session, token)
+}
+
+// signedIn issues an access token beside the session's refresh token.
+func (a *App) signedIn(user domain.User, session domain.Session, refresh refreshToken) (SignedIn, error) {
+	now := a.now()
+	access, err := a.keySet().Sign(jwt.Claims{User: user.ID, Session: session.ID, IssuedAt: now, ExpiresAt: now.Add(jwt.Lifetime)})
+	if err != nil {
+		return SignedIn{}, err
+	}
+	return SignedIn{
+		AccessToken: access, AccessLifetime: jwt.Lifetime,
+		RefreshToken: refresh.text, RefreshLifetime: min(sessionIdle, session.ExpiresAt.Sub(now)),
+		User: user, Session: session,
+	}, nil
+}
+
+// Refresh exchanges a refresh token for its successor and a new access token. A
+// token is good once; within ten seconds it brings the same successor again, for
+// a client that lost the answer. Used later, it is in two hands: the session
+// ends, and the audit trail says so.
+func (a *App) Refresh(ctx context.Context, from domain.Origin, text string) (SignedIn, error) {
+	token, id, ok := a.parseRefreshToken(text)
+	if !ok {
+		return SignedIn{}, refreshRefused()
+	}
+	caller, err := a.store.CallingUser(ctx, id)
+	if domain.CodeOf(err) == domain.CodeNotFound {
+		return SignedIn{}, refreshRefused()
+	}
+	if err != nil {
+		return SignedIn{}, err
+	}
+	now := a.now()
+	if caller.User.Status != domain.Active || sessionEnded(caller.Session, now) {
+		return SignedIn{}, refreshRefused()
+	}
+	successor := a.newRefreshToken(id, mac(a.keyring.refresh, "successor", token.text))
+	err = a.store.RotateRefresh(ctx, id, token.digest, successor.digest, now)
+	if domain.CodeOf(err) == domain.CodeConflict {
+		return a.replayRefresh(ctx, from, token, successor, id)
+	}
+	if err != nil {
+		return SignedIn{}, err
+	}
+	return a.signedIn(caller.User, caller.Session, successor)
+}
+
+// replayRefresh answers a refresh token of ours that is not its session's
+// current one.
+func (a *App) replayRefresh(ctx context.Context, from domain.Origin, token, successor refreshToken, id domain.SessionID) (SignedIn, error) {
+	caller, err := a.store.CallingUser(ctx, id)
+	if err != nil {
+		return SignedIn{}, refreshRefused()
+	}
+	if hmac.Equal(caller.Session.PreviousDigest, token.digest) && a.now().Sub(caller.Session.LastUsedAt) <= refreshReplay {
+		return a.signedIn(caller.User, caller.Session, successor)
+	}
+	err = a.store.InTx(ctx, func(ctx context.Context, tx *repository.Store) error {
+		if err := tx.DeleteSession(ctx, caller.User.ID, id); err != nil {
+			return err
+		}
+		return a.record(ctx, tx, domain.NewPrincipal(nil, &caller, from), domain.Event{
+			Action: "session.reuse_detected", Target: domain.Target{Kind: "session", ID: string(id), Name: caller.User.Email},
+		})
+	})
+	if err != nil && domain.CodeOf(err) != domain.CodeNotFound {
+		return SignedIn{}, err
+	}
+	return SignedIn{}, refreshRefused()
+}
+
+func refreshRefused() error {
+	return domain.Refused(domain.CodeInvalidToken, "The refresh token is not valid, or its session has ended. Sign in again.")
+}
+
+// sessionEnded reports whether a session has idled out or run its time.
+func sessionEnded(s domain.Session, now time.Time) bool {
+	return !now.Before(s.ExpiresAt) || now.Sub(s.LastUsedAt) > sessionIdle
+}
+
+// refreshToken is a refresh token and what is stored of it.
+type refreshToken struct {
+	text   string
+	digest []byte
+}
+
+// newRefreshToken renders session.secret.tag. The tag tells a token that was
+// once ours from a guess: only the former, used again, may end the session.
+func (a *App) newRefreshToken(id domain.SessionID, secret []byte) refreshToken {
+	encode := base64.RawURLEncoding.EncodeToString
+	body := string(id) + "." + encode(secret)
+	text := body + "." + encode(mac(a.keyring.refresh, "tag", body)[:16])
+	return refreshToken{text, mac(a.keyring.refresh, "digest", text)}
+}
+
+func (a *App) parseRefreshToken(text string) (refreshToken, domain.SessionID, bool) {
+	session, rest, _ := strings.Cut(text, ".")
+	id, err := domain.ParseID[domain.SessionID](session)
+	encoded, _, _ := strings.Cut(rest, ".")
+	secret, decodeErr := base64.RawURLEncoding.Strict().DecodeString(encoded)
+	if err != nil || decodeErr != nil || len(secret) != 32 {
+		return refreshToken{}, "", false
+	}
+	token := a.newRefreshToken(id, secret)
+	return token, id, hmac.Equal([]byte(token.text), []byte(text))
+}
