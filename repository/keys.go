@@ -177,6 +177,12 @@ func (s *Store) CountKeys(ctx context.Context, scope domain.ProjectScope) (int, 
 	return int(n), s.error(err)
 }
 
+// CountAllKeys returns how many keys the instance has, of any status.
+func (s *Store) CountAllKeys(ctx context.Context) (int, error) {
+	n, err := s.read.NewSelect().Model((*keyRow)(nil)).Count(ctx)
+	return int(n), s.error(err)
+}
+
 // keysIn starts a query of the project's keys with what is known of their use
 // and of the secret that a rotation left behind.
 func keysIn(s *Store, scope domain.ProjectScope, model any, now time.Time) *bun.SelectQuery {

@@ -53,6 +53,13 @@ func (s *Store) GetOrganization(ctx context.Context, id domain.OrganizationID) (
 	return row.organization(), s.error(err)
 }
 
+// GetOrganizationBySlug is GetOrganization by slug.
+func (s *Store) GetOrganizationBySlug(ctx context.Context, slug string) (domain.Organization, error) {
+	var row organizationRow
+	err := s.read.NewSelect().Model(&row).Where("o.slug = ?", slug).Scan(ctx)
+	return row.organization(), s.error(err)
+}
+
 // OrganizationAsMember finds an organization that the user is a member of;
 // not_found when it is absent and when they are not.
 func (s *Store) OrganizationAsMember(ctx context.Context, user domain.UserID, id domain.OrganizationID) (domain.MemberOf, error) {

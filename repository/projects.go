@@ -54,6 +54,20 @@ func (s *Store) GetProject(ctx context.Context, id domain.ProjectID) (domain.Pro
 	return row.project(), s.error(err)
 }
 
+// GetProjectOfKey finds the project that owns a key, whoever asks.
+func (s *Store) GetProjectOfKey(ctx context.Context, id domain.KeyID) (domain.Project, error) {
+	var row projectRow
+	err := s.read.NewSelect().Model(&row).Join("JOIN api_keys AS k ON k.project_id = p.id").Where("k.id = ?", id).Scan(ctx)
+	return row.project(), s.error(err)
+}
+
+// GetProjectBySlug returns one of the organization's projects.
+func (s *Store) GetProjectBySlug(ctx context.Context, scope domain.OrganizationScope, slug string) (domain.Project, error) {
+	var row projectRow
+	err := selectIn(s, scope, &row).Where("p.slug = ?", slug).Scan(ctx)
+	return row.project(), s.error(err)
+}
+
 // ProjectAsMember finds a project of an organization that the user is a member
 // of, with their role there; not_found when it is absent and when they are not.
 func (s *Store) ProjectAsMember(ctx context.Context, user domain.UserID, id domain.ProjectID) (domain.Project, domain.Role, error) {

@@ -79,6 +79,14 @@ func join[T ~string](items []T) string {
 	return strings.Join(names, ", ")
 }
 
+// requireSystem returns forbidden to everybody but the command line.
+func requireSystem(caller domain.Principal) error {
+	if caller.IsSystem() {
+		return nil
+	}
+	return domain.Errorf(domain.CodeForbidden, "Only the instance's command line may do this.")
+}
+
 // errAnonymous is what a handle answers to a caller that has proved nothing.
 // The permission in front of a route says it first, with more detail.
 func errAnonymous() error {

@@ -87,6 +87,15 @@ func (p *Project) CountKeys(ctx context.Context) (int, error) {
 	return p.app.store.CountKeys(ctx, p.project.Scope())
 }
 
+// CountKeys returns how many keys the instance has, of any status. Only the
+// command line may.
+func (a *App) CountKeys(ctx context.Context, caller domain.Principal) (int, error) {
+	if err := requireSystem(caller); err != nil {
+		return 0, err
+	}
+	return a.store.CountAllKeys(ctx)
+}
+
 // GetKey returns a key of the project. It needs keys:read.
 func (p *Project) GetKey(ctx context.Context, id domain.KeyID) (domain.Key, error) {
 	if err := p.Require(domain.KeysRead); err != nil {

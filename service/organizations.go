@@ -106,6 +106,18 @@ func (a *App) Organization(ctx context.Context, caller domain.Principal, id doma
 	return o, err
 }
 
+// OrganizationBySlug returns the handle for the organization with a slug. Only
+// the command line may.
+func (a *App) OrganizationBySlug(ctx context.Context, caller domain.Principal, slug string) (*Organization, error) {
+	if err := requireSystem(caller); err != nil {
+		return nil, err
+	}
+	o := &Organization{grant: grant{app: a, caller: caller}}
+	var err error
+	o.organization, err = a.store.GetOrganizationBySlug(ctx, slug)
+	return o, err
+}
+
 // Get returns the organization and the caller's role in it. It needs
 // organization:read.
 func (o *Organization) Get() (domain.MemberOf, error) {

@@ -46,6 +46,30 @@ func (o *Organization) ListProjects(ctx context.Context, p domain.Page) (domain.
 	return o.app.store.ListProjects(ctx, o.organization.Scope(), p)
 }
 
+// ProjectBySlug returns the handle for one of the organization's projects. Only
+// the command line may.
+func (o *Organization) ProjectBySlug(ctx context.Context, slug string) (*Project, error) {
+	if err := requireSystem(o.caller); err != nil {
+		return nil, err
+	}
+	p := &Project{grant: o.grant}
+	var err error
+	p.project, err = o.app.store.GetProjectBySlug(ctx, o.organization.Scope(), slug)
+	return p, err
+}
+
+// ProjectOfKey returns the handle for the project that owns a key. Only the
+// command line may.
+func (a *App) ProjectOfKey(ctx context.Context, caller domain.Principal, id domain.KeyID) (*Project, error) {
+	if err := requireSystem(caller); err != nil {
+		return nil, err
+	}
+	p := &Project{grant: grant{app: a, caller: caller}}
+	var err error
+	p.project, err = a.store.GetProjectOfKey(ctx, id)
+	return p, err
+}
+
 // Project is a project in the hands of a caller who belongs there: one of its
 // own keys, or a member of its organization.
 type Project struct {

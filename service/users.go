@@ -149,6 +149,104 @@ func (a *Account) LogOut(ctx context.Context) error {
 	})
 }
 
+// CreateUser makes an account for somebody else, whatever the sign-up policy
+// says. Only the command line may.
+func (a *App) CreateUser(ctx context.Context, caller domain.Principal, s domain.SignUp, operator bool) (domain.User, error) {
+	if err := requireSystem(caller); err != nil {
+		return domain.User{}, err
+	}
+	user, hash, err := a.newUser(ctx, s)
+	if err != nil {
+		return domain.User{}, err
+	}
+	user.Operator = operator
+	err = a.store.InTx(ctx, func(ctx context.Context, tx *repository.Store) error {
+		// Whoever signs up later is not the first any more.
+		if err := tx.AddSetting(ctx, operatorSetting, []byte(user.ID)); err != nil && domain.CodeOf(err) != domain.CodeConflict {
+			return err
+		}
+		return a.addUser(ctx, tx, caller, user, hash)
+	})
+	return user, err
+}
+
+// ListUsers returns all accounts of the instance, newest first. Only the
+// command line may.
+func (a *App) ListUsers(ctx context.Context, caller domain.Principal, p domain.Page) (domain.List[domain.User], error) {
+	if err := requireSystem(caller); err != nil {
+		return domain.List[domain.User]{}, err
+	}
+	return a.store.ListUsers(ctx, p)
+}
+
+// FindUser returns the account with an id or an e-mail address. Only the
+// command line may.
+func (a *App) FindUser(ctx context.Context, caller domain.Principal, idOrEmail string) (domain.User, error) {
+	if err := requireSystem(caller); err != nil {
+		return domain.User{}, err
+	}
+	if id, err := domain.ParseID[domain.UserID](idOrEmail); err == nil {
+		return a.store.GetUser(ctx, id)
+	}
+	user, _, err := a.store.GetUserByEmail(ctx, domain.NormalizeEmail(idOrEmail))
+	return user, err
+}
+
+// SetUserStatus disables an account, which ends all its sessions, or enables it
+// again. Only the command line may.
+func (a *App) SetUserStatus(ctx context.Context, caller domain.Principal, id domain.UserID, status domain.Status) (domain.User, error) {
+	if user, err := a.FindUser(ctx, caller, string(id)); err != nil || user.Status == status {
+		return user, err
+	}
+	return a.changeUser(ctx, caller, id, "user.updated", func(tx *repository.Store, u domain.User) (domain.User, error) {
+		u.Status = status
+		return u, tx.UpdateUser(ctx, u)
+	})
+}
+
+// ResetPassword gives an account a new password and ends all its sessions. Only
+// the command line may.
+func (a *App) ResetPassword(ctx context.Context, caller domain.Principal, id domain.UserID, replacement string) (domain.User, error) {
+	var v domain.Invalid
+	if v.Password("/password", replacement); len(v) > 0 {
+		return domain.User{}, v.Err()
+	}
+	hash, err := a.passwords.hash(ctx, replacement)
+	if err != nil {
+		return domain.User{}, err
+	}
+	return a.changeUser(ctx, caller, id, "user.password_reset", func(tx *repository.Store, u domain.User) (domain.User, error) {
+		return u, tx.SetPassword(ctx, u.ID, hash)
+	})
+}
+
+// changeUser changes somebody else's account and ends its sessions, which were
+// begun on other terms.
+func (a *App) changeUser(
+	ctx context.Context, caller domain.Principal, id domain.UserID, action string,
+	change func(*repository.Store, domain.User) (domain.User, error),
+) (domain.User, error) {
+	if err := requireSystem(caller); err != nil {
+		return domain.User{}, err
+	}
+	var user domain.User
+	err := a.store.InTx(ctx, func(ctx context.Context, tx *repository.Store) error {
+		before, err := tx.GetUser(ctx, id)
+		if err != nil {
+			return err
+		}
+		if user, err = change(tx, before); err != nil {
+			return err
+		}
+		if err := tx.DeleteSessions(ctx, id, ""); err != nil {
+			return err
+		}
+		changes := domain.Diff(map[string]any{"status": before.Status}, map[string]any{"status": user.Status})
+		return a.record(ctx, tx, caller, domain.Event{Action: action, Target: userTarget(user), Changes: changes})
+	})
+	return user, err
+}
+
 func userTarget(u domain.User) domain.Target {
 	return domain.Target{Kind: "user", ID: string(u.ID), Name: u.Email}
 }
