@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"time"
 )
 
 // Code names a reason for refusal. Clients match on it; it never changes its
@@ -54,6 +55,10 @@ type Error struct {
 	Detail string       // one sentence for the caller; never a secret, never the offending value
 	Fields []FieldError // for validation_failed: which fields, and why
 	Err    error        // the cause, for the log only
+
+	// RetryAfter is when trying again may help, for rate_limited and unavailable;
+	// zero leaves it to the layer that answers.
+	RetryAfter time.Duration
 
 	// Credential says that the refused thing is what the caller proved itself
 	// with: key_revoked is then 401, whereas a revoked key as a target is 409.
