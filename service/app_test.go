@@ -1,7 +1,16 @@
 package service_test
 
 import (
+	"context"
+	"crypto/rand"
+	"io"
+	"slices"
+	"strings"
+	"sync"
 	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
 
 	"github.com/latchkey-dev/latchkey/domain"
 	"github.com/latchkey-dev/latchkey/repository"
@@ -9,112 +18,399 @@ import (
 	"github.com/latchkey-dev/latchkey/service"
 )
 
-func TestMainJob(t *testing.T) {
-	for name, dsn := range map[string]string{"SQLite": "sqlite:" + t.TempDir() + "/latchkey.db", "PostgreSQL": storetest.Postgres(t)} {
+const password = "an unlikely passphrase"
+
+// world is an App on a database of its own, with a clock that the test turns.
+type world struct {
+	*testing.T
+	*service.App
+	store *repository.Store
+
+	mu  sync.Mutex
+	now time.Time
+}
+
+func (w *world) clock() time.Time {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.now
+}
+
+func (w *world) pass(d time.Duration) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.now = w.now.Add(d)
+}
+
+func (w *world) check(err error) {
+	w.Helper()
+	if err != nil {
+		w.Fatal(err)
+	}
+}
+
+func (w *world) code(err error, want domain.Code) {
+	w.Helper()
+	if got := domain.CodeOf(err); got != want {
+		w.Errorf("got %v, want %s", err, want)
+	}
+}
+
+// signUp makes an account and returns it as a caller.
+func (w *world) signUp(email string) domain.Principal {
+	w.Helper()
+	in, err := w.SignUp(w.Context(), domain.Origin{}, domain.SignUp{Email: email, Password: password})
+	w.check(err)
+	user, err := w.AuthenticateUser(w.Context(), in.AccessToken)
+	w.check(err)
+	return domain.NewPrincipal(nil, user, domain.Origin{})
+}
+
+// tenant makes an organization with a project and returns handles of its owner.
+func (w *world) tenant(owner domain.Principal) (*service.Organization, *service.Project) {
+	w.Helper()
+	o, err := w.CreateOrganization(w.Context(), owner, domain.OrganizationSpec{Name: "Acme"})
+	w.check(err)
+	organization, err := w.Organization(w.Context(), owner, o.ID)
+	w.check(err)
+	p, err := organization.CreateProject(w.Context(), domain.ProjectSpec{Name: "API"})
+	w.check(err)
+	return organization, w.project(owner, p.ID)
+}
+
+func (w *world) project(caller domain.Principal, id domain.ProjectID) *service.Project {
+	w.Helper()
+	p, err := w.Project(w.Context(), caller, id)
+	w.check(err)
+	return p
+}
+
+// key makes a key and returns it, its token, and itself as a caller.
+func (w *world) key(p *service.Project, scopes ...domain.Scope) (domain.Key, string, domain.Principal) {
+	w.Helper()
+	k, token, err := p.CreateKey(w.Context(), domain.KeySpec{Name: "k", Scopes: scopes})
+	w.check(err)
+	calling, err := w.AuthenticateKey(w.Context(), token.Reveal())
+	w.check(err)
+	return k, token.Reveal(), domain.NewPrincipal(calling, nil, domain.Origin{})
+}
+
+// onEach runs a test in a world on each database.
+func onEach(t *testing.T, test func(w *world)) {
+	t.Parallel()
+	for name, dsn := range storetest.Engines {
 		t.Run(name, func(t *testing.T) {
-			ctx := t.Context()
-			store, err := repository.Open(ctx, dsn)
-			if err != nil {
-				t.Fatal(err)
-			}
-			defer store.Close()
-			if err := store.Migrate(ctx); err != nil {
-				t.Fatal(err)
-			}
-			app, err := service.New(ctx, service.Options{Store: store, MasterKey: [32]byte{1}, Issuer: "http://localhost"})
-			if err != nil {
-				t.Fatal(err)
-			}
-			in, err := app.SignUp(ctx, domain.Origin{}, domain.SignUp{Email: "Ann@example.com", Password: "a long enough one"})
-			if err != nil {
-				t.Fatal(err)
-			}
-			user, err := app.AuthenticateUser(ctx, in.AccessToken)
-			if err != nil {
-				t.Fatal(err)
-			}
-			if !user.User.Operator {
-				t.Error("first is not operator")
-			}
-			caller := domain.NewPrincipal(nil, user, domain.Origin{})
-			org, err := app.CreateOrganization(ctx, caller, domain.OrganizationSpec{Name: "Acme"})
-			if err != nil {
-				t.Fatal(err)
-			}
-			if org2, err := app.CreateOrganization(ctx, caller, domain.OrganizationSpec{Name: "Acme"}); err != nil || org2.Slug != "acme-2" {
-				t.Fatal(err, org2.Slug)
-			}
-			o, err := app.Organization(ctx, caller, org.ID)
-			if err != nil {
-				t.Fatal(err)
-			}
-			pr, err := o.CreateProject(ctx, domain.ProjectSpec{Name: "API"})
-			if err != nil {
-				t.Fatal(err)
-			}
-			p, err := app.Project(ctx, caller, pr.ID)
-			if err != nil {
-				t.Fatal(err)
-			}
-			key, token, err := p.CreateKey(ctx, domain.KeySpec{Name: "k", Scopes: []domain.Scope{"documents:read"}})
-			if err != nil {
-				t.Fatal(err)
-			}
-			calling, err := app.AuthenticateKey(ctx, token.Reveal())
-			if err != nil {
-				t.Fatal(err)
-			}
-			if calling.Project.ID != pr.ID || calling.Key.ID != key.ID || calling.Organization.ID != org.ID {
-				t.Errorf("%+v", calling)
-			}
-			if v, err := p.VerifyKey(ctx, token.Reveal(), nil); err != nil || !v.Valid {
-				t.Error(v, err)
-			}
-			name := "other"
-			if key, err = p.UpdateKey(ctx, key.ID, domain.KeyPatch{Name: &name}); err != nil || key.Name != name {
-				t.Error(err)
-			}
-			list, err := p.ListKeys(ctx, domain.KeyFilter{Search: "OTH", Status: domain.KeyActive}, domain.Page{Limit: 5})
-			if err != nil || len(list.Items) != 1 {
-				t.Error(list, err)
-			}
-			if _, err = p.RevokeKey(ctx, key.ID, "bye"); err != nil {
-				t.Error(err)
-			}
-			if _, err := app.AuthenticateKey(ctx, token.Reveal()); domain.CodeOf(err) != domain.CodeKeyRevoked {
-				t.Error(err)
-			}
-			events, err := o.ListEvents(ctx, domain.EventFilter{}, domain.Page{Limit: 50})
-			if err != nil {
-				t.Fatal(err)
-			}
-			for _, e := range events.Items {
-				t.Log(e.Action, e.Changes)
-			}
-			in2, err := app.Refresh(ctx, domain.Origin{}, in.RefreshToken)
-			if err != nil {
-				t.Fatal(err)
-			}
-			in3, err := app.Refresh(ctx, domain.Origin{}, in.RefreshToken)
-			if err != nil || in2.RefreshToken != in3.RefreshToken {
-				t.Fatal(err)
-			}
-			if _, err := app.LogIn(ctx, domain.Origin{}, "ANN@example.com", "a long enough one"); err != nil {
-				t.Error(err)
-			}
-			if err := p.Delete(ctx); err != nil {
-				t.Error(err)
-			}
-			if err := o.Delete(ctx); err != nil {
-				t.Error(err)
-			}
-			acc, _ := app.Account(ctx, caller)
-			if err := acc.LogOut(ctx); err != nil {
-				t.Error(err)
-			}
-			if _, err := app.AuthenticateUser(ctx, in.AccessToken); err == nil {
-				t.Error("still in")
-			}
+			t.Parallel()
+			test(newWorld(t, storetest.New(t, dsn(t)), nil))
 		})
+	}
+}
+
+func newWorld(t *testing.T, store *repository.Store, random io.Reader) *world {
+	t.Helper()
+	w := &world{T: t, store: store, now: time.Date(2026, 3, 14, 15, 9, 26, 535898000, time.UTC)}
+	var err error
+	w.App, err = service.New(t.Context(), service.Options{
+		Store: store, MasterKey: [32]byte{1, 2}, Clock: w.clock, Issuer: "http://localhost", Random: random,
+	})
+	w.check(err)
+	return w
+}
+
+func TestMainJob(t *testing.T) {
+	onEach(t, func(w *world) {
+		ann := w.signUp("Ann@Example.com")
+		org, project := w.tenant(ann)
+		key, token, caller := w.key(project, "documents:read")
+
+		// The key brings its project along, and reaches it without naming it.
+		got, err := w.project(caller, "").Get()
+		w.check(err)
+		want, err := project.Get()
+		w.check(err)
+		if diff := cmp.Diff(want, got); diff != "" {
+			w.Error(diff)
+		}
+		v, err := project.VerifyKey(w.Context(), token, []domain.Scope{"documents:read"})
+		if err != nil || !v.Valid || v.Key.ID != key.ID {
+			w.Errorf("got %+v, %v, want valid", v, err)
+		}
+		v, err = project.VerifyKey(w.Context(), token, []domain.Scope{"documents:write"})
+		if err != nil || v.Code != service.VerifiedInsufficientScope {
+			w.Errorf("got %+v, %v, want insufficient_scope", v, err)
+		}
+		_, err = project.RevokeKey(w.Context(), key.ID, "lost")
+		w.check(err)
+		_, err = w.AuthenticateKey(w.Context(), token)
+		w.code(err, domain.CodeKeyRevoked)
+
+		events, err := org.ListEvents(w.Context(), domain.EventFilter{}, domain.Page{Limit: 10})
+		w.check(err)
+		var actions []string
+		for _, e := range events.Items {
+			actions = append(actions, e.Action)
+		}
+		if diff := cmp.Diff([]string{"key.created", "key.revoked", "organization.created", "project.created"}, slices.Sorted(slices.Values(actions))); diff != "" {
+			w.Error(diff)
+		}
+	})
+}
+
+// Guarantees that a key ends with the project and the organization above it,
+// and comes back with them, but never after its own revocation.
+func TestParentsOfKey(t *testing.T) {
+	onEach(t, func(w *world) {
+		org, project := w.tenant(w.signUp("ann@example.com"))
+		_, token, _ := w.key(project)
+		disabled, active := domain.Disabled, domain.Active
+		authenticate := func(want domain.Code) {
+			w.Helper()
+			_, err := w.AuthenticateKey(w.Context(), token)
+			w.code(err, want)
+		}
+		setProject := func(s *domain.Status) {
+			_, err := project.Update(w.Context(), domain.ProjectPatch{Status: s})
+			w.check(err)
+		}
+		setOrganization := func(s *domain.Status) {
+			_, err := org.Update(w.Context(), domain.OrganizationPatch{Status: s})
+			w.check(err)
+		}
+		for _, set := range []func(*domain.Status){setProject, setOrganization} {
+			set(&disabled)
+			authenticate(domain.CodeProjectDisabled)
+			set(&active)
+			authenticate("")
+		}
+		w.check(project.Delete(w.Context()))
+		authenticate(domain.CodeInvalidAPIKey)
+	})
+}
+
+// Guarantees that whoever does not belong to a tenant gets the answer of what
+// does not exist.
+func TestStrangers(t *testing.T) {
+	onEach(t, func(w *world) {
+		_, project := w.tenant(w.signUp("ann@example.com"))
+		eve := w.signUp("eve@example.com")
+		_, evesProject := w.tenant(eve)
+		_, token, annsKey := w.key(project)
+		_, _, evesKey := w.key(evesProject, domain.KeysVerify)
+		mine, err := project.Get()
+		w.check(err)
+
+		for name, stranger := range map[string]domain.Principal{"user": eve, "key": evesKey} {
+			if _, err := w.Project(w.Context(), stranger, mine.ID); domain.CodeOf(err) != domain.CodeNotFound {
+				w.Errorf("%s: got %v, want not_found", name, err)
+			}
+		}
+		_, err = w.Organization(w.Context(), eve, mine.OrganizationID)
+		w.code(err, domain.CodeNotFound)
+		_, err = w.Organization(w.Context(), annsKey, mine.OrganizationID)
+		w.code(err, domain.CodeUnauthenticated) // an organization is no place for keys
+		_, err = w.Project(w.Context(), domain.Principal{}, mine.ID)
+		w.code(err, domain.CodeUnauthenticated)
+
+		v, err := w.project(evesKey, "").VerifyKey(w.Context(), token, nil)
+		if diff := cmp.Diff(service.Verification{Code: service.VerifiedNotFound}, v); err != nil || diff != "" {
+			w.Error(err, diff)
+		}
+	})
+}
+
+// Guarantees that nobody gives a key what they do not hold themselves, and that
+// a key acts only on keys that hold no more than it does.
+func TestNoEscalation(t *testing.T) {
+	onEach(t, func(w *world) {
+		ann := w.signUp("ann@example.com")
+		_, project := w.tenant(ann)
+		strong, _, _ := w.key(project, domain.KeysWrite, "documents:write")
+		weak, _, weakKey := w.key(project, domain.KeysWrite, domain.KeysRead)
+		byKey := w.project(weakKey, "")
+
+		_, _, err := byKey.CreateKey(w.Context(), domain.KeySpec{Name: "k", Scopes: []domain.Scope{"documents:write"}})
+		w.code(err, domain.CodeScopeNotHeld)
+		more := []domain.Scope{domain.KeysWrite, domain.KeysRead, domain.ProjectWrite}
+		_, err = byKey.UpdateKey(w.Context(), weak.ID, domain.KeyPatch{Scopes: &more})
+		w.code(err, domain.CodeScopeNotHeld)
+		name := "renamed"
+		_, err = byKey.UpdateKey(w.Context(), strong.ID, domain.KeyPatch{Name: &name})
+		w.code(err, domain.CodeScopeNotHeld)
+		_, err = byKey.RevokeKey(w.Context(), strong.ID, "")
+		w.code(err, domain.CodeScopeNotHeld)
+		w.code(byKey.DeleteKey(w.Context(), strong.ID), domain.CodeScopeNotHeld)
+		_, err = byKey.VerifyKey(w.Context(), "x", nil)
+		w.code(err, domain.CodeForbidden)
+
+		unchanged, err := project.GetKey(w.Context(), strong.ID)
+		w.check(err)
+		if diff := cmp.Diff(strong, unchanged); diff != "" {
+			w.Error(diff)
+		}
+	})
+}
+
+// Guarantees that a key's row proves nothing when somebody who can write to the
+// database, but lacks the master key, moves it to another project.
+func TestPlantedSecret(t *testing.T) {
+	onEach(t, func(w *world) {
+		_, a := w.tenant(w.signUp("ann@example.com"))
+		_, b := w.tenant(w.signUp("eve@example.com"))
+		_, token, _ := w.key(b)
+		victim, _, _ := w.key(a)
+		parsed, err := domain.ParseToken(token)
+		w.check(err)
+		secret, _, err := w.store.CallingKey(w.Context(), parsed.ID())
+		w.check(err)
+		project, err := a.Get()
+		w.check(err)
+		mine, err := b.Get()
+		w.check(err)
+
+		w.check(w.store.DeleteKey(w.Context(), mine.Scope(), secret.KeyID))
+		secret.KeyID, secret.ProjectID, secret.ValidUntil = victim.ID, project.ID, w.clock().Add(time.Hour)
+		w.check(w.store.AddSecret(w.Context(), project.Scope(), secret))
+		_, err = w.AuthenticateKey(w.Context(), token)
+		w.code(err, domain.CodeInvalidAPIKey)
+	})
+}
+
+// Guarantees that a token whose public id is taken is drawn again, and that the
+// one who had the id first keeps it.
+func TestPrefixCollision(t *testing.T) {
+	t.Parallel()
+	seed := make([]byte, 128)
+	rand.Read(seed)
+	twice := io.MultiReader(strings.NewReader(string(seed)), strings.NewReader(string(seed)), rand.Reader)
+	w := newWorld(t, storetest.New(t, storetest.SQLite(t)), twice)
+	_, project := w.tenant(w.signUp("ann@example.com"))
+	first, token, _ := w.key(project)
+	second, other, _ := w.key(project)
+	if first.Prefix == second.Prefix || token == other {
+		t.Errorf("two keys share the prefix %s", first.Prefix)
+	}
+	if calling, err := w.AuthenticateKey(t.Context(), token); err != nil || calling.Key.ID != first.ID {
+		t.Errorf("got %v, %v, want the first key", calling, err)
+	}
+}
+
+// Guarantees that a refresh token is good once, brings the same successor again
+// for ten seconds, and ends its session when it comes back later; and that what
+// was never a token of ours ends nothing.
+func TestRefresh(t *testing.T) {
+	onEach(t, func(w *world) {
+		w.signUp("ann@example.com")
+		in, err := w.LogIn(w.Context(), domain.Origin{}, "ann@example.com", password)
+		w.check(err)
+		refresh := func(token string) (string, error) {
+			next, err := w.Refresh(w.Context(), domain.Origin{}, token)
+			return next.RefreshToken, err
+		}
+		second, err := refresh(in.RefreshToken)
+		w.check(err)
+		again, err := refresh(in.RefreshToken)
+		w.check(err)
+		if second != again || second == in.RefreshToken {
+			w.Error("a lost answer must bring the same successor")
+		}
+		tag := strings.LastIndex(second, ".")
+		for _, forged := range []string{"", "x", in.AccessToken, second[:tag], second[:tag] + ".AAAAAAAAAAAAAAAAAAAAAA", second + "A", "." + second} {
+			_, err := refresh(forged)
+			w.code(err, domain.CodeInvalidToken)
+		}
+		third, err := refresh(second)
+		w.check(err)
+		w.pass(11 * time.Second)
+		_, err = refresh(second)
+		w.code(err, domain.CodeInvalidToken)
+		_, err = refresh(third)
+		w.code(err, domain.CodeInvalidToken)
+		_, err = w.AuthenticateUser(w.Context(), in.AccessToken)
+		w.code(err, domain.CodeInvalidToken)
+	})
+}
+
+func TestSessionEnds(t *testing.T) {
+	onEach(t, func(w *world) {
+		ann := w.signUp("ann@example.com")
+		in, err := w.LogIn(w.Context(), domain.Origin{}, "ann@example.com", password)
+		w.check(err)
+		_, err = w.LogIn(w.Context(), domain.Origin{}, "ann@example.com", "another passphrase")
+		w.code(err, domain.CodeInvalidCredentials)
+		_, err = w.LogIn(w.Context(), domain.Origin{}, "nobody@example.com", password)
+		w.code(err, domain.CodeInvalidCredentials)
+
+		account, err := w.Account(w.Context(), ann)
+		w.check(err)
+		w.code(account.ChangePassword(w.Context(), "not it", "a new passphrase"), domain.CodeInvalidCredentials)
+		w.check(account.ChangePassword(w.Context(), password, "a new passphrase"))
+		_, err = w.AuthenticateUser(w.Context(), in.AccessToken) // the other session
+		w.code(err, domain.CodeInvalidToken)
+		_, err = w.LogIn(w.Context(), domain.Origin{}, "ann@example.com", password)
+		w.code(err, domain.CodeInvalidCredentials)
+
+		in, err = w.LogIn(w.Context(), domain.Origin{}, "ann@example.com", "a new passphrase")
+		w.check(err)
+		w.pass(6 * time.Minute)
+		_, err = w.AuthenticateUser(w.Context(), in.AccessToken)
+		w.code(err, domain.CodeTokenExpired)
+		w.pass(15 * 24 * time.Hour)
+		_, err = w.Refresh(w.Context(), domain.Origin{}, in.RefreshToken)
+		w.code(err, domain.CodeInvalidToken)
+	})
+}
+
+// Guarantees that what cannot be undone needs a sign-in of the last ten minutes.
+func TestFreshSignIn(t *testing.T) {
+	onEach(t, func(w *world) {
+		org, project := w.tenant(w.signUp("ann@example.com"))
+		w.pass(11 * time.Minute)
+		w.code(project.Delete(w.Context()), domain.CodeReauthenticationRequired)
+		w.code(org.Delete(w.Context()), domain.CodeReauthenticationRequired)
+		w.pass(-2 * time.Minute)
+		w.check(org.Delete(w.Context()))
+	})
+}
+
+// Guarantees that a database refuses every master key but its first.
+func TestForeignMasterKey(t *testing.T) {
+	t.Parallel()
+	store := storetest.New(t, storetest.SQLite(t))
+	known := func() bool {
+		has, err := service.HasMasterKey(t.Context(), store)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return has
+	}
+	open := func(ctx context.Context, key byte) error {
+		_, err := service.New(ctx, service.Options{Store: store, MasterKey: [32]byte{key}, Issuer: "http://localhost"})
+		return err
+	}
+	if known() {
+		t.Error("a fresh database claims to know a master key")
+	}
+	if err := open(t.Context(), 1); err != nil || !known() {
+		t.Fatal(err, known())
+	}
+	if err := open(t.Context(), 2); err == nil || !strings.Contains(err.Error(), "original LATCHKEY_MASTER_KEY") {
+		t.Errorf("got %v, want a refusal that says what to bring back", err)
+	}
+	if err := open(t.Context(), 1); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestParseMasterKey(t *testing.T) {
+	t.Parallel()
+	good := service.NewMasterKey()
+	for text, ok := range map[string]bool{
+		good: true, " " + good + "\n": true, strings.TrimRight(good, "="): true,
+		"": false, "short": false, good[4:]: false, good + good: false,
+		strings.Repeat("A", 43) + "=": false, strings.Repeat("!", 44): false,
+	} {
+		if _, err := service.ParseMasterKey(text); (err == nil) != ok {
+			t.Errorf("%q: got %v, want ok %t", text, err, ok)
+		}
 	}
 }

@@ -32,9 +32,9 @@ func (p *Project) CreateKey(ctx context.Context, spec domain.KeySpec) (domain.Ke
 	}
 	now := p.app.now()
 	key := domain.Key{
-		ID: domain.NewID[domain.KeyID](now), ProjectID: p.project.ID, Name: spec.Name, Environment: spec.Environment, Scopes: spec.Scopes,
-		ExternalID: spec.ExternalID, Metadata: spec.Metadata, CreatedAt: now, CreatedBy: p.caller.Actor(),
-		ExpiresAt: spec.ExpiresAt.Truncate(time.Microsecond), Revision: 1,
+		ID: domain.NewID[domain.KeyID](now), ProjectID: p.project.ID, Name: spec.Name, Environment: spec.Environment,
+		Scopes: append([]domain.Scope{}, spec.Scopes...), ExternalID: spec.ExternalID, Metadata: maps.Collect(maps.All(spec.Metadata)),
+		CreatedAt: now, CreatedBy: p.caller.Actor(), ExpiresAt: spec.ExpiresAt.Truncate(time.Microsecond), Revision: 1,
 	}
 	for try := 1; ; try++ {
 		token, err := domain.NewToken(p.project.KeyPrefix, spec.Environment, p.app.random)
@@ -267,8 +267,8 @@ func (p *Project) record(ctx context.Context, tx *repository.Store, action strin
 // keyFields are what the audit trail tells about changes to a key.
 func keyFields(k domain.Key) map[string]any {
 	return map[string]any{
-		"name": k.Name, "environment": k.Environment, "scopes": append([]domain.Scope{}, k.Scopes...),
-		"external_id": k.ExternalID, "metadata": maps.Collect(maps.All(k.Metadata)), "expires_at": moment(k.ExpiresAt),
+		"name": k.Name, "environment": k.Environment, "scopes": k.Scopes,
+		"external_id": k.ExternalID, "metadata": k.Metadata, "expires_at": moment(k.ExpiresAt),
 		"revoked_at": moment(k.RevokedAt), "revoked_reason": k.RevokedReason, "prefix": k.Prefix,
 	}
 }
