@@ -58,6 +58,13 @@ func (s *Store) RotateRefresh(ctx context.Context, id domain.SessionID, old, suc
 	return s.changed(res, err, conflict(nil))
 }
 
+// TouchSession notes that a session was in use at now.
+func (s *Store) TouchSession(ctx context.Context, id domain.SessionID, now time.Time) error {
+	_, err := s.write.NewUpdate().Model((*sessionRow)(nil)).Set("last_used_at = ?", micros{now}).
+		Where("s.id = ?", id).Where("s.last_used_at < ?", micros{now}).Exec(ctx)
+	return s.error(err)
+}
+
 // DeleteSession ends one session of a user.
 func (s *Store) DeleteSession(ctx context.Context, user domain.UserID, id domain.SessionID) error {
 	res, err := s.write.NewDelete().Model((*sessionRow)(nil)).Where("s.user_id = ?", user).Where("s.id = ?", id).Exec(ctx)

@@ -100,5 +100,8 @@ func New(ctx context.Context, o Options) (*App, error) {
 // Ready reports whether the database answers.
 func (a *App) Ready(ctx context.Context) error { return a.store.Ping(ctx) }
 
+// Now is the moment by which keys expire and sessions end.
+func (a *App) Now() time.Time { return a.now() }
+
 // now is the clock in the precision that the database keeps.
 func (a *App) now() time.Time { return a.clock().UTC().Truncate(time.Microsecond) }

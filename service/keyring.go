@@ -60,6 +60,7 @@ func HasMasterKey(ctx context.Context, store *repository.Store) (bool, error) {
 type keyring struct {
 	tokens  []byte // digests of API keys' tokens
 	refresh []byte // digests, tags and successors of refresh tokens
+	cookie  []byte // proofs in the console's cookies
 	check   []byte // the check value
 	sealer  cipher.AEAD
 }
@@ -71,7 +72,7 @@ func newKeyring(master [32]byte) (keyring, error) {
 		errs = append(errs, err)
 		return key
 	}
-	k := keyring{tokens: derive("token-digest"), refresh: derive("refresh-token"), check: derive("check-value")}
+	k := keyring{tokens: derive("token-digest"), refresh: derive("refresh-token"), cookie: derive("console-cookie"), check: derive("check-value")}
 	block, err := aes.NewCipher(derive("seal"))
 	if err != nil {
 		return keyring{}, err

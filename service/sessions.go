@@ -20,12 +20,14 @@ const (
 	refreshReplay   = 10 * time.Second    // how long the parent of a refresh token gets the same answer
 )
 
-// SignedIn is what a signed-in person's client needs. Both tokens are secrets.
+// SignedIn is what a signed-in person's client needs: a program the two tokens,
+// a browser the cookie. All three are secrets.
 type SignedIn struct {
 	AccessToken     string
 	AccessLifetime  time.Duration
 	RefreshToken    string
 	RefreshLifetime time.Duration // if it is not used before
+	Cookie          string        // see AuthenticateSession
 	User            domain.User
 	Session         domain.Session
 }
@@ -86,7 +88,7 @@ func (a *App) signedIn(user domain.User, session domain.Session, refresh refresh
 	return SignedIn{
 		AccessToken: access, AccessLifetime: jwt.Lifetime,
 		RefreshToken: refresh.text, RefreshLifetime: min(sessionIdle, session.ExpiresAt.Sub(now)),
-		User: user, Session: session,
+		Cookie: a.cookie(session.ID), User: user, Session: session,
 	}, nil
 }
 
@@ -147,6 +149,12 @@ func (a *App) replayRefresh(ctx context.Context, from domain.Origin, token, succ
 
 func refreshRefused() error {
 	return domain.Refused(domain.CodeInvalidToken, "The refresh token is not valid, or its session has ended. Sign in again.")
+}
+
+// cookie names a session and proves that it was issued here. Nothing of it is
+// stored: without the master key a copy of the database gives no cookie.
+func (a *App) cookie(id domain.SessionID) string {
+	return string(id) + "." + base64.RawURLEncoding.EncodeToString(mac(a.keyring.cookie, string(id)))
 }
 
 // sessionEnded reports whether a session has idled out or run its time.

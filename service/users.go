@@ -37,6 +37,16 @@ func (a *App) SignUp(ctx context.Context, from domain.Origin, s domain.SignUp) (
 	return in, err
 }
 
+// Signup says who may make an account, and whether nobody has yet become the
+// instance's operator, which the first who signs up will.
+func (a *App) Signup(ctx context.Context) (policy SignupPolicy, first bool, err error) {
+	_, err = a.store.GetSetting(ctx, operatorSetting)
+	if domain.CodeOf(err) == domain.CodeNotFound {
+		return a.signup, true, nil
+	}
+	return a.signup, false, err
+}
+
 // newUser returns the account that s asks for and the hash of its password.
 func (a *App) newUser(ctx context.Context, s domain.SignUp) (domain.User, string, error) {
 	if err := s.Validate(); err != nil {
