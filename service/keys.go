@@ -233,15 +233,29 @@ func (p *Project) VerifyKey(ctx context.Context, token string, scopes []domain.S
 	if err := p.Require(domain.KeysVerify); err != nil {
 		return Verification{}, err
 	}
-	k, secret, err := p.app.prove(ctx, token)
-	if domain.CodeOf(err) == domain.CodeInvalidAPIKey || err == nil && k.Project.ID != p.project.ID {
+	return p.app.verify(ctx, token, scopes, p.project.ID)
+}
+
+// VerifyKey is Project.VerifyKey for the keys of all projects. Only the command
+// line may ask.
+func (a *App) VerifyKey(ctx context.Context, caller domain.Principal, token string, scopes []domain.Scope) (Verification, error) {
+	if err := requireSystem(caller); err != nil {
+		return Verification{}, err
+	}
+	return a.verify(ctx, token, scopes, "")
+}
+
+// verify answers for keys of the project, or of all if it is empty.
+func (a *App) verify(ctx context.Context, token string, scopes []domain.Scope, project domain.ProjectID) (Verification, error) {
+	k, secret, err := a.prove(ctx, token)
+	if domain.CodeOf(err) == domain.CodeInvalidAPIKey || err == nil && project != "" && k.Project.ID != project {
 		return Verification{Code: VerifiedNotFound}, nil
 	}
 	if err != nil {
 		return Verification{}, err
 	}
 	answer := Verification{Key: &k.Key, Project: k.Project}
-	switch unusable(k, secret, p.app.now()) {
+	switch unusable(k, secret, a.now()) {
 	case domain.CodeKeyRevoked:
 		answer.Code = VerifiedRevoked
 	case domain.CodeKeyExpired:
