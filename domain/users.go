@@ -73,11 +73,11 @@ type Session struct {
 	ID             SessionID
 	UserID         UserID
 	CreatedAt      time.Time // when the password was last proved: what a fresh sign-in is measured from
-	LastUsedAt     time.Time // when it was last refreshed
+	LastUsedAt     time.Time // when it was last refreshed, or its cookie used
 	ExpiresAt      time.Time // absolute; it idles out before that
 	IP             string
 	UserAgent      string
-	RefreshDigest  []byte // of the refresh token that is good now
-	PreviousDigest []byte // of the one before it
-	RotatedAt      time.Time
+	RefreshDigest  []byte    // of the refresh token that is good now
+	PreviousDigest []byte    // of the one before it
+	RotatedAt      time.Time // when the one replaced the other
 }

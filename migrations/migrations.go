@@ -1,7 +1,8 @@
 // Package migrations holds the database schema as numbered SQL files that both
-// SQLite and PostgreSQL accept. Where SQLite's ALTER TABLE cannot follow, a
-// version has a pair of files, one in each of sqlite/ and postgres/, and a test
-// in package repository checks that both end in the same schema.
+// SQLite and PostgreSQL accept. Where the two cannot be told the same thing, as
+// with triggers, a version has a pair of files, NAME.sqlite.sql and
+// NAME.postgres.sql, and a test in package repository checks that both end in
+// the same tables.
 //
 // Portable means: ids are TEXT, times are BIGINT microseconds since 1970 (UTC)
 // set by the application's clock, digests are BYTEA (a blob on SQLite), lists
@@ -9,9 +10,22 @@
 // that the application would have to read back.
 package migrations
 
-import "embed"
+import (
+	"embed"
+	"io/fs"
+)
 
 // FS holds the files.
 //
 //go:embed *.sql
 var FS embed.FS
+
+// Only returns the names of the files that are for one database alone: sqlite
+// or postgres.
+func Only(database string) []string {
+	names, err := fs.Glob(FS, "*."+database+".sql")
+	if err != nil {
+		panic(err) // the pattern is malformed
+	}
+	return names
+}

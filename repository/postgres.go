@@ -15,6 +15,7 @@ import (
 	"github.com/uptrace/bun/schema"
 
 	"github.com/latchkey-dev/latchkey/domain"
+	"github.com/latchkey-dev/latchkey/migrations"
 )
 
 // postgresConnections bounds the pool of one node. More do not make PostgreSQL
@@ -48,6 +49,8 @@ func (postgresEngine) forUpdate(q *bun.SelectQuery) *bun.SelectQuery {
 }
 
 func (postgresEngine) gooseDialect() goose.Dialect { return goose.DialectPostgres }
+
+func (postgresEngine) otherMigrations() []string { return migrations.Only("sqlite") }
 
 // locker lets one node migrate while the others wait, for two minutes at most.
 func (postgresEngine) locker() (lock.SessionLocker, error) {

@@ -21,6 +21,7 @@ type sessionRow struct {
 	UserAgent      string
 	RefreshDigest  []byte
 	PreviousDigest []byte
+	RotatedAt      micros
 
 	User *userRow `bun:"rel:belongs-to,join:user_id=id"`
 }
@@ -29,6 +30,7 @@ func (r sessionRow) session() domain.Session {
 	return domain.Session{
 		ID: r.ID, UserID: r.UserID, CreatedAt: r.CreatedAt.Time, LastUsedAt: r.LastUsedAt.Time, ExpiresAt: r.ExpiresAt.Time,
 		IP: r.IP, UserAgent: r.UserAgent, RefreshDigest: r.RefreshDigest, PreviousDigest: r.PreviousDigest,
+		RotatedAt: r.RotatedAt.Time,
 	}
 }
 
@@ -53,7 +55,7 @@ func (s *Store) CallingUser(ctx context.Context, id domain.SessionID) (domain.Ca
 // old; when it is not, the answer is conflict and nothing has changed.
 func (s *Store) RotateRefresh(ctx context.Context, id domain.SessionID, old, successor []byte, now time.Time) error {
 	res, err := s.write.NewUpdate().Model((*sessionRow)(nil)).
-		Set("refresh_digest = ?", successor).Set("previous_digest = ?", old).Set("last_used_at = ?", micros{now}).
+		Set("refresh_digest = ?", successor).Set("previous_digest = ?", old).Set("last_used_at = ?", micros{now}).Set("rotated_at = ?", micros{now}).
 		Where("s.id = ?", id).Where("s.refresh_digest = ?", old).Exec(ctx)
 	return s.changed(res, err, conflict(nil))
 }

@@ -14,6 +14,7 @@ import (
 	sqlite3 "modernc.org/sqlite/lib"
 
 	"github.com/latchkey-dev/latchkey/domain"
+	"github.com/latchkey-dev/latchkey/migrations"
 )
 
 // sqliteReaders bounds the pool that reads; WAL lets it go on beside the one
@@ -58,6 +59,8 @@ func (sqliteEngine) name() string { return "SQLite" }
 func (sqliteEngine) forUpdate(q *bun.SelectQuery) *bun.SelectQuery { return q }
 
 func (sqliteEngine) gooseDialect() goose.Dialect { return goose.DialectSQLite3 }
+
+func (sqliteEngine) otherMigrations() []string { return migrations.Only("postgres") }
 
 func (sqliteEngine) locker() (lock.SessionLocker, error) { return nil, nil } //nolint:nilnil // none is needed
 

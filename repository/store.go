@@ -50,8 +50,10 @@ type engine interface {
 	// translate turns a driver's error into ours, or returns it as it is.
 	translate(error) error
 	// gooseDialect and locker are how the migration library drives it; SQLite
-	// needs no locker, since its writers exclude each other.
+	// needs no locker, since its writers exclude each other. otherMigrations are
+	// the files that are for the other database alone.
 	gooseDialect() goose.Dialect
+	otherMigrations() []string
 	locker() (lock.SessionLocker, error)
 }
 
@@ -170,7 +172,7 @@ func (s *Store) Migrations(ctx context.Context) ([]Migration, error) {
 }
 
 func (s *Store) migrator() (*goose.Provider, error) {
-	options := []goose.ProviderOption{goose.WithDisableGlobalRegistry(true)}
+	options := []goose.ProviderOption{goose.WithDisableGlobalRegistry(true), goose.WithExcludeNames(s.engine.otherMigrations())}
 	locker, err := s.engine.locker()
 	if err != nil {
 		return nil, err

@@ -130,7 +130,7 @@ func (a *App) replayRefresh(ctx context.Context, from domain.Origin, token, succ
 	if err != nil {
 		return SignedIn{}, refreshRefused()
 	}
-	if hmac.Equal(caller.Session.PreviousDigest, token.digest) && a.now().Sub(caller.Session.LastUsedAt) <= refreshReplay {
+	if hmac.Equal(caller.Session.PreviousDigest, token.digest) && a.now().Sub(caller.Session.RotatedAt) <= refreshReplay {
 		return a.signedIn(caller.User, caller.Session, successor)
 	}
 	err = a.store.InTx(ctx, func(ctx context.Context, tx *repository.Store) error {
