@@ -137,10 +137,11 @@ type AuditEvent struct {
 	// At Example: 2026-03-02T09:30:00Z
 	At time.Time `json:"at"`
 
-	// Changes For each field that changed, its value before and after; null where there was none. Secrets never appear here.
+	// Changes For each field that changed, an array of its value before and its value after; null where there was none. The
+	// values are whatever the field holds. Secrets never appear here.
 	//
 	//
-	// Example: {"name":["billing","billing-service"]}
+	// Example: {"expires_at":[null,"2027-01-01T00:00:00Z"],"name":["billing","billing-service"]}
 	Changes Changes `json:"changes"`
 
 	// ID Names an audit event.
@@ -211,11 +212,6 @@ type Caller struct {
 // Example: key
 type CallerKind string
 
-// Change The value before and the value after.
-//
-// Example: ["billing","billing-service"]
-type Change = []nullable.Nullable[interface{}]
-
 // ChangePasswordRequest defines model for ChangePasswordRequest.
 type ChangePasswordRequest struct {
 	// Current The password until now.
@@ -225,9 +221,10 @@ type ChangePasswordRequest struct {
 	New string `json:"new"`
 }
 
-// Changes For each field that changed, its value before and after; null where there was none. Secrets never appear here.
+// Changes For each field that changed, an array of its value before and its value after; null where there was none. The
+// values are whatever the field holds. Secrets never appear here.
 //
-// Example: {"name":["billing","billing-service"]}
+// Example: {"expires_at":[null,"2027-01-01T00:00:00Z"],"name":["billing","billing-service"]}
 type Changes = domain.Changes
 
 // CreateKeyRequest defines model for CreateKeyRequest.
