@@ -13,9 +13,11 @@ package service
 import (
 	"context"
 	"crypto/rand"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
+	"sync/atomic"
 	"time"
 
 	"github.com/latchkey-dev/latchkey/domain"
@@ -51,6 +53,7 @@ type App struct {
 	keyPrefix string
 	signup    SignupPolicy
 	log       *slog.Logger
+	draining  atomic.Bool
 	random    io.Reader
 
 	keyring   keyring
@@ -97,8 +100,18 @@ func New(ctx context.Context, o Options) (*App, error) {
 	return a, nil
 }
 
-// Ready reports whether the database answers.
-func (a *App) Ready(ctx context.Context) error { return a.store.Ping(ctx) }
+// Ready reports whether requests can be served: the database answers, and the
+// process is not about to end.
+func (a *App) Ready(ctx context.Context) error {
+	if a.draining.Load() {
+		return domain.Unavailable(errors.New("the process is ending"))
+	}
+	return a.store.Ping(ctx)
+}
+
+// Drain makes Ready fail from now on, so that balancers send new requests
+// elsewhere while those under way are answered.
+func (a *App) Drain() { a.draining.Store(true) }
 
 // Now is the moment by which keys expire and sessions end.
 func (a *App) Now() time.Time { return a.now() }
