@@ -76,6 +76,8 @@ type KeySpec struct {
 	ExternalID  string
 	Metadata    map[string]string
 	ExpiresAt   time.Time
+
+	IdempotencyKey string // makes a lost answer recoverable: see ValidateIdempotencyKey
 }
 
 // Validate returns validation_failed naming every field that is wrong.
@@ -111,6 +113,28 @@ func (p KeyPatch) Apply(k Key) (Key, error) {
 		Name: k.Name, Environment: k.Environment, Scopes: k.Scopes,
 		ExternalID: k.ExternalID, Metadata: k.Metadata, ExpiresAt: k.ExpiresAt,
 	}.Validate()
+}
+
+// How long the token that a rotation replaces goes on working.
+const (
+	DefaultGrace = 24 * time.Hour
+	MaxGrace     = 30 * 24 * time.Hour
+)
+
+// Rotation is what a caller may decide about giving a key a new token.
+type Rotation struct {
+	Grace *time.Duration // how long the present token goes on working; nil: DefaultGrace
+
+	IdempotencyKey string // makes a lost answer recoverable: see ValidateIdempotencyKey
+}
+
+// Validate returns validation_failed unless the grace is 0 to MaxGrace.
+func (r Rotation) Validate() error {
+	var v Invalid
+	if r.Grace != nil && (*r.Grace < 0 || *r.Grace > MaxGrace) {
+		v.Add("/grace_seconds", "must be 0 to %d", int(MaxGrace.Seconds()))
+	}
+	return v.Err()
 }
 
 // KeyFilter narrows a list of keys. A zero field does not narrow.

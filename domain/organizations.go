@@ -46,6 +46,8 @@ type OrganizationSpec struct {
 
 	// Owner is named by the command line only; for a user it is the user.
 	Owner UserID
+
+	IdempotencyKey string // makes a lost answer recoverable: see ValidateIdempotencyKey
 }
 
 // Validate returns validation_failed naming every field that is wrong.

@@ -56,6 +56,8 @@ type ProjectSpec struct {
 	Name      string
 	Slug      string // empty: derived from the name
 	KeyPrefix string // empty: the instance's default
+
+	IdempotencyKey string // makes a lost answer recoverable: see ValidateIdempotencyKey
 }
 
 // Validate returns validation_failed naming every field that is wrong.

@@ -21,6 +21,7 @@ type Secret struct {
 	PepperVersion int // which derivation of the master key the digest is under
 	Digest        []byte
 	CreatedAt     time.Time
+	FirstUsedAt   time.Time // zero: not yet, or a use is still on its way to the database
 	ValidUntil    time.Time
 }
 
@@ -29,3 +30,12 @@ func (s Secret) Live(now time.Time) bool { return s.ValidUntil.IsZero() || now.B
 
 // String gives the public part, so that a log never holds a digest.
 func (s Secret) String() string { return s.Prefix + "_…" }
+
+// Use is that a secret was used, between First and Last.
+type Use struct {
+	ProjectID ProjectID
+	KeyID     KeyID
+	TokenID   TokenID
+	First     time.Time
+	Last      time.Time
+}

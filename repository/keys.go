@@ -80,13 +80,15 @@ type secretRow struct {
 	CreatedAt     micros
 	ValidUntil    micros
 
+	FirstUsedAt micros `bun:",scanonly"`
+
 	Key *keyRow `bun:"rel:belongs-to,join:key_id=id"`
 }
 
 func (r secretRow) secret() domain.Secret {
 	return domain.Secret{
 		TokenID: r.TokenID, ProjectID: r.ProjectID, KeyID: r.KeyID, Prefix: r.Prefix, Algorithm: r.Algorithm,
-		PepperVersion: r.PepperVersion, Digest: r.Digest, CreatedAt: r.CreatedAt.Time, ValidUntil: r.ValidUntil.Time,
+		PepperVersion: r.PepperVersion, Digest: r.Digest, CreatedAt: r.CreatedAt.Time, FirstUsedAt: r.FirstUsedAt.Time, ValidUntil: r.ValidUntil.Time,
 	}
 }
 
@@ -104,13 +106,48 @@ func (s *Store) AddSecret(ctx context.Context, scope domain.ProjectScope, v doma
 	})
 }
 
+// EndSecret sets when a secret of the project stops being accepted. It only ever
+// brings that moment forward: conflict when the secret ends earlier already.
+func (s *Store) EndSecret(ctx context.Context, scope domain.ProjectScope, id domain.TokenID, at time.Time) error {
+	res, err := updateIn(s, scope, (*secretRow)(nil)).Set("valid_until = ?", micros{at}).Where("s.token_id = ?", id).
+		WhereGroup(" AND ", func(q *bun.UpdateQuery) *bun.UpdateQuery {
+			return q.Where("s.valid_until IS NULL").WhereOr("s.valid_until > ?", micros{at})
+		}).Exec(ctx)
+	return s.changed(res, err, conflict(nil))
+}
+
+// LiveSecrets returns the secrets of a key of the project that are accepted at
+// now, the current one first.
+func (s *Store) LiveSecrets(ctx context.Context, scope domain.ProjectScope, key domain.KeyID, now time.Time) ([]domain.Secret, error) {
+	var rows []secretRow
+	err := withFirstUse(selectIn(s, scope, &rows)).Where("s.key_id = ?", key).
+		WhereGroup(" AND ", func(q *bun.SelectQuery) *bun.SelectQuery {
+			return q.Where("s.valid_until IS NULL").WhereOr("s.valid_until > ?", micros{now})
+		}).OrderExpr("CASE WHEN s.valid_until IS NULL THEN 0 ELSE 1 END, s.valid_until DESC").Scan(ctx)
+	if err != nil {
+		return nil, s.error(err)
+	}
+	secrets := make([]domain.Secret, len(rows))
+	for i, r := range rows {
+		secrets[i] = r.secret()
+	}
+	return secrets, nil
+}
+
+// withFirstUse adds to a query of secrets when each was first used.
+func withFirstUse(q *bun.SelectQuery) *bun.SelectQuery {
+	return q.ColumnExpr("?TableColumns").
+		ColumnExpr("(SELECT u.first_used_at FROM api_key_usage AS u WHERE u.key_id = s.key_id AND u.token_id = s.token_id) AS first_used_at")
+}
+
 // CallingKey finds by a token's public id what is needed to prove the token and
 // to act for its key, in one query. It says nothing about the token's secret,
 // nor whether key, project and organization may be used: that is the caller's
 // to check.
 func (s *Store) CallingKey(ctx context.Context, id domain.TokenID) (domain.Secret, domain.CallingKey, error) {
 	var row secretRow
-	if err := s.read.NewSelect().Model(&row).Relation("Key.Project.Organization").Where("s.token_id = ?", id).Scan(ctx); err != nil {
+	err := withFirstUse(s.read.NewSelect().Model(&row).Relation("Key.Project.Organization")).Where("s.token_id = ?", id).Scan(ctx)
+	if err != nil {
 		return domain.Secret{}, domain.CallingKey{}, s.error(err)
 	}
 	return row.secret(), domain.CallingKey{

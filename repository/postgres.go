@@ -1,9 +1,11 @@
 package repository
 
 import (
+	"context"
 	"errors"
 	"net"
 	"strings"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
@@ -44,8 +46,20 @@ func openPostgres(dsn string) (*Store, error) {
 
 func (postgresEngine) name() string { return "PostgreSQL" }
 
+// forUpdate leaves room for rows that refer to the locked one: recording a use
+// of a key does not wait for a change to the key, nor the other way round.
 func (postgresEngine) forUpdate(q *bun.SelectQuery) *bun.SelectQuery {
-	return q.For("UPDATE OF ?TableAlias")
+	return q.For("NO KEY UPDATE OF ?TableAlias")
+}
+
+func (postgresEngine) boundWaits(ctx context.Context, tx bun.IDB, d time.Duration) error {
+	_, err := tx.NewRaw("SET LOCAL lock_timeout = ?", d.Milliseconds()).Exec(ctx)
+	return err
+}
+
+func (postgresEngine) gaveUp(err error) bool {
+	e, ok := errors.AsType[*pgconn.PgError](err)
+	return ok && e.Code == pgLockNotAvailable
 }
 
 func (postgresEngine) gooseDialect() goose.Dialect { return goose.DialectPostgres }
@@ -61,13 +75,14 @@ func (postgresEngine) locker() (lock.SessionLocker, error) {
 const (
 	pgUniqueViolation     = "23505"
 	pgForeignKeyViolation = "23503"
+	pgLockNotAvailable    = "55P03"
 )
 
 // pgUnavailable are the classes that say "not now": connection exceptions,
 // rolled-back transactions, insufficient resources, operator intervention,
 // system errors; and 55P03 and 25006, a lock not to be had and a server that
 // only reads, as a standby after a fail-over does.
-var pgUnavailable = []string{"08", "40", "53", "57", "58", "55P03", "25006"}
+var pgUnavailable = []string{"08", "40", "53", "57", "58", pgLockNotAvailable, "25006"}
 
 func (postgresEngine) translate(err error) error {
 	if e, ok := errors.AsType[*pgconn.PgError](err); ok {

@@ -1,9 +1,11 @@
 package repository
 
 import (
+	"context"
 	"database/sql"
 	"errors"
 	"net/url"
+	"time"
 
 	"github.com/pressly/goose/v3"
 	"github.com/pressly/goose/v3/lock"
@@ -57,6 +59,12 @@ func (sqliteEngine) name() string { return "SQLite" }
 
 // forUpdate has nothing to add: a transaction that writes is the only one.
 func (sqliteEngine) forUpdate(q *bun.SelectQuery) *bun.SelectQuery { return q }
+
+// boundWaits has nothing to bound: a transaction waits before it begins, or
+// not at all.
+func (sqliteEngine) boundWaits(context.Context, bun.IDB, time.Duration) error { return nil }
+
+func (sqliteEngine) gaveUp(error) bool { return false }
 
 func (sqliteEngine) gooseDialect() goose.Dialect { return goose.DialectSQLite3 }
 

@@ -47,6 +47,10 @@ type engine interface {
 	name() string
 	// forUpdate locks the selected rows until the transaction ends.
 	forUpdate(*bun.SelectQuery) *bun.SelectQuery
+	// boundWaits makes the transaction give up when it has waited so long for a
+	// lock that another one holds; 0: no bound. gaveUp reports that this happened.
+	boundWaits(ctx context.Context, tx bun.IDB, d time.Duration) error
+	gaveUp(err error) bool
 	// translate turns a driver's error into ours, or returns it as it is.
 	translate(error) error
 	// gooseDialect and locker are how the migration library drives it; SQLite

@@ -59,6 +59,7 @@ type App struct {
 	keyring   keyring
 	signing   signing
 	passwords passwordHasher
+	usage     usage
 }
 
 // New returns an App over a migrated store. It refuses a master key that is
@@ -67,7 +68,7 @@ type App struct {
 func New(ctx context.Context, o Options) (*App, error) {
 	a := &App{
 		store: o.Store, clock: o.Clock, keyPrefix: o.KeyPrefix, signup: o.Signup, log: o.Log, random: o.Random,
-		signing: signing{issuer: o.Issuer},
+		signing: signing{issuer: o.Issuer}, usage: newUsage(),
 	}
 	if a.clock == nil {
 		a.clock = time.Now

@@ -25,6 +25,7 @@ type world struct {
 	*testing.T
 	*service.App
 	store *repository.Store
+	dsn   string
 
 	mu  sync.Mutex
 	now time.Time
@@ -101,17 +102,20 @@ func onEach(t *testing.T, test func(w *world)) {
 	for name, dsn := range storetest.Engines {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			test(newWorld(t, storetest.New(t, dsn(t)), nil))
+			test(newWorld(t, dsn(t), nil))
 		})
 	}
 }
 
-func newWorld(t *testing.T, store *repository.Store, random io.Reader) *world {
+// masterKey is the same for all nodes of a world.
+var masterKey = [32]byte{1, 2}
+
+func newWorld(t *testing.T, dsn string, random io.Reader) *world {
 	t.Helper()
-	w := &world{T: t, store: store, now: time.Date(2026, 3, 14, 15, 9, 26, 535898000, time.UTC)}
+	w := &world{T: t, store: storetest.New(t, dsn), dsn: dsn, now: time.Date(2026, 3, 14, 15, 9, 26, 535898000, time.UTC)}
 	var err error
 	w.App, err = service.New(t.Context(), service.Options{
-		Store: store, MasterKey: [32]byte{1, 2}, Clock: w.clock, Issuer: "http://localhost", Random: random,
+		Store: w.store, MasterKey: masterKey, Clock: w.clock, Issuer: "http://localhost", Random: random,
 	})
 	w.check(err)
 	return w
@@ -282,7 +286,7 @@ func TestPrefixCollision(t *testing.T) {
 	seed := make([]byte, 128)
 	rand.Read(seed)
 	twice := io.MultiReader(strings.NewReader(string(seed)), strings.NewReader(string(seed)), rand.Reader)
-	w := newWorld(t, storetest.New(t, storetest.SQLite(t)), twice)
+	w := newWorld(t, storetest.SQLite(t), twice)
 	_, project := w.tenant(w.signUp("ann@example.com"))
 	first, token, _ := w.key(project)
 	second, other, _ := w.key(project)

@@ -19,8 +19,10 @@ func (a *App) AuthenticateKey(ctx context.Context, token string) (*domain.Callin
 	if err != nil {
 		return nil, err
 	}
-	switch code := unusable(key, secret, a.now()); code {
+	now := a.now()
+	switch code := unusable(key, secret, now); code {
 	case "":
+		a.usage.note(secret, now)
 		return &key, nil
 	case domain.CodeKeyRevoked:
 		return nil, domain.Refused(code, "The API key has been revoked.")

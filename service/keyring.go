@@ -1,6 +1,7 @@
 package service
 
 import (
+	"bytes"
 	"context"
 	"crypto/aes"
 	"crypto/cipher"
@@ -11,6 +12,7 @@ import (
 	"encoding/base64"
 	"errors"
 	"fmt"
+	"io"
 	"strings"
 
 	"github.com/latchkey-dev/latchkey/domain"
@@ -61,6 +63,8 @@ type keyring struct {
 	tokens  []byte // digests of API keys' tokens
 	refresh []byte // digests, tags and successors of refresh tokens
 	cookie  []byte // proofs in the console's cookies
+	retry   []byte // digests of Idempotency-Keys
+	derive  []byte // secrets that an Idempotency-Key can bring again
 	check   []byte // the check value
 	sealer  cipher.AEAD
 }
@@ -72,7 +76,10 @@ func newKeyring(master [32]byte) (keyring, error) {
 		errs = append(errs, err)
 		return key
 	}
-	k := keyring{tokens: derive("token-digest"), refresh: derive("refresh-token"), cookie: derive("console-cookie"), check: derive("check-value")}
+	k := keyring{
+		tokens: derive("token-digest"), refresh: derive("refresh-token"), cookie: derive("console-cookie"), check: derive("check-value"),
+		retry: derive("idempotency-key"), derive: derive("derived-secret"),
+	}
 	block, err := aes.NewCipher(derive("seal"))
 	if err != nil {
 		return keyring{}, err
@@ -92,6 +99,17 @@ func mac(key []byte, parts ...string) []byte {
 // another key, or written by somebody without the master key, proves nothing.
 func (k keyring) tokenDigest(key domain.KeyID, project domain.ProjectID, t domain.Token) []byte {
 	return mac(k.tokens, string(key), string(project), t.Reveal())
+}
+
+// derivedSecret is how many bytes a derived stream has: secrets are drawn from
+// it as from a random source, and none needs a tenth of that.
+const derivedSecret = 2048
+
+// secrets is a source of random bytes that only this master key, this salt and
+// this Idempotency-Key of this caller give: HKDF-SHA-256 (RFC 5869).
+func (k keyring) secrets(salt []byte, caller, idempotencyKey string) (io.Reader, error) {
+	stream, err := hkdf.Key(sha256.New, k.derive, salt, caller+"\x00"+idempotencyKey, derivedSecret)
+	return bytes.NewReader(stream), err
 }
 
 // seal encrypts and authenticates plain, bound to its purpose.

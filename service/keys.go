@@ -2,17 +2,16 @@ package service
 
 import (
 	"context"
+	"crypto/hmac"
+	"io"
 	"maps"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/latchkey-dev/latchkey/domain"
 	"github.com/latchkey-dev/latchkey/repository"
 )
-
-// tokenTries bounds how often a token is drawn again because its public id is
-// taken. With 62^12 ids even the second try is not to be expected.
-const tokenTries = 5
 
 // CreateKey makes a key of the project and returns it with its token, which is
 // stored nowhere and cannot be had again. It needs keys:write and every scope
@@ -36,29 +35,173 @@ func (p *Project) CreateKey(ctx context.Context, spec domain.KeySpec) (domain.Ke
 		Scopes: append([]domain.Scope{}, spec.Scopes...), ExternalID: spec.ExternalID, Metadata: maps.Collect(maps.All(spec.Metadata)),
 		CreatedAt: now, CreatedBy: p.caller.Actor(), ExpiresAt: spec.ExpiresAt.Truncate(time.Microsecond), Revision: 1,
 	}
-	for try := 1; ; try++ {
-		token, err := domain.NewToken(p.project.KeyPrefix, spec.Environment, p.app.random)
+	return p.issue(ctx, spec.IdempotencyKey, "createKey", p.project.ID, spec, func(ctx context.Context, tx *repository.Store, random io.Reader) (issued, error) {
+		token, err := domain.NewToken(p.project.KeyPrefix, spec.Environment, random)
 		if err != nil {
-			return domain.Key{}, domain.Token{}, err
+			return issued{}, err
 		}
 		key.Prefix = token.Prefix()
-		err = p.app.store.InTx(ctx, func(ctx context.Context, tx *repository.Store) error {
-			if err := tx.CreateKey(ctx, p.project.Scope(), key); err != nil {
-				return err
-			}
-			if err := tx.AddSecret(ctx, p.project.Scope(), p.app.newSecret(key, token, now)); err != nil {
-				return err
-			}
-			return p.record(ctx, tx, "key.created", key, domain.Diff(nil, keyFields(key)))
-		})
-		if domain.CodeOf(err) == domain.CodeConflict && try < tokenTries {
-			continue
+		if err := tx.CreateKey(ctx, p.project.Scope(), key); err != nil {
+			return issued{}, err
 		}
-		if err != nil {
-			return domain.Key{}, domain.Token{}, err
+		if err := p.addSecret(ctx, tx, key, token, now); err != nil {
+			return issued{}, err
 		}
-		return key, token, nil
+		return issued{key, token}, p.record(ctx, tx, "key.created", key, domain.Diff(nil, keyFields(key)))
+	})
+}
+
+// RotateKey gives a key a new token, which is stored nowhere and cannot be had
+// again; id, scopes, use and history of the key go on. The present token works
+// for the grace, so that callers can be moved over.
+//
+// At most two tokens work at a time. While one is on its way out, a further
+// rotation replaces the newest one if that has never been used, so that
+// repeating a rotation whose answer was lost never ends the token that callers
+// still send; otherwise the older one ends at once.
+//
+// It needs keys:write and every scope of the key, else scope_not_held. Errors:
+// key_revoked, key_expired.
+func (p *Project) RotateKey(ctx context.Context, id domain.KeyID, r domain.Rotation) (domain.Key, domain.Token, error) {
+	if err := p.Require(domain.KeysWrite); err != nil {
+		return domain.Key{}, domain.Token{}, err
 	}
+	if err := r.Validate(); err != nil {
+		return domain.Key{}, domain.Token{}, err
+	}
+	grace := domain.DefaultGrace
+	if r.Grace != nil {
+		grace = *r.Grace
+	}
+	// A use that this node has not written yet decides which token may end.
+	if err := p.app.recordFirstUses(ctx); err != nil {
+		return domain.Key{}, domain.Token{}, err
+	}
+	return p.issue(ctx, r.IdempotencyKey, "rotateKey", id, grace, func(ctx context.Context, tx *repository.Store, random io.Reader) (issued, error) {
+		before, err := p.lockKey(ctx, tx, id)
+		if err != nil {
+			return issued{}, err
+		}
+		now := p.app.now()
+		if err := p.rotatable(before, now); err != nil {
+			return issued{}, err
+		}
+		after := before
+		if after.Retiring, err = p.retire(ctx, tx, id, now, grace); err != nil {
+			return issued{}, err
+		}
+		token, err := domain.NewToken(p.project.KeyPrefix, before.Environment, random)
+		if err != nil {
+			return issued{}, err
+		}
+		after.Prefix, after.RotatedAt, after.Revision = token.Prefix(), now, before.Revision+1
+		if err := tx.UpdateKey(ctx, p.project.Scope(), after); err != nil {
+			return issued{}, err
+		}
+		if err := p.addSecret(ctx, tx, after, token, now); err != nil {
+			return issued{}, err
+		}
+		changes := domain.Diff(keyFields(before), keyFields(after))
+		changes["retiring_until"] = domain.Change{moment(before.Retiring.ValidUntil), moment(after.Retiring.ValidUntil)}
+		return issued{after, token}, p.record(ctx, tx, "key.rotated", after, changes)
+	})
+}
+
+// rotatable says why a key can get no new token: it has ended, or it may do
+// what the caller may not.
+func (p *Project) rotatable(k domain.Key, now time.Time) error {
+	switch k.Status(now) {
+	case domain.KeyRevoked:
+		return domain.Errorf(domain.CodeKeyRevoked, "The key has been revoked and can get no new token.")
+	case domain.KeyExpired:
+		return domain.Errorf(domain.CodeKeyExpired, "The key has expired. Move its expiry before you rotate it.")
+	}
+	return p.requireScopes(k.Scopes)
+}
+
+// retire makes room for a new current secret and returns the one that goes on
+// working beside it.
+func (p *Project) retire(ctx context.Context, tx *repository.Store, id domain.KeyID, now time.Time, grace time.Duration) (domain.Retiring, error) {
+	secrets, err := tx.LiveSecrets(ctx, p.project.Scope(), id, now)
+	if err != nil {
+		return domain.Retiring{}, err
+	}
+	current, older := secrets[0], secrets[1:]
+	if len(older) > 0 && current.FirstUsedAt.IsZero() {
+		err := tx.EndSecret(ctx, p.project.Scope(), current.TokenID, now)
+		return domain.Retiring{Prefix: older[0].Prefix, ValidUntil: older[0].ValidUntil}, err
+	}
+	for _, s := range older {
+		if err := tx.EndSecret(ctx, p.project.Scope(), s.TokenID, now); err != nil {
+			return domain.Retiring{}, err
+		}
+	}
+	if err := tx.EndSecret(ctx, p.project.Scope(), current.TokenID, now.Add(grace)); err != nil || grace == 0 {
+		return domain.Retiring{}, err
+	}
+	return domain.Retiring{Prefix: current.Prefix, ValidUntil: now.Add(grace)}, nil
+}
+
+// issued is a key with the token just made for it. Of the two, only the key is
+// ever stored.
+type issued struct {
+	Key   domain.Key
+	token domain.Token
+}
+
+// issue hands out a token, once or, to whoever names the request by an
+// Idempotency-Key, the same one again while it works.
+func (p *Project) issue(
+	ctx context.Context, idempotencyKey, operation string, target, spec any, create attempt[issued],
+) (domain.Key, domain.Token, error) {
+	r, err := p.app.newRequest(p.caller, idempotencyKey, operation, target, spec)
+	if err != nil {
+		return domain.Key{}, domain.Token{}, err
+	}
+	answer, err := once(ctx, p.app, r, create, p.reissue)
+	return answer.Key, answer.token, err
+}
+
+// reissue derives the token of an answer that was lost. What has ended since is
+// not brought again.
+func (p *Project) reissue(ctx context.Context, tx *repository.Store, answer *issued, random io.Reader) error {
+	key, err := p.lockKey(ctx, tx, answer.Key.ID)
+	if domain.CodeOf(err) == domain.CodeNotFound {
+		return errEnded()
+	}
+	if err != nil {
+		return err
+	}
+	if err := p.requireScopes(key.Scopes); err != nil {
+		return err
+	}
+	if !key.RevokedAt.IsZero() {
+		return domain.Errorf(domain.CodeKeyRevoked, "The key has been revoked since this was answered.")
+	}
+	prefix, _, _ := strings.Cut(answer.Key.Prefix, "_")
+	token, err := domain.NewToken(prefix, answer.Key.Environment, random)
+	if err != nil {
+		return err
+	}
+	live, err := tx.LiveSecrets(ctx, p.project.Scope(), key.ID, p.app.now())
+	if err != nil {
+		return err
+	}
+	digest := p.app.keyring.tokenDigest(key.ID, key.ProjectID, token)
+	if !slices.ContainsFunc(live, func(s domain.Secret) bool { return hmac.Equal(s.Digest, digest) }) {
+		return errEnded()
+	}
+	answer.token = token
+	return nil
+}
+
+// addSecret stores what recognises a key's new token.
+func (p *Project) addSecret(ctx context.Context, tx *repository.Store, k domain.Key, t domain.Token, now time.Time) error {
+	err := tx.AddSecret(ctx, p.project.Scope(), p.app.newSecret(k, t, now))
+	if domain.CodeOf(err) == domain.CodeConflict {
+		return errTaken
+	}
+	return err
 }
 
 // newSecret returns what is stored of a key's token.
@@ -255,7 +398,8 @@ func (a *App) verify(ctx context.Context, token string, scopes []domain.Scope, p
 		return Verification{}, err
 	}
 	answer := Verification{Key: &k.Key, Project: k.Project}
-	switch unusable(k, secret, a.now()) {
+	now := a.now()
+	switch unusable(k, secret, now) {
 	case domain.CodeKeyRevoked:
 		answer.Code = VerifiedRevoked
 	case domain.CodeKeyExpired:
@@ -263,6 +407,7 @@ func (a *App) verify(ctx context.Context, token string, scopes []domain.Scope, p
 	case domain.CodeProjectDisabled:
 		answer.Code = VerifiedProjectDisabled
 	default:
+		a.usage.note(secret, now)
 		answer.Valid, answer.Code = true, VerifiedValid
 		if slices.ContainsFunc(scopes, func(s domain.Scope) bool { return !k.Holds(s) }) {
 			answer.Valid, answer.Code = false, VerifiedInsufficientScope

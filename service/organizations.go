@@ -3,6 +3,7 @@ package service
 import (
 	"context"
 	"fmt"
+	"io"
 
 	"github.com/latchkey-dev/latchkey/domain"
 	"github.com/latchkey-dev/latchkey/repository"
@@ -27,23 +28,29 @@ func (a *App) CreateOrganization(ctx context.Context, caller domain.Principal, s
 	org := domain.Organization{
 		ID: domain.NewID[domain.OrganizationID](now), Name: spec.Name, Status: domain.Active, CreatedAt: now, UpdatedAt: now, Revision: 1,
 	}
-	err := a.store.InTx(ctx, func(ctx context.Context, tx *repository.Store) error {
+	r, err := a.newRequest(caller, spec.IdempotencyKey, "createOrganization", spec.Owner, spec)
+	if err != nil {
+		return domain.MemberOf{}, err
+	}
+	return once(ctx, a, r, func(ctx context.Context, tx *repository.Store, _ io.Reader) (domain.MemberOf, error) {
 		err := withSlug(spec.Slug, spec.Name, "organization", func(slug string) error {
 			org.Slug = slug
 			return tx.CreateOrganization(ctx, org)
 		})
 		if err != nil {
-			return err
+			return domain.MemberOf{}, err
 		}
 		if err := tx.AddMember(ctx, org.Scope(), domain.Membership{UserID: spec.Owner, Role: domain.Owner, JoinedAt: now}); err != nil {
-			return err
+			return domain.MemberOf{}, err
 		}
-		return a.record(ctx, tx, caller, domain.Event{
+		return domain.MemberOf{Organization: org, Role: domain.Owner}, a.record(ctx, tx, caller, domain.Event{
 			Action: "organization.created", Target: organizationTarget(org), OrganizationID: org.ID,
 			Changes: domain.Diff(nil, organizationFields(org)),
 		})
+	}, func(ctx context.Context, tx *repository.Store, answer *domain.MemberOf, _ io.Reader) error {
+		_, err := tx.OrganizationAsMember(ctx, spec.Owner, answer.ID)
+		return ended(err)
 	})
-	return domain.MemberOf{Organization: org, Role: domain.Owner}, err
 }
 
 // withSlug creates something under the slug that was asked for, or under the

@@ -2,6 +2,7 @@ package service
 
 import (
 	"context"
+	"io"
 
 	"github.com/latchkey-dev/latchkey/domain"
 	"github.com/latchkey-dev/latchkey/repository"
@@ -24,17 +25,23 @@ func (o *Organization) CreateProject(ctx context.Context, spec domain.ProjectSpe
 	if project.KeyPrefix == "" {
 		project.KeyPrefix = o.app.keyPrefix
 	}
-	err := o.app.store.InTx(ctx, func(ctx context.Context, tx *repository.Store) error {
+	r, err := o.app.newRequest(o.caller, spec.IdempotencyKey, "createProject", o.organization.ID, spec)
+	if err != nil {
+		return domain.Project{}, err
+	}
+	return once(ctx, o.app, r, func(ctx context.Context, tx *repository.Store, _ io.Reader) (domain.Project, error) {
 		err := withSlug(spec.Slug, spec.Name, "project", func(slug string) error {
 			project.Slug = slug
 			return tx.CreateProject(ctx, o.organization.Scope(), project)
 		})
 		if err != nil {
-			return err
+			return domain.Project{}, err
 		}
-		return o.app.record(ctx, tx, o.caller, projectEvent("project.created", project, domain.Diff(nil, projectFields(project))))
+		return project, o.app.record(ctx, tx, o.caller, projectEvent("project.created", project, domain.Diff(nil, projectFields(project))))
+	}, func(ctx context.Context, tx *repository.Store, answer *domain.Project, _ io.Reader) error {
+		_, err := tx.LockProject(ctx, answer.Scope())
+		return ended(err)
 	})
-	return project, err
 }
 
 // ListProjects returns the organization's projects, newest first. It needs

@@ -1,0 +1,34 @@
+package repository
+
+import (
+	"context"
+	"slices"
+	"strings"
+
+	"github.com/latchkey-dev/latchkey/domain"
+)
+
+// RecordUses notes when secrets were used. Uses of what is gone by now are
+// dropped. It writes to a table of its own, so it can never change a key.
+func (s *Store) RecordUses(ctx context.Context, uses []domain.Use) error {
+	if len(uses) == 0 {
+		return nil
+	}
+	// In one order, so that two nodes do not wait for each other in a circle.
+	slices.SortFunc(uses, func(a, b domain.Use) int {
+		return strings.Compare(string(a.KeyID)+string(a.TokenID), string(b.KeyID)+string(b.TokenID))
+	})
+	args := make([]any, 0, 4*len(uses))
+	for _, u := range uses {
+		args = append(args, u.KeyID, u.TokenID, micros{u.First}, micros{u.Last})
+	}
+	// The join brings the project, and leaves out keys that have been deleted.
+	_, err := s.write.NewRaw(`INSERT INTO api_key_usage (project_id, key_id, token_id, first_used_at, last_used_at)
+		SELECT k.project_id, k.id, v.column2, v.column3, v.column4
+		FROM (VALUES `+strings.TrimSuffix(strings.Repeat("(?, ?, ?, ?), ", len(uses)), ", ")+`) AS v
+		JOIN api_keys AS k ON k.id = v.column1
+		WHERE TRUE ORDER BY k.id, v.column2
+		ON CONFLICT (key_id, token_id) DO UPDATE SET last_used_at = EXCLUDED.last_used_at
+		WHERE api_key_usage.last_used_at < EXCLUDED.last_used_at`, args...).Exec(ctx)
+	return s.error(err)
+}

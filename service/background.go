@@ -1,0 +1,39 @@
+package service
+
+import (
+	"context"
+	"sync"
+	"time"
+)
+
+// Run does what must go on beside answering, until ctx ends: it records uses of
+// keys and forgets answers that can no longer be asked for. Whoever serves
+// requests runs it in a goroutine and, before closing the store, waits for it
+// to return. One-shot programs need it not, but call RecordUses.
+func (a *App) Run(ctx context.Context) {
+	var jobs sync.WaitGroup
+	jobs.Go(func() { a.keepUsage(ctx) })
+	jobs.Go(func() {
+		a.every(ctx, time.Hour, "forget old Idempotency-Keys", func(ctx context.Context) error {
+			return a.store.ForgetIdempotency(ctx, a.now().Add(-idempotencyLife))
+		})
+	})
+	jobs.Wait()
+}
+
+// every does job at once and then at every interval, until ctx ends. A failure
+// is logged and the next turn tries again.
+func (a *App) every(ctx context.Context, interval time.Duration, name string, job func(context.Context) error) {
+	ticker := time.NewTicker(interval)
+	defer ticker.Stop()
+	for {
+		if err := job(ctx); err != nil && ctx.Err() == nil {
+			a.log.WarnContext(ctx, "a job in the background failed and will be tried again", "job", name, "error", err)
+		}
+		select {
+		case <-ticker.C:
+		case <-ctx.Done():
+			return
+		}
+	}
+}

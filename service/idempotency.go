@@ -1,0 +1,149 @@
+package service
+
+import (
+	"bytes"
+	"context"
+	"crypto/rand"
+	"crypto/sha256"
+	"encoding/json"
+	"errors"
+	"io"
+	"strings"
+	"time"
+
+	"github.com/latchkey-dev/latchkey/domain"
+	"github.com/latchkey-dev/latchkey/repository"
+)
+
+// idempotencyLife is how long a lost answer can be asked for again.
+const idempotencyLife = 24 * time.Hour
+
+// tokenTries bounds how often a token is drawn again because its public id is
+// taken. With 62^12 ids even the second try is not to be expected.
+const tokenTries = 5
+
+// errTaken says that a token's public id is taken, so another has to be drawn.
+var errTaken = errors.New("the public id of the drawn token is taken")
+
+// request is what somebody asked to have created. One that names itself by an
+// Idempotency-Key can be repeated.
+type request struct {
+	caller         string
+	idempotencyKey string
+	fingerprint    []byte // keyed, since the spec holds the Idempotency-Key
+}
+
+// newRequest describes a request: who asks for which operation on which target,
+// and with which spec. Two requests are the same when all of these are.
+func (a *App) newRequest(caller domain.Principal, idempotencyKey, operation string, target, spec any) (request, error) {
+	if idempotencyKey == "" {
+		return request{}, nil
+	}
+	if why := domain.ValidateIdempotencyKey(idempotencyKey); why != "" {
+		v := domain.Invalid{{Pointer: "Idempotency-Key", Detail: why}}
+		return request{}, v.Err()
+	}
+	asked, err := json.Marshal([]any{operation, target, spec})
+	return request{callerID(caller), idempotencyKey, mac(a.keyring.retry, "request", string(asked))}, err
+}
+
+// callerID names all credentials that a caller has proved.
+func callerID(caller domain.Principal) string {
+	var ids []string
+	if user, ok := caller.User(); ok {
+		ids = append(ids, string(user.User.ID))
+	}
+	if key, ok := caller.Key(); ok {
+		ids = append(ids, string(key.Key.ID))
+	}
+	if caller.IsSystem() {
+		ids = append(ids, "system")
+	}
+	return strings.Join(ids, "+")
+}
+
+// attempt creates something in a transaction, and draws its secrets from
+// random. What it returns may be stored, so secrets belong into fields that are
+// not exported.
+type attempt[T any] func(ctx context.Context, tx *repository.Store, random io.Reader) (T, error)
+
+// once runs create in a transaction. With an Idempotency-Key it does so once in
+// 24 hours, whatever the number of nodes and of rivals: everybody else who asks
+// the same gets the answer of that one, after again has checked that it still
+// stands and has drawn its secrets anew from the same stream. Nothing is kept of
+// a request that failed. Errors: idempotency_mismatch when something else was
+// asked under the same Idempotency-Key, in_flight, those of create and again.
+func once[T any](
+	ctx context.Context, a *App, r request, create attempt[T],
+	again func(ctx context.Context, tx *repository.Store, answer *T, random io.Reader) error,
+) (answer T, err error) {
+	for range tokenTries {
+		err = a.store.InTx(ctx, func(ctx context.Context, tx *repository.Store) (err error) {
+			if r.idempotencyKey == "" {
+				answer, err = create(ctx, tx, a.random)
+				return err
+			}
+			answer, err = claim(ctx, a, tx, r, create, again)
+			return err
+		})
+		if !errors.Is(err, errTaken) {
+			break
+		}
+	}
+	if err != nil {
+		var none T
+		return none, err
+	}
+	return answer, nil
+}
+
+func claim[T any](
+	ctx context.Context, a *App, tx *repository.Store, r request, create attempt[T],
+	again func(ctx context.Context, tx *repository.Store, answer *T, random io.Reader) error,
+) (answer T, err error) {
+	now := a.now()
+	salt := make([]byte, sha256.Size)
+	rand.Read(salt) // never fails
+	row, first, err := tx.ClaimIdempotency(ctx, repository.Idempotency{
+		Caller: r.caller, Digest: mac(a.keyring.retry, "key", r.caller, r.idempotencyKey), Fingerprint: r.fingerprint, Salt: salt,
+		PepperVersion: pepperVersion, CreatedAt: now,
+	}, now.Add(-idempotencyLife))
+	if err != nil {
+		return answer, err
+	}
+	random, err := a.keyring.secrets(row.Salt, r.caller, r.idempotencyKey)
+	if err != nil {
+		return answer, err
+	}
+	if !first {
+		if !bytes.Equal(row.Fingerprint, r.fingerprint) {
+			return answer, domain.Errorf(domain.CodeIdempotencyMismatch,
+				"This Idempotency-Key was used for another request. Use a fresh one for each thing you want done.")
+		}
+		if err := json.Unmarshal(row.Answer, &answer); err != nil {
+			return answer, err
+		}
+		return answer, again(ctx, tx, &answer, random)
+	}
+	if answer, err = create(ctx, tx, random); err != nil {
+		return answer, err
+	}
+	if row.Answer, err = json.Marshal(answer); err != nil {
+		return answer, err
+	}
+	return answer, tx.AnswerIdempotency(ctx, row)
+}
+
+// errEnded says that what an Idempotency-Key once made cannot be handed out
+// again.
+func errEnded() error {
+	return domain.Errorf(domain.CodeConflict, "What this Idempotency-Key made has ended since. Use a fresh one to make another.")
+}
+
+// ended turns the not_found of what a request made into errEnded.
+func ended(err error) error {
+	if domain.CodeOf(err) == domain.CodeNotFound {
+		return errEnded()
+	}
+	return err
+}

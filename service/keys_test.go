@@ -1,0 +1,238 @@
+package service_test
+
+import (
+	"fmt"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/latchkey-dev/latchkey/domain"
+	"github.com/latchkey-dev/latchkey/repository/storetest"
+	"github.com/latchkey-dev/latchkey/service"
+)
+
+func grace(d time.Duration) *time.Duration { return &d }
+
+// rotate gives the key a new token.
+func (w *world) rotate(p *service.Project, id domain.KeyID, r domain.Rotation) (domain.Key, string) {
+	w.Helper()
+	k, token, err := p.RotateKey(w.Context(), id, r)
+	w.check(err)
+	return k, token.Reveal()
+}
+
+// answers checks what each token is answered now.
+func (w *world) answers(want map[string]domain.Code) {
+	w.Helper()
+	for token, want := range want {
+		_, err := w.AuthenticateKey(w.Context(), token)
+		if got := domain.CodeOf(err); got != want {
+			w.Errorf("%s…: got %v, want %q", token[:20], err, want)
+		}
+	}
+}
+
+// Guarantees that a rotation keeps the key what it is, that the token before it
+// works until the very end of its grace, and not a moment longer.
+func TestRotateKey(t *testing.T) {
+	onEach(t, func(w *world) {
+		_, project := w.tenant(w.signUp("ann@example.com"))
+		before, first, _ := w.key(project, "documents:read")
+		before.LastUsedAt = w.clock()
+		after, second := w.rotate(project, before.ID, domain.Rotation{Grace: grace(time.Hour)})
+
+		want := before
+		want.Prefix, want.RotatedAt, want.Revision = after.Prefix, w.clock(), before.Revision+1
+		want.Retiring = domain.Retiring{Prefix: before.Prefix, ValidUntil: w.clock().Add(time.Hour)}
+		if diff := cmp.Diff(want, after); diff != "" || after.Prefix == before.Prefix {
+			w.Error(diff)
+		}
+		stored, err := project.GetKey(w.Context(), before.ID)
+		w.check(err)
+		if diff := cmp.Diff(want, stored); diff != "" {
+			w.Error(diff)
+		}
+		w.pass(time.Hour - time.Microsecond)
+		w.answers(map[string]domain.Code{first: "", second: ""})
+		w.pass(time.Microsecond)
+		w.answers(map[string]domain.Code{first: domain.CodeKeyExpired, second: ""})
+		stored, err = project.GetKey(w.Context(), before.ID)
+		w.check(err)
+		if stored.Retiring != (domain.Retiring{}) {
+			w.Errorf("got %v, want nothing retiring", stored.Retiring)
+		}
+
+		_, third := w.rotate(project, before.ID, domain.Rotation{Grace: grace(0)})
+		w.answers(map[string]domain.Code{first: domain.CodeKeyExpired, second: domain.CodeKeyExpired, third: ""})
+		got, _ := w.rotate(project, before.ID, domain.Rotation{})
+		if want := w.clock().Add(24 * time.Hour); got.Retiring.ValidUntil != want {
+			w.Errorf("got %v, want %v by default", got.Retiring.ValidUntil, want)
+		}
+	})
+}
+
+// Guarantees that a rotation repeated because its answer was lost never ends the
+// token that callers still send, and that there are never more than two tokens.
+func TestRotateKeyAgain(t *testing.T) {
+	onEach(t, func(w *world) {
+		_, project := w.tenant(w.signUp("ann@example.com"))
+		key, inUse, _ := w.key(project)
+		once, lost := w.rotate(project, key.ID, domain.Rotation{Grace: grace(time.Hour)})
+		w.pass(time.Minute)
+		twice, second := w.rotate(project, key.ID, domain.Rotation{Grace: grace(0)})
+		w.answers(map[string]domain.Code{inUse: "", lost: domain.CodeKeyExpired, second: ""})
+		if once.Retiring != twice.Retiring {
+			w.Errorf("got %v, want it to keep its date %v", twice.Retiring, once.Retiring)
+		}
+
+		// The new token has been used, so whoever rotates now does mean it.
+		_, third := w.rotate(project, key.ID, domain.Rotation{})
+		w.answers(map[string]domain.Code{inUse: domain.CodeKeyExpired, second: "", third: ""})
+	})
+}
+
+// Guarantees that a use on another node counts within a second.
+func TestRotateKeyUsedElsewhere(t *testing.T) {
+	onEach(t, func(w *world) {
+		other := w.node()
+		go other.Run(w.Context())
+		_, project := w.tenant(w.signUp("ann@example.com"))
+		key, first, _ := w.key(project)
+		_, second := w.rotate(project, key.ID, domain.Rotation{})
+		w.pass(time.Microsecond)
+		used := w.clock()
+		_, err := other.AuthenticateKey(w.Context(), second)
+		w.check(err)
+		for deadline := time.Now().Add(time.Second); ; {
+			k, err := project.GetKey(w.Context(), key.ID)
+			w.check(err)
+			if k.LastUsedAt.Equal(used) {
+				break
+			}
+			if time.Now().After(deadline) {
+				w.Fatalf("a second after its first use, the key is last used %v, want %v", k.LastUsedAt, used)
+			}
+		}
+		_, third := w.rotate(project, key.ID, domain.Rotation{})
+		w.answers(map[string]domain.Code{first: domain.CodeKeyExpired, second: "", third: ""})
+	})
+}
+
+func TestRotateKeyRefused(t *testing.T) {
+	onEach(t, func(w *world) {
+		_, project := w.tenant(w.signUp("ann@example.com"))
+		key, _, _ := w.key(project, "documents:read")
+		for _, d := range []time.Duration{-time.Second, 30*24*time.Hour + time.Second} {
+			_, _, err := project.RotateKey(w.Context(), key.ID, domain.Rotation{Grace: &d})
+			w.code(err, domain.CodeValidationFailed)
+		}
+		w.rotate(project, key.ID, domain.Rotation{Grace: grace(30 * 24 * time.Hour)})
+
+		_, _, weak := w.key(project, domain.KeysWrite)
+		_, _, err := w.project(weak, "").RotateKey(w.Context(), key.ID, domain.Rotation{})
+		w.code(err, domain.CodeScopeNotHeld)
+		_, _, reader := w.key(project, domain.KeysRead)
+		_, _, err = w.project(reader, "").RotateKey(w.Context(), key.ID, domain.Rotation{})
+		w.code(err, domain.CodeForbidden)
+		_, others := w.tenant(w.signUp("eve@example.com"))
+		_, _, err = others.RotateKey(w.Context(), key.ID, domain.Rotation{})
+		w.code(err, domain.CodeNotFound)
+
+		past := w.clock().Add(-time.Hour)
+		_, err = project.UpdateKey(w.Context(), key.ID, domain.KeyPatch{ExpiresAt: &past})
+		w.check(err)
+		_, _, err = project.RotateKey(w.Context(), key.ID, domain.Rotation{})
+		w.code(err, domain.CodeKeyExpired)
+		_, err = project.RevokeKey(w.Context(), key.ID, "")
+		w.check(err)
+		_, _, err = project.RotateKey(w.Context(), key.ID, domain.Rotation{})
+		w.code(err, domain.CodeKeyRevoked)
+	})
+}
+
+// node is another App on the same database.
+func (w *world) node() *service.App {
+	w.Helper()
+	app, err := service.New(w.Context(), service.Options{
+		Store: storetest.New(w.T, w.dsn), MasterKey: masterKey, Clock: w.clock, Issuer: "http://localhost",
+	})
+	w.check(err)
+	return app
+}
+
+// rivals rotates a key 50 times at once, on two nodes, and returns the answers.
+func (w *world) rivals(owner domain.Principal, project domain.ProjectID, key domain.KeyID, idempotencyKey func(int) string) (answers []string) {
+	w.Helper()
+	nodes := []*service.App{w.App, w.node()}
+	var mu sync.Mutex
+	var all sync.WaitGroup
+	for i := range 50 {
+		all.Go(func() {
+			p, err := nodes[i%2].Project(w.Context(), owner, project)
+			if err != nil {
+				w.Error(err)
+				return
+			}
+			k, token, err := p.RotateKey(w.Context(), key, domain.Rotation{IdempotencyKey: idempotencyKey(i)})
+			if err != nil {
+				w.Error(err)
+				return
+			}
+			mu.Lock()
+			defer mu.Unlock()
+			answers = append(answers, fmt.Sprintf("%s %+v", token.Reveal(), k))
+		})
+	}
+	all.Wait()
+	return answers
+}
+
+// Guarantees that 50 parallel rotations under one Idempotency-Key, on two nodes,
+// are one rotation with one answer.
+func TestRivalRotationsOfOneRequest(t *testing.T) {
+	onEach(t, func(w *world) {
+		ann := w.signUp("ann@example.com")
+		_, project := w.tenant(ann)
+		key, inUse, _ := w.key(project)
+		p, err := project.Get()
+		w.check(err)
+		answers := w.rivals(ann, p.ID, key.ID, func(int) string { return "one-request-of-fifty" })
+		for _, got := range answers {
+			if got != answers[0] {
+				w.Errorf("got two answers:\n%s\n%s", got, answers[0])
+			}
+		}
+		after, err := project.GetKey(w.Context(), key.ID)
+		w.check(err)
+		if after.Revision != key.Revision+1 {
+			w.Errorf("got %d rotations, want 1", after.Revision-key.Revision)
+		}
+		w.answers(map[string]domain.Code{inUse: ""})
+	})
+}
+
+// Guarantees that 50 parallel rotations under different Idempotency-Keys, on two
+// nodes, leave two live tokens: the one in use and the newest.
+func TestRivalRotations(t *testing.T) {
+	onEach(t, func(w *world) {
+		ann := w.signUp("ann@example.com")
+		_, project := w.tenant(ann)
+		key, inUse, _ := w.key(project)
+		p, err := project.Get()
+		w.check(err)
+		w.rivals(ann, p.ID, key.ID, func(i int) string { return fmt.Sprintf("request-number-%03d", i) })
+		live, err := w.store.LiveSecrets(w.Context(), p.Scope(), key.ID, w.clock())
+		w.check(err)
+		if len(live) != 2 || live[1].Prefix != key.Prefix {
+			w.Errorf("got %d live tokens, want the newest and %s", len(live), key.Prefix)
+		}
+		after, err := project.GetKey(w.Context(), key.ID)
+		w.check(err)
+		if got := after.Revision - key.Revision; got != 50 || after.Prefix != live[0].Prefix {
+			w.Errorf("got %d rotations ending in %s, want 50 ending in %s", got, after.Prefix, live[0].Prefix)
+		}
+		w.answers(map[string]domain.Code{inUse: ""})
+	})
+}

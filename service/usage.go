@@ -1,0 +1,149 @@
+package service
+
+import (
+	"context"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/latchkey-dev/latchkey/domain"
+)
+
+// When uses of secrets are written.
+const (
+	usageInterval   = 30 * time.Second       // all of them
+	firstUseDelay   = 100 * time.Millisecond // first ones, which decide what a rotation may end: gathered so long
+	usageBatch      = 500                    // rows to a statement
+	usageShards     = 64
+	usageLastChance = 5 * time.Second // at the end of Run
+)
+
+// usage gathers in memory which secrets have been used, since writing at every
+// use would make the database the limit of every request. It is in shards so
+// that requests of different keys do not wait for each other.
+type usage struct {
+	shards *[usageShards]usageShard
+	first  chan struct{} // a secret has been used for the first time
+}
+
+type usageShard struct {
+	mu   sync.Mutex
+	uses map[domain.TokenID]*pendingUse
+}
+
+type pendingUse struct {
+	domain.Use
+	first   bool // the database does not know of any use
+	written bool
+}
+
+func newUsage() usage {
+	u := usage{new([usageShards]usageShard), make(chan struct{}, 1)}
+	for i := range u.shards {
+		u.shards[i].uses = map[domain.TokenID]*pendingUse{}
+	}
+	return u
+}
+
+func (u usage) shard(id domain.TokenID) *usageShard { return &u.shards[id[len(id)-1]%usageShards] }
+
+// note remembers that a secret has proved its key at now. It does no I/O.
+func (u usage) note(s domain.Secret, now time.Time) {
+	shard := u.shard(s.TokenID)
+	shard.mu.Lock()
+	use, known := shard.uses[s.TokenID]
+	if !known {
+		use = &pendingUse{Use: domain.Use{ProjectID: s.ProjectID, KeyID: s.KeyID, TokenID: s.TokenID, First: now}, first: s.FirstUsedAt.IsZero()}
+		shard.uses[s.TokenID] = use
+	}
+	use.Last, use.written = now, false
+	first := use.first
+	shard.mu.Unlock()
+	if first {
+		select {
+		case u.first <- struct{}{}:
+		default: // somebody has said so already
+		}
+	}
+}
+
+// take returns what is to be written: first uses only, or everything, after
+// which the next use of a secret starts anew.
+func (u usage) take(firstOnly bool) []domain.Use {
+	var uses []domain.Use
+	for i := range u.shards {
+		shard := &u.shards[i]
+		shard.mu.Lock()
+		for _, use := range shard.uses {
+			if !use.written && (use.first || !firstOnly) {
+				uses = append(uses, use.Use)
+				use.first, use.written = false, true
+			}
+		}
+		if !firstOnly {
+			clear(shard.uses)
+		}
+		shard.mu.Unlock()
+	}
+	return uses
+}
+
+// putBack returns what could not be written.
+func (u usage) putBack(uses []domain.Use, first bool) {
+	for _, use := range uses {
+		shard := u.shard(use.TokenID)
+		shard.mu.Lock()
+		if now, known := shard.uses[use.TokenID]; known {
+			use.Last = now.Last
+		}
+		shard.uses[use.TokenID] = &pendingUse{Use: use, first: first}
+		shard.mu.Unlock()
+	}
+}
+
+// RecordUses writes to the database which keys have been used since the last
+// time. Run does it every 30 seconds, and within a second for the first use of
+// a token; who does not Run calls it before leaving.
+func (a *App) RecordUses(ctx context.Context) error { return a.recordUses(ctx, false) }
+
+func (a *App) recordFirstUses(ctx context.Context) error { return a.recordUses(ctx, true) }
+
+func (a *App) recordUses(ctx context.Context, firstOnly bool) error {
+	uses := a.usage.take(firstOnly)
+	for batch := range slices.Chunk(uses, usageBatch) {
+		if err := a.store.RecordUses(ctx, batch); err != nil {
+			a.usage.putBack(uses, firstOnly) // some may be written twice, which changes nothing
+			return err
+		}
+	}
+	return nil
+}
+
+// keepUsage writes uses until ctx ends, and then what is left.
+func (a *App) keepUsage(ctx context.Context) {
+	all := time.NewTicker(usageInterval)
+	defer all.Stop()
+	for {
+		var err error
+		select {
+		case <-all.C:
+			err = a.recordUses(ctx, false)
+		case <-a.usage.first:
+			select {
+			case <-time.After(firstUseDelay):
+			case <-ctx.Done():
+			}
+			err = a.recordUses(ctx, true)
+		case <-ctx.Done():
+			ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), usageLastChance)
+			defer cancel()
+			if err := a.RecordUses(ctx); err != nil {
+				a.log.WarnContext(ctx, "the last uses of keys could not be recorded", "error", err)
+			}
+			return
+		}
+		if err != nil && ctx.Err() == nil {
+			a.log.WarnContext(ctx, "uses of keys could not be recorded yet", "error", err)
+		}
+	}
+}
