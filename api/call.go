@@ -1,0 +1,158 @@
+package api
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"log/slog"
+	"net/http"
+	"net/url"
+	"strings"
+
+	"github.com/labstack/echo/v4"
+
+	"github.com/latchkey-dev/latchkey/api/permission"
+	"github.com/latchkey-dev/latchkey/api/problem"
+	"github.com/latchkey-dev/latchkey/domain"
+)
+
+// headerRequestID names a request in its answer. It is not read from requests:
+// what a stranger chose would end up in our logs and in the audit trail.
+const headerRequestID = "X-Request-Id"
+
+// maxUserAgent is how much of a User-Agent is kept, in bytes.
+const maxUserAgent = 256
+
+// call is what is known of a request while it is served. It travels in the
+// request's context.
+type call struct {
+	guard     *guard
+	origin    domain.Origin
+	url       *url.URL // as it was sent
+	proved    bool     // whether credentials have been looked at
+	principal domain.Principal
+	rule      permission.Permission // the last one that the caller was held to
+	operation string                // operationId, for logs and metrics
+	failure   error                 // what was answered as a problem
+}
+
+type callKey struct{}
+
+func callOf(ctx context.Context) (*call, bool) {
+	c, ok := ctx.Value(callKey{}).(*call)
+	return c, ok
+}
+
+// begin returns the call of a request, which the first to ask puts into its
+// context.
+func (g *guard) begin(c echo.Context) *call {
+	r := c.Request()
+	if known, ok := callOf(r.Context()); ok {
+		return known
+	}
+	ip := echo.ExtractIPDirect()
+	if c.Echo().IPExtractor != nil {
+		ip = c.Echo().IPExtractor
+	}
+	fresh := &call{
+		guard:  g,
+		url:    r.URL,
+		origin: domain.Origin{IP: ip(r), UserAgent: userAgent(r), RequestID: rand.Text()},
+	}
+	c.SetRequest(r.WithContext(context.WithValue(r.Context(), callKey{}, fresh)))
+	c.Response().Header().Set(headerRequestID, fresh.origin.RequestID)
+	return fresh
+}
+
+// userAgent is what the client says it is, in a form that every database takes.
+func userAgent(r *http.Request) string {
+	s := r.UserAgent()
+	return strings.ToValidUTF8(strings.ReplaceAll(s[:min(len(s), maxUserAgent)], "\x00", ""), "")
+}
+
+// admit proves who is calling, once for each request, and holds them to the
+// permission. A public one looks at no credentials, so that a stale token cannot
+// matter there.
+func (c *call) admit(r *http.Request, p permission.Permission) error {
+	c.rule = p
+	if p.IsPublic() {
+		return nil
+	}
+	if !c.proved {
+		if err := c.prove(r); err != nil {
+			return err
+		}
+	}
+	return p.Require(c.principal)
+}
+
+// prove turns the request's credentials into its principal. One bad credential
+// refuses the request, whatever stands beside it; none is anonymous.
+func (c *call) prove(r *http.Request) error {
+	s, err := c.guard.credentials.read(r.Header)
+	if err != nil {
+		return err
+	}
+	var key *domain.CallingKey
+	if s.hasKey {
+		if key, err = c.guard.app.AuthenticateKey(r.Context(), s.key); err != nil {
+			return err
+		}
+	}
+	var user *domain.CallingUser
+	if s.hasAccessToken {
+		if user, err = c.guard.app.AuthenticateUser(r.Context(), s.accessToken); err != nil {
+			return c.mistaken(s.accessToken, err)
+		}
+	}
+	c.principal, c.proved = domain.NewPrincipal(key, user, c.origin), true
+	return nil
+}
+
+// mistaken tells a caller who sent an API key where an access token belongs.
+func (c *call) mistaken(accessToken string, err error) error {
+	if _, parseErr := domain.ParseToken(accessToken); parseErr != nil {
+		return err
+	}
+	return domain.Refused(domain.CodeInvalidToken, "This is an API key, not an access token. Send it as "+c.guard.credentials.form()+".")
+}
+
+// refuse answers err as a problem, unless an answer is under way already. It is
+// the one place where a fault of ours is logged.
+func (c *call) refuse(ec echo.Context, err error) error {
+	c.failure = err
+	p := problem.From(err, c.origin.RequestID)
+	if p.Status >= http.StatusInternalServerError {
+		c.logFault(ec, p.Status, err)
+	}
+	if ec.Response().Committed {
+		return nil
+	}
+	if p.Status == http.StatusUnauthorized {
+		for _, challenge := range c.guard.credentials.challenges(c.rule, p.Code) {
+			ec.Response().Header().Add(echo.HeaderWWWAuthenticate, challenge)
+		}
+	}
+	return p.Write(ec.Response())
+}
+
+func (c *call) logFault(ec echo.Context, status int, err error) {
+	ctx, level := ec.Request().Context(), slog.LevelError
+	switch {
+	case errors.Is(err, context.Canceled) && ctx.Err() != nil:
+		level = slog.LevelInfo // the client has gone; nobody waits for the answer
+	case status == http.StatusServiceUnavailable:
+		level = slog.LevelWarn
+	}
+	c.guard.log.LogAttrs(ctx, level, "request failed",
+		slog.String("request_id", c.origin.RequestID), slog.String("operation", c.name(ec)), slog.String("error", err.Error()))
+}
+
+// name is what logs and metrics call the request: never its address, in which
+// anything may stand.
+func (c *call) name(ec echo.Context) string {
+	if c.operation != "" {
+		return c.operation
+	}
+	return ec.Path()
+}

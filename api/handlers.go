@@ -1,0 +1,94 @@
+package api
+
+import (
+	"context"
+	"net/url"
+	"time"
+
+	"github.com/oapi-codegen/nullable"
+
+	"github.com/latchkey-dev/latchkey/domain"
+	"github.com/latchkey-dev/latchkey/service"
+)
+
+// handlers implements the operations of openapi.yaml, a file for each resource.
+// A handler asks the service for a handle, calls one method and maps the answer;
+// that the request is well-formed and its caller proved has been seen to before.
+type handlers struct {
+	app       *service.App
+	documents documents
+}
+
+// caller is who the operation's permission made the request prove to be.
+func caller(ctx context.Context) domain.Principal {
+	call, _ := callOf(ctx)
+	return call.principal
+}
+
+// origin is where the request comes from, for operations without a caller.
+func origin(ctx context.Context) domain.Origin {
+	call, _ := callOf(ctx)
+	return call.origin
+}
+
+// page reads what a list was asked for.
+func page(limit *int, cursor *string) (domain.Page, error) {
+	return domain.NewPage(value(limit), value(cursor))
+}
+
+// nextPage returns the next_cursor of a list and its Link (RFC 8288): the
+// request's own address with the cursor in it.
+func nextPage(ctx context.Context, next domain.Cursor) (cursor nullable.Nullable[string], link *string) {
+	if next.IsZero() {
+		return nullable.NewNullNullable[string](), nil
+	}
+	call, _ := callOf(ctx)
+	query := call.url.Query()
+	query.Set("cursor", next.String())
+	target := (&url.URL{Path: call.url.Path, RawQuery: query.Encode()}).String()
+	target = "<" + target + `>; rel="next"`
+	return nullable.NewNullableWithValue(next.String()), &target
+}
+
+// each maps items; an empty list is [] and not null.
+func each[S, T any](items []S, f func(S) T) []T {
+	mapped := make([]T, len(items))
+	for i, item := range items {
+		mapped[i] = f(item)
+	}
+	return mapped
+}
+
+// value is what p points to, or the zero value.
+func value[T any](p *T) T {
+	if p == nil {
+		var zero T
+		return zero
+	}
+	return *p
+}
+
+// orNull is null for the empty string.
+func orNull[T ~string](s T) nullable.Nullable[string] {
+	if s == "" {
+		return nullable.NewNullNullable[string]()
+	}
+	return nullable.NewNullableWithValue(string(s))
+}
+
+// timeOrNull is null for the zero time.
+func timeOrNull(t time.Time) nullable.Nullable[time.Time] {
+	if t.IsZero() {
+		return nullable.NewNullNullable[time.Time]()
+	}
+	return nullable.NewNullableWithValue(t.UTC())
+}
+
+// given reads a field that may be left out (nil) or null (the zero value).
+func given[T any](n nullable.Nullable[T]) *T {
+	if !n.IsSpecified() {
+		return nil
+	}
+	v := n[true] // null holds no value, which reads as the zero one
+	return &v
+}

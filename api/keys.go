@@ -1,0 +1,143 @@
+package api
+
+import (
+	"context"
+	"maps"
+
+	"github.com/latchkey-dev/latchkey/domain"
+	"github.com/latchkey-dev/latchkey/service"
+)
+
+// CreateKey makes a key and answers its token, this once.
+func (h *handlers) CreateKey(ctx context.Context, r CreateKeyRequestObject) (CreateKeyResponseObject, error) {
+	project, err := h.app.Project(ctx, caller(ctx), r.ProjectID)
+	if err != nil {
+		return nil, err
+	}
+	created, token, err := project.CreateKey(ctx, domain.KeySpec{
+		Name: r.Body.Name, Environment: value(r.Body.Environment), Scopes: value(r.Body.Scopes), Metadata: value(r.Body.Metadata),
+		ExternalID: value(given(r.Body.ExternalID)), ExpiresAt: value(given(r.Body.ExpiresAt)),
+	})
+	if err != nil {
+		return nil, err
+	}
+	return CreateKey201JSONResponse{Key: h.key(created), Token: token.Reveal()}, nil
+}
+
+// ListKeys answers a project's keys.
+func (h *handlers) ListKeys(ctx context.Context, r ListKeysRequestObject) (ListKeysResponseObject, error) {
+	page, err := page(r.Params.Limit, r.Params.Cursor)
+	if err != nil {
+		return nil, err
+	}
+	project, err := h.app.Project(ctx, caller(ctx), r.ProjectID)
+	if err != nil {
+		return nil, err
+	}
+	list, err := project.ListKeys(ctx, keyFilter(r.Params), page)
+	next, link := nextPage(ctx, list.Next)
+	body := KeyList{Items: each(list.Items, h.key), NextCursor: next}
+	return ListKeys200JSONResponse{Body: body, Headers: ListKeys200ResponseHeaders{Link: link}}, err
+}
+
+// GetKey answers a key of the project.
+func (h *handlers) GetKey(ctx context.Context, r GetKeyRequestObject) (GetKeyResponseObject, error) {
+	project, err := h.app.Project(ctx, caller(ctx), r.ProjectID)
+	if err != nil {
+		return nil, err
+	}
+	found, err := project.GetKey(ctx, r.KeyID)
+	return GetKey200JSONResponse(h.key(found)), err
+}
+
+// UpdateKey changes what a key is called and may do.
+func (h *handlers) UpdateKey(ctx context.Context, r UpdateKeyRequestObject) (UpdateKeyResponseObject, error) {
+	project, err := h.app.Project(ctx, caller(ctx), r.ProjectID)
+	if err != nil {
+		return nil, err
+	}
+	updated, err := project.UpdateKey(ctx, r.KeyID, domain.KeyPatch{
+		Name: r.Body.Name, Scopes: r.Body.Scopes, Metadata: (*map[string]string)(r.Body.Metadata),
+		ExternalID: given(r.Body.ExternalID), ExpiresAt: given(r.Body.ExpiresAt),
+	})
+	return UpdateKey200JSONResponse(h.key(updated)), err
+}
+
+// RevokeKey ends a key for good.
+func (h *handlers) RevokeKey(ctx context.Context, r RevokeKeyRequestObject) (RevokeKeyResponseObject, error) {
+	project, err := h.app.Project(ctx, caller(ctx), r.ProjectID)
+	if err != nil {
+		return nil, err
+	}
+	revoked, err := project.RevokeKey(ctx, r.KeyID, value(given(value(r.Body).Reason)))
+	return RevokeKey200JSONResponse(h.key(revoked)), err
+}
+
+// DeleteKey removes a key.
+func (h *handlers) DeleteKey(ctx context.Context, r DeleteKeyRequestObject) (DeleteKeyResponseObject, error) {
+	project, err := h.app.Project(ctx, caller(ctx), r.ProjectID)
+	if err != nil {
+		return nil, err
+	}
+	return DeleteKey204Response{}, project.DeleteKey(ctx, r.KeyID)
+}
+
+// VerifyKey answers whether a token is of a good key of the project.
+func (h *handlers) VerifyKey(ctx context.Context, r VerifyKeyRequestObject) (VerifyKeyResponseObject, error) {
+	if _, isKey := caller(ctx).Key(); !isKey && r.Body.ProjectID == nil {
+		missing := domain.Invalid{{Pointer: "/project_id", Detail: "is required of users: it names the project whose keys are asked about"}}
+		return nil, missing.Err()
+	}
+	project, err := h.app.Project(ctx, caller(ctx), value(r.Body.ProjectID))
+	if err != nil {
+		return nil, err
+	}
+	answer, err := project.VerifyKey(ctx, r.Body.Key, value(r.Body.Scopes))
+	if err != nil {
+		return nil, err
+	}
+	return VerifyKey200JSONResponse(h.verification(answer)), nil
+}
+
+func keyFilter(p ListKeysParams) domain.KeyFilter {
+	return domain.KeyFilter{
+		Status: value(p.Status), Search: value(p.Search), Environment: value(p.Environment), ExternalID: value(p.ExternalID),
+	}
+}
+
+func (h *handlers) key(k domain.Key) Key {
+	v := h.verifiedKey(k)
+	return Key{
+		ID: v.ID, ProjectID: v.ProjectID, Name: v.Name, Prefix: v.Prefix, Environment: v.Environment, Scopes: v.Scopes,
+		ExternalID: v.ExternalID, Metadata: v.Metadata, Status: v.Status, CreatedAt: v.CreatedAt, CreatedBy: v.CreatedBy,
+		ExpiresAt: v.ExpiresAt, RevokedAt: v.RevokedAt, RevokedReason: v.RevokedReason, LastUsedAt: timeOrNull(k.LastUsedAt),
+		RotatedAt: v.RotatedAt, Retiring: v.Retiring,
+	}
+}
+
+func (h *handlers) verifiedKey(k domain.Key) VerifiedKey {
+	v := VerifiedKey{
+		ID: k.ID, ProjectID: k.ProjectID, Name: k.Name, Prefix: k.Prefix, Environment: k.Environment,
+		Scopes: append([]Scope{}, k.Scopes...), ExternalID: orNull(k.ExternalID), Metadata: Metadata{},
+		Status: k.Status(h.app.Now()), CreatedAt: k.CreatedAt.UTC(), CreatedBy: Creator{Kind: k.CreatedBy.Kind, ID: k.CreatedBy.ID},
+		ExpiresAt: timeOrNull(k.ExpiresAt), RevokedAt: timeOrNull(k.RevokedAt), RevokedReason: orNull(k.RevokedReason),
+		RotatedAt: timeOrNull(k.RotatedAt),
+	}
+	maps.Copy(v.Metadata, k.Metadata)
+	if k.Retiring.Prefix != "" {
+		v.Retiring = &RetiringToken{Prefix: k.Retiring.Prefix, ValidUntil: k.Retiring.ValidUntil.UTC()}
+	}
+	return v
+}
+
+func (h *handlers) verification(a service.Verification) Verification {
+	v := Verification{Valid: a.Valid, Code: VerificationCode(a.Code)}
+	if a.Key != nil {
+		k := h.verifiedKey(*a.Key)
+		v.Key = &k
+	}
+	if a.Valid {
+		v.Project = &ProjectSummary{ID: a.Project.ID, Name: a.Project.Name, Slug: a.Project.Slug}
+	}
+	return v
+}

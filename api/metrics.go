@@ -1,0 +1,70 @@
+package api
+
+import (
+	"net/http"
+	"strconv"
+	"sync/atomic"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+)
+
+// metrics counts requests and their time by operation and status. Which series a
+// request belongs to is looked up by label once, and by index from then on.
+type metrics struct {
+	requests *prometheus.CounterVec
+	duration *prometheus.HistogramVec
+
+	operations map[string]*series // by operationId; "" for what is no operation
+}
+
+// series are the metrics of one operation.
+type series struct {
+	duration prometheus.Observer
+	requests [600]atomic.Pointer[prometheus.Counter] // by status
+}
+
+func newMetrics(r prometheus.Registerer, operations []operation) (*metrics, error) {
+	m := &metrics{
+		requests: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "latchkey_http_requests_total", Help: "Requests answered, by operation and status.",
+		}, []string{"operation", "status"}),
+		duration: prometheus.NewHistogramVec(prometheus.HistogramOpts{
+			Name: "latchkey_http_request_duration_seconds", Help: "Time from a request's arrival to the end of its answer, by operation.",
+			Buckets: []float64{.0001, .00025, .0005, .001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5},
+		}, []string{"operation"}),
+		operations: map[string]*series{},
+	}
+	for _, op := range append(operations, operation{}) {
+		label := op.id
+		if label == "" {
+			label = "none"
+		}
+		m.operations[op.id] = &series{duration: m.duration.WithLabelValues(label)}
+	}
+	if r == nil {
+		return m, nil
+	}
+	if err := r.Register(m.requests); err != nil {
+		return nil, err
+	}
+	return m, r.Register(m.duration)
+}
+
+func (m *metrics) observe(operation string, status int, took time.Duration) {
+	s := m.operations[operation]
+	s.duration.Observe(took.Seconds())
+	if status < 0 || status >= len(s.requests) {
+		status = http.StatusInternalServerError
+	}
+	counter := s.requests[status].Load()
+	if counter == nil {
+		if operation == "" {
+			operation = "none"
+		}
+		fresh := m.requests.WithLabelValues(operation, strconv.Itoa(status))
+		counter = &fresh
+		s.requests[status].Store(counter)
+	}
+	(*counter).Inc()
+}

@@ -1,0 +1,74 @@
+package api
+
+import (
+	"context"
+
+	"github.com/latchkey-dev/latchkey/domain"
+)
+
+// CreateOrganization makes an organization that the caller owns.
+func (h *handlers) CreateOrganization(ctx context.Context, r CreateOrganizationRequestObject) (CreateOrganizationResponseObject, error) {
+	created, err := h.app.CreateOrganization(ctx, caller(ctx), domain.OrganizationSpec{Name: r.Body.Name, Slug: value(r.Body.Slug)})
+	if err != nil {
+		return nil, err
+	}
+	return CreateOrganization201JSONResponse(organization(created)), nil
+}
+
+// ListOrganizations answers the caller's organizations.
+func (h *handlers) ListOrganizations(ctx context.Context, r ListOrganizationsRequestObject) (ListOrganizationsResponseObject, error) {
+	page, err := page(r.Params.Limit, r.Params.Cursor)
+	if err != nil {
+		return nil, err
+	}
+	list, err := h.app.ListOrganizations(ctx, caller(ctx), page)
+	if err != nil {
+		return nil, err
+	}
+	next, link := nextPage(ctx, list.Next)
+	return ListOrganizations200JSONResponse{
+		Body:    OrganizationList{Items: each(list.Items, organization), NextCursor: next},
+		Headers: ListOrganizations200ResponseHeaders{Link: link},
+	}, nil
+}
+
+// GetOrganization answers one of the caller's organizations.
+func (h *handlers) GetOrganization(ctx context.Context, r GetOrganizationRequestObject) (GetOrganizationResponseObject, error) {
+	handle, err := h.app.Organization(ctx, caller(ctx), r.OrganizationID)
+	if err != nil {
+		return nil, err
+	}
+	found, err := handle.Get()
+	if err != nil {
+		return nil, err
+	}
+	return GetOrganization200JSONResponse(organization(found)), nil
+}
+
+// UpdateOrganization changes name, slug or status.
+func (h *handlers) UpdateOrganization(ctx context.Context, r UpdateOrganizationRequestObject) (UpdateOrganizationResponseObject, error) {
+	handle, err := h.app.Organization(ctx, caller(ctx), r.OrganizationID)
+	if err != nil {
+		return nil, err
+	}
+	updated, err := handle.Update(ctx, domain.OrganizationPatch{Name: r.Body.Name, Slug: r.Body.Slug, Status: r.Body.Status})
+	if err != nil {
+		return nil, err
+	}
+	return UpdateOrganization200JSONResponse(organization(updated)), nil
+}
+
+// DeleteOrganization removes an organization and everything below it.
+func (h *handlers) DeleteOrganization(ctx context.Context, r DeleteOrganizationRequestObject) (DeleteOrganizationResponseObject, error) {
+	handle, err := h.app.Organization(ctx, caller(ctx), r.OrganizationID)
+	if err != nil {
+		return nil, err
+	}
+	return DeleteOrganization204Response{}, handle.Delete(ctx)
+}
+
+func organization(o domain.MemberOf) Organization {
+	return Organization{
+		ID: o.ID, Name: o.Name, Slug: o.Slug, Status: o.Status, Role: o.Role, CreatedAt: o.CreatedAt.UTC(), UpdatedAt: o.UpdatedAt.UTC(),
+	}
+}

@@ -1,0 +1,86 @@
+package api
+
+import (
+	"context"
+
+	"github.com/latchkey-dev/latchkey/domain"
+)
+
+// CreateProject makes a project in an organization.
+func (h *handlers) CreateProject(ctx context.Context, r CreateProjectRequestObject) (CreateProjectResponseObject, error) {
+	handle, err := h.app.Organization(ctx, caller(ctx), r.OrganizationID)
+	if err != nil {
+		return nil, err
+	}
+	created, err := handle.CreateProject(ctx, domain.ProjectSpec{Name: r.Body.Name, Slug: value(r.Body.Slug), KeyPrefix: value(r.Body.KeyPrefix)})
+	if err != nil {
+		return nil, err
+	}
+	return CreateProject201JSONResponse(project(created)), nil
+}
+
+// ListProjects answers an organization's projects.
+func (h *handlers) ListProjects(ctx context.Context, r ListProjectsRequestObject) (ListProjectsResponseObject, error) {
+	page, err := page(r.Params.Limit, r.Params.Cursor)
+	if err != nil {
+		return nil, err
+	}
+	handle, err := h.app.Organization(ctx, caller(ctx), r.OrganizationID)
+	if err != nil {
+		return nil, err
+	}
+	list, err := handle.ListProjects(ctx, page)
+	next, link := nextPage(ctx, list.Next)
+	return ListProjects200JSONResponse{
+		Body:    ProjectList{Items: each(list.Items, project), NextCursor: next},
+		Headers: ListProjects200ResponseHeaders{Link: link},
+	}, err
+}
+
+// GetCurrentProject answers the project that the calling key belongs to.
+func (h *handlers) GetCurrentProject(ctx context.Context, _ GetCurrentProjectRequestObject) (GetCurrentProjectResponseObject, error) {
+	handle, err := h.app.Project(ctx, caller(ctx), "")
+	if err != nil {
+		return nil, err
+	}
+	own, err := handle.Get()
+	return GetCurrentProject200JSONResponse(project(own)), err
+}
+
+// GetProject answers a project of the caller's.
+func (h *handlers) GetProject(ctx context.Context, r GetProjectRequestObject) (GetProjectResponseObject, error) {
+	handle, err := h.app.Project(ctx, caller(ctx), r.ProjectID)
+	if err != nil {
+		return nil, err
+	}
+	found, err := handle.Get()
+	return GetProject200JSONResponse(project(found)), err
+}
+
+// UpdateProject changes name, slug, key prefix or status.
+func (h *handlers) UpdateProject(ctx context.Context, r UpdateProjectRequestObject) (UpdateProjectResponseObject, error) {
+	handle, err := h.app.Project(ctx, caller(ctx), r.ProjectID)
+	if err != nil {
+		return nil, err
+	}
+	updated, err := handle.Update(ctx, domain.ProjectPatch{
+		Name: r.Body.Name, Slug: r.Body.Slug, KeyPrefix: r.Body.KeyPrefix, Status: r.Body.Status,
+	})
+	return UpdateProject200JSONResponse(project(updated)), err
+}
+
+// DeleteProject removes a project and its keys.
+func (h *handlers) DeleteProject(ctx context.Context, r DeleteProjectRequestObject) (DeleteProjectResponseObject, error) {
+	handle, err := h.app.Project(ctx, caller(ctx), r.ProjectID)
+	if err != nil {
+		return nil, err
+	}
+	return DeleteProject204Response{}, handle.Delete(ctx)
+}
+
+func project(p domain.Project) ProjectBody {
+	return ProjectBody{
+		ID: p.ID, OrganizationID: p.OrganizationID, Name: p.Name, Slug: p.Slug, KeyPrefix: p.KeyPrefix, Status: p.Status,
+		CreatedAt: p.CreatedAt.UTC(), UpdatedAt: p.UpdatedAt.UTC(),
+	}
+}

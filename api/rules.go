@@ -1,0 +1,64 @@
+package api
+
+import (
+	"github.com/latchkey-dev/latchkey/api/permission"
+	"github.com/latchkey-dev/latchkey/domain"
+)
+
+// rule is who may call an operation, and which action they must hold where it
+// acts. The permission is checked before anything else happens; the action by
+// the service, which knows where.
+type rule struct {
+	permission permission.Permission
+	action     domain.Action // empty: none
+}
+
+var (
+	anyone   = permission.Public
+	byKey    = permission.HasAPIKey
+	byUser   = permission.IsUser
+	byEither = permission.Any(byKey, byUser)
+	byBoth   = permission.Any(byKey, byUser, permission.All(byKey, byUser))
+)
+
+// rules has the rule of every operation of openapi.yaml, by operationId. A test
+// holds the two together.
+var rules = map[string]rule{
+	"getLiveness":    {anyone, ""},
+	"getReadiness":   {anyone, ""},
+	"getOpenAPI":     {anyone, ""},
+	"getOpenAPIJSON": {anyone, ""},
+	"getJWKS":        {anyone, ""},
+
+	"signUp":         {anyone, ""},
+	"logIn":          {anyone, ""},
+	"refreshSession": {anyone, ""},
+	"logOut":         {byUser, ""},
+
+	"getCaller":      {byBoth, ""},
+	"getMe":          {byUser, ""},
+	"updateMe":       {byUser, ""},
+	"changePassword": {byUser, ""},
+
+	"createOrganization": {byUser, ""},
+	"listOrganizations":  {byUser, ""},
+	"getOrganization":    {byUser, domain.OrganizationRead},
+	"updateOrganization": {byUser, domain.OrganizationWrite},
+	"deleteOrganization": {byUser, domain.OrganizationDelete},
+	"listAuditEvents":    {byUser, domain.AuditRead},
+
+	"createProject":     {byUser, domain.ProjectsWrite},
+	"listProjects":      {byUser, domain.ProjectsRead},
+	"getProject":        {byEither, domain.ProjectRead},
+	"updateProject":     {byEither, domain.ProjectWrite},
+	"deleteProject":     {byUser, domain.ProjectDelete},
+	"getCurrentProject": {byKey, ""},
+
+	"createKey": {byEither, domain.KeysWrite},
+	"listKeys":  {byEither, domain.KeysRead},
+	"getKey":    {byEither, domain.KeysRead},
+	"updateKey": {byEither, domain.KeysWrite},
+	"revokeKey": {byEither, domain.KeysWrite},
+	"deleteKey": {byEither, domain.KeysWrite},
+	"verifyKey": {byEither, domain.KeysVerify},
+}

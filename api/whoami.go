@@ -1,0 +1,29 @@
+package api
+
+import (
+	"context"
+
+	"github.com/latchkey-dev/latchkey/domain"
+)
+
+// GetCaller answers whom the request's credentials belong to.
+func (h *handlers) GetCaller(ctx context.Context, _ GetCallerRequestObject) (GetCallerResponseObject, error) {
+	who := Caller{Kind: CallerKindKey}
+	calling, isKey := caller(ctx).Key()
+	if isKey {
+		k, p, o := h.key(calling.Key), project(calling.Project), organizationSummary(calling.Organization)
+		who.Key, who.ProjectBody, who.Organization = &k, &p, &o
+	}
+	if signedIn, isUser := caller(ctx).User(); isUser {
+		u := user(signedIn.User)
+		who.User, who.Kind = &u, CallerKindUser
+		if isKey {
+			who.Kind = CallerKindBoth
+		}
+	}
+	return GetCaller200JSONResponse(who), nil
+}
+
+func organizationSummary(o domain.Organization) OrganizationSummary {
+	return OrganizationSummary{ID: o.ID, Name: o.Name, Slug: o.Slug, Status: o.Status}
+}
