@@ -84,7 +84,7 @@ type KeySpec struct {
 func (s KeySpec) Validate() error {
 	var v Invalid
 	v.Name("/name", s.Name)
-	if s.Environment != Live && s.Environment != Test {
+	if !s.Environment.Valid() {
 		v.Add("/environment", "must be live or test")
 	}
 	v.scopes(s.Scopes)

@@ -5,9 +5,9 @@ import (
 	"fmt"
 	"hash/crc32"
 	"io"
-	"regexp"
 	"slices"
 	"strings"
+	"unsafe"
 )
 
 // Environment separates keys for production from keys for trying things out.
@@ -19,6 +19,9 @@ const (
 	Live Environment = "live"
 	Test Environment = "test"
 )
+
+// Valid reports whether e is one of the environments.
+func (e Environment) Valid() bool { return e == Live || e == Test }
 
 // The parts of a token, in base62 characters.
 const (
@@ -40,16 +43,23 @@ type TokenID string
 // with an id of 12 and a secret of 43 base62 characters and the CRC-32 of
 // everything before it in 6 more. The check refuses typing mistakes without a
 // look-up and lets secret scanners be exact; it protects nothing, since anyone
-// can compute it. String and the fmt verbs give the public part only.
+// can compute it.
+//
+// Whatever prints a Token gives the public part at most. The text is held by a
+// pointer to its first byte because fmt asks no method of a value in another
+// struct's unexported field: it would print a string there, and prints a
+// pointer as an address. The zero value is no token.
 type Token struct {
-	text    string
-	idStart int
+	_      [0]func() // not comparable: equal tokens may lie at different addresses
+	start  *byte
+	length uint8
+	shown  uint8 // how much of it Prefix gives
 }
 
-var tokenPattern = regexp.MustCompile(`^[a-z][a-z0-9]{1,15}_(live|test)_[0-9A-Za-z]{12}_[0-9A-Za-z]{49}$`)
-
 // NewToken returns a token whose id and secret are drawn from random, which is
-// crypto/rand outside of key derivation. It fails only when random does.
+// crypto/rand outside of key derivation: equal streams give equal tokens. It
+// reads blocks of 128 bytes, seldom more than one, and fails when random does or
+// when the prefix or the environment cannot be part of a token.
 func NewToken(prefix string, env Environment, random io.Reader) (Token, error) {
 	drawn := make([]byte, 0, tokenIDLength+secretLength)
 	buf := make([]byte, 128)
@@ -65,7 +75,8 @@ func NewToken(prefix string, env Environment, random io.Reader) (Token, error) {
 		}
 	}
 	body := prefix + "_" + string(env) + "_" + string(drawn[:tokenIDLength]) + "_" + string(drawn[tokenIDLength:])
-	return ParseToken(body + check(body))
+	sum := check(body)
+	return ParseToken(body + string(sum[:]))
 }
 
 // RandomToken returns a token drawn from crypto/rand.
@@ -74,49 +85,87 @@ func RandomToken(prefix string, env Environment) (Token, error) {
 }
 
 // ParseToken reads a token. It refuses, with invalid_api_key, whatever does not
-// have the exact form or fails the check; letter case is significant.
+// have the exact form or fails the check; letter case is significant. Reading a
+// good one allocates nothing.
 func ParseToken(s string) (Token, error) {
-	if !tokenPattern.MatchString(s) || check(s[:len(s)-checkLength]) != s[len(s)-checkLength:] {
-		return Token{}, Refused(CodeInvalidAPIKey, "The API key is not valid.")
+	prefix, rest, _ := strings.Cut(s, "_")
+	env, rest, _ := strings.Cut(rest, "_")
+	id, rest, _ := strings.Cut(rest, "_")
+	if !isKeyPrefix(prefix) || !Environment(env).Valid() ||
+		len(id) != tokenIDLength || len(rest) != secretLength+checkLength || !isBase62(id) || !isBase62(rest) {
+		return Token{}, invalidToken()
 	}
-	return Token{text: s, idStart: len(s) - checkLength - secretLength - 1 - tokenIDLength}, nil
+	body := s[:len(s)-checkLength]
+	if sum := check(body); s[len(body):] != string(sum[:]) {
+		return Token{}, invalidToken()
+	}
+	return Token{start: unsafe.StringData(s), length: uint8(len(s)), shown: uint8(len(body) - secretLength - 1)}, nil
+}
+
+func invalidToken() error { return Refused(CodeInvalidAPIKey, "The API key is not valid.") }
+
+func isBase62(s string) bool {
+	for i := range len(s) {
+		if c := s[i]; !('0' <= c && c <= '9' || 'A' <= c && c <= 'Z' || 'a' <= c && c <= 'z') {
+			return false
+		}
+	}
+	return true
 }
 
 // check is the CRC-32 (IEEE) of s in base62, left-padded with zeros.
-func check(s string) string {
-	var out [checkLength]byte
-	sum := crc32.ChecksumIEEE([]byte(s))
+func check(s string) (out [checkLength]byte) {
+	sum := crc32.ChecksumIEEE(unsafe.Slice(unsafe.StringData(s), len(s))) // only read, so not copied
 	for i := range slices.Backward(out[:]) {
 		out[i] = base62[sum%62]
 		sum /= 62
 	}
-	return string(out[:])
+	return out
 }
 
 // ID returns the token's public id.
-func (t Token) ID() TokenID { return TokenID(t.text[t.idStart : t.idStart+tokenIDLength]) }
+func (t Token) ID() TokenID {
+	p := t.Prefix()
+	return TokenID(p[max(0, len(p)-tokenIDLength):])
+}
 
 // Prefix returns the part that may be shown again: lk_live_<id>.
-func (t Token) Prefix() string { return t.text[:t.idStart+tokenIDLength] }
+func (t Token) Prefix() string { return t.Reveal()[:t.shown] }
 
 // Environment returns the environment that the token names.
 func (t Token) Environment() Environment {
-	return Environment(t.text[t.idStart-5 : t.idStart-1])
+	_, rest, _ := strings.Cut(t.Prefix(), "_")
+	env, _, _ := strings.Cut(rest, "_")
+	return Environment(env)
 }
 
 // Reveal returns the whole token, secret included. It is called where a token
 // is handed to its owner and where its digest is computed, and nowhere else.
-func (t Token) Reveal() string { return t.text }
+func (t Token) Reveal() string { return unsafe.String(t.start, t.length) }
 
 // String returns the public part, so that a token that reaches a log or an
 // error message by mistake does not give its secret away.
 func (t Token) String() string { return t.Prefix() + "_…" }
 
-// GoString is String: %#v must not print the secret either.
-func (t Token) GoString() string { return t.String() }
+// Format implements fmt.Formatter: with every verb a token prints as String.
+func (t Token) Format(f fmt.State, _ rune) { io.WriteString(f, t.String()) }
 
-// keyPrefixPattern is what a project may choose as the first part of its tokens.
-var keyPrefixPattern = regexp.MustCompile(`^[a-z][a-z0-9]{1,15}$`)
+// MarshalText implements encoding.TextMarshaler: a token encodes as String, so
+// that no encoder gives its secret away.
+func (t Token) MarshalText() ([]byte, error) { return []byte(t.String()), nil }
+
+// isKeyPrefix reports whether s has the form of a token's first part.
+func isKeyPrefix(s string) bool {
+	if len(s) < 2 || len(s) > 16 || s[0] < 'a' {
+		return false
+	}
+	for i := range len(s) {
+		if c := s[i]; !('0' <= c && c <= '9' || 'a' <= c && c <= 'z') {
+			return false
+		}
+	}
+	return true
+}
 
 // vendorPrefixes belong to other vendors' secret scanners, which would report
 // our tokens as theirs.
@@ -129,9 +178,9 @@ var vendorPrefixes = []string{
 // ValidateKeyPrefix says why prefix cannot start a project's tokens, or "".
 func ValidateKeyPrefix(prefix string) string {
 	switch {
-	case !keyPrefixPattern.MatchString(prefix):
+	case !isKeyPrefix(prefix):
 		return "must be 2 to 16 characters: a lower-case letter, then lower-case letters and digits"
-	case slices.Contains(vendorPrefixes, strings.ToLower(prefix)):
+	case slices.Contains(vendorPrefixes, prefix):
 		return "is used by another vendor, whose secret scanner would claim your keys; choose another"
 	}
 	return ""
