@@ -81,7 +81,7 @@ func (r Role) Holds(a Action) bool {
 // away the other one. Only owners make or change owners; nobody grants more
 // than they hold.
 func (r Role) MayGrant(other Role) bool {
-	return r.Holds(MembersWrite) && slices.Index(Roles, other) <= slices.Index(Roles, r)
+	return other.Valid() && r.Holds(MembersWrite) && slices.Index(Roles, other) <= slices.Index(Roles, r)
 }
 
 // RolesHolding names the roles that hold a, for the sentence that tells a

@@ -65,7 +65,11 @@ func parseCursor(s string) (Cursor, bool) {
 	if err != nil || numErr != nil || !ok || id == "" || len(s) > 200 || !printable(id) {
 		return Cursor{}, false
 	}
-	return Cursor{time.UnixMicro(micros).UTC(), id}, true
+	c := Cursor{time.UnixMicro(micros).UTC(), id}
+	if c.String() != s { // numbers and base64 have other spellings, a cursor has not
+		return Cursor{}, false
+	}
+	return c, true
 }
 
 // List is one page of items and where the next one starts.
