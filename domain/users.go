@@ -3,6 +3,7 @@ package domain
 import (
 	"strings"
 	"time"
+	"unicode"
 	"unicode/utf8"
 )
 
@@ -26,15 +27,24 @@ const (
 )
 
 // NormalizeEmail returns the one form of an address that is stored and
-// compared: trimmed and in lower case. It returns "" for what is no address.
+// compared: trimmed and in lower case. It returns "" for what is no address, or
+// one that only quoting makes possible (RFC 5321, section 4.1.2), so that an
+// address never needs quoting in a mail's header.
 func NormalizeEmail(s string) string {
+	if !utf8.ValidString(s) { // ToLower would mend it, and make two addresses one
+		return ""
+	}
 	s = strings.ToLower(strings.TrimSpace(s))
-	local, host, ok := strings.Cut(s, "@")
-	if !ok || local == "" || len(s) > MaxEmailLength || strings.ContainsFunc(s, func(r rune) bool { return r <= ' ' || r == 0x7f }) ||
-		strings.Contains(host, "@") || strings.Trim(host, ".-") != host || host == "" || !utf8.ValidString(s) {
+	local, host, _ := strings.Cut(s, "@")
+	if local == "" || host == "" || len(s) > MaxEmailLength || strings.ContainsFunc(s, neverInEmail) ||
+		strings.Contains(host, "@") || strings.Contains(host, "..") || strings.Trim(host, ".-") != host {
 		return ""
 	}
 	return s
+}
+
+func neverInEmail(r rune) bool {
+	return unicode.IsSpace(r) || !unicode.IsGraphic(r) || strings.ContainsRune(`()<>[]:;,\"`, r)
 }
 
 // SignUp is what a person gives to get an account.
