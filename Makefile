@@ -52,6 +52,10 @@ lint: ## golangci-lint with .golangci.yml
 race: ## all tests, with the race detector
 	go run $(GOTESTSUM) --format pkgname -- -race ./...
 
+.PHONY: races
+races: ## the races between people and sessions for all their rounds; make test runs a tenth
+	go test ./service -count=1 -run 'Parallel|EachOther|During' -args -long
+
 .PHONY: vulncheck
 vulncheck: ## known vulnerabilities; needs the network, so it stands beside make test
 	go run $(GOVULNCHECK) ./...

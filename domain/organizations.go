@@ -25,14 +25,6 @@ type OrganizationScope struct{ organization OrganizationID }
 // Organization returns the tenant's id.
 func (s OrganizationScope) Organization() OrganizationID { return s.organization }
 
-// Membership is a user in an organization with a role.
-type Membership struct {
-	OrganizationID OrganizationID
-	UserID         UserID
-	Role           Role
-	JoinedAt       time.Time
-}
-
 // MemberOf is an organization as one of its members sees it.
 type MemberOf struct {
 	Organization

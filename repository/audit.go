@@ -55,8 +55,20 @@ func (s *Store) AddEvent(ctx context.Context, e domain.Event) error {
 func (s *Store) ListEvents(
 	ctx context.Context, scope domain.OrganizationScope, f domain.EventFilter, p domain.Page,
 ) (domain.List[domain.Event], error) {
+	return s.listEvents(ctx, func(rows any) *bun.SelectQuery { return selectIn(s, scope, rows) }, f, p)
+}
+
+// ListAllEvents is ListEvents for the whole instance, with what concerns only
+// people.
+func (s *Store) ListAllEvents(ctx context.Context, f domain.EventFilter, p domain.Page) (domain.List[domain.Event], error) {
+	return s.listEvents(ctx, func(rows any) *bun.SelectQuery { return s.read.NewSelect().Model(rows) }, f, p)
+}
+
+func (s *Store) listEvents(
+	ctx context.Context, from func(rows any) *bun.SelectQuery, f domain.EventFilter, p domain.Page,
+) (domain.List[domain.Event], error) {
 	var rows []eventRow
-	q := newest(selectIn(s, scope, &rows), "at", p)
+	q := newest(from(&rows), "at", p)
 	for column, want := range map[string]string{"actor_id": f.Actor, "action": f.Action, "target_id": f.Target} {
 		if want != "" {
 			q = q.Where("e.? = ?", bun.Ident(column), want)

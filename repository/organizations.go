@@ -120,19 +120,3 @@ func (s *Store) DeleteOrganization(ctx context.Context, scope domain.Organizatio
 	res, err := s.write.NewDelete().Model((*organizationRow)(nil)).Where("o.id = ?", scope.Organization()).Exec(ctx)
 	return s.changed(res, err, domain.NotFound())
 }
-
-type membershipRow struct {
-	bun.BaseModel `bun:"table:memberships,alias:m"`
-
-	OrganizationID domain.OrganizationID `bun:",pk"`
-	UserID         domain.UserID         `bun:",pk"`
-	Role           domain.Role
-	JoinedAt       micros
-}
-
-// AddMember adds a user to the organization; conflict when they are in it.
-func (s *Store) AddMember(ctx context.Context, scope domain.OrganizationScope, m domain.Membership) error {
-	return s.insert(ctx, &membershipRow{
-		OrganizationID: scope.Organization(), UserID: m.UserID, Role: m.Role, JoinedAt: micros{m.JoinedAt},
-	})
-}

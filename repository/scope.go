@@ -39,8 +39,13 @@ func deleteIn[S tenant](s *Store, scope S, model any) *bun.DeleteQuery {
 // newest orders a list by the column at and by id, newest first, and reads one
 // row more than the page holds, so that the page knows whether it is the last.
 func newest(q *bun.SelectQuery, at string, p domain.Page) *bun.SelectQuery {
+	return newestBy(q, at, "id", p)
+}
+
+// newestBy is newest for rows whose column id has another name.
+func newestBy(q *bun.SelectQuery, at, id string, p domain.Page) *bun.SelectQuery {
 	if !p.After.IsZero() {
-		q = q.Where("(?TableAlias.?, ?TableAlias.id) < (?, ?)", bun.Ident(at), p.After.At.UnixMicro(), p.After.ID)
+		q = q.Where("(?TableAlias.?, ?TableAlias.?) < (?, ?)", bun.Ident(at), bun.Ident(id), p.After.At.UnixMicro(), p.After.ID)
 	}
-	return q.OrderExpr("?TableAlias.? DESC, ?TableAlias.id DESC", bun.Ident(at)).Limit(int64(p.Limit) + 1)
+	return q.OrderExpr("?TableAlias.? DESC, ?TableAlias.? DESC", bun.Ident(at), bun.Ident(id)).Limit(int64(p.Limit) + 1)
 }

@@ -51,6 +51,22 @@ func (s *Store) CallingUser(ctx context.Context, id domain.SessionID) (domain.Ca
 	return domain.CallingUser{User: row.User.user(), Session: row.session()}, nil
 }
 
+// ListSessions returns the sessions of a user that have not ended at now, newest
+// first. One that was last used before idleSince has ended.
+func (s *Store) ListSessions(
+	ctx context.Context, user domain.UserID, now, idleSince time.Time, p domain.Page,
+) (domain.List[domain.Session], error) {
+	var rows []sessionRow
+	q := s.read.NewSelect().Model(&rows).Where("s.user_id = ?", user).
+		Where("s.expires_at > ?", micros{now}).Where("s.last_used_at >= ?", micros{idleSince})
+	if err := newest(q, "created_at", p).Scan(ctx); err != nil {
+		return domain.List[domain.Session]{}, s.error(err)
+	}
+	return list(rows, p, sessionRow.session, func(v domain.Session) domain.Cursor {
+		return domain.Cursor{At: v.CreatedAt, ID: string(v.ID)}
+	}), nil
+}
+
 // RotateRefresh replaces the digest of a session's refresh token if it is still
 // old; when it is not, the answer is conflict and nothing has changed.
 func (s *Store) RotateRefresh(ctx context.Context, id domain.SessionID, old, successor []byte, now time.Time) error {
@@ -74,8 +90,12 @@ func (s *Store) DeleteSession(ctx context.Context, user domain.UserID, id domain
 }
 
 // DeleteSessions ends all sessions of a user but the one to keep, which may be
-// empty.
-func (s *Store) DeleteSessions(ctx context.Context, user domain.UserID, keep domain.SessionID) error {
-	_, err := s.write.NewDelete().Model((*sessionRow)(nil)).Where("s.user_id = ?", user).Where("s.id <> ?", keep).Exec(ctx)
-	return s.error(err)
+// empty, and returns how many.
+func (s *Store) DeleteSessions(ctx context.Context, user domain.UserID, keep domain.SessionID) (int, error) {
+	res, err := s.write.NewDelete().Model((*sessionRow)(nil)).Where("s.user_id = ?", user).Where("s.id <> ?", keep).Exec(ctx)
+	if err != nil {
+		return 0, s.error(err)
+	}
+	n, err := res.RowsAffected()
+	return int(n), s.error(err)
 }

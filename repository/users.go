@@ -51,6 +51,14 @@ func (s *Store) GetUserByEmail(ctx context.Context, email string) (domain.User, 
 	return row.user(), row.PasswordHash, s.error(err)
 }
 
+// LockUser returns a user, with the hash of their password, and keeps others
+// from changing them until the transaction ends.
+func (s *Store) LockUser(ctx context.Context, id domain.UserID) (domain.User, string, error) {
+	var row userRow
+	err := s.engine.forUpdate(s.read.NewSelect().Model(&row).Where("u.id = ?", id)).Scan(ctx)
+	return row.user(), row.PasswordHash, s.error(err)
+}
+
 // ListUsers returns all users of the instance, newest first.
 func (s *Store) ListUsers(ctx context.Context, p domain.Page) (domain.List[domain.User], error) {
 	var rows []userRow

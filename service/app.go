@@ -60,6 +60,7 @@ type App struct {
 	signing   signing
 	passwords passwordHasher
 	usage     usage
+	throttle  *throttle
 }
 
 // New returns an App over a migrated store. It refuses a master key that is
@@ -68,7 +69,7 @@ type App struct {
 func New(ctx context.Context, o Options) (*App, error) {
 	a := &App{
 		store: o.Store, clock: o.Clock, keyPrefix: o.KeyPrefix, signup: o.Signup, log: o.Log, random: o.Random,
-		signing: signing{issuer: o.Issuer}, usage: newUsage(),
+		signing: signing{issuer: o.Issuer}, usage: newUsage(), throttle: newThrottle(),
 	}
 	if a.clock == nil {
 		a.clock = time.Now

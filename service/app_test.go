@@ -3,6 +3,7 @@ package service_test
 import (
 	"context"
 	"crypto/rand"
+	"flag"
 	"io"
 	"slices"
 	"strings"
@@ -17,6 +18,8 @@ import (
 	"github.com/latchkey-dev/latchkey/repository/storetest"
 	"github.com/latchkey-dev/latchkey/service"
 )
+
+var long = flag.Bool("long", false, "run the races for all their rounds")
 
 const password = "an unlikely passphrase"
 
@@ -55,6 +58,15 @@ func (w *world) code(err error, want domain.Code) {
 	if got := domain.CodeOf(err); got != want {
 		w.Errorf("got %v, want %s", err, want)
 	}
+}
+
+// countEvents counts the instance's audit events of an action, also of those
+// that concern only a person.
+func (w *world) countEvents(action string) int {
+	w.Helper()
+	list, err := w.ListEvents(w.Context(), domain.System(), domain.EventFilter{Action: action}, domain.Page{Limit: domain.MaxPageSize})
+	w.check(err)
+	return len(list.Items)
 }
 
 // signUp makes an account and returns it as a caller.
@@ -113,12 +125,17 @@ var masterKey = [32]byte{1, 2}
 func newWorld(t *testing.T, dsn string, random io.Reader) *world {
 	t.Helper()
 	w := &world{T: t, store: storetest.New(t, dsn), dsn: dsn, now: time.Date(2026, 3, 14, 15, 9, 26, 535898000, time.UTC)}
-	var err error
-	w.App, err = service.New(t.Context(), service.Options{
-		Store: w.store, MasterKey: masterKey, Clock: w.clock, Issuer: "http://localhost", Random: random,
-	})
-	w.check(err)
+	w.App = w.another(service.Options{Random: random})
 	return w
+}
+
+// another returns an App with options on the same database and clock.
+func (w *world) another(o service.Options) *service.App {
+	w.Helper()
+	o.Store, o.MasterKey, o.Clock, o.Issuer = w.store, masterKey, w.clock, "http://localhost"
+	app, err := service.New(w.Context(), o)
+	w.check(err)
+	return app
 }
 
 func TestMainJob(t *testing.T) {

@@ -23,3 +23,14 @@ func (o *Organization) ListEvents(ctx context.Context, f domain.EventFilter, p d
 	}
 	return o.app.store.ListEvents(ctx, o.organization.Scope(), f, p)
 }
+
+// ListEvents returns the audit trail of the whole instance, what concerns only
+// people included, newest first. Only the command line may.
+func (a *App) ListEvents(
+	ctx context.Context, caller domain.Principal, f domain.EventFilter, p domain.Page,
+) (domain.List[domain.Event], error) {
+	if err := requireSystem(caller); err != nil {
+		return domain.List[domain.Event]{}, err
+	}
+	return a.store.ListAllEvents(ctx, f, p)
+}

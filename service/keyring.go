@@ -65,6 +65,7 @@ type keyring struct {
 	cookie  []byte // proofs in the console's cookies
 	retry   []byte // digests of Idempotency-Keys
 	derive  []byte // secrets that an Idempotency-Key can bring again
+	mailed  []byte // digests of tokens that are mailed or handed over to people
 	check   []byte // the check value
 	sealer  cipher.AEAD
 }
@@ -78,7 +79,7 @@ func newKeyring(master [32]byte) (keyring, error) {
 	}
 	k := keyring{
 		tokens: derive("token-digest"), refresh: derive("refresh-token"), cookie: derive("console-cookie"), check: derive("check-value"),
-		retry: derive("idempotency-key"), derive: derive("derived-secret"),
+		retry: derive("idempotency-key"), derive: derive("derived-secret"), mailed: derive("mailed-token"),
 	}
 	block, err := aes.NewCipher(derive("seal"))
 	if err != nil {

@@ -40,19 +40,18 @@ func (h passwordHasher) hash(ctx context.Context, password string) (hash string,
 }
 
 // matches reports whether password is the one hashed. An empty hash, of an
-// account that does not exist, takes the same time and never matches.
-func (h passwordHasher) matches(ctx context.Context, password, hash string) (match bool, err error) {
-	err = h.inTurn(ctx, func() (err error) {
-		if hash == "" {
-			_, err = argon2id.ComparePasswordAndHash(password, h.decoy)
-			return err
-		}
-		match, err = argon2id.ComparePasswordAndHash(password, hash)
-		return err
-	})
-	return match, err
+// account that does not exist, takes the same time and never matches. It is for
+// inTurn to call.
+func (h passwordHasher) matches(password, hash string) (bool, error) {
+	if hash == "" {
+		_, err := argon2id.ComparePasswordAndHash(password, h.decoy)
+		return false, err
+	}
+	return argon2id.ComparePasswordAndHash(password, hash)
 }
 
+// inTurn does work that hashes a password when it has its turn, and gives up
+// with unavailable after passwordWait.
 func (h passwordHasher) inTurn(ctx context.Context, work func() error) error {
 	ctx, cancel := context.WithTimeout(ctx, passwordWait)
 	defer cancel()

@@ -1,6 +1,7 @@
 package service
 
 import (
+	"cmp"
 	"context"
 	"crypto/hmac"
 	"crypto/rand"
@@ -34,25 +35,40 @@ type SignedIn struct {
 
 // LogIn starts a session for whoever knows the password. An address without an
 // account and a wrong password give the same invalid_credentials, after the
-// same work.
+// same work; too many wrong ones from an address, rate_limited.
 func (a *App) LogIn(ctx context.Context, from domain.Origin, email, password string) (SignedIn, error) {
-	user, hash, err := a.store.GetUserByEmail(ctx, domain.NormalizeEmail(email))
+	email = domain.NormalizeEmail(email)
+	user, hash, err := a.store.GetUserByEmail(ctx, email)
 	if err != nil && domain.CodeOf(err) != domain.CodeNotFound {
 		return SignedIn{}, err
 	}
-	match, err := a.passwords.matches(ctx, password, hash)
+	match, err := a.provePassword(ctx, from, email, password, hash)
 	if err != nil {
 		return SignedIn{}, err
 	}
 	if !match || user.Status != domain.Active {
-		return SignedIn{}, domain.Refused(domain.CodeInvalidCredentials, "The e-mail address or the password is wrong.")
+		return SignedIn{}, errWrongCredentials()
 	}
 	var in SignedIn
 	err = a.store.InTx(ctx, func(ctx context.Context, tx *repository.Store) error {
-		in, err = a.startSession(ctx, tx, from, user)
-		return err
+		// What was proved is worth nothing if the password was replaced, or the
+		// account disabled, while it was being hashed.
+		now, proved, err := tx.LockUser(ctx, user.ID)
+		if err != nil || proved != hash || now.Status != domain.Active {
+			return cmp.Or(err, errWrongCredentials())
+		}
+		if in, err = a.startSession(ctx, tx, from, now); err != nil {
+			return err
+		}
+		return a.record(ctx, tx, domain.NewPrincipal(nil, &domain.CallingUser{User: now, Session: in.Session}, from), domain.Event{
+			Action: "session.created", Target: sessionTarget(in.Session.ID, now),
+		})
 	})
 	return in, err
+}
+
+func errWrongCredentials() error {
+	return domain.Refused(domain.CodeInvalidCredentials, "The e-mail address or the password is wrong.")
 }
 
 // startSession begins a session of a user who has just proved themselves.
@@ -67,12 +83,6 @@ func (a *App) startSession(ctx context.Context, tx *repository.Store, from domai
 	token := a.newRefreshToken(session.ID, secret[:])
 	session.RefreshDigest = token.digest
 	if err := tx.CreateSession(ctx, session); err != nil {
-		return SignedIn{}, err
-	}
-	err := a.record(ctx, tx, domain.NewPrincipal(nil, &domain.CallingUser{User: user, Session: session}, from), domain.Event{
-		Action: "session.created", Target: domain.Target{Kind: "session", ID: string(session.ID), Name: user.Email},
-	})
-	if err != nil {
 		return SignedIn{}, err
 	}
 	return a.signedIn(user, session, token)
@@ -90,6 +100,54 @@ func (a *App) signedIn(user domain.User, session domain.Session, refresh refresh
 		RefreshToken: refresh.text, RefreshLifetime: min(sessionIdle, session.ExpiresAt.Sub(now)),
 		Cookie: a.cookie(session.ID), User: user, Session: session,
 	}, nil
+}
+
+// ListSessions returns the sessions that the person is signed in with, newest
+// first.
+func (a *Account) ListSessions(ctx context.Context, p domain.Page) (domain.List[domain.Session], error) {
+	now := a.app.now()
+	return a.app.store.ListSessions(ctx, a.user.User.ID, now, now.Add(-sessionIdle), p)
+}
+
+// LogOut ends the session that the caller is signed in with.
+func (a *Account) LogOut(ctx context.Context) error {
+	err := a.endSession(ctx, a.user.Session.ID, "session.ended")
+	if domain.CodeOf(err) == domain.CodeNotFound {
+		return nil // a rival log-out was first
+	}
+	return err
+}
+
+// RevokeSession ends one of the person's sessions, the present one too;
+// not_found for whatever is not theirs.
+func (a *Account) RevokeSession(ctx context.Context, id domain.SessionID) error {
+	return a.endSession(ctx, id, "session.revoked")
+}
+
+func (a *Account) endSession(ctx context.Context, id domain.SessionID, action string) error {
+	return a.app.store.InTx(ctx, func(ctx context.Context, tx *repository.Store) error {
+		if err := tx.DeleteSession(ctx, a.user.User.ID, id); err != nil {
+			return err
+		}
+		return a.app.record(ctx, tx, a.caller, domain.Event{Action: action, Target: sessionTarget(id, a.user.User)})
+	})
+}
+
+// RevokeOtherSessions ends all of the person's sessions but the present one.
+func (a *Account) RevokeOtherSessions(ctx context.Context) error {
+	return a.app.store.InTx(ctx, func(ctx context.Context, tx *repository.Store) error {
+		ended, err := tx.DeleteSessions(ctx, a.user.User.ID, a.user.Session.ID)
+		if err != nil || ended == 0 {
+			return err
+		}
+		return a.app.record(ctx, tx, a.caller, domain.Event{
+			Action: "session.others_revoked", Target: userTarget(a.user.User), Changes: domain.Changes{"sessions": {ended, 0}},
+		})
+	})
+}
+
+func sessionTarget(id domain.SessionID, u domain.User) domain.Target {
+	return domain.Target{Kind: "session", ID: string(id), Name: u.Email}
 }
 
 // Refresh exchanges a refresh token for its successor and a new access token. A
@@ -138,7 +196,7 @@ func (a *App) replayRefresh(ctx context.Context, from domain.Origin, token, succ
 			return err
 		}
 		return a.record(ctx, tx, domain.NewPrincipal(nil, &caller, from), domain.Event{
-			Action: "session.reuse_detected", Target: domain.Target{Kind: "session", ID: string(id), Name: caller.User.Email},
+			Action: "session.reuse_detected", Target: sessionTarget(id, caller.User),
 		})
 	})
 	if err != nil && domain.CodeOf(err) != domain.CodeNotFound {

@@ -1,6 +1,7 @@
 package service
 
 import (
+	"cmp"
 	"context"
 
 	"github.com/latchkey-dev/latchkey/domain"
@@ -14,8 +15,8 @@ const operatorSetting = "operator"
 // its operator. Errors: signup_closed, conflict for an address that has an
 // account, validation_failed.
 func (a *App) SignUp(ctx context.Context, from domain.Origin, s domain.SignUp) (SignedIn, error) {
-	if a.signup != SignupOpen {
-		return SignedIn{}, domain.Errorf(domain.CodeSignupClosed, "This instance does not take sign-ups. Ask whoever runs it for an account.")
+	if err := a.maySignUp(ctx, s.Email); err != nil {
+		return SignedIn{}, err
 	}
 	user, hash, err := a.newUser(ctx, s)
 	if err != nil {
@@ -35,6 +36,22 @@ func (a *App) SignUp(ctx context.Context, from domain.Origin, s domain.SignUp) (
 		return err
 	})
 	return in, err
+}
+
+// maySignUp returns signup_closed unless the policy lets the address in.
+func (a *App) maySignUp(ctx context.Context, email string) error {
+	switch a.signup {
+	case SignupOpen:
+		return nil
+	case SignupInvite:
+		invited, err := a.store.IsInvited(ctx, domain.NormalizeEmail(email), a.now())
+		if err != nil || invited {
+			return err
+		}
+		return domain.Errorf(domain.CodeSignupClosed, "This instance takes sign-ups by invitation only. Ask somebody who has an organization here "+
+			"to invite this e-mail address.")
+	}
+	return domain.Errorf(domain.CodeSignupClosed, "This instance does not take sign-ups. Ask whoever runs it for an account.")
 }
 
 // Signup says who may make an account, and whether nobody has yet become the
@@ -122,40 +139,26 @@ func (a *Account) ChangePassword(ctx context.Context, current, replacement strin
 	if err != nil {
 		return err
 	}
-	match, err := a.app.passwords.matches(ctx, current, hash)
+	wrong := domain.Refused(domain.CodeInvalidCredentials, "The current password is wrong.")
+	match, err := a.app.provePassword(ctx, a.caller.Origin(), user.Email, current, hash)
+	if err != nil || !match {
+		return cmp.Or(err, error(wrong))
+	}
+	successor, err := a.app.passwords.hash(ctx, replacement)
 	if err != nil {
 		return err
 	}
-	if !match {
-		return domain.Refused(domain.CodeInvalidCredentials, "The current password is wrong.")
-	}
-	if hash, err = a.app.passwords.hash(ctx, replacement); err != nil {
-		return err
-	}
 	return a.app.store.InTx(ctx, func(ctx context.Context, tx *repository.Store) error {
-		if err := tx.SetPassword(ctx, user.ID, hash); err != nil {
+		if _, proved, err := tx.LockUser(ctx, user.ID); err != nil || proved != hash {
+			return cmp.Or(err, error(wrong)) // a rival change was first
+		}
+		if err := tx.SetPassword(ctx, user.ID, successor); err != nil {
 			return err
 		}
-		if err := tx.DeleteSessions(ctx, user.ID, a.user.Session.ID); err != nil {
+		if _, err := tx.DeleteSessions(ctx, user.ID, a.user.Session.ID); err != nil {
 			return err
 		}
 		return a.app.record(ctx, tx, a.caller, domain.Event{Action: "user.password_changed", Target: userTarget(user)})
-	})
-}
-
-// LogOut ends the session that the caller is signed in with.
-func (a *Account) LogOut(ctx context.Context) error {
-	return a.app.store.InTx(ctx, func(ctx context.Context, tx *repository.Store) error {
-		err := tx.DeleteSession(ctx, a.user.User.ID, a.user.Session.ID)
-		if domain.CodeOf(err) == domain.CodeNotFound {
-			return nil // a rival log-out was first
-		}
-		if err != nil {
-			return err
-		}
-		return a.app.record(ctx, tx, a.caller, domain.Event{
-			Action: "session.ended", Target: domain.Target{Kind: "session", ID: string(a.user.Session.ID), Name: a.user.User.Email},
-		})
 	})
 }
 
@@ -248,7 +251,7 @@ func (a *App) changeUser(
 		if user, err = change(tx, before); err != nil {
 			return err
 		}
-		if err := tx.DeleteSessions(ctx, id, ""); err != nil {
+		if _, err := tx.DeleteSessions(ctx, id, ""); err != nil {
 			return err
 		}
 		changes := domain.Diff(map[string]any{"status": before.Status}, map[string]any{"status": user.Status})

@@ -344,7 +344,8 @@ func testSessions(t *testing.T, s *repository.Store) {
 	wins.Range(func(any, any) bool { winners++; return true })
 	equal(t, winners, 1, nil)
 
-	check(t, s.DeleteSessions(ctx, ann.ID, one.ID))
+	n, err := s.DeleteSessions(ctx, ann.ID, one.ID)
+	equal(t, n, 1, err)
 	_, err = s.CallingUser(ctx, two.ID)
 	code(t, err, domain.CodeNotFound)
 	code(t, s.DeleteSession(ctx, "usr_other", one.ID), domain.CodeNotFound)

@@ -1,0 +1,42 @@
+package domain
+
+import "time"
+
+// InvitationLifetime is how long an invitation can be accepted.
+const InvitationLifetime = 7 * 24 * time.Hour
+
+// Invitation asks the person with an e-mail address into an organization. The
+// digest of its token is not a field, so it cannot leak through one.
+type Invitation struct {
+	ID             InvitationID
+	OrganizationID OrganizationID
+	Email          string // normalised: see NormalizeEmail
+	Role           Role
+	InvitedBy      Actor
+	CreatedAt      time.Time
+	ExpiresAt      time.Time
+	AcceptedAt     time.Time // zero: not yet
+}
+
+// InvitationSpec is what a caller may decide about a new invitation.
+type InvitationSpec struct {
+	Email string
+	Role  Role
+}
+
+// Validate returns validation_failed naming every field that is wrong.
+func (s InvitationSpec) Validate() error {
+	var v Invalid
+	if NormalizeEmail(s.Email) == "" {
+		v.Add("/email", "must be an e-mail address")
+	}
+	v.Role("/role", s.Role)
+	return v.Err()
+}
+
+// Role checks that r is one of the roles.
+func (v *Invalid) Role(pointer string, r Role) {
+	if !r.Valid() {
+		v.Add(pointer, "must be one of viewer, developer, admin, owner")
+	}
+}
