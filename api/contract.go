@@ -40,12 +40,13 @@ const (
 type contract struct {
 	path         map[string]*regexp.Regexp
 	query        map[string]*openapi3.Schema
+	header       map[string]*openapi3.Schema
 	body         *openapi3.Schema // nil: the operation takes none
 	bodyRequired bool
 }
 
 func newContract(op *openapi3.Operation) (contract, error) {
-	k := contract{path: map[string]*regexp.Regexp{}, query: map[string]*openapi3.Schema{}}
+	k := contract{path: map[string]*regexp.Regexp{}, query: map[string]*openapi3.Schema{}, header: map[string]*openapi3.Schema{}}
 	for _, ref := range op.Parameters {
 		p, schema := ref.Value, ref.Value.Schema.Value
 		switch {
@@ -57,8 +58,11 @@ func newContract(op *openapi3.Operation) (contract, error) {
 			k.path[p.Name] = pattern
 		case p.In == openapi3.ParameterInQuery && !p.Required && (schema.Type.Is(openapi3.TypeString) || schema.Type.Is(openapi3.TypeInteger)):
 			k.query[p.Name] = schema
+		case p.In == openapi3.ParameterInHeader && !p.Required && schema.Type.Is(openapi3.TypeString):
+			k.header[p.Name] = schema
 		default:
-			return contract{}, fmt.Errorf("parameter %s: only path parameters with a pattern and optional query parameters, strings or integers, are known here", p.Name)
+			return contract{}, fmt.Errorf("parameter %s: only path parameters with a pattern, optional query parameters, "+
+				"strings or integers, and optional headers are known here", p.Name)
 		}
 	}
 	if op.RequestBody != nil {
@@ -79,6 +83,9 @@ func (k contract) check(c echo.Context) error {
 		}
 	}
 	if err := k.checkQuery(c.Request().URL.RawQuery); err != nil {
+		return err
+	}
+	if err := k.checkHeader(c.Request().Header); err != nil {
 		return err
 	}
 	if k.body == nil {
@@ -109,6 +116,22 @@ func (k contract) checkQuery(raw string) error {
 			for _, f := range violations(schema, parameter(schema, values[0])) {
 				v.Add(name, "%s", f.Detail)
 			}
+		}
+	}
+	return v.Err()
+}
+
+func (k contract) checkHeader(header http.Header) error {
+	var v domain.Invalid
+	for name, schema := range k.header {
+		switch values := header.Values(name); len(values) {
+		case 0:
+		case 1:
+			for _, f := range violations(schema, values[0]) {
+				v.Add(name, "%s", f.Detail)
+			}
+		default:
+			v.Add(name, "was given more than once")
 		}
 	}
 	return v.Err()

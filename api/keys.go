@@ -16,7 +16,8 @@ func (h *handlers) CreateKey(ctx context.Context, r CreateKeyRequestObject) (Cre
 	}
 	created, token, err := project.CreateKey(ctx, domain.KeySpec{
 		Name: r.Body.Name, Environment: value(r.Body.Environment), Scopes: value(r.Body.Scopes), Metadata: value(r.Body.Metadata),
-		ExternalID: value(given(r.Body.ExternalID)), ExpiresAt: value(given(r.Body.ExpiresAt)),
+		ExternalID: value(given(r.Body.ExternalID)), ExpiresAt: value(moment(r.Body.ExpiresAt)),
+		IdempotencyKey: value(r.Params.IdempotencyKey),
 	})
 	if err != nil {
 		return nil, err
@@ -58,7 +59,7 @@ func (h *handlers) UpdateKey(ctx context.Context, r UpdateKeyRequestObject) (Upd
 	}
 	updated, err := project.UpdateKey(ctx, r.KeyID, domain.KeyPatch{
 		Name: r.Body.Name, Scopes: r.Body.Scopes, Metadata: (*map[string]string)(r.Body.Metadata),
-		ExternalID: given(r.Body.ExternalID), ExpiresAt: given(r.Body.ExpiresAt),
+		ExternalID: given(r.Body.ExternalID), ExpiresAt: moment(r.Body.ExpiresAt),
 	})
 	return UpdateKey200JSONResponse(h.key(updated)), err
 }
@@ -71,6 +72,21 @@ func (h *handlers) RevokeKey(ctx context.Context, r RevokeKeyRequestObject) (Rev
 	}
 	revoked, err := project.RevokeKey(ctx, r.KeyID, value(given(value(r.Body).Reason)))
 	return RevokeKey200JSONResponse(h.key(revoked)), err
+}
+
+// RotateKey gives a key a new token and answers it, this once.
+func (h *handlers) RotateKey(ctx context.Context, r RotateKeyRequestObject) (RotateKeyResponseObject, error) {
+	project, err := h.app.Project(ctx, caller(ctx), r.ProjectID)
+	if err != nil {
+		return nil, err
+	}
+	rotated, token, err := project.RotateKey(ctx, r.KeyID, domain.Rotation{
+		Grace: seconds(value(r.Body).GraceSeconds), IdempotencyKey: value(r.Params.IdempotencyKey),
+	})
+	if err != nil {
+		return nil, err
+	}
+	return RotateKey200JSONResponse{Key: h.key(rotated), Token: token.Reveal()}, nil
 }
 
 // DeleteKey removes a key.

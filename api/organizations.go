@@ -8,7 +8,9 @@ import (
 
 // CreateOrganization makes an organization that the caller owns.
 func (h *handlers) CreateOrganization(ctx context.Context, r CreateOrganizationRequestObject) (CreateOrganizationResponseObject, error) {
-	created, err := h.app.CreateOrganization(ctx, caller(ctx), domain.OrganizationSpec{Name: r.Body.Name, Slug: value(r.Body.Slug)})
+	created, err := h.app.CreateOrganization(ctx, caller(ctx), domain.OrganizationSpec{
+		Name: r.Body.Name, Slug: value(r.Body.Slug), IdempotencyKey: value(r.Params.IdempotencyKey),
+	})
 	if err != nil {
 		return nil, err
 	}

@@ -12,7 +12,9 @@ func (h *handlers) CreateProject(ctx context.Context, r CreateProjectRequestObje
 	if err != nil {
 		return nil, err
 	}
-	created, err := handle.CreateProject(ctx, domain.ProjectSpec{Name: r.Body.Name, Slug: value(r.Body.Slug), KeyPrefix: value(r.Body.KeyPrefix)})
+	created, err := handle.CreateProject(ctx, domain.ProjectSpec{
+		Name: r.Body.Name, Slug: value(r.Body.Slug), KeyPrefix: value(r.Body.KeyPrefix), IdempotencyKey: value(r.Params.IdempotencyKey),
+	})
 	if err != nil {
 		return nil, err
 	}

@@ -59,6 +59,7 @@ var rules = map[string]rule{
 	"getKey":    {byEither, domain.KeysRead},
 	"updateKey": {byEither, domain.KeysWrite},
 	"revokeKey": {byEither, domain.KeysWrite},
+	"rotateKey": {byEither, domain.KeysWrite},
 	"deleteKey": {byEither, domain.KeysWrite},
 	"verifyKey": {byEither, domain.KeysVerify},
 }

@@ -3,6 +3,7 @@ package domain
 import (
 	"fmt"
 	"strings"
+	"time"
 	"unicode/utf8"
 )
 
@@ -23,6 +24,15 @@ func (v *Invalid) Text(pointer, s string, shortest, longest int) {
 		v.Add(pointer, "must be %d to %d characters", shortest, longest)
 	case !printable(s):
 		v.Add(pointer, "must be valid UTF-8 without NUL")
+	}
+}
+
+// moment checks a time that may be zero, for never. Others lie in years that
+// every database and every JSON parser can hold; what is that early or late is a
+// mistake, and rounding it must not turn it into never.
+func (v *Invalid) moment(pointer string, t time.Time) {
+	if year := t.UTC().Year(); !t.IsZero() && (year < 1970 || year > 9999) {
+		v.Add(pointer, "must be a time from 1970 to 9999")
 	}
 }
 

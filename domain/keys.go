@@ -90,6 +90,7 @@ func (s KeySpec) Validate() error {
 	v.scopes(s.Scopes)
 	v.Text("/external_id", s.ExternalID, 0, MaxExternalIDLength)
 	v.metadata(s.Metadata)
+	v.moment("/expires_at", s.ExpiresAt)
 	return v.Err()
 }
 

@@ -1,0 +1,128 @@
+package api_test
+
+import (
+	"fmt"
+	"net/http"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/latchkey-dev/latchkey/api"
+	"github.com/latchkey-dev/latchkey/domain"
+)
+
+// retry sends an Idempotency-Key along.
+func retry(as credential, idempotencyKey ...string) credential {
+	return func(h http.Header) {
+		as(h)
+		h["Idempotency-Key"] = idempotencyKey
+	}
+}
+
+func TestRotateKey(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	n := w.tenant(t, "ada")
+	before := w.key(t, n.owner, n.project.ID, nil)
+	path := n.path("/keys/" + string(before.Key.ID))
+	var after api.CreatedKey
+	a := w.call(t, "POST", path+"/rotate", n.owner.as, map[string]int{"grace_seconds": 60}).want(t, http.StatusOK, &after)
+	w.secret(after.Token)
+	if got := a.header.Get("Cache-Control"); got != "no-store" {
+		t.Errorf("got Cache-Control %q, want no-store", got)
+	}
+	until := w.clock.time().Add(time.Minute)
+	if got, want := after.Key.Retiring, (&api.RetiringToken{Prefix: before.Key.Prefix, ValidUntil: until}); after.Key.ID != before.Key.ID || !cmp.Equal(want, got) {
+		t.Errorf("got %+v, want it to retire %+v", after.Key, want)
+	}
+	var listed api.KeyList
+	w.call(t, "GET", n.path("/keys"), n.owner.as, nil).want(t, http.StatusOK, &listed)
+	if diff := cmp.Diff(after.Key.Retiring, listed.Items[0].Retiring); diff != "" {
+		t.Error(diff)
+	}
+	for _, token := range []string{before.Token, after.Token} {
+		w.call(t, "GET", "/v1/project", byKey(token), nil).want(t, http.StatusOK, nil)
+	}
+	w.clock.advance(time.Minute)
+	w.call(t, "GET", "/v1/project", byKey(before.Token), nil).fails(t, http.StatusUnauthorized, domain.CodeKeyExpired)
+	w.call(t, "GET", "/v1/project", byKey(after.Token), nil).want(t, http.StatusOK, nil)
+	var got api.Key
+	w.call(t, "GET", path, n.owner.as, nil).want(t, http.StatusOK, &got)
+	if got.Retiring != nil {
+		t.Errorf("got %+v, want nothing retiring", got.Retiring)
+	}
+
+	for _, body := range []string{`{"grace_seconds": -1}`, `{"grace_seconds": 2592001}`, `{"grace_seconds": 1.5}`, `{"grace": 1}`} {
+		w.call(t, "POST", path+"/rotate", n.owner.as, body).fails(t, http.StatusUnprocessableEntity, domain.CodeValidationFailed)
+	}
+	w.call(t, "POST", path+"/rotate", n.owner.as, nil).want(t, http.StatusOK, &after)
+	w.secret(after.Token)
+	if want := w.clock.time().Add(24 * time.Hour); !after.Key.Retiring.ValidUntil.Equal(want) {
+		t.Errorf("got %v, want %v by default", after.Key.Retiring.ValidUntil, want)
+	}
+}
+
+// Guarantees that whoever lost the answer to a creation or a rotation gets the
+// very same answer again under its Idempotency-Key, and nobody anything else.
+func TestIdempotencyKey(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	n := w.tenant(t, "ada")
+	key := w.key(t, n.owner, n.project.ID, nil)
+	rotate := n.path("/keys/" + string(key.Key.ID) + "/rotate")
+	organization := "/v1/organizations/" + string(n.organization.ID)
+	for i, test := range []struct {
+		path   string
+		body   map[string]any
+		other  map[string]any
+		status int
+	}{
+		{"/v1/organizations", map[string]any{"name": "Acme"}, map[string]any{"name": "Other"}, http.StatusCreated},
+		{organization + "/projects", map[string]any{"name": "Acme"}, map[string]any{"name": "Other"}, http.StatusCreated},
+		{n.path("/keys"), map[string]any{"name": "k"}, map[string]any{"name": "k", "environment": "test"}, http.StatusCreated},
+		{rotate, map[string]any{}, map[string]any{"grace_seconds": 0}, http.StatusOK},
+	} {
+		w.secret(fmt.Sprintf("a-request-number-%d", i))
+		as := retry(n.owner.as, fmt.Sprintf("a-request-number-%d", i))
+		first := w.call(t, "POST", test.path, as, test.body).want(t, test.status, nil)
+		w.clock.advance(time.Minute)
+		again := w.call(t, "POST", test.path, as, test.body).want(t, test.status, nil)
+		if diff := cmp.Diff(string(first.body), string(again.body)); diff != "" {
+			t.Errorf("%s: %s", test.path, diff)
+		}
+		w.call(t, "POST", test.path, as, test.other).fails(t, http.StatusUnprocessableEntity, domain.CodeIdempotencyMismatch)
+	}
+	for _, bad := range [][]string{
+		{""}, {"too-short-by-one"[1:]}, {"with a blank in it"}, {string(slices.Repeat([]byte("x"), 129))}, {"one-of-two-of-them", "two-of-two-of-them"},
+	} {
+		w.call(t, "POST", n.path("/keys"), retry(n.owner.as, bad...), map[string]any{"name": "k"}).
+			fails(t, http.StatusUnprocessableEntity, domain.CodeValidationFailed)
+	}
+}
+
+// Guarantees that a time written out never means "never", however early it is.
+func TestExpiryOfTheYearOne(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	n := w.tenant(t, "ada")
+	key := w.key(t, n.owner, n.project.ID, map[string]any{"expires_at": "1970-01-01T00:00:00Z"})
+	if key.Key.Status != domain.KeyExpired {
+		t.Errorf("got %s, want expired since 1970", key.Key.Status)
+	}
+	for _, at := range []string{
+		"0001-01-01T00:00:00Z", "0001-01-01T00:00:00.0000001Z", "0000-12-31T23:59:59Z", "0001-01-01T01:00:00+01:00", "1969-12-31T23:59:59Z",
+		"9999-12-31T23:59:59-01:00",
+	} {
+		body := map[string]any{"name": "k", "expires_at": at}
+		w.call(t, "POST", n.path("/keys"), n.owner.as, body).fails(t, http.StatusUnprocessableEntity, domain.CodeValidationFailed)
+		w.call(t, "PATCH", n.path("/keys/"+string(key.Key.ID)), n.owner.as, map[string]any{"expires_at": at}).
+			fails(t, http.StatusUnprocessableEntity, domain.CodeValidationFailed)
+	}
+	var never api.Key
+	w.call(t, "PATCH", n.path("/keys/"+string(key.Key.ID)), n.owner.as, map[string]any{"expires_at": nil}).want(t, http.StatusOK, &never)
+	if never.Status != domain.KeyActive || !never.ExpiresAt.IsNull() {
+		t.Errorf("got %+v, want a key that never expires", never)
+	}
+}
