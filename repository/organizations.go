@@ -103,20 +103,20 @@ func (s *Store) organizationsOf(user domain.UserID, model any) *bun.SelectQuery 
 // changing it until the transaction ends.
 func (s *Store) LockOrganization(ctx context.Context, scope domain.OrganizationScope) (domain.Organization, error) {
 	var row organizationRow
-	err := s.engine.forUpdate(s.read.NewSelect().Model(&row).Where("o.id = ?", scope.Organization())).Scan(ctx)
+	err := s.engine.forUpdate(selectIn(s, scope, &row)).Scan(ctx)
 	return row.organization(), s.error(err)
 }
 
 // UpdateOrganization stores o, which must be one revision ahead of the row, or
 // answers conflict.
 func (s *Store) UpdateOrganization(ctx context.Context, scope domain.OrganizationScope, o domain.Organization) error {
-	res, err := s.write.NewUpdate().Model(newOrganizationRow(o)).ExcludeColumn("id", "created_at").
-		Where("o.id = ?", scope.Organization()).Where("o.revision = ?", o.Revision-1).Exec(ctx)
+	res, err := updateIn(s, scope, newOrganizationRow(o)).ExcludeColumn("id", "created_at").
+		Where("o.revision = ?", o.Revision-1).Exec(ctx)
 	return s.changed(res, err, conflict(nil))
 }
 
 // DeleteOrganization removes the organization with everything below it.
 func (s *Store) DeleteOrganization(ctx context.Context, scope domain.OrganizationScope) error {
-	res, err := s.write.NewDelete().Model((*organizationRow)(nil)).Where("o.id = ?", scope.Organization()).Exec(ctx)
+	res, err := deleteIn(s, scope, (*organizationRow)(nil)).Exec(ctx)
 	return s.changed(res, err, domain.NotFound())
 }

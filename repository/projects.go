@@ -93,23 +93,20 @@ func (s *Store) ListProjects(ctx context.Context, scope domain.OrganizationScope
 // it until the transaction ends.
 func (s *Store) LockProject(ctx context.Context, scope domain.ProjectScope) (domain.Project, error) {
 	var row projectRow
-	err := s.engine.forUpdate(s.read.NewSelect().Model(&row).
-		Where("p.organization_id = ?", scope.Organization()).Where("p.id = ?", scope.Project())).Scan(ctx)
+	err := s.engine.forUpdate(selectIn(s, scope, &row)).Scan(ctx)
 	return row.project(), s.error(err)
 }
 
 // UpdateProject stores p, which must be one revision ahead of the row, or
 // answers conflict.
 func (s *Store) UpdateProject(ctx context.Context, scope domain.ProjectScope, p domain.Project) error {
-	res, err := s.write.NewUpdate().Model(newProjectRow(p)).ExcludeColumn("id", "organization_id", "created_at").
-		Where("p.organization_id = ?", scope.Organization()).Where("p.id = ?", scope.Project()).
+	res, err := updateIn(s, scope, newProjectRow(p)).ExcludeColumn("id", "organization_id", "created_at").
 		Where("p.revision = ?", p.Revision-1).Exec(ctx)
 	return s.changed(res, err, conflict(nil))
 }
 
 // DeleteProject removes the project with its keys.
 func (s *Store) DeleteProject(ctx context.Context, scope domain.ProjectScope) error {
-	res, err := s.write.NewDelete().Model((*projectRow)(nil)).
-		Where("p.organization_id = ?", scope.Organization()).Where("p.id = ?", scope.Project()).Exec(ctx)
+	res, err := deleteIn(s, scope, (*projectRow)(nil)).Exec(ctx)
 	return s.changed(res, err, domain.NotFound())
 }

@@ -11,13 +11,20 @@ type tenant interface {
 	domain.ProjectScope | domain.OrganizationScope
 }
 
-// within adds the tenant's predicate to a query of any kind.
-func within[S tenant](scope S) func(bun.QueryBuilder) bun.QueryBuilder {
+// within adds the tenant's predicate to a query of any kind. The row of the
+// tenant itself is in its scope by its id.
+func within[S tenant](scope S, model any) func(bun.QueryBuilder) bun.QueryBuilder {
 	return func(q bun.QueryBuilder) bun.QueryBuilder {
 		switch s := any(scope).(type) {
 		case domain.ProjectScope:
+			if _, itself := model.(*projectRow); itself {
+				return q.Where("?TableAlias.organization_id = ?", s.Organization()).Where("?TableAlias.id = ?", s.Project())
+			}
 			return q.Where("?TableAlias.project_id = ?", s.Project())
 		case domain.OrganizationScope:
+			if _, itself := model.(*organizationRow); itself {
+				return q.Where("?TableAlias.id = ?", s.Organization())
+			}
 			return q.Where("?TableAlias.organization_id = ?", s.Organization())
 		}
 		panic("repository: a tenant that is neither project nor organization")
@@ -25,15 +32,15 @@ func within[S tenant](scope S) func(bun.QueryBuilder) bun.QueryBuilder {
 }
 
 func selectIn[S tenant](s *Store, scope S, model any) *bun.SelectQuery {
-	return s.read.NewSelect().Model(model).ApplyQueryBuilder(within(scope))
+	return s.read.NewSelect().Model(model).ApplyQueryBuilder(within(scope, model))
 }
 
 func updateIn[S tenant](s *Store, scope S, model any) *bun.UpdateQuery {
-	return s.write.NewUpdate().Model(model).ApplyQueryBuilder(within(scope))
+	return s.write.NewUpdate().Model(model).ApplyQueryBuilder(within(scope, model))
 }
 
 func deleteIn[S tenant](s *Store, scope S, model any) *bun.DeleteQuery {
-	return s.write.NewDelete().Model(model).ApplyQueryBuilder(within(scope))
+	return s.write.NewDelete().Model(model).ApplyQueryBuilder(within(scope, model))
 }
 
 // newest orders a list by the column at and by id, newest first, and reads one
