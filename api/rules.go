@@ -40,12 +40,24 @@ var rules = map[string]rule{
 	"updateMe":       {byUser, ""},
 	"changePassword": {byUser, ""},
 
+	"listSessions":        {byUser, ""},
+	"revokeSession":       {byUser, ""},
+	"revokeOtherSessions": {byUser, ""},
+
 	"createOrganization": {byUser, ""},
 	"listOrganizations":  {byUser, ""},
 	"getOrganization":    {byUser, domain.OrganizationRead},
 	"updateOrganization": {byUser, domain.OrganizationWrite},
 	"deleteOrganization": {byUser, domain.OrganizationDelete},
 	"listAuditEvents":    {byUser, domain.AuditRead},
+
+	"listMembers":      {byUser, domain.MembersRead},
+	"updateMember":     {byUser, domain.MembersWrite},
+	"removeMember":     {byUser, domain.MembersWrite}, // leaving takes none
+	"createInvitation": {byUser, domain.MembersWrite},
+	"listInvitations":  {byUser, domain.MembersWrite},
+	"revokeInvitation": {byUser, domain.MembersWrite},
+	"acceptInvitation": {byUser, ""},
 
 	"createProject":     {byUser, domain.ProjectsWrite},
 	"listProjects":      {byUser, domain.ProjectsRead},

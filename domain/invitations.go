@@ -22,6 +22,8 @@ type Invitation struct {
 type InvitationSpec struct {
 	Email string
 	Role  Role
+
+	IdempotencyKey string // makes a lost answer recoverable: see ValidateIdempotencyKey
 }
 
 // Validate returns validation_failed naming every field that is wrong.

@@ -2,17 +2,24 @@ package service
 
 import (
 	"context"
-	"crypto/rand"
-	"encoding/base64"
+	"io"
 
 	"github.com/latchkey-dev/latchkey/domain"
 	"github.com/latchkey-dev/latchkey/repository"
 )
 
+// invited is what CreateInvitation answers, and what is kept of it for a
+// repetition.
+type invited struct {
+	Invitation domain.Invitation
+
+	token mailedToken // not exported, so never stored
+}
+
 // CreateInvitation asks the person with an address into the organization and
-// returns the token that lets them accept, which cannot be had again. It needs
-// members:write and a role no less than the one offered (scope_not_held). An
-// address that is a member's gives conflict.
+// returns the token that lets them accept, which cannot be had again but by the
+// same Idempotency-Key. It needs members:write and a role no less than the one
+// offered (scope_not_held). An address that is a member's gives conflict.
 func (o *Organization) CreateInvitation(ctx context.Context, spec domain.InvitationSpec) (domain.Invitation, string, error) {
 	if err := o.Require(domain.MembersWrite); err != nil {
 		return domain.Invitation{}, "", err
@@ -20,35 +27,62 @@ func (o *Organization) CreateInvitation(ctx context.Context, spec domain.Invitat
 	if err := spec.Validate(); err != nil {
 		return domain.Invitation{}, "", err
 	}
+	spec.Email = domain.NormalizeEmail(spec.Email)
+	request, err := o.app.newRequest(o.caller, spec.IdempotencyKey, "createInvitation", o.organization.ID, spec)
+	if err != nil {
+		return domain.Invitation{}, "", err
+	}
+	answer, err := once(ctx, o.app, request, func(ctx context.Context, tx *repository.Store, random io.Reader) (invited, error) {
+		return o.invite(ctx, tx, spec, random)
+	}, func(ctx context.Context, tx *repository.Store, answer *invited, random io.Reader) error {
+		if err := o.mayInvite(ctx, tx, spec.Role); err != nil {
+			return err
+		}
+		if answer.token, err = o.app.newMailedToken(forInvitation, random); err != nil {
+			return err
+		}
+		_, _, err := tx.InvitationByDigest(ctx, answer.token.digest)
+		return ended(err)
+	})
+	return answer.Invitation, answer.token.text, err
+}
+
+// mayInvite locks the organization and returns nil when the caller may offer a
+// role there.
+func (o *Organization) mayInvite(ctx context.Context, tx *repository.Store, role domain.Role) error {
+	if err := o.lock(ctx, tx); err != nil {
+		return err
+	}
+	if err := o.Require(domain.MembersWrite); err != nil {
+		return err
+	}
+	return o.requireRoles(role)
+}
+
+func (o *Organization) invite(ctx context.Context, tx *repository.Store, spec domain.InvitationSpec, random io.Reader) (invited, error) {
+	if err := o.mayInvite(ctx, tx, spec.Role); err != nil {
+		return invited{}, err
+	}
+	switch member, err := tx.HasMemberWithEmail(ctx, o.organization.Scope(), spec.Email); {
+	case err != nil:
+		return invited{}, err
+	case member:
+		return invited{}, domain.Errorf(domain.CodeConflict, "Whoever has this e-mail address is a member already.")
+	}
+	token, err := o.app.newMailedToken(forInvitation, random)
+	if err != nil {
+		return invited{}, err
+	}
 	now := o.app.now()
-	invitation := domain.Invitation{
-		ID: domain.NewID[domain.InvitationID](now), OrganizationID: o.organization.ID, Email: domain.NormalizeEmail(spec.Email),
+	v := domain.Invitation{
+		ID: domain.NewID[domain.InvitationID](now), OrganizationID: o.organization.ID, Email: spec.Email,
 		Role: spec.Role, InvitedBy: o.caller.Actor(), CreatedAt: now, ExpiresAt: now.Add(domain.InvitationLifetime),
 	}
-	token := o.app.newMailedToken(forInvitation)
-	err := o.app.store.InTx(ctx, func(ctx context.Context, tx *repository.Store) error {
-		if err := o.lock(ctx, tx); err != nil {
-			return err
-		}
-		if err := o.Require(domain.MembersWrite); err != nil {
-			return err
-		}
-		if err := o.requireRoles(spec.Role); err != nil {
-			return err
-		}
-		switch member, err := tx.HasMemberWithEmail(ctx, o.organization.Scope(), invitation.Email); {
-		case err != nil:
-			return err
-		case member:
-			return domain.Errorf(domain.CodeConflict, "Whoever has this e-mail address is a member already.")
-		}
-		if err := tx.CreateInvitation(ctx, o.organization.Scope(), invitation, token.digest); err != nil {
-			return err
-		}
-		return o.app.record(ctx, tx, o.caller, invitationEvent("invitation.created", invitation,
-			domain.Diff(nil, map[string]any{"email": invitation.Email, "role": invitation.Role, "expires_at": invitation.ExpiresAt})))
-	})
-	return invitation, token.text, err
+	if err := tx.CreateInvitation(ctx, o.organization.Scope(), v, token.digest); err != nil {
+		return invited{}, err
+	}
+	return invited{v, token}, o.app.record(ctx, tx, o.caller, invitationEvent("invitation.created", v,
+		domain.Diff(nil, map[string]any{"email": v.Email, "role": v.Role, "expires_at": v.ExpiresAt})))
 }
 
 // ListInvitations returns the invitations to the organization, accepted and
@@ -180,38 +214,4 @@ func invitationEvent(action string, v domain.Invitation, changes domain.Changes)
 		Action: action, Target: domain.Target{Kind: "invitation", ID: string(v.ID), Name: v.Email},
 		OrganizationID: v.OrganizationID, Changes: changes,
 	}
-}
-
-// purpose is what a mailed token is good for; one for another proves nothing.
-type purpose string
-
-const (
-	forInvitation purpose = "invitation"
-	forAddress    purpose = "verify-address"
-	forPassword   purpose = "reset-password"
-)
-
-// mailedToken is a token that is good once, and what is stored of it.
-type mailedToken struct {
-	text   string
-	digest []byte
-}
-
-const mailedTokenBytes = 32
-
-func (a *App) newMailedToken(p purpose) mailedToken {
-	var secret [mailedTokenBytes]byte
-	rand.Read(secret[:]) // never fails
-	text := base64.RawURLEncoding.EncodeToString(secret[:])
-	return mailedToken{text, mac(a.keyring.mailed, string(p), text)}
-}
-
-// mailedTokenDigest returns what is stored of a token, and false for a text
-// that cannot be one.
-func (a *App) mailedTokenDigest(p purpose, text string) ([]byte, bool) {
-	raw, err := base64.RawURLEncoding.Strict().DecodeString(text)
-	if err != nil || len(raw) != mailedTokenBytes {
-		return nil, false
-	}
-	return mac(a.keyring.mailed, string(p), base64.RawURLEncoding.EncodeToString(raw)), true
 }
