@@ -23,6 +23,13 @@ type documents struct {
 	yaml, json document
 }
 
+// OpenAPI returns the contract as YAML, with the address of an instance and the
+// names under which it takes keys. An empty address is the default one.
+func OpenAPI(address string, c Credentials) ([]byte, error) {
+	docs, err := newDocuments(address, c)
+	return docs.yaml, err
+}
+
 // newDocuments writes the instance's address and the names under which it takes
 // keys into the contract, prose and examples included. Where keys have a header
 // of their own, Authorization is no longer offered for them.

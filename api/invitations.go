@@ -48,8 +48,8 @@ func (h *handlers) RevokeInvitation(ctx context.Context, r RevokeInvitationReque
 func (h *handlers) AcceptInvitation(ctx context.Context, r AcceptInvitationRequestObject) (AcceptInvitationResponseObject, error) {
 	joined, err := h.app.AcceptInvitation(ctx, caller(ctx), r.Body.Token)
 	return AcceptInvitation200JSONResponse(Membership{
-		Organization: organization(joined.Organization),
-		User:         user(joined.Member.User), Role: joined.Member.Role, JoinedAt: joined.Member.JoinedAt.UTC(),
+		Organization: OrganizationFrom(joined.Organization),
+		User:         UserFrom(joined.Member.User), Role: joined.Member.Role, JoinedAt: joined.Member.JoinedAt.UTC(),
 	}), err
 }
 

@@ -3,6 +3,7 @@ package api
 import (
 	"context"
 	"maps"
+	"time"
 
 	"github.com/latchkey-dev/latchkey/domain"
 	"github.com/latchkey-dev/latchkey/service"
@@ -112,7 +113,7 @@ func (h *handlers) VerifyKey(ctx context.Context, r VerifyKeyRequestObject) (Ver
 	if err != nil {
 		return nil, err
 	}
-	return VerifyKey200JSONResponse(h.verification(answer)), nil
+	return VerifyKey200JSONResponse(VerificationFrom(answer, h.app.Now())), nil
 }
 
 func keyFilter(p ListKeysParams) domain.KeyFilter {
@@ -121,8 +122,11 @@ func keyFilter(p ListKeysParams) domain.KeyFilter {
 	}
 }
 
-func (h *handlers) key(k domain.Key) Key {
-	v := h.verifiedKey(k)
+func (h *handlers) key(k domain.Key) Key { return KeyFrom(k, h.app.Now()) }
+
+// KeyFrom returns a key as clients see it at now.
+func KeyFrom(k domain.Key, now time.Time) Key {
+	v := verifiedKey(k, now)
 	return Key{
 		ID: v.ID, ProjectID: v.ProjectID, Name: v.Name, Prefix: v.Prefix, Environment: v.Environment, Scopes: v.Scopes,
 		ExternalID: v.ExternalID, Metadata: v.Metadata, Status: v.Status, CreatedAt: v.CreatedAt, CreatedBy: v.CreatedBy,
@@ -131,11 +135,11 @@ func (h *handlers) key(k domain.Key) Key {
 	}
 }
 
-func (h *handlers) verifiedKey(k domain.Key) VerifiedKey {
+func verifiedKey(k domain.Key, now time.Time) VerifiedKey {
 	v := VerifiedKey{
 		ID: k.ID, ProjectID: k.ProjectID, Name: k.Name, Prefix: k.Prefix, Environment: k.Environment,
 		Scopes: append([]Scope{}, k.Scopes...), ExternalID: orNull(k.ExternalID), Metadata: Metadata{},
-		Status: k.Status(h.app.Now()), CreatedAt: k.CreatedAt.UTC(), CreatedBy: Creator{Kind: k.CreatedBy.Kind, ID: k.CreatedBy.ID},
+		Status: k.Status(now), CreatedAt: k.CreatedAt.UTC(), CreatedBy: Creator{Kind: k.CreatedBy.Kind, ID: k.CreatedBy.ID},
 		ExpiresAt: timeOrNull(k.ExpiresAt), RevokedAt: timeOrNull(k.RevokedAt), RevokedReason: orNull(k.RevokedReason),
 		RotatedAt: timeOrNull(k.RotatedAt),
 	}
@@ -146,10 +150,11 @@ func (h *handlers) verifiedKey(k domain.Key) VerifiedKey {
 	return v
 }
 
-func (h *handlers) verification(a service.Verification) Verification {
+// VerificationFrom returns the answer about a key as clients see it at now.
+func VerificationFrom(a service.Verification, now time.Time) Verification {
 	v := Verification{Valid: a.Valid, Code: VerificationCode(a.Code)}
 	if a.Key != nil {
-		k := h.verifiedKey(*a.Key)
+		k := verifiedKey(*a.Key, now)
 		v.Key = &k
 	}
 	if a.Valid {

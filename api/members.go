@@ -42,5 +42,5 @@ func (h *handlers) RemoveMember(ctx context.Context, r RemoveMemberRequestObject
 }
 
 func member(m domain.Member) Member {
-	return Member{User: user(m.User), Role: m.Role, JoinedAt: m.JoinedAt.UTC()}
+	return Member{User: UserFrom(m.User), Role: m.Role, JoinedAt: m.JoinedAt.UTC()}
 }

@@ -14,7 +14,7 @@ func (h *handlers) CreateOrganization(ctx context.Context, r CreateOrganizationR
 	if err != nil {
 		return nil, err
 	}
-	return CreateOrganization201JSONResponse(organization(created)), nil
+	return CreateOrganization201JSONResponse(OrganizationFrom(created)), nil
 }
 
 // ListOrganizations answers the caller's organizations.
@@ -29,7 +29,7 @@ func (h *handlers) ListOrganizations(ctx context.Context, r ListOrganizationsReq
 	}
 	next, link := nextPage(ctx, list.Next)
 	return ListOrganizations200JSONResponse{
-		Body:    OrganizationList{Items: each(list.Items, organization), NextCursor: next},
+		Body:    OrganizationList{Items: each(list.Items, OrganizationFrom), NextCursor: next},
 		Headers: ListOrganizations200ResponseHeaders{Link: link},
 	}, nil
 }
@@ -44,7 +44,7 @@ func (h *handlers) GetOrganization(ctx context.Context, r GetOrganizationRequest
 	if err != nil {
 		return nil, err
 	}
-	return GetOrganization200JSONResponse(organization(found)), nil
+	return GetOrganization200JSONResponse(OrganizationFrom(found)), nil
 }
 
 // UpdateOrganization changes name, slug or status.
@@ -57,7 +57,7 @@ func (h *handlers) UpdateOrganization(ctx context.Context, r UpdateOrganizationR
 	if err != nil {
 		return nil, err
 	}
-	return UpdateOrganization200JSONResponse(organization(updated)), nil
+	return UpdateOrganization200JSONResponse(OrganizationFrom(updated)), nil
 }
 
 // DeleteOrganization removes an organization and everything below it.
@@ -69,7 +69,8 @@ func (h *handlers) DeleteOrganization(ctx context.Context, r DeleteOrganizationR
 	return DeleteOrganization204Response{}, handle.Delete(ctx)
 }
 
-func organization(o domain.MemberOf) Organization {
+// OrganizationFrom returns an organization as a member of it sees it.
+func OrganizationFrom(o domain.MemberOf) Organization {
 	return Organization{
 		ID: o.ID, Name: o.Name, Slug: o.Slug, Status: o.Status, Role: o.Role, CreatedAt: o.CreatedAt.UTC(), UpdatedAt: o.UpdatedAt.UTC(),
 	}

@@ -18,7 +18,7 @@ func (h *handlers) CreateProject(ctx context.Context, r CreateProjectRequestObje
 	if err != nil {
 		return nil, err
 	}
-	return CreateProject201JSONResponse(project(created)), nil
+	return CreateProject201JSONResponse(ProjectFrom(created)), nil
 }
 
 // ListProjects answers an organization's projects.
@@ -34,7 +34,7 @@ func (h *handlers) ListProjects(ctx context.Context, r ListProjectsRequestObject
 	list, err := handle.ListProjects(ctx, page)
 	next, link := nextPage(ctx, list.Next)
 	return ListProjects200JSONResponse{
-		Body:    ProjectList{Items: each(list.Items, project), NextCursor: next},
+		Body:    ProjectList{Items: each(list.Items, ProjectFrom), NextCursor: next},
 		Headers: ListProjects200ResponseHeaders{Link: link},
 	}, err
 }
@@ -46,7 +46,7 @@ func (h *handlers) GetCurrentProject(ctx context.Context, _ GetCurrentProjectReq
 		return nil, err
 	}
 	own, err := handle.Get()
-	return GetCurrentProject200JSONResponse(project(own)), err
+	return GetCurrentProject200JSONResponse(ProjectFrom(own)), err
 }
 
 // GetProject answers a project of the caller's.
@@ -56,7 +56,7 @@ func (h *handlers) GetProject(ctx context.Context, r GetProjectRequestObject) (G
 		return nil, err
 	}
 	found, err := handle.Get()
-	return GetProject200JSONResponse(project(found)), err
+	return GetProject200JSONResponse(ProjectFrom(found)), err
 }
 
 // UpdateProject changes name, slug, key prefix or status.
@@ -68,7 +68,7 @@ func (h *handlers) UpdateProject(ctx context.Context, r UpdateProjectRequestObje
 	updated, err := handle.Update(ctx, domain.ProjectPatch{
 		Name: r.Body.Name, Slug: r.Body.Slug, KeyPrefix: r.Body.KeyPrefix, Status: r.Body.Status,
 	})
-	return UpdateProject200JSONResponse(project(updated)), err
+	return UpdateProject200JSONResponse(ProjectFrom(updated)), err
 }
 
 // DeleteProject removes a project and its keys.
@@ -80,7 +80,8 @@ func (h *handlers) DeleteProject(ctx context.Context, r DeleteProjectRequestObje
 	return DeleteProject204Response{}, handle.Delete(ctx)
 }
 
-func project(p domain.Project) ProjectBody {
+// ProjectFrom returns a project as clients see it.
+func ProjectFrom(p domain.Project) ProjectBody {
 	return ProjectBody{
 		ID: p.ID, OrganizationID: p.OrganizationID, Name: p.Name, Slug: p.Slug, KeyPrefix: p.KeyPrefix, Status: p.Status,
 		CreatedAt: p.CreatedAt.UTC(), UpdatedAt: p.UpdatedAt.UTC(),

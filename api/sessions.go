@@ -81,6 +81,6 @@ func sessionItem(caller domain.Principal) func(domain.Session) SessionItem {
 func session(in service.SignedIn) Session {
 	return Session{
 		AccessToken: in.AccessToken, TokenType: TokenTypeBearer, ExpiresIn: int(in.AccessLifetime.Seconds()),
-		RefreshToken: in.RefreshToken, RefreshExpiresIn: int(in.RefreshLifetime.Seconds()), User: user(in.User),
+		RefreshToken: in.RefreshToken, RefreshExpiresIn: int(in.RefreshLifetime.Seconds()), User: UserFrom(in.User),
 	}
 }

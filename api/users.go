@@ -21,7 +21,7 @@ func (h *handlers) GetMe(ctx context.Context, _ GetMeRequestObject) (GetMeRespon
 	if err != nil {
 		return nil, err
 	}
-	return GetMe200JSONResponse(user(account.User())), nil
+	return GetMe200JSONResponse(UserFrom(account.User())), nil
 }
 
 // UpdateMe changes the signed-in user's name.
@@ -34,7 +34,7 @@ func (h *handlers) UpdateMe(ctx context.Context, r UpdateMeRequestObject) (Updat
 	if err != nil {
 		return nil, err
 	}
-	return UpdateMe200JSONResponse(user(renamed)), nil
+	return UpdateMe200JSONResponse(UserFrom(renamed)), nil
 }
 
 // ChangePassword replaces the password and ends the user's other sessions.
@@ -46,6 +46,7 @@ func (h *handlers) ChangePassword(ctx context.Context, r ChangePasswordRequestOb
 	return ChangePassword204Response{}, account.ChangePassword(ctx, r.Body.Current, r.Body.New)
 }
 
-func user(u domain.User) User {
+// UserFrom returns a user as clients see them.
+func UserFrom(u domain.User) User {
 	return User{ID: u.ID, Email: u.Email, Name: u.Name, EmailVerified: u.EmailVerified, CreatedAt: u.CreatedAt.UTC()}
 }

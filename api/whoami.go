@@ -11,11 +11,11 @@ func (h *handlers) GetCaller(ctx context.Context, _ GetCallerRequestObject) (Get
 	who := Caller{Kind: CallerKindKey}
 	calling, isKey := caller(ctx).Key()
 	if isKey {
-		k, p, o := h.key(calling.Key), project(calling.Project), organizationSummary(calling.Organization)
+		k, p, o := h.key(calling.Key), ProjectFrom(calling.Project), organizationSummary(calling.Organization)
 		who.Key, who.ProjectBody, who.Organization = &k, &p, &o
 	}
 	if signedIn, isUser := caller(ctx).User(); isUser {
-		u := user(signedIn.User)
+		u := UserFrom(signedIn.User)
 		who.User, who.Kind = &u, CallerKindUser
 		if isKey {
 			who.Kind = CallerKindBoth

@@ -460,8 +460,6 @@ func TestParse(t *testing.T) {
 }
 
 // Guarantees that a request is judged without work for the garbage collector.
-//
-//nolint:paralleltest // what other tests allocate meanwhile would be counted
 func TestRequireDoesNotAllocate(t *testing.T) {
 	rule, caller := Any(HasAPIKey, IsUser), callers["key"]
 	if got := testing.AllocsPerRun(100, func() {

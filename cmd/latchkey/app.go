@@ -1,0 +1,105 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+
+	"github.com/spf13/cobra"
+
+	"github.com/latchkey-dev/latchkey/domain"
+	"github.com/latchkey-dev/latchkey/repository"
+	"github.com/latchkey-dev/latchkey/service"
+)
+
+// openStore opens the configured database and brings its schema up to date, or
+// with LATCHKEY_MIGRATE=check refuses one that is behind.
+func (s *settings) openStore(ctx context.Context) (*repository.Store, error) {
+	store, err := repository.Open(ctx, s.Database)
+	if err != nil {
+		return nil, err
+	}
+	if err := s.migrate(ctx, store); err != nil {
+		return nil, errors.Join(err, store.Close())
+	}
+	return store, nil
+}
+
+func (s *settings) migrate(ctx context.Context, store *repository.Store) error {
+	if s.Migrate == "auto" {
+		return store.Migrate(ctx)
+	}
+	steps, err := store.Migrations(ctx)
+	if err != nil {
+		return err
+	}
+	for _, step := range steps {
+		if step.AppliedAt.IsZero() {
+			return fmt.Errorf("the database lacks migration %s and %sMIGRATE=check forbids applying it here: run latchkey migrate up",
+				step.Name, settingPrefix)
+		}
+	}
+	return nil
+}
+
+// openApp opens the database and the service over it. The caller closes the
+// store.
+func (s *settings) openApp(ctx context.Context, issuer string, log *slog.Logger) (*service.App, *repository.Store, error) {
+	store, err := s.openStore(ctx)
+	if err != nil {
+		return nil, nil, err
+	}
+	app, err := s.newApp(ctx, store, issuer, log)
+	if err != nil {
+		return nil, nil, errors.Join(err, store.Close())
+	}
+	return app, store, nil
+}
+
+func (s *settings) newApp(ctx context.Context, store *repository.Store, issuer string, log *slog.Logger) (*service.App, error) {
+	key, err := s.findMasterKey(ctx, store)
+	if err != nil {
+		return nil, err
+	}
+	return service.New(ctx, service.Options{
+		Store: store, MasterKey: key, Issuer: issuer, KeyPrefix: s.KeyPrefix, Signup: service.SignupPolicy(s.Signup), Log: log,
+	})
+}
+
+// logger writes what the server says about itself.
+func (s *settings) logger(w io.Writer) *slog.Logger {
+	if s.Log == "json" {
+		return slog.New(slog.NewJSONHandler(w, nil))
+	}
+	return slog.New(slog.NewTextHandler(w, nil))
+}
+
+// operator is the command line at work: the service, with the principal that
+// the audit trail calls system.
+type operator struct {
+	*service.App
+	caller domain.Principal
+}
+
+// databaseCommand makes cmd act on the configured database.
+func databaseCommand(
+	cmd *cobra.Command, act func(ctx context.Context, op operator, cmd *cobra.Command, args []string) error,
+) *cobra.Command {
+	addOutputFlag(cmd)
+	addSettingFlags(cmd, "DATABASE", "MASTER_KEY_FILE")
+	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+		s, err := readSettings(cmd)
+		if err != nil {
+			return err
+		}
+		ctx := cmd.Context()
+		app, store, err := s.openApp(ctx, s.publicURL(s.Listen), s.logger(cmd.ErrOrStderr()))
+		if err != nil {
+			return err
+		}
+		return errors.Join(act(ctx, operator{app, domain.System()}, cmd, args), store.Close())
+	}
+	return cmd
+}

@@ -1,0 +1,22 @@
+package main
+
+import (
+	"time"
+
+	"github.com/latchkey-dev/latchkey/api"
+	"github.com/latchkey-dev/latchkey/domain"
+	"github.com/latchkey-dev/latchkey/service"
+)
+
+// What the command line prints as JSON has the shapes of the API.
+
+func userJSON(u domain.User) any             { return api.UserFrom(u) }
+func organizationJSON(o domain.MemberOf) any { return api.OrganizationFrom(o) }
+func projectJSON(p domain.Project) any       { return api.ProjectFrom(p) }
+func keyJSON(k domain.Key) any               { return api.KeyFrom(k, time.Now()) }
+
+func createdKeyJSON(k domain.Key, t domain.Token) any {
+	return api.CreatedKey{Key: api.KeyFrom(k, time.Now()), Token: t.Reveal()}
+}
+
+func verificationJSON(v service.Verification) any { return api.VerificationFrom(v, time.Now()) }

@@ -1,0 +1,212 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/latchkey-dev/latchkey/domain"
+	"github.com/latchkey-dev/latchkey/service"
+)
+
+func newKey() *cobra.Command {
+	cmd := &cobra.Command{Use: "key", Short: "Make and manage API keys", Args: cobra.NoArgs}
+	cmd.AddCommand(newKeyCreate(), newKeyList(), newKeyCount(), newKeyShow(), newKeyRevoke(), newKeyDelete(), newKeyVerify())
+	return cmd
+}
+
+func newKeyCreate() *cobra.Command {
+	var project, expiresAt string
+	var expiresIn time.Duration
+	var scopes []string
+	var spec domain.KeySpec
+	cmd := databaseCommand(&cobra.Command{
+		Use: "create NAME", Short: "Make a key and print its token, this once", Args: cobra.ExactArgs(1),
+		Example: "  latchkey key create backend --project acme/payments --scope keys:verify > token.txt",
+	}, func(ctx context.Context, op operator, cmd *cobra.Command, args []string) error {
+		handle, err := op.project(ctx, project)
+		if err != nil {
+			return notFound(err, "project", project)
+		}
+		spec.Name, spec.Scopes = args[0], as[domain.Scope](scopes)
+		if spec.ExpiresAt, err = expiry(expiresAt, expiresIn); err != nil {
+			return err
+		}
+		key, token, err := handle.CreateKey(ctx, spec)
+		if err != nil {
+			return err
+		}
+		if wantsJSON(cmd) {
+			return printJSON(cmd, createdKeyJSON(key, token))
+		}
+		fmt.Fprintf(cmd.ErrOrStderr(), "Created the key %s (%s). Its token is shown this once and stored nowhere:\n", key.Name, key.ID)
+		_, err = fmt.Fprintln(cmd.OutOrStdout(), token.Reveal())
+		return err
+	})
+	flags := cmd.Flags()
+	flags.StringVar(&project, "project", "", "id of the project, or ORGANIZATION/PROJECT by slug")
+	flags.StringSliceVar(&scopes, "scope", nil, "what it may do, as in keys:verify or documents:read; may be repeated")
+	flags.StringVar((*string)(&spec.Environment), "environment", string(domain.Live), "live or test")
+	flags.StringVar(&expiresAt, "expires-at", "", "when it ends, as in 2030-01-31T12:00:00Z (default: never)")
+	flags.DurationVar(&expiresIn, "expires-in", 0, "how long it lives, as in 720h")
+	flags.StringVar(&spec.ExternalID, "external-id", "", "what you call it in your own system")
+	flags.StringToStringVar(&spec.Metadata, "metadata", nil, "facts of your own, as in team=billing,tier=gold")
+	cmd.MarkFlagsMutuallyExclusive("expires-at", "expires-in")
+	required(cmd, "project")
+	return cmd
+}
+
+func expiry(at string, in time.Duration) (time.Time, error) {
+	if in != 0 {
+		return time.Now().Add(in).UTC(), nil
+	}
+	if at == "" {
+		return time.Time{}, nil
+	}
+	t, err := time.Parse(time.RFC3339, at)
+	if err != nil {
+		return t, fmt.Errorf("--expires-at is a time such as 2030-01-31T12:00:00Z, not %q", at)
+	}
+	return t.UTC(), nil
+}
+
+func newKeyList() *cobra.Command {
+	var project string
+	var filter domain.KeyFilter
+	cmd := databaseCommand(&cobra.Command{
+		Use: "list", Short: "List the keys of a project, newest first", Args: cobra.NoArgs,
+	}, func(ctx context.Context, op operator, cmd *cobra.Command, _ []string) error {
+		handle, err := op.project(ctx, project)
+		if err != nil {
+			return notFound(err, "project", project)
+		}
+		return printList(cmd, func(p domain.Page) (domain.List[domain.Key], error) { return handle.ListKeys(ctx, filter, p) },
+			keyJSON, "ID PREFIX NAME STATUS CREATED LAST-USED", func(k domain.Key) []string {
+				return []string{string(k.ID), k.Prefix, k.Name, string(k.Status(time.Now())), date(k.CreatedAt), date(k.LastUsedAt)}
+			})
+	})
+	flags := cmd.Flags()
+	flags.StringVar(&project, "project", "", "id of the project, or ORGANIZATION/PROJECT by slug")
+	flags.StringVar((*string)(&filter.Status), "status", "", "only those that are active, expired or revoked")
+	flags.StringVar((*string)(&filter.Environment), "environment", "", "only live or test ones")
+	flags.StringVar(&filter.Search, "search", "", "only those whose name or prefix contains this")
+	flags.StringVar(&filter.ExternalID, "external-id", "", "only those with this external id")
+	required(cmd, "project")
+	return cmd
+}
+
+func newKeyCount() *cobra.Command {
+	var project string
+	cmd := databaseCommand(&cobra.Command{
+		Use: "count", Short: "Count the keys of a project, or of the whole instance", Args: cobra.NoArgs,
+	}, func(ctx context.Context, op operator, cmd *cobra.Command, _ []string) error {
+		n, err := op.countKeys(ctx, project)
+		if err != nil {
+			return err
+		}
+		if wantsJSON(cmd) {
+			return printJSON(cmd, map[string]int{"count": n})
+		}
+		_, err = fmt.Fprintln(cmd.OutOrStdout(), n)
+		return err
+	})
+	cmd.Flags().StringVar(&project, "project", "", "id of the project, or ORGANIZATION/PROJECT by slug (default: all)")
+	return cmd
+}
+
+func (op operator) countKeys(ctx context.Context, project string) (int, error) {
+	if project == "" {
+		return op.CountKeys(ctx, op.caller)
+	}
+	handle, err := op.project(ctx, project)
+	if err != nil {
+		return 0, notFound(err, "project", project)
+	}
+	return handle.CountKeys(ctx)
+}
+
+// onKey is a command about one key, named by its id.
+func onKey(cmd *cobra.Command, act func(ctx context.Context, p *service.Project, cmd *cobra.Command, id domain.KeyID) error) *cobra.Command {
+	cmd.Args = cobra.ExactArgs(1)
+	return databaseCommand(cmd, func(ctx context.Context, op operator, cmd *cobra.Command, args []string) error {
+		id, err := domain.ParseID[domain.KeyID](args[0])
+		if err != nil {
+			return fmt.Errorf("%q is not the id of a key; it looks like key_01k0…, as latchkey key list shows it", args[0])
+		}
+		project, err := op.ProjectOfKey(ctx, op.caller, id)
+		if err != nil {
+			return notFound(err, "key", args[0])
+		}
+		return act(ctx, project, cmd, id)
+	})
+}
+
+func newKeyShow() *cobra.Command {
+	return onKey(&cobra.Command{Use: "show ID", Short: "Show a key; its token cannot be shown again"},
+		func(ctx context.Context, p *service.Project, cmd *cobra.Command, id domain.KeyID) error {
+			key, err := p.GetKey(ctx, id)
+			if err != nil {
+				return err
+			}
+			return printJSON(cmd, keyJSON(key))
+		})
+}
+
+func newKeyRevoke() *cobra.Command {
+	var reason string
+	cmd := onKey(&cobra.Command{Use: "revoke ID", Short: "End a key for good; nothing brings it back"},
+		func(ctx context.Context, p *service.Project, cmd *cobra.Command, id domain.KeyID) error {
+			key, err := p.RevokeKey(ctx, id, reason)
+			if err != nil {
+				return err
+			}
+			return answer(cmd, keyJSON(key), string(key.ID), "The key %s is revoked.", key.Name)
+		})
+	cmd.Flags().StringVar(&reason, "reason", "", "why, for whoever looks at the key later")
+	return cmd
+}
+
+func newKeyDelete() *cobra.Command {
+	return onKey(&cobra.Command{Use: "delete ID", Short: "Remove a key; the audit trail keeps what it did"},
+		func(ctx context.Context, p *service.Project, cmd *cobra.Command, id domain.KeyID) error {
+			if err := p.DeleteKey(ctx, id); err != nil {
+				return err
+			}
+			fmt.Fprintf(cmd.ErrOrStderr(), "The key %s is deleted.\n", id)
+			return nil
+		})
+}
+
+func newKeyVerify() *cobra.Command {
+	var scopes []string
+	cmd := databaseCommand(&cobra.Command{
+		Use: "verify", Short: "Tell whether a token, read from standard input, is good", Args: cobra.NoArgs,
+		Long: "Tell whether a token, read from standard input, is good, and whose it is.\n\nIt ends with status 0 if the token is good.",
+	}, func(ctx context.Context, op operator, cmd *cobra.Command, _ []string) error {
+		token, err := readSecret(cmd, "token")
+		if err != nil {
+			return err
+		}
+		v, err := op.VerifyKey(ctx, op.caller, token, as[domain.Scope](scopes))
+		if err != nil {
+			return err
+		}
+		if wantsJSON(cmd) {
+			err = printJSON(cmd, verificationJSON(v))
+		} else {
+			_, err = fmt.Fprintln(cmd.OutOrStdout(), v.Code)
+		}
+		if v.Key != nil {
+			fmt.Fprintf(cmd.ErrOrStderr(), "It is a token of the key %s (%s), of project %s.\n", v.Key.Name, v.Key.ID, v.Key.ProjectID)
+		}
+		if err == nil && !v.Valid {
+			err = errors.New("the token is not good: " + string(v.Code))
+		}
+		return err
+	})
+	cmd.Flags().StringSliceVar(&scopes, "scope", nil, "scope that the key must hold; may be repeated")
+	return cmd
+}

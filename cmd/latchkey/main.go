@@ -1,0 +1,62 @@
+// Command latchkey is the API key backend: the server, and everything an
+// operator does beside it. See latchkey help.
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/latchkey-dev/latchkey/domain"
+)
+
+func main() {
+	root := newRoot()
+	if err := root.ExecuteContext(context.Background()); err != nil {
+		fmt.Fprintln(root.ErrOrStderr(), "latchkey: "+explain(err))
+		os.Exit(1)
+	}
+}
+
+func newRoot() *cobra.Command {
+	root := &cobra.Command{
+		Use:   "latchkey",
+		Short: "A multi-tenant backend for API keys",
+		Long: "Latchkey is a multi-tenant backend for API keys.\n\n" +
+			"Settings come from the environment (LATCHKEY_…) and, for serve, from flags of the same names; latchkey serve --help lists them. " +
+			"The other commands act on the same database and are recorded in its audit trail. What they answer goes to standard output, " +
+			"what they say about it to standard error.",
+		SilenceErrors: true, // main says it, once
+		SilenceUsage:  true, // a mistake in a value is not helped by a list of flags
+		Args:          cobra.NoArgs,
+	}
+	root.AddCommand(
+		newServe(), newQuickstart(), newMigrate(), newRoutes(), newOpenAPI(), newVersion(),
+		newUser(), newOrganization(), newProject(), newKey(),
+	)
+	return root
+}
+
+// explain says what an error means to the person at the terminal.
+func explain(err error) string {
+	e, ok := errors.AsType[*domain.Error](err)
+	if !ok {
+		return err.Error()
+	}
+	var s strings.Builder
+	s.WriteString(e.Detail)
+	if e.Detail == "" {
+		s.WriteString(string(e.Code))
+	}
+	for _, f := range e.Fields {
+		fmt.Fprintf(&s, "\n  %s %s", strings.ReplaceAll(strings.Trim(f.Pointer, "/"), "_", " "), f.Detail)
+	}
+	if e.Code == domain.CodeUnavailable && e.Err != nil {
+		fmt.Fprintf(&s, "\n  %v", e.Err)
+	}
+	return s.String()
+}

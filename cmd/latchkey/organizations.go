@@ -1,0 +1,79 @@
+package main
+
+import (
+	"context"
+
+	"github.com/spf13/cobra"
+
+	"github.com/latchkey-dev/latchkey/domain"
+	"github.com/latchkey-dev/latchkey/service"
+)
+
+func newOrganization() *cobra.Command {
+	cmd := &cobra.Command{Use: "organization", Short: "Make and manage organizations, the tenants", Args: cobra.NoArgs}
+	cmd.AddCommand(
+		newOrganizationCreate(), newOrganizationList(),
+		newOrganizationStatus("disable", "End all keys of an organization until it is enabled again", domain.Disabled),
+		newOrganizationStatus("enable", "Bring a disabled organization and its keys back", domain.Active),
+	)
+	return cmd
+}
+
+// organization finds an organization by id or slug.
+func (op operator) organization(ctx context.Context, idOrSlug string) (*service.Organization, error) {
+	if id, err := domain.ParseID[domain.OrganizationID](idOrSlug); err == nil {
+		return op.Organization(ctx, op.caller, id)
+	}
+	return op.OrganizationBySlug(ctx, op.caller, idOrSlug)
+}
+
+func newOrganizationCreate() *cobra.Command {
+	var owner, slug string
+	cmd := databaseCommand(&cobra.Command{
+		Use: "create NAME", Short: "Make an organization", Args: cobra.ExactArgs(1),
+		Example: "  latchkey organization create Acme --owner ada@example.com",
+	}, func(ctx context.Context, op operator, cmd *cobra.Command, args []string) error {
+		user, err := op.FindUser(ctx, op.caller, owner)
+		if err != nil {
+			return notFound(err, "user", owner)
+		}
+		org, err := op.CreateOrganization(ctx, op.caller, domain.OrganizationSpec{Name: args[0], Slug: slug, Owner: user.ID})
+		if err != nil {
+			return err
+		}
+		return answer(cmd, organizationJSON(org), string(org.ID), "Created %s (%s), owned by %s.", org.Name, org.Slug, user.Email)
+	})
+	cmd.Flags().StringVar(&owner, "owner", "", "e-mail address or id of the person who owns it")
+	cmd.Flags().StringVar(&slug, "slug", "", "short name (default: from the name)")
+	required(cmd, "owner")
+	return cmd
+}
+
+func newOrganizationList() *cobra.Command {
+	return databaseCommand(&cobra.Command{
+		Use: "list", Short: "List all organizations, newest first", Args: cobra.NoArgs,
+	}, func(ctx context.Context, op operator, cmd *cobra.Command, _ []string) error {
+		return printList(cmd, func(p domain.Page) (domain.List[domain.MemberOf], error) {
+			return op.ListOrganizations(ctx, op.caller, p)
+		},
+			organizationJSON, "ID SLUG NAME STATUS CREATED", func(o domain.MemberOf) []string {
+				return []string{string(o.ID), o.Slug, o.Name, string(o.Status), date(o.CreatedAt)}
+			})
+	})
+}
+
+func newOrganizationStatus(verb, short string, status domain.Status) *cobra.Command {
+	return databaseCommand(&cobra.Command{
+		Use: verb + " ID|SLUG", Short: short, Args: cobra.ExactArgs(1),
+	}, func(ctx context.Context, op operator, cmd *cobra.Command, args []string) error {
+		handle, err := op.organization(ctx, args[0])
+		if err != nil {
+			return notFound(err, "organization", args[0])
+		}
+		org, err := handle.Update(ctx, domain.OrganizationPatch{Status: &status})
+		if err != nil {
+			return err
+		}
+		return answer(cmd, organizationJSON(org), string(org.ID), "%s is %s.", org.Name, org.Status)
+	})
+}

@@ -1,0 +1,124 @@
+package main
+
+import (
+	"bufio"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+	"text/tabwriter"
+	"time"
+
+	"github.com/spf13/cobra"
+	"golang.org/x/term"
+
+	"github.com/latchkey-dev/latchkey/domain"
+)
+
+// addOutputFlag gives cmd the flag that asks for JSON.
+func addOutputFlag(cmd *cobra.Command) {
+	cmd.Flags().Bool("json", false, "answer in JSON, a list as one object in each line")
+}
+
+func wantsJSON(cmd *cobra.Command) bool {
+	yes, err := cmd.Flags().GetBool("json")
+	return err == nil && yes
+}
+
+// answer prints one object: as JSON if asked for, else its id alone, for the
+// next command of a script, with a sentence for the reader beside it.
+func answer(cmd *cobra.Command, object any, id, format string, args ...any) error {
+	fmt.Fprintf(cmd.ErrOrStderr(), format+"\n", args...)
+	if wantsJSON(cmd) {
+		return printJSON(cmd, object)
+	}
+	_, err := fmt.Fprintln(cmd.OutOrStdout(), id)
+	return err
+}
+
+func printJSON(cmd *cobra.Command, object any) error {
+	return json.NewEncoder(cmd.OutOrStdout()).Encode(object)
+}
+
+// printList prints all pages of a list: as JSON if asked for, else as a table.
+func printList[T any](
+	cmd *cobra.Command, list func(domain.Page) (domain.List[T], error), object func(T) any, head string, row func(T) []string,
+) error {
+	table := tabwriter.NewWriter(cmd.OutOrStdout(), 0, 0, 2, ' ', 0)
+	if !wantsJSON(cmd) {
+		fmt.Fprintln(table, strings.ReplaceAll(head, " ", "\t"))
+	}
+	page := domain.Page{Limit: domain.MaxPageSize}
+	for {
+		items, err := list(page)
+		if err != nil {
+			return err
+		}
+		for _, item := range items.Items {
+			if wantsJSON(cmd) {
+				if err := printJSON(cmd, object(item)); err != nil {
+					return err
+				}
+				continue
+			}
+			fmt.Fprintln(table, strings.Join(row(item), "\t"))
+		}
+		if page.After = items.Next; page.After.IsZero() {
+			return table.Flush()
+		}
+	}
+}
+
+// readSecret reads one line from standard input. On a terminal it asks for it
+// and does not show what is typed. There is no flag for a secret: the arguments
+// of a process are open to the whole machine, and shells remember them.
+func readSecret(cmd *cobra.Command, what string) (string, error) {
+	in := cmd.InOrStdin()
+	if f, ok := in.(interface{ Fd() uintptr }); ok && term.IsTerminal(int(f.Fd())) {
+		fmt.Fprintf(cmd.ErrOrStderr(), "%s: ", what)
+		line, err := term.ReadPassword(int(f.Fd()))
+		fmt.Fprintln(cmd.ErrOrStderr())
+		return string(line), err
+	}
+	line, err := bufio.NewReader(in).ReadString('\n')
+	if err != nil && !errors.Is(err, io.EOF) {
+		return "", err
+	}
+	if line = strings.TrimRight(line, "\r\n"); line == "" {
+		return "", fmt.Errorf("there is no %s on standard input", what)
+	}
+	return line, nil
+}
+
+// required makes cmd refuse to run without the flag.
+func required(cmd *cobra.Command, flag string) {
+	if err := cmd.MarkFlagRequired(flag); err != nil {
+		panic(err) // there is no such flag: a slip in this program
+	}
+}
+
+// notFound names what was asked for and is not there; other errors stay.
+func notFound(err error, kind, name string) error {
+	if domain.CodeOf(err) == domain.CodeNotFound {
+		return fmt.Errorf("there is no %s %q", kind, name)
+	}
+	return err
+}
+
+// as turns the values of a flag into what the service calls them.
+func as[T ~string](values []string) []T {
+	typed := make([]T, len(values))
+	for i, v := range values {
+		typed[i] = T(v)
+	}
+	return typed
+}
+
+// date is how a table shows a time; the zero time is never.
+func date(t time.Time) string {
+	if t.IsZero() {
+		return "-"
+	}
+	return t.UTC().Format(time.DateTime) + "Z"
+}

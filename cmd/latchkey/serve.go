@@ -1,0 +1,189 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"os"
+	"os/signal"
+	"syscall"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+	"github.com/spf13/cobra"
+
+	"github.com/latchkey-dev/latchkey/api"
+	"github.com/latchkey-dev/latchkey/repository"
+	"github.com/latchkey-dev/latchkey/service"
+)
+
+// Limits on what one client may take from the server.
+const (
+	readHeaderTimeout = 5 * time.Second
+	readTimeout       = 30 * time.Second
+	writeTimeout      = 2 * time.Minute // an export of the audit trail is long
+	idleTimeout       = 2 * time.Minute
+	maxHeaderBytes    = 16 << 10
+)
+
+// How long the server takes to end.
+const (
+	drainNotice  = 2 * time.Second  // unready but serving, so that balancers hear of it first
+	drainTimeout = 30 * time.Second // for requests that are under way
+)
+
+func newServe() *cobra.Command {
+	cmd := &cobra.Command{
+		Use: "serve", Short: "Run the server", Args: cobra.NoArgs,
+		Long: "Run the server.\n\nWithout a setting it serves on loopback, with an SQLite database and a master key in the working directory. " +
+			"Every setting is an environment variable and, but for LATCHKEY_MASTER_KEY, a flag; the flag wins.",
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			s, err := readSettings(cmd)
+			if err != nil {
+				return err
+			}
+			listener, err := listen(cmd.Context(), "LISTEN", s.Listen)
+			if err != nil {
+				return err
+			}
+			srv, err := startServer(cmd.Context(), s, listener, s.logger(cmd.ErrOrStderr()))
+			if err != nil {
+				return err
+			}
+			return errors.Join(srv.wait(cmd.Context()), srv.stop())
+		},
+	}
+	addSettingFlags(cmd)
+	return cmd
+}
+
+// server is a running Latchkey.
+type server struct {
+	log     *slog.Logger
+	app     *service.App
+	store   *repository.Store
+	address string
+	public  *http.Server
+	admin   *http.Server
+	failed  chan error
+	signals chan os.Signal
+}
+
+// listen opens the address of a setting.
+func listen(ctx context.Context, setting, address string) (net.Listener, error) {
+	var config net.ListenConfig
+	listener, err := config.Listen(ctx, "tcp", address)
+	if errors.Is(err, syscall.EADDRINUSE) {
+		return nil, fmt.Errorf("%s is in use by another program; choose another address with %s%s", address, settingPrefix, setting)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("%s%s: %w", settingPrefix, setting, err)
+	}
+	return listener, nil
+}
+
+// startServer opens everything that the settings name and serves on listener,
+// which it takes over. The caller stops it.
+func startServer(ctx context.Context, s *settings, listener net.Listener, log *slog.Logger) (*server, error) {
+	url := s.publicURL(listener.Addr().String())
+	app, store, err := s.openApp(ctx, url, log)
+	if err != nil {
+		return nil, errors.Join(err, listener.Close())
+	}
+	srv := &server{
+		log: log, app: app, store: store, address: listener.Addr().String(), failed: make(chan error, 2), signals: make(chan os.Signal, 1),
+	}
+	metrics := prometheus.NewRegistry()
+	handler, err := api.New(app, s.api(url, log, metrics))
+	if err != nil {
+		return nil, errors.Join(err, listener.Close(), store.Close())
+	}
+	srv.public = srv.newHTTP(handler)
+	admin, err := s.listenAdmin(ctx, log)
+	if err != nil {
+		return nil, errors.Join(err, listener.Close(), store.Close())
+	}
+	metrics.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	adminRoutes := http.NewServeMux()
+	adminRoutes.Handle("GET /metrics", promhttp.HandlerFor(metrics, promhttp.HandlerOpts{}))
+	srv.admin = srv.newHTTP(adminRoutes)
+	signal.Notify(srv.signals, os.Interrupt, syscall.SIGTERM) // before anybody hears that it serves
+	go func() { srv.failed <- srv.public.Serve(listener) }()
+	go func() { srv.failed <- srv.admin.Serve(admin) }()
+
+	for _, name := range s.unknown {
+		log.Warn("this version has no such setting; it is ignored", "setting", name)
+	}
+	if host, _, err := net.SplitHostPort(s.Listen); err == nil && !loopback(host) && s.PublicURL == "" {
+		log.Warn("other machines can connect, but clients are told an address that is only good on this one", "url", url,
+			"set", settingPrefix+"PUBLIC_URL")
+	}
+	version, _, _ := buildInfo()
+	log.Info("serving", "url", url, "address", srv.address, "admin", admin.Addr().String(), "database", store.Engine(), "version", version)
+	return srv, nil
+}
+
+// api is how the settings have the API served.
+func (s *settings) api(url string, log *slog.Logger, metrics prometheus.Registerer) api.Config {
+	return api.Config{
+		PublicURL: url, Credentials: api.Credentials{Keyword: s.APIKeyKeyword, Header: s.APIKeyHeader}, Default: s.permission,
+		TrustedProxies: s.proxies, CORSOrigins: s.origins, Log: log, Metrics: metrics,
+	}
+}
+
+// listenAdmin opens the address for metrics. Nobody chose the default one, so
+// another program there, such as a second Latchkey, is no reason to fail.
+func (s *settings) listenAdmin(ctx context.Context, log *slog.Logger) (net.Listener, error) {
+	admin, err := listen(ctx, "ADMIN_LISTEN", s.AdminListen)
+	if err == nil || s.chosen["ADMIN_LISTEN"] {
+		return admin, err
+	}
+	log.Warn("metrics are served on a free port", "because", err)
+	return listen(ctx, "ADMIN_LISTEN", "127.0.0.1:0")
+}
+
+func (srv *server) newHTTP(h http.Handler) *http.Server {
+	return &http.Server{
+		Handler: h, ReadHeaderTimeout: readHeaderTimeout, ReadTimeout: readTimeout, WriteTimeout: writeTimeout,
+		IdleTimeout: idleTimeout, MaxHeaderBytes: maxHeaderBytes, ErrorLog: slog.NewLogLogger(srv.log.Handler(), slog.LevelWarn),
+	}
+}
+
+// wait returns when the server has failed or somebody asks it to end: by
+// SIGINT, as Ctrl-C does, or by SIGTERM, as supervisors do. Those also tell
+// balancers, which get a moment to look away.
+func (srv *server) wait(ctx context.Context) error {
+	defer signal.Stop(srv.signals) // a second one then ends the process at once
+	select {
+	case err := <-srv.failed:
+		return fmt.Errorf("serve: %w", err)
+	case <-ctx.Done():
+		return nil
+	case sig := <-srv.signals:
+		srv.app.Drain()
+		srv.log.Info("ending", "signal", sig.String())
+		if sig == syscall.SIGTERM {
+			select {
+			case <-time.After(drainNotice):
+			case <-ctx.Done():
+			}
+		}
+		return nil
+	}
+}
+
+// stop ends the server when the requests under way are answered.
+func (srv *server) stop() error {
+	ctx, cancel := context.WithTimeout(context.Background(), drainTimeout)
+	defer cancel()
+	err := errors.Join(srv.public.Shutdown(ctx), srv.admin.Shutdown(ctx), srv.store.Close())
+	if err == nil {
+		srv.log.Info("ended")
+	}
+	return err
+}

@@ -1,0 +1,87 @@
+package main
+
+import (
+	"context"
+
+	"github.com/spf13/cobra"
+
+	"github.com/latchkey-dev/latchkey/domain"
+)
+
+func newUser() *cobra.Command {
+	cmd := &cobra.Command{Use: "user", Short: "Make and manage accounts of people", Args: cobra.NoArgs}
+	cmd.AddCommand(
+		newUserCreate(), newUserList(), newUserResetPassword(),
+		newUserStatus("disable", "Keep a person out and end their sessions", domain.Disabled),
+		newUserStatus("enable", "Let a disabled person in again", domain.Active),
+	)
+	return cmd
+}
+
+func newUserCreate() *cobra.Command {
+	var name string
+	var isOperator bool
+	cmd := databaseCommand(&cobra.Command{
+		Use: "create EMAIL", Short: "Make an account; the password is read from standard input", Args: cobra.ExactArgs(1),
+		Example: "  openssl rand -base64 18 | tee password.txt | latchkey user create ada@example.com --operator",
+	}, func(ctx context.Context, op operator, cmd *cobra.Command, args []string) error {
+		password, err := readSecret(cmd, "password")
+		if err != nil {
+			return err
+		}
+		user, err := op.CreateUser(ctx, op.caller, domain.SignUp{Email: args[0], Password: password, Name: name}, isOperator)
+		if err != nil {
+			return err
+		}
+		return answer(cmd, userJSON(user), string(user.ID), "Created the account of %s.", user.Email)
+	})
+	cmd.Flags().StringVar(&name, "name", "", "what the person is called")
+	cmd.Flags().BoolVar(&isOperator, "operator", false, "may see the instance page")
+	return cmd
+}
+
+func newUserList() *cobra.Command {
+	return databaseCommand(&cobra.Command{
+		Use: "list", Short: "List all accounts, newest first", Args: cobra.NoArgs,
+	}, func(ctx context.Context, op operator, cmd *cobra.Command, _ []string) error {
+		return printList(cmd, func(p domain.Page) (domain.List[domain.User], error) { return op.ListUsers(ctx, op.caller, p) },
+			userJSON, "ID EMAIL NAME STATUS CREATED", func(u domain.User) []string {
+				return []string{string(u.ID), u.Email, u.Name, string(u.Status), date(u.CreatedAt)}
+			})
+	})
+}
+
+func newUserStatus(verb, short string, status domain.Status) *cobra.Command {
+	return databaseCommand(&cobra.Command{
+		Use: verb + " EMAIL|ID", Short: short, Args: cobra.ExactArgs(1),
+	}, func(ctx context.Context, op operator, cmd *cobra.Command, args []string) error {
+		user, err := op.FindUser(ctx, op.caller, args[0])
+		if err != nil {
+			return notFound(err, "user", args[0])
+		}
+		if user, err = op.SetUserStatus(ctx, op.caller, user.ID, status); err != nil {
+			return err
+		}
+		return answer(cmd, userJSON(user), string(user.ID), "The account of %s is %s.", user.Email, user.Status)
+	})
+}
+
+func newUserResetPassword() *cobra.Command {
+	return databaseCommand(&cobra.Command{
+		Use: "reset-password EMAIL|ID", Args: cobra.ExactArgs(1),
+		Short: "Set a new password, read from standard input, and end all sessions",
+	}, func(ctx context.Context, op operator, cmd *cobra.Command, args []string) error {
+		user, err := op.FindUser(ctx, op.caller, args[0])
+		if err != nil {
+			return notFound(err, "user", args[0])
+		}
+		password, err := readSecret(cmd, "new password")
+		if err != nil {
+			return err
+		}
+		if user, err = op.ResetPassword(ctx, op.caller, user.ID, password); err != nil {
+			return err
+		}
+		return answer(cmd, userJSON(user), string(user.ID), "%s has a new password and is signed out everywhere.", user.Email)
+	})
+}
