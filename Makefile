@@ -59,3 +59,15 @@ races: ## the races between people and sessions for all their rounds; make test 
 .PHONY: vulncheck
 vulncheck: ## known vulnerabilities; needs the network, so it stands beside make test
 	go run $(GOVULNCHECK) ./...
+
+.PHONY: client-tools
+client-tools: ## what the two below need: installed as root on Debian, else asked for
+	@.ci/tools clients
+
+.PHONY: lint-contract
+lint-contract: client-tools ## hold openapi.yaml to the rules of redocly and spectral
+	contract/lint
+
+.PHONY: clients
+clients: client-tools ## generate clients in Go, TypeScript, Python and Java into build/clients
+	contract/generate

@@ -78,3 +78,9 @@ require (
 )
 
 tool github.com/oapi-codegen/oapi-codegen/v2/cmd/oapi-codegen
+
+// What other tools write, some of which comes with Go files of its own.
+ignore (
+	./build
+	node_modules
+)

@@ -1,0 +1,135 @@
+package client
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"time"
+)
+
+// Credentials say who a Client is: APIKey, APIKeyIn, Password or Resume.
+type Credentials interface {
+	// authorize puts the credentials into a request. It may send requests of
+	// its own through public, which carries no credentials.
+	authorize(req *http.Request, public *ClientWithResponses) error
+	// refused tells that the request was answered with an error, and returns
+	// whether the same request would be sent with other credentials now.
+	refused(req *http.Request, e *Error) bool
+}
+
+// APIKey calls with an API key in the X-Api-Key header.
+func APIKey(token string) Credentials { return APIKeyIn("X-Api-Key", token) }
+
+// APIKeyIn calls with an API key in the header that the instance is configured
+// to read keys from.
+func APIKeyIn(header, token string) Credentials { return apiKey{header, token} }
+
+type apiKey struct{ header, token string }
+
+func (k apiKey) authorize(req *http.Request, _ *ClientWithResponses) error {
+	req.Header.Set(k.header, k.token)
+	return nil
+}
+
+func (apiKey) refused(*http.Request, *Error) bool { return false }
+
+// anonymous is what the public operations are called with.
+type anonymous struct{}
+
+func (anonymous) authorize(*http.Request, *ClientWithResponses) error { return nil }
+
+func (anonymous) refused(*http.Request, *Error) bool { return false }
+
+// Password calls as the user with this address and password: it logs in at the
+// first request, and again when the session has ended.
+func Password(email, password string) Credentials {
+	return &user{turn: make(chan struct{}, 1), email: email, password: password}
+}
+
+// Resume calls as the user of an earlier session, by its refresh token. A
+// refresh token works once: save, which may be nil, is given each next one
+// before the request that asked for it is sent, so that another run of the
+// program can resume from there.
+func Resume(refreshToken string, save func(refreshToken string)) Credentials {
+	return &user{turn: make(chan struct{}, 1), refresh: refreshToken, save: save}
+}
+
+// user holds a session. turn lets one request at a time look at it, so that a
+// refresh token is sent once; it is a channel so that waiting ends with the
+// context of the request that waits.
+type user struct {
+	turn            chan struct{}
+	email, password string
+	refresh         string
+	save            func(refreshToken string)
+	access          string
+	until           time.Time
+}
+
+// early is how long before its end an access token is replaced, for clocks that
+// differ and requests that are slow.
+const early = 30 * time.Second
+
+func (u *user) authorize(req *http.Request, public *ClientWithResponses) error {
+	ctx := req.Context()
+	select {
+	case u.turn <- struct{}{}:
+		defer func() { <-u.turn }()
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+	if u.access == "" || time.Until(u.until) < early {
+		if err := u.renew(ctx, public); err != nil {
+			return err
+		}
+	}
+	req.Header.Set("Authorization", "Bearer "+u.access)
+	return nil
+}
+
+// refused forgets an access token that no longer works, so that the next
+// request gets another.
+func (u *user) refused(req *http.Request, e *Error) bool {
+	if e.Code != ErrorCodeTokenExpired && e.Code != ErrorCodeInvalidToken {
+		return false
+	}
+	select {
+	case u.turn <- struct{}{}:
+		defer func() { <-u.turn }()
+	case <-req.Context().Done():
+		return false
+	}
+	if req.Header.Get("Authorization") == "Bearer "+u.access {
+		u.access = ""
+	}
+	return true
+}
+
+// renew refreshes the session, or starts one.
+func (u *user) renew(ctx context.Context, public *ClientWithResponses) error {
+	if u.refresh != "" {
+		answer, err := public.RefreshSessionWithResponse(ctx, RefreshSessionRequest{RefreshToken: u.refresh})
+		if err == nil {
+			u.keep(answer.JSON200)
+			return nil
+		}
+		e, ok := errors.AsType[*Error](err)
+		if !ok || e.Status != http.StatusUnauthorized || u.password == "" {
+			return err
+		}
+		u.refresh = ""
+	}
+	answer, err := public.LogInWithResponse(ctx, LogInRequest{Email: u.email, Password: u.password})
+	if err != nil {
+		return err
+	}
+	u.keep(answer.JSON200)
+	return nil
+}
+
+func (u *user) keep(s *Session) {
+	u.access, u.until, u.refresh = s.AccessToken, time.Now().Add(time.Duration(s.ExpiresIn)*time.Second), s.RefreshToken
+	if u.save != nil {
+		u.save(u.refresh)
+	}
+}

@@ -1,0 +1,147 @@
+package client
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	mathrand "math/rand/v2"
+	"net/http"
+	"regexp"
+	"strings"
+	"time"
+)
+
+// sender sends one request of the generated code, with credentials, as often as
+// it may. It returns an answer only where the instance did what was asked.
+type sender struct {
+	base        string // the path that the instance's public URL ends with
+	http        http.Client
+	credentials Credentials
+	public      *ClientWithResponses
+	attempts    int
+	maxWait     time.Duration
+}
+
+// Do sends the request. The generated code gives it bodies that can be read
+// again.
+func (s *sender) Do(req *http.Request) (*http.Response, error) {
+	path := strings.TrimPrefix(req.URL.Path, s.base)
+	if takesIdempotencyKey(req.Method, path) && req.Header.Get("Idempotency-Key") == "" {
+		req.Header.Set("Idempotency-Key", rand.Text())
+	}
+	renewed := false
+	for attempt := 1; ; {
+		if !isPublic(path) {
+			if err := s.credentials.authorize(req, s.public); err != nil {
+				return nil, err
+			}
+		}
+		res, err := s.send(req)
+		if err == nil {
+			return res, nil
+		}
+		e, refused := errors.AsType[*Error](err)
+		if refused && !renewed && !isPublic(path) && s.credentials.refused(req, e) {
+			renewed = true
+		} else {
+			wait := backoff(attempt)
+			if refused && e.RetryAfter > 0 {
+				wait = e.RetryAfter
+			}
+			if attempt >= s.attempts || wait > s.maxWait || !mayRepeat(req, path, e) {
+				return nil, err
+			}
+			attempt++
+			if sleep(req.Context(), wait) != nil {
+				return nil, err
+			}
+		}
+		if err := rewind(req); err != nil {
+			return nil, err
+		}
+	}
+}
+
+// send sends the request once.
+func (s *sender) send(req *http.Request) (*http.Response, error) {
+	res, err := s.http.Do(req)
+	if err != nil {
+		return nil, err
+	}
+	if e := refusal(res); e != nil {
+		return nil, e
+	}
+	return res, nil
+}
+
+// The operations that credentials mean nothing to, those that take an
+// Idempotency-Key, and those that do the same when they are done again. The
+// first two are held against openapi.yaml by tests.
+var (
+	publicPath      = regexp.MustCompile(`^/(healthz|readyz|docs|docs/errors|\.well-known/jwks\.json|v1/auth/(signup|login|refresh))$`)
+	idempotencyPath = regexp.MustCompile(`^/v1/(organizations|organizations/[^/]+/projects|projects/[^/]+/keys(/[^/]+/rotate)?)$`)
+	repeatablePath  = regexp.MustCompile(`^/v1/(keys/verify|auth/refresh|projects/[^/]+/keys/[^/]+/revoke)$`)
+)
+
+func isPublic(path string) bool { return publicPath.MatchString(path) }
+
+func takesIdempotencyKey(method, path string) bool {
+	return method == http.MethodPost && idempotencyPath.MatchString(path)
+}
+
+// mayRepeat reports whether sending the request again can do no harm and some
+// good, after it was refused with e or, where e is nil, its answer was lost.
+func mayRepeat(req *http.Request, path string, e *Error) bool {
+	if req.Context().Err() != nil {
+		return false
+	}
+	if e != nil && e.Status == http.StatusTooManyRequests {
+		return true // refused before anything was done
+	}
+	switch req.Method {
+	case http.MethodGet, http.MethodHead, http.MethodDelete:
+	default:
+		if req.Header.Get("Idempotency-Key") == "" && !repeatablePath.MatchString(path) {
+			return false
+		}
+	}
+	if e == nil {
+		return true
+	}
+	switch e.Status {
+	case http.StatusBadGateway, http.StatusServiceUnavailable, http.StatusGatewayTimeout:
+		return true
+	default:
+		return e.Code == ErrorCodeInFlight // our own first attempt, still being answered
+	}
+}
+
+// backoff grows from a tenth of a second, spread so that clients that failed
+// together do not come back together.
+func backoff(attempt int) time.Duration {
+	longest := 100 * time.Millisecond << attempt
+	return longest/2 + mathrand.N(longest/2) //nolint:gosec // spreading needs no secrecy
+}
+
+func sleep(ctx context.Context, d time.Duration) error {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return nil
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+}
+
+func rewind(req *http.Request) error {
+	if req.GetBody == nil {
+		return nil
+	}
+	body, err := req.GetBody()
+	if err != nil {
+		return err
+	}
+	req.Body = body
+	return nil
+}
