@@ -146,6 +146,26 @@ type KeyFilter struct {
 	ExternalID  string
 }
 
+// KeyStatistics are a project's keys in numbers.
+type KeyStatistics struct {
+	Active, Expired, Revoked int
+
+	// Days are the days, in UTC, on which something happened or will, oldest
+	// first. Those without an entry had nothing.
+	Days []KeyDay
+}
+
+// Total returns how many keys there are.
+func (s KeyStatistics) Total() int { return s.Active + s.Expired + s.Revoked }
+
+// KeyDay is what one day did to a project's keys.
+type KeyDay struct {
+	Day      time.Time // its beginning
+	Created  int
+	Revoked  int
+	Expiring int // keys, not revoked, whose expiry lies on it
+}
+
 // set writes *value to field unless value is nil.
 func set[T any](field, value *T) {
 	if value != nil {

@@ -239,6 +239,15 @@ func (a *App) CountKeys(ctx context.Context, caller domain.Principal) (int, erro
 	return a.store.CountAllKeys(ctx)
 }
 
+// KeyStatistics returns the project's keys in numbers: how many there are, and
+// the days from since on that changed or will change that. It needs keys:read.
+func (p *Project) KeyStatistics(ctx context.Context, since time.Time) (domain.KeyStatistics, error) {
+	if err := p.Require(domain.KeysRead); err != nil {
+		return domain.KeyStatistics{}, err
+	}
+	return p.app.store.KeyStatistics(ctx, p.project.Scope(), since, p.app.now())
+}
+
 // GetKey returns a key of the project. It needs keys:read.
 func (p *Project) GetKey(ctx context.Context, id domain.KeyID) (domain.Key, error) {
 	if err := p.Require(domain.KeysRead); err != nil {

@@ -1,0 +1,144 @@
+// Package console is Latchkey's web console: pages rendered on the server from
+// html/template, under /console. Every page works without JavaScript; htmx adds
+// search as you type, and a small script of ours copying and countdowns.
+//
+// It has no rules of its own. Each page asks the service for the same authorized
+// handles as the API does, and shows a button when the handle holds the action
+// behind it; whoever sends the form anyway is refused by the service.
+package console
+
+import (
+	"embed"
+	"log/slog"
+	"net/http"
+	"strings"
+
+	"github.com/labstack/echo/v4"
+	"github.com/labstack/echo/v4/middleware"
+
+	"github.com/latchkey-dev/latchkey/service"
+)
+
+// Config says how clients reach the instance that the console belongs to.
+type Config struct {
+	PublicURL string       // https, or http on loopback; what the curl lines call
+	Keyword   string       // the word before a key in Authorization; empty: Api-Key
+	Header    string       // the one header that carries keys; empty: Authorization
+	Version   string       // for the instance page
+	Log       *slog.Logger // nil: slog.Default
+
+	// IPExtractor tells a client's address, for the audit trail; nil: the peer's.
+	IPExtractor echo.IPExtractor
+}
+
+type console struct {
+	app    *service.App
+	config Config
+	pages  pages
+	static static
+}
+
+//go:embed *.html
+var templates embed.FS
+
+//go:embed static
+var staticFiles embed.FS
+
+// maxForm is the largest form taken, in bytes: metadata is the largest field.
+const maxForm = "64K"
+
+// Handler serves everything under /console. It reads its own cookie and ignores
+// Authorization, so that neither an API key nor an access token opens a page.
+func Handler(app *service.App, config Config) (http.Handler, error) {
+	c := &console{app: app, config: config}
+	if c.config.Log == nil {
+		c.config.Log = slog.Default()
+	}
+	var err error
+	if c.static, err = newStatic(); err != nil {
+		return nil, err
+	}
+	if c.pages, err = c.parse(); err != nil {
+		return nil, err
+	}
+	e := echo.New()
+	e.HideBanner, e.HidePort = true, true
+	e.IPExtractor = config.IPExtractor
+	if e.IPExtractor == nil {
+		e.IPExtractor = echo.ExtractIPDirect()
+	}
+	e.HTTPErrorHandler = c.fail
+	e.Use(c.headers, middleware.Recover(), refuseCrossSite(), middleware.BodyLimit(maxForm))
+	c.routes(e)
+	return e, nil
+}
+
+func (c *console) routes(e *echo.Echo) {
+	e.GET("/console/static/:version/:file", c.static.serve)
+
+	e.GET("/console/sign-up", c.visitor(showSignUp))
+	e.POST("/console/sign-up", c.visitor(signUp))
+	e.GET("/console/sign-in", c.visitor(showSignIn))
+	e.POST("/console/sign-in", c.visitor(signIn))
+
+	for method, routes := range map[string]map[string]func(*visit) error{
+		http.MethodGet: {
+			"":                                      showHome,
+			"/":                                     showHome,
+			"/account":                              showAccount,
+			"/organizations/new":                    showNewOrganization,
+			"/organizations/:organization":          showOrganization,
+			"/organizations/:organization/audit":    showAudit,
+			"/organizations/:organization/settings": showOrganizationSettings,
+			"/organizations/:organization/projects/new": showNewProject,
+			"/projects/:project":                        showProject,
+			"/projects/:project/settings":               showProjectSettings,
+			"/projects/:project/keys":                   showKeys,
+			"/projects/:project/keys/new":               showNewKey,
+			"/projects/:project/keys/revoke":            showRevokeKeys,
+			"/projects/:project/keys/:key":              showKey,
+		},
+		http.MethodPost: {
+			"/sign-out":                             signOut,
+			"/account":                              renameAccount,
+			"/account/password":                     changePassword,
+			"/organizations":                        createOrganization,
+			"/organizations/:organization/settings": updateOrganization,
+			"/organizations/:organization/status":   setOrganizationStatus,
+			"/organizations/:organization/delete":   deleteOrganization,
+			"/organizations/:organization/projects": createProject,
+			"/projects/:project/settings":           updateProject,
+			"/projects/:project/status":             setProjectStatus,
+			"/projects/:project/delete":             deleteProject,
+			"/projects/:project/keys":               createKey,
+			"/projects/:project/keys/revoke":        revokeKeys,
+			"/projects/:project/keys/:key":          updateKey,
+			"/projects/:project/keys/:key/rotate":   rotateKey,
+			"/projects/:project/keys/:key/revoke":   revokeKey,
+			"/projects/:project/keys/:key/delete":   deleteKey,
+		},
+	} {
+		for path, handle := range routes {
+			e.Add(method, "/console"+path, c.member(handle))
+		}
+	}
+}
+
+// secure reports whether browsers reach the console by https.
+func (c *console) secure() bool { return strings.HasPrefix(c.config.PublicURL, "https:") }
+
+// Mount returns a handler that serves the console under /console, leads / there
+// and leaves all else to api. Paths are compared as they came: what is odd about
+// one is for api to refuse.
+func Mount(console, api http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		switch path := r.URL.Path; {
+		case path == "/console" || strings.HasPrefix(path, "/console/"):
+			console.ServeHTTP(w, r)
+		case path == "/" && (r.Method == http.MethodGet || r.Method == http.MethodHead):
+			http.Redirect(w, r, "/console", http.StatusSeeOther)
+		default:
+			api.ServeHTTP(w, r)
+		}
+	})
+}

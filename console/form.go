@@ -1,0 +1,103 @@
+package console
+
+import (
+	"fmt"
+	"html/template"
+	"net/http"
+	"net/url"
+	"slices"
+	"strings"
+
+	"github.com/latchkey-dev/latchkey/domain"
+)
+
+// form is what a page shows of a form: the values in it, and after a refusal
+// what was wrong.
+type form struct {
+	Values url.Values
+	Detail string            // what is wrong with the whole
+	Faults map[string]string // by field
+	status int
+}
+
+func newForm(values ...string) form {
+	f := form{Values: url.Values{}, status: http.StatusOK}
+	for i := 0; i < len(values); i += 2 {
+		f.Values.Set(values[i], values[i+1])
+	}
+	return f
+}
+
+// sent returns the form that the browser sent.
+func (v *visit) sent() (form, error) {
+	f := form{status: http.StatusOK}
+	err := v.Request().ParseForm()
+	f.Values = v.Request().PostForm
+	if err != nil {
+		err = domain.Errorf(domain.CodeMalformedRequest, "The form could not be read.")
+	}
+	return f, err
+}
+
+// refuse notes err in the form, so that the page can be shown again with it. It
+// returns what no form can help with: an error page is to show that.
+func (f *form) refuse(err error) error {
+	refused := refusal(err)
+	switch refused.Code {
+	case domain.CodeNotFound, domain.CodeInternal, domain.CodeInvalidToken, domain.CodeUnauthenticated:
+		return err
+	}
+	f.status, f.Detail, f.Faults = statusOf(refused.Code), refused.Detail, map[string]string{}
+	for _, fault := range refused.Fields {
+		name, _, _ := strings.Cut(strings.TrimPrefix(fault.Pointer, "/"), "/")
+		if f.Faults[name] == "" {
+			f.Faults[name] = sentence(fault.Detail)
+		}
+	}
+	return nil
+}
+
+// sentence turns what a pointer's detail says into one: "must not be empty"
+// gives "Must not be empty."
+func sentence(s string) string {
+	if s == "" {
+		return s
+	}
+	return strings.ToUpper(s[:1]) + strings.TrimSuffix(s[1:], ".") + "."
+}
+
+// Get returns the value of a field.
+func (f form) Get(name string) string { return f.Values.Get(name) }
+
+// Text returns the value of a field without blanks around it.
+func (f form) Text(name string) string { return strings.TrimSpace(f.Values.Get(name)) }
+
+// Selected marks the option of a select.
+func (f form) Selected(name, value string) template.HTMLAttr {
+	if f.Get(name) == value {
+		return "selected"
+	}
+	return ""
+}
+
+// Checked marks a checkbox or a radio button.
+func (f form) Checked(name string, value any) template.HTMLAttr {
+	if slices.Contains(f.Values[name], fmt.Sprint(value)) {
+		return "checked"
+	}
+	return ""
+}
+
+// Describe ties a field to its hint and to what is wrong with it, for those who
+// hear the page.
+func (f form) Describe(name string) template.HTMLAttr {
+	if f.Faults[name] != "" {
+		return template.HTMLAttr(`aria-invalid="true" aria-describedby="` + name + `-fault ` + name + `-hint"`) //nolint:gosec // names are literals in templates
+	}
+	return template.HTMLAttr(`aria-describedby="` + name + `-hint"`) //nolint:gosec // the same
+}
+
+// Fault returns what the template "fault" shows beneath a field.
+func (f form) Fault(name string) map[string]string {
+	return map[string]string{"Name": name, "Text": f.Faults[name]}
+}

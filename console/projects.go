@@ -1,0 +1,145 @@
+package console
+
+import (
+	"github.com/latchkey-dev/latchkey/domain"
+	"github.com/latchkey-dev/latchkey/service"
+)
+
+func showNewProject(v *visit) error {
+	o, _, err := v.organization()
+	if err != nil {
+		return err
+	}
+	return v.newProject(o, newForm())
+}
+
+func (v *visit) newProject(o *service.Organization, f form) error {
+	if err := o.Require(domain.ProjectsWrite); err != nil {
+		return err
+	}
+	return v.render(f.status, "project-new", "New project", settingsPage{Form: f})
+}
+
+func createProject(v *visit) error {
+	o, _, err := v.organization()
+	if err != nil {
+		return err
+	}
+	f, err := v.sent()
+	if err != nil {
+		return err
+	}
+	project, err := o.CreateProject(v.ctx(), domain.ProjectSpec{
+		Name: f.Text("name"), Slug: f.Text("slug"), KeyPrefix: f.Text("key_prefix"),
+	})
+	if err != nil {
+		if err := f.refuse(err); err != nil {
+			return err
+		}
+		return v.newProject(o, f)
+	}
+	return v.redirect(projectURL(project))
+}
+
+type projectPage struct {
+	Project    domain.Project
+	MayCreate  bool
+	Statistics domain.KeyStatistics
+	Status     chart
+	Changes    chart
+	Expiries   chart
+}
+
+// showProject is the overview: pictures of the keys, or how to make the first.
+func showProject(v *visit) error {
+	p, project, err := v.project()
+	if err != nil {
+		return err
+	}
+	statistics, err := p.KeyStatistics(v.ctx(), v.layout.Now.AddDate(0, 0, -historyDays))
+	if err != nil {
+		return err
+	}
+	return v.render(newForm().status, "project", project.Name, projectPage{
+		Project: project, MayCreate: p.Holds(domain.KeysWrite), Statistics: statistics,
+		Status: statusChart(statistics), Changes: changesChart(statistics, v.layout.Now), Expiries: expiriesChart(statistics, v.layout.Now),
+	})
+}
+
+func showProjectSettings(v *visit) error {
+	p, project, err := v.project()
+	if err != nil {
+		return err
+	}
+	return v.projectSettings(p, project, projectForm(project), newForm())
+}
+
+func projectForm(p domain.Project) form {
+	return newForm("name", p.Name, "slug", p.Slug, "key_prefix", p.KeyPrefix)
+}
+
+func (v *visit) projectSettings(p *service.Project, project domain.Project, settings, deletion form) error {
+	if err := p.Require(domain.ProjectWrite); err != nil {
+		return err
+	}
+	return v.render(max(settings.status, deletion.status), "project-settings", "Project settings", settingsPage{
+		Form: settings, Deletion: deletion, Status: project.Status, MayDelete: p.Holds(domain.ProjectDelete),
+		Notice: saved[v.QueryParam("notice")],
+	})
+}
+
+func updateProject(v *visit) error {
+	p, project, err := v.project()
+	if err != nil {
+		return err
+	}
+	f, err := v.sent()
+	if err != nil {
+		return err
+	}
+	name, slug, prefix := f.Text("name"), f.Text("slug"), f.Text("key_prefix")
+	if _, err := p.Update(v.ctx(), domain.ProjectPatch{Name: &name, Slug: &slug, KeyPrefix: &prefix}); err != nil {
+		if err := f.refuse(err); err != nil {
+			return err
+		}
+		return v.projectSettings(p, project, f, newForm())
+	}
+	return v.redirect(projectURL(project) + "/settings?notice=saved")
+}
+
+func setProjectStatus(v *visit) error {
+	p, project, err := v.project()
+	if err != nil {
+		return err
+	}
+	f, err := v.sent()
+	if err != nil {
+		return err
+	}
+	status := domain.Status(f.Get("status"))
+	if _, err := p.Update(v.ctx(), domain.ProjectPatch{Status: &status}); err != nil {
+		return err
+	}
+	return v.redirect(projectURL(project) + "/settings?notice=" + string(status))
+}
+
+func deleteProject(v *visit) error {
+	p, project, err := v.project()
+	if err != nil {
+		return err
+	}
+	f, err := v.sent()
+	if err != nil {
+		return err
+	}
+	if f.typed(project.Name) {
+		err := p.Delete(v.ctx())
+		if err == nil {
+			return v.redirect(organizationURL(*v.layout.Organization))
+		}
+		if err := v.confirm(err, projectURL(project)+"/settings"); err != nil || v.Response().Committed {
+			return err
+		}
+	}
+	return v.projectSettings(p, project, projectForm(project), f)
+}

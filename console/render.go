@@ -1,0 +1,249 @@
+package console
+
+import (
+	"bytes"
+	"fmt"
+	"html/template"
+	"net/http"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/labstack/echo/v4"
+
+	"github.com/latchkey-dev/latchkey/domain"
+)
+
+// pages are the templates by page: each the layout around that page's own.
+type pages map[string]*template.Template
+
+// parse reads all templates. One whose name starts with "page " is a page.
+func (c *console) parse() (pages, error) {
+	root, err := template.New("").Funcs(c.functions()).ParseFS(templates, "*.html")
+	if err != nil {
+		return nil, err
+	}
+	all := pages{}
+	for _, t := range root.Templates() {
+		name, isPage := strings.CutPrefix(t.Name(), "page ")
+		if !isPage {
+			continue
+		}
+		page, err := root.Clone()
+		if err != nil {
+			return nil, err
+		}
+		if _, err := page.AddParseTree("main", t.Tree); err != nil {
+			return nil, err
+		}
+		all[name] = page.Lookup("layout")
+	}
+	return all, nil
+}
+
+// write sends a page whole or not at all: an error in a template is an error,
+// not half a page.
+func (p pages) write(w *echo.Response, status int, name string, data layout) error {
+	page, ok := p[name]
+	if !ok {
+		return fmt.Errorf("there is no page %q", name)
+	}
+	var body bytes.Buffer
+	if err := page.Execute(&body, data); err != nil {
+		return err
+	}
+	w.WriteHeader(status)
+	if w.Status == http.StatusNoContent {
+		return nil
+	}
+	_, err := w.Write(body.Bytes())
+	return err
+}
+
+func (c *console) functions() template.FuncMap {
+	return template.FuncMap{
+		"static":          c.static.url,
+		"organizationURL": organizationURL,
+		"projectURL":      projectURL,
+		"keyURL":          keyURL,
+		"moment":          func(t time.Time) moment { return newMoment(c.app.Now(), t) },
+		"until":           func(t time.Time) string { return span(t.Sub(c.app.Now())) },
+		"rfc3339":         func(t time.Time) string { return t.UTC().Format(time.RFC3339) },
+		"status":          func(k domain.Key) domain.KeyStatus { return k.Status(c.app.Now()) },
+		"count":           count,
+		"first":           func(n int, items []domain.Scope) []domain.Scope { return items[:min(n, len(items))] },
+		"more":            func(n int, items []domain.Scope) int { return len(items) - n },
+		"joined":          joined[domain.Scope],
+		"title":           title,
+		"words":           words,
+		"shown":           shown,
+		"wasNothing":      wasNothing,
+		"initial":         initial,
+		"statuses": func() []domain.KeyStatus {
+			return []domain.KeyStatus{domain.KeyActive, domain.KeyExpired, domain.KeyRevoked}
+		},
+		"environments": func() []domain.Environment { return []domain.Environment{domain.Live, domain.Test} },
+		"actions":      func() []string { return auditActions },
+		"snippet":      func(id, text string) map[string]string { return map[string]string{"ID": id, "Text": text} },
+		"callLine":     c.callLine,
+		"verifyLine":   c.verifyLine,
+		"settingsForms": func(url, kind, name string, page settingsPage) map[string]any {
+			return map[string]any{"URL": url, "Kind": kind, "Name": name, "Page": page}
+		},
+		"keyFields": func(f form, scopes []scopeChoice, isNew bool, expiry string) map[string]any {
+			return map[string]any{
+				"Form": f, "Scopes": scopes, "New": isNew, "Expiry": expiry,
+				"Open": f.Get("external_id") != "" || f.Get("metadata") != "" || f.Faults["metadata"] != "" || f.Faults["external_id"] != "",
+			}
+		},
+		"expiryOption": func(k domain.Key) string {
+			if k.ExpiresAt.IsZero() {
+				return ""
+			}
+			return "As it is: " + newMoment(c.app.Now(), k.ExpiresAt).Exact
+		},
+	}
+}
+
+// credential is the header that carries a key here: "Authorization: Api-Key …".
+func (c *console) credential(token string) string {
+	if c.config.Header != "" {
+		return c.config.Header + ": " + token
+	}
+	keyword := c.config.Keyword
+	if keyword == "" {
+		keyword = "Api-Key"
+	}
+	return "Authorization: " + keyword + " " + token
+}
+
+// callLine is a call that any good key may make.
+func (c *console) callLine(token string) string {
+	return fmt.Sprintf("curl -H %q \\\n  %s/v1/project", c.credential(token), c.config.PublicURL)
+}
+
+// verifyLine asks whether a key is good.
+func (c *console) verifyLine() string {
+	return fmt.Sprintf("curl -H %q \\\n  -H \"Content-Type: application/json\" \\\n  -d '{\"key\": \"…\"}' \\\n  %s/v1/keys/verify",
+		c.credential("$LATCHKEY_TOKEN"), c.config.PublicURL)
+}
+
+// moment is a time as pages show it: relative, with the exact one on hover.
+type moment struct {
+	Relative string
+	Exact    string
+	Machine  string
+}
+
+func newMoment(now, t time.Time) moment {
+	t = t.UTC()
+	m := moment{Exact: t.Format("2 January 2006, 15:04:05 UTC"), Machine: t.Format(time.RFC3339)}
+	switch d := t.Sub(now); {
+	case d > -45*time.Second && d <= 0:
+		m.Relative = "just now"
+	case d < 0:
+		m.Relative = span(-d) + " ago"
+	default:
+		m.Relative = "in " + span(d)
+	}
+	return m
+}
+
+// span names a length of time by its largest unit: good enough to decide by,
+// short enough for a column.
+func span(d time.Duration) string {
+	const day = 24 * time.Hour
+	units := []struct {
+		size time.Duration
+		name string
+	}{{365 * day, "year"}, {30 * day, "month"}, {7 * day, "week"}, {day, "day"}, {time.Hour, "hour"}, {time.Minute, "minute"}}
+	for i, unit := range units {
+		// A larger unit is used from two of it on, so that 45 days are not "1 month".
+		if d >= 2*unit.size || d >= unit.size && i >= 3 {
+			return count(int(d/unit.size), unit.name, unit.name+"s")
+		}
+	}
+	return "a moment"
+}
+
+// count returns "1 key", "2,345 keys".
+func count(n int, one, many string) string {
+	if n == 1 {
+		return "1 " + one
+	}
+	digits := fmt.Sprint(n)
+	for i := len(digits) - 3; i > 0; i -= 3 {
+		digits = digits[:i] + "," + digits[i:]
+	}
+	return digits + " " + many
+}
+
+func joined[T ~string](items []T, sep string) string {
+	texts := make([]string, len(items))
+	for i, item := range items {
+		texts[i] = string(item)
+	}
+	return strings.Join(texts, sep)
+}
+
+// title starts a word with a capital letter.
+func title(word any) string {
+	s := fmt.Sprint(word)
+	return strings.ToUpper(s[:1]) + s[1:]
+}
+
+// initial is the letter that stands for a person.
+func initial(u *domain.User) string {
+	for _, r := range u.Name + u.Email {
+		return strings.ToUpper(string(r))
+	}
+	return "?"
+}
+
+// auditActions are suggested where the audit log is narrowed.
+var auditActions = []string{
+	"key.created", "key.updated", "key.rotated", "key.revoked", "key.deleted", "project.created", "project.updated", "project.deleted",
+	"organization.created", "organization.updated",
+}
+
+// words turns a field's or an action's name into words: expires_at, key.created.
+func words(s string) string { return strings.NewReplacer("_", " ", ".", " ").Replace(s) }
+
+// wasNothing reports whether a change gave a field its first value.
+func wasNothing(c domain.Change) bool { return shown(c[0]) == "none" }
+
+// shown is a value of the audit trail as a person reads it.
+func shown(v any) string {
+	switch v := v.(type) {
+	case nil:
+		return "none"
+	case string:
+		if v == "" {
+			return "none"
+		}
+		if t, err := time.Parse(time.RFC3339Nano, v); err == nil {
+			return t.UTC().Format("2 January 2006, 15:04 UTC")
+		}
+		return v
+	case []any:
+		texts := make([]string, len(v))
+		for i, item := range v {
+			texts[i] = shown(item)
+		}
+		if len(texts) == 0 {
+			return "none"
+		}
+		return strings.Join(texts, ", ")
+	case map[string]any:
+		texts := make([]string, 0, len(v))
+		for name, value := range v {
+			texts = append(texts, name+"="+shown(value))
+		}
+		if len(texts) == 0 {
+			return "none"
+		}
+		slices.Sort(texts)
+		return strings.Join(texts, ", ")
+	}
+	return fmt.Sprint(v)
+}

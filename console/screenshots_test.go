@@ -1,0 +1,119 @@
+//go:build screenshots
+
+package console_test
+
+import (
+	"os"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"github.com/chromedp/cdproto/emulation"
+	"github.com/chromedp/chromedp"
+
+	"github.com/latchkey-dev/latchkey/domain"
+)
+
+// TestScreenshots takes every page, light and dark, as wide as a desktop and as
+// a phone, into build/screenshots: for looking at them.
+func TestScreenshots(t *testing.T) {
+	folder := filepath.Join("..", "build", "screenshots")
+	if err := os.MkdirAll(folder, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	s := newServer(t)
+	b := newTab(t, s)
+	shoot := func(name string) {
+		t.Helper()
+		for _, scheme := range []string{"light", "dark"} {
+			for device, size := range map[string][2]int64{"desktop": {1280, 860}, "phone": {390, 844}} {
+				_, err := chromedp.Call(b.ctx, emulation.SetEmulatedMedia, emulation.SetEmulatedMediaParams{
+					Features: []*emulation.MediaFeature{
+						{Name: "prefers-color-scheme", Value: scheme}, {Name: "prefers-reduced-motion", Value: "reduce"},
+					},
+				})
+				b.do(err)
+				b.do(chromedp.Do(b.ctx, chromedp.EmulateViewport(size[0], size[1])))
+				png, err := chromedp.Run(b.ctx, chromedp.FullScreenshot(100))
+				b.do(err)
+				if err := os.WriteFile(filepath.Join(folder, name+"-"+device+"-"+scheme+".png"), png, 0o644); err != nil {
+					t.Fatal(err)
+				}
+			}
+		}
+	}
+	at := func(path, name string) {
+		t.Helper()
+		b.open(path)
+		shoot(name)
+	}
+
+	at("/console", "sign-up")
+	ann := s.signUp(t, "ann@example.com")
+	at("/console/sign-in", "sign-in")
+	b.signedIn(ann)
+	at("/console", "welcome")
+	org, project, p := ann.project(t, "Acme", "Documents API")
+	at("/console/projects/"+string(project.ID), "project-empty")
+	at("/console/projects/"+string(project.ID)+"/keys", "keys-empty")
+
+	var last domain.Key
+	names := []string{"billing-service", "mobile-backend", "nightly-export", "partner: Globex", "partner: Initech", "search-indexer", "mailer", "status-page",
+		"load-test", "etl-warehouse", "web-frontend", "android-canary", "edge-workers"}
+	s.pass(-26 * 24 * time.Hour)
+	for i, name := range names {
+		s.pass(time.Duration(i%4) * 22 * time.Hour)
+		spec := domain.KeySpec{Name: name, Scopes: []domain.Scope{"documents:read", "documents:write", "keys:verify", "invoices:read"}[:i%5]}
+		if i%3 == 1 {
+			spec.Environment = domain.Test
+		}
+		if i%3 == 2 {
+			spec.ExpiresAt = s.now().AddDate(0, 0, 9*i-20)
+		}
+		key, _, err := p.CreateKey(t.Context(), spec)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if i == 3 || i == 8 {
+			if _, err := p.RevokeKey(t.Context(), key.ID, "The contract has ended"); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if i == 6 {
+			if _, _, err := p.RotateKey(t.Context(), key.ID, domain.Rotation{}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		last = key
+	}
+	s.ahead.Store(0)
+	base := "/console/projects/" + string(project.ID)
+	at(base, "project")
+	at(base+"/keys", "keys")
+	at(base+"/keys?search=nothing-like-it", "keys-none")
+	at(base+"/keys/new", "key-new")
+	b.fill("name", "reporting-service").fill("more_scopes", "documents:read reports:write").follow("Create key")
+	b.shows("Your key is ready")
+	shoot("key-token")
+	b.press("Change")
+	shoot("key-change")
+	at(base+"/keys/"+string(last.ID), "key")
+	list, err := p.ListKeys(t.Context(), domain.KeyFilter{Status: domain.KeyRevoked}, domain.Page{Limit: 1})
+	if err != nil {
+		t.Fatal(err)
+	}
+	at(base+"/keys/"+string(list.Items[0].ID), "key-revoked")
+	at(base+"/keys/revoke?key="+string(last.ID), "keys-revoke")
+	at(base+"/settings", "project-settings")
+	b.open(base + "/keys/new")
+	b.fill("name", "x").fill("more_scopes", "Documents").follow("Create key")
+	shoot("key-error")
+	at("/console/organizations/"+string(org.ID), "organization")
+	at("/console/organizations/"+string(org.ID)+"/settings", "organization-settings")
+	at("/console/organizations/"+string(org.ID)+"/projects/new", "project-new")
+	at("/console/organizations/"+string(org.ID)+"/audit", "audit")
+	at("/console/organizations/new", "organization-new")
+	at("/console?all=1", "organizations")
+	at("/console/account", "account")
+	at("/console/nowhere", "error")
+}

@@ -1,0 +1,124 @@
+package console
+
+import (
+	"net/http"
+	"strings"
+
+	"github.com/latchkey-dev/latchkey/domain"
+	"github.com/latchkey-dev/latchkey/service"
+)
+
+type signInPage struct {
+	Form   form
+	Next   string // where to go afterwards; empty: home
+	Again  bool   // somebody is signed in and has to show their password anew
+	Signup bool   // there is an account to be had
+	Notice string
+}
+
+// notices are what the sign-in page says to who was sent there.
+var notices = map[string]string{
+	"out":      "You are signed out.",
+	"password": "Your password has been changed. Sign in with the new one.",
+	"verified": "Your e-mail address is confirmed. Sign in to go on.",
+}
+
+func showSignIn(v *visit) error {
+	_, first, err := v.app.Signup(v.ctx())
+	if err != nil {
+		return err
+	}
+	if first && v.layout.User == nil {
+		return v.redirect("/console/sign-up")
+	}
+	return v.signInPage(newForm("email", v.email()))
+}
+
+func (v *visit) signInPage(f form) error {
+	policy, _, err := v.app.Signup(v.ctx())
+	if err != nil {
+		return err
+	}
+	again := v.layout.User != nil
+	title := "Sign in"
+	if again {
+		title = "Confirm it is you"
+	}
+	return v.render(f.status, "sign-in", title, signInPage{
+		Form: f, Next: next(v), Again: again, Signup: policy != service.SignupClosed && !again,
+		Notice: notices[v.QueryParam("notice")],
+	})
+}
+
+func (v *visit) email() string {
+	if v.layout.User == nil {
+		return ""
+	}
+	return v.layout.User.Email
+}
+
+// next is the page to go on to. Only one of ours: the value comes with a link
+// that anyone can make.
+func next(v *visit) string {
+	path := v.FormValue("next")
+	if !strings.HasPrefix(path, "/console/") || strings.ContainsAny(path, "\\\r\n") {
+		return ""
+	}
+	return path
+}
+
+func signIn(v *visit) error {
+	f, err := v.sent()
+	if err != nil {
+		return err
+	}
+	in, err := v.app.LogIn(v.ctx(), v.caller.Origin(), f.Get("email"), f.Get("password"))
+	if err != nil {
+		if err := f.refuse(err); err != nil {
+			return err
+		}
+		return v.signInPage(f)
+	}
+	if err := v.endSession(); err != nil {
+		return err
+	}
+	return v.enter(in)
+}
+
+// enter gives the browser its cookie and goes on.
+func (v *visit) enter(in service.SignedIn) error {
+	v.console.setCookie(v, in.Cookie, int(in.Session.ExpiresAt.Sub(v.layout.Now).Seconds()))
+	if path := next(v); path != "" {
+		return v.redirect(path)
+	}
+	return v.redirect("/console")
+}
+
+// endSession ends the session that the browser came with, if any.
+func (v *visit) endSession() error {
+	if v.layout.User == nil {
+		return nil
+	}
+	account, err := v.app.Account(v.ctx(), v.caller)
+	if err != nil {
+		return err
+	}
+	return account.LogOut(v.ctx())
+}
+
+func signOut(v *visit) error {
+	if err := v.endSession(); err != nil {
+		return err
+	}
+	v.console.setCookie(v, "", -1)
+	return v.redirect("/console/sign-in?notice=out")
+}
+
+// confirm sends who has to show their password again to do so, and back to the
+// page at path; every other error is returned.
+func (v *visit) confirm(err error, path string) error {
+	if domain.CodeOf(err) != domain.CodeReauthenticationRequired {
+		return err
+	}
+	return v.Redirect(http.StatusSeeOther, "/console/sign-in?next="+path)
+}

@@ -1,0 +1,93 @@
+// What the console adds where JavaScript runs. Every page works without it.
+"use strict";
+
+// Copying.
+document.addEventListener("click", async (event) => {
+  const button = event.target.closest("[data-copy]");
+  if (!button) return;
+  const source = document.getElementById(button.dataset.copy);
+  const label = button.dataset.label ??= button.textContent;
+  try {
+    await navigator.clipboard.writeText(source.textContent);
+    button.textContent = "Copied";
+  } catch {
+    getSelection().selectAllChildren(source);
+    button.textContent = "Selected";
+  }
+  setTimeout(() => { button.textContent = label; }, 2000);
+});
+
+// Ticking keys: all at once, and a button that says how many.
+function countTicks() {
+  const ticks = document.querySelectorAll('input[name="key"][type="checkbox"]');
+  const ticked = [...ticks].filter((tick) => tick.checked).length;
+  for (const button of document.querySelectorAll("[data-ticked]")) {
+    button.hidden = ticked === 0;
+    button.textContent = ticked === 1 ? "Revoke 1 key…" : `Revoke ${ticked} keys…`;
+  }
+  for (const all of document.querySelectorAll("[data-tick-all]")) {
+    all.hidden = ticks.length === 0;
+    all.checked = ticked > 0 && ticked === ticks.length;
+    all.indeterminate = ticked > 0 && ticked < ticks.length;
+  }
+}
+
+document.addEventListener("change", (event) => {
+  if (event.target.matches("[data-tick-all]")) {
+    for (const tick of document.querySelectorAll('input[name="key"][type="checkbox"]')) tick.checked = event.target.checked;
+  }
+  if (event.target.matches('[data-tick-all], input[name="key"]')) countTicks();
+  if (event.target.matches("[data-date]")) showDate(event.target);
+});
+
+// A date is asked for only when the choice beside it says so.
+function showDate(select) {
+  const date = document.getElementById(select.dataset.date);
+  date.hidden = select.value !== "date";
+  date.required = !date.hidden;
+}
+
+// Countdowns.
+function countDown() {
+  for (const element of document.querySelectorAll("[data-until]")) {
+    let left = Math.max(0, Math.round((Date.parse(element.dataset.until) - Date.now()) / 1000));
+    const parts = [];
+    for (const [size, name] of [[86400, "d"], [3600, "h"], [60, "min"], [1, "s"]]) {
+      const n = Math.floor(left / size);
+      left -= n * size;
+      if (n > 0 || parts.length > 0 || name === "s") parts.push(`${n} ${name}`);
+    }
+    element.textContent = parts.slice(0, 3).join(" ");
+  }
+}
+
+// "/" goes to the search; Escape closes what is open.
+document.addEventListener("keydown", (event) => {
+  const typing = event.target.closest("input, select, textarea");
+  const search = document.querySelector('[data-shortcut="/"]');
+  if (event.key === "/" && !typing && search) {
+    event.preventDefault();
+    search.select();
+  }
+  if (event.key === "Escape") for (const menu of document.querySelectorAll(".dropdown[open]")) menu.open = false;
+});
+document.addEventListener("click", (event) => {
+  for (const menu of document.querySelectorAll(".dropdown[open]")) if (!menu.contains(event.target)) menu.open = false;
+});
+
+function prepare() {
+  for (const button of document.querySelectorAll("[data-copy]")) button.hidden = false;
+  for (const select of document.querySelectorAll("[data-date]")) showDate(select);
+  countTicks();
+  countDown();
+}
+
+// The page that shows a token answers a form. From here on a reload asks for
+// the key's own page instead of sending the form again.
+const token = document.querySelector("[data-address]");
+if (token) history.replaceState(null, "", token.dataset.address);
+
+prepare();
+setInterval(countDown, 1000);
+document.addEventListener("htmx:after:swap", prepare);
+addEventListener("pageshow", countTicks);

@@ -1,0 +1,103 @@
+package console
+
+import (
+	"github.com/latchkey-dev/latchkey/domain"
+	"github.com/latchkey-dev/latchkey/service"
+)
+
+type signUpPage struct {
+	Form  form
+	Next  string
+	First bool // this account will be the operator's
+}
+
+func showSignUp(v *visit) error {
+	if v.layout.User != nil {
+		return v.redirect("/console")
+	}
+	return v.signUpPage(newForm("email", v.QueryParam("email")))
+}
+
+func (v *visit) signUpPage(f form) error {
+	policy, first, err := v.app.Signup(v.ctx())
+	if err != nil {
+		return err
+	}
+	if policy == service.SignupClosed {
+		return domain.Errorf(domain.CodeSignupClosed, "This instance does not take sign-ups. Ask whoever runs it for an account.")
+	}
+	return v.render(f.status, "sign-up", "Create your account", signUpPage{Form: f, Next: next(v), First: first})
+}
+
+func signUp(v *visit) error {
+	f, err := v.sent()
+	if err != nil {
+		return err
+	}
+	in, err := v.app.SignUp(v.ctx(), v.caller.Origin(), domain.SignUp{
+		Email: f.Get("email"), Password: f.Get("password"), Name: f.Text("name"),
+	})
+	if err != nil {
+		if err := f.refuse(err); err != nil {
+			return err
+		}
+		return v.signUpPage(f)
+	}
+	return v.enter(in)
+}
+
+type accountPage struct {
+	Name, Password form
+	User           domain.User
+	Notice         string
+}
+
+func showAccount(v *visit) error {
+	return v.accountPage(newForm("name", v.layout.User.Name), newForm())
+}
+
+func (v *visit) accountPage(name, password form) error {
+	notice := map[string]string{
+		"name":     "Your name has been changed.",
+		"password": "Your password has been changed, and your other sessions have ended.",
+	}[v.QueryParam("notice")]
+	return v.render(max(name.status, password.status), "account", "Your account", accountPage{
+		Name: name, Password: password, User: *v.layout.User, Notice: notice,
+	})
+}
+
+func renameAccount(v *visit) error {
+	f, err := v.sent()
+	if err != nil {
+		return err
+	}
+	account, err := v.app.Account(v.ctx(), v.caller)
+	if err != nil {
+		return err
+	}
+	if _, err := account.Rename(v.ctx(), f.Text("name")); err != nil {
+		if err := f.refuse(err); err != nil {
+			return err
+		}
+		return v.accountPage(f, newForm())
+	}
+	return v.redirect("/console/account?notice=name")
+}
+
+func changePassword(v *visit) error {
+	f, err := v.sent()
+	if err != nil {
+		return err
+	}
+	account, err := v.app.Account(v.ctx(), v.caller)
+	if err != nil {
+		return err
+	}
+	if err := account.ChangePassword(v.ctx(), f.Get("current"), f.Get("new")); err != nil {
+		if err := f.refuse(err); err != nil {
+			return err
+		}
+		return v.accountPage(newForm("name", v.layout.User.Name), f)
+	}
+	return v.redirect("/console/account?notice=password")
+}

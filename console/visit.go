@@ -1,0 +1,288 @@
+package console
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"net/http"
+	"net/url"
+	"strings"
+	"time"
+
+	"github.com/labstack/echo/v4"
+
+	"github.com/latchkey-dev/latchkey/domain"
+	"github.com/latchkey-dev/latchkey/service"
+)
+
+// visit is one request by whoever sits at the browser.
+type visit struct {
+	echo.Context
+
+	console *console
+	app     *service.App
+	caller  domain.Principal
+	layout  layout
+}
+
+// layout is what stands around every page.
+type layout struct {
+	Title        string
+	Now          time.Time
+	User         *domain.User         // nil: nobody is signed in
+	Organization *domain.Organization // nil: the page belongs to none
+	Project      *domain.Project      // nil: the page belongs to none
+	Tabs         []tab
+	Wide         bool // the page holds a table
+	Page         any
+}
+
+type tab struct {
+	Name, URL string
+	Current   bool
+}
+
+// visitor lets anyone in, signed in or not.
+func (c *console) visitor(handle func(*visit) error) echo.HandlerFunc {
+	return func(ec echo.Context) error {
+		v, err := c.visit(ec)
+		if err != nil && domain.CodeOf(err) != domain.CodeInvalidToken {
+			return err
+		}
+		return handle(v)
+	}
+}
+
+// member lets in who is signed in, and sends everyone else to do so.
+func (c *console) member(handle func(*visit) error) echo.HandlerFunc {
+	return func(ec echo.Context) error {
+		v, err := c.visit(ec)
+		if err != nil && domain.CodeOf(err) != domain.CodeInvalidToken {
+			return err
+		}
+		if v.layout.User == nil {
+			return v.toSignIn()
+		}
+		return handle(v)
+	}
+}
+
+// visit reads the cookie. Without a good one the error is invalid_token and the
+// visit is nobody's.
+func (c *console) visit(ec echo.Context) (*visit, error) {
+	request := ec.Response().Header().Get(echo.HeaderXRequestID)
+	if request == "" {
+		request = rand.Text()
+		ec.Response().Header().Set(echo.HeaderXRequestID, request)
+	}
+	from := domain.Origin{IP: ec.RealIP(), UserAgent: ec.Request().UserAgent(), RequestID: request}
+	v := &visit{Context: ec, console: c, app: c.app, caller: domain.NewPrincipal(nil, nil, from), layout: layout{Now: c.app.Now()}}
+	ec.Set("visit", v)
+	cookie, err := ec.Cookie(c.cookieName())
+	if err != nil {
+		return v, domain.Refused(domain.CodeInvalidToken, "Nobody is signed in.")
+	}
+	user, err := c.app.AuthenticateSession(v.ctx(), cookie.Value)
+	if err != nil {
+		return v, err
+	}
+	v.caller, v.layout.User = domain.NewPrincipal(nil, user, from), &user.User
+	return v, nil
+}
+
+func (v *visit) ctx() context.Context { return v.Request().Context() }
+
+// toSignIn asks for a sign-in and comes back afterwards to the page that was
+// asked for; a form that was sent is not sent again.
+func (v *visit) toSignIn() error {
+	if v.Request().Method != http.MethodGet {
+		return v.redirect("/console/sign-in")
+	}
+	return v.redirect("/console/sign-in?" + url.Values{"next": {v.Request().RequestURI}}.Encode())
+}
+
+// redirect answers a form: the browser gets path, and a reload repeats nothing.
+func (v *visit) redirect(path string) error { return v.Redirect(http.StatusSeeOther, path) }
+
+// organization returns the handle for the organization in the path.
+func (v *visit) organization() (*service.Organization, domain.MemberOf, error) {
+	id, err := domain.ParseID[domain.OrganizationID](v.Param("organization"))
+	if err != nil {
+		return nil, domain.MemberOf{}, err
+	}
+	o, err := v.app.Organization(v.ctx(), v.caller, id)
+	if err != nil {
+		return nil, domain.MemberOf{}, err
+	}
+	organization, err := o.Get()
+	v.layout.Organization = &organization.Organization
+	v.tabs(organizationURL(organization.Organization),
+		tab{Name: "Projects"}, tab{Name: "Audit log", URL: hide(!o.Holds(domain.AuditRead), "/audit")},
+		tab{Name: "Settings", URL: hide(!o.Holds(domain.OrganizationWrite), "/settings")})
+	return o, organization, err
+}
+
+// project returns the handle for the project in the path.
+func (v *visit) project() (*service.Project, domain.Project, error) {
+	id, err := domain.ParseID[domain.ProjectID](v.Param("project"))
+	if err != nil {
+		return nil, domain.Project{}, err
+	}
+	p, err := v.app.Project(v.ctx(), v.caller, id)
+	if err != nil {
+		return nil, domain.Project{}, err
+	}
+	project, err := p.Get()
+	if err != nil {
+		return nil, domain.Project{}, err
+	}
+	o, err := v.app.Organization(v.ctx(), v.caller, project.OrganizationID)
+	if err != nil {
+		return nil, domain.Project{}, err
+	}
+	organization, err := o.Get()
+	v.layout.Organization, v.layout.Project = &organization.Organization, &project
+	v.tabs(projectURL(project), tab{Name: "Overview"}, tab{Name: "Keys", URL: "/keys"},
+		tab{Name: "Settings", URL: hide(!p.Holds(domain.ProjectWrite), "/settings")})
+	return p, project, err
+}
+
+// hidden marks a tab that the caller has no use for.
+const hidden = "hidden"
+
+func hide(yes bool, url string) string {
+	if yes {
+		return hidden
+	}
+	return url
+}
+
+// tabs puts the pages below base into the layout; the longest address that the
+// request is under is the current one.
+func (v *visit) tabs(base string, all ...tab) {
+	current := -1
+	for _, t := range all {
+		if t.URL == hidden {
+			continue
+		}
+		t.URL = base + t.URL
+		path := v.Request().URL.Path
+		if path == t.URL || strings.HasPrefix(path, t.URL+"/") {
+			current = len(v.layout.Tabs)
+		}
+		v.layout.Tabs = append(v.layout.Tabs, t)
+	}
+	if current >= 0 {
+		v.layout.Tabs[current].Current = true
+	}
+}
+
+func organizationURL(o domain.Organization) string { return "/console/organizations/" + string(o.ID) }
+func projectURL(p domain.Project) string           { return "/console/projects/" + string(p.ID) }
+func keyURL(k domain.Key) string {
+	return "/console/projects/" + string(k.ProjectID) + "/keys/" + string(k.ID)
+}
+
+// render answers with the page of that name.
+func (v *visit) render(status int, name, title string, page any) error {
+	v.layout.Title, v.layout.Page = title, page
+	v.Response().Header().Set(echo.HeaderContentType, echo.MIMETextHTMLCharsetUTF8)
+	return v.console.pages.write(v.Response(), status, name, v.layout)
+}
+
+// statuses is what a browser is told about a refusal. Credentials do not
+// matter here: who is not signed in is sent to the sign-in page.
+var statuses = map[domain.Code]int{
+	domain.CodeMalformedRequest:         http.StatusBadRequest,
+	domain.CodeInvalidCredentials:       http.StatusUnauthorized,
+	domain.CodeForbidden:                http.StatusForbidden,
+	domain.CodeScopeNotHeld:             http.StatusForbidden,
+	domain.CodeReauthenticationRequired: http.StatusForbidden,
+	domain.CodeSignupClosed:             http.StatusForbidden,
+	domain.CodeEmailUnverified:          http.StatusForbidden,
+	domain.CodeNotFound:                 http.StatusNotFound,
+	domain.CodeMethodNotAllowed:         http.StatusMethodNotAllowed,
+	domain.CodeConflict:                 http.StatusConflict,
+	domain.CodeKeyRevoked:               http.StatusConflict,
+	domain.CodeKeyExpired:               http.StatusConflict,
+	domain.CodeLastOwner:                http.StatusConflict,
+	domain.CodeInFlight:                 http.StatusConflict,
+	domain.CodePreconditionFailed:       http.StatusPreconditionFailed,
+	domain.CodePayloadTooLarge:          http.StatusRequestEntityTooLarge,
+	domain.CodeValidationFailed:         http.StatusUnprocessableEntity,
+	domain.CodeIdempotencyMismatch:      http.StatusUnprocessableEntity,
+	domain.CodeRateLimited:              http.StatusTooManyRequests,
+	domain.CodeUnavailable:              http.StatusServiceUnavailable,
+}
+
+// statusOf returns the HTTP status for a code.
+func statusOf(code domain.Code) int {
+	if status, ok := statuses[code]; ok {
+		return status
+	}
+	return http.StatusInternalServerError
+}
+
+// refusal is what a page says about an error. Nothing of an internal one.
+func refusal(err error) *domain.Error {
+	if e, ok := errors.AsType[*domain.Error](err); ok && e.Code != domain.CodeInternal {
+		return e
+	}
+	if e, ok := errors.AsType[*echo.HTTPError](err); ok {
+		switch e.Code {
+		case http.StatusNotFound:
+			return domain.NotFound()
+		case http.StatusMethodNotAllowed:
+			return domain.Errorf(domain.CodeMethodNotAllowed, "This address takes no such request.")
+		case http.StatusRequestEntityTooLarge:
+			return domain.Errorf(domain.CodePayloadTooLarge, "The form is larger than %s.", maxForm)
+		case http.StatusBadRequest:
+			return domain.Errorf(domain.CodeMalformedRequest, "The request could not be read.")
+		}
+	}
+	return &domain.Error{Code: domain.CodeInternal, Detail: "The fault is ours, and it has been noted.", Err: err}
+}
+
+// headline is the title of an error page.
+var headlines = map[int]string{
+	http.StatusForbidden:          "You may not do that",
+	http.StatusNotFound:           "Nothing here",
+	http.StatusConflict:           "That is not possible now",
+	http.StatusPreconditionFailed: "Somebody was faster",
+	http.StatusTooManyRequests:    "Too many attempts",
+	http.StatusServiceUnavailable: "Back in a moment",
+}
+
+// fail is where an error that no form shows becomes a page.
+func (c *console) fail(err error, ec echo.Context) {
+	if ec.Response().Committed {
+		return
+	}
+	v, ok := ec.Get("visit").(*visit)
+	if !ok {
+		v, _ = c.visit(ec)
+	}
+	refused := refusal(err)
+	if refused.Code == domain.CodeInvalidToken {
+		_ = v.toSignIn()
+		return
+	}
+	status := statusOf(refused.Code)
+	if status == http.StatusInternalServerError {
+		c.config.Log.ErrorContext(v.ctx(), "a page failed", "error", err, "request_id", v.caller.Origin().RequestID)
+	}
+	if status == http.StatusServiceUnavailable {
+		ec.Response().Header().Set("Retry-After", "1")
+	}
+	title, ok := headlines[status]
+	if !ok {
+		title = "That did not work"
+	}
+	v.layout.Tabs = nil
+	err = v.render(status, "error", title, map[string]any{
+		"Status": status, "Detail": refused.Detail, "RequestID": v.caller.Origin().RequestID,
+	})
+	if err != nil {
+		c.config.Log.ErrorContext(v.ctx(), "an error page failed", "error", err)
+	}
+}
