@@ -23,7 +23,9 @@ func (h *handlers) CreateKey(ctx context.Context, r CreateKeyRequestObject) (Cre
 	if err != nil {
 		return nil, err
 	}
-	return CreateKey201JSONResponse{Key: h.key(created), Token: token.Reveal()}, nil
+	return CreateKey201JSONResponse{
+		Body: CreatedKey{Key: h.key(created), Token: token.Reveal()}, Headers: CreateKey201ResponseHeaders{ETag: etag(created.Revision)},
+	}, nil
 }
 
 // ListKeys answers a project's keys.
@@ -49,7 +51,7 @@ func (h *handlers) GetKey(ctx context.Context, r GetKeyRequestObject) (GetKeyRes
 		return nil, err
 	}
 	found, err := project.GetKey(ctx, r.KeyID)
-	return GetKey200JSONResponse(h.key(found)), err
+	return GetKey200JSONResponse{Body: h.key(found), Headers: GetKey200ResponseHeaders{ETag: etag(found.Revision)}}, err
 }
 
 // UpdateKey changes what a key is called and may do.
@@ -58,11 +60,12 @@ func (h *handlers) UpdateKey(ctx context.Context, r UpdateKeyRequestObject) (Upd
 	if err != nil {
 		return nil, err
 	}
+	project.Expect(expected(r.Params.IfMatch))
 	updated, err := project.UpdateKey(ctx, r.KeyID, domain.KeyPatch{
 		Name: r.Body.Name, Scopes: r.Body.Scopes, Metadata: (*map[string]string)(r.Body.Metadata),
 		ExternalID: given(r.Body.ExternalID), ExpiresAt: moment(r.Body.ExpiresAt),
 	})
-	return UpdateKey200JSONResponse(h.key(updated)), err
+	return UpdateKey200JSONResponse{Body: h.key(updated), Headers: UpdateKey200ResponseHeaders{ETag: etag(updated.Revision)}}, err
 }
 
 // RevokeKey ends a key for good.
@@ -71,8 +74,9 @@ func (h *handlers) RevokeKey(ctx context.Context, r RevokeKeyRequestObject) (Rev
 	if err != nil {
 		return nil, err
 	}
+	project.Expect(expected(r.Params.IfMatch))
 	revoked, err := project.RevokeKey(ctx, r.KeyID, value(given(value(r.Body).Reason)))
-	return RevokeKey200JSONResponse(h.key(revoked)), err
+	return RevokeKey200JSONResponse{Body: h.key(revoked), Headers: RevokeKey200ResponseHeaders{ETag: etag(revoked.Revision)}}, err
 }
 
 // RotateKey gives a key a new token and answers it, this once.
@@ -81,13 +85,16 @@ func (h *handlers) RotateKey(ctx context.Context, r RotateKeyRequestObject) (Rot
 	if err != nil {
 		return nil, err
 	}
+	project.Expect(expected(r.Params.IfMatch))
 	rotated, token, err := project.RotateKey(ctx, r.KeyID, domain.Rotation{
 		Grace: seconds(value(r.Body).GraceSeconds), IdempotencyKey: value(r.Params.IdempotencyKey),
 	})
 	if err != nil {
 		return nil, err
 	}
-	return RotateKey200JSONResponse{Key: h.key(rotated), Token: token.Reveal()}, nil
+	return RotateKey200JSONResponse{
+		Body: CreatedKey{Key: h.key(rotated), Token: token.Reveal()}, Headers: RotateKey200ResponseHeaders{ETag: etag(rotated.Revision)},
+	}, nil
 }
 
 // DeleteKey removes a key.
@@ -96,6 +103,7 @@ func (h *handlers) DeleteKey(ctx context.Context, r DeleteKeyRequestObject) (Del
 	if err != nil {
 		return nil, err
 	}
+	project.Expect(expected(r.Params.IfMatch))
 	return DeleteKey204Response{}, project.DeleteKey(ctx, r.KeyID)
 }
 

@@ -1125,6 +1125,9 @@ type VerifyKeyRequest struct {
 	Scopes *[]Scope `json:"scopes,omitempty"`
 }
 
+// IfMatch defines model for IfMatch.
+type IfMatch = string
+
 // BadRequest What went wrong, after RFC 9457.
 type BadRequest = Problem
 
@@ -1142,6 +1145,9 @@ type NotFound = Problem
 
 // PayloadTooLarge What went wrong, after RFC 9457.
 type PayloadTooLarge = Problem
+
+// PreconditionFailed What went wrong, after RFC 9457.
+type PreconditionFailed = Problem
 
 // TooManyRequests What went wrong, after RFC 9457.
 type TooManyRequests = Problem
@@ -1182,6 +1188,20 @@ type CreateOrganizationParams struct {
 	// asking the same, gets the same answer, the same token included. It is as secret as the token: make it up at
 	// random, and use it for one thing only.
 	IdempotencyKey *string `json:"Idempotency-Key,omitempty"`
+}
+
+// DeleteOrganizationParams defines parameters for DeleteOrganization.
+type DeleteOrganizationParams struct {
+	// IfMatch Entity tags, as ETag headers give them, of which one must be current; otherwise nothing happens and the answer
+	// is 412. It keeps two people from overwriting each other's changes.
+	IfMatch *IfMatch `json:"If-Match,omitempty"`
+}
+
+// UpdateOrganizationParams defines parameters for UpdateOrganization.
+type UpdateOrganizationParams struct {
+	// IfMatch Entity tags, as ETag headers give them, of which one must be current; otherwise nothing happens and the answer
+	// is 412. It keeps two people from overwriting each other's changes.
+	IfMatch *IfMatch `json:"If-Match,omitempty"`
 }
 
 // ListAuditEventsParams defines parameters for ListAuditEvents.
@@ -1251,6 +1271,20 @@ type CreateProjectParams struct {
 	IdempotencyKey *string `json:"Idempotency-Key,omitempty"`
 }
 
+// DeleteProjectParams defines parameters for DeleteProject.
+type DeleteProjectParams struct {
+	// IfMatch Entity tags, as ETag headers give them, of which one must be current; otherwise nothing happens and the answer
+	// is 412. It keeps two people from overwriting each other's changes.
+	IfMatch *IfMatch `json:"If-Match,omitempty"`
+}
+
+// UpdateProjectParams defines parameters for UpdateProject.
+type UpdateProjectParams struct {
+	// IfMatch Entity tags, as ETag headers give them, of which one must be current; otherwise nothing happens and the answer
+	// is 412. It keeps two people from overwriting each other's changes.
+	IfMatch *IfMatch `json:"If-Match,omitempty"`
+}
+
 // ListKeysParams defines parameters for ListKeys.
 type ListKeysParams struct {
 	// Status Only keys in this state.
@@ -1280,12 +1314,37 @@ type CreateKeyParams struct {
 	IdempotencyKey *string `json:"Idempotency-Key,omitempty"`
 }
 
+// DeleteKeyParams defines parameters for DeleteKey.
+type DeleteKeyParams struct {
+	// IfMatch Entity tags, as ETag headers give them, of which one must be current; otherwise nothing happens and the answer
+	// is 412. It keeps two people from overwriting each other's changes.
+	IfMatch *IfMatch `json:"If-Match,omitempty"`
+}
+
+// UpdateKeyParams defines parameters for UpdateKey.
+type UpdateKeyParams struct {
+	// IfMatch Entity tags, as ETag headers give them, of which one must be current; otherwise nothing happens and the answer
+	// is 412. It keeps two people from overwriting each other's changes.
+	IfMatch *IfMatch `json:"If-Match,omitempty"`
+}
+
+// RevokeKeyParams defines parameters for RevokeKey.
+type RevokeKeyParams struct {
+	// IfMatch Entity tags, as ETag headers give them, of which one must be current; otherwise nothing happens and the answer
+	// is 412. It keeps two people from overwriting each other's changes.
+	IfMatch *IfMatch `json:"If-Match,omitempty"`
+}
+
 // RotateKeyParams defines parameters for RotateKey.
 type RotateKeyParams struct {
 	// IdempotencyKey Names this request, so that it can be sent again when its answer was lost: within 24 hours the same caller,
 	// asking the same, gets the same answer, the same token included. It is as secret as the token: make it up at
 	// random, and use it for one thing only.
 	IdempotencyKey *string `json:"Idempotency-Key,omitempty"`
+
+	// IfMatch Entity tags, as ETag headers give them, of which one must be current; otherwise nothing happens and the answer
+	// is 412. It keeps two people from overwriting each other's changes.
+	IfMatch *IfMatch `json:"If-Match,omitempty"`
 }
 
 // LogInJSONRequestBody defines body for LogIn for application/json ContentType.
@@ -1400,13 +1459,13 @@ type ServerInterface interface {
 	CreateOrganization(ctx echo.Context, params CreateOrganizationParams) error
 	// DeleteOrganization Delete an organization
 	// (DELETE /v1/organizations/{organization_id})
-	DeleteOrganization(ctx echo.Context, organizationID OrganizationID) error
+	DeleteOrganization(ctx echo.Context, organizationID OrganizationID, params DeleteOrganizationParams) error
 	// GetOrganization Get an organization
 	// (GET /v1/organizations/{organization_id})
 	GetOrganization(ctx echo.Context, organizationID OrganizationID) error
 	// UpdateOrganization Change an organization
 	// (PATCH /v1/organizations/{organization_id})
-	UpdateOrganization(ctx echo.Context, organizationID OrganizationID) error
+	UpdateOrganization(ctx echo.Context, organizationID OrganizationID, params UpdateOrganizationParams) error
 	// ListAuditEvents List an organization's audit events
 	// (GET /v1/organizations/{organization_id}/audit-events)
 	ListAuditEvents(ctx echo.Context, organizationID OrganizationID, params ListAuditEventsParams) error
@@ -1439,13 +1498,13 @@ type ServerInterface interface {
 	GetCurrentProject(ctx echo.Context) error
 	// DeleteProject Delete a project
 	// (DELETE /v1/projects/{project_id})
-	DeleteProject(ctx echo.Context, projectID ProjectID) error
+	DeleteProject(ctx echo.Context, projectID ProjectID, params DeleteProjectParams) error
 	// GetProject Get a project
 	// (GET /v1/projects/{project_id})
 	GetProject(ctx echo.Context, projectID ProjectID) error
 	// UpdateProject Change a project
 	// (PATCH /v1/projects/{project_id})
-	UpdateProject(ctx echo.Context, projectID ProjectID) error
+	UpdateProject(ctx echo.Context, projectID ProjectID, params UpdateProjectParams) error
 	// ListKeys List a project's API keys
 	// (GET /v1/projects/{project_id}/keys)
 	ListKeys(ctx echo.Context, projectID ProjectID, params ListKeysParams) error
@@ -1454,16 +1513,16 @@ type ServerInterface interface {
 	CreateKey(ctx echo.Context, projectID ProjectID, params CreateKeyParams) error
 	// DeleteKey Delete an API key
 	// (DELETE /v1/projects/{project_id}/keys/{key_id})
-	DeleteKey(ctx echo.Context, projectID ProjectID, keyID KeyID) error
+	DeleteKey(ctx echo.Context, projectID ProjectID, keyID KeyID, params DeleteKeyParams) error
 	// GetKey Get an API key
 	// (GET /v1/projects/{project_id}/keys/{key_id})
 	GetKey(ctx echo.Context, projectID ProjectID, keyID KeyID) error
 	// UpdateKey Change an API key
 	// (PATCH /v1/projects/{project_id}/keys/{key_id})
-	UpdateKey(ctx echo.Context, projectID ProjectID, keyID KeyID) error
+	UpdateKey(ctx echo.Context, projectID ProjectID, keyID KeyID, params UpdateKeyParams) error
 	// RevokeKey Revoke an API key
 	// (POST /v1/projects/{project_id}/keys/{key_id}/revoke)
-	RevokeKey(ctx echo.Context, projectID ProjectID, keyID KeyID) error
+	RevokeKey(ctx echo.Context, projectID ProjectID, keyID KeyID, params RevokeKeyParams) error
 	// RotateKey Give an API key a new token
 	// (POST /v1/projects/{project_id}/keys/{key_id}/rotate)
 	RotateKey(ctx echo.Context, projectID ProjectID, keyID KeyID, params RotateKeyParams) error
@@ -1718,8 +1777,28 @@ func (w *ServerInterfaceWrapper) DeleteOrganization(ctx echo.Context) error {
 		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter organization_id: %s", err))
 	}
 
+	// Parameter object where we will unmarshal all parameters from the context
+	var params DeleteOrganizationParams
+
+	headers := ctx.Request().Header
+	// ------------- Optional header parameter "If-Match" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("If-Match")]; found {
+		var IfMatch IfMatch
+		n := len(valueList)
+		if n != 1 {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Expected one value for If-Match, got %d", n))
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "If-Match", valueList[0], &IfMatch, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter If-Match: %s", err))
+		}
+
+		params.IfMatch = &IfMatch
+	}
+
 	// Invoke the callback with all the unmarshaled arguments
-	err = w.Handler.DeleteOrganization(ctx, organizationID)
+	err = w.Handler.DeleteOrganization(ctx, organizationID, params)
 	return err
 }
 
@@ -1750,8 +1829,28 @@ func (w *ServerInterfaceWrapper) UpdateOrganization(ctx echo.Context) error {
 		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter organization_id: %s", err))
 	}
 
+	// Parameter object where we will unmarshal all parameters from the context
+	var params UpdateOrganizationParams
+
+	headers := ctx.Request().Header
+	// ------------- Optional header parameter "If-Match" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("If-Match")]; found {
+		var IfMatch IfMatch
+		n := len(valueList)
+		if n != 1 {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Expected one value for If-Match, got %d", n))
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "If-Match", valueList[0], &IfMatch, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter If-Match: %s", err))
+		}
+
+		params.IfMatch = &IfMatch
+	}
+
 	// Invoke the callback with all the unmarshaled arguments
-	err = w.Handler.UpdateOrganization(ctx, organizationID)
+	err = w.Handler.UpdateOrganization(ctx, organizationID, params)
 	return err
 }
 
@@ -2082,8 +2181,28 @@ func (w *ServerInterfaceWrapper) DeleteProject(ctx echo.Context) error {
 		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter project_id: %s", err))
 	}
 
+	// Parameter object where we will unmarshal all parameters from the context
+	var params DeleteProjectParams
+
+	headers := ctx.Request().Header
+	// ------------- Optional header parameter "If-Match" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("If-Match")]; found {
+		var IfMatch IfMatch
+		n := len(valueList)
+		if n != 1 {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Expected one value for If-Match, got %d", n))
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "If-Match", valueList[0], &IfMatch, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter If-Match: %s", err))
+		}
+
+		params.IfMatch = &IfMatch
+	}
+
 	// Invoke the callback with all the unmarshaled arguments
-	err = w.Handler.DeleteProject(ctx, projectID)
+	err = w.Handler.DeleteProject(ctx, projectID, params)
 	return err
 }
 
@@ -2114,8 +2233,28 @@ func (w *ServerInterfaceWrapper) UpdateProject(ctx echo.Context) error {
 		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter project_id: %s", err))
 	}
 
+	// Parameter object where we will unmarshal all parameters from the context
+	var params UpdateProjectParams
+
+	headers := ctx.Request().Header
+	// ------------- Optional header parameter "If-Match" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("If-Match")]; found {
+		var IfMatch IfMatch
+		n := len(valueList)
+		if n != 1 {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Expected one value for If-Match, got %d", n))
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "If-Match", valueList[0], &IfMatch, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter If-Match: %s", err))
+		}
+
+		params.IfMatch = &IfMatch
+	}
+
 	// Invoke the callback with all the unmarshaled arguments
-	err = w.Handler.UpdateProject(ctx, projectID)
+	err = w.Handler.UpdateProject(ctx, projectID, params)
 	return err
 }
 
@@ -2234,8 +2373,28 @@ func (w *ServerInterfaceWrapper) DeleteKey(ctx echo.Context) error {
 		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter key_id: %s", err))
 	}
 
+	// Parameter object where we will unmarshal all parameters from the context
+	var params DeleteKeyParams
+
+	headers := ctx.Request().Header
+	// ------------- Optional header parameter "If-Match" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("If-Match")]; found {
+		var IfMatch IfMatch
+		n := len(valueList)
+		if n != 1 {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Expected one value for If-Match, got %d", n))
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "If-Match", valueList[0], &IfMatch, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter If-Match: %s", err))
+		}
+
+		params.IfMatch = &IfMatch
+	}
+
 	// Invoke the callback with all the unmarshaled arguments
-	err = w.Handler.DeleteKey(ctx, projectID, keyID)
+	err = w.Handler.DeleteKey(ctx, projectID, keyID, params)
 	return err
 }
 
@@ -2282,8 +2441,28 @@ func (w *ServerInterfaceWrapper) UpdateKey(ctx echo.Context) error {
 		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter key_id: %s", err))
 	}
 
+	// Parameter object where we will unmarshal all parameters from the context
+	var params UpdateKeyParams
+
+	headers := ctx.Request().Header
+	// ------------- Optional header parameter "If-Match" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("If-Match")]; found {
+		var IfMatch IfMatch
+		n := len(valueList)
+		if n != 1 {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Expected one value for If-Match, got %d", n))
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "If-Match", valueList[0], &IfMatch, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter If-Match: %s", err))
+		}
+
+		params.IfMatch = &IfMatch
+	}
+
 	// Invoke the callback with all the unmarshaled arguments
-	err = w.Handler.UpdateKey(ctx, projectID, keyID)
+	err = w.Handler.UpdateKey(ctx, projectID, keyID, params)
 	return err
 }
 
@@ -2306,8 +2485,28 @@ func (w *ServerInterfaceWrapper) RevokeKey(ctx echo.Context) error {
 		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter key_id: %s", err))
 	}
 
+	// Parameter object where we will unmarshal all parameters from the context
+	var params RevokeKeyParams
+
+	headers := ctx.Request().Header
+	// ------------- Optional header parameter "If-Match" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("If-Match")]; found {
+		var IfMatch IfMatch
+		n := len(valueList)
+		if n != 1 {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Expected one value for If-Match, got %d", n))
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "If-Match", valueList[0], &IfMatch, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter If-Match: %s", err))
+		}
+
+		params.IfMatch = &IfMatch
+	}
+
 	// Invoke the callback with all the unmarshaled arguments
-	err = w.Handler.RevokeKey(ctx, projectID, keyID)
+	err = w.Handler.RevokeKey(ctx, projectID, keyID, params)
 	return err
 }
 
@@ -2348,6 +2547,21 @@ func (w *ServerInterfaceWrapper) RotateKey(ctx echo.Context) error {
 		}
 
 		params.IdempotencyKey = &IdempotencyKey
+	}
+	// ------------- Optional header parameter "If-Match" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("If-Match")]; found {
+		var IfMatch IfMatch
+		n := len(valueList)
+		if n != 1 {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Expected one value for If-Match, got %d", n))
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "If-Match", valueList[0], &IfMatch, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter If-Match: %s", err))
+		}
+
+		params.IfMatch = &IfMatch
 	}
 
 	// Invoke the callback with all the unmarshaled arguments
@@ -2468,6 +2682,8 @@ type InternalApplicationProblemPlusJSONResponse Problem
 type NotFoundApplicationProblemPlusJSONResponse Problem
 
 type PayloadTooLargeApplicationProblemPlusJSONResponse Problem
+
+type PreconditionFailedApplicationProblemPlusJSONResponse Problem
 
 type TooManyRequestsResponseHeaders struct {
 	RetryAfter *int
@@ -4848,15 +5064,25 @@ type CreateOrganizationResponseObject interface {
 	VisitCreateOrganizationResponse(w http.ResponseWriter) error
 }
 
-type CreateOrganization201JSONResponse Organization
+type CreateOrganization201ResponseHeaders struct {
+	ETag *string
+}
+
+type CreateOrganization201JSONResponse struct {
+	Body    Organization
+	Headers CreateOrganization201ResponseHeaders
+}
 
 func (response CreateOrganization201JSONResponse) VisitCreateOrganizationResponse(w http.ResponseWriter) error {
 
 	var buf bytes.Buffer
-	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
 		return err
 	}
 	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.ETag != nil {
+		w.Header().Set("ETag", fmt.Sprint(*response.Headers.ETag))
+	}
 	w.WriteHeader(201)
 	_, err := buf.WriteTo(w)
 	return err
@@ -5014,6 +5240,7 @@ func (response CreateOrganization503ApplicationProblemPlusJSONResponse) VisitCre
 
 type DeleteOrganizationRequestObject struct {
 	OrganizationID OrganizationID `json:"organization_id"`
+	Params         DeleteOrganizationParams
 }
 
 type DeleteOrganizationResponseObject interface {
@@ -5095,6 +5322,22 @@ func (response DeleteOrganization404ApplicationProblemPlusJSONResponse) VisitDel
 	return err
 }
 
+type DeleteOrganization412ApplicationProblemPlusJSONResponse struct {
+	PreconditionFailedApplicationProblemPlusJSONResponse
+}
+
+func (response DeleteOrganization412ApplicationProblemPlusJSONResponse) VisitDeleteOrganizationResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(412)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
 type DeleteOrganization422ApplicationProblemPlusJSONResponse struct {
 	ValidationFailedApplicationProblemPlusJSONResponse
 }
@@ -5154,15 +5397,25 @@ type GetOrganizationResponseObject interface {
 	VisitGetOrganizationResponse(w http.ResponseWriter) error
 }
 
-type GetOrganization200JSONResponse Organization
+type GetOrganization200ResponseHeaders struct {
+	ETag *string
+}
+
+type GetOrganization200JSONResponse struct {
+	Body    Organization
+	Headers GetOrganization200ResponseHeaders
+}
 
 func (response GetOrganization200JSONResponse) VisitGetOrganizationResponse(w http.ResponseWriter) error {
 
 	var buf bytes.Buffer
-	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
 		return err
 	}
 	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.ETag != nil {
+		w.Header().Set("ETag", fmt.Sprint(*response.Headers.ETag))
+	}
 	w.WriteHeader(200)
 	_, err := buf.WriteTo(w)
 	return err
@@ -5288,6 +5541,7 @@ func (response GetOrganization503ApplicationProblemPlusJSONResponse) VisitGetOrg
 
 type UpdateOrganizationRequestObject struct {
 	OrganizationID OrganizationID `json:"organization_id"`
+	Params         UpdateOrganizationParams
 	Body           *UpdateOrganizationJSONRequestBody
 }
 
@@ -5295,15 +5549,25 @@ type UpdateOrganizationResponseObject interface {
 	VisitUpdateOrganizationResponse(w http.ResponseWriter) error
 }
 
-type UpdateOrganization200JSONResponse Organization
+type UpdateOrganization200ResponseHeaders struct {
+	ETag *string
+}
+
+type UpdateOrganization200JSONResponse struct {
+	Body    Organization
+	Headers UpdateOrganization200ResponseHeaders
+}
 
 func (response UpdateOrganization200JSONResponse) VisitUpdateOrganizationResponse(w http.ResponseWriter) error {
 
 	var buf bytes.Buffer
-	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
 		return err
 	}
 	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.ETag != nil {
+		w.Header().Set("ETag", fmt.Sprint(*response.Headers.ETag))
+	}
 	w.WriteHeader(200)
 	_, err := buf.WriteTo(w)
 	return err
@@ -5388,6 +5652,22 @@ func (response UpdateOrganization409ApplicationProblemPlusJSONResponse) VisitUpd
 	}
 	w.Header().Set("Content-Type", "application/problem+json")
 	w.WriteHeader(409)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type UpdateOrganization412ApplicationProblemPlusJSONResponse struct {
+	PreconditionFailedApplicationProblemPlusJSONResponse
+}
+
+func (response UpdateOrganization412ApplicationProblemPlusJSONResponse) VisitUpdateOrganizationResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(412)
 	_, err := buf.WriteTo(w)
 	return err
 }
@@ -6790,15 +7070,25 @@ type CreateProjectResponseObject interface {
 	VisitCreateProjectResponse(w http.ResponseWriter) error
 }
 
-type CreateProject201JSONResponse ProjectBody
+type CreateProject201ResponseHeaders struct {
+	ETag *string
+}
+
+type CreateProject201JSONResponse struct {
+	Body    ProjectBody
+	Headers CreateProject201ResponseHeaders
+}
 
 func (response CreateProject201JSONResponse) VisitCreateProjectResponse(w http.ResponseWriter) error {
 
 	var buf bytes.Buffer
-	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
 		return err
 	}
 	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.ETag != nil {
+		w.Header().Set("ETag", fmt.Sprint(*response.Headers.ETag))
+	}
 	w.WriteHeader(201)
 	_, err := buf.WriteTo(w)
 	return err
@@ -7095,6 +7385,7 @@ func (response GetCurrentProject503ApplicationProblemPlusJSONResponse) VisitGetC
 
 type DeleteProjectRequestObject struct {
 	ProjectID ProjectID `json:"project_id"`
+	Params    DeleteProjectParams
 }
 
 type DeleteProjectResponseObject interface {
@@ -7176,6 +7467,22 @@ func (response DeleteProject404ApplicationProblemPlusJSONResponse) VisitDeletePr
 	return err
 }
 
+type DeleteProject412ApplicationProblemPlusJSONResponse struct {
+	PreconditionFailedApplicationProblemPlusJSONResponse
+}
+
+func (response DeleteProject412ApplicationProblemPlusJSONResponse) VisitDeleteProjectResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(412)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
 type DeleteProject422ApplicationProblemPlusJSONResponse struct {
 	ValidationFailedApplicationProblemPlusJSONResponse
 }
@@ -7235,15 +7542,25 @@ type GetProjectResponseObject interface {
 	VisitGetProjectResponse(w http.ResponseWriter) error
 }
 
-type GetProject200JSONResponse ProjectBody
+type GetProject200ResponseHeaders struct {
+	ETag *string
+}
+
+type GetProject200JSONResponse struct {
+	Body    ProjectBody
+	Headers GetProject200ResponseHeaders
+}
 
 func (response GetProject200JSONResponse) VisitGetProjectResponse(w http.ResponseWriter) error {
 
 	var buf bytes.Buffer
-	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
 		return err
 	}
 	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.ETag != nil {
+		w.Header().Set("ETag", fmt.Sprint(*response.Headers.ETag))
+	}
 	w.WriteHeader(200)
 	_, err := buf.WriteTo(w)
 	return err
@@ -7369,6 +7686,7 @@ func (response GetProject503ApplicationProblemPlusJSONResponse) VisitGetProjectR
 
 type UpdateProjectRequestObject struct {
 	ProjectID ProjectID `json:"project_id"`
+	Params    UpdateProjectParams
 	Body      *UpdateProjectJSONRequestBody
 }
 
@@ -7376,15 +7694,25 @@ type UpdateProjectResponseObject interface {
 	VisitUpdateProjectResponse(w http.ResponseWriter) error
 }
 
-type UpdateProject200JSONResponse ProjectBody
+type UpdateProject200ResponseHeaders struct {
+	ETag *string
+}
+
+type UpdateProject200JSONResponse struct {
+	Body    ProjectBody
+	Headers UpdateProject200ResponseHeaders
+}
 
 func (response UpdateProject200JSONResponse) VisitUpdateProjectResponse(w http.ResponseWriter) error {
 
 	var buf bytes.Buffer
-	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
 		return err
 	}
 	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.ETag != nil {
+		w.Header().Set("ETag", fmt.Sprint(*response.Headers.ETag))
+	}
 	w.WriteHeader(200)
 	_, err := buf.WriteTo(w)
 	return err
@@ -7469,6 +7797,22 @@ func (response UpdateProject409ApplicationProblemPlusJSONResponse) VisitUpdatePr
 	}
 	w.Header().Set("Content-Type", "application/problem+json")
 	w.WriteHeader(409)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type UpdateProject412ApplicationProblemPlusJSONResponse struct {
+	PreconditionFailedApplicationProblemPlusJSONResponse
+}
+
+func (response UpdateProject412ApplicationProblemPlusJSONResponse) VisitUpdateProjectResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(412)
 	_, err := buf.WriteTo(w)
 	return err
 }
@@ -7717,15 +8061,25 @@ type CreateKeyResponseObject interface {
 	VisitCreateKeyResponse(w http.ResponseWriter) error
 }
 
-type CreateKey201JSONResponse CreatedKey
+type CreateKey201ResponseHeaders struct {
+	ETag *string
+}
+
+type CreateKey201JSONResponse struct {
+	Body    CreatedKey
+	Headers CreateKey201ResponseHeaders
+}
 
 func (response CreateKey201JSONResponse) VisitCreateKeyResponse(w http.ResponseWriter) error {
 
 	var buf bytes.Buffer
-	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
 		return err
 	}
 	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.ETag != nil {
+		w.Header().Set("ETag", fmt.Sprint(*response.Headers.ETag))
+	}
 	w.WriteHeader(201)
 	_, err := buf.WriteTo(w)
 	return err
@@ -7900,6 +8254,7 @@ func (response CreateKey503ApplicationProblemPlusJSONResponse) VisitCreateKeyRes
 type DeleteKeyRequestObject struct {
 	ProjectID ProjectID `json:"project_id"`
 	KeyID     KeyID     `json:"key_id"`
+	Params    DeleteKeyParams
 }
 
 type DeleteKeyResponseObject interface {
@@ -7981,6 +8336,22 @@ func (response DeleteKey404ApplicationProblemPlusJSONResponse) VisitDeleteKeyRes
 	return err
 }
 
+type DeleteKey412ApplicationProblemPlusJSONResponse struct {
+	PreconditionFailedApplicationProblemPlusJSONResponse
+}
+
+func (response DeleteKey412ApplicationProblemPlusJSONResponse) VisitDeleteKeyResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(412)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
 type DeleteKey422ApplicationProblemPlusJSONResponse struct {
 	ValidationFailedApplicationProblemPlusJSONResponse
 }
@@ -8041,15 +8412,25 @@ type GetKeyResponseObject interface {
 	VisitGetKeyResponse(w http.ResponseWriter) error
 }
 
-type GetKey200JSONResponse Key
+type GetKey200ResponseHeaders struct {
+	ETag *string
+}
+
+type GetKey200JSONResponse struct {
+	Body    Key
+	Headers GetKey200ResponseHeaders
+}
 
 func (response GetKey200JSONResponse) VisitGetKeyResponse(w http.ResponseWriter) error {
 
 	var buf bytes.Buffer
-	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
 		return err
 	}
 	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.ETag != nil {
+		w.Header().Set("ETag", fmt.Sprint(*response.Headers.ETag))
+	}
 	w.WriteHeader(200)
 	_, err := buf.WriteTo(w)
 	return err
@@ -8176,6 +8557,7 @@ func (response GetKey503ApplicationProblemPlusJSONResponse) VisitGetKeyResponse(
 type UpdateKeyRequestObject struct {
 	ProjectID ProjectID `json:"project_id"`
 	KeyID     KeyID     `json:"key_id"`
+	Params    UpdateKeyParams
 	Body      *UpdateKeyJSONRequestBody
 }
 
@@ -8183,15 +8565,25 @@ type UpdateKeyResponseObject interface {
 	VisitUpdateKeyResponse(w http.ResponseWriter) error
 }
 
-type UpdateKey200JSONResponse Key
+type UpdateKey200ResponseHeaders struct {
+	ETag *string
+}
+
+type UpdateKey200JSONResponse struct {
+	Body    Key
+	Headers UpdateKey200ResponseHeaders
+}
 
 func (response UpdateKey200JSONResponse) VisitUpdateKeyResponse(w http.ResponseWriter) error {
 
 	var buf bytes.Buffer
-	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
 		return err
 	}
 	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.ETag != nil {
+		w.Header().Set("ETag", fmt.Sprint(*response.Headers.ETag))
+	}
 	w.WriteHeader(200)
 	_, err := buf.WriteTo(w)
 	return err
@@ -8276,6 +8668,22 @@ func (response UpdateKey409ApplicationProblemPlusJSONResponse) VisitUpdateKeyRes
 	}
 	w.Header().Set("Content-Type", "application/problem+json")
 	w.WriteHeader(409)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type UpdateKey412ApplicationProblemPlusJSONResponse struct {
+	PreconditionFailedApplicationProblemPlusJSONResponse
+}
+
+func (response UpdateKey412ApplicationProblemPlusJSONResponse) VisitUpdateKeyResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(412)
 	_, err := buf.WriteTo(w)
 	return err
 }
@@ -8366,6 +8774,7 @@ func (response UpdateKey503ApplicationProblemPlusJSONResponse) VisitUpdateKeyRes
 type RevokeKeyRequestObject struct {
 	ProjectID ProjectID `json:"project_id"`
 	KeyID     KeyID     `json:"key_id"`
+	Params    RevokeKeyParams
 	Body      *RevokeKeyJSONRequestBody
 }
 
@@ -8373,15 +8782,25 @@ type RevokeKeyResponseObject interface {
 	VisitRevokeKeyResponse(w http.ResponseWriter) error
 }
 
-type RevokeKey200JSONResponse Key
+type RevokeKey200ResponseHeaders struct {
+	ETag *string
+}
+
+type RevokeKey200JSONResponse struct {
+	Body    Key
+	Headers RevokeKey200ResponseHeaders
+}
 
 func (response RevokeKey200JSONResponse) VisitRevokeKeyResponse(w http.ResponseWriter) error {
 
 	var buf bytes.Buffer
-	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
 		return err
 	}
 	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.ETag != nil {
+		w.Header().Set("ETag", fmt.Sprint(*response.Headers.ETag))
+	}
 	w.WriteHeader(200)
 	_, err := buf.WriteTo(w)
 	return err
@@ -8466,6 +8885,22 @@ func (response RevokeKey409ApplicationProblemPlusJSONResponse) VisitRevokeKeyRes
 	}
 	w.Header().Set("Content-Type", "application/problem+json")
 	w.WriteHeader(409)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type RevokeKey412ApplicationProblemPlusJSONResponse struct {
+	PreconditionFailedApplicationProblemPlusJSONResponse
+}
+
+func (response RevokeKey412ApplicationProblemPlusJSONResponse) VisitRevokeKeyResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(412)
 	_, err := buf.WriteTo(w)
 	return err
 }
@@ -8564,15 +8999,25 @@ type RotateKeyResponseObject interface {
 	VisitRotateKeyResponse(w http.ResponseWriter) error
 }
 
-type RotateKey200JSONResponse CreatedKey
+type RotateKey200ResponseHeaders struct {
+	ETag *string
+}
+
+type RotateKey200JSONResponse struct {
+	Body    CreatedKey
+	Headers RotateKey200ResponseHeaders
+}
 
 func (response RotateKey200JSONResponse) VisitRotateKeyResponse(w http.ResponseWriter) error {
 
 	var buf bytes.Buffer
-	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
 		return err
 	}
 	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.ETag != nil {
+		w.Header().Set("ETag", fmt.Sprint(*response.Headers.ETag))
+	}
 	w.WriteHeader(200)
 	_, err := buf.WriteTo(w)
 	return err
@@ -8657,6 +9102,22 @@ func (response RotateKey409ApplicationProblemPlusJSONResponse) VisitRotateKeyRes
 	}
 	w.Header().Set("Content-Type", "application/problem+json")
 	w.WriteHeader(409)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type RotateKey412ApplicationProblemPlusJSONResponse struct {
+	PreconditionFailedApplicationProblemPlusJSONResponse
+}
+
+func (response RotateKey412ApplicationProblemPlusJSONResponse) VisitRotateKeyResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(412)
 	_, err := buf.WriteTo(w)
 	return err
 }
@@ -9626,10 +10087,11 @@ func (sh *strictHandler) CreateOrganization(ctx echo.Context, params CreateOrgan
 }
 
 // DeleteOrganization operation middleware
-func (sh *strictHandler) DeleteOrganization(ctx echo.Context, organizationID OrganizationID) error {
+func (sh *strictHandler) DeleteOrganization(ctx echo.Context, organizationID OrganizationID, params DeleteOrganizationParams) error {
 	var request DeleteOrganizationRequestObject
 
 	request.OrganizationID = organizationID
+	request.Params = params
 
 	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
 		return sh.ssi.DeleteOrganization(ctx.Request().Context(), request.(DeleteOrganizationRequestObject))
@@ -9676,10 +10138,11 @@ func (sh *strictHandler) GetOrganization(ctx echo.Context, organizationID Organi
 }
 
 // UpdateOrganization operation middleware
-func (sh *strictHandler) UpdateOrganization(ctx echo.Context, organizationID OrganizationID) error {
+func (sh *strictHandler) UpdateOrganization(ctx echo.Context, organizationID OrganizationID, params UpdateOrganizationParams) error {
 	var request UpdateOrganizationRequestObject
 
 	request.OrganizationID = organizationID
+	request.Params = params
 
 	var body UpdateOrganizationJSONRequestBody
 	var err error
@@ -10050,10 +10513,11 @@ func (sh *strictHandler) GetCurrentProject(ctx echo.Context) error {
 }
 
 // DeleteProject operation middleware
-func (sh *strictHandler) DeleteProject(ctx echo.Context, projectID ProjectID) error {
+func (sh *strictHandler) DeleteProject(ctx echo.Context, projectID ProjectID, params DeleteProjectParams) error {
 	var request DeleteProjectRequestObject
 
 	request.ProjectID = projectID
+	request.Params = params
 
 	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
 		return sh.ssi.DeleteProject(ctx.Request().Context(), request.(DeleteProjectRequestObject))
@@ -10100,10 +10564,11 @@ func (sh *strictHandler) GetProject(ctx echo.Context, projectID ProjectID) error
 }
 
 // UpdateProject operation middleware
-func (sh *strictHandler) UpdateProject(ctx echo.Context, projectID ProjectID) error {
+func (sh *strictHandler) UpdateProject(ctx echo.Context, projectID ProjectID, params UpdateProjectParams) error {
 	var request UpdateProjectRequestObject
 
 	request.ProjectID = projectID
+	request.Params = params
 
 	var body UpdateProjectJSONRequestBody
 	var err error
@@ -10223,11 +10688,12 @@ func (sh *strictHandler) CreateKey(ctx echo.Context, projectID ProjectID, params
 }
 
 // DeleteKey operation middleware
-func (sh *strictHandler) DeleteKey(ctx echo.Context, projectID ProjectID, keyID KeyID) error {
+func (sh *strictHandler) DeleteKey(ctx echo.Context, projectID ProjectID, keyID KeyID, params DeleteKeyParams) error {
 	var request DeleteKeyRequestObject
 
 	request.ProjectID = projectID
 	request.KeyID = keyID
+	request.Params = params
 
 	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
 		return sh.ssi.DeleteKey(ctx.Request().Context(), request.(DeleteKeyRequestObject))
@@ -10275,11 +10741,12 @@ func (sh *strictHandler) GetKey(ctx echo.Context, projectID ProjectID, keyID Key
 }
 
 // UpdateKey operation middleware
-func (sh *strictHandler) UpdateKey(ctx echo.Context, projectID ProjectID, keyID KeyID) error {
+func (sh *strictHandler) UpdateKey(ctx echo.Context, projectID ProjectID, keyID KeyID, params UpdateKeyParams) error {
 	var request UpdateKeyRequestObject
 
 	request.ProjectID = projectID
 	request.KeyID = keyID
+	request.Params = params
 
 	var body UpdateKeyJSONRequestBody
 	var err error
@@ -10324,11 +10791,12 @@ func (sh *strictHandler) UpdateKey(ctx echo.Context, projectID ProjectID, keyID 
 }
 
 // RevokeKey operation middleware
-func (sh *strictHandler) RevokeKey(ctx echo.Context, projectID ProjectID, keyID KeyID) error {
+func (sh *strictHandler) RevokeKey(ctx echo.Context, projectID ProjectID, keyID KeyID, params RevokeKeyParams) error {
 	var request RevokeKeyRequestObject
 
 	request.ProjectID = projectID
 	request.KeyID = keyID
+	request.Params = params
 
 	var body RevokeKeyJSONRequestBody
 	var err error

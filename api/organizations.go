@@ -14,7 +14,9 @@ func (h *handlers) CreateOrganization(ctx context.Context, r CreateOrganizationR
 	if err != nil {
 		return nil, err
 	}
-	return CreateOrganization201JSONResponse(OrganizationFrom(created)), nil
+	return CreateOrganization201JSONResponse{
+		Body: OrganizationFrom(created), Headers: CreateOrganization201ResponseHeaders{ETag: etag(created.Revision)},
+	}, nil
 }
 
 // ListOrganizations answers the caller's organizations.
@@ -44,7 +46,9 @@ func (h *handlers) GetOrganization(ctx context.Context, r GetOrganizationRequest
 	if err != nil {
 		return nil, err
 	}
-	return GetOrganization200JSONResponse(OrganizationFrom(found)), nil
+	return GetOrganization200JSONResponse{
+		Body: OrganizationFrom(found), Headers: GetOrganization200ResponseHeaders{ETag: etag(found.Revision)},
+	}, nil
 }
 
 // UpdateOrganization changes name, slug or status.
@@ -53,11 +57,14 @@ func (h *handlers) UpdateOrganization(ctx context.Context, r UpdateOrganizationR
 	if err != nil {
 		return nil, err
 	}
+	handle.Expect(expected(r.Params.IfMatch))
 	updated, err := handle.Update(ctx, domain.OrganizationPatch{Name: r.Body.Name, Slug: r.Body.Slug, Status: r.Body.Status})
 	if err != nil {
 		return nil, err
 	}
-	return UpdateOrganization200JSONResponse(OrganizationFrom(updated)), nil
+	return UpdateOrganization200JSONResponse{
+		Body: OrganizationFrom(updated), Headers: UpdateOrganization200ResponseHeaders{ETag: etag(updated.Revision)},
+	}, nil
 }
 
 // DeleteOrganization removes an organization and everything below it.
@@ -66,6 +73,7 @@ func (h *handlers) DeleteOrganization(ctx context.Context, r DeleteOrganizationR
 	if err != nil {
 		return nil, err
 	}
+	handle.Expect(expected(r.Params.IfMatch))
 	return DeleteOrganization204Response{}, handle.Delete(ctx)
 }
 

@@ -18,7 +18,9 @@ func (h *handlers) CreateProject(ctx context.Context, r CreateProjectRequestObje
 	if err != nil {
 		return nil, err
 	}
-	return CreateProject201JSONResponse(ProjectFrom(created)), nil
+	return CreateProject201JSONResponse{
+		Body: ProjectFrom(created), Headers: CreateProject201ResponseHeaders{ETag: etag(created.Revision)},
+	}, nil
 }
 
 // ListProjects answers an organization's projects.
@@ -56,7 +58,9 @@ func (h *handlers) GetProject(ctx context.Context, r GetProjectRequestObject) (G
 		return nil, err
 	}
 	found, err := handle.Get()
-	return GetProject200JSONResponse(ProjectFrom(found)), err
+	return GetProject200JSONResponse{
+		Body: ProjectFrom(found), Headers: GetProject200ResponseHeaders{ETag: etag(found.Revision)},
+	}, err
 }
 
 // UpdateProject changes name, slug, key prefix or status.
@@ -65,10 +69,13 @@ func (h *handlers) UpdateProject(ctx context.Context, r UpdateProjectRequestObje
 	if err != nil {
 		return nil, err
 	}
+	handle.Expect(expected(r.Params.IfMatch))
 	updated, err := handle.Update(ctx, domain.ProjectPatch{
 		Name: r.Body.Name, Slug: r.Body.Slug, KeyPrefix: r.Body.KeyPrefix, Status: r.Body.Status,
 	})
-	return UpdateProject200JSONResponse(ProjectFrom(updated)), err
+	return UpdateProject200JSONResponse{
+		Body: ProjectFrom(updated), Headers: UpdateProject200ResponseHeaders{ETag: etag(updated.Revision)},
+	}, err
 }
 
 // DeleteProject removes a project and its keys.
@@ -77,6 +84,7 @@ func (h *handlers) DeleteProject(ctx context.Context, r DeleteProjectRequestObje
 	if err != nil {
 		return nil, err
 	}
+	handle.Expect(expected(r.Params.IfMatch))
 	return DeleteProject204Response{}, handle.Delete(ctx)
 }
 

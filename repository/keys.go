@@ -148,7 +148,8 @@ func withFirstUse(q *bun.SelectQuery) *bun.SelectQuery {
 // to check.
 func (s *Store) CallingKey(ctx context.Context, id domain.TokenID) (domain.Secret, domain.CallingKey, error) {
 	var row secretRow
-	err := withFirstUse(s.read.NewSelect().Model(&row).Relation("Key.Project.Organization")).Where("s.token_id = ?", id).Scan(ctx)
+	err := withFirstUse(s.read.NewSelect().Model(&row).Relation("Key.Project.Organization")).
+		Where("s.token_id = ?", id).Where("key__project__organization.deleted_at IS NULL").Scan(ctx)
 	if err != nil {
 		return domain.Secret{}, domain.CallingKey{}, s.error(err)
 	}

@@ -2,11 +2,16 @@ package repository
 
 import (
 	"context"
+	"time"
 
 	"github.com/uptrace/bun"
 
 	"github.com/latchkey-dev/latchkey/domain"
 )
+
+// standing is true of an organization that is not being deleted. Members need
+// not be asked: one that is has none.
+const standing = "o.deleted_at IS NULL"
 
 type organizationRow struct {
 	bun.BaseModel `bun:"table:organizations,alias:o"`
@@ -49,14 +54,14 @@ func (s *Store) CreateOrganization(ctx context.Context, o domain.Organization) e
 // that have proved their right to it otherwise.
 func (s *Store) GetOrganization(ctx context.Context, id domain.OrganizationID) (domain.Organization, error) {
 	var row organizationRow
-	err := s.read.NewSelect().Model(&row).Where("o.id = ?", id).Scan(ctx)
+	err := s.read.NewSelect().Model(&row).Where("o.id = ?", id).Where(standing).Scan(ctx)
 	return row.organization(), s.error(err)
 }
 
 // GetOrganizationBySlug is GetOrganization by slug.
 func (s *Store) GetOrganizationBySlug(ctx context.Context, slug string) (domain.Organization, error) {
 	var row organizationRow
-	err := s.read.NewSelect().Model(&row).Where("o.slug = ?", slug).Scan(ctx)
+	err := s.read.NewSelect().Model(&row).Where("o.slug = ?", slug).Where(standing).Scan(ctx)
 	return row.organization(), s.error(err)
 }
 
@@ -82,7 +87,7 @@ func (s *Store) ListOrganizationsOf(ctx context.Context, user domain.UserID, p d
 // without roles.
 func (s *Store) ListOrganizations(ctx context.Context, p domain.Page) (domain.List[domain.MemberOf], error) {
 	var rows []organizationRow
-	if err := newest(s.read.NewSelect().Model(&rows), "created_at", p).Scan(ctx); err != nil {
+	if err := newest(s.read.NewSelect().Model(&rows).Where(standing), "created_at", p).Scan(ctx); err != nil {
 		return domain.List[domain.MemberOf]{}, s.error(err)
 	}
 	return list(rows, p, organizationRow.memberOf, organizationCursor), nil
@@ -103,7 +108,7 @@ func (s *Store) organizationsOf(user domain.UserID, model any) *bun.SelectQuery 
 // changing it until the transaction ends.
 func (s *Store) LockOrganization(ctx context.Context, scope domain.OrganizationScope) (domain.Organization, error) {
 	var row organizationRow
-	err := s.engine.forUpdate(selectIn(s, scope, &row)).Scan(ctx)
+	err := s.engine.forUpdate(selectIn(s, scope, &row).Where(standing)).Scan(ctx)
 	return row.organization(), s.error(err)
 }
 
@@ -115,8 +120,45 @@ func (s *Store) UpdateOrganization(ctx context.Context, scope domain.Organizatio
 	return s.changed(res, err, conflict(nil))
 }
 
-// DeleteOrganization removes the organization with everything below it.
-func (s *Store) DeleteOrganization(ctx context.Context, scope domain.OrganizationScope) error {
-	res, err := deleteIn(s, scope, (*organizationRow)(nil)).Exec(ctx)
-	return s.changed(res, err, domain.NotFound())
+// DeleteOrganization ends the organization from one moment to the next: nobody
+// finds it any more, its keys are nobody's, its slug is free. What it owned is
+// for PurgeOrganizations to remove.
+func (s *Store) DeleteOrganization(ctx context.Context, scope domain.OrganizationScope, now time.Time) error {
+	res, err := s.write.NewUpdate().Model((*organizationRow)(nil)).
+		Set("deleted_at = ?", micros{now}).Set("status = ?", domain.Disabled).Set("slug = id").
+		Where("o.id = ?", scope.Organization()).Where(standing).Exec(ctx)
+	if err := s.changed(res, err, domain.NotFound()); err != nil {
+		return err
+	}
+	for _, rows := range []any{(*membershipRow)(nil), (*invitationRow)(nil)} {
+		if _, err := deleteIn(s, scope, rows).Exec(ctx); err != nil {
+			return s.error(err)
+		}
+	}
+	return nil
+}
+
+// PurgeOrganizations removes at most limit rows of what deleted organizations
+// owned, in a transaction of their own, and reports whether there may be more.
+// An organization's own row goes last.
+func (s *Store) PurgeOrganizations(ctx context.Context, limit int) (more bool, err error) {
+	var deleted []organizationRow
+	err = s.read.NewSelect().Model(&deleted).Where("o.deleted_at IS NOT NULL").Limit(1).Scan(ctx)
+	if err != nil || len(deleted) == 0 {
+		return false, s.error(err)
+	}
+	scope := deleted[0].organization().Scope()
+	for _, rows := range []any{(*keyRow)(nil), (*eventRow)(nil), (*projectRow)(nil)} {
+		some := selectIn(s, scope, rows).Column("id").Limit(int64(limit))
+		res, err := deleteIn(s, scope, rows).Where("?TableAlias.id IN (?)", some).Exec(ctx)
+		if err != nil {
+			return false, s.error(err)
+		}
+		if n, err := res.RowsAffected(); err != nil || n > 0 {
+			return true, s.error(err)
+		}
+	}
+	_, err = s.write.NewDelete().Model((*organizationRow)(nil)).
+		Where("o.id = ?", scope.Organization()).Where("o.deleted_at IS NOT NULL").Exec(ctx)
+	return true, s.error(err)
 }

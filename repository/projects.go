@@ -50,15 +50,20 @@ func (s *Store) CreateProject(ctx context.Context, scope domain.OrganizationScop
 // proved their right to it otherwise.
 func (s *Store) GetProject(ctx context.Context, id domain.ProjectID) (domain.Project, error) {
 	var row projectRow
-	err := s.read.NewSelect().Model(&row).Where("p.id = ?", id).Scan(ctx)
+	err := s.projectsOfAll(&row).Where("p.id = ?", id).Scan(ctx)
 	return row.project(), s.error(err)
 }
 
 // GetProjectOfKey finds the project that owns a key, whoever asks.
 func (s *Store) GetProjectOfKey(ctx context.Context, id domain.KeyID) (domain.Project, error) {
 	var row projectRow
-	err := s.read.NewSelect().Model(&row).Join("JOIN api_keys AS k ON k.project_id = p.id").Where("k.id = ?", id).Scan(ctx)
+	err := s.projectsOfAll(&row).Join("JOIN api_keys AS k ON k.project_id = p.id").Where("k.id = ?", id).Scan(ctx)
 	return row.project(), s.error(err)
+}
+
+// projectsOfAll starts a query of the projects of all tenants.
+func (s *Store) projectsOfAll(model any) *bun.SelectQuery {
+	return s.read.NewSelect().Model(model).Join("JOIN organizations AS o ON o.id = p.organization_id").Where(standing)
 }
 
 // GetProjectBySlug returns one of the organization's projects.

@@ -67,6 +67,15 @@ func (s *Store) ListSessions(
 	}), nil
 }
 
+// ForgetSessions removes the sessions of everybody that have ended at now, among
+// them those last used before idleSince.
+func (s *Store) ForgetSessions(ctx context.Context, now, idleSince time.Time) error {
+	_, err := s.write.NewDelete().Model((*sessionRow)(nil)).WhereGroup(" AND ", func(q *bun.DeleteQuery) *bun.DeleteQuery {
+		return q.Where("s.expires_at <= ?", micros{now}).WhereOr("s.last_used_at < ?", micros{idleSince})
+	}).Exec(ctx)
+	return s.error(err)
+}
+
 // RotateRefresh replaces the digest of a session's refresh token if it is still
 // old; when it is not, the answer is conflict and nothing has changed.
 func (s *Store) RotateRefresh(ctx context.Context, id domain.SessionID, old, successor []byte, now time.Time) error {

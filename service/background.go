@@ -7,7 +7,8 @@ import (
 )
 
 // Run does what must go on beside answering, until ctx ends: it records uses of
-// keys and forgets answers that can no longer be asked for. Whoever serves
+// keys, forgets answers that can no longer be asked for and sessions that have
+// ended, and removes what deleted organizations owned. Whoever serves
 // requests runs it in a goroutine and, before closing the store, waits for it
 // to return. One-shot programs need it not, but call RecordUses.
 func (a *App) Run(ctx context.Context) {
@@ -18,6 +19,8 @@ func (a *App) Run(ctx context.Context) {
 			return a.store.ForgetIdempotency(ctx, a.now().Add(-idempotencyLife))
 		})
 	})
+	jobs.Go(func() { a.every(ctx, time.Minute, "remove what deleted organizations owned", a.purgeOrganizations) })
+	jobs.Go(func() { a.every(ctx, time.Hour, "forget sessions that have ended", a.forgetEnded) })
 	jobs.Wait()
 }
 

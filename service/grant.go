@@ -17,7 +17,14 @@ type grant struct {
 	app    *App
 	caller domain.Principal
 	role   domain.Role
+
+	precondition domain.Precondition
 }
+
+// Expect makes the handle's next change fail with precondition_failed when what
+// it would change is not as expected: the organization or project itself, or the
+// key that the method names.
+func (g *grant) Expect(p domain.Precondition) { g.precondition = p }
 
 // Caller returns who the handle was made for.
 func (g grant) Caller() domain.Principal { return g.caller }

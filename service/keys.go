@@ -82,6 +82,9 @@ func (p *Project) RotateKey(ctx context.Context, id domain.KeyID, r domain.Rotat
 		if err != nil {
 			return issued{}, err
 		}
+		if err := p.precondition.Check(before.Revision); err != nil {
+			return issued{}, err
+		}
 		now := p.app.now()
 		if err := p.rotatable(before, now); err != nil {
 			return issued{}, err
@@ -305,6 +308,9 @@ func (p *Project) changeKey(
 		if err != nil {
 			return err
 		}
+		if err := p.precondition.Check(before.Revision); err != nil {
+			return err
+		}
 		after, err := change(before)
 		if err != nil {
 			return err
@@ -347,6 +353,9 @@ func (p *Project) DeleteKey(ctx context.Context, id domain.KeyID) error {
 	return p.app.store.InTx(ctx, func(ctx context.Context, tx *repository.Store) error {
 		key, err := p.lockKey(ctx, tx, id)
 		if err != nil {
+			return err
+		}
+		if err := p.precondition.Check(key.Revision); err != nil {
 			return err
 		}
 		if err := tx.DeleteKey(ctx, p.project.Scope(), id); err != nil {

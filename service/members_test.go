@@ -37,6 +37,13 @@ func (w *world) id(o *service.Organization) domain.OrganizationID {
 	return got.ID
 }
 
+func (w *world) projectID(p *service.Project) domain.ProjectID {
+	w.Helper()
+	got, err := p.Get()
+	w.check(err)
+	return got.ID
+}
+
 func userID(caller domain.Principal) domain.UserID {
 	user, _ := caller.User()
 	return user.User.ID

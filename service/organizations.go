@@ -1,6 +1,7 @@
 package service
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"io"
@@ -138,15 +139,17 @@ func (o *Organization) Update(ctx context.Context, patch domain.OrganizationPatc
 		return domain.MemberOf{}, err
 	}
 	err := o.app.store.InTx(ctx, func(ctx context.Context, tx *repository.Store) error {
-		before, err := tx.LockOrganization(ctx, o.organization.Scope())
-		if err != nil {
+		if err := o.lock(ctx, tx); err != nil {
 			return err
 		}
+		if err := cmp.Or(o.Require(domain.OrganizationWrite), o.precondition.Check(o.organization.Revision)); err != nil {
+			return err
+		}
+		before := o.organization
 		after, err := patch.Apply(before)
 		if err != nil {
 			return err
 		}
-		o.organization = before
 		changes := domain.Diff(organizationFields(before), organizationFields(after))
 		if len(changes) == 0 {
 			return nil
@@ -164,8 +167,9 @@ func (o *Organization) Update(ctx context.Context, patch domain.OrganizationPatc
 }
 
 // Delete removes the organization with everything below it, its audit trail
-// included; its keys are dead at once. It needs organization:delete and a fresh
-// sign-in.
+// included: at once for everybody who looks, from the database in the
+// background (see Run). Its keys are dead at once. It needs organization:delete
+// and a fresh sign-in.
 func (o *Organization) Delete(ctx context.Context) error {
 	if err := o.Require(domain.OrganizationDelete); err != nil {
 		return err
@@ -174,7 +178,13 @@ func (o *Organization) Delete(ctx context.Context) error {
 		return err
 	}
 	return o.app.store.InTx(ctx, func(ctx context.Context, tx *repository.Store) error {
-		if err := tx.DeleteOrganization(ctx, o.organization.Scope()); err != nil {
+		if err := o.lock(ctx, tx); err != nil {
+			return err
+		}
+		if err := cmp.Or(o.Require(domain.OrganizationDelete), o.precondition.Check(o.organization.Revision)); err != nil {
+			return err
+		}
+		if err := tx.DeleteOrganization(ctx, o.organization.Scope(), o.app.now()); err != nil {
 			return err
 		}
 		// Its own trail goes with it; that it was deleted, and by whom, is kept.
@@ -188,4 +198,19 @@ func organizationTarget(o domain.Organization) domain.Target {
 
 func organizationFields(o domain.Organization) map[string]any {
 	return map[string]any{"name": o.Name, "slug": o.Slug, "status": o.Status}
+}
+
+// purgeBatch bounds how many rows go in one transaction, so that nobody waits
+// for the removal of a large organization.
+const purgeBatch = 500
+
+// purgeOrganizations removes what deleted organizations owned.
+func (a *App) purgeOrganizations(ctx context.Context) error {
+	for more := true; more && ctx.Err() == nil; {
+		var err error
+		if more, err = a.store.PurgeOrganizations(ctx, purgeBatch); err != nil {
+			return err
+		}
+	}
+	return nil
 }

@@ -133,6 +133,9 @@ func (p *Project) Update(ctx context.Context, patch domain.ProjectPatch) (domain
 		if err != nil {
 			return err
 		}
+		if err := p.precondition.Check(before.Revision); err != nil {
+			return err
+		}
 		after, err := patch.Apply(before)
 		if err != nil {
 			return err
@@ -162,6 +165,13 @@ func (p *Project) Delete(ctx context.Context) error {
 		return err
 	}
 	return p.app.store.InTx(ctx, func(ctx context.Context, tx *repository.Store) error {
+		project, err := tx.LockProject(ctx, p.project.Scope())
+		if err != nil {
+			return err
+		}
+		if err := p.precondition.Check(project.Revision); err != nil {
+			return err
+		}
 		if err := tx.DeleteProject(ctx, p.project.Scope()); err != nil {
 			return err
 		}

@@ -109,6 +109,12 @@ func (a *Account) ListSessions(ctx context.Context, p domain.Page) (domain.List[
 	return a.app.store.ListSessions(ctx, a.user.User.ID, now, now.Add(-sessionIdle), p)
 }
 
+// forgetEnded removes sessions that have run their time or idled out.
+func (a *App) forgetEnded(ctx context.Context) error {
+	now := a.now()
+	return a.store.ForgetSessions(ctx, now, now.Add(-sessionIdle))
+}
+
 // LogOut ends the session that the caller is signed in with.
 func (a *Account) LogOut(ctx context.Context) error {
 	err := a.endSession(ctx, a.user.Session.ID, "session.ended")

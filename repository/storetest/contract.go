@@ -49,7 +49,7 @@ func Run(t *testing.T, open func(testing.TB) *repository.Store) {
 	for name, test := range map[string]func(*testing.T, *repository.Store){
 		"Organizations": testOrganizations, "Projects": testProjects, "Keys": testKeys, "KeyFilters": testKeyFilters,
 		"Secrets": testSecrets, "Tenancy": testTenancy, "Users": testUsers, "Sessions": testSessions,
-		"Events": testEvents, "Pages": testPages, "Transactions": testTransactions, "Settings": testSettings,
+		"Deletion": testDeletion, "Events": testEvents, "Pages": testPages, "Transactions": testTransactions, "Settings": testSettings,
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -135,10 +135,53 @@ func testOrganizations(t *testing.T, s *repository.Store) {
 	locked, err := s.LockOrganization(ctx, org.Scope())
 	equal(t, locked, org, err)
 
-	check(t, s.DeleteOrganization(ctx, org.Scope()))
-	code(t, s.DeleteOrganization(ctx, org.Scope()), domain.CodeNotFound)
+	check(t, s.DeleteOrganization(ctx, org.Scope(), epoch))
+	code(t, s.DeleteOrganization(ctx, org.Scope(), epoch), domain.CodeNotFound)
 	_, err = s.OrganizationAsMember(ctx, ann.ID, org.ID)
 	code(t, err, domain.CodeNotFound)
+}
+
+// testDeletion guarantees that a deleted organization is gone at once, whatever
+// it owned, and that what it owned goes in batches, leaving others alone.
+func testDeletion(t *testing.T, s *repository.Store) {
+	ctx := t.Context()
+	org, p := newTenant(t, s, "acme")
+	other, otherProject := newTenant(t, s, "other")
+	for _, in := range []domain.Project{p, otherProject} {
+		for i := range 5 {
+			k := newKey(in, fmt.Sprint("k", i), epoch)
+			check(t, s.CreateKey(ctx, in.Scope(), k))
+			check(t, s.AddSecret(ctx, in.Scope(), newSecret(k, domain.TokenID(fmt.Sprint(in.ID, i)))))
+			check(t, s.AddEvent(ctx, domain.Event{ID: domain.NewID[domain.EventID](epoch), At: epoch, Action: "key.created", OrganizationID: in.OrganizationID}))
+		}
+	}
+	check(t, s.DeleteOrganization(ctx, org.Scope(), epoch))
+	_, err := s.GetOrganization(ctx, org.ID)
+	code(t, err, domain.CodeNotFound)
+	_, err = s.GetOrganizationBySlug(ctx, org.Slug)
+	code(t, err, domain.CodeNotFound)
+	_, err = s.LockOrganization(ctx, org.Scope())
+	code(t, err, domain.CodeNotFound)
+	_, err = s.GetProject(ctx, p.ID)
+	code(t, err, domain.CodeNotFound)
+	_, _, err = s.CallingKey(ctx, domain.TokenID(fmt.Sprint(p.ID, 0)))
+	code(t, err, domain.CodeNotFound)
+	all, err := s.ListOrganizations(ctx, domain.Page{Limit: 10})
+	equal(t, len(all.Items), 1, err)
+
+	// 5 keys, 5 events and a project, two at a time, and the organization.
+	calls := 0
+	for more := true; more; calls++ {
+		more, err = s.PurgeOrganizations(ctx, 2)
+		check(t, err)
+	}
+	equal(t, calls, 3+3+1+1+1, nil)
+	n, err := s.CountAllKeys(ctx)
+	equal(t, n, 5, err)
+	events, err := s.ListAllEvents(ctx, domain.EventFilter{}, domain.Page{Limit: 20})
+	equal(t, len(events.Items), 5, err)
+	_, err = s.GetOrganization(ctx, other.ID)
+	check(t, err)
 }
 
 func testProjects(t *testing.T, s *repository.Store) {

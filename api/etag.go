@@ -1,0 +1,31 @@
+package api
+
+import (
+	"strconv"
+	"strings"
+
+	"github.com/latchkey-dev/latchkey/domain"
+)
+
+// etag is the strong entity tag (RFC 9110, section 8.8.3) of a revision.
+func etag(revision int64) *string {
+	tag := strconv.Quote(strconv.FormatInt(revision, 10))
+	return &tag
+}
+
+// expected reads an If-Match (RFC 9110, section 13.1.1). An asterisk is content
+// with whatever there is, and what is not there is not_found anyway. Tags that
+// we never gave, weak ones among them, match nothing.
+func expected(ifMatch *string) domain.Precondition {
+	if ifMatch == nil || strings.TrimSpace(*ifMatch) == "*" {
+		return domain.Precondition{}
+	}
+	var revisions []int64
+	for tag := range strings.SplitSeq(*ifMatch, ",") {
+		digits, err := strconv.Unquote(strings.TrimSpace(tag))
+		if revision, parseErr := strconv.ParseInt(digits, 10, 64); err == nil && parseErr == nil && *etag(revision) == strings.TrimSpace(tag) {
+			revisions = append(revisions, revision)
+		}
+	}
+	return domain.AtRevision(revisions...)
+}
