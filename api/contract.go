@@ -237,7 +237,7 @@ func malformed(err error) error {
 	if e, ok := errors.AsType[*jsontext.SyntacticError](err); ok {
 		return domain.Errorf(domain.CodeMalformedRequest, "The body is not valid JSON, from byte %d on.", e.ByteOffset)
 	}
-	return domain.Errorf(domain.CodeMalformedRequest, "The body is not valid JSON.")
+	return domain.Errorf(domain.CodeMalformedRequest, "The body holds a number that is out of range.") // nothing else is left to go wrong
 }
 
 // inspect notes every NUL, and reports whether value is not too deep.

@@ -235,8 +235,6 @@ var contract = sync.OnceValue(func() *openapi3.T {
 	return doc
 })
 
-var pathParameter = regexp.MustCompile(`\{[a-z_]+\}`)
-
 // routeOf finds the operation that a request is for, if it is for one.
 func routeOf(r *http.Request) *routers.Route {
 	method := r.Method
