@@ -313,10 +313,11 @@ func flatten(err error) []*openapi3.SchemaError {
 }
 
 func fieldErrors(e *openapi3.SchemaError) []domain.FieldError {
-	at := ""
+	var pointer strings.Builder
 	for _, name := range e.JSONPointer() {
-		at += "/" + escape(name)
+		pointer.WriteString("/" + escape(name))
 	}
+	at := pointer.String()
 	if e.SchemaField != "properties" {
 		return []domain.FieldError{{Pointer: at, Detail: sentence(e)}}
 	}

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"io"
 	"log/slog"
+	"maps"
 	"net/http"
 	"net/http/httptest"
 	"regexp"
@@ -309,9 +310,7 @@ func (w *world) project(t *testing.T, by person, in domain.OrganizationID, name 
 func (w *world) key(t *testing.T, by person, in domain.ProjectID, fields map[string]any) api.CreatedKey {
 	t.Helper()
 	body := map[string]any{"name": "a key"}
-	for name, value := range fields {
-		body[name] = value
-	}
+	maps.Copy(body, fields)
 	var k api.CreatedKey
 	w.call(t, "POST", "/v1/projects/"+string(in)+"/keys", by.as, body).want(t, http.StatusCreated, &k)
 	w.secret(k.Token)

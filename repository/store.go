@@ -71,7 +71,7 @@ func Open(ctx context.Context, dsn string) (*Store, error) {
 	)
 	switch scheme {
 	case "sqlite":
-		s, err = openSQLite(rest)
+		s, err = openSQLite(ctx, rest)
 	case "postgres", "postgresql":
 		s, err = openPostgres(dsn)
 	default:
