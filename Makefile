@@ -46,7 +46,7 @@ vet: ## go vet
 
 .PHONY: lint
 lint: ## golangci-lint with .golangci.yml
-	go run $(GOLANGCI_LINT) run --allow-serial-runners
+	go run $(GOLANGCI_LINT) run
 
 .PHONY: race
 race: ## all tests, with the race detector

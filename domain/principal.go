@@ -5,7 +5,7 @@ import "slices"
 // Principal is who is calling, proven: an API key, a user, both, the operator
 // at the command line, or nobody. The zero value is anonymous.
 type Principal struct {
-	key    *CallingKey
+	key    ProvenKey
 	user   *CallingUser
 	system bool
 	origin Origin
@@ -39,6 +39,16 @@ type Origin struct {
 // NewPrincipal returns the caller with the credentials that were proved;
 // nil means that kind was not sent.
 func NewPrincipal(key *CallingKey, user *CallingUser, from Origin) Principal {
+	p := Principal{user: user, origin: from}
+	if key != nil {
+		p.key = NewProvenKey(string(PackKey(nil, Secret{}, key.Key)), &Tenant{key.Project, key.Organization})
+	}
+	return p
+}
+
+// ProvenPrincipal is NewPrincipal for a key as it was proved, the zero value
+// for none. It allocates nothing.
+func ProvenPrincipal(key ProvenKey, user *CallingUser, from Origin) Principal {
 	return Principal{key: key, user: user, origin: from}
 }
 
@@ -48,11 +58,17 @@ func System() Principal { return Principal{system: true} }
 
 // Key returns the proven key, if there is one.
 func (p Principal) Key() (CallingKey, bool) {
-	if p.key == nil {
+	if p.key.IsZero() {
 		return CallingKey{}, false
 	}
-	return *p.key, true
+	return p.key.CallingKey(), true
 }
+
+// ProvenKey is Key without unpacking it, for what every request asks.
+func (p Principal) ProvenKey() (ProvenKey, bool) { return p.key, !p.key.IsZero() }
+
+// HasUser reports whether there is a proven user.
+func (p Principal) HasUser() bool { return p.user != nil }
 
 // User returns the proven user, if there is one.
 func (p Principal) User() (CallingUser, bool) {
@@ -74,8 +90,9 @@ func (p Principal) Actor() Actor {
 	switch {
 	case p.user != nil:
 		return p.user.User.Actor()
-	case p.key != nil:
-		return Actor{ActorKey, string(p.key.Key.ID), p.key.Key.Name}
+	case !p.key.IsZero():
+		key := p.key.Key()
+		return Actor{ActorKey, string(key.ID), key.Name}
 	case p.system:
 		return Actor{ActorSystem, "system", "command line"}
 	}

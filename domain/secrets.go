@@ -9,6 +9,10 @@ type Algorithm string
 // id, project id and the whole token, under a key derived from the master key.
 const HMACSHA256 Algorithm = "hmac-sha256"
 
+// Algorithms are all of them. The order is part of how a ProvenKey is packed in
+// memory, and of nothing that is stored.
+var Algorithms = []Algorithm{HMACSHA256}
+
 // Secret is what is stored about one token of a key: enough to recognise the
 // token, not enough to make it. A key has one current secret (ValidUntil is
 // zero) and, after a rotation, a retiring one.

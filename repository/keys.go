@@ -142,22 +142,6 @@ func withFirstUse(q *bun.SelectQuery) *bun.SelectQuery {
 		ColumnExpr("(SELECT u.first_used_at FROM api_key_usage AS u WHERE u.key_id = s.key_id AND u.token_id = s.token_id) AS first_used_at")
 }
 
-// CallingKey finds by a token's public id what is needed to prove the token and
-// to act for its key, in one query. It says nothing about the token's secret,
-// nor whether key, project and organization may be used: that is the caller's
-// to check.
-func (s *Store) CallingKey(ctx context.Context, id domain.TokenID) (domain.Secret, domain.CallingKey, error) {
-	var row secretRow
-	err := withFirstUse(s.read.NewSelect().Model(&row).Relation("Key.Project.Organization")).
-		Where("s.token_id = ?", id).Where("key__project__organization.deleted_at IS NULL").Scan(ctx)
-	if err != nil {
-		return domain.Secret{}, domain.CallingKey{}, s.error(err)
-	}
-	return row.secret(), domain.CallingKey{
-		Key: row.Key.key(), Project: row.Key.Project.project(), Organization: row.Key.Project.Organization.organization(),
-	}, nil
-}
-
 // GetKey returns a key of the project.
 func (s *Store) GetKey(ctx context.Context, scope domain.ProjectScope, id domain.KeyID, now time.Time) (domain.Key, error) {
 	var row keyRow

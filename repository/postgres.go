@@ -2,7 +2,9 @@ package repository
 
 import (
 	"context"
+	"database/sql"
 	"errors"
+	"fmt"
 	"net"
 	"strings"
 	"time"
@@ -24,24 +26,30 @@ import (
 // faster on a machine of a few cores; they only queue inside it.
 const postgresConnections = 20
 
-type postgresEngine struct{}
+type postgresEngine struct {
+	config, direct *pgx.ConnConfig
+	pooled         bool // config leads to a pooler
+	announcer      *announcer
+}
 
-// openPostgres connects to the database at dsn, whose parameters are those of
-// libpq. bun writes arguments into the text, so statements are sent as they
-// are: a prepared one for each text would pile up on the server.
-func openPostgres(dsn string) (*Store, error) {
-	config, err := pgx.ParseConfig(dsn)
+// openPostgres connects to the database at dsn, and at direct, if that is given,
+// for what cannot go through a pooler.
+func openPostgres(dsn string, direct ...string) (*Store, error) {
+	config, err := parsePostgres(dsn)
 	if err != nil {
-		return nil, errors.New("the address cannot be read; it looks like postgres://user:password@host:5432/name")
+		return nil, err
 	}
-	config.DefaultQueryExecMode = pgx.QueryExecModeExec
-	if config.RuntimeParams["application_name"] == "" {
-		config.RuntimeParams["application_name"] = "latchkey"
+	e := postgresEngine{config: config, direct: config, announcer: &announcer{}}
+	for _, dsn := range direct {
+		if e.direct, err = parsePostgres(dsn); err != nil {
+			return nil, fmt.Errorf("the direct address: %w", err)
+		}
+		e.pooled = true
 	}
 	db := stdlib.OpenDB(*config)
 	db.SetMaxOpenConns(postgresConnections)
 	db.SetMaxIdleConns(postgresConnections)
-	return newStore(postgresEngine{}, func() schema.Dialect { return pgdialect.New() }, db), nil
+	return newStore(e, func() schema.Dialect { return pgdialect.New() }, db), nil
 }
 
 func (postgresEngine) name() string { return "PostgreSQL" }
@@ -63,6 +71,21 @@ func (postgresEngine) gaveUp(err error) bool {
 }
 
 func (postgresEngine) gooseDialect() goose.Dialect { return goose.DialectPostgres }
+
+func (e postgresEngine) announce(s *Store) { e.announcer.announce(s.pools[0], s.link.poke) }
+
+func (postgresEngine) placeholder() string { return "$1" }
+
+func (e postgresEngine) prepares() bool { return !e.pooled }
+
+// migrationPool leads around a pooler, which would let go of the lock.
+func (e postgresEngine) migrationPool(s *Store) (*sql.DB, func() error) {
+	if !e.pooled {
+		return s.pools[0].DB, func() error { return nil }
+	}
+	db := stdlib.OpenDB(*e.direct)
+	return db, db.Close
+}
 
 func (postgresEngine) otherMigrations() []string { return migrations.Only("sqlite") }
 

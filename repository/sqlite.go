@@ -23,12 +23,12 @@ import (
 // connection that writes.
 const sqliteReaders = 8
 
-type sqliteEngine struct{}
+type sqliteEngine struct{ dsn string }
 
 // openSQLite opens the file at path. Writers queue in Go for one connection,
 // and transactions take the write lock at once, so that none fails half-way
 // with SQLITE_BUSY. synchronous=FULL: what is acknowledged survives a crash.
-func openSQLite(ctx context.Context, path string) (*Store, error) {
+func openSQLite(path string) (*Store, error) {
 	if path == "" {
 		return nil, errors.New("the path is empty")
 	}
@@ -49,10 +49,10 @@ func openSQLite(ctx context.Context, path string) (*Store, error) {
 	read.SetMaxOpenConns(sqliteReaders)
 	read.SetMaxIdleConns(sqliteReaders)
 	// The writer first: it creates the file and turns WAL on.
-	if err := write.PingContext(ctx); err != nil {
+	if err := write.Ping(); err != nil {
 		return nil, errors.Join(err, write.Close(), read.Close())
 	}
-	return newStore(sqliteEngine{}, func() schema.Dialect { return sqlitedialect.New() }, read, write), nil
+	return newStore(sqliteEngine{dsn}, func() schema.Dialect { return sqlitedialect.New() }, read, write), nil
 }
 
 func (sqliteEngine) name() string { return "SQLite" }
@@ -67,6 +67,17 @@ func (sqliteEngine) boundWaits(context.Context, bun.IDB, time.Duration) error { 
 func (sqliteEngine) gaveUp(error) bool { return false }
 
 func (sqliteEngine) gooseDialect() goose.Dialect { return goose.DialectSQLite3 }
+
+// announce has nothing to do: others watch the file.
+func (sqliteEngine) announce(*Store) {}
+
+func (sqliteEngine) placeholder() string { return "?" }
+
+func (sqliteEngine) prepares() bool { return true }
+
+func (sqliteEngine) migrationPool(s *Store) (*sql.DB, func() error) {
+	return s.pools[len(s.pools)-1].DB, func() error { return nil }
+}
 
 func (sqliteEngine) otherMigrations() []string { return migrations.Only("postgres") }
 

@@ -39,6 +39,8 @@ type Store struct {
 	engine      engine
 	read, write bun.IDB // apart on SQLite, the same on PostgreSQL and in a transaction
 	pools       []*bun.DB
+	link        *link
+	lookup      *lookup
 }
 
 // engine is what the two databases do differently.
@@ -51,6 +53,17 @@ type engine interface {
 	// lock that another one holds; 0: no bound. gaveUp reports that this happened.
 	boundWaits(ctx context.Context, tx bun.IDB, d time.Duration) error
 	gaveUp(err error) bool
+	// ownChanges returns what a transaction has noted as changed, since what
+	// changesSoFar returned at its start; follow opens the feed of changes, and
+	// announce tells other processes that it has news.
+	changesSoFar(ctx context.Context, tx bun.IDB) (int64, error)
+	ownChanges(ctx context.Context, tx bun.IDB, since int64) ([]domain.Stale, error)
+	follow(ctx context.Context, l *link) (poller, func() error, error)
+	announce(s *Store)
+	// placeholder is how the one statement that is written by hand names its
+	// argument; prepares reports whether the server keeps prepared statements.
+	placeholder() string
+	prepares() bool
 	// translate turns a driver's error into ours, or returns it as it is.
 	translate(error) error
 	// gooseDialect and locker are how the migration library drives it; SQLite
@@ -58,12 +71,17 @@ type engine interface {
 	// the files that are for the other database alone.
 	gooseDialect() goose.Dialect
 	otherMigrations() []string
+	migrationPool(s *Store) (pool *sql.DB, end func() error)
 	locker() (lock.SessionLocker, error)
 }
 
 // Open connects to the database at dsn: sqlite:path/to/file, or
 // postgres://user@host/name. It fails when the database cannot be reached.
-func Open(ctx context.Context, dsn string) (*Store, error) {
+//
+// For a PostgreSQL behind a pooler that hands out connections by transaction,
+// direct is an address that leads around it, for what needs a connection of its
+// own: locks while migrating, and notifications. Otherwise leave it out.
+func Open(ctx context.Context, dsn string, direct ...string) (*Store, error) {
 	scheme, rest, _ := strings.Cut(dsn, ":")
 	var (
 		s   *Store
@@ -71,9 +89,9 @@ func Open(ctx context.Context, dsn string) (*Store, error) {
 	)
 	switch scheme {
 	case "sqlite":
-		s, err = openSQLite(ctx, rest)
+		s, err = openSQLite(rest)
 	case "postgres", "postgresql":
-		s, err = openPostgres(dsn)
+		s, err = openPostgres(dsn, direct...)
 	default:
 		return nil, fmt.Errorf("a database is sqlite:PATH or postgres://…, not %s:…", scheme)
 	}
@@ -97,9 +115,9 @@ func Redact(dsn string) string {
 
 // newStore wraps connection pools: one, or the reader's and then the writer's.
 func newStore(e engine, d func() schema.Dialect, pools ...*sql.DB) *Store {
-	s := &Store{engine: e}
+	s := &Store{engine: e, link: newLink(), lookup: &lookup{}}
 	for _, pool := range pools {
-		s.pools = append(s.pools, bun.NewDB(pool, d()))
+		s.pools = append(s.pools, bun.NewDB(pool, d(), bun.WithConnResolver(s.link)))
 	}
 	s.read, s.write = s.pools[0], s.pools[len(s.pools)-1]
 	return s
@@ -124,7 +142,7 @@ func (s *Store) Close() error {
 	for _, pool := range s.pools {
 		errs = append(errs, pool.Close())
 	}
-	return errors.Join(errs...)
+	return errors.Join(append(errs, s.link.refuse.Close())...)
 }
 
 // InTx runs fn in a transaction and commits when it returns nil. tx is this
@@ -132,19 +150,38 @@ func (s *Store) Close() error {
 // of it and, on SQLite, wait for itself. Effects outside the database belong
 // after InTx has returned nil.
 func (s *Store) InTx(ctx context.Context, fn func(ctx context.Context, tx *Store) error) error {
+	if s.link.down.Load() {
+		return errDown()
+	}
 	ctx, cancel := context.WithTimeout(ctx, writeDeadline)
 	defer cancel()
-	return s.error(s.write.RunInTx(ctx, nil, func(ctx context.Context, tx bun.Tx) error {
-		return fn(ctx, &Store{engine: s.engine, read: tx, write: tx})
-	}))
+	var changes []domain.Stale
+	err := s.write.RunInTx(ctx, nil, func(ctx context.Context, tx bun.Tx) error {
+		before, err := s.engine.changesSoFar(ctx, tx)
+		if err != nil {
+			return err
+		}
+		if err := fn(ctx, &Store{engine: s.engine, read: tx, write: tx, link: s.link, lookup: s.lookup}); err != nil {
+			return err
+		}
+		changes, err = s.engine.ownChanges(ctx, tx, before)
+		return err
+	})
+	// Also after an error: a commit whose answer was lost may have been one.
+	if len(changes) > 0 {
+		s.link.tellAll(changes)
+		s.engine.announce(s)
+	}
+	return s.error(err)
 }
 
 // Migrate applies the migrations that are pending; other nodes wait meanwhile.
 func (s *Store) Migrate(ctx context.Context) error {
-	p, err := s.migrator()
+	p, end, err := s.migrator()
 	if err != nil {
 		return err
 	}
+	defer end() //nolint:errcheck // what matters has been committed
 	if _, err := p.Up(ctx); err != nil {
 		return fmt.Errorf("migrate: %w", s.error(err))
 	}
@@ -160,10 +197,11 @@ type Migration struct {
 
 // Migrations lists all steps this program knows, oldest first.
 func (s *Store) Migrations(ctx context.Context) ([]Migration, error) {
-	p, err := s.migrator()
+	p, end, err := s.migrator()
 	if err != nil {
 		return nil, err
 	}
+	defer end() //nolint:errcheck // it was only read from
 	states, err := p.Status(ctx)
 	if err != nil {
 		return nil, s.error(err)
@@ -175,16 +213,21 @@ func (s *Store) Migrations(ctx context.Context) ([]Migration, error) {
 	return all, nil
 }
 
-func (s *Store) migrator() (*goose.Provider, error) {
+func (s *Store) migrator() (*goose.Provider, func() error, error) {
 	options := []goose.ProviderOption{goose.WithDisableGlobalRegistry(true), goose.WithExcludeNames(s.engine.otherMigrations())}
 	locker, err := s.engine.locker()
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	if locker != nil {
 		options = append(options, goose.WithSessionLocker(locker))
 	}
-	return goose.NewProvider(s.engine.gooseDialect(), s.pools[len(s.pools)-1].DB, fs.FS(migrations.FS), options...)
+	pool, end := s.engine.migrationPool(s)
+	p, err := goose.NewProvider(s.engine.gooseDialect(), pool, fs.FS(migrations.FS), options...)
+	if err != nil {
+		return nil, nil, errors.Join(err, end())
+	}
+	return p, end, nil
 }
 
 // error is the one place where what the database says becomes a domain error.
@@ -195,12 +238,17 @@ func (s *Store) error(err error) error {
 	case errors.Is(err, sql.ErrNoRows):
 		return domain.NotFound()
 	case errors.Is(err, context.DeadlineExceeded), errors.Is(err, sql.ErrConnDone):
+		s.link.poke() // the feed finds out whether the database is out of reach
 		return domain.Unavailable(err)
 	}
 	if _, ours := errors.AsType[*domain.Error](err); ours {
 		return err
 	}
-	return s.engine.translate(err)
+	err = s.engine.translate(err)
+	if domain.CodeOf(err) == domain.CodeUnavailable {
+		s.link.poke()
+	}
+	return err
 }
 
 // conflict is what every unique violation becomes; what was taken is for the

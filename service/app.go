@@ -44,6 +44,13 @@ type Options struct {
 	Signup    SignupPolicy     // empty: open
 	Log       *slog.Logger     // nil: slog.Default
 	Random    io.Reader        // what tokens are drawn from; nil: crypto/rand
+
+	// OutageGrace is how long callers who are known are served while the database
+	// is out of reach, since all changes were last heard; nil: DefaultOutageGrace.
+	OutageGrace *time.Duration
+	// CacheBytes bounds the keys that are kept in memory, roughly; 0:
+	// DefaultCacheBytes.
+	CacheBytes int
 }
 
 // App is Latchkey without its faces: API, console and command line all call it.
@@ -61,6 +68,7 @@ type App struct {
 	passwords passwordHasher
 	usage     usage
 	throttle  *throttle
+	near      *nearby
 }
 
 // New returns an App over a migrated store. It refuses a master key that is
@@ -69,7 +77,7 @@ type App struct {
 func New(ctx context.Context, o Options) (*App, error) {
 	a := &App{
 		store: o.Store, clock: o.Clock, keyPrefix: o.KeyPrefix, signup: o.Signup, log: o.Log, random: o.Random,
-		signing: signing{issuer: o.Issuer}, usage: newUsage(), throttle: newThrottle(),
+		signing: signing{issuer: o.Issuer}, usage: newUsage(), throttle: newThrottle(), near: newNearby(o),
 	}
 	if a.clock == nil {
 		a.clock = time.Now
@@ -99,6 +107,7 @@ func New(ctx context.Context, o Options) (*App, error) {
 	if err := a.loadSigningKeys(ctx); err != nil {
 		return nil, fmt.Errorf("load the keys that sign access tokens: %w", err)
 	}
+	a.store.OnStale(a.forget)
 	return a, nil
 }
 
@@ -108,7 +117,13 @@ func (a *App) Ready(ctx context.Context) error {
 	if a.draining.Load() {
 		return domain.Unavailable(errors.New("the process is ending"))
 	}
-	return a.store.Ping(ctx)
+	switch a.Sync() {
+	case NotFollowing:
+		return a.store.Ping(ctx)
+	case Lost:
+		return domain.Unavailable(errors.New("the database has been out of reach for longer than the outage grace"))
+	}
+	return nil
 }
 
 // Drain makes Ready fail from now on, so that balancers send new requests

@@ -5,6 +5,7 @@ import (
 	"crypto/rand"
 	"flag"
 	"io"
+	"runtime"
 	"slices"
 	"strings"
 	"sync"
@@ -126,6 +127,7 @@ func newWorld(t *testing.T, dsn string, random io.Reader) *world {
 	t.Helper()
 	w := &world{T: t, store: storetest.New(t, dsn), dsn: dsn, now: time.Date(2026, 3, 14, 15, 9, 26, 535898000, time.UTC)}
 	w.App = w.another(service.Options{Random: random})
+	w.run()
 	return w
 }
 
@@ -136,6 +138,25 @@ func (w *world) another(o service.Options) *service.App {
 	app, err := service.New(w.Context(), o)
 	w.check(err)
 	return app
+}
+
+// run has the node follow the changes of others, and so answer from memory, for
+// the rest of the test.
+func (w *world) run() {
+	w.Helper()
+	ctx, stop := context.WithCancel(w.Context())
+	var running sync.WaitGroup
+	running.Go(func() { w.App.Run(ctx) })
+	w.Cleanup(func() {
+		stop()
+		running.Wait()
+	})
+	for w.Sync() != service.InSync {
+		if w.Context().Err() != nil || w.Failed() {
+			return
+		}
+		runtime.Gosched()
+	}
 }
 
 func TestMainJob(t *testing.T) {
@@ -288,7 +309,9 @@ func TestPlantedSecret(t *testing.T) {
 		mine, err := b.Get()
 		w.check(err)
 
-		w.check(w.store.DeleteKey(w.Context(), mine.Scope(), secret.KeyID))
+		w.check(w.store.InTx(w.Context(), func(ctx context.Context, tx *repository.Store) error {
+			return tx.DeleteKey(ctx, mine.Scope(), secret.KeyID)
+		}))
 		secret.KeyID, secret.ProjectID, secret.ValidUntil = victim.ID, project.ID, w.clock().Add(time.Hour)
 		w.check(w.store.AddSecret(w.Context(), project.Scope(), secret))
 		_, err = w.AuthenticateKey(w.Context(), token)

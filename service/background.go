@@ -6,13 +6,15 @@ import (
 	"time"
 )
 
-// Run does what must go on beside answering, until ctx ends: it records uses of
+// Run does what must go on beside answering, until ctx ends: it follows what
+// others change, so that callers can be answered from memory, records uses of
 // keys, forgets answers that can no longer be asked for and sessions that have
 // ended, and removes what deleted organizations owned. Whoever serves
 // requests runs it in a goroutine and, before closing the store, waits for it
 // to return. One-shot programs need it not, but call RecordUses.
 func (a *App) Run(ctx context.Context) {
 	var jobs sync.WaitGroup
+	jobs.Go(func() { a.follow(ctx) })
 	jobs.Go(func() { a.keepUsage(ctx) })
 	jobs.Go(func() {
 		a.every(ctx, time.Hour, "forget old Idempotency-Keys", func(ctx context.Context) error {

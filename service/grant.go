@@ -34,8 +34,8 @@ func (g grant) Holds(a domain.Action) bool {
 	if g.caller.IsSystem() {
 		return true
 	}
-	key, hasKey := g.caller.Key()
-	_, hasUser := g.caller.User()
+	key, hasKey := g.caller.ProvenKey()
+	hasUser := g.caller.HasUser()
 	return (hasKey || hasUser) && (!hasKey || key.Holds(a)) && (!hasUser || g.role.Holds(a))
 }
 
@@ -45,7 +45,7 @@ func (g grant) Require(a domain.Action) error {
 	if g.Holds(a) {
 		return nil
 	}
-	if key, ok := g.caller.Key(); ok && !key.Holds(a) {
+	if key, ok := g.caller.ProvenKey(); ok && !key.Holds(a) {
 		return domain.Errorf(domain.CodeForbidden, "This API key lacks the scope %s. A member who holds it can add it to the key.", a)
 	}
 	return domain.Errorf(domain.CodeForbidden, "You lack %s here, which these roles hold: %s. An owner or admin can change your role.",

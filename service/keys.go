@@ -191,7 +191,7 @@ func (p *Project) reissue(ctx context.Context, tx *repository.Store, answer *iss
 		return err
 	}
 	digest := p.app.keyring.tokenDigest(key.ID, key.ProjectID, token)
-	if !slices.ContainsFunc(live, func(s domain.Secret) bool { return hmac.Equal(s.Digest, digest) }) {
+	if !slices.ContainsFunc(live, func(s domain.Secret) bool { return hmac.Equal(s.Digest, digest[:]) }) {
 		return errEnded()
 	}
 	answer.token = token
@@ -209,9 +209,10 @@ func (p *Project) addSecret(ctx context.Context, tx *repository.Store, k domain.
 
 // newSecret returns what is stored of a key's token.
 func (a *App) newSecret(k domain.Key, t domain.Token, now time.Time) domain.Secret {
+	digest := a.keyring.tokenDigest(k.ID, k.ProjectID, t)
 	return domain.Secret{
 		TokenID: t.ID(), ProjectID: k.ProjectID, KeyID: k.ID, Prefix: t.Prefix(), Algorithm: domain.HMACSHA256,
-		PepperVersion: pepperVersion, Digest: a.keyring.tokenDigest(k.ID, k.ProjectID, t), CreatedAt: now,
+		PepperVersion: pepperVersion, Digest: digest[:], CreatedAt: now,
 	}
 }
 
@@ -408,30 +409,49 @@ func (a *App) VerifyKey(ctx context.Context, caller domain.Principal, token stri
 
 // verify answers for keys of the project, or of all if it is empty.
 func (a *App) verify(ctx context.Context, token string, scopes []domain.Scope, project domain.ProjectID) (Verification, error) {
-	k, secret, err := a.prove(ctx, token)
-	if domain.CodeOf(err) == domain.CodeInvalidAPIKey || err == nil && project != "" && k.Project.ID != project {
-		return Verification{Code: VerifiedNotFound}, nil
+	proven, code, err := a.examine(ctx, token, scopes, project)
+	if err != nil || proven.IsZero() {
+		return Verification{Code: code}, err
+	}
+	key := proven.Key()
+	return Verification{Valid: code == VerifiedValid, Code: code, Key: &key, Project: proven.Tenant().Project}, nil
+}
+
+// ExamineKey is VerifyKey whose answer is not unpacked: the key is zero when it
+// has not been proved.
+func (p *Project) ExamineKey(ctx context.Context, token string, scopes []domain.Scope) (domain.ProvenKey, VerificationCode, error) {
+	if err := p.Require(domain.KeysVerify); err != nil {
+		return domain.ProvenKey{}, "", err
+	}
+	return p.app.examine(ctx, token, scopes, p.project.ID)
+}
+
+func (a *App) examine(
+	ctx context.Context, token string, scopes []domain.Scope, project domain.ProjectID,
+) (domain.ProvenKey, VerificationCode, error) {
+	now := a.now()
+	key, err := a.prove(ctx, token, now)
+	if domain.CodeOf(err) == domain.CodeInvalidAPIKey || err == nil && project != "" && key.Tenant().Project.ID != project {
+		return domain.ProvenKey{}, VerifiedNotFound, nil
 	}
 	if err != nil {
-		return Verification{}, err
+		return domain.ProvenKey{}, "", err
 	}
-	answer := Verification{Key: &k.Key, Project: k.Project}
-	now := a.now()
-	switch unusable(k, secret, now) {
+	switch key.Unusable(now) {
 	case domain.CodeKeyRevoked:
-		answer.Code = VerifiedRevoked
+		return key, VerifiedRevoked, nil
 	case domain.CodeKeyExpired:
-		answer.Code = VerifiedExpired
+		return key, VerifiedExpired, nil
 	case domain.CodeProjectDisabled:
-		answer.Code = VerifiedProjectDisabled
-	default:
-		a.usage.note(secret, now)
-		answer.Valid, answer.Code = true, VerifiedValid
-		if slices.ContainsFunc(scopes, func(s domain.Scope) bool { return !k.Holds(s) }) {
-			answer.Valid, answer.Code = false, VerifiedInsufficientScope
+		return key, VerifiedProjectDisabled, nil
+	}
+	a.usage.note(key, now)
+	for _, s := range scopes {
+		if !key.Holds(s) {
+			return key, VerifiedInsufficientScope, nil
 		}
 	}
-	return answer, nil
+	return key, VerifiedValid, nil
 }
 
 func (p *Project) record(ctx context.Context, tx *repository.Store, action string, k domain.Key, changes domain.Changes) error {

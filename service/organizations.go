@@ -109,7 +109,7 @@ func (a *App) Organization(ctx context.Context, caller domain.Principal, id doma
 	if !ok {
 		return nil, errAnonymous()
 	}
-	member, err := a.store.OrganizationAsMember(ctx, user.User.ID, id)
+	member, err := a.organizationMember(ctx, user.User.ID, id)
 	o.organization, o.role = member.Organization, member.Role
 	return o, err
 }

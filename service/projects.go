@@ -94,17 +94,18 @@ func (a *App) Project(ctx context.Context, caller domain.Principal, want domain.
 		p.project, err = a.store.GetProject(ctx, want)
 		return p, err
 	}
-	key, hasKey := caller.Key()
+	key, hasKey := caller.ProvenKey()
 	if hasKey {
-		if want != "" && want != key.Project.ID {
+		p.project = key.Tenant().Project
+		if want != "" && want != p.project.ID {
 			return nil, domain.NotFound()
 		}
-		p.project, want = key.Project, key.Project.ID
+		want = p.project.ID
 	}
 	user, hasUser := caller.User()
 	if hasUser {
-		var err error
-		p.project, p.role, err = a.store.ProjectAsMember(ctx, user.User.ID, want)
+		member, err := a.projectMember(ctx, user.User.ID, want)
+		p.project, p.role = member.Project, member.Role
 		return p, err
 	}
 	if !hasKey {

@@ -25,6 +25,14 @@ type signing struct {
 	loaded time.Time
 }
 
+// outdate makes the next token that no known key signed have the keys read
+// again, whenever they were read last.
+func (s *signing) outdate() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.loaded = time.Time{}
+}
+
 // JWKS returns the public parts of the keys that sign access tokens.
 func (a *App) JWKS() jwt.JWKS { return a.keySet().JWKS() }
 

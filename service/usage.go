@@ -47,14 +47,17 @@ func newUsage() usage {
 
 func (u usage) shard(id domain.TokenID) *usageShard { return &u.shards[id[len(id)-1]%usageShards] }
 
-// note remembers that a secret has proved its key at now. It does no I/O.
-func (u usage) note(s domain.Secret, now time.Time) {
-	shard := u.shard(s.TokenID)
+// note remembers that the secret which proved key was used at now. It does no
+// I/O, and allocates only at the first use since all were written.
+func (u usage) note(key domain.ProvenKey, now time.Time) {
+	id := key.TokenID()
+	shard := u.shard(id)
 	shard.mu.Lock()
-	use, known := shard.uses[s.TokenID]
+	use, known := shard.uses[id]
 	if !known {
+		s := key.Secret()
 		use = &pendingUse{Use: domain.Use{ProjectID: s.ProjectID, KeyID: s.KeyID, TokenID: s.TokenID, First: now}, first: s.FirstUsedAt.IsZero()}
-		shard.uses[s.TokenID] = use
+		shard.uses[id] = use
 	}
 	use.Last, use.written = now, false
 	first := use.first

@@ -23,10 +23,10 @@ const (
 // proved returns what the caller has proved. The principal of the command line
 // carries no credential, so no rule admits it.
 func proved(caller domain.Principal) (c credentials) {
-	if _, ok := caller.Key(); ok {
+	if _, ok := caller.ProvenKey(); ok {
 		c |= aKey
 	}
-	if _, ok := caller.User(); ok {
+	if caller.HasUser() {
 		c |= aUser
 	}
 	return c

@@ -9,7 +9,6 @@ import (
 	"net/http"
 	"os"
 	"os/signal"
-	"sync"
 	"syscall"
 	"time"
 
@@ -68,8 +67,6 @@ type server struct {
 	log     *slog.Logger
 	app     *service.App
 	store   *repository.Store
-	rest    context.CancelFunc // ends the work in the background
-	resting sync.WaitGroup
 	address string
 	public  *http.Server
 	admin   *http.Server
@@ -115,9 +112,6 @@ func startServer(ctx context.Context, s *settings, listener net.Listener, log *s
 	adminRoutes := http.NewServeMux()
 	adminRoutes.Handle("GET /metrics", promhttp.HandlerFor(metrics, promhttp.HandlerOpts{}))
 	srv.admin = srv.newHTTP(adminRoutes)
-	background, rest := context.WithCancel(context.WithoutCancel(ctx))
-	srv.rest = rest
-	srv.resting.Go(func() { app.Run(background) })
 	signal.Notify(srv.signals, os.Interrupt, syscall.SIGTERM) // before anybody hears that it serves
 	go func() { srv.failed <- srv.public.Serve(listener) }()
 	go func() { srv.failed <- srv.admin.Serve(admin) }()
@@ -187,10 +181,7 @@ func (srv *server) wait(ctx context.Context) error {
 func (srv *server) stop() error {
 	ctx, cancel := context.WithTimeout(context.Background(), drainTimeout)
 	defer cancel()
-	err := errors.Join(srv.public.Shutdown(ctx), srv.admin.Shutdown(ctx))
-	srv.rest()
-	srv.resting.Wait()
-	err = errors.Join(err, srv.store.Close())
+	err := errors.Join(srv.public.Shutdown(ctx), srv.admin.Shutdown(ctx), srv.store.Close())
 	if err == nil {
 		srv.log.Info("ended")
 	}

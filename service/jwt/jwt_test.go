@@ -318,9 +318,7 @@ func TestJWKS(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	var got struct {
-		Keys []map[string]string `json:"keys"`
-	}
+	var got struct{ Keys []map[string]string }
 	if err := json.Unmarshal(raw, &got); err != nil {
 		t.Fatal(err)
 	}

@@ -1,0 +1,91 @@
+package domain
+
+import (
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+// packedKeys are keys with everything, and with nothing that may be missing.
+func packedKeys() map[string]struct {
+	key    Key
+	secret Secret
+} {
+	day := time.Date(2026, 3, 14, 15, 9, 26, 535898000, time.UTC)
+	type packed = struct {
+		key    Key
+		secret Secret
+	}
+	full := Key{
+		ID: "key_01", ProjectID: "prj_1", Name: "Ünïcode", Prefix: "lk_test_abc", Environment: Test,
+		Scopes: []Scope{"documents:read", KeysVerify, "b:c"}, ExternalID: "ext", Metadata: map[string]string{"a": "b", "c": ""},
+		CreatedAt: day, CreatedBy: Actor{ActorSystem, "system", "command line"}, ExpiresAt: day.Add(time.Hour), RevokedAt: day.Add(time.Minute),
+		RevokedReason: "why", RotatedAt: day, Retiring: Retiring{"lk_test_old", day.Add(time.Second)}, Revision: 300,
+	}
+	usual := full
+	usual.Prefix, usual.CreatedBy = "lk_test_tok", Actor{ActorUser, string(NewID[UserID](day)), "Ann"}
+	bare := Key{ID: "key_02", ProjectID: "prj_1", Name: "k", Prefix: "p", Environment: Live, Scopes: []Scope{}, Metadata: map[string]string{}, CreatedAt: day, Revision: 1}
+	digest := make([]byte, DigestLength)
+	digest[31] = 7
+	return map[string]packed{
+		"full":  {full, Secret{TokenID: "tok", ProjectID: "prj_1", KeyID: "key_01", Algorithm: HMACSHA256, PepperVersion: 2, Digest: digest, FirstUsedAt: day, ValidUntil: day}},
+		"usual": {usual, Secret{TokenID: "tok", ProjectID: "prj_1", KeyID: "key_01", Algorithm: HMACSHA256, Digest: digest}},
+		"bare":  {bare, Secret{TokenID: "", ProjectID: "prj_1", KeyID: "key_02", Algorithm: HMACSHA256, Digest: digest}},
+		"1970":  {func() Key { k := bare; k.ExpiresAt = time.UnixMicro(0).UTC(); return k }(), Secret{ProjectID: "prj_1", KeyID: "key_02", Algorithm: HMACSHA256, Digest: digest}},
+	}
+}
+
+func TestProvenKeyUnpacksToWhatWasPacked(t *testing.T) {
+	t.Parallel()
+	for name, want := range packedKeys() {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			tenant := &Tenant{Project{ID: "prj_1", Status: Active}, Organization{ID: "org_1", Status: Active}}
+			got := NewProvenKey(string(PackKey(nil, want.secret, want.key)), tenant)
+			if diff := cmp.Diff(CallingKey{want.key, tenant.Project, tenant.Organization}, got.CallingKey()); diff != "" {
+				t.Errorf("the key: -want +got:\n%s", diff)
+			}
+			if diff := cmp.Diff(want.secret, got.Secret()); diff != "" {
+				t.Errorf("the secret: -want +got:\n%s", diff)
+			}
+			for _, s := range append([]Scope{"", "x:y", "documents:rea", ProjectRead}, want.key.Scopes...) {
+				if got, want := got.Holds(s), (CallingKey{Key: want.key}).Holds(s); got != want {
+					t.Errorf("holds %q: got %v, want %v", s, got, want)
+				}
+			}
+		})
+	}
+}
+
+// TestUnusableInOrder guarantees that a revoked key is never taken for merely
+// expired, that an expiry acts from its very microsecond on, and that a disabled
+// organization or project ends a key that is good otherwise.
+func TestUnusableInOrder(t *testing.T) {
+	t.Parallel()
+	now := time.Date(2026, 3, 14, 15, 9, 26, 535898000, time.UTC)
+	active := Tenant{Project{Status: Active}, Organization{Status: Active}}
+	off, orgOff := active, active
+	off.Project.Status, orgOff.Organization.Status = Disabled, Disabled
+	for name, c := range map[string]struct {
+		key    Key
+		secret Secret
+		tenant Tenant
+		want   Code
+	}{
+		"good":                  {tenant: active},
+		"revoked and expired":   {key: Key{RevokedAt: now, ExpiresAt: now}, tenant: off, want: CodeKeyRevoked},
+		"expires now":           {key: Key{ExpiresAt: now}, tenant: active, want: CodeKeyExpired},
+		"expires next":          {key: Key{ExpiresAt: now.Add(time.Microsecond)}, tenant: active},
+		"expired in 1970":       {key: Key{ExpiresAt: time.UnixMicro(0)}, tenant: active, want: CodeKeyExpired},
+		"retired":               {secret: Secret{ValidUntil: now}, tenant: off, want: CodeKeyExpired},
+		"retires before expiry": {key: Key{ExpiresAt: now.Add(time.Hour)}, secret: Secret{ValidUntil: now.Add(time.Minute)}, tenant: active},
+		"project disabled":      {tenant: off, want: CodeProjectDisabled},
+		"organization disabled": {tenant: orgOff, want: CodeProjectDisabled},
+	} {
+		k := NewProvenKey(string(PackKey(nil, c.secret, c.key)), &c.tenant)
+		if got := k.Unusable(now); got != c.want {
+			t.Errorf("%s: got %q, want %q", name, got, c.want)
+		}
+	}
+}

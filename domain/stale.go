@@ -1,0 +1,23 @@
+package domain
+
+// StaleKind is what kind of object has changed.
+type StaleKind string
+
+// The kinds of objects that nodes keep copies of.
+const (
+	StaleToken        StaleKind = "token"        // one secret of a key: the key itself, or this secret
+	StaleProject      StaleKind = "project"      // it, and with it all its keys
+	StaleOrganization StaleKind = "organization" // it, its projects and its memberships
+	StaleSession      StaleKind = "session"      // it has ended
+	StaleUser         StaleKind = "user"         // the person, their memberships, or all their sessions
+	StaleSigningKeys  StaleKind = "signing_keys" // of access tokens
+	StaleEverything   StaleKind = "everything"   // what has changed cannot be told any more
+)
+
+// Stale says that copies of an object, wherever they are kept, are no longer
+// true. It tells what changed, not how: whoever keeps a copy drops it and reads
+// again, so that learning of a change twice, late or out of order does no harm.
+type Stale struct {
+	Kind StaleKind
+	ID   string // empty for signing keys, which are few and read together, and for everything
+}

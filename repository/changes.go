@@ -1,0 +1,238 @@
+package repository
+
+import (
+	"context"
+	"database/sql"
+	"database/sql/driver"
+	"errors"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/uptrace/bun"
+
+	"github.com/latchkey-dev/latchkey/domain"
+)
+
+// probeLimit is how long the database may take to tell what has changed, before
+// it counts as unreachable.
+const probeLimit = time.Second
+
+// link is what a store and its transactions share about the rest of the world.
+type link struct {
+	mu     sync.Mutex
+	tell   []func([]domain.Stale)
+	down   atomic.Bool
+	refuse *sql.DB
+	wake   chan struct{} // the feed should look at once
+}
+
+// OnStale adds who is told, after each transaction and before InTx returns,
+// which copies it has made untrue. Triggers note that in the transaction
+// itself, so nothing that writes can forget to; writes outside of InTx reach
+// this process by the feed, like those of others.
+func (s *Store) OnStale(tell func([]domain.Stale)) {
+	s.link.mu.Lock()
+	defer s.link.mu.Unlock()
+	s.link.tell = append(s.link.tell, tell)
+}
+
+func (l *link) tellAll(changes []domain.Stale) {
+	l.mu.Lock()
+	tell := slices.Clone(l.tell)
+	l.mu.Unlock()
+	for _, t := range tell {
+		t(changes)
+	}
+}
+
+// SetDown says whether the database is out of reach. While it is, everything but
+// the feed fails with unavailable at once, instead of queueing for a database
+// that does not answer.
+func (s *Store) SetDown(down bool) { s.link.down.Store(down) }
+
+func errDown() error { return domain.Unavailable(errors.New("the database is out of reach")) }
+
+// newLink returns a link whose refusing database fails whatever it is asked.
+func newLink() *link {
+	return &link{refuse: sql.OpenDB(refuser{}), wake: make(chan struct{}, 1)}
+}
+
+// ResolveConn sends queries nowhere while the database is out of reach. It
+// implements bun.ConnResolver.
+func (l *link) ResolveConn(context.Context, bun.Query) bun.IConn {
+	if l.down.Load() {
+		return l.refuse
+	}
+	return nil // the pool itself
+}
+
+// Close implements bun.ConnResolver.
+func (l *link) Close() error { return nil }
+
+type refuser struct{}
+
+func (refuser) Connect(context.Context) (driver.Conn, error) { return nil, errDown() }
+
+func (refuser) Driver() driver.Driver { return nil }
+
+// poke makes the feed look at once.
+func (l *link) poke() {
+	select {
+	case l.wake <- struct{}{}:
+	default: // it will already
+	}
+}
+
+// changeRow is a row of the table that triggers write.
+type changeRow struct {
+	bun.BaseModel `bun:"table:changes,alias:c"`
+
+	Xid    int64
+	Kind   domain.StaleKind
+	Object string
+}
+
+func (r changeRow) stale() domain.Stale { return domain.Stale{Kind: r.Kind, ID: r.Object} }
+
+// Feed tells what other processes, and this one, have changed in the database.
+// It has connections of its own, so that it neither waits behind requests nor
+// is refused when they are. It is for one goroutine, but for Close.
+type Feed struct {
+	link    *link
+	poll    poller
+	close   func() error
+	history []mark
+	pruned  time.Time
+}
+
+// poller asks one of the two databases what has changed since it was asked
+// before; the first time it only finds out where it is. now is a number that
+// grows with the changes: those below it can be forgotten once nobody needs
+// them.
+type poller interface {
+	poll(ctx context.Context) (changes []domain.Stale, now int64, err error)
+	prune(ctx context.Context, before int64) error
+	// seen and nodes keep the list of servers.
+	db() *bun.DB
+}
+
+// mark is how far the changes had come at a moment.
+type mark struct {
+	at  time.Time
+	now int64
+}
+
+const (
+	// ChangesKept is how long changes are kept. Whoever has been away for longer
+	// cannot know what it missed.
+	ChangesKept = 10 * time.Minute
+
+	pruneEvery = time.Minute
+)
+
+// Feed returns the feed of changes from now on.
+func (s *Store) Feed(ctx context.Context) (*Feed, error) {
+	p, end, err := s.engine.follow(ctx, s.link)
+	if err != nil {
+		return nil, err
+	}
+	f := &Feed{link: s.link, poll: p, close: end}
+	_, _, err = p.poll(ctx)
+	if err != nil {
+		return nil, errors.Join(s.error(err), end())
+	}
+	return f, nil
+}
+
+// Poll returns what has changed since the last Poll, in no particular order,
+// and perhaps some of what was told before. It takes a second at most.
+func (f *Feed) Poll(ctx context.Context) ([]domain.Stale, error) {
+	ctx, cancel := context.WithTimeout(ctx, probeLimit)
+	defer cancel()
+	changes, now, err := f.poll.poll(ctx)
+	if err != nil {
+		return nil, domain.Unavailable(err)
+	}
+	if at := time.Now(); at.Sub(f.pruned) > pruneEvery {
+		f.pruned = at
+		f.history = append(f.history, mark{at, now})
+		for len(f.history) > 0 && at.Sub(f.history[0].at) > ChangesKept {
+			if err := f.poll.prune(ctx, f.history[0].now); err != nil {
+				return changes, nil //nolint:nilerr // there is time for that later
+			}
+			f.history = f.history[1:]
+		}
+	}
+	return changes, nil
+}
+
+// Wake receives when a look is worthwhile at once.
+func (f *Feed) Wake() <-chan struct{} { return f.link.wake }
+
+// Close ends the feed's connections.
+func (f *Feed) Close() error { return f.close() }
+
+// Node is a server that follows the changes.
+type Node struct {
+	ID        string
+	Name      string
+	StartedAt time.Time
+	SeenAt    time.Time     // when it last said so
+	Lag       time.Duration // how long before that it had last heard all changes
+}
+
+type nodeRow struct {
+	bun.BaseModel `bun:"table:nodes,alias:n"`
+
+	ID        string `bun:",pk"`
+	Name      string
+	StartedAt micros
+	SeenAt    micros
+	Lag       int64 // microseconds
+}
+
+// nodeForgotten is how long a node that says nothing stays in the list.
+const nodeForgotten = time.Hour
+
+// ReportNode puts n on the list of servers.
+func (f *Feed) ReportNode(ctx context.Context, n Node) error {
+	ctx, cancel := context.WithTimeout(ctx, probeLimit)
+	defer cancel()
+	row := &nodeRow{ID: n.ID, Name: n.Name, StartedAt: micros{n.StartedAt}, SeenAt: micros{n.SeenAt}, Lag: n.Lag.Microseconds()}
+	db := f.poll.db()
+	if _, err := db.NewInsert().Model(row).On("CONFLICT (id) DO UPDATE").Set("seen_at = EXCLUDED.seen_at").Set("lag = EXCLUDED.lag").Exec(ctx); err != nil {
+		return err
+	}
+	_, err := db.NewDelete().Model((*nodeRow)(nil)).Where("n.seen_at < ?", micros{n.SeenAt.Add(-nodeForgotten)}).Exec(ctx)
+	return err
+}
+
+// RemoveNode takes a node that ends off the list.
+func (f *Feed) RemoveNode(ctx context.Context, id string) error {
+	_, err := f.poll.db().NewDelete().Model((*nodeRow)(nil)).Where("n.id = ?", id).Exec(ctx)
+	return err
+}
+
+// ListNodes returns the servers that have reported within the last hour.
+func (s *Store) ListNodes(ctx context.Context) ([]Node, error) {
+	var rows []nodeRow
+	if err := s.read.NewSelect().Model(&rows).Order("started_at", "id").Scan(ctx); err != nil {
+		return nil, s.error(err)
+	}
+	nodes := make([]Node, len(rows))
+	for i, r := range rows {
+		nodes[i] = Node{r.ID, r.Name, r.StartedAt.Time, r.SeenAt.Time, time.Duration(r.Lag) * time.Microsecond}
+	}
+	return nodes, nil
+}
+
+// stale returns the rows as what they say.
+func stale(rows []changeRow) []domain.Stale {
+	changes := make([]domain.Stale, len(rows))
+	for i, r := range rows {
+		changes[i] = r.stale()
+	}
+	return changes
+}

@@ -1,0 +1,181 @@
+package repository
+
+import (
+	"context"
+	"errors"
+	"sync"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/stdlib"
+	"github.com/uptrace/bun"
+	"github.com/uptrace/bun/dialect/pgdialect"
+
+	"github.com/latchkey-dev/latchkey/domain"
+)
+
+// changesChannel is what nodes listen on. A notification says only that a look
+// is worthwhile: it may be lost, and it is sent after the commit, since
+// PostgreSQL lets only one transaction at a time commit with one inside.
+const changesChannel = "latchkey_changes"
+
+// ownChanges returns what the transaction itself has changed.
+func (postgresEngine) ownChanges(ctx context.Context, tx bun.IDB, _ int64) ([]domain.Stale, error) {
+	var rows []changeRow
+	// NULL, and so no rows, in a transaction that has written nothing.
+	err := tx.NewSelect().Model(&rows).Where("c.xid = pg_current_xact_id_if_assigned()::text::bigint").Scan(ctx)
+	return stale(rows), err
+}
+
+func (postgresEngine) changesSoFar(context.Context, bun.IDB) (int64, error) { return 0, nil }
+
+// announcer sends notifications, one for however many commits there were while
+// the last one was on its way.
+type announcer struct {
+	mu      sync.Mutex
+	pending bool
+	running bool
+	done    sync.WaitGroup
+}
+
+func (a *announcer) announce(db *bun.DB, poke func()) {
+	poke()
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.pending = true
+	if a.running {
+		return
+	}
+	a.running = true
+	a.done.Go(func() {
+		for a.take() {
+			ctx, cancel := context.WithTimeout(context.Background(), probeLimit)
+			_, _ = db.ExecContext(ctx, "SELECT pg_notify('"+changesChannel+"', '')") // polling finds what this fails to tell
+			cancel()
+		}
+	})
+}
+
+func (a *announcer) take() bool {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if !a.pending {
+		a.running = false
+		return false
+	}
+	a.pending = false
+	return true
+}
+
+// follow opens the feed's own pool, of one connection, and listens beside it.
+func (e postgresEngine) follow(ctx context.Context, l *link) (poller, func() error, error) {
+	db := stdlib.OpenDB(*e.config)
+	db.SetMaxOpenConns(1)
+	p := &postgresPoller{pool: bun.NewDB(db, pgdialect.New()), seen: map[int64]bool{}}
+	ctx, stop := context.WithCancel(context.WithoutCancel(ctx))
+	var listening sync.WaitGroup
+	listening.Go(func() { e.listen(ctx, l.poke) })
+	return p, func() error {
+		stop()
+		listening.Wait()
+		return p.pool.Close()
+	}, nil
+}
+
+// listen pokes whenever somebody announces changes, until ctx ends. Where it
+// cannot (behind a pooler, without an address that leads around it) polling
+// alone finds them.
+func (e postgresEngine) listen(ctx context.Context, poke func()) {
+	const retry = time.Second
+	for ctx.Err() == nil {
+		if conn, err := pgx.ConnectConfig(ctx, e.direct); err == nil {
+			_, err = conn.Exec(ctx, "LISTEN "+changesChannel)
+			for err == nil {
+				poke() // also once at first: something may have come just before
+				_, err = conn.WaitForNotification(ctx)
+			}
+			closing, cancel := context.WithTimeout(context.WithoutCancel(ctx), probeLimit)
+			_ = conn.Close(closing)
+			cancel()
+		}
+		select {
+		case <-time.After(retry):
+		case <-ctx.Done():
+		}
+	}
+}
+
+// postgresPoller reads by snapshot. Transactions commit in another order than
+// they began in, so "everything after the last one seen" would lose those that
+// began early and committed late. Instead each look begins at the oldest
+// transaction that was still under way at the look before (xmin of its
+// snapshot): all older ones had ended by then, and what they wrote was seen.
+type postgresPoller struct {
+	pool *bun.DB
+	xmin int64          // 0: never looked
+	seen map[int64]bool // transactions from xmin on that were told of already
+}
+
+func (p *postgresPoller) db() *bun.DB { return p.pool }
+
+func (p *postgresPoller) poll(ctx context.Context) ([]domain.Stale, int64, error) {
+	var rows []struct {
+		Xmin   int64
+		Xid    *int64
+		Kind   domain.StaleKind
+		Object string
+	}
+	// One statement, so that xmin and the rows are of one snapshot.
+	err := p.pool.NewRaw(`SELECT s.xmin, c.xid, COALESCE(c.kind, '') AS kind, COALESCE(c.object, '') AS object
+		FROM (SELECT pg_snapshot_xmin(pg_current_snapshot())::text::bigint AS xmin) AS s
+		LEFT JOIN changes AS c ON c.xid >= CASE WHEN ? = 0 THEN s.xmin ELSE ? END`, p.xmin, p.xmin).Scan(ctx, &rows)
+	if err != nil {
+		return nil, 0, err
+	}
+	if len(rows) == 0 {
+		return nil, 0, errors.New("the database told no snapshot")
+	}
+	var changes []domain.Stale
+	told := map[int64]bool{}
+	for _, r := range rows {
+		if r.Xid == nil {
+			continue
+		}
+		if !p.seen[*r.Xid] {
+			changes = append(changes, domain.Stale{Kind: r.Kind, ID: r.Object})
+		}
+		told[*r.Xid] = true
+	}
+	if rows[0].Xmin < p.xmin {
+		// Time has gone back: a standby that had not received everything was promoted.
+		changes = append(changes, domain.Stale{Kind: domain.StaleEverything})
+	}
+	p.xmin, p.seen = rows[0].Xmin, told
+	return changes, p.xmin, nil
+}
+
+func (p *postgresPoller) prune(ctx context.Context, before int64) error {
+	_, err := p.pool.NewDelete().Model((*changeRow)(nil)).Where("c.xid < ?", before).Exec(ctx)
+	return err
+}
+
+// parsePostgres reads an address whose parameters are those of libpq.
+func parsePostgres(dsn string) (*pgx.ConnConfig, error) {
+	config, err := pgx.ParseConfig(dsn)
+	if err != nil {
+		return nil, errors.New("the address cannot be read; it looks like postgres://user:password@host:5432/name")
+	}
+	// bun writes arguments into the text, so statements are sent as they are: a
+	// prepared one for each text would pile up on the server.
+	config.DefaultQueryExecMode = pgx.QueryExecModeExec
+	if config.RuntimeParams["application_name"] == "" {
+		config.RuntimeParams["application_name"] = "latchkey"
+	}
+	if config.ConnectTimeout == 0 {
+		config.ConnectTimeout = connectLimit
+	}
+	return config, nil
+}
+
+// connectLimit is for addresses that set no connect_timeout.
+const connectLimit = 5 * time.Second

@@ -1,0 +1,77 @@
+package repository
+
+import (
+	"context"
+	"database/sql"
+
+	"github.com/uptrace/bun"
+	"github.com/uptrace/bun/dialect/sqlitedialect"
+
+	"github.com/latchkey-dev/latchkey/domain"
+)
+
+// ownChanges returns what has changed since changesSoFar, in the same
+// transaction: others cannot write meanwhile.
+func (sqliteEngine) ownChanges(ctx context.Context, tx bun.IDB, since int64) ([]domain.Stale, error) {
+	var rows []changeRow
+	err := tx.NewSelect().Model(&rows).Where("c.xid > ?", since).Scan(ctx)
+	return stale(rows), err
+}
+
+func (sqliteEngine) changesSoFar(ctx context.Context, tx bun.IDB) (now int64, err error) {
+	err = tx.NewRaw("SELECT COALESCE(MAX(xid), 0) FROM changes").Scan(ctx, &now)
+	return now, err
+}
+
+// follow opens a connection of its own, for PRAGMA data_version tells what has
+// changed since the same connection asked before.
+func (e sqliteEngine) follow(_ context.Context, _ *link) (poller, func() error, error) {
+	db, err := sql.Open("sqlite", e.dsn)
+	if err != nil {
+		return nil, nil, err
+	}
+	db.SetMaxOpenConns(1)
+	p := &sqlitePoller{pool: bun.NewDB(db, sqlitedialect.New()), last: -1}
+	return p, p.pool.Close, nil
+}
+
+type sqlitePoller struct {
+	pool    *bun.DB
+	version int64 // of the data, as this connection last saw it
+	last    int64 // xid; -1: never looked
+}
+
+func (p *sqlitePoller) db() *bun.DB { return p.pool }
+
+func (p *sqlitePoller) poll(ctx context.Context) ([]domain.Stale, int64, error) {
+	var version int64
+	if err := p.pool.NewRaw("PRAGMA data_version").Scan(ctx, &version); err != nil {
+		return nil, 0, err
+	}
+	if version == p.version && p.last >= 0 {
+		return nil, p.last, nil
+	}
+	var rows []changeRow
+	q := p.pool.NewSelect().Model(&rows).Where("c.xid > ?", p.last).OrderExpr("c.xid DESC")
+	if p.last < 0 {
+		q = q.Limit(1)
+	}
+	if err := q.Scan(ctx); err != nil {
+		return nil, 0, err
+	}
+	first := p.last < 0
+	p.version, p.last = version, max(p.last, 0)
+	if len(rows) > 0 {
+		p.last = rows[0].Xid
+	}
+	if first {
+		return nil, p.last, nil
+	}
+	return stale(rows), p.last, nil
+}
+
+// prune keeps the newest row: the numbers go on from it.
+func (p *sqlitePoller) prune(ctx context.Context, before int64) error {
+	_, err := p.pool.NewDelete().Model((*changeRow)(nil)).Where("c.xid < ?", before).Exec(ctx)
+	return err
+}

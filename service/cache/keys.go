@@ -1,0 +1,296 @@
+package cache
+
+import (
+	"context"
+	"errors"
+	"hash/maphash"
+	"sync"
+	"sync/atomic"
+	"time"
+	"unsafe"
+
+	"github.com/latchkey-dev/latchkey/domain"
+)
+
+const (
+	shards   = 64
+	slabSize = 64 << 10
+
+	// granule is a unit of a slab's space in which at most one key begins: the
+	// parts of fixed size alone are longer.
+	granule = 64
+
+	// largest is the longest key that is kept. The limits on what a key may carry
+	// leave none that is longer.
+	largest = slabSize - 1
+)
+
+// id is a token's public id, padded with zeros: an array, so that a map of them
+// holds no pointers.
+type id [16]byte
+
+func newID(t domain.TokenID) (i id, ok bool) {
+	return i, len(t) <= len(i) && copy(i[:], t) == len(t)
+}
+
+// Keys are the keys that this node has proved lately. It is safe for concurrent
+// use.
+type Keys struct {
+	shards  [shards]shard
+	seed    maphash.Seed
+	loader  loader[id, domain.ProvenKey]
+	tenants tenants
+	unknown [unknownSlots]unknown
+	futile  futile
+}
+
+// place is where in its shard a key lies.
+type place struct {
+	slab, tenant   uint32
+	offset, length uint16
+}
+
+type shard struct {
+	mu    sync.RWMutex
+	index map[id]place
+	slabs map[uint32]*slab
+	first uint32 // the oldest slab
+	next  uint32 // what the next one will be called; numbers go round
+	bytes int
+	limit int
+
+	hits, misses, loads, evictions atomic.Int64
+
+	_ [64]byte // so that neighbours do not share a cache line
+}
+
+type slab struct {
+	bytes   []byte   // its length is how far it is filled; nothing before that changes
+	lengths []uint16 // of the keys in it, from front to back
+	used    [slabSize / granule / 64]atomic.Uint64
+}
+
+// NewKeys returns a cache that holds about limit bytes of keys, its index not
+// counted. turns bounds the look-ups under way; see Turns.
+func NewKeys(limit int, turns chan struct{}) *Keys {
+	k := &Keys{seed: maphash.MakeSeed(), loader: newLoader[id, domain.ProvenKey](turns)}
+	k.tenants.byProject = map[domain.ProjectID]uint32{}
+	for i := range k.shards {
+		s := &k.shards[i]
+		s.index, s.slabs, s.limit = map[id]place{}, map[uint32]*slab{}, max(limit/shards, 2*slabSize)
+	}
+	return k
+}
+
+// Turns returns what bounds the look-ups that a node has under way at its
+// database.
+func Turns() chan struct{} { return make(chan struct{}, lookups) }
+
+// Get returns the key that the token id belongs to, if it is known. It allocates
+// nothing.
+func (k *Keys) Get(token domain.TokenID) (domain.ProvenKey, bool) {
+	id, ok := newID(token)
+	if !ok {
+		return domain.ProvenKey{}, false
+	}
+	s := k.shard(id)
+	s.mu.RLock()
+	p, found := s.index[id]
+	if !found {
+		s.mu.RUnlock()
+		s.misses.Add(1)
+		return domain.ProvenKey{}, false
+	}
+	slab := s.slabs[p.slab]
+	text := slab.text(p)
+	// Under the lock, for what the number stands for may be another tenant as
+	// soon as this key is gone.
+	tenant := k.tenants.get(p.tenant)
+	s.mu.RUnlock()
+	if tenant == nil {
+		s.misses.Add(1)
+		return domain.ProvenKey{}, false
+	}
+	s.hits.Add(1)
+	slab.use(p.offset)
+	return domain.NewProvenKey(text, tenant), true
+}
+
+// Load is Get that asks read for what it does not know: once, however many
+// wait. read returns not_found for an id that does not exist, which is
+// remembered for a moment. Other errors are not. Besides those of read there is
+// unavailable, when too many wait already or too many look-ups were in vain.
+func (k *Keys) Load(
+	ctx context.Context, token domain.TokenID, now time.Time, read func(context.Context) (domain.Secret, domain.CallingKey, error),
+) (domain.ProvenKey, error) {
+	id, ok := newID(token)
+	if !ok {
+		return readKey(ctx, read)
+	}
+	if k.isUnknown(id, now) {
+		return domain.ProvenKey{}, domain.NotFound()
+	}
+	if !k.futile.allow(now) {
+		return domain.ProvenKey{}, domain.Unavailable(errors.New("too many unknown tokens"))
+	}
+	return k.loader.load(ctx, id, func(ctx context.Context) (domain.ProvenKey, error) {
+		k.shard(id).loads.Add(1)
+		return readKey(ctx, read)
+	}, func(key domain.ProvenKey, err error) {
+		switch {
+		case err == nil:
+			k.put(id, key)
+		case domain.CodeOf(err) == domain.CodeNotFound:
+			k.setUnknown(id, now)
+			k.futile.add(now)
+		}
+	})
+}
+
+func readKey(ctx context.Context, read func(context.Context) (domain.Secret, domain.CallingKey, error)) (domain.ProvenKey, error) {
+	secret, key, err := read(ctx)
+	if err != nil {
+		return domain.ProvenKey{}, err
+	}
+	return domain.NewProvenKey(string(domain.PackKey(nil, secret, key.Key)), &domain.Tenant{Project: key.Project, Organization: key.Organization}), nil
+}
+
+// Forget drops what the change makes untrue. When it returns, nobody who asks
+// gets it any more.
+func (k *Keys) Forget(c domain.Stale) {
+	switch c.Kind {
+	case domain.StaleToken:
+		if id, ok := newID(domain.TokenID(c.ID)); ok {
+			k.loader.forget(id, func() { k.remove(id) })
+		}
+	case domain.StaleProject:
+		k.loader.forgetAll(func() { k.tenants.forgetProject(domain.ProjectID(c.ID)) })
+	case domain.StaleOrganization:
+		k.loader.forgetAll(func() { k.tenants.forgetOrganization(domain.OrganizationID(c.ID)) })
+	}
+}
+
+// ForgetAll drops everything.
+func (k *Keys) ForgetAll() {
+	k.loader.forgetAll(func() {
+		for i := range k.shards {
+			s := &k.shards[i]
+			s.mu.Lock()
+			for id, p := range s.index {
+				delete(s.index, id)
+				k.tenants.release(p.tenant)
+			}
+			s.mu.Unlock()
+		}
+	})
+}
+
+// Stats is what the cache has done since it was made, and what it holds.
+type Stats struct {
+	Hits, Misses, Loads, Evictions int64
+	Keys, Bytes                    int
+}
+
+// Stats counts.
+func (k *Keys) Stats() (total Stats) {
+	for i := range k.shards {
+		s := &k.shards[i]
+		total.Hits += s.hits.Load()
+		total.Misses += s.misses.Load()
+		total.Loads += s.loads.Load()
+		total.Evictions += s.evictions.Load()
+		s.mu.RLock()
+		total.Keys += len(s.index)
+		total.Bytes += s.bytes
+		s.mu.RUnlock()
+	}
+	return total
+}
+
+func (k *Keys) shard(i id) *shard { return &k.shards[maphash.Comparable(k.seed, i)%shards] }
+
+// put keeps a key, in place of what was known of the token.
+func (k *Keys) put(id id, key domain.ProvenKey) {
+	if len(key.Packed()) > largest {
+		return
+	}
+	s := k.shard(id)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if old, ok := s.index[id]; ok {
+		k.tenants.release(old.tenant)
+	}
+	s.write(id, key.Packed(), k.tenants.acquire(key.Tenant()))
+	for s.bytes > s.limit {
+		k.evict(s)
+	}
+}
+
+func (k *Keys) remove(id id) {
+	s := k.shard(id)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if p, ok := s.index[id]; ok {
+		delete(s.index, id)
+		k.tenants.release(p.tenant)
+	}
+}
+
+// write appends a key to the newest slab, or to a new one.
+func (s *shard) write(id id, packed string, tenant uint32) {
+	newest := s.slabs[s.next-1]
+	if newest == nil || cap(newest.bytes)-len(newest.bytes) < len(packed) {
+		newest = &slab{bytes: make([]byte, 0, slabSize), lengths: make([]uint16, 0, slabSize/granule/4)}
+		s.slabs[s.next] = newest
+		s.next++
+		s.bytes += cap(newest.bytes)
+	}
+	s.index[id] = place{slab: s.next - 1, offset: uint16(len(newest.bytes)), length: uint16(len(packed)), tenant: tenant}
+	newest.bytes = append(newest.bytes, packed...)
+	newest.lengths = append(newest.lengths, uint16(len(packed)))
+}
+
+// evict gives up the oldest slab, but not the keys in it that were asked for
+// since they were written.
+func (k *Keys) evict(s *shard) {
+	number := s.first
+	oldest := s.slabs[number]
+	delete(s.slabs, number)
+	s.first++
+	s.bytes -= cap(oldest.bytes)
+	offset := uint16(0)
+	for _, length := range oldest.lengths {
+		p := place{offset: offset, length: length}
+		offset += length
+		text := oldest.text(p)
+		id, _ := newID(domain.NewProvenKey(text, nil).TokenID())
+		at, ok := s.index[id]
+		if !ok || at.slab != number || at.offset != p.offset {
+			continue // removed, or read anew since
+		}
+		if oldest.wasUsed(p.offset) {
+			s.write(id, text, at.tenant)
+			continue
+		}
+		delete(s.index, id)
+		k.tenants.release(at.tenant)
+		s.evictions.Add(1)
+	}
+}
+
+// text returns a key in place. It is sound because a slab's bytes are written
+// before the place is known to anyone, and never changed.
+func (s *slab) text(p place) string {
+	return unsafe.String(unsafe.SliceData(s.bytes[p.offset:]), p.length)
+}
+
+func (s *slab) use(offset uint16) {
+	word, bit := &s.used[offset/granule/64], uint64(1)<<(offset/granule%64)
+	if word.Load()&bit == 0 { // most often it is set, and a read keeps the line shared
+		word.Or(bit)
+	}
+}
+
+func (s *slab) wasUsed(offset uint16) bool {
+	return s.used[offset/granule/64].Load()&(1<<(offset/granule%64)) != 0
+}

@@ -1,0 +1,339 @@
+package cache
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"runtime"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/latchkey-dev/latchkey/domain"
+)
+
+var now = time.Date(2026, 3, 14, 15, 9, 26, 0, time.UTC)
+
+// row is what a database would return for the token id.
+func row(token domain.TokenID, project int, name string) (domain.Secret, domain.CallingKey) {
+	p := domain.ProjectID(fmt.Sprintf("prj_%026d", project))
+	o := domain.OrganizationID(fmt.Sprintf("org_%026d", project/10))
+	k := domain.Key{
+		ID: domain.KeyID("key_01jpbsqxde" + fmt.Sprintf("%016s", token)), ProjectID: p, Name: name, Prefix: "lk_live_" + string(token),
+		Environment: domain.Live, Scopes: []domain.Scope{domain.KeysVerify}, Metadata: map[string]string{}, CreatedAt: now,
+		CreatedBy: domain.Actor{Kind: domain.ActorUser, ID: "usr_01jpbsqxdefghjkmnpqrstvwxy"}, Revision: 1,
+	}
+	return domain.Secret{TokenID: token, ProjectID: p, KeyID: k.ID, Algorithm: domain.HMACSHA256, PepperVersion: 1, Digest: make([]byte, 32)},
+		domain.CallingKey{
+			Key:     k,
+			Project: domain.Project{ID: p, OrganizationID: o, Status: domain.Active}, Organization: domain.Organization{ID: o, Status: domain.Active},
+		}
+}
+
+func reading(token domain.TokenID, project int, name string) func(context.Context) (domain.Secret, domain.CallingKey, error) {
+	return func(context.Context) (domain.Secret, domain.CallingKey, error) {
+		s, k := row(token, project, name)
+		return s, k, nil
+	}
+}
+
+func fill(t testing.TB, k *Keys, token domain.TokenID, project int, name string) {
+	t.Helper()
+	if _, err := k.Load(t.Context(), token, now, reading(token, project, name)); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestKeysAreWhatWasRead(t *testing.T) {
+	t.Parallel()
+	k := NewKeys(1<<20, Turns())
+	fill(t, k, "aaaaaaaaaaaa", 7, "first")
+	got, ok := k.Get("aaaaaaaaaaaa")
+	if !ok {
+		t.Fatal("what was read is not known")
+	}
+	_, want := row("aaaaaaaaaaaa", 7, "first")
+	if diff := cmp.Diff(want, got.CallingKey()); diff != "" {
+		t.Error(diff)
+	}
+	if _, ok := k.Get("aaaaaaaaaaab"); ok {
+		t.Error("another id is known, too")
+	}
+}
+
+// TestForgetEndsCopies guarantees for each kind of change that the copies it
+// makes untrue are gone when Forget returns, and that no others are.
+func TestForgetEndsCopies(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		change domain.Stale
+		want   string // which of a, b (project 1, organization 0), c (project 2, organization 0), d (project 10) stay
+	}{
+		"token":        {domain.Stale{Kind: domain.StaleToken, ID: "a"}, "bcd"},
+		"project":      {domain.Stale{Kind: domain.StaleProject, ID: "prj_00000000000000000000000001"}, "cd"},
+		"organization": {domain.Stale{Kind: domain.StaleOrganization, ID: "org_00000000000000000000000000"}, "d"},
+		"user":         {domain.Stale{Kind: domain.StaleUser, ID: "usr_1"}, "abcd"},
+	} {
+		k := NewKeys(1<<20, Turns())
+		for i, token := range []domain.TokenID{"a", "b", "c", "d"} {
+			fill(t, k, token, []int{1, 1, 2, 10}[i], "k")
+		}
+		k.Forget(c.change)
+		var got strings.Builder
+		for _, token := range []domain.TokenID{"a", "b", "c", "d"} {
+			if _, ok := k.Get(token); ok {
+				got.WriteString(string(token))
+			}
+		}
+		if got.String() != c.want {
+			t.Errorf("%s: %q stay, want %q", name, got.String(), c.want)
+		}
+	}
+	k := NewKeys(1<<20, Turns())
+	fill(t, k, "a", 1, "k")
+	fill(t, k, "b", 1, "k")
+	k.ForgetAll()
+	fill(t, k, "a", 1, "k")
+	if _, ok := k.Get("b"); ok {
+		t.Error("a key that was not read again came back with its project")
+	}
+}
+
+// TestReadingDuringChangeIsNotKept guarantees that what was read before a change
+// is never kept after it, and that who asks after the change reads anew.
+func TestReadingDuringChangeIsNotKept(t *testing.T) {
+	t.Parallel()
+	for _, change := range []domain.Stale{
+		{Kind: domain.StaleToken, ID: "a"},
+		{Kind: domain.StaleProject, ID: "prj_00000000000000000000000001"},
+		{Kind: domain.StaleOrganization, ID: "org_00000000000000000000000000"},
+	} {
+		k := NewKeys(1<<20, Turns())
+		reads, proceed := make(chan struct{}), make(chan struct{})
+		var old sync.WaitGroup
+		old.Go(func() {
+			got, err := k.Load(t.Context(), "a", now, func(ctx context.Context) (domain.Secret, domain.CallingKey, error) {
+				close(reads)
+				<-proceed
+				return reading("a", 1, "before")(ctx)
+			})
+			if err != nil || got.Key().Name != "before" {
+				t.Errorf("who asked before the change: got %v, %v", got.Key().Name, err)
+			}
+		})
+		<-reads
+		k.Forget(change)
+		got, err := k.Load(t.Context(), "a", now, reading("a", 1, "after"))
+		if err != nil || got.Key().Name != "after" {
+			t.Errorf("who asked after the change: got %v, %v", got.Key().Name, err)
+		}
+		close(proceed)
+		old.Wait()
+		if got, ok := k.Get("a"); !ok || got.Key().Name != "after" {
+			t.Errorf("%v: what was read before is kept", change)
+		}
+	}
+}
+
+// TestMissIsReadOnce guarantees that a thousand requests at once for one key that
+// is not cached cost one look-up.
+func TestMissIsReadOnce(t *testing.T) {
+	t.Parallel()
+	k := NewKeys(1<<20, Turns())
+	var reads atomic.Int32
+	proceed := make(chan struct{})
+	var all, asked sync.WaitGroup
+	for range 1000 {
+		asked.Add(1)
+		all.Go(func() {
+			asked.Done()
+			_, err := k.Load(t.Context(), "a", now, func(ctx context.Context) (domain.Secret, domain.CallingKey, error) {
+				reads.Add(1)
+				<-proceed
+				return reading("a", 1, "k")(ctx)
+			})
+			if err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	asked.Wait()
+	for reads.Load() == 0 {
+		runtime.Gosched()
+	}
+	close(proceed)
+	all.Wait()
+	// One who was late may find it done and, not having looked, read again: Get
+	// comes first outside of this test.
+	if got := reads.Load(); got > 2 {
+		t.Errorf("got %d look-ups, want 1", got)
+	}
+}
+
+// TestUnknownIsRememberedBriefly guarantees that a token that does not exist is
+// looked up once in a while however often it is sent, that an error is not
+// remembered at all, and that guessing is bounded.
+func TestUnknownIsRememberedBriefly(t *testing.T) {
+	t.Parallel()
+	k := NewKeys(1<<20, Turns())
+	reads := 0
+	ask := func(token domain.TokenID, at time.Time, answer error) error {
+		_, err := k.Load(t.Context(), token, at, func(context.Context) (domain.Secret, domain.CallingKey, error) {
+			reads++
+			return domain.Secret{}, domain.CallingKey{}, answer
+		})
+		return err
+	}
+	for range 3 {
+		if got := domain.CodeOf(ask("a", now, domain.NotFound())); got != domain.CodeNotFound {
+			t.Errorf("got %s", got)
+		}
+	}
+	if reads != 1 {
+		t.Errorf("got %d look-ups of an unknown id, want 1", reads)
+	}
+	_ = ask("a", now.Add(unknownFor), domain.NotFound())
+	if reads != 2 {
+		t.Errorf("got %d look-ups after the time was up, want 2", reads)
+	}
+	for range 2 {
+		if err := ask("b", now, domain.Unavailable(errors.New("x"))); domain.CodeOf(err) != domain.CodeUnavailable {
+			t.Error(err)
+		}
+	}
+	if reads != 4 {
+		t.Errorf("got %d look-ups, want 4: an error was remembered", reads)
+	}
+	reads = 0
+	later := now.Add(time.Hour)
+	for i := range 2 * futileLimit {
+		_ = ask(domain.TokenID(fmt.Sprint("g", i)), later, domain.NotFound())
+	}
+	if reads != futileLimit {
+		t.Errorf("got %d look-ups of guesses in one second, want %d", reads, futileLimit)
+	}
+	if err := ask("c", later.Add(time.Second), domain.NotFound()); domain.CodeOf(err) != domain.CodeNotFound {
+		t.Errorf("a second later: %v", err)
+	}
+}
+
+// TestQueueIsBounded guarantees that more misses than can wait are refused at
+// once, and that all is well again afterwards.
+func TestQueueIsBounded(t *testing.T) {
+	t.Parallel()
+	k := NewKeys(1<<20, Turns())
+	proceed := make(chan struct{})
+	var under, most, refused atomic.Int32
+	var all sync.WaitGroup
+	for i := range 2 * waiting {
+		token := domain.TokenID(fmt.Sprint("t", i))
+		all.Go(func() {
+			_, err := k.Load(t.Context(), token, now, func(ctx context.Context) (domain.Secret, domain.CallingKey, error) {
+				n := under.Add(1)
+				defer under.Add(-1)
+				for m := most.Load(); n > m && !most.CompareAndSwap(m, n); m = most.Load() {
+				}
+				<-proceed
+				return reading(token, 1, "k")(ctx)
+			})
+			if domain.CodeOf(err) == domain.CodeUnavailable {
+				refused.Add(1)
+			} else if err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	for refused.Load() < waiting {
+		runtime.Gosched()
+	}
+	close(proceed)
+	all.Wait()
+	if got := most.Load(); got > lookups {
+		t.Errorf("got %d look-ups at a time, want at most %d", got, lookups)
+	}
+	if got := refused.Load(); got != waiting {
+		t.Errorf("%d were refused, want %d", got, waiting)
+	}
+	fill(t, k, "after", 1, "k")
+}
+
+// TestEvictionKeepsWhatIsUsed guarantees that memory stays within its bound and
+// that a key in use survives any number of others.
+func TestEvictionKeepsWhatIsUsed(t *testing.T) {
+	t.Parallel()
+	k := NewKeys(shards*4*slabSize, Turns())
+	fill(t, k, "inuse", 1, "in use")
+	lost := 0
+	for i := range 200_000 {
+		token := domain.TokenID(fmt.Sprint("t", i))
+		s, c := row(token, i%3000, "some name")
+		k.put(mustID(token), domain.NewProvenKey(string(domain.PackKey(nil, s, c.Key)), &domain.Tenant{Project: c.Project, Organization: c.Organization}))
+		if _, ok := k.Get("inuse"); !ok {
+			lost++
+			fill(t, k, "inuse", 1, "in use")
+		}
+	}
+	if lost > 0 {
+		t.Errorf("a key in use was lost %d times", lost)
+	}
+	stats := k.Stats()
+	if stats.Bytes > shards*4*slabSize || stats.Evictions == 0 {
+		t.Errorf("%+v, want at most %d bytes", stats, shards*4*slabSize)
+	}
+	if got, ok := k.Get("inuse"); !ok || got.Key().Name != "in use" {
+		t.Error("the key in use is not what it was")
+	}
+	if last, ok := k.Get("t199999"); !ok || last.Tenant().Project.ID != domain.ProjectID(fmt.Sprintf("prj_%026d", 199_999%3000)) {
+		t.Error("a key has the wrong project")
+	}
+}
+
+func mustID(t domain.TokenID) id {
+	i, ok := newID(t)
+	if !ok {
+		panic(t)
+	}
+	return i
+}
+
+// TestGetAllocatesNothing is the gate for what every request does.
+func TestGetAllocatesNothing(t *testing.T) {
+	k := NewKeys(1<<20, Turns())
+	fill(t, k, "aaaaaaaaaaaa", 7, "first")
+	if got := testing.AllocsPerRun(1000, func() {
+		key, ok := k.Get("aaaaaaaaaaaa")
+		if !ok || !key.Holds(domain.KeysVerify) || key.Unusable(now) != "" {
+			t.Error("unexpected")
+		}
+	}); got != 0 {
+		t.Errorf("got %v allocations, want 0", got)
+	}
+}
+
+// TestBytesPerKey is the gate for memory: at most 200 bytes and the variable
+// text.
+func TestBytesPerKey(t *testing.T) {
+	const n = 200_000
+	var before, after runtime.MemStats
+	runtime.GC()
+	runtime.ReadMemStats(&before)
+	k := NewKeys(1<<30, Turns())
+	name := "a name"
+	for i := range n {
+		token := domain.TokenID(fmt.Sprintf("%012d", i))
+		s, c := row(token, i%100, name)
+		k.put(mustID(token), domain.NewProvenKey(string(domain.PackKey(nil, s, c.Key)), &domain.Tenant{Project: c.Project, Organization: c.Organization}))
+	}
+	runtime.GC()
+	runtime.ReadMemStats(&after)
+	got := int(after.HeapAlloc-before.HeapAlloc)/n - len(name)
+	t.Logf("%d bytes a key beside its name", got)
+	if got > 200 {
+		t.Errorf("got %d bytes a key, want at most 200", got)
+	}
+	runtime.KeepAlive(k)
+}

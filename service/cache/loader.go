@@ -1,0 +1,119 @@
+package cache
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/latchkey-dev/latchkey/domain"
+)
+
+// Bounds of what is read at a time.
+const (
+	lookups     = 16              // at the database
+	waiting     = 512             // things read or waiting for their turn; all beyond are refused
+	lookupLimit = 2 * time.Second // for one thing, its turn included
+)
+
+// loader reads what a cache lacks. Whoever asks for a thing that is being read
+// already waits for that answer. It bounds how much is read at a time and
+// refuses the rest with unavailable: a queue that grows helps nobody.
+type loader[K comparable, V any] struct {
+	turns chan struct{} // shared by all loaders of a node
+
+	mu      sync.Mutex
+	flights map[K]*flight[V]
+}
+
+// flight is one reading of a thing.
+type flight[V any] struct {
+	done  chan struct{}
+	value V
+	err   error
+	stale bool // a change came in meanwhile: the answer is for those who wait, not to be kept
+}
+
+func newLoader[K comparable, V any](turns chan struct{}) loader[K, V] {
+	return loader[K, V]{turns: turns, flights: map[K]*flight[V]{}}
+}
+
+// load returns what read returns, shared with all who ask for k meanwhile. keep
+// is called with a good answer unless k was forgotten since the reading began;
+// it runs under the loader's lock, so a later forget sees what it kept.
+func (l *loader[K, V]) load(ctx context.Context, k K, read func(context.Context) (V, error), keep func(V, error)) (V, error) {
+	l.mu.Lock()
+	f, joined := l.flights[k]
+	if !joined {
+		if len(l.flights) >= waiting {
+			l.mu.Unlock()
+			var none V
+			return none, domain.Unavailable(errors.New("too many look-ups are waiting for the database"))
+		}
+		f = &flight[V]{done: make(chan struct{})}
+		l.flights[k] = f
+		// Its own context: the first to ask may give up while others still wait.
+		go l.fly(context.WithoutCancel(ctx), k, f, read, keep)
+	}
+	l.mu.Unlock()
+	select {
+	case <-f.done:
+		return f.value, f.err
+	case <-ctx.Done():
+		var none V
+		return none, domain.Unavailable(ctx.Err())
+	}
+}
+
+func (l *loader[K, V]) fly(ctx context.Context, k K, f *flight[V], read func(context.Context) (V, error), keep func(V, error)) {
+	ctx, cancel := context.WithTimeout(ctx, lookupLimit)
+	defer cancel()
+	f.value, f.err = l.inTurn(ctx, read)
+	l.mu.Lock()
+	if !f.stale {
+		delete(l.flights, k)
+		keep(f.value, f.err)
+	}
+	l.mu.Unlock()
+	close(f.done)
+}
+
+func (l *loader[K, V]) inTurn(ctx context.Context, read func(context.Context) (V, error)) (v V, err error) {
+	select {
+	case l.turns <- struct{}{}:
+	case <-ctx.Done():
+		return v, domain.Unavailable(errors.New("no turn at the database within the time for a look-up"))
+	}
+	defer func() { <-l.turns }()
+	// No handler stands above this goroutine to keep the server up.
+	defer func() {
+		if r := recover(); r != nil {
+			err = fmt.Errorf("a look-up panicked: %v", r)
+		}
+	}()
+	return read(ctx)
+}
+
+// forget makes drop the last word about k: readings of it that are under way
+// are not kept, and whoever asks from now on starts a new one.
+func (l *loader[K, V]) forget(k K, drop func()) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if f := l.flights[k]; f != nil {
+		f.stale = true
+		delete(l.flights, k)
+	}
+	drop()
+}
+
+// forgetAll is forget for everything that is being read.
+func (l *loader[K, V]) forgetAll(drop func()) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for k, f := range l.flights {
+		f.stale = true
+		delete(l.flights, k)
+	}
+	drop()
+}
