@@ -56,6 +56,10 @@ race: ## all tests, with the race detector
 races: ## the races between people and sessions for all their rounds; make test runs a tenth
 	go test ./service -count=1 -run 'Parallel|EachOther|During' -args -long
 
+.PHONY: screenshots
+screenshots: tools ## every page of the console, light and dark, wide and narrow, into build/screenshots
+	go test -count=1 -tags screenshots -run TestScreenshots ./console
+
 .PHONY: vulncheck
 vulncheck: ## known vulnerabilities; needs the network, so it stands beside make test
 	go run $(GOVULNCHECK) ./...

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"fmt"
 	"html/template"
+	"maps"
 	"net/http"
 	"slices"
 	"strings"
@@ -77,8 +78,9 @@ func (c *console) functions() template.FuncMap {
 		"title":           title,
 		"words":           words,
 		"shown":           shown,
-		"wasNothing":      wasNothing,
+		"changes":         changes,
 		"initial":         initial,
+		"device":          device,
 		"statuses": func() []domain.KeyStatus {
 			return []domain.KeyStatus{domain.KeyActive, domain.KeyExpired, domain.KeyRevoked}
 		},
@@ -200,26 +202,72 @@ func initial(u *domain.User) string {
 	return "?"
 }
 
+// device names a browser by what it calls itself: roughly, which is enough to
+// know one's own.
+func device(userAgent string) string {
+	browser, system := "", ""
+	for _, known := range []string{"Edg", "OPR", "Firefox", "Chrome", "Safari", "curl"} {
+		if strings.Contains(userAgent, known+"/") {
+			browser = known
+			break
+		}
+	}
+	for _, known := range []string{"iPhone", "iPad", "Android", "Windows", "Mac OS X", "CrOS", "Linux"} {
+		if strings.Contains(userAgent, known) {
+			system = known
+			break
+		}
+	}
+	browser = strings.NewReplacer("Edg", "Edge", "OPR", "Opera").Replace(browser)
+	system = strings.NewReplacer("Mac OS X", "macOS", "CrOS", "ChromeOS").Replace(system)
+	switch {
+	case browser != "" && system != "":
+		return browser + " on " + system
+	case browser+system != "":
+		return browser + system
+	case userAgent != "":
+		return userAgent
+	}
+	return "A program"
+}
+
 // auditActions are suggested where the audit log is narrowed.
 var auditActions = []string{
 	"key.created", "key.updated", "key.rotated", "key.revoked", "key.deleted", "project.created", "project.updated", "project.deleted",
-	"organization.created", "organization.updated",
+	"organization.created", "organization.updated", "member.joined", "member.updated", "member.removed", "invitation.created",
+	"invitation.revoked",
 }
 
 // words turns a field's or an action's name into words: expires_at, key.created.
 func words(s string) string { return strings.NewReplacer("_", " ", ".", " ").Replace(s) }
 
-// wasNothing reports whether a change gave a field its first value.
-func wasNothing(c domain.Change) bool { return shown(c[0]) == "none" }
+// change is what an event did to one field, in words.
+type change struct{ Field, Before, After string }
+
+// changes are those of an event worth showing, by field: not that a new key has
+// no metadata.
+func changes(all domain.Changes) []change {
+	var list []change
+	for _, field := range slices.Sorted(maps.Keys(all)) {
+		before, after := shown(all[field][0]), shown(all[field][1])
+		if before != after {
+			list = append(list, change{words(field), before, after})
+		}
+	}
+	return list
+}
+
+// nothing is how an absent value is shown.
+const nothing = "none"
 
 // shown is a value of the audit trail as a person reads it.
 func shown(v any) string {
 	switch v := v.(type) {
 	case nil:
-		return "none"
+		return nothing
 	case string:
 		if v == "" {
-			return "none"
+			return nothing
 		}
 		if t, err := time.Parse(time.RFC3339Nano, v); err == nil {
 			return t.UTC().Format("2 January 2006, 15:04 UTC")
@@ -231,7 +279,7 @@ func shown(v any) string {
 			texts[i] = shown(item)
 		}
 		if len(texts) == 0 {
-			return "none"
+			return nothing
 		}
 		return strings.Join(texts, ", ")
 	case map[string]any:
@@ -240,7 +288,7 @@ func shown(v any) string {
 			texts = append(texts, name+"="+shown(value))
 		}
 		if len(texts) == 0 {
-			return "none"
+			return nothing
 		}
 		slices.Sort(texts)
 		return strings.Join(texts, ", ")

@@ -114,6 +114,32 @@ func signOut(v *visit) error {
 	return v.redirect("/console/sign-in?notice=out")
 }
 
+func revokeSession(v *visit) error {
+	id, err := domain.ParseID[domain.SessionID](v.Param("session"))
+	if err != nil {
+		return err
+	}
+	account, err := v.app.Account(v.ctx(), v.caller)
+	if err != nil {
+		return err
+	}
+	if err := account.RevokeSession(v.ctx(), id); err != nil {
+		return err
+	}
+	return v.redirect("/console/account?notice=session")
+}
+
+func revokeOtherSessions(v *visit) error {
+	account, err := v.app.Account(v.ctx(), v.caller)
+	if err != nil {
+		return err
+	}
+	if err := account.RevokeOtherSessions(v.ctx()); err != nil {
+		return err
+	}
+	return v.redirect("/console/account?notice=sessions")
+}
+
 // confirm sends who has to show their password again to do so, and back to the
 // page at path; every other error is returned.
 func (v *visit) confirm(err error, path string) error {

@@ -49,6 +49,8 @@ func signUp(v *visit) error {
 type accountPage struct {
 	Name, Password form
 	User           domain.User
+	Sessions       []domain.Session
+	Current        domain.SessionID
 	Notice         string
 }
 
@@ -57,12 +59,23 @@ func showAccount(v *visit) error {
 }
 
 func (v *visit) accountPage(name, password form) error {
-	notice := map[string]string{
-		"name":     "Your name has been changed.",
-		"password": "Your password has been changed, and your other sessions have ended.",
-	}[v.QueryParam("notice")]
+	account, err := v.app.Account(v.ctx(), v.caller)
+	if err != nil {
+		return err
+	}
+	sessions, err := account.ListSessions(v.ctx(), domain.Page{Limit: domain.MaxPageSize})
+	if err != nil {
+		return err
+	}
+	user, _ := v.caller.User()
 	return v.render(max(name.status, password.status), "account", "Your account", accountPage{
-		Name: name, Password: password, User: *v.layout.User, Notice: notice,
+		Name: name, Password: password, User: user.User, Sessions: sessions.Items, Current: user.Session.ID,
+		Notice: map[string]string{
+			"name":     "Your name has been changed.",
+			"password": "Your password has been changed, and your other sessions have ended.",
+			"session":  "The session has ended.",
+			"sessions": "All your other sessions have ended.",
+		}[v.QueryParam("notice")],
 	})
 }
 

@@ -18,6 +18,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/latchkey-dev/latchkey/api"
+	"github.com/latchkey-dev/latchkey/console"
 	"github.com/latchkey-dev/latchkey/repository"
 	"github.com/latchkey-dev/latchkey/service"
 )
@@ -99,7 +100,7 @@ func startServer(ctx context.Context, s *settings, listener net.Listener, log *s
 		log: log, app: app, store: store, address: listener.Addr().String(), failed: make(chan error, 2), signals: make(chan os.Signal, 1),
 	}
 	metrics := prometheus.NewRegistry()
-	handler, err := api.New(app, s.api(url, log, metrics))
+	handler, err := s.handler(app, url, log, metrics)
 	if err != nil {
 		return nil, errors.Join(err, listener.Close(), store.Close())
 	}
@@ -126,6 +127,22 @@ func startServer(ctx context.Context, s *settings, listener net.Listener, log *s
 	version, _, _ := buildInfo()
 	log.Info("serving", "url", url, "address", srv.address, "admin", admin.Addr().String(), "database", store.Engine(), "version", version)
 	return srv, nil
+}
+
+// handler is all that the public address serves: the API and the console.
+func (s *settings) handler(app *service.App, url string, log *slog.Logger, metrics prometheus.Registerer) (http.Handler, error) {
+	calls, err := api.New(app, s.api(url, log, metrics))
+	if err != nil {
+		return nil, err
+	}
+	version, _, _ := buildInfo()
+	pages, err := console.Handler(app, console.Config{
+		PublicURL: url, Keyword: s.APIKeyKeyword, Header: s.APIKeyHeader, Version: version, Log: log, IPExtractor: calls.IPExtractor,
+	})
+	if err != nil {
+		return nil, err
+	}
+	return console.Mount(pages, calls), nil
 }
 
 // api is how the settings have the API served.

@@ -1,0 +1,187 @@
+package console
+
+import (
+	"crypto/rand"
+	"net/url"
+
+	"github.com/latchkey-dev/latchkey/domain"
+	"github.com/latchkey-dev/latchkey/service"
+)
+
+type membersPage struct {
+	Members     domain.List[domain.Member]
+	Invitations []domain.Invitation // those that are open
+	Form        form
+	Roles       []domain.Role // those that the caller may give
+	Me          domain.UserID
+	MayWrite    bool
+	Link        string // only in the answer that made it
+	Invited     string // whom the link is for
+	Notice      string
+}
+
+// Mine reports whether the caller may change what a member with the role is.
+func (m membersPage) Mine(role domain.Role) bool {
+	for _, r := range m.Roles {
+		if r == role {
+			return true
+		}
+	}
+	return false
+}
+
+func showMembers(v *visit) error {
+	o, organization, err := v.organization()
+	if err != nil {
+		return err
+	}
+	return v.membersPage(o, organization, invitationForm(), "", "")
+}
+
+func invitationForm() form { return newForm("role", string(domain.Developer), "nonce", rand.Text()) }
+
+func (v *visit) membersPage(o *service.Organization, organization domain.MemberOf, f form, link, invited string) error {
+	page, err := domain.NewPage(domain.MaxPageSize, v.QueryParam("cursor"))
+	if err != nil {
+		return err
+	}
+	members, err := o.ListMembers(v.ctx(), page)
+	if err != nil {
+		return err
+	}
+	m := membersPage{
+		Members: members, Form: f, Me: v.layout.User.ID, MayWrite: o.Holds(domain.MembersWrite), Link: link, Invited: invited,
+		Notice: map[string]string{
+			"role": "The role has been changed.", "removed": "Removed. Their access ended at once.", "revoked": "The invitation is withdrawn.",
+		}[v.QueryParam("notice")],
+	}
+	for _, role := range domain.Roles {
+		if organization.Role.MayGrant(role) {
+			m.Roles = append(m.Roles, role)
+		}
+	}
+	if m.MayWrite {
+		invitations, err := o.ListInvitations(v.ctx(), domain.Page{Limit: domain.MaxPageSize})
+		if err != nil {
+			return err
+		}
+		for _, invitation := range invitations.Items {
+			if invitation.AcceptedAt.IsZero() && v.layout.Now.Before(invitation.ExpiresAt) {
+				m.Invitations = append(m.Invitations, invitation)
+			}
+		}
+	}
+	return v.render(f.status, "members", "Members", m)
+}
+
+func membersURL(o domain.MemberOf) string { return organizationURL(o.Organization) + "/members" }
+
+func updateMember(v *visit) error {
+	o, organization, err := v.organization()
+	if err != nil {
+		return err
+	}
+	f, err := v.sent()
+	if err != nil {
+		return err
+	}
+	if _, err := o.UpdateMember(v.ctx(), domain.UserID(v.Param("user")), domain.Role(f.Get("role"))); err != nil {
+		return v.membersRefused(o, organization, err)
+	}
+	return v.redirect(membersURL(organization) + "?notice=role")
+}
+
+func removeMember(v *visit) error {
+	o, organization, err := v.organization()
+	if err != nil {
+		return err
+	}
+	user := domain.UserID(v.Param("user"))
+	if err := o.RemoveMember(v.ctx(), user); err != nil {
+		return v.membersRefused(o, organization, err)
+	}
+	if user == v.layout.User.ID {
+		return v.redirect("/console")
+	}
+	return v.redirect(membersURL(organization) + "?notice=removed")
+}
+
+// membersRefused shows the members again and says what was refused.
+func (v *visit) membersRefused(o *service.Organization, organization domain.MemberOf, err error) error {
+	f := invitationForm()
+	if err := f.refuse(err); err != nil {
+		return err
+	}
+	f.Faults = nil
+	return v.membersPage(o, organization, f, "", "")
+}
+
+// createInvitation answers with the link: the only page that ever shows it.
+func createInvitation(v *visit) error {
+	o, organization, err := v.organization()
+	if err != nil {
+		return err
+	}
+	f, err := v.sent()
+	if err != nil {
+		return err
+	}
+	invitation, token, err := o.CreateInvitation(v.ctx(), domain.InvitationSpec{
+		Email: f.Text("email"), Role: domain.Role(f.Get("role")), IdempotencyKey: f.Get("nonce"),
+	})
+	if err != nil {
+		if err := f.refuse(err); err != nil {
+			return err
+		}
+		return v.membersPage(o, organization, f, "", "")
+	}
+	if invitation.CreatedAt.Before(v.layout.Now) {
+		return v.redirect(membersURL(organization)) // the form was sent before
+	}
+	return v.membersPage(o, organization, invitationForm(), v.console.invitationURL(token), invitation.Email)
+}
+
+// invitationURL is the link that lets the invited accept.
+func (c *console) invitationURL(token string) string {
+	return c.config.PublicURL + "/console/invitation?" + url.Values{"token": {token}}.Encode()
+}
+
+func revokeInvitation(v *visit) error {
+	o, organization, err := v.organization()
+	if err != nil {
+		return err
+	}
+	if err := o.RevokeInvitation(v.ctx(), domain.InvitationID(v.Param("invitation"))); err != nil {
+		return v.membersRefused(o, organization, err)
+	}
+	return v.redirect(membersURL(organization) + "?notice=revoked")
+}
+
+type invitationPage struct {
+	Form  form
+	Token string
+}
+
+// showInvitation is where the link of an invitation leads. Who is not signed in
+// is sent to do that first, and comes back.
+func showInvitation(v *visit) error {
+	return v.render(newForm().status, "invitation", "You are invited", invitationPage{Token: v.QueryParam("token")})
+}
+
+func acceptInvitation(v *visit) error {
+	f, err := v.sent()
+	if err != nil {
+		return err
+	}
+	joined, err := v.app.AcceptInvitation(v.ctx(), v.caller, f.Get("token"))
+	if domain.CodeOf(err) == domain.CodeNotFound {
+		err = domain.Errorf(domain.CodeConflict, "This invitation does not exist, has expired or was withdrawn. Ask for a new one.")
+	}
+	if err != nil {
+		if err := f.refuse(err); err != nil {
+			return err
+		}
+		return v.render(f.status, "invitation", "You are invited", invitationPage{Form: f, Token: f.Get("token")})
+	}
+	return v.redirect(organizationURL(joined.Organization.Organization))
+}
