@@ -46,7 +46,7 @@ vet: ## go vet
 
 .PHONY: lint
 lint: ## golangci-lint with .golangci.yml
-	go run $(GOLANGCI_LINT) run
+	go run $(GOLANGCI_LINT) run --allow-serial-runners
 
 .PHONY: race
 race: ## all tests, with the race detector

@@ -6,7 +6,8 @@ import (
 	"github.com/latchkey-dev/latchkey/domain"
 )
 
-// ListAuditEvents answers who changed what in an organization.
+// ListAuditEvents answers who changed what in an organization: a page, or an
+// export if the Accept header prefers one.
 func (h *handlers) ListAuditEvents(ctx context.Context, r ListAuditEventsRequestObject) (ListAuditEventsResponseObject, error) {
 	page, err := page(r.Params.Limit, r.Params.Cursor)
 	if err != nil {
@@ -15,6 +16,9 @@ func (h *handlers) ListAuditEvents(ctx context.Context, r ListAuditEventsRequest
 	organization, err := h.app.Organization(ctx, caller(ctx), r.OrganizationID)
 	if err != nil {
 		return nil, err
+	}
+	if media := preferred(ctx, jsonMedia, csvMedia, linesMedia); media != jsonMedia {
+		return exportEvents(ctx, media, organization, eventFilter(r.Params), page.After)
 	}
 	list, err := organization.ListEvents(ctx, eventFilter(r.Params), page)
 	next, link := nextPage(ctx, list.Next)

@@ -29,6 +29,7 @@ type call struct {
 	guard     *guard
 	origin    domain.Origin
 	url       *url.URL // as it was sent
+	accept    string   // the Accept header
 	proved    bool     // whether credentials have been looked at
 	principal domain.Principal
 	rule      permission.Permission // the last one that the caller was held to
@@ -57,6 +58,7 @@ func (g *guard) begin(c echo.Context) *call {
 	fresh := &call{
 		guard:  g,
 		url:    r.URL,
+		accept: strings.Join(r.Header.Values(echo.HeaderAccept), ","),
 		origin: domain.Origin{IP: ip(r), UserAgent: userAgent(r), RequestID: rand.Text()},
 	}
 	c.SetRequest(r.WithContext(context.WithValue(r.Context(), callKey{}, fresh)))

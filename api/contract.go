@@ -237,7 +237,7 @@ func malformed(err error) error {
 	if e, ok := errors.AsType[*jsontext.SyntacticError](err); ok {
 		return domain.Errorf(domain.CodeMalformedRequest, "The body is not valid JSON, from byte %d on.", e.ByteOffset)
 	}
-	return domain.Errorf(domain.CodeMalformedRequest, "The body is not valid JSON.")
+	return domain.Errorf(domain.CodeMalformedRequest, "The body holds a number that is out of range.") // nothing else is left to go wrong
 }
 
 // inspect notes every NUL, and reports whether value is not too deep.
@@ -313,10 +313,11 @@ func flatten(err error) []*openapi3.SchemaError {
 }
 
 func fieldErrors(e *openapi3.SchemaError) []domain.FieldError {
-	at := ""
+	var pointer strings.Builder
 	for _, name := range e.JSONPointer() {
-		at += "/" + escape(name)
+		pointer.WriteString("/" + escape(name))
 	}
+	at := pointer.String()
 	if e.SchemaField != "properties" {
 		return []domain.FieldError{{Pointer: at, Detail: sentence(e)}}
 	}

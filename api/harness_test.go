@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"io"
 	"log/slog"
+	"maps"
 	"net/http"
 	"net/http/httptest"
 	"regexp"
@@ -235,8 +236,6 @@ var contract = sync.OnceValue(func() *openapi3.T {
 	return doc
 })
 
-var pathParameter = regexp.MustCompile(`\{[a-z_]+\}`)
-
 // routeOf finds the operation that a request is for, if it is for one.
 func routeOf(r *http.Request) *routers.Route {
 	method := r.Method
@@ -311,9 +310,7 @@ func (w *world) project(t *testing.T, by person, in domain.OrganizationID, name 
 func (w *world) key(t *testing.T, by person, in domain.ProjectID, fields map[string]any) api.CreatedKey {
 	t.Helper()
 	body := map[string]any{"name": "a key"}
-	for name, value := range fields {
-		body[name] = value
-	}
+	maps.Copy(body, fields)
 	var k api.CreatedKey
 	w.call(t, "POST", "/v1/projects/"+string(in)+"/keys", by.as, body).want(t, http.StatusCreated, &k)
 	w.secret(k.Token)

@@ -22,7 +22,7 @@ const (
 // actions expands a list in which ":write" means the resource before it.
 func actions(list string) (all []domain.Action) {
 	resource := ""
-	for _, item := range strings.Split(list, ", ") {
+	for item := range strings.SplitSeq(list, ", ") {
 		before, verb, _ := strings.Cut(item, ":")
 		if before != "" {
 			resource = before
@@ -36,7 +36,7 @@ func TestRolesAreAsDocumented(t *testing.T) {
 	t.Parallel()
 	every := append(actions(organizationActions), actions(projectActions)...)
 	holds := map[domain.Role][]domain.Action{}
-	for _, sentence := range strings.Split(roleSentences, ". ") {
+	for sentence := range strings.SplitSeq(roleSentences, ". ") {
 		_, sentence, _ = strings.Cut(sentence, "**")
 		name, rest, _ := strings.Cut(sentence, "** ")
 		all := map[domain.Action]bool{}
@@ -157,7 +157,7 @@ func TestValidateScope(t *testing.T) {
 			bad = append(bad, a) // held by people only
 		}
 	}
-	for _, resource := range strings.Split(reserved, ", ") {
+	for resource := range strings.SplitSeq(reserved, ", ") {
 		bad = append(bad, domain.Scope(resource+":invented"))
 	}
 	for _, s := range bad {

@@ -28,7 +28,7 @@ type sqliteEngine struct{ dsn string }
 // openSQLite opens the file at path. Writers queue in Go for one connection,
 // and transactions take the write lock at once, so that none fails half-way
 // with SQLITE_BUSY. synchronous=FULL: what is acknowledged survives a crash.
-func openSQLite(path string) (*Store, error) {
+func openSQLite(ctx context.Context, path string) (*Store, error) {
 	if path == "" {
 		return nil, errors.New("the path is empty")
 	}
@@ -49,7 +49,7 @@ func openSQLite(path string) (*Store, error) {
 	read.SetMaxOpenConns(sqliteReaders)
 	read.SetMaxIdleConns(sqliteReaders)
 	// The writer first: it creates the file and turns WAL on.
-	if err := write.Ping(); err != nil {
+	if err := write.PingContext(ctx); err != nil {
 		return nil, errors.Join(err, write.Close(), read.Close())
 	}
 	return newStore(sqliteEngine{dsn}, func() schema.Dialect { return sqlitedialect.New() }, read, write), nil

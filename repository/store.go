@@ -89,7 +89,7 @@ func Open(ctx context.Context, dsn string, direct ...string) (*Store, error) {
 	)
 	switch scheme {
 	case "sqlite":
-		s, err = openSQLite(rest)
+		s, err = openSQLite(ctx, rest)
 	case "postgres", "postgresql":
 		s, err = openPostgres(dsn, direct...)
 	default:

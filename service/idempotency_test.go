@@ -129,7 +129,7 @@ func TestAskingAgainTooLate(t *testing.T) {
 		w.check(project.DeleteKey(w.Context(), deleted.ID))
 		_, _, err = create(caller(), "deleted")
 		w.code(err, domain.CodeConflict)
-		w.rotate(project, rotated.ID, domain.Rotation{Grace: grace(0)})
+		w.rotate(project, rotated.ID, domain.Rotation{Grace: new(time.Duration(0))})
 		_, _, err = create(caller(), "rotated")
 		w.code(err, domain.CodeConflict)
 

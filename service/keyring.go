@@ -35,7 +35,7 @@ func ParseMasterKey(text string) (key [32]byte, err error) {
 		return key, errors.New("a master key is 32 random bytes in base64; make one with: openssl rand -base64 32")
 	}
 	key = [32]byte(raw)
-	if strings.Count(string(raw), string(raw[:1])) == len(raw) {
+	if bytes.Count(raw, raw[:1]) == len(raw) {
 		return key, errors.New("the master key is the same byte 32 times; make a random one with: openssl rand -base64 32")
 	}
 	return key, nil

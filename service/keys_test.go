@@ -13,8 +13,6 @@ import (
 	"github.com/latchkey-dev/latchkey/service"
 )
 
-func grace(d time.Duration) *time.Duration { return &d }
-
 // rotate gives the key a new token.
 func (w *world) rotate(p *service.Project, id domain.KeyID, r domain.Rotation) (domain.Key, string) {
 	w.Helper()
@@ -41,7 +39,7 @@ func TestRotateKey(t *testing.T) {
 		_, project := w.tenant(w.signUp("ann@example.com"))
 		before, first, _ := w.key(project, "documents:read")
 		before.LastUsedAt = w.clock()
-		after, second := w.rotate(project, before.ID, domain.Rotation{Grace: grace(time.Hour)})
+		after, second := w.rotate(project, before.ID, domain.Rotation{Grace: new(time.Hour)})
 
 		want := before
 		want.Prefix, want.RotatedAt, want.Revision = after.Prefix, w.clock(), before.Revision+1
@@ -64,7 +62,7 @@ func TestRotateKey(t *testing.T) {
 			w.Errorf("got %v, want nothing retiring", stored.Retiring)
 		}
 
-		_, third := w.rotate(project, before.ID, domain.Rotation{Grace: grace(0)})
+		_, third := w.rotate(project, before.ID, domain.Rotation{Grace: new(time.Duration(0))})
 		w.answers(map[string]domain.Code{first: domain.CodeKeyExpired, second: domain.CodeKeyExpired, third: ""})
 		got, _ := w.rotate(project, before.ID, domain.Rotation{})
 		if want := w.clock().Add(24 * time.Hour); got.Retiring.ValidUntil != want {
@@ -79,9 +77,9 @@ func TestRotateKeyAgain(t *testing.T) {
 	onEach(t, func(w *world) {
 		_, project := w.tenant(w.signUp("ann@example.com"))
 		key, inUse, _ := w.key(project)
-		once, lost := w.rotate(project, key.ID, domain.Rotation{Grace: grace(time.Hour)})
+		once, lost := w.rotate(project, key.ID, domain.Rotation{Grace: new(time.Hour)})
 		w.pass(time.Minute)
-		twice, second := w.rotate(project, key.ID, domain.Rotation{Grace: grace(0)})
+		twice, second := w.rotate(project, key.ID, domain.Rotation{Grace: new(time.Duration(0))})
 		w.answers(map[string]domain.Code{inUse: "", lost: domain.CodeKeyExpired, second: ""})
 		if once.Retiring != twice.Retiring {
 			w.Errorf("got %v, want it to keep its date %v", twice.Retiring, once.Retiring)
@@ -128,7 +126,7 @@ func TestRotateKeyRefused(t *testing.T) {
 			_, _, err := project.RotateKey(w.Context(), key.ID, domain.Rotation{Grace: &d})
 			w.code(err, domain.CodeValidationFailed)
 		}
-		w.rotate(project, key.ID, domain.Rotation{Grace: grace(30 * 24 * time.Hour)})
+		w.rotate(project, key.ID, domain.Rotation{Grace: new(30 * 24 * time.Hour)})
 
 		_, _, weak := w.key(project, domain.KeysWrite)
 		_, _, err := w.project(weak, "").RotateKey(w.Context(), key.ID, domain.Rotation{})

@@ -202,10 +202,10 @@ func newKeyVerify() *cobra.Command {
 		if v.Key != nil {
 			fmt.Fprintf(cmd.ErrOrStderr(), "It is a token of the key %s (%s), of project %s.\n", v.Key.Name, v.Key.ID, v.Key.ProjectID)
 		}
-		if err == nil && !v.Valid {
-			err = errors.New("the token is not good: " + string(v.Code))
+		if !v.Valid {
+			err = errors.Join(err, errors.New("the token is not good: "+string(v.Code)))
 		}
-		return err
+		return errors.Join(err, op.RecordUses(ctx))
 	})
 	cmd.Flags().StringSliceVar(&scopes, "scope", nil, "scope that the key must hold; may be repeated")
 	return cmd

@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"os"
 	"os/signal"
+	"sync"
 	"syscall"
 	"time"
 
@@ -68,6 +69,8 @@ type server struct {
 	log     *slog.Logger
 	app     *service.App
 	store   *repository.Store
+	rest    context.CancelFunc // ends the work in the background
+	resting sync.WaitGroup
 	address string
 	public  *http.Server
 	admin   *http.Server
@@ -113,6 +116,9 @@ func startServer(ctx context.Context, s *settings, listener net.Listener, log *s
 	adminRoutes := http.NewServeMux()
 	adminRoutes.Handle("GET /metrics", promhttp.HandlerFor(metrics, promhttp.HandlerOpts{}))
 	srv.admin = srv.newHTTP(adminRoutes)
+	background, rest := context.WithCancel(context.WithoutCancel(ctx))
+	srv.rest = rest
+	srv.resting.Go(func() { app.Run(background) })
 	signal.Notify(srv.signals, os.Interrupt, syscall.SIGTERM) // before anybody hears that it serves
 	go func() { srv.failed <- srv.public.Serve(listener) }()
 	go func() { srv.failed <- srv.admin.Serve(admin) }()
@@ -198,7 +204,10 @@ func (srv *server) wait(ctx context.Context) error {
 func (srv *server) stop() error {
 	ctx, cancel := context.WithTimeout(context.Background(), drainTimeout)
 	defer cancel()
-	err := errors.Join(srv.public.Shutdown(ctx), srv.admin.Shutdown(ctx), srv.store.Close())
+	err := errors.Join(srv.public.Shutdown(ctx), srv.admin.Shutdown(ctx))
+	srv.rest()
+	srv.resting.Wait()
+	err = errors.Join(err, srv.store.Close())
 	if err == nil {
 		srv.log.Info("ended")
 	}

@@ -318,7 +318,9 @@ func TestJWKS(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	var got struct{ Keys []map[string]string }
+	var got struct {
+		Keys []map[string]string `json:"keys"`
+	}
 	if err := json.Unmarshal(raw, &got); err != nil {
 		t.Fatal(err)
 	}

@@ -1,0 +1,485 @@
+package api_test
+
+import (
+	"bytes"
+	"compress/gzip"
+	"fmt"
+	"maps"
+	"net/http"
+	"net/http/httptest"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/getkin/kin-openapi/openapi3"
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/latchkey-dev/latchkey/api"
+	"github.com/latchkey-dev/latchkey/domain"
+)
+
+const (
+	malformed   = domain.CodeMalformedRequest
+	tooLarge    = domain.CodePayloadTooLarge
+	unsupported = domain.CodeUnsupportedMediaType
+	failed      = domain.CodeValidationFailed
+)
+
+var statusOf = map[domain.Code]int{malformed: 400, tooLarge: 413, unsupported: 415, failed: 422, domain.CodeNotFound: 404}
+
+// badInput is a scene whose owner sends what no operation takes.
+type badInput struct {
+	*scene
+
+	events int // in the audit trail before
+	users  int
+}
+
+func newBadInput(t *testing.T) *badInput {
+	t.Helper()
+	b := &badInput{scene: newScene(t)}
+	b.events, b.users = b.count(t)
+	return b
+}
+
+func (b *badInput) count(t *testing.T) (events, users int) {
+	t.Helper()
+	var list api.AuditEventList
+	b.call(t, "GET", "/v1/organizations/"+string(b.home.organization.ID)+"/audit-events?limit=200", b.home.owner.as, nil).want(t, 200, &list)
+	users, err := b.store.CountUsers(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return len(list.Items), users
+}
+
+// nothingStored fails if anything was recorded meanwhile; every change is.
+func (b *badInput) nothingStored(t *testing.T) {
+	t.Helper()
+	events, users := b.count(t)
+	if events != b.events || users != b.users {
+		t.Errorf("%d events and %d users have come of requests that were refused", events-b.events, users-b.users)
+	}
+}
+
+// address fills a path with ids of the tenant, after a look at whether the
+// requests until now have left anything. What it makes itself is not counted.
+func (b *badInput) address(t *testing.T, path string) string {
+	t.Helper()
+	b.nothingStored(t)
+	filled := fill(t, path, b.ids(t, b.home, path, b.home.owner))
+	b.events, b.users = b.count(t)
+	return filled
+}
+
+// bodies calls f for every operation that takes a body.
+func bodies(f func(method, path string, op *openapi3.Operation, schema *openapi3.Schema)) {
+	for path, item := range contract().Paths.Map() {
+		for method, op := range item.Operations() {
+			if op.RequestBody != nil {
+				f(method, path, op, op.RequestBody.Value.Content.Get("application/json").Schema.Value)
+			}
+		}
+	}
+}
+
+// No operation takes a body that is not exactly one JSON object in the form that
+// the contract describes; it says so with a precise 4xx, and stores nothing.
+func TestBadBodies(t *testing.T) {
+	t.Parallel()
+	b := newBadInput(t)
+	var compressed bytes.Buffer
+	gz := gzip.NewWriter(&compressed)
+	fmt.Fprint(gz, `{}`)
+	gz.Close()
+	json := []string{"Content-Type", "application/json"}
+
+	type request struct {
+		body    string
+		headers []string
+		want    domain.Code
+	}
+	requests := map[string]request{
+		"not JSON":               {`hello`, json, malformed},
+		"cut short":              {`{"name":"a"`, json, malformed},
+		"a comma too many":       {`{"name":"a",}`, json, malformed},
+		"a comment":              {`{} // hello`, json, malformed},
+		"single quotes":          {`{'name':'a'}`, json, malformed},
+		"trailing object":        {`{}{}`, json, malformed},
+		"trailing word":          {`{} x`, json, malformed},
+		"a name twice":           {`{"name":"a","name":"b"}`, json, malformed},
+		"a name twice, escaped":  {`{"name":"a","\u006eame":"b"}`, json, malformed},
+		"a name twice, below":    {`{"name":"a","metadata":{"x":"1","x":"2"}}`, json, malformed},
+		"not UTF-8":              {"{\"name\":\"\xff\"}", json, malformed},
+		"UTF-16":                 {"\xff\xfe{\x00}\x00", json, malformed},
+		"a byte order mark":      {"\ufeff{}", json, malformed},
+		"half a surrogate":       {`{"name":"\ud800"}`, json, malformed},
+		"a control character":    {"{\"name\":\"a\nb\"}", json, malformed},
+		"a number out of range":  {`{"name":1e999999}`, json, malformed},
+		"NaN":                    {`{"name":NaN}`, json, malformed},
+		"very deep":              {`{"name":` + strings.Repeat("[", 3000) + strings.Repeat("]", 3000) + `}`, json, malformed},
+		"deeper than JSON goes":  {strings.Repeat("[", 30000), json, malformed},
+		"NUL":                    {`{"name":"a\u0000b"}`, json, failed},
+		"NUL in a name":          {`{"na\u0000me":"a"}`, json, failed},
+		"an array":               {`[]`, json, failed},
+		"a string":               {`"name"`, json, failed},
+		"a number":               {`17`, json, failed},
+		"null":                   {`null`, json, failed},
+		"1 MB":                   {`{"name":"` + strings.Repeat("a", 1<<20) + `"}`, json, tooLarge},
+		"a byte more than fits":  {`{"name":"` + strings.Repeat("a", 64<<10-10) + `"}`, json, tooLarge},
+		"compressed":             {compressed.String(), []string{"Content-Type", "application/json", "Content-Encoding", "gzip"}, unsupported},
+		"compressed, unknown":    {`{}`, []string{"Content-Type", "application/json", "Content-Encoding", "br, gzip"}, unsupported},
+		"no media type":          {`{}`, nil, unsupported},
+		"empty media type":       {`{}`, []string{"Content-Type", ""}, unsupported},
+		"text":                   {`{}`, []string{"Content-Type", "text/plain"}, unsupported},
+		"a form":                 {`name=a`, []string{"Content-Type", "application/x-www-form-urlencoded"}, unsupported},
+		"multipart":              {"--x\r\n\r\n--x--", []string{"Content-Type", "multipart/form-data; boundary=x"}, unsupported},
+		"XML":                    {`<name/>`, []string{"Content-Type", "application/xml"}, unsupported},
+		"almost JSON":            {`{}`, []string{"Content-Type", "application/jsonp"}, unsupported},
+		"JSON of another kind":   {`{}`, []string{"Content-Type", "application/merge-patch+json"}, unsupported},
+		"another charset":        {`{}`, []string{"Content-Type", "application/json; charset=latin1"}, unsupported},
+		"a broken media type":    {`{}`, []string{"Content-Type", "application/json; charset"}, unsupported},
+		"two media types":        {`{}`, []string{"Content-Type", "application/json", "Content-Type", "application/json"}, unsupported},
+		"two media types in one": {`{}`, []string{"Content-Type", "application/json, text/plain"}, unsupported},
+	}
+	tried := 0
+	bodies(func(method, path string, op *openapi3.Operation, schema *openapi3.Schema) {
+		address := b.address(t, path)
+		send := func(what string, r request, length bool) {
+			t.Helper()
+			req := httptest.NewRequest(method, address, strings.NewReader(r.body))
+			if !length {
+				req.ContentLength = -1
+			}
+			headers(r.headers...)(req.Header)
+			b.home.owner.as(req.Header)
+			if got := b.send(t, req); got.status != statusOf[r.want] || got.code() != r.want {
+				t.Errorf("%s, %s: got %d %s, want %s: %s", op.OperationID, what, got.status, got.code(), r.want, got.body)
+			}
+			tried++
+		}
+		for what, r := range requests {
+			send(what, r, true)
+			send(what+", chunked", r, false)
+		}
+		if op.RequestBody.Value.Required {
+			send("no body", request{"", json, malformed}, true)
+			send("no body, nothing declared", request{"", nil, malformed}, true)
+			send("no body, chunked", request{"", json, malformed}, false)
+		}
+
+		// Every field by the schema itself: unknown ones, ids that contradict the
+		// path, other letter case, wrong types.
+		valid := example(schema)
+		with := func(name, value string) string {
+			fields := maps.Clone(valid)
+			delete(fields, strings.ToLower(name))
+			fields[name] = value
+			return object(fields)
+		}
+		for _, name := range []string{"extra", "id", "role", "organization_id", "key_id", "project_id", "created_at", "__proto__", ""} {
+			if schema.Properties[name] == nil {
+				send("unknown field "+name, request{with(name, `"prj_01kjpy44e0envv707f46z935rt"`), json, failed}, true)
+			}
+		}
+		for _, name := range slices.Sorted(maps.Keys(schema.Properties)) {
+			for _, odd := range []string{strings.ToUpper(name), strings.ToUpper(name[:1]) + name[1:]} {
+				send("odd case "+odd, request{with(odd, valid[name]), json, failed}, true)
+			}
+			send("an object as "+name, request{with(name, `{"a":["b"]}`), json, failed}, true)
+			send("a number as "+name, request{with(name, `1e30`), json, failed}, true)
+			send("true as "+name, request{with(name, `true`), json, failed}, true)
+			if !schema.Properties[name].Value.Nullable {
+				send("null as "+name, request{with(name, `null`), json, failed}, true)
+			}
+		}
+		for _, name := range schema.Required {
+			fields := maps.Clone(valid)
+			delete(fields, name)
+			send("no "+name, request{object(fields), json, failed}, true)
+		}
+	})
+	if tried < 500 {
+		t.Errorf("only %d requests were tried", tried)
+	}
+	b.nothingStored(t)
+}
+
+// example has a good value, as JSON, for each field of a request.
+func example(schema *openapi3.Schema) map[string]string {
+	fields := map[string]string{}
+	for name, ref := range schema.Properties {
+		switch p := ref.Value; {
+		case p.Example != nil && p.Type.Is(openapi3.TypeString):
+			fields[name] = fmt.Sprintf("%q", p.Example)
+		case p.Type.Is(openapi3.TypeArray):
+			fields[name] = `[]`
+		case p.Type.Is(openapi3.TypeObject):
+			fields[name] = `{}`
+		default:
+			fields[name] = `"something long enough"`
+		}
+	}
+	return fields
+}
+
+func object(fields map[string]string) string {
+	var members []string
+	for _, name := range slices.Sorted(maps.Keys(fields)) {
+		members = append(members, fmt.Sprintf("%q:%s", name, fields[name]))
+	}
+	return "{" + strings.Join(members, ",") + "}"
+}
+
+// A wrong value is refused with its pointer and what would be right, and is not
+// repeated.
+func TestWrongFieldsArePointedAt(t *testing.T) {
+	t.Parallel()
+	b := newBadInput(t)
+	long := strings.Repeat("x", 101)
+	keys, patch := b.home.path("/keys"), b.home.path("")
+	for _, test := range []struct {
+		method, path, body string
+		want               []domain.FieldError
+	}{
+		{"POST", keys, `{}`, []domain.FieldError{{Pointer: "/name", Detail: "is required"}}},
+		{"POST", keys, `{"name":""}`, []domain.FieldError{{Pointer: "/name", Detail: "must be 1 to 100 characters"}}},
+		{"POST", keys, `{"name":"  "}`, []domain.FieldError{{Pointer: "/name", Detail: "must not be empty"}}},
+		{"POST", keys, `{"name":"` + long + `"}`, []domain.FieldError{{Pointer: "/name", Detail: "must be 1 to 100 characters"}}},
+		{"POST", keys, `{"name":17}`, []domain.FieldError{{Pointer: "/name", Detail: "must be a string"}}},
+		{"POST", keys, `{"name":null}`, []domain.FieldError{{Pointer: "/name", Detail: "must not be null"}}},
+		{"POST", keys, `{"Name":"a"}`, []domain.FieldError{
+			{Pointer: "/Name", Detail: "is not a field of this request; the name is name"}, {Pointer: "/name", Detail: "is required"},
+		}},
+		{"POST", keys, `{"name":"a","a/b~c":1}`, []domain.FieldError{{Pointer: "/a~1b~0c", Detail: "is not a field of this request"}}},
+		{"POST", keys, `{"name":"a","` + long + `":1}`, []domain.FieldError{
+			{Pointer: "/" + long[:40] + "…", Detail: "is not a field of this request"},
+		}},
+		{"POST", keys, `{"name":"a","environment":"prod"}`, []domain.FieldError{{Pointer: "/environment", Detail: "must be one of live test"}}},
+		{"POST", keys, `{"name":"a","scopes":["documents:read","x"]}`, []domain.FieldError{
+			{Pointer: "/scopes/1", Detail: "must match ^[a-z][a-z0-9_.-]{0,31}:[a-z][a-z0-9_.-]{0,63}$"},
+		}},
+		{"POST", keys, `{"name":"a","scopes":["users:read"]}`, []domain.FieldError{
+			{Pointer: "/scopes/0", Detail: "is not a scope that a key may hold; its resource name is reserved"},
+		}},
+		{"POST", keys, `{"name":"a","metadata":{"a/b":1}}`, []domain.FieldError{{Pointer: "/metadata/a~1b", Detail: "must be a string"}}},
+		{"POST", keys, `{"name":"a","expires_at":"tomorrow"}`, []domain.FieldError{
+			{Pointer: "/expires_at", Detail: "must be a time as RFC 3339 has it, such as 2026-03-02T09:30:00Z, and not before 1970"},
+		}},
+		// The zero time reads as never, so it must not get in.
+		{"POST", keys, `{"name":"a","expires_at":"0001-01-01T00:00:00Z"}`, []domain.FieldError{
+			{Pointer: "/expires_at", Detail: "must be a time as RFC 3339 has it, such as 2026-03-02T09:30:00Z, and not before 1970"},
+		}},
+		{"POST", keys, `{"name":"a\u0000","metadata":{"b":"\u0000"}}`, []domain.FieldError{
+			{Pointer: "/metadata/b", Detail: "must not hold NUL"}, {Pointer: "/name", Detail: "must not hold NUL"},
+		}},
+		{"PATCH", patch, `{}`, []domain.FieldError{{Pointer: "", Detail: "must have at least 1 fields"}}},
+		{"PATCH", patch, `{"key_prefix":"sk"}`, []domain.FieldError{
+			{Pointer: "/key_prefix", Detail: "is used by another vendor, whose secret scanner would claim your keys; choose another"},
+		}},
+		{"POST", "/v1/keys/verify", `{"key":"x"}`, []domain.FieldError{
+			{Pointer: "/project_id", Detail: "is required of users: it names the project whose keys are asked about"},
+		}},
+		{"POST", "/v1/me/password", `{"current":"a","new":"` + long[:11] + `"}`, []domain.FieldError{{Pointer: "/new", Detail: "must be 12 to 256 characters"}}},
+	} {
+		got := b.call(t, test.method, test.path, b.home.owner.as, test.body).fails(t, http.StatusUnprocessableEntity, failed)
+		if diff := cmp.Diff(test.want, fieldsOf(t, got)); diff != "" {
+			t.Errorf("%s %s: %s", test.method, test.body, diff)
+		}
+	}
+	b.nothingStored(t)
+}
+
+func fieldsOf(t *testing.T, a answer) []domain.FieldError {
+	t.Helper()
+	var p api.Problem
+	a.want(t, a.status, &p)
+	var fields []domain.FieldError
+	for _, f := range p.Errors {
+		fields = append(fields, domain.FieldError(f))
+	}
+	slices.SortFunc(fields, func(a, b domain.FieldError) int { return strings.Compare(a.Pointer, b.Pointer) })
+	return fields
+}
+
+// Guarantees that no answer repeats a value that it refuses: it may be a secret
+// in the wrong field.
+func TestRefusedValuesAreNotRepeated(t *testing.T) {
+	t.Parallel()
+	b := newBadInput(t)
+	const canary = "c4n4ry-5ecret-value"
+	bodies(func(method, path string, op *openapi3.Operation, schema *openapi3.Schema) {
+		address := b.address(t, path)
+		for name := range schema.Properties {
+			for _, value := range []string{`"` + canary + `"`, `["` + canary + `"]`, `{"a":"` + canary + `"}`, `"` + strings.Repeat(canary, 100) + `"`} {
+				fields := example(schema)
+				fields[name] = value
+				got := b.call(t, method, address+"?"+"limit="+canary, b.home.owner.as, object(fields))
+				if got.status < 400 || strings.Contains(string(got.body), canary) {
+					t.Errorf("%s, %s: %d %s", op.OperationID, name, got.status, got.body)
+				}
+			}
+		}
+	})
+	if strings.Contains(b.log.String(), canary) {
+		t.Error("the log repeats a refused value")
+	}
+}
+
+func TestBadQueries(t *testing.T) {
+	t.Parallel()
+	b := newBadInput(t)
+	for _, list := range []string{
+		"/v1/organizations", "/v1/organizations/" + string(b.home.organization.ID) + "/projects", b.home.path("/keys"),
+		"/v1/organizations/" + string(b.home.organization.ID) + "/audit-events",
+	} {
+		for query, want := range map[string]domain.Code{
+			"limit=0": failed, "limit=-1": failed, "limit=201": failed, "limit=x": failed, "limit=": failed, "limit=1.5": failed, "limit=1e2": failed,
+			"limit=0x10": failed, "limit=99999999999999999999": failed, "limit=1&limit=2": failed, "limit=1&limit=1": failed, "Limit=1": failed,
+			"cursor=": failed, "cursor=x": failed, "cursor=" + strings.Repeat("x", 300): failed, "cursor=%00": failed, "cursor=LS4x": failed,
+			"nosuch=1": failed, "=1": failed, "a[b]=c": failed, "limit[]=1": failed,
+			"limit=%zz": malformed, "a;b": malformed, "cursor=%ff": malformed, "%ff=1": failed,
+		} {
+			got := b.call(t, "GET", list+"?"+query, b.home.owner.as, nil)
+			if got.status != statusOf[want] || got.code() != want {
+				t.Errorf("%s?%s: got %d %s, want %s", list, query, got.status, got.code(), want)
+			}
+		}
+		b.call(t, "GET", list+"?limit=200", b.home.owner.as, nil).want(t, http.StatusOK, nil)
+	}
+	for query, want := range map[string]domain.Code{
+		"status=gone": failed, "status=Active": failed, "environment=prod": failed, "search=": failed, "external_id=": failed,
+		"search=a%00b": failed, "status=active&status=revoked": failed, "key=x": failed,
+	} {
+		b.call(t, "GET", b.home.path("/keys?"+query), b.home.owner.as, nil).fails(t, statusOf[want], want)
+	}
+	for _, query := range []string{"since=yesterday", "until=2026-13-01T00:00:00Z", "since=0001-01-01T00:00:00Z", "since=", "actor=", "Actor=x"} {
+		b.call(t, "GET", "/v1/organizations/"+string(b.home.organization.ID)+"/audit-events?"+query, b.home.owner.as, nil).
+			fails(t, http.StatusUnprocessableEntity, failed)
+	}
+	for _, path := range []string{"/healthz", "/v1/me", "/v1/whoami", b.home.path("")} {
+		b.call(t, "GET", path+"?x=1", b.home.owner.as, nil).fails(t, http.StatusUnprocessableEntity, failed)
+	}
+}
+
+// A path whose id cannot be one is 404, and so is every other way of writing an
+// id that exists.
+func TestBadPaths(t *testing.T) {
+	t.Parallel()
+	b := newBadInput(t)
+	id := string(b.home.project.ID)
+	segments := []string{
+		"", "%00", id + "%00", id + "%0a", "%70" + id[1:], "x", "prj_", id[4:], id[:len(id)-1], id + "0", strings.ToUpper(id), "%20" + id, id + "%20",
+		id + ".json", id + ";a=b", "..", ".", "%2e%2e", "..%2f" + id, id + "%2f", id + "%2fkeys", "*", "%ff", "prj_8" + id[5:], "prj_" + strings.Repeat("i", 26),
+		string(b.home.organization.ID), "org_" + id[4:], strings.Repeat("a", 5000), "%E2%80%8B" + id, "id=" + id,
+	}
+	for _, segment := range segments {
+		for _, path := range []string{"/v1/projects/%s", "/v1/projects/%s/keys", "/v1/projects/%s/keys/key_" + id[4:], "/v1/projects/" + id + "/keys/%s"} {
+			b.call(t, "GET", fmt.Sprintf(path, segment), b.home.owner.as, nil).fails(t, http.StatusNotFound, domain.CodeNotFound)
+		}
+	}
+	b.call(t, "DELETE", "/v1/projects/"+id+"/keys/"+id, b.home.owner.as, nil).fails(t, http.StatusNotFound, domain.CodeNotFound)
+	b.call(t, "POST", "/v1/projects/"+id+"/keys/x/revoke", b.home.owner.as, nil).fails(t, http.StatusNotFound, domain.CodeNotFound)
+	b.nothingStored(t)
+}
+
+// The path decides which object is meant, whatever a body or a query says.
+func TestThePathDecides(t *testing.T) {
+	t.Parallel()
+	s := newScene(t)
+	other := s.project(t, s.home.owner, s.home.organization.ID, "other")
+	for _, body := range []string{
+		`{"name":"new","project_id":"` + string(other.ID) + `"}`, `{"name":"new","id":"` + string(other.ID) + `"}`,
+		`{"name":"new","ProjectID":"` + string(other.ID) + `"}`, `{"name":"new","PROJECT_ID":"` + string(other.ID) + `"}`,
+	} {
+		s.call(t, "PATCH", s.home.path(""), s.home.owner.as, body).fails(t, http.StatusUnprocessableEntity, failed)
+	}
+	s.call(t, "PATCH", s.home.path("?project_id="+string(other.ID)), s.home.owner.as, `{"name":"new"}`).fails(t, http.StatusUnprocessableEntity, failed)
+	s.call(t, "PATCH", s.home.path(""), s.home.owner.as, `{"name":"new"}`).want(t, http.StatusOK, nil)
+	var got api.ProjectBody
+	s.call(t, "GET", "/v1/projects/"+string(other.ID), s.home.owner.as, nil).want(t, http.StatusOK, &got)
+	if got.Name != "other" {
+		t.Errorf("the other project is now called %q", got.Name)
+	}
+}
+
+// What is unusual and yet right is taken.
+func TestUnusualRequestsAreTaken(t *testing.T) {
+	t.Parallel()
+	s := newScene(t)
+	for name, headers := range map[string]credential{
+		"charset":            headers("Content-Type", "application/json; charset=UTF-8"),
+		"upper case":         headers("Content-Type", "Application/JSON"),
+		"identity":           headers("Content-Type", "application/json", "Content-Encoding", "identity"),
+		"accept other":       headers("Content-Type", "application/json", "Accept", "text/html"),
+		"cookies":            headers("Content-Type", "application/json", "Cookie", "session=x"),
+		"a strange agent":    headers("Content-Type", "application/json", "User-Agent", "\xff\xfe"+strings.Repeat("a", 5000)),
+		"no agent":           headers("Content-Type", "application/json", "User-Agent", ""),
+		"a request id":       headers("Content-Type", "application/json", "X-Request-Id", "mine"),
+		"a method to become": headers("Content-Type", "application/json", "X-HTTP-Method-Override", "DELETE"),
+	} {
+		r := httptest.NewRequest(http.MethodPost, s.home.path("/keys"), strings.NewReader(" \r\n\t{\"name\" : \"\\ud83d\\udd11 😀\"} \n"))
+		headers(r.Header)
+		s.home.owner.as(r.Header)
+		var created api.CreatedKey
+		got := s.send(t, r).want(t, http.StatusCreated, &created)
+		if created.Key.Name != "🔑 😀" {
+			t.Errorf("%s: the name is %q", name, created.Key.Name)
+		}
+		if id := got.header.Get("X-Request-Id"); id == "mine" {
+			t.Errorf("%s: a stranger chose the request id", name)
+		}
+		s.secret(created.Token)
+	}
+	// The longest body that fits, and a body where none is asked for.
+	s.call(t, "POST", s.home.path("/keys"), s.home.owner.as, `{"name":"a"}`+strings.Repeat(" ", 64<<10-12)).want(t, http.StatusCreated, nil)
+	s.call(t, "GET", s.home.path(""), s.home.owner.as, `{"name":"a"}`).want(t, http.StatusOK, nil)
+
+	for _, body := range []any{nil, `{}`, `{"reason":null}`, `{"reason":"gone"}`} {
+		k := s.key(t, s.home.owner, s.home.project.ID, nil)
+		s.call(t, "POST", s.home.path("/keys/"+string(k.Key.ID)+"/revoke"), s.home.owner.as, body).want(t, http.StatusOK, nil)
+	}
+}
+
+// Fields that are left out, null, and empty are three things to a PATCH.
+func TestPatchKey(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	n := w.tenant(t, "ada")
+	at := w.clock.time().Add(time.Hour)
+	k := w.key(t, n.owner, n.project.ID, map[string]any{
+		"scopes": []string{"documents:read"}, "external_id": "4711", "metadata": map[string]string{"a": "b"}, "expires_at": at,
+	})
+	path := n.path("/keys/" + string(k.Key.ID))
+	for _, test := range []struct {
+		body   string
+		change func(*api.Key)
+	}{
+		{`{"name":"other"}`, func(k *api.Key) { k.Name = "other" }},
+		{`{"external_id":null}`, func(k *api.Key) { k.ExternalID.SetNull() }},
+		{`{"external_id":"x"}`, func(k *api.Key) { k.ExternalID.Set("x") }},
+		{`{"external_id":""}`, func(k *api.Key) { k.ExternalID.SetNull() }},
+		{`{"expires_at":null}`, func(k *api.Key) { k.ExpiresAt.SetNull() }},
+		{`{"expires_at":"2030-01-01T01:00:00+01:00"}`, func(k *api.Key) { k.ExpiresAt.Set(time.Date(2030, 1, 1, 0, 0, 0, 0, time.UTC)) }},
+		{`{"expires_at":"1999-01-01T00:00:00Z"}`, func(k *api.Key) {
+			k.ExpiresAt.Set(time.Date(1999, 1, 1, 0, 0, 0, 0, time.UTC))
+			k.Status = domain.KeyExpired
+		}},
+		{`{"scopes":[]}`, func(k *api.Key) { k.Scopes = []domain.Scope{} }},
+		{`{"metadata":{}}`, func(k *api.Key) { k.Metadata = api.Metadata{} }},
+	} {
+		want := k.Key
+		test.change(&want)
+		var got, again api.Key
+		w.call(t, "PATCH", path, n.owner.as, test.body).want(t, http.StatusOK, &got)
+		w.call(t, "GET", path, n.owner.as, nil).want(t, http.StatusOK, &again)
+		if diff := cmp.Diff(want, got); diff != "" {
+			t.Errorf("%s: %s", test.body, diff)
+		}
+		if diff := cmp.Diff(got, again); diff != "" {
+			t.Errorf("%s: the answer and the key differ: %s", test.body, diff)
+		}
+		k.Key = got
+	}
+}

@@ -1,0 +1,159 @@
+package api
+
+import (
+	"context"
+	"encoding/csv"
+	"encoding/json"
+	"log/slog"
+	"net/http"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/latchkey-dev/latchkey/domain"
+	"github.com/latchkey-dev/latchkey/service"
+)
+
+// What audit events can be had as.
+const (
+	jsonMedia  = "application/json"
+	csvMedia   = "text/csv"
+	linesMedia = "application/x-ndjson"
+)
+
+// preferred returns the media type on offer that the Accept header (RFC 9110,
+// section 12.5.1) gives the most weight. Where it is silent, or wants none of
+// them, that is the first.
+func preferred(ctx context.Context, offers ...string) string {
+	call, _ := callOf(ctx)
+	best, most := offers[0], 0.0
+	for _, offer := range offers {
+		if weight := weightOf(offer, call.accept); weight > most {
+			best, most = offer, weight
+		}
+	}
+	return best
+}
+
+// weightOf is the weight that the most specific range naming the offer has.
+func weightOf(offer, accept string) (weight float64) {
+	kind, _, _ := strings.Cut(offer, "/")
+	ranges := []string{"*/*", kind + "/*", offer}
+	specific := -1
+	for part := range strings.SplitSeq(strings.ToLower(accept), ",") {
+		name, parameters, _ := strings.Cut(part, ";")
+		rank := slices.Index(ranges, strings.TrimSpace(name))
+		if rank <= specific {
+			continue
+		}
+		specific, weight = rank, 1
+		for parameter := range strings.SplitSeq(parameters, ";") {
+			if q, ok := strings.CutPrefix(strings.TrimSpace(parameter), "q="); ok {
+				weight, _ = strconv.ParseFloat(q, 64) // what is no number has no weight
+			}
+		}
+	}
+	return weight
+}
+
+// eventExport answers every event that passes a filter, a page of memory at a
+// time.
+type eventExport struct {
+	media string
+	log   *slog.Logger
+	first domain.List[domain.Event] // read before the answer begins, so that it can still be a refusal
+	next  func(domain.Cursor) (domain.List[domain.Event], error)
+}
+
+func exportEvents(
+	ctx context.Context, media string, o *service.Organization, f domain.EventFilter, after domain.Cursor,
+) (ListAuditEventsResponseObject, error) {
+	next := func(after domain.Cursor) (domain.List[domain.Event], error) {
+		return o.ListEvents(ctx, f, domain.Page{Limit: domain.MaxPageSize, After: after})
+	}
+	call, _ := callOf(ctx)
+	first, err := next(after)
+	return eventExport{media, call.guard.log, first, next}, err
+}
+
+// VisitListAuditEventsResponse writes the export. When it cannot go on, it breaks
+// the connection off, so that nobody takes a part for the whole.
+func (e eventExport) VisitListAuditEventsResponse(w http.ResponseWriter) error {
+	w.Header().Set("Content-Type", e.media)
+	name := "audit-events.csv"
+	write := writeRows(w)
+	if e.media == linesMedia {
+		name, write = "audit-events.ndjson", writeLines(w)
+	}
+	w.Header().Set("Content-Disposition", `attachment; filename="`+name+`"`)
+	for list := e.first; ; {
+		err := write(list.Items)
+		if err == nil && list.Next.IsZero() {
+			return nil
+		}
+		if err == nil {
+			list, err = e.next(list.Next)
+		}
+		if err != nil {
+			e.log.Warn("an export of audit events was broken off", "error", err)
+			panic(http.ErrAbortHandler)
+		}
+	}
+}
+
+func writeLines(w http.ResponseWriter) func([]domain.Event) error {
+	lines := json.NewEncoder(w)
+	return func(events []domain.Event) error {
+		for _, event := range events {
+			if err := lines.Encode(auditEvent(event)); err != nil {
+				return err
+			}
+		}
+		return nil
+	}
+}
+
+var eventColumns = []string{
+	"id", "at", "actor_kind", "actor_id", "actor_name", "action", "target_kind", "target_id", "target_name",
+	"organization_id", "project_id", "ip", "user_agent", "request_id", "changes",
+}
+
+func writeRows(w http.ResponseWriter) func([]domain.Event) error {
+	rows := csv.NewWriter(w)
+	rows.UseCRLF = true // RFC 4180, section 2
+	header := rows.Write(eventColumns)
+	return func(events []domain.Event) error {
+		if header != nil {
+			return header
+		}
+		for _, e := range events {
+			changes, err := json.Marshal(auditEvent(e).Changes)
+			if err != nil {
+				return err
+			}
+			row := []string{
+				string(e.ID), e.At.UTC().Format(time.RFC3339Nano), string(e.Actor.Kind), e.Actor.ID, e.Actor.Name, e.Action,
+				e.Target.Kind, e.Target.ID, e.Target.Name, string(e.OrganizationID), string(e.ProjectID),
+				e.Origin.IP, e.Origin.UserAgent, e.Origin.RequestID, string(changes),
+			}
+			for i, cell := range row {
+				row[i] = inert(cell)
+			}
+			if err := rows.Write(row); err != nil {
+				return err
+			}
+		}
+		rows.Flush()
+		return rows.Error()
+	}
+}
+
+// inert keeps a spreadsheet from taking a cell, whose text may be a stranger's,
+// for a formula (OWASP, CSV injection).
+func inert(cell string) string {
+	if strings.IndexAny(cell, "=+-@\t\r\n＝＋－＠") == 0 {
+		return "'" + cell
+	}
+	return cell
+}
