@@ -124,9 +124,8 @@ func (s *Store) UpdateOrganization(ctx context.Context, scope domain.Organizatio
 // finds it any more, its keys are nobody's, its slug is free. What it owned is
 // for PurgeOrganizations to remove.
 func (s *Store) DeleteOrganization(ctx context.Context, scope domain.OrganizationScope, now time.Time) error {
-	res, err := s.write.NewUpdate().Model((*organizationRow)(nil)).
-		Set("deleted_at = ?", micros{now}).Set("status = ?", domain.Disabled).Set("slug = id").
-		Where("o.id = ?", scope.Organization()).Where(standing).Exec(ctx)
+	res, err := updateIn(s, scope, (*organizationRow)(nil)).
+		Set("deleted_at = ?", micros{now}).Set("status = ?", domain.Disabled).Set("slug = id").Where(standing).Exec(ctx)
 	if err := s.changed(res, err, domain.NotFound()); err != nil {
 		return err
 	}
@@ -158,7 +157,6 @@ func (s *Store) PurgeOrganizations(ctx context.Context, limit int) (more bool, e
 			return true, s.error(err)
 		}
 	}
-	_, err = s.write.NewDelete().Model((*organizationRow)(nil)).
-		Where("o.id = ?", scope.Organization()).Where("o.deleted_at IS NOT NULL").Exec(ctx)
+	_, err = deleteIn(s, scope, (*organizationRow)(nil)).Where("o.deleted_at IS NOT NULL").Exec(ctx)
 	return true, s.error(err)
 }

@@ -1,0 +1,204 @@
+package latchkey_test
+
+import (
+	"go/ast"
+	"go/types"
+	"iter"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+
+	"golang.org/x/tools/go/packages"
+	"golang.org/x/tools/go/types/typeutil"
+)
+
+const module = "github.com/latchkey-dev/latchkey"
+
+// mayImport says of every package what it may import of this module and of what
+// is reserved. Imports go downward only: cmd to api and console, these to
+// service, that to repository; everyone may import domain.
+var mayImport = map[string][]string{
+	".":                    {},
+	"domain":               {},
+	"migrations":           {},
+	"repository":           {"domain", "migrations", "database/sql", "bun", "pgx", "sqlite", "goose"},
+	"repository/storetest": {"domain", "repository", "pgx"}, // it starts a database for tests
+	"service":              {"domain", "repository", "service/cache", "service/jwt"},
+	"service/cache":        {"domain"},
+	"service/jwt":          {"domain", "golang-jwt"},
+	"api":                  {".", "domain", "service", "service/jwt", "api/permission", "api/problem", "net/http", "echo"},
+	"api/permission":       {"domain"},
+	"api/problem":          {"domain", "net/http", "echo"},
+	"console":              {"domain", "service", "net/http", "echo"},
+	"cmd/latchkey":         {".", "domain", "repository", "service", "service/jwt", "api", "api/permission", "console", "net/http", "echo"},
+	"client":               {"net/http"}, // it knows the contract and nothing behind it
+	"examples/go":          {"client"},
+}
+
+// reserved are imports that only those may have who name them above, with all
+// that lies below their paths.
+var reserved = map[string]string{
+	"database/sql": "database/sql",
+	"bun":          "github.com/uptrace/bun",
+	"pgx":          "github.com/jackc/pgx",
+	"sqlite":       "modernc.org/sqlite",
+	"goose":        "github.com/pressly/goose",
+	"net/http":     "net/http",
+	"echo":         "github.com/labstack/echo",
+	"golang-jwt":   "github.com/golang-jwt",
+}
+
+// pure are the packages that neither do I/O nor lean on other people's code.
+var pure = []string{"domain", "api/permission"}
+
+// doesIO are the parts of the standard library that reach out of the process.
+var doesIO = []string{"os", "net", "syscall", "log", "path/filepath", "database/sql"}
+
+func TestWhoMayImportWhom(t *testing.T) {
+	t.Parallel()
+	for name, pkg := range load(t) {
+		allowed, ok := mayImport[name]
+		if !ok {
+			t.Errorf("%s is not in mayImport: decide what it may import, and say so there", name)
+			continue
+		}
+		for imported := range pkg.Imports {
+			if what := restricted(imported); what != "" && !slices.Contains(allowed, what) {
+				t.Errorf("%s must not import %s", name, imported)
+			}
+			if !slices.Contains(pure, name) {
+				continue
+			}
+			if strings.Contains(imported, ".") && !strings.HasPrefix(imported, module) {
+				t.Errorf("%s is pure: it must not import %s", name, imported)
+			}
+			if slices.ContainsFunc(doesIO, func(p string) bool { return below(imported, p) }) {
+				t.Errorf("%s does no I/O: it must not import %s", name, imported)
+			}
+		}
+	}
+}
+
+// restricted returns the name by which mayImport grants an import, or "" for
+// one that everybody may have.
+func restricted(imported string) string {
+	if imported == module {
+		return "."
+	}
+	if own, ok := strings.CutPrefix(imported, module+"/"); ok {
+		return own
+	}
+	for name, prefix := range reserved {
+		if below(imported, prefix) {
+			return name
+		}
+	}
+	return ""
+}
+
+func below(imported, prefix string) bool {
+	return imported == prefix || strings.HasPrefix(imported, prefix+"/")
+}
+
+// The map itself holds to the picture: what a package may import never leads
+// back to it, and nobody but those at the top reaches past the layer below.
+func TestImportsGoDownward(t *testing.T) {
+	t.Parallel()
+	for name, allowed := range mayImport {
+		below := map[string]bool{}
+		var descend func(from string)
+		descend = func(from string) {
+			for _, next := range mayImport[from] {
+				if !below[next] {
+					below[next] = true
+					descend(next)
+				}
+			}
+		}
+		if descend(name); below[name] {
+			t.Errorf("%s may import itself, by way of others", name)
+		}
+		layer, _, _ := strings.Cut(name, "/")
+		if slices.Contains([]string{"api", "console"}, layer) && slices.Contains(allowed, "repository") {
+			t.Errorf("%s may reach past the service", name)
+		}
+		for what, only := range map[string][]string{
+			"bun": {"repository"}, "database/sql": {"repository"}, "pgx": {"repository"}, "sqlite": {"repository"},
+			"net/http": {"api", "console", "cmd", "client"}, "echo": {"api", "console", "cmd"}, "golang-jwt": {"service"},
+		} {
+			if slices.Contains(allowed, what) && !slices.Contains(only, layer) {
+				t.Errorf("%s may import %s, which is for %v", name, what, only)
+			}
+		}
+	}
+}
+
+// load type-checks every package of the module, without its tests, by its path
+// in the module.
+func load(t *testing.T) map[string]*packages.Package {
+	t.Helper()
+	all, err := loaded()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, pkg := range all {
+		for _, err := range pkg.Errors {
+			t.Fatalf("%s: %v", name, err)
+		}
+	}
+	return all
+}
+
+var loaded = sync.OnceValues(func() (map[string]*packages.Package, error) {
+	list, err := packages.Load(&packages.Config{
+		Mode: packages.NeedName | packages.NeedFiles | packages.NeedImports | packages.NeedSyntax | packages.NeedTypes | packages.NeedTypesInfo,
+	}, "./...")
+	all := map[string]*packages.Package{}
+	for _, pkg := range list {
+		name := "."
+		if pkg.PkgPath != module {
+			name = strings.TrimPrefix(pkg.PkgPath, module+"/")
+		}
+		all[name] = pkg
+	}
+	return all, err
+})
+
+// function is a declared function with a body.
+type function struct {
+	*ast.FuncDecl
+	pkg *packages.Package
+}
+
+func functions(pkg *packages.Package) (all []function) {
+	for _, file := range pkg.Syntax {
+		for _, decl := range file.Decls {
+			if fn, ok := decl.(*ast.FuncDecl); ok && fn.Body != nil {
+				all = append(all, function{fn, pkg})
+			}
+		}
+	}
+	return all
+}
+
+// within yields the nodes of one type below root, root included.
+func within[N ast.Node](root ast.Node) iter.Seq[N] {
+	return func(yield func(N) bool) {
+		for node := range ast.Preorder(root) {
+			if n, ok := node.(N); ok && !yield(n) {
+				return
+			}
+		}
+	}
+}
+
+// callee returns the function that is called, or nil where that is a value. Of
+// a generic one it is the declared function.
+func callee(pkg *packages.Package, call *ast.CallExpr) *types.Func {
+	f, _ := typeutil.Callee(pkg.TypesInfo, call).(*types.Func)
+	if f != nil {
+		f = f.Origin()
+	}
+	return f
+}

@@ -1,0 +1,277 @@
+package latchkey_test
+
+import (
+	"go/ast"
+	"go/constant"
+	"go/types"
+	"io/fs"
+	"reflect"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/latchkey-dev/latchkey/migrations"
+)
+
+const (
+	bunPath    = "github.com/uptrace/bun"
+	domainPath = module + "/domain"
+)
+
+// unscoped are the functions of the repository that touch a tenant's table
+// without a scope, each with the reason why it may.
+var unscoped = map[string]string{
+	"selectIn": "is the scoped builder",
+	"updateIn": "is the scoped builder",
+	"deleteIn": "is the scoped builder",
+	"insert":   "adds the row that its callers made, and these are looked at",
+
+	"callingKey":            "finds the tenant: the token's id names the key, and the secret is still to be proved",
+	"statement":             "prepares that query",
+	"InvitationByDigest":    "finds the tenant: holding the invitation's token earns it",
+	"ProjectAsMember":       "finds the tenant: by membership",
+	"organizationsOf":       "finds the tenants: by membership",
+	"OrganizationAsMember":  "finds the tenant: by membership",
+	"ListOrganizationsOf":   "finds the tenants: by membership",
+	"projectsOfAll":         "finds the tenant, for the two below",
+	"GetOrganization":       "finds the tenant, for those who have proved their right to it otherwise",
+	"GetOrganizationBySlug": "finds the tenant, for the command line",
+	"GetProject":            "finds the tenant, for those who have proved their right to it otherwise",
+	"GetProjectOfKey":       "finds the tenant, for the command line",
+	"ListOrganizations":     "lists the tenants, for the command line",
+	"ListAllEvents":         "lists events over all tenants, for the operator",
+	"PurgeOrganizations":    "looks for a tenant that has been deleted, and then works within its scope",
+	"CountAllKeys":          "counts over all tenants, for the command line",
+	"IsInvited":             "asks over all tenants whether an address may sign up, and tells no more",
+	"RecordUses":            "writes for many tenants at once, each row's tenant taken from the key's own",
+	"CreateOrganization":    "makes a tenant",
+	"AddEvent":              "takes its tenant from the event; what concerns only a person has none",
+}
+
+// Guarantees the second lock of tenancy: every query of a tenant's table starts
+// from the scoped builder, and a row of one is added by a function that was
+// given the scope. Which tables are a tenant's is read from the schema.
+func TestTenantQueriesStartScoped(t *testing.T) {
+	t.Parallel()
+	tables := tenantTables(t)
+	for _, table := range []string{"organizations", "memberships", "projects", "api_keys", "api_key_secrets", "audit_events"} {
+		if !slices.Contains(tables, table) {
+			t.Fatalf("%s is not among the tenants' tables %v", table, tables)
+		}
+	}
+	found := map[string]bool{}
+	for _, fn := range functions(load(t)["repository"]) {
+		if !touchesUnscoped(fn, tables) {
+			continue
+		}
+		found[fn.Name.Name] = true
+		if unscoped[fn.Name.Name] == "" {
+			t.Errorf("%s: %s touches a tenant's table without a scope: start from selectIn, updateIn or deleteIn, take a scope to insert, or say in unscoped why not",
+				fn.pkg.Fset.Position(fn.Pos()), fn.Name.Name)
+		}
+	}
+	for name := range unscoped {
+		if !found[name] {
+			t.Errorf("unscoped excuses %s, which does not need it", name)
+		}
+	}
+}
+
+// touchesUnscoped reports whether fn opens a query by itself and has anything to
+// do with a tenant's table, or adds a row of one without having been given a
+// scope. It rather finds too much: a model that is not known counts.
+func touchesUnscoped(fn function, tables []string) bool {
+	info := fn.pkg.TypesInfo
+	isTenants := func(e ast.Expr) bool { return slices.Contains(tables, tableOf(info.TypeOf(e))) }
+	opens := false
+	for call := range within[*ast.CallExpr](fn.Body) {
+		f := callee(fn.pkg, call)
+		if f == nil || f.Pkg() == nil {
+			continue
+		}
+		switch {
+		case opensQuery(f):
+			opens = true
+		case f.Name() == "insert" && f.Pkg() == fn.pkg.Types && isTenants(call.Args[1]) && !hasType(signatureOf(fn).Params(), isScope):
+			return true
+		}
+	}
+	if !opens {
+		return false
+	}
+	named := regexp.MustCompile(`\b(` + strings.Join(tables, "|") + `)\b`)
+	for e := range within[ast.Expr](fn.Body) {
+		if value := info.Types[e].Value; value != nil && value.Kind() == constant.String && named.MatchString(constant.StringVal(value)) {
+			return true
+		}
+		if isTenants(e) {
+			return true
+		}
+		if call, ok := e.(*ast.CallExpr); ok && isMethod(callee(fn.pkg, call), bunPath, "Model") && types.IsInterface(info.TypeOf(call.Args[0])) {
+			return true
+		}
+	}
+	return false
+}
+
+// opensQuery reports whether f starts a query outside of a scope: a builder of
+// bun, SQL handed to the database as it is, or a function of the repository that
+// returns a query without having been given a scope or a query.
+func opensQuery(f *types.Func) bool {
+	signature := f.Signature()
+	switch f.Pkg().Path() {
+	case bunPath:
+		return strings.HasPrefix(f.Name(), "New") && signature.Recv() != nil || strings.HasSuffix(f.Name(), "Context")
+	case "database/sql":
+		return regexp.MustCompile(`^(Exec|Query|QueryRow|Prepare)(Context)?$`).MatchString(f.Name())
+	case repositoryPath:
+		return hasType(signature.Results(), isQuery) && !hasType(signature.Params(), isQuery) && !hasType(signature.Params(), isScope)
+	}
+	return false
+}
+
+func hasType(vars *types.Tuple, is func(types.Type) bool) bool {
+	for v := range vars.Variables() {
+		if is(v.Type()) {
+			return true
+		}
+	}
+	return false
+}
+
+func isQuery(t types.Type) bool {
+	return regexp.MustCompile(`^\*` + regexp.QuoteMeta(bunPath) + `\.\w+Query$`).MatchString(types.TypeString(t, nil))
+}
+
+func isScope(t types.Type) bool {
+	if p, ok := t.(*types.TypeParam); ok {
+		t = p.Constraint()
+	}
+	return slices.Contains([]string{domainPath + ".ProjectScope", domainPath + ".OrganizationScope", repositoryPath + ".tenant"}, types.TypeString(t, nil))
+}
+
+func isMethod(f *types.Func, pkg, name string) bool {
+	return f != nil && f.Pkg() != nil && f.Pkg().Path() == pkg && f.Name() == name && f.Signature().Recv() != nil
+}
+
+func signatureOf(fn function) *types.Signature {
+	return fn.pkg.TypesInfo.Defs[fn.Name].(*types.Func).Signature()
+}
+
+// tableOf returns the table that values of a row's type, or pointers to or
+// slices of them, are kept in: "" for what is no row.
+func tableOf(t types.Type) string {
+	for {
+		switch u := t.(type) {
+		case *types.Pointer:
+			t = u.Elem()
+			continue
+		case *types.Slice:
+			t = u.Elem()
+			continue
+		case *types.Named:
+			row, ok := u.Underlying().(*types.Struct)
+			if !ok || row.NumFields() == 0 || row.Field(0).Name() != "BaseModel" {
+				return ""
+			}
+			table, _, _ := strings.Cut(strings.TrimPrefix(reflect.StructTag(row.Tag(0)).Get("bun"), "table:"), ",")
+			return table
+		}
+		return ""
+	}
+}
+
+// tenantTables are the tables whose rows belong to a tenant: organizations, and
+// all that say which organization or project they belong to.
+func tenantTables(t *testing.T) []string {
+	t.Helper()
+	tables := []string{"organizations"}
+	create := regexp.MustCompile(`(?ms)^CREATE TABLE (\w+) \((.*?)^\);`)
+	belongs := regexp.MustCompile(`(?m)^\s*(organization_id|project_id)\s`)
+	names, err := fs.Glob(migrations.FS, "*.sql")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range names {
+		sql, err := fs.ReadFile(migrations.FS, name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, table := range create.FindAllStringSubmatch(string(sql), -1) {
+			if belongs.MatchString(table[2]) {
+				tables = append(tables, table[1])
+			}
+		}
+	}
+	return tables
+}
+
+// Guarantees the first lock of tenancy: whatever takes a scope takes it right
+// behind ctx, so that no call can be read as if it had none.
+func TestScopeFollowsContext(t *testing.T) {
+	t.Parallel()
+	for _, fn := range functions(load(t)["repository"]) {
+		if fn.Recv == nil || !fn.Name.IsExported() {
+			continue
+		}
+		params := signatureOf(fn).Params()
+		for i := range params.Len() {
+			if isScope(params.At(i).Type()) && i != 1 {
+				t.Errorf("%s: %s takes its scope as parameter %d", fn.pkg.Fset.Position(fn.Pos()), fn.Name.Name, i+1)
+			}
+		}
+	}
+}
+
+// Guarantees that no alternative escapes the tenant's predicate: WhereOr stands
+// in a group of its own, which is joined by AND.
+func TestAlternativesAreGrouped(t *testing.T) {
+	t.Parallel()
+	for _, pkg := range load(t) {
+		for _, file := range pkg.Syntax {
+			grouped := map[*ast.CallExpr]bool{}
+			for call := range within[*ast.CallExpr](file) {
+				if !isMethod(callee(pkg, call), bunPath, "WhereGroup") {
+					continue
+				}
+				if sep := pkg.TypesInfo.Types[call.Args[0]].Value; sep == nil || strings.TrimSpace(constant.StringVal(sep)) != "AND" {
+					t.Errorf("%s: a group must be joined by AND", pkg.Fset.Position(call.Pos()))
+				}
+				group, ok := call.Args[1].(*ast.FuncLit)
+				if !ok {
+					continue // what it calls is looked at where it stands
+				}
+				query := pkg.TypesInfo.Defs[group.Type.Params.List[0].Names[0]]
+				for or := range within[*ast.CallExpr](group) {
+					if root := rootOf(or); root != nil && pkg.TypesInfo.Uses[root] == query {
+						grouped[or] = true
+					}
+				}
+			}
+			for call := range within[*ast.CallExpr](file) {
+				if isMethod(callee(pkg, call), bunPath, "WhereOr") && !grouped[call] {
+					t.Errorf("%s: WhereOr outside of its WhereGroup escapes the tenant's predicate", pkg.Fset.Position(call.Pos()))
+				}
+			}
+		}
+	}
+}
+
+// rootOf returns the variable that a chain of calls starts from.
+func rootOf(e ast.Expr) *ast.Ident {
+	for {
+		switch x := e.(type) {
+		case *ast.CallExpr:
+			e = x.Fun
+		case *ast.SelectorExpr:
+			e = x.X
+		case *ast.ParenExpr:
+			e = x.X
+		case *ast.Ident:
+			return x
+		default:
+			return nil
+		}
+	}
+}
