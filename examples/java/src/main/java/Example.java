@@ -42,12 +42,14 @@ public final class Example {
     for (String name : List.of("nightly-export", "invoices", "customer-portal")) {
       created =
           keys.createKey(
-              project.getId(),
-              new CreateKeyRequest()
-                  .name(name)
-                  .scopes(List.of("documents:read"))
-                  .externalId("customer-4711"),
-              null);
+              KeysApi.APICreateKeyRequest.newBuilder()
+                  .projectId(project.getId())
+                  .createKeyRequest(
+                      new CreateKeyRequest()
+                          .name(name)
+                          .scopes(List.of("documents:read"))
+                          .externalId("customer-4711"))
+                  .build());
     }
     System.out.printf(
         "%s created the key %s.%n", session.getUser().getName(), created.getKey().getName());
@@ -64,7 +66,14 @@ public final class Example {
     List<String> names = new ArrayList<>();
     String cursor = null;
     do {
-      KeyList page = keys.listKeys(project.getId(), null, null, null, "customer-4711", 2, cursor);
+      KeyList page =
+          keys.listKeys(
+              KeysApi.APIListKeysRequest.newBuilder()
+                  .projectId(project.getId())
+                  .externalId("customer-4711")
+                  .limit(2)
+                  .cursor(cursor)
+                  .build());
       page.getItems().forEach(key -> names.add(key.getName()));
       cursor = page.getNextCursor();
     } while (cursor != null);
@@ -80,7 +89,11 @@ public final class Example {
           "A key that does not exist: %d %s.%n", problem.getStatus(), problem.getCode());
     }
     try {
-      keys.createKey(project.getId(), new CreateKeyRequest().name(""), null);
+      keys.createKey(
+          KeysApi.APICreateKeyRequest.newBuilder()
+              .projectId(project.getId())
+              .createKeyRequest(new CreateKeyRequest().name(""))
+              .build());
     } catch (ApiException refusal) {
       Problem problem = problem(refusal);
       System.out.printf(
@@ -94,10 +107,12 @@ public final class Example {
     for (int i = 0; i < 2; i++) {
       CreatedKey rotated =
           keys.rotateKey(
-              project.getId(),
-              created.getKey().getId(),
-              once,
-              new RotateKeyRequest().graceSeconds(3600));
+              KeysApi.APIRotateKeyRequest.newBuilder()
+                  .projectId(project.getId())
+                  .keyId(created.getKey().getId())
+                  .idempotencyKey(once)
+                  .rotateKeyRequest(new RotateKeyRequest().graceSeconds(3600))
+                  .build());
       tokens.add(rotated.getToken());
     }
     if (tokens.get(0).equals(tokens.get(1)) && !tokens.get(0).equals(created.getToken())) {
