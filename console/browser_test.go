@@ -204,13 +204,23 @@ func (b *tab) text(selector string) string {
 	return strings.TrimSpace(text)
 }
 
-// shows waits until the page shows text.
-func (b *tab) shows(text string) {
+// waits until a JavaScript expression is true.
+func (b *tab) waits(expression string) *tab {
 	b.t.Helper()
 	ctx, cancel := b.within()
 	defer cancel()
-	_, err := chromedp.Run(ctx, chromedp.Poll[bool](fmt.Sprintf(`document.body.innerText.includes(%q)`, text)))
+	_, err := chromedp.Run(ctx, chromedp.Poll[bool](expression))
+	for err != nil && ctx.Err() == nil { // the page it was asked of has made way for the next
+		_, err = chromedp.Run(ctx, chromedp.Poll[bool](expression))
+	}
 	b.do(err)
+	return b
+}
+
+// shows waits until the page shows text.
+func (b *tab) shows(text string) *tab {
+	b.t.Helper()
+	return b.waits(fmt.Sprintf(`document.body.innerText.includes(%q)`, text))
 }
 
 // hides fails when the page, as it is now, shows text.

@@ -1,6 +1,7 @@
 package console
 
 import (
+	"crypto/rand"
 	"fmt"
 	"html/template"
 	"net/http"
@@ -46,6 +47,10 @@ func (f *form) refuse(err error) error {
 	switch refused.Code {
 	case domain.CodeNotFound, domain.CodeInternal, domain.CodeInvalidToken, domain.CodeUnauthenticated:
 		return err
+	}
+	if refused.Code == domain.CodeIdempotencyMismatch {
+		refused.Detail = "This form has been sent before, with other values. Send it again if you mean to."
+		f.Values.Set("nonce", rand.Text())
 	}
 	f.status, f.Detail, f.Faults = statusOf(refused.Code), refused.Detail, map[string]string{}
 	for _, fault := range refused.Fields {

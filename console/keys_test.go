@@ -1,10 +1,14 @@
 package console_test
 
 import (
+	"fmt"
 	"net/http"
+	"net/url"
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/latchkey-dev/latchkey/domain"
 )
 
 // From an empty instance to a working key and through its whole life, as a
@@ -79,5 +83,118 @@ func TestLifeOfAKey(t *testing.T) {
 			b.shows("The key is deleted")
 			b.shows("No keys yet")
 		})
+	}
+}
+
+// Typing narrows the list without a page load, the address says what is shown,
+// and going back from a key's page finds the list as it was.
+func TestSearchAsYouType(t *testing.T) {
+	t.Parallel()
+	s := newServer(t)
+	ann := s.signUp(t, "ann@example.com")
+	_, project, p := ann.project(t, "Acme", "Documents API")
+	for _, name := range []string{"billing-service", "mobile-backend", "nightly-export"} {
+		if _, _, err := p.CreateKey(t.Context(), domain.KeySpec{Name: name}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	b := newTab(t, s).signedIn(ann)
+	b.open("/console/projects/" + string(project.ID) + "/keys")
+	b.eval(`window.same = true`)
+	b.fill("search", "BILL")
+	b.waits(`!document.body.innerText.includes("nightly-export")`)
+	b.shows("billing-service")
+	b.waits(`location.search.includes("search=BILL")`)
+	b.waits(`window.same`)
+
+	b.follow("billing-service")
+	b.shows("History")
+	b.eval(`history.back()`)
+	b.shows("billing-service")
+	b.waits(`document.querySelector("#search")?.value === "BILL"`)
+	b.hides("nightly-export")
+
+	b.choose("status", "revoked")
+	b.shows("No key matches")
+}
+
+// Ticked keys are revoked together, with a reason, after a look at which.
+func TestBulkRevoke(t *testing.T) {
+	t.Parallel()
+	s := newServer(t)
+	ann := s.signUp(t, "ann@example.com")
+	_, project, p := ann.project(t, "Acme", "Documents API")
+	tokens := map[string]string{}
+	for _, name := range []string{"one", "two", "three"} {
+		_, token, err := p.CreateKey(t.Context(), domain.KeySpec{Name: name})
+		if err != nil {
+			t.Fatal(err)
+		}
+		tokens[name] = token.Reveal()
+	}
+	b := newTab(t, s).signedIn(ann)
+	b.open("/console/projects/" + string(project.ID) + "/keys")
+	b.eval(`for (const name of ["one", "two"]) document.querySelector('[aria-label="Select ' + name + '"]').click()`)
+	b.follow("Revoke 2 keys")
+	b.shows("Revoke 2 keys?")
+	b.hides("three")
+	b.fill("reason", "The partner left").follow("Revoke 2 keys")
+	b.shows("The keys are revoked")
+	for name, want := range map[string]int{"one": 401, "two": 401, "three": 200} {
+		if got := s.call(t.Context(), t, tokens[name]); got != want {
+			t.Errorf("%s: got %d, want %d", name, got, want)
+		}
+	}
+}
+
+// The download holds the token and comes from the page itself, not from the
+// server, and copying copies the whole token.
+func TestTakingTheTokenAlong(t *testing.T) {
+	t.Parallel()
+	s := newServer(t)
+	ann := s.signUp(t, "ann@example.com")
+	_, project, _ := ann.project(t, "Acme", "Documents API")
+	b := newTab(t, s).signedIn(ann)
+	b.open("/console/projects/" + string(project.ID) + "/keys/new")
+	b.fill("name", "billing-service").follow("Create key")
+	token := b.text("#token")
+	b.waits(fmt.Sprintf(`decodeURIComponent(document.querySelector("a[download]").href) === "data:text/plain;charset=utf-8,LATCHKEY_TOKEN=" + %q + "\n"`, token))
+	b.eval(`window.copied = []; navigator.clipboard.writeText = async (text) => { copied.push(text) }`)
+	b.press("Copy").waits(fmt.Sprintf(`copied[0] === %q`, token))
+
+	// With JavaScript even a reload does not send the form again.
+	b.reload()
+	b.hides("Your key is ready")
+}
+
+// Sending the form of a new key twice makes one key, and the second answer has
+// no token.
+func TestFormSentTwice(t *testing.T) {
+	t.Parallel()
+	s := newServer(t)
+	ann := s.signUp(t, "ann@example.com")
+	_, project, p := ann.project(t, "Acme", "Documents API")
+	path := "/console/projects/" + string(project.ID) + "/keys"
+	form := url.Values{"name": {"billing-service"}, "environment": {"live"}, "expires": {"30"}, "nonce": {"a-nonce-that-nobody-guesses"}}
+	first, body := ann.send(t, http.MethodPost, path, form, nil)
+	if first.StatusCode != http.StatusOK || !strings.Contains(body, "Your key is ready") {
+		t.Fatalf("the first time: got %d", first.StatusCode)
+	}
+	s.pass(time.Second)
+	second, body := ann.send(t, http.MethodPost, path, form, nil)
+	if second.StatusCode != http.StatusSeeOther || strings.Contains(body, "lk_live_") {
+		t.Errorf("the second time: got %d, want a redirect without a token", second.StatusCode)
+	}
+	keys, err := p.ListKeys(t.Context(), domain.KeyFilter{}, domain.Page{Limit: 10})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got, want := len(keys.Items), 1; got != want {
+		t.Errorf("got %d keys, want %d", got, want)
+	}
+	form.Set("name", "another")
+	third, body := ann.send(t, http.MethodPost, path, form, nil)
+	if third.StatusCode != http.StatusUnprocessableEntity || strings.Contains(body, `value="a-nonce`) {
+		t.Errorf("another key from the same form: got %d, want 422 and a fresh nonce", third.StatusCode)
 	}
 }

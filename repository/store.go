@@ -126,6 +126,24 @@ func newStore(e engine, d func() schema.Dialect, pools ...*sql.DB) *Store {
 // Engine names the database: SQLite or PostgreSQL.
 func (s *Store) Engine() string { return s.engine.name() }
 
+// Observe has see told of every statement, as it is sent but without its
+// arguments' meaning. It is to be called before the store is used.
+func (s *Store) Observe(see func(statement string)) {
+	for _, pool := range s.pools {
+		pool.AddQueryHook(observer(see))
+	}
+}
+
+// observer is what bun calls around each statement.
+type observer func(statement string)
+
+func (o observer) BeforeQuery(ctx context.Context, e *bun.QueryEvent) context.Context {
+	o(e.Query)
+	return ctx
+}
+
+func (observer) AfterQuery(context.Context, *bun.QueryEvent) {}
+
 // Ping asks both pools for a sign of life.
 func (s *Store) Ping(ctx context.Context) error {
 	for _, pool := range s.pools {

@@ -1,0 +1,318 @@
+package console_test
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/latchkey-dev/latchkey/console"
+	"github.com/latchkey-dev/latchkey/domain"
+	"github.com/latchkey-dev/latchkey/repository"
+)
+
+// send makes a request as a browser of p does, with more headers; an empty one
+// takes away what a browser would send.
+func (p person) send(t *testing.T, method, path string, form url.Values, headers map[string]string) (*http.Response, string) {
+	t.Helper()
+	r, err := http.NewRequestWithContext(t.Context(), method, p.server.URL+path, strings.NewReader(form.Encode()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.Header.Set("Cookie", "latchkey_session="+p.cookie)
+	r.Header.Set("Sec-Fetch-Site", "same-origin")
+	r.Header.Set("Origin", p.server.URL)
+	if form != nil {
+		r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+	}
+	for name, value := range headers {
+		r.Header.Set(name, value)
+		if value == "" {
+			r.Header.Del(name)
+		}
+	}
+	client := http.Client{CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
+	res, err := client.Do(r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer res.Body.Close()
+	body, err := io.ReadAll(res.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return res, string(body)
+}
+
+// A form that another site, another subdomain or nobody known made the browser
+// send changes nothing, whatever the cookie; reading stays possible from a link
+// anywhere.
+func TestRequestForgery(t *testing.T) {
+	t.Parallel()
+	s := newServer(t)
+	ann := s.signUp(t, "ann@example.com")
+	form := url.Values{"name": {"Mallory"}}
+	for name, test := range map[string]struct {
+		headers map[string]string
+		want    int
+	}{
+		"our own form":                         {nil, http.StatusSeeOther},
+		"a browser that sends Origin only":     {map[string]string{"Sec-Fetch-Site": ""}, http.StatusSeeOther},
+		"a browser that sends no Origin":       {map[string]string{"Origin": ""}, http.StatusSeeOther},
+		"cross-site form":                      {map[string]string{"Sec-Fetch-Site": "cross-site", "Origin": "https://evil.example"}, http.StatusForbidden},
+		"cross-site form, old browser":         {map[string]string{"Sec-Fetch-Site": "", "Origin": "https://evil.example"}, http.StatusForbidden},
+		"same-site subdomain":                  {map[string]string{"Sec-Fetch-Site": "same-site", "Origin": "https://blog.example.com"}, http.StatusForbidden},
+		"sandboxed page":                       {map[string]string{"Sec-Fetch-Site": "", "Origin": "null"}, http.StatusForbidden},
+		"neither Origin nor Sec-Fetch-Site":    {map[string]string{"Sec-Fetch-Site": "", "Origin": ""}, http.StatusForbidden},
+		"same origin by Origin, cross by site": {map[string]string{"Sec-Fetch-Site": "cross-site"}, http.StatusForbidden},
+	} {
+		for _, path := range []string{"/console/account", "/console/sign-in"} {
+			want := test.want
+			if path == "/console/sign-in" && want == http.StatusSeeOther {
+				want = http.StatusUnauthorized // let through, and the password is wrong
+			}
+			res, _ := ann.send(t, http.MethodPost, path, form, test.headers)
+			if got := res.StatusCode; got != want {
+				t.Errorf("%s to %s: got %d, want %d", name, path, got, want)
+			}
+		}
+	}
+	res, _ := ann.send(t, http.MethodGet, "/console/account", nil, map[string]string{"Sec-Fetch-Site": "cross-site", "Origin": ""})
+	if got, want := res.StatusCode, http.StatusOK; got != want {
+		t.Errorf("a link on another site: got %d, want %d", got, want)
+	}
+}
+
+// The cookie opens the console and nothing else; an access token or a key opens
+// the API and not the console.
+func TestCredentialsDoNotCross(t *testing.T) {
+	t.Parallel()
+	s := newServer(t)
+	ann := s.signUp(t, "ann@example.com")
+	_, _, p := ann.project(t, "Acme", "Documents API")
+	_, token, err := p.CreateKey(t.Context(), domain.KeySpec{Name: "billing-service"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	in, err := s.app.LogIn(t.Context(), domain.Origin{}, "ann@example.com", password)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, path := range []string{"/v1/me", "/v1/organizations", "/v1/whoami"} {
+		if res, _ := ann.send(t, http.MethodGet, path, nil, nil); res.StatusCode != http.StatusUnauthorized {
+			t.Errorf("the cookie at %s: got %d, want 401", path, res.StatusCode)
+		}
+	}
+	nobody := person{server: s}
+	for name, headers := range map[string]map[string]string{
+		"access token": {"Authorization": "Bearer " + in.AccessToken}, "API key": {"X-Api-Key": token.Reveal()},
+		"refresh token as cookie": {"Cookie": "latchkey_session=" + in.RefreshToken},
+		"access token as cookie":  {"Cookie": "latchkey_session=" + in.AccessToken},
+	} {
+		res, _ := nobody.send(t, http.MethodGet, "/console/account", nil, headers)
+		if got, want := res.Header.Get("Location"), "/console/sign-in?next=%2Fconsole%2Faccount"; got != want {
+			t.Errorf("%s: got %d to %q, want the sign-in page", name, res.StatusCode, got)
+		}
+	}
+}
+
+// Nobody is sent to another site by a link to the sign-in page.
+func TestNextStaysHere(t *testing.T) {
+	t.Parallel()
+	s := newServer(t)
+	s.signUp(t, "ann@example.com")
+	nobody := person{server: s}
+	for next, want := range map[string]string{
+		"/console/account": "/console/account", "": "/console", "https://evil.example": "/console", "//evil.example": "/console",
+		"/\\evil.example": "/console", "/console/\\evil.example": "/console", "javascript:alert(1)": "/console", "/docs": "/console",
+		"/console/\r\nSet-Cookie: a=b": "/console",
+	} {
+		res, _ := nobody.send(t, http.MethodPost, "/console/sign-in", url.Values{
+			"email": {"ann@example.com"}, "password": {password}, "next": {next},
+		}, nil)
+		if got := res.Header.Get("Location"); got != want {
+			t.Errorf("next=%q: got %q, want %q", next, got, want)
+		}
+	}
+}
+
+// The session's cookie cannot be read by scripts nor sent along by other sites,
+// and behind https it cannot come from another subdomain or over http.
+func TestCookie(t *testing.T) {
+	t.Parallel()
+	s := newServer(t)
+	s.signUp(t, "ann@example.com")
+	for publicURL, want := range map[string]http.Cookie{
+		s.URL:                      {Name: "latchkey_session"},
+		"https://keys.example.com": {Name: "__Host-latchkey_session", Secure: true},
+	} {
+		pages, err := console.Handler(s.app, console.Config{PublicURL: publicURL})
+		if err != nil {
+			t.Fatal(err)
+		}
+		form := url.Values{"email": {"ann@example.com"}, "password": {password}}
+		r := httptest.NewRequestWithContext(t.Context(), http.MethodPost, "/console/sign-in", strings.NewReader(form.Encode()))
+		r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+		r.Header.Set("Sec-Fetch-Site", "same-origin")
+		w := httptest.NewRecorder()
+		pages.ServeHTTP(w, r)
+		got := w.Result().Cookies()
+		if len(got) != 1 {
+			t.Fatalf("%s: got %d and %v, want one cookie", publicURL, w.Code, got)
+		}
+		if c := got[0]; c.Name != want.Name || c.Secure != want.Secure || !c.HttpOnly || c.SameSite != http.SameSiteLaxMode || c.Path != "/" || c.Domain != "" {
+			t.Errorf("%s: got %v", publicURL, c)
+		}
+	}
+}
+
+// Every answer forbids what its page does not need, and is stored nowhere.
+func TestHeaders(t *testing.T) {
+	t.Parallel()
+	s := newServer(t)
+	ann := s.signUp(t, "ann@example.com")
+	for _, path := range []string{"/console/sign-in", "/console", "/console/account", "/console/nowhere"} {
+		res, body := ann.send(t, http.MethodGet, path, nil, nil)
+		for name, want := range map[string]string{
+			"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff", "Referrer-Policy": "same-origin",
+			"Cross-Origin-Opener-Policy": "same-origin",
+		} {
+			if got := res.Header.Get(name); got != want {
+				t.Errorf("%s of %s: got %q, want %q", name, path, got, want)
+			}
+		}
+		policy := res.Header.Get("Content-Security-Policy")
+		for _, want := range []string{"default-src 'none'", "script-src 'self'", "style-src 'self'", "form-action 'self'", "base-uri 'none'", "frame-ancestors 'none'"} {
+			if !strings.Contains(policy, want) {
+				t.Errorf("the policy of %s lacks %q", path, want)
+			}
+		}
+		if strings.Contains(policy, "unsafe") || strings.Contains(body, "<style") || strings.Contains(body, " style=") || strings.Contains(body, " onclick=") {
+			t.Errorf("%s needs an inline style or script", path)
+		}
+	}
+}
+
+// What people type is shown as they typed it, on every page, and never becomes
+// markup, an attribute, an address or a script.
+func TestFieldsStayText(t *testing.T) {
+	t.Parallel()
+	s := newServer(t)
+	const hostile = `"'><img src=x onerror=document.title='pwned'><script>document.title="pwned"</script>{{.}}`
+	in, err := s.app.SignUp(t.Context(), domain.Origin{UserAgent: hostile, IP: "127.0.0.1"}, domain.SignUp{
+		Email: "ann@example.com", Password: password, Name: hostile,
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ann := person{s, in.Cookie, domain.NewPrincipal(nil, &domain.CallingUser{User: in.User, Session: in.Session}, domain.Origin{UserAgent: hostile})}
+	org, project, p := ann.project(t, hostile, hostile)
+	key, _, err := p.CreateKey(t.Context(), domain.KeySpec{
+		Name: hostile, ExternalID: hostile, Metadata: map[string]string{hostile[:60]: hostile},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := p.RevokeKey(t.Context(), key.ID, hostile); err != nil {
+		t.Fatal(err)
+	}
+	open, _, err := p.CreateKey(t.Context(), domain.KeySpec{Name: hostile, ExternalID: hostile})
+	if err != nil {
+		t.Fatal(err)
+	}
+
+	b := newTab(t, s).signedIn(ann)
+	base, orgBase := "/console/projects/"+string(project.ID), "/console/organizations/"+string(org.ID)
+	for _, path := range []string{
+		"/console?all=1", "/console/account", "/console/sign-in?next=" + url.QueryEscape("/console/"+hostile), orgBase, orgBase + "/members", orgBase + "/audit",
+		orgBase + "/audit?" + url.Values{"actor": {hostile}, "action": {hostile}, "target": {hostile}, "since": {hostile}}.Encode(),
+		orgBase + "/settings", base, base + "/settings", base + "/keys", base + "/keys?search=" + url.QueryEscape(hostile),
+		base + "/keys?" + url.Values{"status": {hostile}, "environment": {hostile}}.Encode(),
+		base + "/keys/new?name=" + url.QueryEscape(hostile), base + "/keys/" + string(key.ID), base + "/keys/" + string(open.ID),
+		base + "/keys/revoke?key=" + string(open.ID), "/console/invitation?token=" + url.QueryEscape(hostile),
+	} {
+		if got, want := b.open(path), int64(200); got != want {
+			t.Errorf("%s: got %d, want %d", path, got, want)
+		}
+		if source := b.source(); strings.Contains(source, "<img") || strings.Count(source, "<script") != 2 {
+			t.Errorf("%s: what was typed became markup", path)
+		}
+	}
+	b.open(base + "/keys/" + string(key.ID))
+	b.shows(hostile)
+}
+
+// A page of a list costs the same few statements however many keys there are,
+// one of them for the keys, whichever page it is.
+func TestManyKeys(t *testing.T) {
+	t.Parallel()
+	const keys = 10_000
+	s := newServer(t)
+	ann := s.signUp(t, "ann@example.com")
+	_, project, _ := ann.project(t, "Acme", "Documents API")
+	err := s.store.InTx(t.Context(), func(ctx context.Context, tx *repository.Store) error {
+		for i := range keys {
+			at := s.now().Add(time.Duration(i) * time.Microsecond)
+			err := tx.CreateKey(ctx, project.Scope(), domain.Key{
+				ID: domain.NewID[domain.KeyID](at), ProjectID: project.ID, Name: fmt.Sprintf("key number %d", i), Prefix: "lk_live_of-no-use",
+				Environment: domain.Live, CreatedAt: at, Revision: 1,
+			})
+			if err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var lock sync.Mutex
+	var statements []string
+	s.store.Observe(func(statement string) {
+		lock.Lock()
+		defer lock.Unlock()
+		statements = append(statements, statement)
+	})
+	path := "/console/projects/" + string(project.ID) + "/keys"
+	var slowest, total time.Duration
+	pages := 0
+	for ; path != ""; pages++ {
+		statements = nil
+		start := time.Now()
+		res, body := ann.send(t, http.MethodGet, path, nil, nil)
+		took := time.Since(start)
+		slowest, total = max(slowest, took), total+took
+		if res.StatusCode != http.StatusOK {
+			t.Fatalf("%s: got %d", path, res.StatusCode)
+		}
+		ofKeys := 0
+		for _, statement := range statements {
+			if strings.Contains(statement, `FROM "api_keys"`) {
+				ofKeys++
+			}
+		}
+		if ofKeys != 1 || len(statements) > 4 {
+			t.Fatalf("page %d took %d statements, %d of them for keys:\n%s", pages+1, len(statements), ofKeys, strings.Join(statements, "\n"))
+		}
+		path = nextPage(body)
+	}
+	if want := keys / domain.DefaultPageSize; pages != want {
+		t.Errorf("got %d pages, want %d", pages, want)
+	}
+	t.Logf("%d pages of %d keys: %v each, the slowest %v", pages, keys, total/time.Duration(pages), slowest)
+}
+
+// nextPage is the address behind a list's link to its next page, or "".
+func nextPage(body string) string {
+	before, _, ok := strings.Cut(body, `" rel="next"`)
+	if !ok {
+		return ""
+	}
+	return strings.ReplaceAll(before[strings.LastIndex(before, `href="`)+len(`href="`):], "&amp;", "&")
+}
