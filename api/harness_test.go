@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"regexp"
+	"runtime"
 	"strings"
 	"sync"
 	"testing"
@@ -64,6 +65,7 @@ func newWorld(t *testing.T, change ...func(*api.Config)) *world {
 	if err != nil {
 		t.Fatal(err)
 	}
+	w.follow(t)
 	config := api.Config{Log: logger}
 	for _, f := range change {
 		f(&config)
@@ -73,6 +75,20 @@ func newWorld(t *testing.T, change ...func(*api.Config)) *world {
 	}
 	t.Cleanup(func() { w.mustNotShow(t, "the log", w.log.String()) })
 	return w
+}
+
+// follow has the instance answer from memory, as a server does.
+func (w *world) follow(t *testing.T) {
+	ctx, stop := context.WithCancel(t.Context())
+	var running sync.WaitGroup
+	running.Go(func() { w.app.Run(ctx) })
+	t.Cleanup(func() {
+		stop()
+		running.Wait()
+	})
+	for w.app.Sync() != service.InSync {
+		runtime.Gosched()
+	}
 }
 
 // clock is the instance's, which only tests move.

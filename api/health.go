@@ -1,16 +1,24 @@
 package api
 
-import "context"
+import (
+	"context"
+
+	"github.com/latchkey-dev/latchkey/service"
+)
 
 // GetLiveness answers as long as the process can.
 func (h *handlers) GetLiveness(context.Context, GetLivenessRequestObject) (GetLivenessResponseObject, error) {
 	return GetLiveness200JSONResponse{Status: HealthStatusOk}, nil
 }
 
-// GetReadiness answers unavailable while requests cannot be served.
+// GetReadiness answers unavailable while requests cannot be served, and says
+// when that is only those of callers who are known.
 func (h *handlers) GetReadiness(ctx context.Context, _ GetReadinessRequestObject) (GetReadinessResponseObject, error) {
 	if err := h.app.Ready(ctx); err != nil {
 		return nil, err
+	}
+	if h.app.Sync() == service.Degraded {
+		return GetReadiness200JSONResponse{Status: HealthStatusDegraded}, nil
 	}
 	return GetReadiness200JSONResponse{Status: HealthStatusOk}, nil
 }

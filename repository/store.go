@@ -255,7 +255,7 @@ func (s *Store) error(err error) error {
 		return nil
 	case errors.Is(err, sql.ErrNoRows):
 		return domain.NotFound()
-	case errors.Is(err, context.DeadlineExceeded), errors.Is(err, sql.ErrConnDone):
+	case errors.Is(err, context.DeadlineExceeded), errors.Is(err, sql.ErrConnDone), strings.HasSuffix(err.Error(), "sql: database is closed"):
 		s.link.poke() // the feed finds out whether the database is out of reach
 		return domain.Unavailable(err)
 	}

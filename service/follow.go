@@ -16,9 +16,11 @@ import (
 // How a node follows what others change.
 const (
 	followEvery    = 250 * time.Millisecond // between looks, if nothing wakes it
-	reportEvery    = 5 * time.Second        // to the list of nodes
 	reconnectEvery = time.Second            // while the feed cannot be had
 )
+
+// NodeReports is how often a node that can says that it is there.
+const NodeReports = 5 * time.Second
 
 // Sync is how well this node knows what the others have changed.
 type Sync int32
@@ -106,7 +108,7 @@ func (a *App) forget(changes []domain.Stale) {
 		case domain.StaleSigningKeys:
 			reload = true
 		case domain.StaleEverything:
-			reload = true
+			reload = a.Sync() != NotFollowing // else they have just been read
 			a.near.keys.ForgetAll()
 			a.near.people.ForgetAll()
 		default:
@@ -156,7 +158,7 @@ func (a *App) followOnce(ctx context.Context) error {
 	ticker := time.NewTicker(followEvery)
 	defer ticker.Stop()
 	for {
-		if time.Since(node.SeenAt) > reportEvery && a.Sync() == InSync {
+		if time.Since(node.SeenAt) > NodeReports && a.Sync() == InSync {
 			node.SeenAt = time.Now()
 			node.Lag = a.SyncLag()
 			if err := feed.ReportNode(ctx, node); err != nil {

@@ -17,7 +17,7 @@ import (
 // openStore opens the configured database and brings its schema up to date, or
 // with LATCHKEY_MIGRATE=check refuses one that is behind.
 func (s *settings) openStore(ctx context.Context) (*repository.Store, error) {
-	store, err := repository.Open(ctx, s.Database)
+	store, err := s.openDatabase(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -65,6 +65,7 @@ func (s *settings) newApp(ctx context.Context, store *repository.Store, issuer s
 	}
 	return service.New(ctx, service.Options{
 		Store: store, MasterKey: key, Issuer: issuer, KeyPrefix: s.KeyPrefix, Signup: service.SignupPolicy(s.Signup), Log: log,
+		OutageGrace: &s.grace,
 	})
 }
 

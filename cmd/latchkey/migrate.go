@@ -30,7 +30,7 @@ func migrateCommand(use, short string, act func(*cobra.Command, *repository.Stor
 		if len(wrong) > 0 {
 			return wrong
 		}
-		store, err := repository.Open(cmd.Context(), s.Database)
+		store, err := s.openDatabase(cmd.Context())
 		if err != nil {
 			return err
 		}

@@ -14,9 +14,8 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
-	"github.com/prometheus/client_golang/prometheus/collectors"
-	"github.com/prometheus/client_golang/prometheus/promhttp"
 	"github.com/spf13/cobra"
+	"golang.org/x/net/netutil"
 
 	"github.com/latchkey-dev/latchkey/api"
 	"github.com/latchkey-dev/latchkey/console"
@@ -31,6 +30,7 @@ const (
 	writeTimeout      = 2 * time.Minute // an export of the audit trail is long
 	idleTimeout       = 2 * time.Minute
 	maxHeaderBytes    = 16 << 10
+	maxConnections    = 10_000 // more wait to be accepted
 )
 
 // How long the server takes to end.
@@ -112,15 +112,12 @@ func startServer(ctx context.Context, s *settings, listener net.Listener, log *s
 	if err != nil {
 		return nil, errors.Join(err, listener.Close(), store.Close())
 	}
-	metrics.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
-	adminRoutes := http.NewServeMux()
-	adminRoutes.Handle("GET /metrics", promhttp.HandlerFor(metrics, promhttp.HandlerOpts{}))
-	srv.admin = srv.newHTTP(adminRoutes)
+	srv.admin = srv.newHTTP(adminRoutes(app, metrics, log))
 	background, rest := context.WithCancel(context.WithoutCancel(ctx))
 	srv.rest = rest
 	srv.resting.Go(func() { app.Run(background) })
 	signal.Notify(srv.signals, os.Interrupt, syscall.SIGTERM) // before anybody hears that it serves
-	go func() { srv.failed <- srv.public.Serve(listener) }()
+	go func() { srv.failed <- srv.public.Serve(netutil.LimitListener(listener, maxConnections)) }()
 	go func() { srv.failed <- srv.admin.Serve(admin) }()
 
 	for _, name := range s.unknown {

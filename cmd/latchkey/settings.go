@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"fmt"
 	"net"
 	"net/netip"
@@ -10,6 +11,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/caarlos0/env/v11"
 	"github.com/spf13/cobra"
@@ -18,6 +20,7 @@ import (
 	"github.com/latchkey-dev/latchkey/api"
 	"github.com/latchkey-dev/latchkey/api/permission"
 	"github.com/latchkey-dev/latchkey/domain"
+	"github.com/latchkey-dev/latchkey/repository"
 	"github.com/latchkey-dev/latchkey/service"
 )
 
@@ -29,6 +32,8 @@ const settingPrefix = "LATCHKEY_"
 type settings struct {
 	Listen            string `env:"LISTEN" envDefault:"127.0.0.1:8080" usage:"address to serve on"`
 	Database          string `env:"DATABASE" envDefault:"sqlite:latchkey.db" usage:"sqlite:PATH or postgres://…"`
+	DatabaseDirect    string `env:"DATABASE_DIRECT" usage:"postgres://… that leads around a transaction pooler which DATABASE names"`
+	OutageGrace       string `env:"OUTAGE_GRACE" envDefault:"60s" usage:"how long known callers are served while the database is out of reach; 0: not at all"`
 	Migrate           string `env:"MIGRATE" envDefault:"auto" usage:"pending migrations: auto applies them, check refuses to start"`
 	MasterKey         string `env:"MASTER_KEY"`
 	MasterKeyFile     string `env:"MASTER_KEY_FILE" usage:"file that holds the master key (default latchkey.key beside an SQLite database)"`
@@ -49,6 +54,7 @@ type settings struct {
 	proxies    []netip.Prefix
 	origins    []string
 	chosen     map[string]bool // the settings that somebody made
+	grace      time.Duration   // see OutageGrace
 	unknown    []string        // variables that look like settings and are none
 }
 
@@ -160,8 +166,18 @@ func (s *settings) checkAddresses(wrong *mistakes) {
 }
 
 // postgres reports whether the database is PostgreSQL; else it is SQLite.
-func (s *settings) postgres() bool {
-	return strings.HasPrefix(s.Database, "postgres://") || strings.HasPrefix(s.Database, "postgresql://")
+func (s *settings) postgres() bool { return isPostgres(s.Database) }
+
+func isPostgres(dsn string) bool {
+	return strings.HasPrefix(dsn, "postgres://") || strings.HasPrefix(dsn, "postgresql://")
+}
+
+// openDatabase connects to the configured database.
+func (s *settings) openDatabase(ctx context.Context) (*repository.Store, error) {
+	if s.DatabaseDirect != "" {
+		return repository.Open(ctx, s.Database, s.DatabaseDirect)
+	}
+	return repository.Open(ctx, s.Database)
 }
 
 // sqlitePath is where the SQLite database is.
@@ -175,6 +191,13 @@ func (s *settings) checkDatabase(wrong *mistakes) {
 	case !sqlite && !s.postgres():
 		// The value is not repeated: it may hold a password.
 		wrong.add("DATABASE", "must be sqlite:PATH or postgres://USER:PASSWORD@HOST/NAME")
+	}
+	if direct := s.DatabaseDirect; direct != "" && (!s.postgres() || !isPostgres(direct)) {
+		wrong.add("DATABASE_DIRECT", "must be postgres://USER:PASSWORD@HOST/NAME of the same PostgreSQL that DATABASE names by its pooler")
+	}
+	var err error
+	if s.grace, err = time.ParseDuration(s.OutageGrace); err != nil || s.grace < 0 {
+		wrong.add("OUTAGE_GRACE", "must be a duration such as 60s, 5m or 0, not %q", s.OutageGrace)
 	}
 }
 

@@ -1,0 +1,78 @@
+package main
+
+import (
+	"encoding/json"
+	"log/slog"
+	"net/http"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+
+	"github.com/latchkey-dev/latchkey/repository"
+	"github.com/latchkey-dev/latchkey/service"
+)
+
+// adminRoutes is what operators may ask, on an address of its own: metrics, and
+// the list of nodes.
+func adminRoutes(app *service.App, metrics *prometheus.Registry, log *slog.Logger) http.Handler {
+	metrics.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	metrics.MustRegister(appMetrics(app)...)
+	routes := http.NewServeMux()
+	routes.Handle("GET /metrics", promhttp.HandlerFor(metrics, promhttp.HandlerOpts{}))
+	routes.HandleFunc("GET /nodes", func(w http.ResponseWriter, r *http.Request) {
+		nodes, err := app.Nodes(r.Context())
+		if err != nil {
+			log.WarnContext(r.Context(), "the nodes cannot be listed", "error", err)
+			http.Error(w, "the database does not answer", http.StatusServiceUnavailable)
+			return
+		}
+		w.Header().Set("Content-Type", "application/json")
+		_ = json.NewEncoder(w).Encode(nodeList(nodes, time.Now())) // fails only when nobody is there to read it
+	})
+	return routes
+}
+
+// node is a server as /nodes lists it.
+type node struct {
+	ID         string    `json:"id"`
+	Name       string    `json:"name"`
+	StartedAt  time.Time `json:"started_at"`
+	SeenAt     time.Time `json:"seen_at"`
+	LagSeconds float64   `json:"lag_seconds"` // how long it has not heard of changes, as far as is known
+}
+
+func nodeList(nodes []repository.Node, now time.Time) map[string][]node {
+	list := make([]node, len(nodes))
+	for i, n := range nodes {
+		lag := n.Lag
+		if silent := now.Sub(n.SeenAt); silent > 2*service.NodeReports {
+			lag += silent
+		}
+		list[i] = node{n.ID, n.Name, n.StartedAt, n.SeenAt, lag.Seconds()}
+	}
+	return map[string][]node{"nodes": list}
+}
+
+// appMetrics tell how the node keeps up with the others, and what it answers
+// from memory.
+func appMetrics(app *service.App) []prometheus.Collector {
+	gauge := func(name, help string, value func() float64) prometheus.Collector {
+		return prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: name, Help: help}, value)
+	}
+	counter := func(name, help string, value func() int64) prometheus.Collector {
+		return prometheus.NewCounterFunc(prometheus.CounterOpts{Name: name, Help: help}, func() float64 { return float64(value()) })
+	}
+	return []prometheus.Collector{
+		gauge("latchkey_sync_state", "How well this node knows what others change: 1 in sync, 2 degraded, 3 lost.",
+			func() float64 { return float64(app.Sync()) }),
+		gauge("latchkey_sync_lag_seconds", "Time since this node last knew of every change.", func() float64 { return app.SyncLag().Seconds() }),
+		gauge("latchkey_key_cache_keys", "Keys kept in memory.", func() float64 { return float64(app.CacheStats().Keys) }),
+		gauge("latchkey_key_cache_bytes", "Memory that keys are kept in.", func() float64 { return float64(app.CacheStats().Bytes) }),
+		counter("latchkey_key_cache_hits_total", "Keys that were in memory.", func() int64 { return app.CacheStats().Hits }),
+		counter("latchkey_key_cache_misses_total", "Keys that were not.", func() int64 { return app.CacheStats().Misses }),
+		counter("latchkey_key_cache_loads_total", "Look-ups of keys in the database.", func() int64 { return app.CacheStats().Loads }),
+		counter("latchkey_key_cache_evictions_total", "Keys given up for others.", func() int64 { return app.CacheStats().Evictions }),
+	}
+}
