@@ -17,7 +17,7 @@ import (
 // openStore opens the configured database and brings its schema up to date, or
 // with LATCHKEY_MIGRATE=check refuses one that is behind.
 func (s *settings) openStore(ctx context.Context) (*repository.Store, error) {
-	store, err := s.openDatabase(ctx)
+	store, err := s.connect(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -25,6 +25,14 @@ func (s *settings) openStore(ctx context.Context) (*repository.Store, error) {
 		return nil, errors.Join(err, store.Close())
 	}
 	return store, nil
+}
+
+// connect opens the configured database as it is.
+func (s *settings) connect(ctx context.Context) (*repository.Store, error) {
+	if s.DatabaseDirect != "" {
+		return repository.Open(ctx, s.Database, s.DatabaseDirect)
+	}
+	return repository.Open(ctx, s.Database)
 }
 
 func (s *settings) migrate(ctx context.Context, store *repository.Store) error {
@@ -89,7 +97,7 @@ func databaseCommand(
 	cmd *cobra.Command, act func(ctx context.Context, op operator, cmd *cobra.Command, args []string) error,
 ) *cobra.Command {
 	addOutputFlag(cmd)
-	addSettingFlags(cmd, "DATABASE", "MASTER_KEY_FILE")
+	addSettingFlags(cmd, "DATABASE", "DATABASE_DIRECT", "MASTER_KEY_FILE")
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		s, err := readSettings(cmd)
 		if err != nil {

@@ -30,7 +30,7 @@ func migrateCommand(use, short string, act func(*cobra.Command, *repository.Stor
 		if len(wrong) > 0 {
 			return wrong
 		}
-		store, err := s.openDatabase(cmd.Context())
+		store, err := s.connect(cmd.Context())
 		if err != nil {
 			return err
 		}
@@ -41,7 +41,7 @@ func migrateCommand(use, short string, act func(*cobra.Command, *repository.Stor
 		return printMigrations(cmd, store)
 	}}
 	addOutputFlag(cmd)
-	addSettingFlags(cmd, "DATABASE")
+	addSettingFlags(cmd, "DATABASE", "DATABASE_DIRECT")
 	return cmd
 }
 

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"context"
 	"fmt"
 	"net"
 	"net/netip"
@@ -20,7 +19,6 @@ import (
 	"github.com/latchkey-dev/latchkey/api"
 	"github.com/latchkey-dev/latchkey/api/permission"
 	"github.com/latchkey-dev/latchkey/domain"
-	"github.com/latchkey-dev/latchkey/repository"
 	"github.com/latchkey-dev/latchkey/service"
 )
 
@@ -32,8 +30,7 @@ const settingPrefix = "LATCHKEY_"
 type settings struct {
 	Listen            string `env:"LISTEN" envDefault:"127.0.0.1:8080" usage:"address to serve on"`
 	Database          string `env:"DATABASE" envDefault:"sqlite:latchkey.db" usage:"sqlite:PATH or postgres://…"`
-	DatabaseDirect    string `env:"DATABASE_DIRECT" usage:"postgres://… that leads around a transaction pooler which DATABASE names"`
-	OutageGrace       string `env:"OUTAGE_GRACE" envDefault:"60s" usage:"how long known callers are served while the database is out of reach; 0: not at all"`
+	DatabaseDirect    string `env:"DATABASE_DIRECT" usage:"address of the PostgreSQL server itself, where DATABASE is that of a transaction pooler"`
 	Migrate           string `env:"MIGRATE" envDefault:"auto" usage:"pending migrations: auto applies them, check refuses to start"`
 	MasterKey         string `env:"MASTER_KEY"`
 	MasterKeyFile     string `env:"MASTER_KEY_FILE" usage:"file that holds the master key (default latchkey.key beside an SQLite database)"`
@@ -46,6 +43,7 @@ type settings struct {
 	TrustedProxies    string `env:"TRUSTED_PROXIES" usage:"addresses and networks, with commas, whose X-Forwarded-For is believed"`
 	CORSOrigins       string `env:"CORS_ORIGINS" usage:"origins, with commas, whose pages may call the API"`
 	AdminListen       string `env:"ADMIN_LISTEN" envDefault:"127.0.0.1:9090" usage:"address to serve metrics on"`
+	OutageGrace       string `env:"OUTAGE_GRACE" envDefault:"60s" usage:"how long known callers are served while the database is out of reach"`
 	Log               string `env:"LOG" envDefault:"text" usage:"how the log is written: text or json"`
 
 	// What the texts above mean.
@@ -53,8 +51,8 @@ type settings struct {
 	permission permission.Permission // zero: refuse
 	proxies    []netip.Prefix
 	origins    []string
+	grace      time.Duration
 	chosen     map[string]bool // the settings that somebody made
-	grace      time.Duration   // see OutageGrace
 	unknown    []string        // variables that look like settings and are none
 }
 
@@ -151,6 +149,10 @@ func (s *settings) check() (wrong mistakes) {
 	}
 	oneOf("MIGRATE", s.Migrate, "auto", "check")
 	oneOf("SIGNUP", s.Signup, string(service.SignupOpen), string(service.SignupInvite), string(service.SignupClosed))
+	var err error
+	if s.grace, err = time.ParseDuration(s.OutageGrace); err != nil || s.grace < 0 {
+		wrong.add("OUTAGE_GRACE", "must be a length of time such as 60s or 2m, or 0s for none, not %q", s.OutageGrace)
+	}
 	oneOf("LOG", s.Log, "text", "json")
 	return wrong
 }
@@ -172,14 +174,6 @@ func isPostgres(dsn string) bool {
 	return strings.HasPrefix(dsn, "postgres://") || strings.HasPrefix(dsn, "postgresql://")
 }
 
-// openDatabase connects to the configured database.
-func (s *settings) openDatabase(ctx context.Context) (*repository.Store, error) {
-	if s.DatabaseDirect != "" {
-		return repository.Open(ctx, s.Database, s.DatabaseDirect)
-	}
-	return repository.Open(ctx, s.Database)
-}
-
 // sqlitePath is where the SQLite database is.
 func (s *settings) sqlitePath() string { return strings.TrimPrefix(s.Database, "sqlite:") }
 
@@ -192,12 +186,8 @@ func (s *settings) checkDatabase(wrong *mistakes) {
 		// The value is not repeated: it may hold a password.
 		wrong.add("DATABASE", "must be sqlite:PATH or postgres://USER:PASSWORD@HOST/NAME")
 	}
-	if direct := s.DatabaseDirect; direct != "" && (!s.postgres() || !isPostgres(direct)) {
-		wrong.add("DATABASE_DIRECT", "must be postgres://USER:PASSWORD@HOST/NAME of the same PostgreSQL that DATABASE names by its pooler")
-	}
-	var err error
-	if s.grace, err = time.ParseDuration(s.OutageGrace); err != nil || s.grace < 0 {
-		wrong.add("OUTAGE_GRACE", "must be a duration such as 60s, 5m or 0, not %q", s.OutageGrace)
+	if s.DatabaseDirect != "" && (!s.postgres() || !isPostgres(s.DatabaseDirect)) {
+		wrong.add("DATABASE_DIRECT", "must be postgres://…, beside a %sDATABASE that is one, too", settingPrefix)
 	}
 }
 
