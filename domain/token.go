@@ -84,6 +84,22 @@ func RandomToken(prefix string, env Environment) (Token, error) {
 	return NewToken(prefix, env, rand.Reader)
 }
 
+// NewTokenID draws an id for a secret whose token was made elsewhere and names
+// none.
+func NewTokenID() TokenID {
+	id := make([]byte, 0, tokenIDLength)
+	var buf [4 * tokenIDLength]byte
+	for len(id) < tokenIDLength {
+		rand.Read(buf[:]) // never fails
+		for _, b := range buf {
+			if b < 248 && len(id) < tokenIDLength { // as in NewToken
+				id = append(id, base62[b%62])
+			}
+		}
+	}
+	return TokenID(id)
+}
+
 // ParseToken reads a token. It refuses, with invalid_api_key, whatever does not
 // have the exact form or fails the check; letter case is significant. Reading a
 // good one allocates nothing.

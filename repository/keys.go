@@ -82,6 +82,11 @@ type secretRow struct {
 	CreatedAt     micros
 	ValidUntil    micros
 
+	Parameters   string `bun:",nullzero"`
+	Lookup       string `bun:",nullzero"`
+	ImportDigest []byte
+	ImportBatch  int64 `bun:",nullzero"`
+
 	FirstUsedAt micros `bun:",scanonly"`
 
 	Key *keyRow `bun:"rel:belongs-to,join:key_id=id"`
@@ -91,6 +96,15 @@ func (r secretRow) secret() domain.Secret {
 	return domain.Secret{
 		TokenID: r.TokenID, ProjectID: r.ProjectID, KeyID: r.KeyID, Prefix: r.Prefix, Algorithm: r.Algorithm,
 		PepperVersion: r.PepperVersion, Digest: r.Digest, CreatedAt: r.CreatedAt.Time, FirstUsedAt: r.FirstUsedAt.Time, ValidUntil: r.ValidUntil.Time,
+		Parameters: r.Parameters, Lookup: r.Lookup, ImportDigest: r.ImportDigest,
+	}
+}
+
+func newSecretRow(scope domain.ProjectScope, v domain.Secret) *secretRow {
+	return &secretRow{
+		TokenID: v.TokenID, ProjectID: scope.Project(), KeyID: v.KeyID, Prefix: v.Prefix, Algorithm: v.Algorithm,
+		PepperVersion: v.PepperVersion, Digest: v.Digest, CreatedAt: micros{v.CreatedAt}, ValidUntil: micros{v.ValidUntil},
+		Parameters: v.Parameters, Lookup: v.Lookup, ImportDigest: v.ImportDigest,
 	}
 }
 
@@ -102,10 +116,7 @@ func (s *Store) CreateKey(ctx context.Context, scope domain.ProjectScope, k doma
 // AddSecret adds a secret to a key of the project; conflict when the token's id
 // is taken or the key has a current secret already.
 func (s *Store) AddSecret(ctx context.Context, scope domain.ProjectScope, v domain.Secret) error {
-	return s.insert(ctx, &secretRow{
-		TokenID: v.TokenID, ProjectID: scope.Project(), KeyID: v.KeyID, Prefix: v.Prefix, Algorithm: v.Algorithm,
-		PepperVersion: v.PepperVersion, Digest: v.Digest, CreatedAt: micros{v.CreatedAt}, ValidUntil: micros{v.ValidUntil},
-	})
+	return s.insert(ctx, newSecretRow(scope, v))
 }
 
 // EndSecret sets when a secret of the project stops being accepted. It only ever
@@ -267,8 +278,12 @@ func (s *Store) UpdateKey(ctx context.Context, scope domain.ProjectScope, k doma
 	return s.changed(res, err, conflict(nil))
 }
 
-// DeleteKey removes a key of the project with its secrets.
+// DeleteKey removes a key of the project with its secrets. Of those that were
+// imported it remembers that they have ended.
 func (s *Store) DeleteKey(ctx context.Context, scope domain.ProjectScope, id domain.KeyID) error {
+	if err := s.endImports(ctx, scope, id); err != nil {
+		return err
+	}
 	res, err := deleteIn(s, scope, (*keyRow)(nil)).Where("k.id = ?", id).Exec(ctx)
 	return s.changed(res, err, domain.NotFound())
 }

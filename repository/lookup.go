@@ -17,7 +17,7 @@ import (
 // that is not cached costs, and building it anew each time would take longer
 // than the database needs for it.
 const callingKeyQuery = `SELECT
-	s.key_id, s.project_id, s.prefix, s.algorithm, s.pepper_version, s.digest, s.created_at, s.valid_until,
+	s.key_id, s.project_id, s.prefix, s.algorithm, s.pepper_version, s.digest, s.created_at, s.valid_until, COALESCE(s.parameters, ''),
 	(SELECT u.first_used_at FROM api_key_usage u WHERE u.key_id = s.key_id AND u.token_id = s.token_id),
 	k.name, k.prefix, k.environment, k.scopes, k.external_id, k.metadata, k.created_at,
 	k.created_by_kind, k.created_by_id, k.created_by_name, k.expires_at, k.revoked_at, k.revoked_reason, k.rotated_at, k.revision,
@@ -106,7 +106,7 @@ func scanCallingKey(row *sql.Row, id domain.TokenID) (domain.Secret, domain.Call
 	)
 	err := row.Scan(
 		&secret.KeyID, &secret.ProjectID, &secret.Prefix, &secret.Algorithm, &secret.PepperVersion, &secret.Digest, &created, &until,
-		&firstUsed,
+		&secret.Parameters, &firstUsed,
 		&k.Name, &k.Prefix, &k.Environment, &scopes, &k.ExternalID, &metadata, &keyCreated,
 		&k.CreatedBy.Kind, &k.CreatedBy.ID, &k.CreatedBy.Name, &keyExpires, &keyRevoked, &k.RevokedReason, &keyRotated, &k.Revision,
 		&o.ID, &p.Name, &p.Slug, &p.KeyPrefix, &p.Status, &projectCreated, &projectUpdated, &p.Revision,

@@ -67,6 +67,7 @@ type App struct {
 	signing   signing
 	passwords passwordHasher
 	usage     usage
+	imports   imports
 	throttle  *throttle
 	near      *nearby
 }
@@ -77,7 +78,7 @@ type App struct {
 func New(ctx context.Context, o Options) (*App, error) {
 	a := &App{
 		store: o.Store, clock: o.Clock, keyPrefix: o.KeyPrefix, signup: o.Signup, log: o.Log, random: o.Random,
-		signing: signing{issuer: o.Issuer}, usage: newUsage(), throttle: newThrottle(), near: newNearby(o),
+		signing: signing{issuer: o.Issuer}, usage: newUsage(), imports: newImports(), throttle: newThrottle(), near: newNearby(o),
 	}
 	if a.clock == nil {
 		a.clock = time.Now
@@ -108,6 +109,9 @@ func New(ctx context.Context, o Options) (*App, error) {
 		return nil, fmt.Errorf("load the keys that sign access tokens: %w", err)
 	}
 	a.store.OnStale(a.forget)
+	if err := a.loadImports(ctx); err != nil {
+		return nil, fmt.Errorf("load what imported keys are found by: %w", err)
+	}
 	return a, nil
 }
 

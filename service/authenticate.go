@@ -30,13 +30,13 @@ func (a *App) AuthenticateKey(ctx context.Context, token string) (*domain.Callin
 // cannot be known. For a key that is kept in memory it allocates nothing.
 func (a *App) ProveKey(ctx context.Context, token string) (domain.ProvenKey, error) {
 	now := a.now()
-	key, err := a.prove(ctx, token, now)
+	key, err := a.prove(ctx, token, "", now)
 	if err != nil {
 		return domain.ProvenKey{}, err
 	}
 	switch code := key.Unusable(now); code {
 	case "":
-		a.usage.note(key, now)
+		a.used(ctx, key, token, now)
 		return key, nil
 	case domain.CodeKeyRevoked:
 		return domain.ProvenKey{}, domain.Refused(code, "The API key has been revoked.")
@@ -48,25 +48,35 @@ func (a *App) ProveKey(ctx context.Context, token string) (domain.ProvenKey, err
 }
 
 // prove is the one way from a token to its key. It returns the key once the
-// secret is proved, whether or not the key may still be used.
-func (a *App) prove(ctx context.Context, text string, now time.Time) (domain.ProvenKey, error) {
+// secret is proved, whether or not the key may still be used. A token that was
+// made elsewhere may be known to several projects; then the one that asks has
+// the first right to it.
+func (a *App) prove(ctx context.Context, text string, asks domain.ProjectID, now time.Time) (domain.ProvenKey, error) {
 	token, err := domain.ParseToken(text)
 	if err != nil {
-		return domain.ProvenKey{}, err
+		return a.proveImported(ctx, text, asks, now)
 	}
 	key, err := a.keyOf(ctx, token.ID(), now)
 	if domain.CodeOf(err) == domain.CodeNotFound {
-		return domain.ProvenKey{}, invalidKey()
+		return a.proveImported(ctx, text, asks, now)
 	}
 	if err != nil {
 		return domain.ProvenKey{}, err
 	}
 	want, algorithm, _ := key.Digest()
-	got := a.keyring.tokenDigest(key.ID(), key.Tenant().Project.ID, token)
+	got := a.keyring.tokenDigest(key.ID(), key.Tenant().Project.ID, text)
 	if algorithm != domain.HMACSHA256 || !equal(want, got) {
 		return domain.ProvenKey{}, invalidKey()
 	}
 	return key, nil
+}
+
+// used remembers that a token has proved a usable key.
+func (a *App) used(ctx context.Context, key domain.ProvenKey, text string, now time.Time) {
+	a.usage.note(key, now)
+	if _, algorithm, _ := key.Digest(); algorithm != domain.HMACSHA256 {
+		a.rehash(ctx, key.Secret(), text)
+	}
 }
 
 // equal compares in constant time.
@@ -87,7 +97,7 @@ func (a *App) keyOf(ctx context.Context, id domain.TokenID, now time.Time) (doma
 		if err != nil {
 			return domain.ProvenKey{}, err
 		}
-		return domain.NewProvenKey(string(domain.PackKey(nil, secret, key.Key)), &domain.Tenant{Project: key.Project, Organization: key.Organization}), nil
+		return provenKey(secret, key), nil
 	}
 	if key, ok := a.near.keys.Get(id); ok {
 		return key, nil
@@ -95,6 +105,10 @@ func (a *App) keyOf(ctx context.Context, id domain.TokenID, now time.Time) (doma
 	return a.near.keys.Load(ctx, id, now, func(ctx context.Context) (domain.Secret, domain.CallingKey, error) {
 		return a.store.CallingKey(ctx, id)
 	})
+}
+
+func provenKey(s domain.Secret, k domain.CallingKey) domain.ProvenKey {
+	return domain.NewProvenKey(string(domain.PackKey(nil, s, k.Key)), &domain.Tenant{Project: k.Project, Organization: k.Organization})
 }
 
 func invalidKey() error { return domain.Refused(domain.CodeInvalidAPIKey, "The API key is not valid.") }

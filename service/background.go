@@ -7,11 +7,11 @@ import (
 )
 
 // Run does what must go on beside answering, until ctx ends: it follows what
-// others change, so that callers can be answered from memory, records uses of
-// keys, forgets answers that can no longer be asked for and sessions that have
-// ended, and removes what deleted organizations owned. Whoever serves
-// requests runs it in a goroutine and, before closing the store, waits for it
-// to return. One-shot programs need it not, but call RecordUses.
+// others change, so that callers can be answered from memory, learns of imported
+// keys, records uses, forgets answers that can no longer be asked for and
+// sessions that have ended, and removes what deleted organizations owned. Whoever
+// serves requests runs it in a goroutine and, before closing the store, waits for
+// it to return. One-shot programs need it not, but call RecordUses.
 func (a *App) Run(ctx context.Context) {
 	var jobs sync.WaitGroup
 	jobs.Go(func() { a.follow(ctx) })
@@ -23,6 +23,7 @@ func (a *App) Run(ctx context.Context) {
 	})
 	jobs.Go(func() { a.every(ctx, time.Minute, "remove what deleted organizations owned", a.purgeOrganizations) })
 	jobs.Go(func() { a.every(ctx, time.Hour, "forget sessions that have ended", a.forgetEnded) })
+	jobs.Go(func() { a.every(ctx, importsInterval, "learn of keys that other nodes have imported", a.loadImports) })
 	jobs.Wait()
 }
 

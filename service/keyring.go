@@ -10,6 +10,7 @@ import (
 	"crypto/rand"
 	"crypto/sha256"
 	"encoding/base64"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"io"
@@ -63,6 +64,7 @@ type keyring struct {
 	tokens  []byte // digests of API keys' tokens
 	refresh []byte // digests, tags and successors of refresh tokens
 	cookie  []byte // proofs in the console's cookies
+	imports []byte // what imported hashes are wrapped, found and recognised by
 	retry   []byte // digests of Idempotency-Keys
 	derive  []byte // secrets that an Idempotency-Key can bring again
 	mailed  []byte // digests of tokens that are mailed or handed over to people
@@ -79,7 +81,7 @@ func newKeyring(master [32]byte) (keyring, error) {
 	}
 	k := keyring{
 		tokens: derive("token-digest"), refresh: derive("refresh-token"), cookie: derive("console-cookie"), check: derive("check-value"),
-		retry: derive("idempotency-key"), derive: derive("derived-secret"), mailed: derive("mailed-token"),
+		imports: derive("imported-hash"), retry: derive("idempotency-key"), derive: derive("derived-secret"), mailed: derive("mailed-token"),
 	}
 	block, err := aes.NewCipher(derive("seal"))
 	if err != nil {
@@ -101,12 +103,12 @@ func mac(key []byte, parts ...string) []byte {
 // It is mac(k.tokens, key, project, token) as two sums over what lies flat on
 // the stack, since this is done for every request (RFC 2104: the inner sum over
 // key xor 0x36…, the outer one over key xor 0x5c…).
-func (k keyring) tokenDigest(key domain.KeyID, project domain.ProjectID, t domain.Token) [sha256.Size]byte {
+func (k keyring) tokenDigest(key domain.KeyID, project domain.ProjectID, token string) [sha256.Size]byte {
 	var room [sha256.BlockSize + 256]byte
 	inner := pad(room[:0], k.tokens, 0x36)
 	inner = append(append(inner, key...), 0)
 	inner = append(append(inner, project...), 0)
-	inner = append(inner, t.Reveal()...)
+	inner = append(inner, token...)
 	sum := sha256.Sum256(inner)
 
 	var outer [sha256.BlockSize + sha256.Size]byte
@@ -123,6 +125,17 @@ func pad(b, key []byte, mask byte) []byte {
 		b = append(b, k^mask)
 	}
 	return b
+}
+
+// importedDigest wraps a hash that was made elsewhere, so that its row is bound
+// to key and project and proves nothing without the master key, like ours.
+func (k keyring) importedDigest(key domain.KeyID, project domain.ProjectID, h domain.ForeignHash) []byte {
+	return mac(k.imports, "digest", string(key), string(project), string(h.Algorithm), h.Parameters, hex.EncodeToString(h.Digest))
+}
+
+// importDigest recognises a hash that has been imported into a project.
+func (k keyring) importDigest(project domain.ProjectID, h domain.ForeignHash) []byte {
+	return mac(k.imports, "import", string(project), string(h.Algorithm), h.Parameters, hex.EncodeToString(h.Digest))
 }
 
 // derivedSecret is how many bytes a derived stream has: secrets are drawn from

@@ -190,7 +190,7 @@ func (p *Project) reissue(ctx context.Context, tx *repository.Store, answer *iss
 	if err != nil {
 		return err
 	}
-	digest := p.app.keyring.tokenDigest(key.ID, key.ProjectID, token)
+	digest := p.app.keyring.tokenDigest(key.ID, key.ProjectID, token.Reveal())
 	if !slices.ContainsFunc(live, func(s domain.Secret) bool { return hmac.Equal(s.Digest, digest[:]) }) {
 		return errEnded()
 	}
@@ -209,7 +209,7 @@ func (p *Project) addSecret(ctx context.Context, tx *repository.Store, k domain.
 
 // newSecret returns what is stored of a key's token.
 func (a *App) newSecret(k domain.Key, t domain.Token, now time.Time) domain.Secret {
-	digest := a.keyring.tokenDigest(k.ID, k.ProjectID, t)
+	digest := a.keyring.tokenDigest(k.ID, k.ProjectID, t.Reveal())
 	return domain.Secret{
 		TokenID: t.ID(), ProjectID: k.ProjectID, KeyID: k.ID, Prefix: t.Prefix(), Algorithm: domain.HMACSHA256,
 		PepperVersion: pepperVersion, Digest: digest[:], CreatedAt: now,
@@ -430,7 +430,7 @@ func (a *App) examine(
 	ctx context.Context, token string, scopes []domain.Scope, project domain.ProjectID,
 ) (domain.ProvenKey, VerificationCode, error) {
 	now := a.now()
-	key, err := a.prove(ctx, token, now)
+	key, err := a.prove(ctx, token, project, now)
 	if domain.CodeOf(err) == domain.CodeInvalidAPIKey || err == nil && project != "" && key.Tenant().Project.ID != project {
 		return domain.ProvenKey{}, VerifiedNotFound, nil
 	}
@@ -445,7 +445,7 @@ func (a *App) examine(
 	case domain.CodeProjectDisabled:
 		return key, VerifiedProjectDisabled, nil
 	}
-	a.usage.note(key, now)
+	a.used(ctx, key, token, now)
 	for _, s := range scopes {
 		if !key.Holds(s) {
 			return key, VerifiedInsufficientScope, nil

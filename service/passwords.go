@@ -11,8 +11,8 @@ import (
 	"github.com/latchkey-dev/latchkey/domain"
 )
 
-// passwordWait is how long a sign-in waits for its turn to hash.
-const passwordWait = 2 * time.Second
+// turnWait is how long a caller waits for its turn to hash.
+const turnWait = 2 * time.Second
 
 // passwordParams are OWASP's: 19 MiB, two passes, one lane.
 var passwordParams = &argon2id.Params{Memory: 19 * 1024, Iterations: 2, Parallelism: 1, SaltLength: 16, KeyLength: 32}
@@ -21,13 +21,13 @@ var passwordParams = &argon2id.Params{Memory: 19 * 1024, Iterations: 2, Parallel
 // cores: a flood of sign-ins then waits, and in the end is refused with
 // unavailable, instead of taking all memory.
 type passwordHasher struct {
-	turns chan struct{}
+	turns turns
 	decoy string // a hash of nothing anyone knows
 }
 
 func newPasswordHasher() (passwordHasher, error) {
 	decoy, err := argon2id.CreateHash(NewMasterKey(), passwordParams)
-	return passwordHasher{turns: make(chan struct{}, runtime.GOMAXPROCS(0)), decoy: decoy}, err
+	return passwordHasher{turns: make(turns, runtime.GOMAXPROCS(0)), decoy: decoy}, err
 }
 
 // hash returns the argon2id hash of a password.
@@ -51,15 +51,24 @@ func (h passwordHasher) matches(password, hash string) (bool, error) {
 }
 
 // inTurn does work that hashes a password when it has its turn, and gives up
-// with unavailable after passwordWait.
+// with unavailable after turnWait.
 func (h passwordHasher) inTurn(ctx context.Context, work func() error) error {
-	ctx, cancel := context.WithTimeout(ctx, passwordWait)
+	return h.turns.take(ctx, work)
+}
+
+// turns bounds how much work that fills a processor is done at once: the rest
+// waits, and in the end is refused with unavailable.
+type turns chan struct{}
+
+// take does work when it has its turn, and gives up after turnWait.
+func (t turns) take(ctx context.Context, work func() error) error {
+	ctx, cancel := context.WithTimeout(ctx, turnWait)
 	defer cancel()
 	select {
-	case h.turns <- struct{}{}:
-		defer func() { <-h.turns }()
+	case t <- struct{}{}:
+		defer func() { <-t }()
 		return work()
 	case <-ctx.Done():
-		return domain.Unavailable(errors.New("too many passwords to hash at once"))
+		return domain.Unavailable(errors.New("too many passwords or hashes to compute at once"))
 	}
 }

@@ -1,0 +1,159 @@
+package domain
+
+import (
+	"encoding/base64"
+	"encoding/hex"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// What keys made elsewhere are hashed with. All hash the whole token.
+const (
+	// DjangoSHA512 is djangorestframework-api-key 3: sha512$$<hex>.
+	DjangoSHA512 Algorithm = "django-sha512"
+	// DjangoPBKDF2SHA256 is djangorestframework-api-key 1 and 2, which use
+	// Django's own hasher: pbkdf2_sha256$<iterations>$<salt>$<base64>.
+	DjangoPBKDF2SHA256 Algorithm = "django-pbkdf2-sha256"
+	// SHA256Hex and SHA256Base64URL are a bare SHA-256 digest.
+	SHA256Hex       Algorithm = "sha256-hex"
+	SHA256Base64URL Algorithm = "sha256-base64url"
+)
+
+// ImportAlgorithms are those that an imported key may come with.
+var ImportAlgorithms = []Algorithm{DjangoSHA512, DjangoPBKDF2SHA256, SHA256Hex, SHA256Base64URL}
+
+// Limits on imported keys.
+const (
+	// MaxIterations bounds what one verification of a PBKDF2 hash may cost. It is
+	// above what any version of Django has used.
+	MaxIterations       = 2_000_000
+	maxImportPrefix     = 64  // characters
+	maxImportSalt       = 128 // characters
+	maxImportHashLength = 512 // characters
+)
+
+// ImportRow is a key that was made elsewhere, as its table held it: the hash of
+// its token and never the token. Its clients go on sending the token they have.
+type ImportRow struct {
+	Name        string
+	Algorithm   Algorithm
+	Hash        string
+	Prefix      string // what the token shows before its dot; Django's algorithms need it
+	Environment Environment
+	Scopes      []Scope
+	ExternalID  string
+	Metadata    map[string]string
+	CreatedAt   time.Time // zero: now
+	ExpiresAt   time.Time
+	Revoked     bool
+}
+
+// ForeignHash is a hash in one form, so that equal hashes compare equal.
+type ForeignHash struct {
+	Algorithm  Algorithm
+	Parameters string // of PBKDF2: <iterations>$<salt>
+	Digest     []byte
+}
+
+// ParseHash reads the hash that the row came with, and says why it cannot be
+// used, or "".
+func (r ImportRow) ParseHash() (h ForeignHash, why string) {
+	h.Algorithm = r.Algorithm
+	if len(r.Hash) > maxImportHashLength {
+		return h, "is longer than any hash of a supported kind"
+	}
+	var err error
+	switch r.Algorithm {
+	case DjangoSHA512:
+		digits, ok := strings.CutPrefix(r.Hash, "sha512$$")
+		if h.Digest, err = hex.DecodeString(digits); err != nil || !ok || len(h.Digest) != 64 {
+			return h, "must be sha512$$ and 128 hexadecimal digits"
+		}
+	case DjangoPBKDF2SHA256:
+		parts := strings.Split(r.Hash, "$")
+		if len(parts) != 4 || parts[0] != "pbkdf2_sha256" {
+			return h, "must be pbkdf2_sha256$<iterations>$<salt>$<base64>"
+		}
+		n, err := strconv.Atoi(parts[1])
+		if err != nil || n < 1 || n > MaxIterations {
+			return h, "must have 1 to " + strconv.Itoa(MaxIterations) + " iterations"
+		}
+		if parts[2] == "" || len(parts[2]) > maxImportSalt || !visible(parts[2]) {
+			return h, "must have a salt of 1 to " + strconv.Itoa(maxImportSalt) + " visible ASCII characters"
+		}
+		if h.Digest, err = base64.StdEncoding.Strict().DecodeString(parts[3]); err != nil || len(h.Digest) != 32 {
+			return h, "must end in 32 bytes of base64"
+		}
+		h.Parameters = strconv.Itoa(n) + "$" + parts[2]
+	case SHA256Hex:
+		if h.Digest, err = hex.DecodeString(r.Hash); err != nil || len(h.Digest) != 32 {
+			return h, "must be 64 hexadecimal digits"
+		}
+	case SHA256Base64URL:
+		if h.Digest, err = base64.RawURLEncoding.Strict().DecodeString(strings.TrimRight(r.Hash, "=")); err != nil || len(h.Digest) != 32 {
+			return h, "must be 32 bytes of URL-safe base64"
+		}
+	}
+	return h, ""
+}
+
+// Validate returns validation_failed naming every field that is wrong.
+func (r ImportRow) Validate() error {
+	var v Invalid
+	known := false
+	for _, a := range ImportAlgorithms {
+		known = known || a == r.Algorithm
+	}
+	if !known {
+		v.Add("/algorithm", "must be one of: django-sha512, django-pbkdf2-sha256, sha256-hex, sha256-base64url")
+	} else if _, why := r.ParseHash(); why != "" {
+		v.Add("/hash", "%s", why)
+	}
+	django := r.Algorithm == DjangoSHA512 || r.Algorithm == DjangoPBKDF2SHA256
+	switch {
+	case django && r.Prefix == "":
+		v.Add("/prefix", "is required for Django's algorithms: their tokens are found by it")
+	case len(r.Prefix) > maxImportPrefix || !visible(r.Prefix):
+		v.Add("/prefix", "must be at most %d visible ASCII characters", maxImportPrefix)
+	case django && strings.Contains(r.Prefix, "."):
+		v.Add("/prefix", "must be what stands before the dot in the token")
+	}
+	v.moment("/created_at", r.CreatedAt)
+	environment := r.Environment
+	if environment == "" {
+		environment = Live
+	}
+	spec := KeySpec{
+		Name: r.Name, Environment: environment, Scopes: r.Scopes, ExternalID: r.ExternalID, Metadata: r.Metadata, ExpiresAt: r.ExpiresAt,
+	}
+	v = append(v, FieldErrors(spec.Validate())...)
+	return v.Err()
+}
+
+// FieldErrors returns which fields err complains of, if it is about fields.
+func FieldErrors(err error) []FieldError {
+	if e, ok := err.(*Error); ok { //nolint:errorlint // it comes from Err, unwrapped
+		return e.Fields
+	}
+	return nil
+}
+
+func visible(s string) bool {
+	return !strings.ContainsFunc(s, func(r rune) bool { return r <= ' ' || r > '~' })
+}
+
+// ImportResult is what became of imported rows: Imported and Unchanged count
+// those taken now and those that were here already, Errors say by a JSON Pointer
+// that starts with the row's number (/0/hash) why others were not taken.
+type ImportResult struct {
+	Imported  int
+	Unchanged int
+	Errors    []FieldError
+}
+
+// ImportedKey is a key made elsewhere together with what recognises its token.
+type ImportedKey struct {
+	Key    Key
+	Secret Secret
+}

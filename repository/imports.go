@@ -1,0 +1,134 @@
+package repository
+
+import (
+	"context"
+
+	"github.com/uptrace/bun"
+
+	"github.com/latchkey-dev/latchkey/domain"
+)
+
+// MaxCandidates bounds how many secrets of one look-up are kept, and so how many
+// hashes one unknown token can cost.
+const MaxCandidates = 8
+
+// KnownImports is what the database holds of some look-ups.
+type KnownImports struct {
+	Here    map[string][]byte // this project's: look-up to import digest
+	Ended   map[string]bool   // import digests of keys that have been deleted from this project
+	Crowded map[string]bool   // look-ups that MaxCandidates secrets of all projects share
+}
+
+// NextImportBatch returns the number of a new batch, and keeps all others from
+// importing until the transaction ends: see ImportedSince.
+func (s *Store) NextImportBatch(ctx context.Context) (int64, error) {
+	var number int64
+	err := s.write.NewRaw("UPDATE import_batches SET number = number + 1 WHERE id = 1 RETURNING number").Scan(ctx, &number)
+	return number, s.error(err)
+}
+
+// KnownImports returns what is known of the secrets, which are to be imported
+// into the project.
+func (s *Store) KnownImports(ctx context.Context, scope domain.ProjectScope, secrets []domain.Secret) (KnownImports, error) {
+	known := KnownImports{Here: map[string][]byte{}, Ended: map[string]bool{}, Crowded: map[string]bool{}}
+	lookups, digests := make([]string, len(secrets)), make([][]byte, len(secrets))
+	for i, v := range secrets {
+		lookups[i], digests[i] = v.Lookup, v.ImportDigest
+	}
+	var here []secretRow
+	err := selectIn(s, scope, &here).Column("lookup", "import_digest").Where("s.lookup IN (?)", bun.List(lookups)).Scan(ctx)
+	if err != nil {
+		return known, s.error(err)
+	}
+	for _, row := range here {
+		known.Here[row.Lookup] = row.ImportDigest
+	}
+	var ended []endedImportRow
+	if err := selectIn(s, scope, &ended).Where("x.import_digest IN (?)", bun.List(digests)).Scan(ctx); err != nil {
+		return known, s.error(err)
+	}
+	for _, row := range ended {
+		known.Ended[string(row.ImportDigest)] = true
+	}
+	var crowded []string
+	err = s.read.NewSelect().Model((*secretRow)(nil)).Column("lookup").Where("s.lookup IN (?)", bun.List(lookups)).
+		Group("lookup").Having("COUNT(*) >= ?", MaxCandidates).Scan(ctx, &crowded)
+	for _, lookup := range crowded {
+		known.Crowded[lookup] = true
+	}
+	return known, s.error(err)
+}
+
+// AddImported adds keys with their secrets to the project, as one batch.
+func (s *Store) AddImported(ctx context.Context, scope domain.ProjectScope, batch int64, imported []domain.ImportedKey) error {
+	if len(imported) == 0 {
+		return nil
+	}
+	keys, secrets := make([]*keyRow, len(imported)), make([]*secretRow, len(imported))
+	for i, v := range imported {
+		keys[i], secrets[i] = newKeyRow(scope, v.Key), newSecretRow(scope, v.Secret)
+		secrets[i].ImportBatch = batch
+	}
+	if _, err := s.write.NewInsert().Model(&keys).Exec(ctx); err != nil {
+		return s.error(err)
+	}
+	_, err := s.write.NewInsert().Model(&secrets).Exec(ctx)
+	return s.error(err)
+}
+
+// Import is that a secret can be found by a look-up.
+type Import struct {
+	Lookup  string
+	TokenID domain.TokenID
+	Batch   int64
+}
+
+// ImportedSince returns up to limit imported secrets, whatever their project,
+// in the order of their batches and, inside one, of their ids, behind the last
+// one that the caller has seen. Since batches become visible in order, whoever
+// goes on from the last answer misses none.
+func (s *Store) ImportedSince(ctx context.Context, last Import, limit int) ([]Import, error) {
+	var rows []secretRow
+	err := s.read.NewSelect().Model(&rows).Column("lookup", "token_id", "import_batch").Where("s.import_batch IS NOT NULL").
+		Where("(s.import_batch, s.token_id) > (?, ?)", last.Batch, last.TokenID).Order("import_batch", "token_id").
+		Limit(int64(limit)).Scan(ctx)
+	found := make([]Import, len(rows))
+	for i, r := range rows {
+		found[i] = Import{r.Lookup, r.TokenID, r.ImportBatch}
+	}
+	return found, s.error(err)
+}
+
+// RehashSecret replaces how a secret is recognised, if it still is as old has
+// it; conflict when it is not. It touches nothing of the key: a revocation at
+// the same time stands.
+func (s *Store) RehashSecret(ctx context.Context, old, replacement domain.Secret) error {
+	res, err := s.write.NewUpdate().Model((*secretRow)(nil)).
+		Set("algorithm = ?", replacement.Algorithm).Set("pepper_version = ?", replacement.PepperVersion).
+		Set("digest = ?", replacement.Digest).Set("parameters = NULL").
+		Where("s.project_id = ?", old.ProjectID).Where("s.token_id = ?", old.TokenID).
+		Where("s.algorithm = ?", old.Algorithm).Where("s.digest = ?", old.Digest).Exec(ctx)
+	return s.changed(res, err, conflict(nil))
+}
+
+type endedImportRow struct {
+	bun.BaseModel `bun:"table:ended_imports,alias:x"`
+
+	ProjectID    domain.ProjectID `bun:",pk"`
+	ImportDigest []byte           `bun:",pk"`
+}
+
+// endImports remembers that the imported secrets of a key have ended.
+func (s *Store) endImports(ctx context.Context, scope domain.ProjectScope, id domain.KeyID) error {
+	var rows []secretRow
+	err := selectIn(s, scope, &rows).Column("import_digest").Where("s.key_id = ?", id).Where("s.import_digest IS NOT NULL").Scan(ctx)
+	if err != nil || len(rows) == 0 {
+		return s.error(err)
+	}
+	ended := make([]endedImportRow, len(rows))
+	for i, r := range rows {
+		ended[i] = endedImportRow{ProjectID: scope.Project(), ImportDigest: r.ImportDigest}
+	}
+	_, err = s.write.NewInsert().Model(&ended).On("CONFLICT DO NOTHING").Exec(ctx)
+	return s.error(err)
+}

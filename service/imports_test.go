@@ -1,0 +1,420 @@
+package service_test
+
+import (
+	"context"
+	"crypto/pbkdf2"
+	"crypto/sha256"
+	"crypto/sha512"
+	"encoding/base64"
+	"encoding/hex"
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/latchkey-dev/latchkey/domain"
+	"github.com/latchkey-dev/latchkey/repository"
+	"github.com/latchkey-dev/latchkey/service"
+)
+
+// made returns a row as another system would have stored the token.
+func made(t *testing.T, algorithm domain.Algorithm, token string) domain.ImportRow {
+	t.Helper()
+	row := domain.ImportRow{Name: "from elsewhere", Algorithm: algorithm}
+	digest := sha256.Sum256([]byte(token))
+	switch algorithm {
+	case domain.DjangoSHA512:
+		long := sha512.Sum512([]byte(token))
+		row.Hash = "sha512$$" + hex.EncodeToString(long[:])
+	case domain.DjangoPBKDF2SHA256:
+		key, err := pbkdf2.Key(sha256.New, token, []byte("NaCl"), 1000, 32)
+		if err != nil {
+			t.Fatal(err)
+		}
+		row.Hash = "pbkdf2_sha256$1000$NaCl$" + base64.StdEncoding.EncodeToString(key)
+	case domain.SHA256Hex:
+		row.Hash = hex.EncodeToString(digest[:])
+		return row
+	case domain.SHA256Base64URL:
+		row.Hash = base64.RawURLEncoding.EncodeToString(digest[:])
+		return row
+	}
+	row.Prefix, _, _ = strings.Cut(token, ".")
+	return row
+}
+
+const foreignToken = "dOwgmSHc.8l3xMZ2XoFzfRCzwPIeGCBzS5ZWqvW3N"
+
+func (w *world) importRows(p *service.Project, rows ...domain.ImportRow) domain.ImportResult {
+	w.Helper()
+	result, err := p.ImportKeys(w.Context(), rows)
+	w.check(err)
+	return result
+}
+
+// stored returns the one secret of the project's only key, as it is stored.
+func (w *world) stored(p *service.Project) (domain.Key, domain.Secret) {
+	w.Helper()
+	list, err := p.ListKeys(w.Context(), domain.KeyFilter{}, domain.Page{Limit: 10})
+	w.check(err)
+	project, err := p.Get()
+	w.check(err)
+	if len(list.Items) != 1 {
+		w.Fatalf("got %d keys, want 1", len(list.Items))
+	}
+	secrets, err := w.store.LiveSecrets(w.Context(), project.Scope(), list.Items[0].ID, w.clock())
+	w.check(err)
+	return list.Items[0], secrets[0]
+}
+
+// Guarantees that a client goes on with the token it has, that its first good
+// use replaces the hash by ours, and that this changes nothing else.
+func TestImportKeys(t *testing.T) {
+	for _, algorithm := range domain.ImportAlgorithms {
+		t.Run(string(algorithm), func(t *testing.T) {
+			onEach(t, func(w *world) {
+				_, project := w.tenant(w.signUp("ann@example.com"))
+				row := made(w.T, algorithm, foreignToken)
+				row.Environment, row.Scopes, row.ExternalID = domain.Test, []domain.Scope{"documents:read"}, "cust_7"
+				row.Metadata, row.CreatedAt = map[string]string{"from": "django"}, w.clock().Add(-time.Hour)
+				row.ExpiresAt = w.clock().Add(time.Hour)
+				if diff := cmp.Diff(domain.ImportResult{Imported: 1}, w.importRows(project, row)); diff != "" {
+					w.Fatal(diff)
+				}
+				key, before := w.stored(project)
+				if bytes := string(before.Digest); strings.Contains(row.Hash, hex.EncodeToString(before.Digest)) ||
+					strings.Contains(row.Hash, bytes) || before.Algorithm != algorithm {
+					w.Errorf("the hash is stored as it came: %+v", before)
+				}
+				w.answers(map[string]domain.Code{
+					foreignToken + "x": domain.CodeInvalidAPIKey, foreignToken[:len(foreignToken)-1]: domain.CodeInvalidAPIKey,
+					row.Hash + strings.Repeat(" ", 20): domain.CodeInvalidAPIKey, strings.ToLower(foreignToken): domain.CodeInvalidAPIKey,
+				})
+				_, wrapped := w.stored(project)
+				if diff := cmp.Diff(before, wrapped); diff != "" {
+					w.Errorf("a wrong token changed what is stored: %s", diff)
+				}
+
+				calling, err := w.AuthenticateKey(w.Context(), foreignToken)
+				w.check(err)
+				if diff := cmp.Diff(key, calling.Key); diff != "" {
+					w.Error(diff)
+				}
+				after, ours := w.stored(project)
+				if diff := cmp.Diff(key, after); diff != "" {
+					w.Errorf("the first use changed the key: %s", diff)
+				}
+				if ours.Algorithm != domain.HMACSHA256 || ours.Parameters != "" || string(ours.Digest) == string(before.Digest) {
+					w.Errorf("got %+v, want a digest of ours", ours)
+				}
+				w.answers(map[string]domain.Code{foreignToken: "", foreignToken + "x": domain.CodeInvalidAPIKey})
+				if diff := cmp.Diff(domain.ImportResult{Unchanged: 1}, w.importRows(project, row)); diff != "" {
+					w.Error(diff)
+				}
+				w.pass(time.Hour)
+				w.answers(map[string]domain.Code{foreignToken: domain.CodeKeyExpired})
+			})
+		})
+	}
+}
+
+// Guarantees that good rows of a batch are taken although others are bad, and
+// that each bad one is named with its field.
+func TestImportBadRows(t *testing.T) {
+	onEach(t, func(w *world) {
+		_, project := w.tenant(w.signUp("ann@example.com"))
+		good := func(token string) domain.ImportRow { return made(w.T, domain.DjangoSHA512, token) }
+		bad := func(change func(*domain.ImportRow)) domain.ImportRow {
+			row := good(foreignToken)
+			change(&row)
+			return row
+		}
+		rows := []domain.ImportRow{
+			good("first.secret"),
+			bad(func(r *domain.ImportRow) { r.Name = "" }),
+			bad(func(r *domain.ImportRow) { r.Algorithm = "md5" }),
+			bad(func(r *domain.ImportRow) { r.Hash = r.Hash[:100] }),
+			bad(func(r *domain.ImportRow) { r.Prefix = "" }),
+			bad(func(r *domain.ImportRow) { r.Prefix = "a.b" }),
+			bad(func(r *domain.ImportRow) { r.Environment = "prod" }),
+			bad(func(r *domain.ImportRow) { r.Scopes = []domain.Scope{"documents:read", "keys:import"} }),
+			bad(func(r *domain.ImportRow) { r.Metadata = map[string]string{"": "x"} }),
+			bad(func(r *domain.ImportRow) { r.ExpiresAt = time.Date(1, 1, 1, 0, 0, 0, 1, time.UTC) }),
+			bad(func(r *domain.ImportRow) { r.CreatedAt = time.Date(10000, 1, 1, 0, 0, 0, 1, time.UTC) }),
+			good("last.secret"),
+			good("first.other"), // the prefix is taken by another hash
+		}
+		want := domain.ImportResult{Imported: 2}
+		for i, field := range []string{
+			1: "/name", 2: "/algorithm", 3: "/hash", 4: "/prefix", 5: "/prefix", 6: "/environment", 7: "/scopes/1", 8: "/metadata",
+			9: "/expires_at", 10: "/created_at", 12: "/prefix",
+		} {
+			if field != "" {
+				want.Errors = append(want.Errors, domain.FieldError{Pointer: fmt.Sprintf("/%d%s", i, field)})
+			}
+		}
+		got := w.importRows(project, rows...)
+		for i := range got.Errors {
+			got.Errors[i].Detail = ""
+		}
+		if diff := cmp.Diff(want, got); diff != "" {
+			w.Error(diff)
+		}
+		w.answers(map[string]domain.Code{"first.secret": "", "last.secret": "", foreignToken: domain.CodeInvalidAPIKey, "first.other": domain.CodeInvalidAPIKey})
+
+		for _, hash := range []string{
+			"", "pbkdf2_sha256$1000$salt", "pbkdf2_sha256$0$salt$" + strings.Repeat("A", 43) + "=", "pbkdf2_sha256$2000001$salt$" + strings.Repeat("A", 43) + "=",
+			"pbkdf2_sha256$1000$$" + strings.Repeat("A", 43) + "=", "pbkdf2_sha1$1000$salt$" + strings.Repeat("A", 43) + "=", "pbkdf2_sha256$1000$salt$AAAA",
+			"sha512$$" + strings.Repeat("0", 127) + "g", strings.Repeat("0", 128),
+		} {
+			for _, algorithm := range domain.ImportAlgorithms {
+				row := domain.ImportRow{Name: "k", Algorithm: algorithm, Hash: hash, Prefix: "p"}
+				if result := w.importRows(project, row); len(result.Errors) != 1 || result.Errors[0].Pointer != "/0/hash" {
+					w.Errorf("%s %q: got %+v, want a complaint about the hash", algorithm, hash, result)
+				}
+			}
+		}
+	})
+}
+
+// Guarantees that nobody imports a key that may do what they may not, and that a
+// key imports nothing at all.
+func TestImportNoEscalation(t *testing.T) {
+	onEach(t, func(w *world) {
+		org, project := w.tenant(w.signUp("ann@example.com"))
+		p, err := project.Get()
+		w.check(err)
+		bob := w.signUp("bob@example.com")
+		user, _ := bob.User()
+		o, err := org.Get()
+		w.check(err)
+		w.check(w.store.AddMember(w.Context(), o.Scope(), domain.Membership{UserID: user.User.ID, Role: domain.Developer, JoinedAt: w.clock()}))
+		row := made(w.T, domain.SHA256Hex, foreignToken)
+		row.Scopes = []domain.Scope{domain.ProjectWrite} // which admins hold
+		if result := w.importRows(w.project(bob, p.ID), row); len(result.Errors) != 1 || result.Errors[0].Pointer != "/0/scopes" {
+			w.Errorf("got %+v, want the scope refused", result)
+		}
+		_, _, strong := w.key(project, domain.KeysWrite)
+		_, err = w.project(strong, "").ImportKeys(w.Context(), []domain.ImportRow{row})
+		w.code(err, domain.CodeForbidden)
+		w.answers(map[string]domain.Code{foreignToken: domain.CodeInvalidAPIKey})
+	})
+}
+
+// Guarantees that importing again brings nothing back that has ended here.
+func TestImportEnded(t *testing.T) {
+	onEach(t, func(w *world) {
+		_, project := w.tenant(w.signUp("ann@example.com"))
+		row := made(w.T, domain.DjangoSHA512, foreignToken)
+		w.importRows(project, row)
+		key, _ := w.stored(project)
+		_, err := project.RevokeKey(w.Context(), key.ID, "")
+		w.check(err)
+		if diff := cmp.Diff(domain.ImportResult{Unchanged: 1}, w.importRows(project, row)); diff != "" {
+			w.Error(diff)
+		}
+		w.answers(map[string]domain.Code{foreignToken: domain.CodeKeyRevoked})
+		w.check(project.DeleteKey(w.Context(), key.ID))
+		if result := w.importRows(project, row); len(result.Errors) != 1 || result.Errors[0].Pointer != "/0/hash" {
+			w.Errorf("got %+v, want the hash of a deleted key refused", result)
+		}
+		w.answers(map[string]domain.Code{foreignToken: domain.CodeInvalidAPIKey})
+
+		revoked := made(w.T, domain.DjangoSHA512, "was.revoked")
+		revoked.Revoked = true
+		w.importRows(project, revoked)
+		w.answers(map[string]domain.Code{"was.revoked": domain.CodeKeyRevoked})
+	})
+}
+
+// Guarantees that tenants whose keys share a public prefix, or who even know the
+// same token, do not get into each other's way.
+func TestImportSharedPrefix(t *testing.T) {
+	onEach(t, func(w *world) {
+		_, a := w.tenant(w.signUp("ann@example.com"))
+		_, b := w.tenant(w.signUp("bob@example.com"))
+		w.importRows(a, made(w.T, domain.DjangoSHA512, "shared.of-ann"), made(w.T, domain.SHA256Hex, "known to both"))
+		w.importRows(b, made(w.T, domain.DjangoPBKDF2SHA256, "shared.of-bob"), made(w.T, domain.SHA256Base64URL, "known to both"))
+		for token, p := range map[string]*service.Project{"shared.of-ann": a, "shared.of-bob": b} {
+			calling, err := w.AuthenticateKey(w.Context(), token)
+			w.check(err)
+			want, err := p.Get()
+			w.check(err)
+			if calling.Project.ID != want.ID {
+				w.Errorf("%s: got the key of another project", token)
+			}
+		}
+		for _, p := range []*service.Project{a, b} {
+			if v, err := p.VerifyKey(w.Context(), "known to both", nil); err != nil || !v.Valid {
+				w.Errorf("got %+v, %v, want each project to know its own", v, err)
+			}
+			other := map[*service.Project]string{a: "shared.of-bob", b: "shared.of-ann"}[p]
+			v, err := p.VerifyKey(w.Context(), other, nil)
+			if diff := cmp.Diff(service.Verification{Code: service.VerifiedNotFound}, v); err != nil || diff != "" {
+				w.Error(err, diff)
+			}
+		}
+
+		// One prefix in ever more projects costs a bounded number of hashes.
+		org, _ := w.tenant(w.signUp("eve@example.com"))
+		var refused int
+		for i := range repository.MaxCandidates {
+			p, err := org.CreateProject(w.Context(), domain.ProjectSpec{Name: "P"})
+			w.check(err)
+			result := w.importRows(w.project(org.Caller(), p.ID), made(w.T, domain.DjangoSHA512, fmt.Sprintf("shared.of-eve-%d", i)))
+			refused += len(result.Errors)
+		}
+		if refused != 2 {
+			w.Errorf("got %d refused, want those above %d", refused, repository.MaxCandidates)
+		}
+		w.answers(map[string]domain.Code{"shared.of-ann": "", "shared.of-bob": ""})
+	})
+}
+
+// Guarantees that a row of an imported key proves nothing when somebody who can
+// write to the database, but lacks the master key, moves it to another project.
+func TestPlantedImport(t *testing.T) {
+	onEach(t, func(w *world) {
+		_, a := w.tenant(w.signUp("ann@example.com"))
+		_, b := w.tenant(w.signUp("eve@example.com"))
+		w.importRows(b, made(w.T, domain.DjangoSHA512, foreignToken))
+		own, secret := w.stored(b)
+		victim, _, _ := w.key(a)
+		project, err := a.Get()
+		w.check(err)
+		w.check(b.DeleteKey(w.Context(), own.ID))
+		secret.KeyID, secret.ProjectID, secret.ValidUntil = victim.ID, project.ID, w.clock().Add(time.Hour)
+		w.check(w.store.AddSecret(w.Context(), project.Scope(), secret))
+		w.answers(map[string]domain.Code{foreignToken: domain.CodeInvalidAPIKey})
+	})
+}
+
+// Guarantees that a revocation which comes while a verification is under way is
+// not lost: neither the new hash nor the recorded use brings the key back.
+func TestNoLostRevocation(t *testing.T) {
+	onEach(t, func(w *world) {
+		_, project := w.tenant(w.signUp("ann@example.com"))
+		w.importRows(project, made(w.T, domain.DjangoSHA512, foreignToken))
+		key, _ := w.stored(project)
+
+		node := w.node()
+		proven, err := node.Prove(w.Context(), foreignToken, w.clock())
+		w.check(err)
+		if code := proven.Unusable(w.clock()); code != "" {
+			w.Fatalf("got %s, want it found good", code)
+		}
+		_, err = project.RevokeKey(w.Context(), key.ID, "stolen")
+		w.check(err)
+		node.Used(w.Context(), proven, foreignToken, w.clock())
+		w.check(node.RecordUses(w.Context()))
+
+		after, secret := w.stored(project)
+		if after.RevokedReason != "stolen" || after.LastUsedAt.IsZero() || secret.Algorithm != domain.HMACSHA256 {
+			w.Errorf("got %+v, %+v: want it revoked, used and with a new digest", after, secret)
+		}
+		w.answers(map[string]domain.Code{foreignToken: domain.CodeKeyRevoked})
+
+		// And a rival's new hash is not overwritten by the old one's reader.
+		stale := secret
+		stale.Algorithm, stale.Digest = domain.DjangoSHA512, []byte("what it was")
+		w.code(w.store.RehashSecret(w.Context(), stale, stale), domain.CodeConflict)
+	})
+}
+
+// Guarantees that whatever is neither a well-formed token nor known to have been
+// imported costs no query, however many keys have been imported.
+func TestUnknownTokensCostNoQuery(t *testing.T) {
+	onEach(t, func(w *world) {
+		_, project := w.tenant(w.signUp("ann@example.com"))
+		w.importRows(project, made(w.T, domain.DjangoSHA512, foreignToken), made(w.T, domain.SHA256Hex, "opaque"))
+		noQuery, cancel := context.WithCancel(w.Context()) // what asks the database now fails
+		cancel()
+		_, token, _ := w.key(project)
+		for _, bad := range []string{
+			"", "abcd", "foo.bar", "dOwgmSHd.8l3xMZ2XoFzfRCzwPIeGCBzS5ZWqvW3N", ".", "opaqu", token[:len(token)-1], token + "x",
+			strings.ToUpper(token), "\x00", "ünïcode", strings.Repeat("a", 20_000), foreignToken + strings.Repeat("x", 20_000),
+		} {
+			if _, err := w.AuthenticateKey(noQuery, bad); domain.CodeOf(err) != domain.CodeInvalidAPIKey {
+				w.Errorf("%.20q: got %v, want it refused without a query", bad, err)
+			}
+		}
+		for _, known := range []string{foreignToken, "opaque", token} {
+			if _, err := w.AuthenticateKey(noQuery, known); domain.CodeOf(err) == domain.CodeInvalidAPIKey {
+				w.Errorf("%.20q was refused without looking", known)
+			}
+		}
+	})
+}
+
+// Guarantees that a key imported on one node is known on the others within
+// seconds, and to those that start later.
+func TestImportReachesOtherNodes(t *testing.T) {
+	onEach(t, func(w *world) {
+		_, project := w.tenant(w.signUp("ann@example.com"))
+		other := w.node()
+		go other.Run(w.Context())
+		w.importRows(project, made(w.T, domain.SHA256Hex, "opaque"))
+		_, err := w.node().AuthenticateKey(w.Context(), "opaque")
+		w.check(err)
+		deadline := time.After(5 * time.Second)
+		for retry := time.NewTicker(20 * time.Millisecond); ; {
+			_, err := other.AuthenticateKey(w.Context(), "opaque")
+			if err == nil {
+				return
+			}
+			select {
+			case <-deadline:
+				w.Fatalf("got %v after 5 s", err)
+			case <-retry.C:
+			}
+		}
+	})
+}
+
+// An imported key is a key like others: it can be rotated, and its token is then
+// one that ends.
+func TestRotateImportedKey(t *testing.T) {
+	onEach(t, func(w *world) {
+		_, project := w.tenant(w.signUp("ann@example.com"))
+		w.importRows(project, made(w.T, domain.DjangoSHA512, foreignToken))
+		key, _ := w.stored(project)
+		rotated, token := w.rotate(project, key.ID, domain.Rotation{Grace: grace(time.Hour)})
+		if got, want := rotated.Retiring.Prefix, "dOwgmSHc"; got != want {
+			w.Errorf("got %q retiring, want %q", got, want)
+		}
+		w.answers(map[string]domain.Code{foreignToken: "", token: ""})
+		w.pass(time.Hour)
+		w.answers(map[string]domain.Code{foreignToken: domain.CodeKeyExpired, token: ""})
+	})
+}
+
+// An import of many rows is many small transactions, each with its event.
+func TestImportEvents(t *testing.T) {
+	onEach(t, func(w *world) {
+		org, project := w.tenant(w.signUp("ann@example.com"))
+		rows := make([]domain.ImportRow, 1200)
+		for i := range rows {
+			rows[i] = made(w.T, domain.SHA256Hex, fmt.Sprint("token ", i))
+		}
+		if diff := cmp.Diff(domain.ImportResult{Imported: 1200}, w.importRows(project, rows...)); diff != "" {
+			w.Fatal(diff)
+		}
+		if diff := cmp.Diff(domain.ImportResult{Unchanged: 1200}, w.importRows(project, rows...)); diff != "" {
+			w.Fatal(diff)
+		}
+		events, err := org.ListEvents(w.Context(), domain.EventFilter{Action: "keys.imported"}, domain.Page{Limit: 10})
+		w.check(err)
+		var counts []string
+		for _, e := range events.Items {
+			counts = append(counts, fmt.Sprint(e.Changes["imported"][1]))
+		}
+		slices.Sort(counts)
+		if diff := cmp.Diff([]string{"200", "500", "500"}, counts); diff != "" {
+			w.Error(diff)
+		}
+		w.answers(map[string]domain.Code{"token 0": "", "token 1199": "", "token 1200": domain.CodeInvalidAPIKey})
+	})
+}
