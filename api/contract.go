@@ -24,7 +24,8 @@ import (
 )
 
 const (
-	// maxBody is how large a request body may be, in bytes.
+	// maxBody is how large a request body may be, in bytes, unless the operation's
+	// x-max-body says otherwise.
 	maxBody = 64 * 1024
 
 	// maxDepth is how deep a body may nest. No body that we take goes deeper than 3.
@@ -43,10 +44,11 @@ type contract struct {
 	header       map[string]*openapi3.Schema
 	body         *openapi3.Schema // nil: the operation takes none
 	bodyRequired bool
+	maxBody      int64
 }
 
 func newContract(op *openapi3.Operation) (contract, error) {
-	k := contract{path: map[string]*regexp.Regexp{}, query: map[string]*openapi3.Schema{}, header: map[string]*openapi3.Schema{}}
+	k := contract{path: map[string]*regexp.Regexp{}, query: map[string]*openapi3.Schema{}, header: map[string]*openapi3.Schema{}, maxBody: maxBody}
 	for _, ref := range op.Parameters {
 		p, schema := ref.Value, ref.Value.Schema.Value
 		switch {
@@ -68,6 +70,9 @@ func newContract(op *openapi3.Operation) (contract, error) {
 	if op.RequestBody != nil {
 		k.body = op.RequestBody.Value.Content.Get(echo.MIMEApplicationJSON).Schema.Value
 		k.bodyRequired = op.RequestBody.Value.Required
+		if n, given := op.Extensions["x-max-body"].(float64); given {
+			k.maxBody = int64(n)
+		}
 	}
 	return k, nil
 }
@@ -152,7 +157,7 @@ func (k contract) checkBody(r *http.Request, w http.ResponseWriter) error {
 	if encoding := r.Header.Get(echo.HeaderContentEncoding); encoding != "" && !strings.EqualFold(encoding, "identity") {
 		return domain.Errorf(domain.CodeUnsupportedMediaType, "Send the body uncompressed.")
 	}
-	data, err := readBody(r, w)
+	data, err := readBody(r, w, k.maxBody)
 	if err != nil {
 		return err
 	}
@@ -188,12 +193,12 @@ type checkedBody struct {
 // ValidatedValue returns the body as it was checked.
 func (b checkedBody) ValidatedValue() any { return b.value }
 
-func readBody(r *http.Request, w http.ResponseWriter) ([]byte, error) {
-	tooLarge := domain.Errorf(domain.CodePayloadTooLarge, "The body may have at most %d bytes.", maxBody)
-	if r.ContentLength > maxBody {
+func readBody(r *http.Request, w http.ResponseWriter, longest int64) ([]byte, error) {
+	tooLarge := domain.Errorf(domain.CodePayloadTooLarge, "The body may have at most %d bytes.", longest)
+	if r.ContentLength > longest {
 		return nil, tooLarge
 	}
-	data, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxBody))
+	data, err := io.ReadAll(http.MaxBytesReader(w, r.Body, longest))
 	if _, ok := errors.AsType[*http.MaxBytesError](err); ok {
 		return nil, tooLarge
 	}

@@ -1,9 +1,13 @@
 package api_test
 
 import (
+	"crypto/sha512"
+	"encoding/hex"
 	"fmt"
+	"maps"
 	"net/http"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -125,4 +129,84 @@ func TestExpiryOfTheYearOne(t *testing.T) {
 	if never.Status != domain.KeyActive || !never.ExpiresAt.IsNull() {
 		t.Errorf("got %+v, want a key that never expires", never)
 	}
+}
+
+// Guarantees that keys made elsewhere come over by their hashes, that bad rows
+// are named and good ones taken, and that the answer shows no hash.
+func TestImportKeys(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	n := w.tenant(t, "ada")
+	digest := sha512.Sum512([]byte("dOwgmSHc.8l3xMZ2XoFzfRCzwPIeGCBzS5ZWqvW3N"))
+	hash := "sha512$$" + hex.EncodeToString(digest[:])
+	w.secret(hex.EncodeToString(digest[:]), "8l3xMZ2XoFzfRCzwPIeGCBzS5ZWqvW3N")
+	row := func(change map[string]any) map[string]any {
+		row := map[string]any{"name": "k", "algorithm": "django-sha512", "hash": hash, "prefix": "dOwgmSHc"}
+		maps.Copy(row, change)
+		return row
+	}
+	body := map[string]any{"keys": []any{
+		row(map[string]any{"name": nil}), row(map[string]any{"algorithm": "rot13"}), row(map[string]any{"hash": hash[:20]}),
+		row(map[string]any{"expires_at": "tomorrow"}), row(map[string]any{"created_at": "0001-01-01T00:00:00Z"}),
+		row(map[string]any{"environment": "prod", "scopes": []string{"*"}}),
+		row(map[string]any{
+			"created_at": "2020-05-01T12:00:00+02:00", "expires_at": nil, "revoked": false, "environment": "test", "external_id": "cust_7",
+			"scopes": []string{"documents:read"}, "metadata": map[string]string{"team": "billing"},
+		}),
+	}}
+	delete(body["keys"].([]any)[0].(map[string]any), "name")
+	var result api.ImportResult
+	w.call(t, "POST", n.path("/keys/import"), n.owner.as, body).want(t, http.StatusOK, &result)
+	var pointers []string
+	for _, e := range result.Errors {
+		pointers = append(pointers, e.Pointer)
+	}
+	want := []string{"/keys/0/name", "/keys/1/algorithm", "/keys/2/hash", "/keys/3/expires_at", "/keys/4/created_at", "/keys/5/environment", "/keys/5/scopes/0"}
+	if diff := cmp.Diff(want, pointers); diff != "" || result.Imported != 1 {
+		t.Errorf("got %+v: %s", result, diff)
+	}
+	w.call(t, "POST", n.path("/keys/import"), n.owner.as, body).want(t, http.StatusOK, &result)
+	if result.Imported != 0 || result.Unchanged != 1 {
+		t.Errorf("got %+v the second time, want 1 unchanged", result)
+	}
+
+	var project api.ProjectBody
+	w.call(t, "GET", "/v1/project", byKey("dOwgmSHc.8l3xMZ2XoFzfRCzwPIeGCBzS5ZWqvW3N"), nil).want(t, http.StatusOK, &project)
+	if project.ID != n.project.ID {
+		t.Errorf("got project %s, want %s", project.ID, n.project.ID)
+	}
+	w.call(t, "GET", "/v1/project", byKey("dOwgmSHc.8l3xMZ2XoFzfRCzwPIeGCBzS5ZWqvW3M"), nil).fails(t, http.StatusUnauthorized, domain.CodeInvalidAPIKey)
+	w.call(t, "GET", "/v1/project", byKey(hash), nil).fails(t, http.StatusUnauthorized, domain.CodeInvalidAPIKey)
+	var list api.KeyList
+	a := w.call(t, "GET", n.path("/keys"), n.owner.as, nil).want(t, http.StatusOK, &list)
+	w.mustNotShow(t, "the list", string(a.body))
+	k := list.Items[0]
+	if k.Prefix != "dOwgmSHc" || !k.CreatedAt.Equal(time.Date(2020, 5, 1, 10, 0, 0, 0, time.UTC)) || k.Environment != domain.Test || k.Metadata["team"] != "billing" {
+		t.Errorf("got %+v", k)
+	}
+
+	as := byKey(w.key(t, n.owner, n.project.ID, map[string]any{"scopes": []string{"keys:write"}}).Token)
+	w.call(t, "POST", n.path("/keys/import"), as, body).fails(t, http.StatusForbidden, domain.CodeForbidden)
+	w.call(t, "POST", n.path("/keys/import"), n.owner.as, `{"keys": [{"hashed_key": ""}]}`).fails(t, http.StatusUnprocessableEntity, domain.CodeValidationFailed)
+	w.call(t, "POST", n.path("/keys/import"), n.owner.as, `{}`).fails(t, http.StatusUnprocessableEntity, domain.CodeValidationFailed)
+}
+
+// Guarantees that an import may be larger than other requests, and not larger
+// than 16 MiB.
+func TestImportSize(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	n := w.tenant(t, "ada")
+	body := func(size int) string {
+		row := `{"name": "k", "algorithm": "sha256-hex", "hash": "` + strings.Repeat("0", 64) + `"}`
+		text := `{"keys": [` + row + strings.Repeat(","+row, (size-20)/(len(row)+1)-1) + `]}`
+		return text + strings.Repeat(" ", size-len(text))
+	}
+	var result api.ImportResult
+	w.call(t, "POST", n.path("/keys/import"), n.owner.as, body(2<<20)).want(t, http.StatusOK, &result)
+	if result.Imported != 1 || result.Unchanged < 10_000 {
+		t.Errorf("got %d imported, %d unchanged, want one and the rest", result.Imported, result.Unchanged)
+	}
+	w.call(t, "POST", n.path("/keys/import"), n.owner.as, strings.Repeat(" ", 16<<20+1)).fails(t, http.StatusRequestEntityTooLarge, domain.CodePayloadTooLarge)
+	w.call(t, "POST", n.path("/keys"), n.owner.as, strings.Repeat(" ", 64<<10+1)).fails(t, http.StatusRequestEntityTooLarge, domain.CodePayloadTooLarge)
 }

@@ -391,6 +391,89 @@ type Health struct {
 // Example: ok
 type HealthStatus string
 
+// ImportKeysRequest defines model for ImportKeysRequest.
+type ImportKeysRequest struct {
+	// Keys The keys. What is wrong with one of them is told in the answer, and does not keep the others out.
+	Keys []ImportedKey `json:"keys"`
+}
+
+// ImportResult defines model for ImportResult.
+type ImportResult struct {
+	// Errors Why the others were not taken.
+	Errors []FieldProblem `json:"errors"`
+
+	// Imported How many keys are new.
+	//
+	// Example: 998
+	Imported int `json:"imported"`
+
+	// Unchanged How many were here already.
+	//
+	// Example: 0
+	Unchanged int `json:"unchanged"`
+}
+
+// ImportedKey defines model for ImportedKey.
+type ImportedKey struct {
+	// Algorithm How the whole token was hashed, required: `django-sha512` (djangorestframework-api-key 3: `sha512$$<hex>`),
+	// `django-pbkdf2-sha256` (1 and 2: `pbkdf2_sha256$<iterations>$<salt>$<base64>`), `sha256-hex` or
+	// `sha256-base64url`.
+	//
+	//
+	// Example: sha256-hex
+	Algorithm *string `json:"algorithm,omitempty"`
+
+	// CreatedAt When it was made (RFC 3339); now, if left out. In the Django table, `created`.
+	//
+	// Example: 2024-05-01T12:00:00Z
+	CreatedAt nullable.Nullable[string] `json:"created_at,omitempty"`
+
+	// Environment `live`, which is the default, or `test`.
+	//
+	// Example: live
+	Environment nullable.Nullable[string] `json:"environment,omitempty"`
+
+	// ExpiresAt When it ends (RFC 3339), if ever. In the Django table, `expiry_date`.
+	//
+	// Example: 2027-05-01T12:00:00Z
+	ExpiresAt nullable.Nullable[string] `json:"expires_at,omitempty"`
+
+	// ExternalID As of any key.
+	//
+	// Example: customer-4711
+	ExternalID nullable.Nullable[string] `json:"external_id,omitempty"`
+
+	// Hash The hash, as it was stored; required. In the Django table, `hashed_key`.
+	//
+	// Example: ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad
+	Hash *string `json:"hash,omitempty"`
+
+	// Metadata As of any key.
+	//
+	// Example: {"team":"billing"}
+	Metadata nullable.Nullable[map[string]string] `json:"metadata,omitempty"`
+
+	// Name 1 to 100 characters, required.
+	//
+	// Example: nightly export
+	Name *string `json:"name,omitempty"`
+
+	// Prefix What of the token may be shown. For Django's algorithms required, what stands before the dot.
+	//
+	// Example: dOwgmSHc
+	Prefix nullable.Nullable[string] `json:"prefix,omitempty"`
+
+	// Revoked Whether it has been revoked already.
+	//
+	// Example: false
+	Revoked nullable.Nullable[bool] `json:"revoked,omitempty"`
+
+	// Scopes What the key may do, as of any key.
+	//
+	// Example: ["documents:read"]
+	Scopes nullable.Nullable[[]string] `json:"scopes,omitempty"`
+}
+
 // Invitation defines model for Invitation.
 type Invitation struct {
 	// AcceptedAt Null while it waits.
@@ -1389,6 +1472,9 @@ type UpdateProjectJSONRequestBody = UpdateProjectRequest
 // CreateKeyJSONRequestBody defines body for CreateKey for application/json ContentType.
 type CreateKeyJSONRequestBody = CreateKeyRequest
 
+// ImportKeysJSONRequestBody defines body for ImportKeys for application/json ContentType.
+type ImportKeysJSONRequestBody = ImportKeysRequest
+
 // UpdateKeyJSONRequestBody defines body for UpdateKey for application/json ContentType.
 type UpdateKeyJSONRequestBody = UpdateKeyRequest
 
@@ -1511,6 +1597,9 @@ type ServerInterface interface {
 	// CreateKey Create an API key
 	// (POST /v1/projects/{project_id}/keys)
 	CreateKey(ctx echo.Context, projectID ProjectID, params CreateKeyParams) error
+	// ImportKeys Import API keys that were made elsewhere
+	// (POST /v1/projects/{project_id}/keys/import)
+	ImportKeys(ctx echo.Context, projectID ProjectID) error
 	// DeleteKey Delete an API key
 	// (DELETE /v1/projects/{project_id}/keys/{key_id})
 	DeleteKey(ctx echo.Context, projectID ProjectID, keyID KeyID, params DeleteKeyParams) error
@@ -2354,6 +2443,22 @@ func (w *ServerInterfaceWrapper) CreateKey(ctx echo.Context) error {
 	return err
 }
 
+// ImportKeys converts echo context to params.
+func (w *ServerInterfaceWrapper) ImportKeys(ctx echo.Context) error {
+	var err error
+	// ------------- Path parameter "project_id" -------------
+	var projectID ProjectID
+
+	err = runtime.BindStyledParameterWithOptions("simple", "project_id", ctx.Param("project_id"), &projectID, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter project_id: %s", err))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.ImportKeys(ctx, projectID)
+	return err
+}
+
 // DeleteKey converts echo context to params.
 func (w *ServerInterfaceWrapper) DeleteKey(ctx echo.Context) error {
 	var err error
@@ -2667,6 +2772,7 @@ func RegisterHandlersWithOptions(router EchoRouter, si ServerInterface, options 
 	router.PATCH(options.BaseURL+"/v1/projects/:project_id/keys/:key_id", wrapper.UpdateKey, options.OperationMiddlewares["updateKey"]...)
 	router.POST(options.BaseURL+"/v1/projects/:project_id/keys/:key_id/revoke", wrapper.RevokeKey, options.OperationMiddlewares["revokeKey"]...)
 	router.POST(options.BaseURL+"/v1/projects/:project_id/keys/:key_id/rotate", wrapper.RotateKey, options.OperationMiddlewares["rotateKey"]...)
+	router.POST(options.BaseURL+"/v1/projects/:project_id/keys/import", wrapper.ImportKeys, options.OperationMiddlewares["importKeys"]...)
 	router.GET(options.BaseURL+"/v1/whoami", wrapper.GetCaller, options.OperationMiddlewares["getCaller"]...)
 
 }
@@ -8322,6 +8428,195 @@ func (response CreateKey503ApplicationProblemPlusJSONResponse) VisitCreateKeyRes
 	return err
 }
 
+type ImportKeysRequestObject struct {
+	ProjectID ProjectID `json:"project_id"`
+	Body      *ImportKeysJSONRequestBody
+}
+
+type ImportKeysResponseObject interface {
+	VisitImportKeysResponse(w http.ResponseWriter) error
+}
+
+type ImportKeys200JSONResponse ImportResult
+
+func (response ImportKeys200JSONResponse) VisitImportKeysResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ImportKeys400ApplicationProblemPlusJSONResponse struct {
+	BadRequestApplicationProblemPlusJSONResponse
+}
+
+func (response ImportKeys400ApplicationProblemPlusJSONResponse) VisitImportKeysResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(400)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ImportKeys401ApplicationProblemPlusJSONResponse struct {
+	UnauthorizedApplicationProblemPlusJSONResponse
+}
+
+func (response ImportKeys401ApplicationProblemPlusJSONResponse) VisitImportKeysResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.WWWAuthenticate != nil {
+		w.Header().Set("WWW-Authenticate", fmt.Sprint(*response.Headers.WWWAuthenticate))
+	}
+	w.WriteHeader(401)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ImportKeys403ApplicationProblemPlusJSONResponse struct {
+	ForbiddenApplicationProblemPlusJSONResponse
+}
+
+func (response ImportKeys403ApplicationProblemPlusJSONResponse) VisitImportKeysResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(403)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ImportKeys404ApplicationProblemPlusJSONResponse struct {
+	NotFoundApplicationProblemPlusJSONResponse
+}
+
+func (response ImportKeys404ApplicationProblemPlusJSONResponse) VisitImportKeysResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(404)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ImportKeys409ApplicationProblemPlusJSONResponse struct {
+	ConflictApplicationProblemPlusJSONResponse
+}
+
+func (response ImportKeys409ApplicationProblemPlusJSONResponse) VisitImportKeysResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(409)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ImportKeys413ApplicationProblemPlusJSONResponse struct {
+	PayloadTooLargeApplicationProblemPlusJSONResponse
+}
+
+func (response ImportKeys413ApplicationProblemPlusJSONResponse) VisitImportKeysResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(413)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ImportKeys415ApplicationProblemPlusJSONResponse struct {
+	UnsupportedMediaTypeApplicationProblemPlusJSONResponse
+}
+
+func (response ImportKeys415ApplicationProblemPlusJSONResponse) VisitImportKeysResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(415)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ImportKeys422ApplicationProblemPlusJSONResponse struct {
+	ValidationFailedApplicationProblemPlusJSONResponse
+}
+
+func (response ImportKeys422ApplicationProblemPlusJSONResponse) VisitImportKeysResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(422)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ImportKeys500ApplicationProblemPlusJSONResponse struct {
+	InternalApplicationProblemPlusJSONResponse
+}
+
+func (response ImportKeys500ApplicationProblemPlusJSONResponse) VisitImportKeysResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(500)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ImportKeys503ApplicationProblemPlusJSONResponse struct {
+	UnavailableApplicationProblemPlusJSONResponse
+}
+
+func (response ImportKeys503ApplicationProblemPlusJSONResponse) VisitImportKeysResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(503)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
 type DeleteKeyRequestObject struct {
 	ProjectID ProjectID `json:"project_id"`
 	KeyID     KeyID     `json:"key_id"`
@@ -9496,6 +9791,9 @@ type StrictServerInterface interface {
 	// CreateKey Create an API key
 	// (POST /v1/projects/{project_id}/keys)
 	CreateKey(ctx context.Context, request CreateKeyRequestObject) (CreateKeyResponseObject, error)
+	// ImportKeys Import API keys that were made elsewhere
+	// (POST /v1/projects/{project_id}/keys/import)
+	ImportKeys(ctx context.Context, request ImportKeysRequestObject) (ImportKeysResponseObject, error)
 	// DeleteKey Delete an API key
 	// (DELETE /v1/projects/{project_id}/keys/{key_id})
 	DeleteKey(ctx context.Context, request DeleteKeyRequestObject) (DeleteKeyResponseObject, error)
@@ -10752,6 +11050,54 @@ func (sh *strictHandler) CreateKey(ctx echo.Context, projectID ProjectID, params
 		return err
 	} else if validResponse, ok := response.(CreateKeyResponseObject); ok {
 		return validResponse.VisitCreateKeyResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
+// ImportKeys operation middleware
+func (sh *strictHandler) ImportKeys(ctx echo.Context, projectID ProjectID) error {
+	var request ImportKeysRequestObject
+
+	request.ProjectID = projectID
+
+	var body ImportKeysJSONRequestBody
+	var err error
+	if binder, ok := ctx.Echo().Binder.(*echo.DefaultBinder); ok {
+		// A request validator built on kin-openapi's openapi3filter with
+		// KeepValidatedValue leaves the value it validated on the body. Bind
+		// that value, matching member names exactly, so the handler receives
+		// what was validated instead of a second, case-insensitive decode.
+		// Otherwise bind only the request body, so that path and query
+		// parameters are not also bound into the body struct.
+		if vb, ok := ctx.Request().Body.(interface{ ValidatedValue() any }); !ok || runtime.BindJSONValue(vb.ValidatedValue(), &body) != nil {
+			err = binder.BindBody(ctx, &body)
+		}
+	} else {
+		// A custom binder is installed on the Echo instance; defer to it
+		// entirely, since echo.Binder does not expose body-only binding and
+		// the binder may do more than decode (for example call ctx.Validate).
+		err = ctx.Bind(&body)
+	}
+	if err != nil {
+		return err
+	}
+	request.Body = &body
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.ImportKeys(ctx.Request().Context(), request.(ImportKeysRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ImportKeys")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(ImportKeysResponseObject); ok {
+		return validResponse.VisitImportKeysResponse(ctx.Response())
 	} else if response != nil {
 		return fmt.Errorf("unexpected response type: %T", response)
 	}

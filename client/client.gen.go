@@ -589,6 +589,89 @@ type Health struct {
 // Example: ok
 type HealthStatus string
 
+// ImportKeysRequest defines model for ImportKeysRequest.
+type ImportKeysRequest struct {
+	// Keys The keys. What is wrong with one of them is told in the answer, and does not keep the others out.
+	Keys []ImportedKey `json:"keys"`
+}
+
+// ImportResult defines model for ImportResult.
+type ImportResult struct {
+	// Errors Why the others were not taken.
+	Errors []FieldProblem `json:"errors"`
+
+	// Imported How many keys are new.
+	//
+	// Example: 998
+	Imported int `json:"imported"`
+
+	// Unchanged How many were here already.
+	//
+	// Example: 0
+	Unchanged int `json:"unchanged"`
+}
+
+// ImportedKey defines model for ImportedKey.
+type ImportedKey struct {
+	// Algorithm How the whole token was hashed, required: `django-sha512` (djangorestframework-api-key 3: `sha512$$<hex>`),
+	// `django-pbkdf2-sha256` (1 and 2: `pbkdf2_sha256$<iterations>$<salt>$<base64>`), `sha256-hex` or
+	// `sha256-base64url`.
+	//
+	//
+	// Example: sha256-hex
+	Algorithm *string `json:"algorithm,omitempty"`
+
+	// CreatedAt When it was made (RFC 3339); now, if left out. In the Django table, `created`.
+	//
+	// Example: 2024-05-01T12:00:00Z
+	CreatedAt nullable.Nullable[string] `json:"created_at,omitempty"`
+
+	// Environment `live`, which is the default, or `test`.
+	//
+	// Example: live
+	Environment nullable.Nullable[string] `json:"environment,omitempty"`
+
+	// ExpiresAt When it ends (RFC 3339), if ever. In the Django table, `expiry_date`.
+	//
+	// Example: 2027-05-01T12:00:00Z
+	ExpiresAt nullable.Nullable[string] `json:"expires_at,omitempty"`
+
+	// ExternalID As of any key.
+	//
+	// Example: customer-4711
+	ExternalID nullable.Nullable[string] `json:"external_id,omitempty"`
+
+	// Hash The hash, as it was stored; required. In the Django table, `hashed_key`.
+	//
+	// Example: ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad
+	Hash *string `json:"hash,omitempty"`
+
+	// Metadata As of any key.
+	//
+	// Example: {"team":"billing"}
+	Metadata nullable.Nullable[map[string]string] `json:"metadata,omitempty"`
+
+	// Name 1 to 100 characters, required.
+	//
+	// Example: nightly export
+	Name *string `json:"name,omitempty"`
+
+	// Prefix What of the token may be shown. For Django's algorithms required, what stands before the dot.
+	//
+	// Example: dOwgmSHc
+	Prefix nullable.Nullable[string] `json:"prefix,omitempty"`
+
+	// Revoked Whether it has been revoked already.
+	//
+	// Example: false
+	Revoked nullable.Nullable[bool] `json:"revoked,omitempty"`
+
+	// Scopes What the key may do, as of any key.
+	//
+	// Example: ["documents:read"]
+	Scopes nullable.Nullable[[]string] `json:"scopes,omitempty"`
+}
+
 // Invitation defines model for Invitation.
 type Invitation struct {
 	// AcceptedAt Null while it waits.
@@ -1616,6 +1699,9 @@ type UpdateProjectJSONRequestBody = UpdateProjectRequest
 // CreateKeyJSONRequestBody defines body for CreateKey for application/json ContentType.
 type CreateKeyJSONRequestBody = CreateKeyRequest
 
+// ImportKeysJSONRequestBody defines body for ImportKeys for application/json ContentType.
+type ImportKeysJSONRequestBody = ImportKeysRequest
+
 // UpdateKeyJSONRequestBody defines body for UpdateKey for application/json ContentType.
 type UpdateKeyJSONRequestBody = UpdateKeyRequest
 
@@ -2129,6 +2215,32 @@ type ClientInterface interface {
 	//
 	// Corresponds with POST /v1/projects/{project_id}/keys (the `CreateKey` operationId).
 	CreateKey(ctx context.Context, projectID ProjectID, params *CreateKeyParams, body CreateKeyJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// ImportKeysWithBody Import API keys that were made elsewhere
+	//
+	// Takes over keys by the hashes of their tokens, so that clients go on sending the token they have. Hashes are wrapped
+	// under Latchkey's master key at once, and replaced by Latchkey's own at the first good use.
+	//
+	// Good rows are taken even when others are not; `errors` says by pointer which those are. Rows that are here already
+	// stay as they are, so that sending the same rows again changes nothing. The body may have 16 MiB.
+	//
+	// Takes any type of body and a specified content type.
+	//
+	// Corresponds with POST /v1/projects/{project_id}/keys/import (the `ImportKeys` operationId).
+	ImportKeysWithBody(ctx context.Context, projectID ProjectID, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// ImportKeys Import API keys that were made elsewhere
+	//
+	// Takes over keys by the hashes of their tokens, so that clients go on sending the token they have. Hashes are wrapped
+	// under Latchkey's master key at once, and replaced by Latchkey's own at the first good use.
+	//
+	// Good rows are taken even when others are not; `errors` says by pointer which those are. Rows that are here already
+	// stay as they are, so that sending the same rows again changes nothing. The body may have 16 MiB.
+	//
+	// Takes a body of the `application/json` content type.
+	//
+	// Corresponds with POST /v1/projects/{project_id}/keys/import (the `ImportKeys` operationId).
+	ImportKeys(ctx context.Context, projectID ProjectID, body ImportKeysJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// DeleteKey Delete an API key
 	//
@@ -3130,6 +3242,52 @@ func (c *API) CreateKeyWithBody(ctx context.Context, projectID ProjectID, params
 // Corresponds with POST /v1/projects/{project_id}/keys (the `CreateKey` operationId).
 func (c *API) CreateKey(ctx context.Context, projectID ProjectID, params *CreateKeyParams, body CreateKeyJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
 	req, err := NewCreateKeyRequest(c.Server, projectID, params, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// ImportKeysWithBody Import API keys that were made elsewhere
+//
+// Takes over keys by the hashes of their tokens, so that clients go on sending the token they have. Hashes are wrapped
+// under Latchkey's master key at once, and replaced by Latchkey's own at the first good use.
+//
+// Good rows are taken even when others are not; `errors` says by pointer which those are. Rows that are here already
+// stay as they are, so that sending the same rows again changes nothing. The body may have 16 MiB.
+//
+// Takes any type of body and a specified content type.
+//
+// Corresponds with POST /v1/projects/{project_id}/keys/import (the `ImportKeys` operationId).
+func (c *API) ImportKeysWithBody(ctx context.Context, projectID ProjectID, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewImportKeysRequestWithBody(c.Server, projectID, contentType, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// ImportKeys Import API keys that were made elsewhere
+//
+// Takes over keys by the hashes of their tokens, so that clients go on sending the token they have. Hashes are wrapped
+// under Latchkey's master key at once, and replaced by Latchkey's own at the first good use.
+//
+// Good rows are taken even when others are not; `errors` says by pointer which those are. Rows that are here already
+// stay as they are, so that sending the same rows again changes nothing. The body may have 16 MiB.
+//
+// Takes a body of the `application/json` content type.
+//
+// Corresponds with POST /v1/projects/{project_id}/keys/import (the `ImportKeys` operationId).
+func (c *API) ImportKeys(ctx context.Context, projectID ProjectID, body ImportKeysJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewImportKeysRequest(c.Server, projectID, body)
 	if err != nil {
 		return nil, err
 	}
@@ -5093,6 +5251,53 @@ func NewCreateKeyRequestWithBody(server string, projectID ProjectID, params *Cre
 	return req, nil
 }
 
+// NewImportKeysRequest calls the generic ImportKeys builder with application/json body
+func NewImportKeysRequest(server string, projectID ProjectID, body ImportKeysJSONRequestBody) (*http.Request, error) {
+	var bodyReader io.Reader
+	buf, err := json.Marshal(body)
+	if err != nil {
+		return nil, err
+	}
+	bodyReader = bytes.NewReader(buf)
+	return NewImportKeysRequestWithBody(server, projectID, "application/json", bodyReader)
+}
+
+// NewImportKeysRequestWithBody constructs an http.Request for the ImportKeys method, with any body, and a specified content type
+func NewImportKeysRequestWithBody(server string, projectID ProjectID, contentType string, body io.Reader) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "project_id", projectID, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/projects/%s/keys/import", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodPost, queryURL.String(), body)
+	if err != nil {
+		return nil, err
+	}
+
+	req.Header.Add("Content-Type", contentType)
+
+	return req, nil
+}
+
 // NewDeleteKeyRequest constructs an http.Request for the DeleteKey method
 func NewDeleteKeyRequest(server string, projectID ProjectID, keyID KeyID, params *DeleteKeyParams) (*http.Request, error) {
 	var err error
@@ -5951,6 +6156,32 @@ type ClientWithResponsesInterface interface {
 	//
 	// Corresponds with POST /v1/projects/{project_id}/keys (the `CreateKey` operationId).
 	CreateKeyWithResponse(ctx context.Context, projectID ProjectID, params *CreateKeyParams, body CreateKeyJSONRequestBody, reqEditors ...RequestEditorFn) (*CreateKeyResponse, error)
+
+	// ImportKeysWithBodyWithResponse Import API keys that were made elsewhere
+	//
+	// Takes over keys by the hashes of their tokens, so that clients go on sending the token they have. Hashes are wrapped
+	// under Latchkey's master key at once, and replaced by Latchkey's own at the first good use.
+	//
+	// Good rows are taken even when others are not; `errors` says by pointer which those are. Rows that are here already
+	// stay as they are, so that sending the same rows again changes nothing. The body may have 16 MiB.
+	//
+	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /v1/projects/{project_id}/keys/import (the `ImportKeys` operationId).
+	ImportKeysWithBodyWithResponse(ctx context.Context, projectID ProjectID, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*ImportKeysResponse, error)
+
+	// ImportKeysWithResponse Import API keys that were made elsewhere
+	//
+	// Takes over keys by the hashes of their tokens, so that clients go on sending the token they have. Hashes are wrapped
+	// under Latchkey's master key at once, and replaced by Latchkey's own at the first good use.
+	//
+	// Good rows are taken even when others are not; `errors` says by pointer which those are. Rows that are here already
+	// stay as they are, so that sending the same rows again changes nothing. The body may have 16 MiB.
+	//
+	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /v1/projects/{project_id}/keys/import (the `ImportKeys` operationId).
+	ImportKeysWithResponse(ctx context.Context, projectID ProjectID, body ImportKeysJSONRequestBody, reqEditors ...RequestEditorFn) (*ImportKeysResponse, error)
 
 	// DeleteKeyWithResponse Delete an API key
 	//
@@ -7524,6 +7755,47 @@ func (r CreateKeyResponse) ContentType() string {
 	return ""
 }
 
+type ImportKeysResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *ImportResult
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r ImportKeysResponse) GetJSON200() *ImportResult {
+	return r.JSON200
+}
+
+// GetBody returns the raw response body bytes
+func (r ImportKeysResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r ImportKeysResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r ImportKeysResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r ImportKeysResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
 type DeleteKeyResponse struct {
 	Body         []byte
 	HTTPResponse *http.Response
@@ -8556,6 +8828,44 @@ func (c *ClientWithResponses) CreateKeyWithResponse(ctx context.Context, project
 		return nil, err
 	}
 	return ParseCreateKeyResponse(rsp)
+}
+
+// ImportKeysWithBodyWithResponse Import API keys that were made elsewhere
+//
+// Takes over keys by the hashes of their tokens, so that clients go on sending the token they have. Hashes are wrapped
+// under Latchkey's master key at once, and replaced by Latchkey's own at the first good use.
+//
+// Good rows are taken even when others are not; `errors` says by pointer which those are. Rows that are here already
+// stay as they are, so that sending the same rows again changes nothing. The body may have 16 MiB.
+//
+// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /v1/projects/{project_id}/keys/import (the `ImportKeys` operationId).
+func (c *ClientWithResponses) ImportKeysWithBodyWithResponse(ctx context.Context, projectID ProjectID, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*ImportKeysResponse, error) {
+	rsp, err := c.ImportKeysWithBody(ctx, projectID, contentType, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseImportKeysResponse(rsp)
+}
+
+// ImportKeysWithResponse Import API keys that were made elsewhere
+//
+// Takes over keys by the hashes of their tokens, so that clients go on sending the token they have. Hashes are wrapped
+// under Latchkey's master key at once, and replaced by Latchkey's own at the first good use.
+//
+// Good rows are taken even when others are not; `errors` says by pointer which those are. Rows that are here already
+// stay as they are, so that sending the same rows again changes nothing. The body may have 16 MiB.
+//
+// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /v1/projects/{project_id}/keys/import (the `ImportKeys` operationId).
+func (c *ClientWithResponses) ImportKeysWithResponse(ctx context.Context, projectID ProjectID, body ImportKeysJSONRequestBody, reqEditors ...RequestEditorFn) (*ImportKeysResponse, error) {
+	rsp, err := c.ImportKeys(ctx, projectID, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseImportKeysResponse(rsp)
 }
 
 // DeleteKeyWithResponse Delete an API key
@@ -9716,6 +10026,32 @@ func ParseCreateKeyResponse(rsp *http.Response) (*CreateKeyResponse, error) {
 			headers.ETag = &value
 		}
 		response.Headers201 = &headers
+	}
+
+	return response, nil
+}
+
+// ParseImportKeysResponse parses an HTTP response from a ImportKeysWithResponse call
+func ParseImportKeysResponse(rsp *http.Response) (*ImportKeysResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &ImportKeysResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest ImportResult
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
 	}
 
 	return response, nil
