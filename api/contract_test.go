@@ -160,6 +160,9 @@ func TestBadBodies(t *testing.T) {
 			tried++
 		}
 		for what, r := range requests {
+			if _, larger := op.Extensions["x-max-body"]; larger && r.want == tooLarge {
+				continue // it takes more than others: TestImportSize
+			}
 			send(what, r, true)
 			send(what+", chunked", r, false)
 		}

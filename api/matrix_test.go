@@ -1,6 +1,8 @@
 package api_test
 
 import (
+	"crypto/sha256"
+	"encoding/hex"
 	"fmt"
 	"net/http"
 	"regexp"
@@ -65,6 +67,7 @@ var matrix = map[string]string{
 	"updateKey":           "401 404 404 403 200 200 200 200 403 401 401 401",
 	"revokeKey":           "401 404 404 403 200 200 200 200 403 401 401 401",
 	"rotateKey":           "401 404 404 403 200 200 200 200 403 401 401 401",
+	"importKeys":          "401 404 403 403 200 200 200 403 403 401 401 401",
 	"deleteKey":           "401 404 404 403 204 204 204 204 403 401 401 401",
 	"verifyKey":           "401 404 404 403 200 200 200 200 403 401 401 401",
 }
@@ -213,6 +216,9 @@ func (s *scene) request(t *testing.T, id, path, column string) (address string, 
 		}
 	case "deleteProject":
 		home.project = s.project(t, s.home.owner, home.organization.ID, name)
+	case "importKeys":
+		digest := sha256.Sum256([]byte(name))
+		body = map[string]any{"keys": []map[string]string{{"name": name, "algorithm": "sha256-hex", "hash": hex.EncodeToString(digest[:])}}}
 	case "verifyKey":
 		body = map[string]any{"key": s.token, "project_id": home.project.ID}
 	}

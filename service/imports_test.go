@@ -381,7 +381,7 @@ func TestRotateImportedKey(t *testing.T) {
 		_, project := w.tenant(w.signUp("ann@example.com"))
 		w.importRows(project, made(w.T, domain.DjangoSHA512, foreignToken))
 		key, _ := w.stored(project)
-		rotated, token := w.rotate(project, key.ID, domain.Rotation{Grace: grace(time.Hour)})
+		rotated, token := w.rotate(project, key.ID, domain.Rotation{Grace: new(time.Hour)})
 		if got, want := rotated.Retiring.Prefix, "dOwgmSHc"; got != want {
 			w.Errorf("got %q retiring, want %q", got, want)
 		}

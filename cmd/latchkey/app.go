@@ -108,7 +108,7 @@ func databaseCommand(
 		if err != nil {
 			return err
 		}
-		return errors.Join(act(ctx, operator{app, domain.System()}, cmd, args), store.Close())
+		return errors.Join(act(ctx, operator{app, domain.System()}, cmd, args), app.RecordUses(ctx), store.Close())
 	}
 	return cmd
 }
