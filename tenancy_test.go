@@ -25,6 +25,7 @@ var unscoped = map[string]string{
 	"selectIn": "is the scoped builder",
 	"updateIn": "is the scoped builder",
 	"deleteIn": "is the scoped builder",
+	"insertIn": "is the scoped builder",
 	"insert":   "adds the row that its callers made, and these are looked at",
 
 	"callingKey":            "finds the tenant: the token's id names the key, and the secret is still to be proved",
@@ -44,6 +45,8 @@ var unscoped = map[string]string{
 	"PurgeOrganizations":    "looks for a tenant that has been deleted, and then works within its scope",
 	"CountAllKeys":          "counts over all tenants, for the command line",
 	"IsInvited":             "asks over all tenants whether an address may sign up, and tells no more",
+	"crowdedLookups":        "counts over all tenants what an unknown token could cost, and tells no more",
+	"ImportedSince":         "finds the tenants: whoever holds an imported token is still to prove it",
 	"RecordUses":            "writes for many tenants at once, each row's tenant taken from the key's own",
 	"CreateOrganization":    "makes a tenant",
 	"AddEvent":              "takes its tenant from the event; what concerns only a person has none",

@@ -50,13 +50,20 @@ func (s *Store) KnownImports(ctx context.Context, scope domain.ProjectScope, sec
 	for _, row := range ended {
 		known.Ended[string(row.ImportDigest)] = true
 	}
+	known.Crowded, err = s.crowdedLookups(ctx, lookups)
+	return known, err
+}
+
+// crowdedLookups returns those that as many secrets share as are ever compared.
+func (s *Store) crowdedLookups(ctx context.Context, lookups []string) (map[string]bool, error) {
 	var crowded []string
-	err = s.read.NewSelect().Model((*secretRow)(nil)).Column("lookup").Where("s.lookup IN (?)", bun.List(lookups)).
+	err := s.read.NewSelect().Model((*secretRow)(nil)).Column("lookup").Where("s.lookup IN (?)", bun.List(lookups)).
 		Group("lookup").Having("COUNT(*) >= ?", MaxCandidates).Scan(ctx, &crowded)
+	found := map[string]bool{}
 	for _, lookup := range crowded {
-		known.Crowded[lookup] = true
+		found[lookup] = true
 	}
-	return known, s.error(err)
+	return found, s.error(err)
 }
 
 // AddImported adds keys with their secrets to the project, as one batch.
@@ -69,10 +76,10 @@ func (s *Store) AddImported(ctx context.Context, scope domain.ProjectScope, batc
 		keys[i], secrets[i] = newKeyRow(scope, v.Key), newSecretRow(scope, v.Secret)
 		secrets[i].ImportBatch = batch
 	}
-	if _, err := s.write.NewInsert().Model(&keys).Exec(ctx); err != nil {
+	if _, err := insertIn(s, scope, &keys).Exec(ctx); err != nil {
 		return s.error(err)
 	}
-	_, err := s.write.NewInsert().Model(&secrets).Exec(ctx)
+	_, err := insertIn(s, scope, &secrets).Exec(ctx)
 	return s.error(err)
 }
 
@@ -102,11 +109,11 @@ func (s *Store) ImportedSince(ctx context.Context, last Import, limit int) ([]Im
 // RehashSecret replaces how a secret is recognised, if it still is as old has
 // it; conflict when it is not. It touches nothing of the key: a revocation at
 // the same time stands.
-func (s *Store) RehashSecret(ctx context.Context, old, replacement domain.Secret) error {
-	res, err := s.write.NewUpdate().Model((*secretRow)(nil)).
+func (s *Store) RehashSecret(ctx context.Context, scope domain.ProjectScope, old, replacement domain.Secret) error {
+	res, err := updateIn(s, scope, (*secretRow)(nil)).
 		Set("algorithm = ?", replacement.Algorithm).Set("pepper_version = ?", replacement.PepperVersion).
 		Set("digest = ?", replacement.Digest).Set("parameters = NULL").
-		Where("s.project_id = ?", old.ProjectID).Where("s.token_id = ?", old.TokenID).
+		Where("s.token_id = ?", old.TokenID).
 		Where("s.algorithm = ?", old.Algorithm).Where("s.digest = ?", old.Digest).Exec(ctx)
 	return s.changed(res, err, conflict(nil))
 }
@@ -129,6 +136,6 @@ func (s *Store) endImports(ctx context.Context, scope domain.ProjectScope, id do
 	for i, r := range rows {
 		ended[i] = endedImportRow{ProjectID: scope.Project(), ImportDigest: r.ImportDigest}
 	}
-	_, err = s.write.NewInsert().Model(&ended).On("CONFLICT DO NOTHING").Exec(ctx)
+	_, err = insertIn(s, scope, &ended).On("CONFLICT DO NOTHING").Exec(ctx)
 	return s.error(err)
 }

@@ -35,6 +35,11 @@ func selectIn[S tenant](s *Store, scope S, model any) *bun.SelectQuery {
 	return s.read.NewSelect().Model(model).ApplyQueryBuilder(within(scope, model))
 }
 
+// insertIn adds rows that were made with the scope.
+func insertIn[S tenant](s *Store, _ S, rows any) *bun.InsertQuery {
+	return s.write.NewInsert().Model(rows)
+}
+
 func updateIn[S tenant](s *Store, scope S, model any) *bun.UpdateQuery {
 	return s.write.NewUpdate().Model(model).ApplyQueryBuilder(within(scope, model))
 }

@@ -75,7 +75,7 @@ func (a *App) prove(ctx context.Context, text string, asks domain.ProjectID, now
 func (a *App) used(ctx context.Context, key domain.ProvenKey, text string, now time.Time) {
 	a.usage.note(key, now)
 	if _, algorithm, _ := key.Digest(); algorithm != domain.HMACSHA256 {
-		a.rehash(ctx, key.Secret(), text)
+		a.rehash(ctx, key, text)
 	}
 }
 

@@ -375,12 +375,13 @@ func (a *App) recognises(ctx context.Context, s domain.Secret, text string) (boo
 // rehash replaces the wrapped hash of an imported secret by a digest of ours,
 // now that its token is known to be good. When that fails, the next use tries
 // again; when a rival has done it, there is nothing left to do.
-func (a *App) rehash(ctx context.Context, old domain.Secret, text string) {
+func (a *App) rehash(ctx context.Context, key domain.ProvenKey, text string) {
+	old, scope := key.Secret(), key.Tenant().Project.Scope()
 	ours := old
 	ours.Algorithm, ours.PepperVersion = domain.HMACSHA256, pepperVersion
 	digest := a.keyring.tokenDigest(old.KeyID, old.ProjectID, text)
 	ours.Digest = digest[:]
-	if err := a.store.RehashSecret(ctx, old, ours); err != nil && domain.CodeOf(err) != domain.CodeConflict {
+	if err := a.store.RehashSecret(ctx, scope, old, ours); err != nil && domain.CodeOf(err) != domain.CodeConflict {
 		a.log.WarnContext(ctx, "an imported key keeps its old hash until it is used again", "key", old.KeyID, "error", err)
 	}
 }

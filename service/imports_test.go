@@ -320,7 +320,9 @@ func TestNoLostRevocation(t *testing.T) {
 		// And a rival's new hash is not overwritten by the old one's reader.
 		stale := secret
 		stale.Algorithm, stale.Digest = domain.DjangoSHA512, []byte("what it was")
-		w.code(w.store.RehashSecret(w.Context(), stale, stale), domain.CodeConflict)
+		p, err := project.Get()
+		w.check(err)
+		w.code(w.store.RehashSecret(w.Context(), p.Scope(), stale, stale), domain.CodeConflict)
 	})
 }
 
