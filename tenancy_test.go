@@ -44,6 +44,8 @@ var unscoped = map[string]string{
 	"ListAllEvents":         "lists events over all tenants, for the operator",
 	"PurgeOrganizations":    "looks for a tenant that has been deleted, and then works within its scope",
 	"CountAllKeys":          "counts over all tenants, for the command line",
+	"CountOrganizations":    "counts all tenants, for the operator",
+	"CountProjects":         "counts over all tenants, for the operator",
 	"IsInvited":             "asks over all tenants whether an address may sign up, and tells no more",
 	"crowdedLookups":        "counts over all tenants what an unknown token could cost, and tells no more",
 	"ImportedSince":         "finds the tenants: whoever holds an imported token is still to prove it",

@@ -9,7 +9,6 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"time"
 
 	"github.com/latchkey-dev/latchkey/domain"
 	"github.com/latchkey-dev/latchkey/service"
@@ -114,46 +113,20 @@ func writeLines(w http.ResponseWriter) func([]domain.Event) error {
 	}
 }
 
-var eventColumns = []string{
-	"id", "at", "actor_kind", "actor_id", "actor_name", "action", "target_kind", "target_id", "target_name",
-	"organization_id", "project_id", "ip", "user_agent", "request_id", "changes",
-}
-
 func writeRows(w http.ResponseWriter) func([]domain.Event) error {
 	rows := csv.NewWriter(w)
 	rows.UseCRLF = true // RFC 4180, section 2
-	header := rows.Write(eventColumns)
+	header := rows.Write(domain.EventColumns)
 	return func(events []domain.Event) error {
 		if header != nil {
 			return header
 		}
 		for _, e := range events {
-			changes, err := json.Marshal(auditEvent(e).Changes)
-			if err != nil {
-				return err
-			}
-			row := []string{
-				string(e.ID), e.At.UTC().Format(time.RFC3339Nano), string(e.Actor.Kind), e.Actor.ID, e.Actor.Name, e.Action,
-				e.Target.Kind, e.Target.ID, e.Target.Name, string(e.OrganizationID), string(e.ProjectID),
-				e.Origin.IP, e.Origin.UserAgent, e.Origin.RequestID, string(changes),
-			}
-			for i, cell := range row {
-				row[i] = inert(cell)
-			}
-			if err := rows.Write(row); err != nil {
+			if err := rows.Write(e.Row()); err != nil {
 				return err
 			}
 		}
 		rows.Flush()
 		return rows.Error()
 	}
-}
-
-// inert keeps a spreadsheet from taking a cell, whose text may be a stranger's,
-// for a formula (OWASP, CSV injection).
-func inert(cell string) string {
-	if strings.IndexAny(cell, "=+-@\t\r\n＝＋－＠") == 0 {
-		return "'" + cell
-	}
-	return cell
 }

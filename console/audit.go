@@ -1,7 +1,11 @@
 package console
 
 import (
+	"encoding/csv"
+	"net/http"
 	"time"
+
+	"github.com/labstack/echo/v4"
 
 	"github.com/latchkey-dev/latchkey/domain"
 )
@@ -12,6 +16,7 @@ type auditPage struct {
 	Events       domain.List[domain.Event]
 	Next         string
 	Later        bool
+	Export       string // the address of all that the filter lets through, as CSV
 }
 
 func showAudit(v *visit) error {
@@ -23,13 +28,7 @@ func showAudit(v *visit) error {
 	if err != nil {
 		return err
 	}
-	f := form{Values: v.QueryParams(), status: newForm().status}
-	filter := domain.EventFilter{
-		Actor: f.Text("actor"), Action: f.Text("action"), Target: f.Text("target"), Since: f.day("since"), Until: f.day("until"),
-	}
-	if !filter.Until.IsZero() {
-		filter.Until = filter.Until.AddDate(0, 0, 1) // the day that was named is meant to be in
-	}
+	f, filter := v.eventFilter()
 	events, err := o.ListEvents(v.ctx(), filter, page)
 	if err != nil {
 		return err
@@ -37,7 +36,56 @@ func showAudit(v *visit) error {
 	v.layout.Wide = true
 	return v.render(f.status, "audit", "Audit log", auditPage{
 		Organization: organization, Form: f, Events: events, Next: v.nextPage(events.Next), Later: !page.After.IsZero(),
+		Export: organizationURL(organization.Organization) + "/audit/export?" + v.QueryParams().Encode(),
 	})
+}
+
+// eventFilter reads what the log is narrowed to; the last day is meant to be in.
+func (v *visit) eventFilter() (form, domain.EventFilter) {
+	f := newForm()
+	f.Values = v.QueryParams()
+	filter := domain.EventFilter{
+		Actor: f.Text("actor"), Action: f.Text("action"), Target: f.Text("target"), Since: f.day("since"), Until: f.day("until"),
+	}
+	if !filter.Until.IsZero() {
+		filter.Until = filter.Until.AddDate(0, 0, 1)
+	}
+	return f, filter
+}
+
+// exportAudit answers with every event that passes the filter, a page of memory
+// at a time. When it cannot go on it breaks the connection off, so that nobody
+// takes a part for the whole.
+func exportAudit(v *visit) error {
+	o, _, err := v.organization()
+	if err != nil {
+		return err
+	}
+	_, filter := v.eventFilter()
+	page := domain.Page{Limit: domain.MaxPageSize}
+	events, err := o.ListEvents(v.ctx(), filter, page)
+	if err != nil {
+		return err
+	}
+	v.Response().Header().Set(echo.HeaderContentType, "text/csv; charset=utf-8")
+	v.Response().Header().Set(echo.HeaderContentDisposition, `attachment; filename="audit-events.csv"`)
+	rows := csv.NewWriter(v.Response())
+	rows.UseCRLF = true // RFC 4180, section 2
+	err = rows.Write(domain.EventColumns)
+	for err == nil {
+		for _, e := range events.Items {
+			if err = rows.Write(e.Row()); err != nil {
+				break
+			}
+		}
+		if rows.Flush(); rows.Error() != nil || events.Next.IsZero() {
+			return rows.Error()
+		}
+		page.After = events.Next
+		events, err = o.ListEvents(v.ctx(), filter, page)
+	}
+	v.console.config.Log.WarnContext(v.ctx(), "an export of audit events was broken off", "error", err)
+	panic(http.ErrAbortHandler)
 }
 
 // day reads a date; what is none does not narrow the list.

@@ -9,9 +9,11 @@ package console
 
 import (
 	"embed"
+	"fmt"
 	"log/slog"
 	"net/http"
 	"strings"
+	"time"
 
 	"github.com/labstack/echo/v4"
 	"github.com/labstack/echo/v4/middleware"
@@ -68,7 +70,11 @@ func Handler(app *service.App, config Config) (http.Handler, error) {
 		e.IPExtractor = echo.ExtractIPDirect()
 	}
 	e.HTTPErrorHandler = c.fail
-	e.Use(c.headers, middleware.Recover(), refuseCrossSite(), middleware.BodyLimit(maxForm))
+	e.Use(c.log, c.headers, middleware.RecoverWithConfig(middleware.RecoverConfig{
+		LogErrorFunc: func(_ echo.Context, err error, stack []byte) error { return fmt.Errorf("%w\n%s", err, stack) },
+		// The error goes on to fail, which logs it.
+		DisableErrorHandler: true,
+	}), refuseCrossSite(), middleware.BodyLimit(maxForm))
 	c.routes(e)
 	return e, nil
 }
@@ -82,21 +88,23 @@ func (c *console) routes(e *echo.Echo) {
 	e.POST("/console/sign-in", c.visitor(signIn))
 
 	for route, handle := range map[string]func(*visit) error{
-		"GET ":                                     showHome,
-		"GET /":                                    showHome,
-		"POST /sign-out":                           signOut,
-		"GET /account":                             showAccount,
-		"POST /account":                            renameAccount,
-		"POST /account/password":                   changePassword,
-		"POST /account/sessions":                   revokeOtherSessions,
-		"POST /account/sessions/:session":          revokeSession,
-		"GET /invitation":                          showInvitation,
-		"POST /invitation":                         acceptInvitation,
-		"POST /organizations":                      createOrganization,
-		"GET /organizations/new":                   showNewOrganization,
-		"GET /organizations/:organization":         showOrganization,
-		"GET /organizations/:organization/audit":   showAudit,
-		"GET /organizations/:organization/members": showMembers,
+		"GET ":                                   showHome,
+		"GET /":                                  showHome,
+		"POST /sign-out":                         signOut,
+		"GET /account":                           showAccount,
+		"POST /account":                          renameAccount,
+		"POST /account/password":                 changePassword,
+		"POST /account/sessions":                 revokeOtherSessions,
+		"POST /account/sessions/:session":        revokeSession,
+		"GET /instance":                          showInstance,
+		"GET /invitation":                        showInvitation,
+		"POST /invitation":                       acceptInvitation,
+		"POST /organizations":                    createOrganization,
+		"GET /organizations/new":                 showNewOrganization,
+		"GET /organizations/:organization":       showOrganization,
+		"GET /organizations/:organization/audit": showAudit,
+		"GET /organizations/:organization/audit/export":             exportAudit,
+		"GET /organizations/:organization/members":                  showMembers,
 		"POST /organizations/:organization/members/:user":           updateMember,
 		"POST /organizations/:organization/members/:user/remove":    removeMember,
 		"POST /organizations/:organization/invitations":             createInvitation,
@@ -125,6 +133,26 @@ func (c *console) routes(e *echo.Echo) {
 	} {
 		method, path, _ := strings.Cut(route, " ")
 		e.Add(method, "/console"+path, c.member(handle))
+	}
+}
+
+// log writes the access log, as the API's does: no address and no header is in
+// it, since secrets end up there by mistake.
+func (c *console) log(next echo.HandlerFunc) echo.HandlerFunc {
+	return func(ec echo.Context) error {
+		start := time.Now()
+		if err := next(ec); err != nil {
+			ec.Error(err)
+		}
+		actor := ""
+		if v, ok := ec.Get("visit").(*visit); ok {
+			actor = v.caller.Actor().ID
+		}
+		c.config.Log.LogAttrs(ec.Request().Context(), slog.LevelInfo, "request",
+			slog.String("request_id", ec.Response().Header().Get(echo.HeaderXRequestID)), slog.String("method", ec.Request().Method),
+			slog.String("page", ec.Path()), slog.Int("status", ec.Response().Status), slog.Duration("took", time.Since(start)),
+			slog.Int64("bytes", ec.Response().Size), slog.String("ip", ec.RealIP()), slog.String("actor", actor))
+		return nil
 	}
 }
 

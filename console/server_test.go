@@ -48,7 +48,7 @@ func newServer(t *testing.T) *server {
 	if err != nil {
 		t.Fatal(err)
 	}
-	pages, err := console.Handler(s.app, console.Config{PublicURL: url, Version: "test", Log: slog.New(slog.NewTextHandler(t.Output(), nil))})
+	pages, err := console.Handler(s.app, console.Config{PublicURL: url, Version: "test", Log: slog.New(slog.NewTextHandler(t.Output(), &slog.HandlerOptions{Level: slog.LevelWarn}))})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -1,7 +1,9 @@
 package domain
 
 import (
+	"encoding/json"
 	"reflect"
+	"strings"
 	"time"
 )
 
@@ -72,6 +74,39 @@ type Event struct {
 	ProjectID      ProjectID      // empty for what concerns no project
 	Origin         Origin
 	Changes        Changes
+}
+
+// EventColumns name the cells of Event.Row.
+var EventColumns = []string{
+	"id", "at", "actor_kind", "actor_id", "actor_name", "action", "target_kind", "target_id", "target_name",
+	"organization_id", "project_id", "ip", "user_agent", "request_id", "changes",
+}
+
+// Row returns the event as a row of a table that a spreadsheet may open: the
+// time in RFC 3339, the changes as JSON, and no cell that would be a formula.
+func (e Event) Row() []string {
+	changes := []byte("{}")
+	if e.Changes != nil {
+		changes, _ = json.Marshal(e.Changes) // values that came out of JSON, or are strings, times and lists of them
+	}
+	row := []string{
+		string(e.ID), e.At.UTC().Format(time.RFC3339Nano), string(e.Actor.Kind), e.Actor.ID, e.Actor.Name, e.Action,
+		e.Target.Kind, e.Target.ID, e.Target.Name, string(e.OrganizationID), string(e.ProjectID),
+		e.Origin.IP, e.Origin.UserAgent, e.Origin.RequestID, string(changes),
+	}
+	for i, cell := range row {
+		row[i] = inert(cell)
+	}
+	return row
+}
+
+// inert keeps a spreadsheet from taking a cell, whose text may be a stranger's,
+// for a formula (OWASP, CSV injection).
+func inert(cell string) string {
+	if strings.IndexAny(cell, "=+-@\t\r\n＝＋－＠") == 0 {
+		return "'" + cell
+	}
+	return cell
 }
 
 // EventFilter narrows a list of audit events. A zero field does not narrow.

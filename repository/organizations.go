@@ -83,6 +83,12 @@ func (s *Store) ListOrganizationsOf(ctx context.Context, user domain.UserID, p d
 	return list(rows, p, organizationRow.memberOf, organizationCursor), nil
 }
 
+// CountOrganizations returns how many organizations the instance has.
+func (s *Store) CountOrganizations(ctx context.Context) (int, error) {
+	n, err := s.read.NewSelect().Model((*organizationRow)(nil)).Where(standing).Count(ctx)
+	return int(n), s.error(err)
+}
+
 // ListOrganizations returns all organizations of the instance, newest first,
 // without roles.
 func (s *Store) ListOrganizations(ctx context.Context, p domain.Page) (domain.List[domain.MemberOf], error) {

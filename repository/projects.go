@@ -83,6 +83,12 @@ func (s *Store) ProjectAsMember(ctx context.Context, user domain.UserID, id doma
 	return row.project(), row.Role, s.error(err)
 }
 
+// CountProjects returns how many projects the instance has.
+func (s *Store) CountProjects(ctx context.Context) (int, error) {
+	n, err := s.read.NewSelect().Model((*projectRow)(nil)).Count(ctx)
+	return int(n), s.error(err)
+}
+
 // ListProjects returns the organization's projects, newest first.
 func (s *Store) ListProjects(ctx context.Context, scope domain.OrganizationScope, p domain.Page) (domain.List[domain.Project], error) {
 	var rows []projectRow

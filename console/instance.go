@@ -1,0 +1,20 @@
+package console
+
+import "github.com/latchkey-dev/latchkey/service"
+
+type instancePage struct {
+	Instance service.Instance
+	Version  string
+	URL      string
+}
+
+// showInstance is for the operator alone; to others it does not exist.
+func showInstance(v *visit) error {
+	instance, err := v.app.Instance(v.ctx(), v.caller)
+	if err != nil {
+		return err
+	}
+	return v.render(newForm().status, "instance", "Instance", instancePage{
+		Instance: instance, Version: v.console.config.Version, URL: v.console.config.PublicURL,
+	})
+}

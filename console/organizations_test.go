@@ -1,0 +1,131 @@
+package console_test
+
+import (
+	"encoding/csv"
+	"net/http"
+	"net/url"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/latchkey-dev/latchkey/domain"
+)
+
+// Deleting asks for the name, and for the password when the sign-in is no
+// longer fresh; then the keys are dead.
+func TestDeleteProject(t *testing.T) {
+	t.Parallel()
+	s := newServer(t)
+	ann := s.signUp(t, "ann@example.com")
+	_, project, p := ann.project(t, "Acme", "Documents API")
+	_, token, err := p.CreateKey(t.Context(), domain.KeySpec{Name: "billing-service"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.pass(time.Hour)
+	b := newTab(t, s).signedIn(ann)
+	settings := "/console/projects/" + string(project.ID) + "/settings"
+	b.open(settings)
+	b.press("Delete this project").fill("confirm", "Documents").follow("Delete the project")
+	b.shows("Nothing has been deleted")
+	b.fill("confirm", "Documents API").follow("Delete the project")
+	b.shows("Confirm it is you")
+	b.fill("password", password).follow("Confirm")
+	b.waits(`location.pathname === "` + settings + `"`)
+	b.press("Delete this project").fill("confirm", "Documents API").follow("Delete the project")
+	b.shows("No project yet")
+	if got, want := s.call(t.Context(), t, token.Reveal()), http.StatusUnauthorized; got != want {
+		t.Errorf("a key of the deleted project: got %d, want %d", got, want)
+	}
+}
+
+// A disabled project's keys stop, and go on once it is enabled.
+func TestDisableProject(t *testing.T) {
+	t.Parallel()
+	s := newServer(t)
+	ann := s.signUp(t, "ann@example.com")
+	_, project, p := ann.project(t, "Acme", "Documents API")
+	_, token, err := p.CreateKey(t.Context(), domain.KeySpec{Name: "billing-service"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	path := "/console/projects/" + string(project.ID) + "/status"
+	for _, step := range []struct {
+		status domain.Status
+		want   int
+	}{{domain.Disabled, http.StatusUnauthorized}, {domain.Active, http.StatusOK}} {
+		ann.send(t, http.MethodPost, path, url.Values{"status": {string(step.status)}}, nil)
+		if got := s.call(t.Context(), t, token.Reveal()); got != step.want {
+			t.Errorf("a key of the %s project: got %d, want %d", step.status, got, step.want)
+		}
+	}
+}
+
+// The export holds every event that the filter lets through, also those beyond
+// the page that is shown.
+func TestExportAudit(t *testing.T) {
+	t.Parallel()
+	s := newServer(t)
+	ann := s.signUp(t, "ann@example.com")
+	org, _, p := ann.project(t, "Acme", "Documents API")
+	const keys = domain.MaxPageSize + 1
+	for range keys {
+		if _, _, err := p.CreateKey(t.Context(), domain.KeySpec{Name: "=1+1"}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	res, body := ann.send(t, http.MethodGet, "/console/organizations/"+string(org.ID)+"/audit/export?action=key.created", nil, nil)
+	if got, want := res.Header.Get("Content-Type"), "text/csv; charset=utf-8"; got != want {
+		t.Fatalf("got %d with %q, want %q", res.StatusCode, got, want)
+	}
+	rows, err := csv.NewReader(strings.NewReader(body)).ReadAll()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got, want := len(rows), 1+keys; got != want {
+		t.Errorf("got %d rows, want %d", got, want)
+	}
+	if got, want := rows[1][8], "'=1+1"; got != want {
+		t.Errorf("a name that looks like a formula: got %q, want %q", got, want)
+	}
+}
+
+// The instance page is the operator's; to everybody else there is none.
+func TestInstancePage(t *testing.T) {
+	t.Parallel()
+	s := newServer(t)
+	operator, other := s.signUp(t, "ann@example.com"), s.signUp(t, "bob@example.com")
+	res, body := operator.send(t, http.MethodGet, "/console/instance", nil, nil)
+	if res.StatusCode != http.StatusOK || !strings.Contains(body, "SQLite") || !strings.Contains(body, "2 accounts") {
+		t.Errorf("the operator: got %d and\n%s", res.StatusCode, body)
+	}
+	if res, _ := other.send(t, http.MethodGet, "/console/instance", nil, nil); res.StatusCode != http.StatusNotFound {
+		t.Errorf("somebody else: got %d, want 404", res.StatusCode)
+	}
+}
+
+// Ending a session from another browser signs its browser out.
+func TestEndSession(t *testing.T) {
+	t.Parallel()
+	s := newServer(t)
+	s.signUp(t, "ann@example.com")
+	signIn := func() person {
+		in, err := s.app.LogIn(t.Context(), domain.Origin{}, "ann@example.com", password)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return person{server: s, cookie: in.Cookie}
+	}
+	here, there := signIn(), signIn()
+	if res, _ := here.send(t, http.MethodPost, "/console/account/sessions", url.Values{}, nil); res.StatusCode != http.StatusSeeOther {
+		t.Fatalf("got %d, want a redirect", res.StatusCode)
+	}
+	for name, test := range map[string]struct {
+		p    person
+		want int
+	}{"here": {here, http.StatusOK}, "there": {there, http.StatusSeeOther}} {
+		if res, _ := test.p.send(t, http.MethodGet, "/console/account", nil, nil); res.StatusCode != test.want {
+			t.Errorf("%s: got %d, want %d", name, res.StatusCode, test.want)
+		}
+	}
+}
