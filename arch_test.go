@@ -24,14 +24,15 @@ var mayImport = map[string][]string{
 	"migrations":           {},
 	"repository":           {"domain", "migrations", "database/sql", "bun", "pgx", "sqlite", "goose"},
 	"repository/storetest": {"domain", "repository", "pgx"}, // it starts a database for tests
-	"service":              {"domain", "repository", "service/cache", "service/jwt"},
+	"service":              {"domain", "repository", "service/cache", "service/jwt", "service/mail"},
 	"service/cache":        {"domain"},
 	"service/jwt":          {"domain", "golang-jwt"},
+	"service/mail":         {"go-mail"},
 	"api":                  {".", "domain", "service", "service/jwt", "api/permission", "api/problem", "net/http", "echo"},
 	"api/permission":       {"domain"},
 	"api/problem":          {"domain", "net/http", "echo"},
 	"console":              {"domain", "service", "net/http", "echo"},
-	"cmd/latchkey":         {".", "domain", "repository", "service", "service/jwt", "api", "api/permission", "console", "net/http", "echo"},
+	"cmd/latchkey":         {".", "domain", "repository", "service", "service/jwt", "service/mail", "api", "api/permission", "console", "net/http", "echo"},
 	"client":               {"net/http"}, // it knows the contract and nothing behind it
 	"examples/go":          {"client"},
 }
@@ -47,6 +48,7 @@ var reserved = map[string]string{
 	"net/http":     "net/http",
 	"echo":         "github.com/labstack/echo",
 	"golang-jwt":   "github.com/golang-jwt",
+	"go-mail":      "github.com/wneessen/go-mail",
 }
 
 // pure are the packages that neither do I/O nor lean on other people's code.

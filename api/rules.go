@@ -33,6 +33,9 @@ var rules = map[string]rule{
 	"signUp":         {anyone, ""},
 	"logIn":          {anyone, ""},
 	"refreshSession": {anyone, ""},
+	"verifyEmail":    {anyone, ""},
+	"forgotPassword": {anyone, ""},
+	"resetPassword":  {anyone, ""},
 	"logOut":         {byUser, ""},
 
 	"getCaller":      {byBoth, ""},

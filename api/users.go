@@ -6,13 +6,31 @@ import (
 	"github.com/latchkey-dev/latchkey/domain"
 )
 
-// SignUp makes an account and signs it in.
+// SignUp makes an account and signs it in, or mails its address.
 func (h *handlers) SignUp(ctx context.Context, r SignUpRequestObject) (SignUpResponseObject, error) {
 	in, err := h.app.SignUp(ctx, origin(ctx), domain.SignUp{Email: r.Body.Email, Password: r.Body.Password, Name: value(r.Body.Name)})
 	if err != nil {
 		return nil, err
 	}
+	if in.AccessToken == "" { // the address has to be verified first
+		return SignUp202Response{}, nil
+	}
 	return SignUp201JSONResponse(session(in)), nil
+}
+
+// VerifyEmail takes the token that was mailed to an address.
+func (h *handlers) VerifyEmail(ctx context.Context, r VerifyEmailRequestObject) (VerifyEmailResponseObject, error) {
+	return VerifyEmail204Response{}, h.app.VerifyEmail(ctx, origin(ctx), r.Body.Token)
+}
+
+// ForgotPassword mails a token for a new password to an address with an account.
+func (h *handlers) ForgotPassword(ctx context.Context, r ForgotPasswordRequestObject) (ForgotPasswordResponseObject, error) {
+	return ForgotPassword202Response{}, h.app.ForgotPassword(ctx, origin(ctx), r.Body.Email)
+}
+
+// ResetPassword takes that token and the new password.
+func (h *handlers) ResetPassword(ctx context.Context, r ResetPasswordRequestObject) (ResetPasswordResponseObject, error) {
+	return ResetPassword204Response{}, h.app.ResetForgottenPassword(ctx, origin(ctx), r.Body.Token, r.Body.Password)
 }
 
 // GetMe answers the signed-in user.

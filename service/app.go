@@ -45,6 +45,13 @@ type Options struct {
 	Log       *slog.Logger     // nil: slog.Default
 	Random    io.Reader        // what tokens are drawn from; nil: crypto/rand
 
+	// Mailer delivers mails. With one, addresses have to be verified before they
+	// sign in or accept an invitation; nil: mails go nowhere but to Terminal.
+	Mailer Mailer
+	// Terminal shows the mails that nobody delivers to whoever sits there. They
+	// hold tokens, so it must be a terminal and nothing that is stored; nil: none.
+	Terminal io.Writer
+
 	// OutageGrace is how long callers who are known are served while the database
 	// is out of reach, since all changes were last heard; nil: DefaultOutageGrace.
 	OutageGrace *time.Duration
@@ -69,6 +76,7 @@ type App struct {
 	usage     usage
 	imports   imports
 	throttle  *throttle
+	mailing   mailing
 	near      *nearby
 }
 
@@ -95,6 +103,7 @@ func New(ctx context.Context, o Options) (*App, error) {
 	if a.log == nil {
 		a.log = slog.Default()
 	}
+	a.mailing = newMailing(o, a.log)
 	var err error
 	if a.keyring, err = newKeyring(o.MasterKey); err != nil {
 		return nil, err

@@ -13,7 +13,9 @@ import (
 type invited struct {
 	Invitation domain.Invitation
 
-	token mailedToken // not exported, so never stored
+	// Not exported, so never stored.
+	token mailedToken
+	made  bool // now, and not by the request that this one repeats
 }
 
 // CreateInvitation asks the person with an address into the organization and
@@ -44,7 +46,13 @@ func (o *Organization) CreateInvitation(ctx context.Context, spec domain.Invitat
 		_, _, err := tx.InvitationByDigest(ctx, answer.token.digest)
 		return ended(err)
 	})
-	return answer.Invitation, answer.token.text, err
+	if err != nil {
+		return domain.Invitation{}, "", err
+	}
+	if answer.made {
+		o.app.postLetter(ctx, o.app.invitationLetter(answer.Invitation, o.organization, answer.token.text))
+	}
+	return answer.Invitation, answer.token.text, nil
 }
 
 // mayInvite locks the organization and returns nil when the caller may offer a
@@ -81,7 +89,7 @@ func (o *Organization) invite(ctx context.Context, tx *repository.Store, spec do
 	if err := tx.CreateInvitation(ctx, o.organization.Scope(), v, token.digest); err != nil {
 		return invited{}, err
 	}
-	return invited{v, token}, o.app.record(ctx, tx, o.caller, invitationEvent("invitation.created", v,
+	return invited{v, token, true}, o.app.record(ctx, tx, o.caller, invitationEvent("invitation.created", v,
 		domain.Diff(nil, map[string]any{"email": v.Email, "role": v.Role, "expires_at": v.ExpiresAt})))
 }
 
@@ -185,6 +193,8 @@ func (a *App) acceptable(
 	ctx context.Context, tx *repository.Store, user domain.User, v domain.Invitation, scope domain.OrganizationScope,
 ) error {
 	switch {
+	case a.mailing.on && !user.EmailVerified:
+		return domain.Errorf(domain.CodeEmailUnverified, "Confirm your e-mail address first: the mail with its link came when you signed up.")
 	case v.Email != user.Email:
 		return domain.Errorf(domain.CodeForbidden, "This invitation is for another e-mail address. Sign in with the account that has it.")
 	case !v.AcceptedAt.IsZero():

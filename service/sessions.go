@@ -6,6 +6,7 @@ import (
 	"crypto/hmac"
 	"crypto/rand"
 	"encoding/base64"
+	"errors"
 	"strings"
 	"time"
 
@@ -22,7 +23,8 @@ const (
 )
 
 // SignedIn is what a signed-in person's client needs: a program the two tokens,
-// a browser the cookie. All three are secrets.
+// a browser the cookie. All three are secrets, and empty where signing up has
+// signed nobody in yet.
 type SignedIn struct {
 	AccessToken     string
 	AccessLifetime  time.Duration
@@ -48,6 +50,10 @@ func (a *App) LogIn(ctx context.Context, from domain.Origin, email, password str
 	}
 	if !match || user.Status != domain.Active {
 		return SignedIn{}, errWrongCredentials()
+	}
+	if a.mailing.on && !user.EmailVerified {
+		a.postVerification(ctx, user.Email)
+		return SignedIn{}, domain.Errorf(domain.CodeEmailUnverified, "Confirm your e-mail address first: a mail with a link is on its way to it.")
 	}
 	var in SignedIn
 	err = a.store.InTx(ctx, func(ctx context.Context, tx *repository.Store) error {
@@ -109,10 +115,11 @@ func (a *Account) ListSessions(ctx context.Context, p domain.Page) (domain.List[
 	return a.app.store.ListSessions(ctx, a.user.User.ID, now, now.Add(-sessionIdle), p)
 }
 
-// forgetEnded removes sessions that have run their time or idled out.
+// forgetEnded removes sessions that have run their time or idled out, and mailed
+// tokens that have expired.
 func (a *App) forgetEnded(ctx context.Context) error {
 	now := a.now()
-	return a.store.ForgetSessions(ctx, now, now.Add(-sessionIdle))
+	return errors.Join(a.store.ForgetSessions(ctx, now, now.Add(-sessionIdle)), a.store.ForgetMailedTokens(ctx, now))
 }
 
 // LogOut ends the session that the caller is signed in with.
@@ -205,7 +212,10 @@ func (a *App) replayRefresh(ctx context.Context, from domain.Origin, token, succ
 			Action: "session.reuse_detected", Target: sessionTarget(id, caller.User),
 		})
 	})
-	if err != nil && domain.CodeOf(err) != domain.CodeNotFound {
+	if err == nil {
+		a.postLetter(ctx, a.noticeLetter("session-ended", caller.User, "A session of yours has been ended",
+			"Somebody used a refresh token of yours that had been used before, so the session has been ended", from))
+	} else if domain.CodeOf(err) != domain.CodeNotFound {
 		return SignedIn{}, err
 	}
 	return SignedIn{}, refreshRefused()

@@ -14,9 +14,18 @@ const operatorSetting = "operator"
 // SignUp makes an account and signs it in. The first account of an instance is
 // its operator. Errors: signup_closed, conflict for an address that has an
 // account, validation_failed.
+//
+// With a mail server the answer is the same for every address, and nobody is
+// signed in: the address gets a mail, to verify it or to say that there is an
+// account already.
 func (a *App) SignUp(ctx context.Context, from domain.Origin, s domain.SignUp) (SignedIn, error) {
 	if err := a.maySignUp(ctx, s.Email); err != nil {
 		return SignedIn{}, err
+	}
+	if a.mailing.on {
+		if err := a.mayCauseMail(from); err != nil {
+			return SignedIn{}, err
+		}
 	}
 	user, hash, err := a.newUser(ctx, s)
 	if err != nil {
@@ -29,12 +38,16 @@ func (a *App) SignUp(ctx context.Context, from domain.Origin, s domain.SignUp) (
 			return err
 		}
 		user.Operator = err == nil
-		if err := a.addUser(ctx, tx, domain.NewPrincipal(nil, &domain.CallingUser{User: user}, from), user, hash); err != nil {
+		if err := a.addUser(ctx, tx, domain.NewPrincipal(nil, &domain.CallingUser{User: user}, from), user, hash); err != nil || a.mailing.on {
 			return err
 		}
 		in, err = a.startSession(ctx, tx, from, user)
 		return err
 	})
+	if a.mailing.on && (err == nil || domain.CodeOf(err) == domain.CodeConflict) {
+		a.postVerification(ctx, user.Email)
+		return SignedIn{}, nil
+	}
 	return in, err
 }
 
@@ -148,7 +161,7 @@ func (a *Account) ChangePassword(ctx context.Context, current, replacement strin
 	if err != nil {
 		return err
 	}
-	return a.app.store.InTx(ctx, func(ctx context.Context, tx *repository.Store) error {
+	err = a.app.store.InTx(ctx, func(ctx context.Context, tx *repository.Store) error {
 		if _, proved, err := tx.LockUser(ctx, user.ID); err != nil || proved != hash {
 			return cmp.Or(err, error(wrong)) // a rival change was first
 		}
@@ -160,6 +173,11 @@ func (a *Account) ChangePassword(ctx context.Context, current, replacement strin
 		}
 		return a.app.record(ctx, tx, a.caller, domain.Event{Action: "user.password_changed", Target: userTarget(user)})
 	})
+	if err == nil {
+		a.app.postLetter(ctx, a.app.noticeLetter("password-changed", user, "Your password has been changed",
+			"The password of your account has been changed", a.caller.Origin()))
+	}
+	return err
 }
 
 // CreateUser makes an account for somebody else, whatever the sign-up policy
@@ -172,7 +190,7 @@ func (a *App) CreateUser(ctx context.Context, caller domain.Principal, s domain.
 	if err != nil {
 		return domain.User{}, err
 	}
-	user.Operator = operator
+	user.Operator, user.EmailVerified = operator, true // by whoever runs the instance
 	err = a.store.InTx(ctx, func(ctx context.Context, tx *repository.Store) error {
 		// Whoever signs up later is not the first any more.
 		if err := tx.AddSetting(ctx, operatorSetting, []byte(user.ID)); err != nil && domain.CodeOf(err) != domain.CodeConflict {

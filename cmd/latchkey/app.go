@@ -6,7 +6,9 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"os"
 
+	"github.com/mattn/go-isatty"
 	"github.com/spf13/cobra"
 
 	"github.com/latchkey-dev/latchkey/domain"
@@ -71,10 +73,25 @@ func (s *settings) newApp(ctx context.Context, store *repository.Store, issuer s
 	if err != nil {
 		return nil, err
 	}
-	return service.New(ctx, service.Options{
+	o := service.Options{
 		Store: store, MasterKey: key, Issuer: issuer, KeyPrefix: s.KeyPrefix, Signup: service.SignupPolicy(s.Signup), Log: log,
-		OutageGrace: &s.grace,
-	})
+		OutageGrace: &s.grace, Terminal: terminal(),
+	}
+	if s.SMTPURL != "" {
+		if o.Mailer, err = s.mailer(issuer); err != nil {
+			return nil, err
+		}
+	}
+	return service.New(ctx, o)
+}
+
+// terminal is where the person who started the program reads, or nil when nobody
+// does and what is written may be stored.
+func terminal() io.Writer {
+	if !isatty.IsTerminal(os.Stderr.Fd()) {
+		return nil
+	}
+	return os.Stderr
 }
 
 // logger writes what the server says about itself.

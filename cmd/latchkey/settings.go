@@ -20,6 +20,7 @@ import (
 	"github.com/latchkey-dev/latchkey/api/permission"
 	"github.com/latchkey-dev/latchkey/domain"
 	"github.com/latchkey-dev/latchkey/service"
+	"github.com/latchkey-dev/latchkey/service/mail"
 )
 
 const settingPrefix = "LATCHKEY_"
@@ -42,6 +43,7 @@ type settings struct {
 	DefaultPermission string `env:"DEFAULT_PERMISSION" usage:"rule of routes registered without one: HasAPIKey, IsUser, HasAPIKey|IsUser or HasAPIKey&IsUser (default: refuse)"`
 	TrustedProxies    string `env:"TRUSTED_PROXIES" usage:"addresses and networks, with commas, whose X-Forwarded-For is believed"`
 	CORSOrigins       string `env:"CORS_ORIGINS" usage:"origins, with commas, whose pages may call the API"`
+	SMTPURL           string `env:"SMTP_URL"`
 	AdminListen       string `env:"ADMIN_LISTEN" envDefault:"127.0.0.1:9090" usage:"address to serve metrics on"`
 	OutageGrace       string `env:"OUTAGE_GRACE" envDefault:"60s" usage:"how long known callers are served while the database is out of reach"`
 	Log               string `env:"LOG" envDefault:"text" usage:"how the log is written: text or json"`
@@ -141,6 +143,7 @@ func (s *settings) check() (wrong mistakes) {
 	s.checkCredentials(&wrong)
 	s.checkProxies(&wrong)
 	s.checkOrigins(&wrong)
+	s.checkMail(&wrong)
 	oneOf := func(setting, value string, choices ...string) {
 		if !slices.Contains(choices, value) {
 			last := len(choices) - 1
@@ -280,6 +283,24 @@ func (s *settings) checkOrigins(wrong *mistakes) {
 	if err := (api.Config{CORSOrigins: s.origins}).Validate(); err != nil {
 		wrong.add("CORS_ORIGINS", "%v", err)
 	}
+}
+
+func (s *settings) checkMail(wrong *mistakes) {
+	if s.SMTPURL == "" {
+		return
+	}
+	if _, err := s.mailer("http://localhost"); err != nil {
+		wrong.add("SMTP_URL", "%v", err) // says nothing of the value, which may hold a password
+	}
+}
+
+// mailer delivers mails to the configured server, for an instance at publicURL.
+func (s *settings) mailer(publicURL string) (*mail.SMTP, error) {
+	u, err := url.Parse(publicURL)
+	if err != nil {
+		return nil, err
+	}
+	return mail.NewSMTP(s.SMTPURL, u.Hostname())
 }
 
 func commaList(text string) (items []string) {

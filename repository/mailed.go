@@ -1,0 +1,51 @@
+package repository
+
+import (
+	"context"
+	"time"
+
+	"github.com/uptrace/bun"
+
+	"github.com/latchkey-dev/latchkey/domain"
+)
+
+type mailedTokenRow struct {
+	bun.BaseModel `bun:"table:mailed_tokens,alias:t"`
+
+	Digest    []byte `bun:",pk"`
+	Purpose   string
+	UserID    domain.UserID
+	ExpiresAt micros
+}
+
+// AddMailedToken stores the digest of a token that was mailed to a user for a
+// purpose.
+func (s *Store) AddMailedToken(ctx context.Context, user domain.UserID, purpose string, digest []byte, expires time.Time) error {
+	return s.insert(ctx, &mailedTokenRow{Digest: digest, Purpose: purpose, UserID: user, ExpiresAt: micros{expires}})
+}
+
+// UserByMailedToken returns the user whom a token was mailed to; not_found for
+// one that was used, has expired at now, or is for another purpose.
+func (s *Store) UserByMailedToken(ctx context.Context, purpose string, digest []byte, now time.Time) (domain.UserID, error) {
+	var row mailedTokenRow
+	err := s.read.NewSelect().Model(&row).Where("t.digest = ?", digest).Where("t.purpose = ?", purpose).
+		Where("t.expires_at > ?", micros{now}).Scan(ctx)
+	return row.UserID, s.error(err)
+}
+
+// UseMailedToken uses a token up; not_found when a rival was first. All others
+// that the user was mailed for the purpose go with it.
+func (s *Store) UseMailedToken(ctx context.Context, user domain.UserID, purpose string, digest []byte) error {
+	res, err := s.write.NewDelete().Model((*mailedTokenRow)(nil)).Where("t.digest = ?", digest).Exec(ctx)
+	if err := s.changed(res, err, domain.NotFound()); err != nil {
+		return err
+	}
+	_, err = s.write.NewDelete().Model((*mailedTokenRow)(nil)).Where("t.user_id = ?", user).Where("t.purpose = ?", purpose).Exec(ctx)
+	return s.error(err)
+}
+
+// ForgetMailedTokens removes tokens that have expired at now.
+func (s *Store) ForgetMailedTokens(ctx context.Context, now time.Time) error {
+	_, err := s.write.NewDelete().Model((*mailedTokenRow)(nil)).Where("t.expires_at <= ?", micros{now}).Exec(ctx)
+	return s.error(err)
+}
