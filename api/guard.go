@@ -124,7 +124,9 @@ func (g *guard) watch(e *echo.Echo) {
 	}
 	before := e.OnAddRouteHandler
 	e.OnAddRouteHandler = func(host string, r echo.Route, h echo.HandlerFunc, m []echo.MiddlewareFunc) {
-		g.ruled[route{r.Method, r.Path}] = slices.ContainsFunc(m, isRequire)
+		// The same path may stand for several hosts: one without a rule is enough.
+		own, registered := g.ruled[route{r.Method, r.Path}]
+		g.ruled[route{r.Method, r.Path}] = slices.ContainsFunc(m, isRequire) && (own || !registered)
 		if before != nil {
 			before(host, r, h, m)
 		}
