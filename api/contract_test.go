@@ -89,10 +89,7 @@ func bodies(f func(method, path string, op *openapi3.Operation, schema *openapi3
 func TestBadBodies(t *testing.T) {
 	t.Parallel()
 	b := newBadInput(t)
-	var compressed bytes.Buffer
-	gz := gzip.NewWriter(&compressed)
-	fmt.Fprint(gz, `{}`)
-	gz.Close()
+	compressed := compress(t, `{}`)
 	json := []string{"Content-Type", "application/json"}
 
 	type request struct {
@@ -128,7 +125,7 @@ func TestBadBodies(t *testing.T) {
 		"null":                   {`null`, json, failed},
 		"1 MB":                   {`{"name":"` + strings.Repeat("a", 1<<20) + `"}`, json, tooLarge},
 		"a byte more than fits":  {`{"name":"` + strings.Repeat("a", 64<<10-10) + `"}`, json, tooLarge},
-		"compressed":             {compressed.String(), []string{"Content-Type", "application/json", "Content-Encoding", "gzip"}, unsupported},
+		"compressed":             {compressed, []string{"Content-Type", "application/json", "Content-Encoding", "gzip"}, unsupported},
 		"compressed, unknown":    {`{}`, []string{"Content-Type", "application/json", "Content-Encoding", "br, gzip"}, unsupported},
 		"no media type":          {`{}`, nil, unsupported},
 		"empty media type":       {`{}`, []string{"Content-Type", ""}, unsupported},
@@ -207,6 +204,19 @@ func TestBadBodies(t *testing.T) {
 		t.Errorf("only %d requests were tried", tried)
 	}
 	b.nothingStored(t)
+}
+
+func compress(t *testing.T, text string) string {
+	t.Helper()
+	var compressed bytes.Buffer
+	gz := gzip.NewWriter(&compressed)
+	if _, err := gz.Write([]byte(text)); err != nil {
+		t.Fatal(err)
+	}
+	if err := gz.Close(); err != nil {
+		t.Fatal(err)
+	}
+	return compressed.String()
 }
 
 // example has a good value, as JSON, for each field of a request.

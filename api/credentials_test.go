@@ -16,7 +16,7 @@ import (
 	"github.com/latchkey-dev/latchkey/domain"
 )
 
-// headers sends header lines as they are: name, value, name, value …
+// headers sends header lines as they are, names and values in turn.
 func headers(lines ...string) credential {
 	return func(h http.Header) {
 		for i := 0; i < len(lines); i += 2 {
@@ -383,15 +383,15 @@ func TestStatusTable(t *testing.T) {
 	}
 	n := w.tenant(t, "ada")
 	good := w.key(t, n.owner, n.project.ID, nil)
-	keys := map[string]credential{"absent": anonymous, "good": byKey(good.Token), "bad": byKey(good.Token[:len(good.Token)-1] + "!")}
-	users := map[string]credential{"absent": anonymous, "good": n.owner.as, "bad": byUser(n.owner.AccessToken + "x")}
+	keys := map[string]credential{"no": anonymous, "good": byKey(good.Token), "bad": byKey(good.Token[:len(good.Token)-1] + "!")}
+	users := map[string]credential{"no": anonymous, "good": n.owner.as, "bad": byUser(n.owner.AccessToken + "x")}
 
 	for name, test := range rules {
 		for keyState, asKey := range keys {
 			for userState, asUser := range users {
 				want := map[string]int{
-					"absent absent": test.anonymous, "absent good": test.user, "good absent": test.key, "good good": test.proven,
-				}[keyState+" "+userState]
+					"no key, no user": test.anonymous, "no key, good user": test.user, "good key, no user": test.key, "good key, good user": test.proven,
+				}[keyState+" key, "+userState+" user"]
 				if want == 0 { // something is bad
 					want = http.StatusUnauthorized
 				}
@@ -402,7 +402,7 @@ func TestStatusTable(t *testing.T) {
 				asKey(r.Header)
 				asUser(r.Header)
 				if got := w.send(t, r); got.status != want {
-					t.Errorf("%s, key %s, user %s: got %d, want %d: %s", name, keyState, userState, got.status, want, got.body)
+					t.Errorf("%s, %s key, %s user: got %d, want %d: %s", name, keyState, userState, got.status, want, got.body)
 				}
 			}
 		}

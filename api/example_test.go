@@ -92,6 +92,6 @@ func instance() (app *service.App, token string, stop func()) {
 	must(err)
 	return app, minted.Reveal(), func() {
 		store.Close()
-		os.RemoveAll(dir)
+		must(os.RemoveAll(dir))
 	}
 }

@@ -9,17 +9,9 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/getkin/kin-openapi/openapi3filter"
-
 	"github.com/latchkey-dev/latchkey/api"
 	"github.com/latchkey-dev/latchkey/domain"
 )
-
-func init() {
-	for _, media := range []string{"text/csv", "application/x-ndjson"} {
-		openapi3filter.RegisterBodyDecoder(media, openapi3filter.FileBodyDecoder)
-	}
-}
 
 // An export holds every event that passes the filters, however many pages they
 // fill, and nothing in it is a formula to a spreadsheet.

@@ -2,6 +2,7 @@ package api_test
 
 import (
 	"encoding/json"
+	"log/slog"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -48,7 +49,7 @@ func TestDefaultPermission(t *testing.T) {
 		api.Guard(foreign, w.app, api.GuardConfig{Default: rule})
 		foreign.GET("/after", ok)
 		foreign.Group("/group").GET("/below", ok)
-		own, err := api.New(w.app, api.Config{Default: rule})
+		own, err := api.New(w.app, api.Config{Default: rule, Log: slog.New(slog.DiscardHandler)})
 		if err != nil {
 			t.Fatal(err)
 		}

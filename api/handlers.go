@@ -93,16 +93,6 @@ func given[T any](n nullable.Nullable[T]) *T {
 	return &v
 }
 
-// moment is given for times, of which domain takes the zero one for "never". Who
-// writes out the year 1 means a time, and gets one that is refused as too early.
-func moment(n nullable.Nullable[time.Time]) *time.Time {
-	t := given(n)
-	if t != nil && t.IsZero() && !n.IsNull() {
-		*t = time.Time{}.Add(1)
-	}
-	return t
-}
-
 // seconds is a length of time that may be left out.
 func seconds(n *int) *time.Duration {
 	if n == nil {

@@ -249,6 +249,9 @@ var contract = sync.OnceValue(func() *openapi3.T {
 	if err != nil {
 		panic(err)
 	}
+	for _, export := range []string{"text/csv", "application/x-ndjson"} {
+		openapi3filter.RegisterBodyDecoder(export, openapi3filter.FileBodyDecoder)
+	}
 	return doc
 })
 

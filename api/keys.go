@@ -17,7 +17,7 @@ func (h *handlers) CreateKey(ctx context.Context, r CreateKeyRequestObject) (Cre
 	}
 	created, token, err := project.CreateKey(ctx, domain.KeySpec{
 		Name: r.Body.Name, Environment: value(r.Body.Environment), Scopes: value(r.Body.Scopes), Metadata: value(r.Body.Metadata),
-		ExternalID: value(given(r.Body.ExternalID)), ExpiresAt: value(moment(r.Body.ExpiresAt)),
+		ExternalID: value(given(r.Body.ExternalID)), ExpiresAt: value(given(r.Body.ExpiresAt)),
 		IdempotencyKey: value(r.Params.IdempotencyKey),
 	})
 	if err != nil {
@@ -63,7 +63,7 @@ func (h *handlers) UpdateKey(ctx context.Context, r UpdateKeyRequestObject) (Upd
 	project.Expect(expected(r.Params.IfMatch))
 	updated, err := project.UpdateKey(ctx, r.KeyID, domain.KeyPatch{
 		Name: r.Body.Name, Scopes: r.Body.Scopes, Metadata: (*map[string]string)(r.Body.Metadata),
-		ExternalID: given(r.Body.ExternalID), ExpiresAt: moment(r.Body.ExpiresAt),
+		ExternalID: given(r.Body.ExternalID), ExpiresAt: given(r.Body.ExpiresAt),
 	})
 	return UpdateKey200JSONResponse{Body: h.key(updated), Headers: UpdateKey200ResponseHeaders{ETag: etag(updated.Revision)}}, err
 }

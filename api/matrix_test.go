@@ -295,11 +295,11 @@ func TestForeignIsAbsent(t *testing.T) {
 	s := newScene(t)
 	other := s.tenant(t, "other")
 	tried := 0
-	compare := func(op *openapi3.Operation, method, real, none string) {
+	compare := func(op *openapi3.Operation, method, foreign, none string) {
 		t.Helper()
 		for _, column := range []string{"owner", "key with every scope"} {
 			_, as, body := s.request(t, op.OperationID, "", column)
-			theirs, nobodys := s.call(t, method, real, as, body), s.call(t, method, none, as, body)
+			theirs, nobodys := s.call(t, method, foreign, as, body), s.call(t, method, none, as, body)
 			if theirs.status != nobodys.status || withoutRequestID(theirs) != withoutRequestID(nobodys) {
 				t.Errorf("%s by %s: foreign %d %s, absent %d %s", op.OperationID, column, theirs.status, theirs.body, nobodys.status, nobodys.body)
 			}
