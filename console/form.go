@@ -43,7 +43,7 @@ func (v *visit) sent() (form, error) {
 // refuse notes err in the form, so that the page can be shown again with it. It
 // returns what no form can help with: an error page is to show that.
 func (f *form) refuse(err error) error {
-	refused := refusal(err)
+	refused := *refusal(err)
 	switch refused.Code {
 	case domain.CodeNotFound, domain.CodeInternal, domain.CodeInvalidToken, domain.CodeUnauthenticated:
 		return err
@@ -51,6 +51,9 @@ func (f *form) refuse(err error) error {
 	if refused.Code == domain.CodeIdempotencyMismatch {
 		refused.Detail = "This form has been sent before, with other values. Send it again if you mean to."
 		f.Values.Set("nonce", rand.Text())
+	}
+	if len(refused.Fields) > 0 {
+		refused.Detail = "Please look at what is marked below."
 	}
 	f.status, f.Detail, f.Faults = statusOf(refused.Code), refused.Detail, map[string]string{}
 	for _, fault := range refused.Fields {

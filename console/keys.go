@@ -191,7 +191,7 @@ func (f form) expiry(now, kept time.Time) (time.Time, error) {
 		day, err := time.Parse(time.DateOnly, f.Get("expires_on"))
 		if err != nil {
 			return time.Time{}, &domain.Error{
-				Code: domain.CodeValidationFailed, Detail: "The form has a field that cannot be accepted.",
+				Code:   domain.CodeValidationFailed,
 				Fields: []domain.FieldError{{Pointer: "/expires_at", Detail: "must be a date, such as 2027-01-31"}},
 			}
 		}

@@ -71,6 +71,7 @@ func (v *visit) membersPage(o *service.Organization, organization domain.MemberO
 			}
 		}
 	}
+	v.at("Members")
 	return v.render(f.status, "members", "Members", m)
 }
 

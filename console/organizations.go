@@ -188,8 +188,8 @@ func (f *form) typed(name string) bool {
 		return true
 	}
 	_ = f.refuse(&domain.Error{
-		Code: domain.CodeValidationFailed, Detail: "Nothing has been deleted.",
-		Fields: []domain.FieldError{{Pointer: "/confirm", Detail: "must be the name exactly as it is shown"}},
+		Code:   domain.CodeValidationFailed,
+		Fields: []domain.FieldError{{Pointer: "/confirm", Detail: "must be the name exactly as it is shown. Nothing has been deleted"}},
 	})
 	return false
 }

@@ -177,6 +177,13 @@ func (v *visit) tabs(base string, all ...tab) {
 	}
 }
 
+// at marks a tab as the current one, where a form's address does not say so.
+func (v *visit) at(name string) {
+	for i := range v.layout.Tabs {
+		v.layout.Tabs[i].Current = v.layout.Tabs[i].Name == name
+	}
+}
+
 func organizationURL(o domain.Organization) string { return "/console/organizations/" + string(o.ID) }
 func projectURL(p domain.Project) string           { return "/console/projects/" + string(p.ID) }
 func keyURL(k domain.Key) string {
