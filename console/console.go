@@ -82,11 +82,21 @@ func Handler(app *service.App, config Config) (http.Handler, error) {
 func (c *console) routes(e *echo.Echo) {
 	e.GET("/console/static/:version/:file", c.static.serve)
 
-	e.GET("/console/sign-up", c.visitor(showSignUp))
-	e.POST("/console/sign-up", c.visitor(signUp))
-	e.GET("/console/sign-in", c.visitor(showSignIn))
-	e.POST("/console/sign-in", c.visitor(signIn))
-
+	for route, handle := range map[string]func(*visit) error{
+		"GET /sign-up":          showSignUp,
+		"POST /sign-up":         signUp,
+		"GET /sign-in":          showSignIn,
+		"POST /sign-in":         signIn,
+		"GET /forgot-password":  showForgotPassword,
+		"POST /forgot-password": forgotPassword,
+		"GET /reset-password":   showResetPassword,
+		"POST /reset-password":  resetPassword,
+		"GET /verify-email":     showVerifyEmail,
+		"POST /verify-email":    verifyEmail,
+		"GET /invitation":       showInvitation,
+	} {
+		c.add(e, route, c.visitor(handle))
+	}
 	for route, handle := range map[string]func(*visit) error{
 		"GET ":                                   showHome,
 		"GET /":                                  showHome,
@@ -97,7 +107,6 @@ func (c *console) routes(e *echo.Echo) {
 		"POST /account/sessions":                 revokeOtherSessions,
 		"POST /account/sessions/:session":        revokeSession,
 		"GET /instance":                          showInstance,
-		"GET /invitation":                        showInvitation,
 		"POST /invitation":                       acceptInvitation,
 		"POST /organizations":                    createOrganization,
 		"GET /organizations/new":                 showNewOrganization,
@@ -131,9 +140,14 @@ func (c *console) routes(e *echo.Echo) {
 		"POST /projects/:project/keys/:key/revoke":                  revokeKey,
 		"POST /projects/:project/keys/:key/delete":                  deleteKey,
 	} {
-		method, path, _ := strings.Cut(route, " ")
-		e.Add(method, "/console"+path, c.member(handle))
+		c.add(e, route, c.member(handle))
 	}
+}
+
+// add registers a handler under a method and a path below /console.
+func (c *console) add(e *echo.Echo, route string, handle echo.HandlerFunc) {
+	method, path, _ := strings.Cut(route, " ")
+	e.Add(method, "/console"+path, handle)
 }
 
 // log writes the access log, as the API's does: no address and no header is in

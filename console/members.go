@@ -2,7 +2,6 @@ package console
 
 import (
 	"crypto/rand"
-	"net/url"
 
 	"github.com/latchkey-dev/latchkey/domain"
 	"github.com/latchkey-dev/latchkey/service"
@@ -142,9 +141,10 @@ func createInvitation(v *visit) error {
 	return v.membersPage(o, organization, invitationForm(), v.console.invitationURL(token), invitation.Email)
 }
 
-// invitationURL is the link that lets the invited accept.
+// invitationURL is the link that lets the invited accept, the same as in the
+// mail about it.
 func (c *console) invitationURL(token string) string {
-	return c.config.PublicURL + "/console/invitation?" + url.Values{"token": {token}}.Encode()
+	return c.config.PublicURL + "/console/invitation#token=" + token
 }
 
 func revokeInvitation(v *visit) error {
@@ -158,15 +158,9 @@ func revokeInvitation(v *visit) error {
 	return v.redirect(membersURL(organization) + "?notice=revoked")
 }
 
-type invitationPage struct {
-	Form  form
-	Token string
-}
-
-// showInvitation is where the link of an invitation leads. Who is not signed in
-// is sent to do that first, and comes back.
+// showInvitation is where the link of an invitation leads, signed in or not.
 func showInvitation(v *visit) error {
-	return v.render(newForm().status, "invitation", "You are invited", invitationPage{Token: v.QueryParam("token")})
+	return v.recovery("invitation", "You are invited", newForm(), false)
 }
 
 func acceptInvitation(v *visit) error {
@@ -174,7 +168,7 @@ func acceptInvitation(v *visit) error {
 	if err != nil {
 		return err
 	}
-	joined, err := v.app.AcceptInvitation(v.ctx(), v.caller, f.Get("token"))
+	joined, err := v.app.AcceptInvitation(v.ctx(), v.caller, f.token())
 	if domain.CodeOf(err) == domain.CodeNotFound {
 		err = domain.Errorf(domain.CodeConflict, "This invitation does not exist, has expired or was withdrawn. Ask for a new one.")
 	}
@@ -182,7 +176,7 @@ func acceptInvitation(v *visit) error {
 		if err := f.refuse(err); err != nil {
 			return err
 		}
-		return v.render(f.status, "invitation", "You are invited", invitationPage{Form: f, Token: f.Get("token")})
+		return v.recovery("invitation", "You are invited", f, false)
 	}
 	return v.redirect(organizationURL(joined.Organization.Organization))
 }

@@ -27,7 +27,7 @@ func TestInvitation(t *testing.T) {
 
 	b := newTab(t, s)
 	b.open(link[len(s.URL):])
-	b.follow("Create one")
+	b.follow("Create an account")
 	b.fill("name", "Bob").fill("email", "bob@example.com").fill("password", password).follow("Create account")
 	b.shows("You are invited")
 	b.follow("Accept the invitation")

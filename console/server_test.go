@@ -32,15 +32,17 @@ type server struct {
 	ahead atomic.Int64 // how far its clock is ahead of ours
 }
 
-func newServer(t *testing.T) *server {
+func newServer(t *testing.T, options ...func(*service.Options)) *server {
 	t.Helper()
 	s := &server{store: storetest.New(t, storetest.SQLite(t))}
 	s.Server = httptest.NewUnstartedServer(nil)
 	url := "http://" + s.Listener.Addr().String()
 	var err error
-	s.app, err = service.New(t.Context(), service.Options{
-		Store: s.store, MasterKey: [32]byte{1}, Issuer: url, Clock: s.now, Log: slog.New(slog.NewTextHandler(io.Discard, nil)),
-	})
+	o := service.Options{Store: s.store, MasterKey: [32]byte{1}, Issuer: url, Clock: s.now, Log: slog.New(slog.NewTextHandler(io.Discard, nil))}
+	for _, option := range options {
+		option(&o)
+	}
+	s.app, err = service.New(t.Context(), o)
 	if err != nil {
 		t.Fatal(err)
 	}

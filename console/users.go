@@ -43,6 +43,9 @@ func signUp(v *visit) error {
 		}
 		return v.signUpPage(f)
 	}
+	if in.Cookie == "" { // the address has to be confirmed first
+		return v.render(f.status, "check-mail", "Look at your mail", signUpPage{Form: f})
+	}
 	return v.enter(in)
 }
 

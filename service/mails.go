@@ -47,6 +47,9 @@ func newMailing(o Options, log *slog.Logger) mailing {
 	return m
 }
 
+// Mails reports whether mails reach people: whether a mail server is set up.
+func (a *App) Mails() bool { return a.mailing.on }
+
 // post sends what write returns, soon. It never blocks.
 func (a *App) post(ctx context.Context, write func(context.Context) (letter mail.Letter, send bool, err error)) {
 	select {

@@ -87,6 +87,20 @@ function prepare() {
 const token = document.querySelector("[data-address]");
 if (token) history.replaceState(null, "", token.dataset.address);
 
+// A mailed link carries its token behind "#", where no server and no log sees
+// it. It goes into the form that needs it or, where one has to sign in first,
+// along with whatever leads there.
+const mailed = /^#token=([\w-]+)$/.exec(location.hash)?.[1];
+if (mailed) {
+  for (const link of document.querySelectorAll("a[data-carry]")) link.hash = location.hash;
+  for (const next of document.querySelectorAll('input[name="next"]')) next.value += location.hash;
+  for (const field of document.querySelectorAll("[data-token]")) {
+    field.value = mailed;
+    field.closest(".field").hidden = true;
+    history.replaceState(null, "", location.pathname + location.search);
+  }
+}
+
 prepare();
 setInterval(countDown, 1000);
 document.addEventListener("htmx:after:swap", prepare);

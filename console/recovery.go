@@ -1,0 +1,92 @@
+package console
+
+import (
+	"strings"
+
+	"github.com/latchkey-dev/latchkey/domain"
+)
+
+// recoveryPage is of a page that a mailed link leads to, or that sends one. The
+// link's token stands behind "#", where neither the server nor a log sees it: a
+// script puts it into the form; without one, the link is pasted there.
+type recoveryPage struct {
+	Form  form
+	Mails bool // mails reach people
+	Sent  bool
+}
+
+func (v *visit) recovery(name, title string, f form, sent bool) error {
+	return v.render(f.status, name, title, recoveryPage{Form: f, Mails: v.app.Mails(), Sent: sent})
+}
+
+// token reads a mailed token, also out of the whole link.
+func (f form) token() string {
+	text := f.Text("token")
+	if _, token, ok := strings.Cut(text, "#token="); ok {
+		return token
+	}
+	return text
+}
+
+// mailed turns the refusal of a mailed token, which is no session, into one that
+// its form shows.
+func mailed(err error) error {
+	if domain.CodeOf(err) == domain.CodeInvalidToken {
+		return domain.Errorf(domain.CodeConflict, "%s", refusal(err).Detail)
+	}
+	return err
+}
+
+func showForgotPassword(v *visit) error {
+	return v.recovery("forgot-password", "Forgotten password", newForm("email", v.email()), false)
+}
+
+func forgotPassword(v *visit) error {
+	f, err := v.sent()
+	if err != nil {
+		return err
+	}
+	if err := v.app.ForgotPassword(v.ctx(), v.caller.Origin(), f.Get("email")); err != nil {
+		if err := f.refuse(err); err != nil {
+			return err
+		}
+		return v.recovery("forgot-password", "Forgotten password", f, false)
+	}
+	return v.recovery("forgot-password", "Forgotten password", f, true)
+}
+
+func showResetPassword(v *visit) error {
+	return v.recovery("reset-password", "Set a new password", newForm(), false)
+}
+
+func resetPassword(v *visit) error {
+	f, err := v.sent()
+	if err != nil {
+		return err
+	}
+	if err := mailed(v.app.ResetForgottenPassword(v.ctx(), v.caller.Origin(), f.token(), f.Get("password"))); err != nil {
+		if err := f.refuse(err); err != nil {
+			return err
+		}
+		return v.recovery("reset-password", "Set a new password", f, false)
+	}
+	return v.redirect("/console/sign-in?notice=password")
+}
+
+func showVerifyEmail(v *visit) error {
+	return v.recovery("verify-email", "Confirm your address", newForm(), false)
+}
+
+func verifyEmail(v *visit) error {
+	f, err := v.sent()
+	if err != nil {
+		return err
+	}
+	if err := mailed(v.app.VerifyEmail(v.ctx(), v.caller.Origin(), f.token())); err != nil {
+		if err := f.refuse(err); err != nil {
+			return err
+		}
+		return v.recovery("verify-email", "Confirm your address", f, false)
+	}
+	return v.redirect("/console/sign-in?notice=verified")
+}

@@ -1,0 +1,83 @@
+package console_test
+
+import (
+	"context"
+	"regexp"
+	"testing"
+
+	"github.com/latchkey-dev/latchkey/service"
+	"github.com/latchkey-dev/latchkey/service/mail"
+)
+
+// mailbox keeps the mails that are sent.
+type mailbox struct{ mails []mail.Message }
+
+func (m *mailbox) Send(_ context.Context, message mail.Message) error {
+	m.mails = append(m.mails, message)
+	return nil
+}
+
+var link = regexp.MustCompile(`/console/\S+#token=\S+`)
+
+// last sends what waits and returns the path of the link in the last mail.
+func (m *mailbox) last(t *testing.T, s *server) string {
+	t.Helper()
+	s.app.SendMails(t.Context())
+	if len(m.mails) == 0 {
+		t.Fatal("no mail was sent")
+	}
+	found := link.FindString(m.mails[len(m.mails)-1].Text)
+	if found == "" {
+		t.Fatalf("there is no link in %q", m.mails[len(m.mails)-1].Text)
+	}
+	return found
+}
+
+// With a mail server an account is ready once its address is confirmed, and a
+// forgotten password is replaced by way of a mail; without JavaScript the link
+// is pasted.
+func TestMailedLinks(t *testing.T) {
+	t.Parallel()
+	for name, scripts := range map[string]bool{"with JavaScript": true, "without JavaScript": false} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			box := &mailbox{}
+			s := newServer(t, func(o *service.Options) { o.Mailer = box })
+			b := newTab(t, s)
+			if !scripts {
+				b.withoutScripts()
+			}
+			arrive := func() {
+				path := box.last(t, s)
+				b.open(path)
+				if scripts {
+					b.waits(`location.hash === ""`)
+				} else {
+					b.fill("token", s.URL+path)
+				}
+			}
+			b.open("/console/sign-up")
+			b.fill("email", "ann@example.com").fill("password", password).follow("Create account")
+			b.shows("Look at your mail")
+			arrive()
+			b.follow("Confirm the address")
+			b.shows("Your e-mail address is confirmed")
+
+			b.follow("Forgotten your password?")
+			b.fill("email", "ann@example.com").follow("Send the link")
+			b.shows("a mail with a link is on its way")
+			arrive()
+			b.fill("password", "short").eval(`document.querySelector("#password").minLength = 0`)
+			b.follow("Set the password")
+			b.shows("Must be 12 to 256 characters")
+			if !scripts {
+				b.fill("token", s.URL+box.last(t, s))
+			}
+			const replacement = "seven brass keys in a row"
+			b.fill("password", replacement).follow("Set the password")
+			b.shows("Your password has been changed")
+			b.fill("email", "ann@example.com").fill("password", replacement).follow("Sign in")
+			b.shows("One more step")
+		})
+	}
+}
