@@ -22,7 +22,7 @@ func (h *handlers) ListAuditEvents(ctx context.Context, r ListAuditEventsRequest
 	}
 	list, err := organization.ListEvents(ctx, eventFilter(r.Params), page)
 	next, link := nextPage(ctx, list.Next)
-	body := AuditEventList{Items: each(list.Items, auditEvent), NextCursor: next}
+	body := AuditEventList{Items: each(list.Items, AuditEventFrom), NextCursor: next}
 	return ListAuditEvents200JSONResponse{Body: body, Headers: ListAuditEvents200ResponseHeaders{Link: link}}, err
 }
 
@@ -32,7 +32,8 @@ func eventFilter(p ListAuditEventsParams) domain.EventFilter {
 	}
 }
 
-func auditEvent(e domain.Event) AuditEvent {
+// AuditEventFrom returns an event as clients see it.
+func AuditEventFrom(e domain.Event) AuditEvent {
 	event := AuditEvent{
 		ID: e.ID, At: e.At.UTC(), Actor: Actor{Kind: e.Actor.Kind, ID: e.Actor.ID, Name: e.Actor.Name}, Action: e.Action,
 		Target:         AuditTarget{Kind: e.Target.Kind, ID: e.Target.ID, Name: e.Target.Name},

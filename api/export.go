@@ -105,7 +105,7 @@ func writeLines(w http.ResponseWriter) func([]domain.Event) error {
 	lines := json.NewEncoder(w)
 	return func(events []domain.Event) error {
 		for _, event := range events {
-			if err := lines.Encode(auditEvent(event)); err != nil {
+			if err := lines.Encode(AuditEventFrom(event)); err != nil {
 				return err
 			}
 		}

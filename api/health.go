@@ -24,6 +24,6 @@ func (h *handlers) GetReadiness(ctx context.Context, _ GetReadinessRequestObject
 }
 
 // GetJWKS answers the public keys of access tokens.
-func (h *handlers) GetJWKS(context.Context, GetJWKSRequestObject) (GetJWKSResponseObject, error) {
-	return GetJWKS200JSONResponse(h.app.JWKS()), nil
+func (h *handlers) GetJWKS(ctx context.Context, _ GetJWKSRequestObject) (GetJWKSResponseObject, error) {
+	return GetJWKS200JSONResponse(h.app.JWKS(ctx)), nil
 }

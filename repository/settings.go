@@ -47,6 +47,12 @@ func (s *Store) AddSigningKey(ctx context.Context, k SigningKey) error {
 	return s.insert(ctx, &signingKeyRow{ID: k.ID, SealedPrivate: k.SealedPrivate, CreatedAt: micros{k.CreatedAt}})
 }
 
+// DeleteSigningKey removes a signing key, if it is still there.
+func (s *Store) DeleteSigningKey(ctx context.Context, id string) error {
+	_, err := s.write.NewDelete().Model((*signingKeyRow)(nil)).Where("t.id = ?", id).Exec(ctx)
+	return s.error(err)
+}
+
 // ListSigningKeys returns all signing keys, newest first.
 func (s *Store) ListSigningKeys(ctx context.Context) ([]SigningKey, error) {
 	var rows []signingKeyRow

@@ -24,6 +24,7 @@ func (a *App) Run(ctx context.Context) {
 	jobs.Go(func() { a.every(ctx, time.Minute, "remove what deleted organizations owned", a.purgeOrganizations) })
 	jobs.Go(func() { a.every(ctx, time.Hour, "forget sessions that have ended", a.forgetEnded) })
 	jobs.Go(func() { a.every(ctx, importsInterval, "learn of keys that other nodes have imported", a.loadImports) })
+	jobs.Go(func() { a.every(ctx, time.Minute, "read the keys that sign access tokens", a.loadSigningKeys) })
 	jobs.Go(func() { a.sendMails(ctx) })
 	jobs.Wait()
 }

@@ -118,6 +118,7 @@ func (a *App) forget(changes []domain.Stale) {
 	}
 	if reload {
 		a.signing.outdate()
+		a.near.people.ForgetAll() // also tokens whose signing key is not believed any more
 	}
 }
 

@@ -12,6 +12,16 @@ import (
 	"github.com/latchkey-dev/latchkey/service/jwt"
 )
 
+const (
+	// signingLead is how long a new key is published before it signs: more than
+	// the time in which all nodes learn of it, so that none refuses its tokens.
+	signingLead = 10 * time.Second
+
+	// signingOverlap is how long a key that signs no more is still believed: more
+	// than its last token lives, by all clocks.
+	signingOverlap = jwt.Lifetime + 5*time.Minute
+)
+
 // signingReload bounds how often a token that no known key signed makes the
 // node ask the database for keys that another node has added.
 const signingReload = 5 * time.Second
@@ -21,8 +31,49 @@ type signing struct {
 	issuer string
 
 	mu     sync.Mutex
+	all    []jwt.Key // newest first
 	keys   jwt.KeySet
-	loaded time.Time
+	until  time.Time // when keys has to be made anew, since one begins or ends; zero: never
+	loaded time.Time // zero: another node has changed them since
+}
+
+// arrange makes the key set for a moment: the newest key that has been published
+// for long enough signs, or the oldest where none has; those behind it verify
+// for a while longer.
+func (s *signing) arrange(now time.Time) {
+	signs := len(s.all) - 1
+	for i, k := range s.all {
+		if !now.Before(k.CreatedAt.Add(signingLead)) {
+			signs = i
+			break
+		}
+	}
+	s.until = time.Time{}
+	changes := func(at time.Time) {
+		if s.until.IsZero() || at.Before(s.until) {
+			s.until = at
+		}
+	}
+	var others []jwt.Key
+	for i, k := range s.all {
+		switch {
+		case i < signs:
+			changes(k.CreatedAt.Add(signingLead))
+			others = append(others, k)
+		case i > signs:
+			if end := retired(s.all, i); now.Before(end) {
+				changes(end)
+				others = append(others, k)
+			}
+		}
+	}
+	s.keys = jwt.NewKeySet(s.issuer, s.all[signs], others...)
+}
+
+// retired is when the i-th newest key is not believed any more: a while after its
+// successor began to sign.
+func retired(all []jwt.Key, i int) time.Time {
+	return all[i-1].CreatedAt.Add(signingLead + signingOverlap)
 }
 
 // outdate makes the next token that no known key signed have the keys read
@@ -33,13 +84,87 @@ func (s *signing) outdate() {
 	s.loaded = time.Time{}
 }
 
-// JWKS returns the public parts of the keys that sign access tokens.
-func (a *App) JWKS() jwt.JWKS { return a.keySet().JWKS() }
+// JWKS returns the public parts of the keys that sign access tokens, of the one
+// that is about to and of those that did until lately.
+func (a *App) JWKS(ctx context.Context) jwt.JWKS {
+	a.heedRotation(ctx)
+	return a.keySet().JWKS()
+}
 
 func (a *App) keySet() jwt.KeySet {
 	a.signing.mu.Lock()
 	defer a.signing.mu.Unlock()
+	if now := a.clock(); !a.signing.until.IsZero() && !now.Before(a.signing.until) {
+		a.signing.arrange(now)
+	}
 	return a.signing.keys
+}
+
+// heedRotation reads the keys again if another node has changed them. Where that
+// fails, the known ones serve on.
+func (a *App) heedRotation(ctx context.Context) {
+	a.signing.mu.Lock()
+	outdated := a.signing.loaded.IsZero()
+	a.signing.mu.Unlock()
+	if !outdated {
+		return
+	}
+	if err := a.loadSigningKeys(ctx); err != nil {
+		a.log.WarnContext(ctx, "the keys that sign access tokens could not be read again", "error", err)
+	}
+}
+
+// RotateSigningKey adds a key that will sign access tokens; tokens that the
+// present one signed stay good. At once means that the present one is not to be
+// trusted: it and all before it are forgotten, their tokens with them, and
+// sessions go on by refreshing. Only the command line may. It returns the id of
+// the new key.
+func (a *App) RotateSigningKey(ctx context.Context, caller domain.Principal, atOnce bool) (string, error) {
+	if err := requireSystem(caller); err != nil {
+		return "", err
+	}
+	key := jwt.NewKey(a.now())
+	err := a.store.InTx(ctx, func(ctx context.Context, tx *repository.Store) error {
+		stored, err := tx.ListSigningKeys(ctx)
+		if err != nil {
+			return err
+		}
+		if err := tx.AddSigningKey(ctx, a.sealed(key)); err != nil {
+			return err
+		}
+		changes := domain.Changes{"keys": {len(stored), 1}}
+		if !atOnce {
+			stored = a.outlived(stored)
+			changes = nil
+		}
+		for _, s := range stored {
+			if err := tx.DeleteSigningKey(ctx, s.ID); err != nil {
+				return err
+			}
+		}
+		return a.record(ctx, tx, caller, domain.Event{
+			Action: "signing_key.rotated", Target: domain.Target{Kind: "signing_key", ID: key.ID, Name: key.ID}, Changes: changes,
+		})
+	})
+	if err != nil {
+		return "", err
+	}
+	return key.ID, a.loadSigningKeys(ctx)
+}
+
+// outlived returns those of the keys, newest first, that nobody believes any
+// more.
+func (a *App) outlived(stored []repository.SigningKey) []repository.SigningKey {
+	for i := 1; i < len(stored); i++ {
+		if !a.now().Before(stored[i-1].CreatedAt.Add(signingLead + signingOverlap)) {
+			return stored[i:]
+		}
+	}
+	return nil
+}
+
+func (a *App) sealed(k jwt.Key) repository.SigningKey {
+	return repository.SigningKey{ID: k.ID, SealedPrivate: a.keyring.seal(k.Private.Seed(), "signing-key "+k.ID), CreatedAt: k.CreatedAt}
 }
 
 // loadSigningKeys reads the keys, making the first one for a new database.
@@ -49,9 +174,7 @@ func (a *App) loadSigningKeys(ctx context.Context) error {
 		return err
 	}
 	if len(stored) == 0 {
-		key := jwt.NewKey(a.now())
-		sealed := repository.SigningKey{ID: key.ID, SealedPrivate: a.keyring.seal(key.Private.Seed(), "signing-key "+key.ID), CreatedAt: key.CreatedAt}
-		if err := a.store.AddSigningKey(ctx, sealed); err != nil {
+		if err := a.store.AddSigningKey(ctx, a.sealed(jwt.NewKey(a.now()))); err != nil {
 			return err
 		}
 		// Another node may have done the same: read what both will see.
@@ -67,10 +190,10 @@ func (a *App) loadSigningKeys(ctx context.Context) error {
 		}
 		keys[i] = jwt.Key{ID: s.ID, Private: ed25519.NewKeyFromSeed(seed), CreatedAt: s.CreatedAt}
 	}
-	set := jwt.NewKeySet(a.signing.issuer, keys[0], keys[1:]...)
 	a.signing.mu.Lock()
 	defer a.signing.mu.Unlock()
-	a.signing.keys, a.signing.loaded = set, a.clock()
+	a.signing.all, a.signing.loaded = keys, a.clock()
+	a.signing.arrange(a.clock())
 	return nil
 }
 
@@ -78,6 +201,7 @@ func (a *App) loadSigningKeys(ctx context.Context) error {
 // signed may be of a key that another node has just added, so the keys are read
 // again, now and then.
 func (a *App) verifyAccessToken(ctx context.Context, token string) (jwt.Claims, error) {
+	a.heedRotation(ctx)
 	claims, err := a.keySet().Verify(token, a.now())
 	if domain.CodeOf(err) != domain.CodeInvalidToken || !a.signingKeysMayBeOld() {
 		return claims, err

@@ -1,0 +1,73 @@
+package service_test
+
+import (
+	"testing"
+	"time"
+
+	"github.com/latchkey-dev/latchkey/domain"
+	"github.com/latchkey-dev/latchkey/service"
+)
+
+// Guarantees that rotating the key that signs access tokens refuses nobody: the
+// new key is published before it signs, the old one is believed while a token of
+// it may live, and other nodes follow by themselves. And that a key that is not
+// to be trusted is refused at once.
+func TestRotateSigningKey(t *testing.T) {
+	onEach(t, func(w *world) {
+		ctx := w.Context()
+		ann := w.signUp("ann@example.com")
+		other := w.another(service.Options{})
+		logIn := func() string {
+			in, err := w.LogIn(ctx, domain.Origin{}, "ann@example.com", password)
+			w.check(err)
+			return in.AccessToken
+		}
+		published := func(app *service.App) (ids []string) {
+			for _, k := range app.JWKS(ctx).Keys {
+				ids = append(ids, k.ID)
+			}
+			return ids
+		}
+		good := func(app *service.App, token string) {
+			w.Helper()
+			_, err := app.AuthenticateUser(ctx, token)
+			w.check(err)
+		}
+		_, err := w.RotateSigningKey(ctx, ann, false)
+		w.code(err, domain.CodeForbidden)
+
+		before := logIn()
+		old := published(w.App)
+		w.pass(time.Second)
+		id, err := w.RotateSigningKey(ctx, domain.System(), false)
+		w.check(err)
+		if got := published(w.App); len(got) != 2 || got[0] != id || got[1] != old[0] {
+			w.Errorf("got published keys %v, want the new %s before the old %s", got, id, old[0])
+		}
+		early := logIn()
+		good(other, early) // a node that has not heard of the new key: the old one signs yet
+		w.pass(10 * time.Second)
+		after := logIn()
+		for _, token := range []string{before, early, after} {
+			good(w.App, token)
+			good(other, token) // which reads the keys anew for the last one
+		}
+		w.pass(4 * time.Minute)
+		good(w.App, early)
+		w.pass(7 * time.Minute)
+		if got := published(w.App); len(got) != 1 || got[0] != id {
+			w.Errorf("got published keys %v, want only %s once no token of the old one lives", got, id)
+		}
+
+		token := logIn()
+		good(w.App, token)
+		_, err = w.RotateSigningKey(ctx, domain.System(), true)
+		w.check(err)
+		_, err = w.AuthenticateUser(ctx, token)
+		w.code(err, domain.CodeInvalidToken)
+		good(w.App, logIn())
+		if got, want := w.countEvents("signing_key.rotated"), 2; got != want {
+			w.Errorf("got %d events, want %d", got, want)
+		}
+	})
+}
