@@ -2,9 +2,9 @@ package api
 
 import (
 	"context"
-	"crypto/rand"
 	"errors"
 	"log/slog"
+	"math/rand/v2"
 	"net/http"
 	"net/url"
 	"strings"
@@ -59,11 +59,23 @@ func (g *guard) begin(c echo.Context) *call {
 		guard:  g,
 		url:    r.URL,
 		accept: strings.Join(r.Header.Values(echo.HeaderAccept), ","),
-		origin: domain.Origin{IP: ip(r), UserAgent: userAgent(r), RequestID: rand.Text()},
+		origin: domain.Origin{IP: ip(r), UserAgent: userAgent(r), RequestID: requestID()},
 	}
 	c.SetRequest(r.WithContext(context.WithValue(r.Context(), callKey{}, fresh)))
 	c.Response().Header().Set(headerRequestID, fresh.origin.RequestID)
 	return fresh
+}
+
+// requestID returns an id that no other request has, in 26 characters. It is no
+// secret, only unlikely to be guessed, so it need not come from crypto/rand.
+func requestID() string {
+	var id [26]byte
+	high, low := rand.Uint64(), rand.Uint64()
+	for i := range id {
+		id[i] = "ABCDEFGHIJKLMNOPQRSTUVWXYZ234567"[high&31]
+		high, low = high>>5|low<<59, low>>5
+	}
+	return string(id[:])
 }
 
 // userAgent is what the client says it is, in a form that every database takes.
@@ -95,9 +107,9 @@ func (c *call) prove(r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	var key *domain.CallingKey
+	var key domain.ProvenKey
 	if s.hasKey {
-		if key, err = c.guard.app.AuthenticateKey(r.Context(), s.key); err != nil {
+		if key, err = c.guard.app.ProveKey(r.Context(), s.key); err != nil {
 			return err
 		}
 	}
@@ -107,7 +119,7 @@ func (c *call) prove(r *http.Request) error {
 			return c.mistaken(s.accessToken, err)
 		}
 	}
-	c.principal, c.proved = domain.NewPrincipal(key, user, c.origin), true
+	c.principal, c.proved = domain.ProvenPrincipal(key, user, c.origin), true
 	return nil
 }
 

@@ -52,7 +52,11 @@ func newMetrics(r prometheus.Registerer, operations []operation) (*metrics, erro
 }
 
 func (m *metrics) observe(operation string, status int, took time.Duration) {
-	s := m.operations[operation]
+	m.count(m.operations[operation], operation, status, took)
+}
+
+// count is observe for who has looked up the operation's series before.
+func (m *metrics) count(s *series, operation string, status int, took time.Duration) {
 	s.duration.Observe(took.Seconds())
 	if status < 0 || status >= len(s.requests) {
 		status = http.StatusInternalServerError

@@ -51,7 +51,11 @@ func (c Config) Validate() error {
 // New returns the API as an Echo, ready to serve. Routes of one's own can be
 // added to it; each is held to its Require or else to config.Default. Timeouts
 // and the size of headers are the http.Server's to limit.
-func New(app *service.App, config Config) (*echo.Echo, error) {
+func New(app *service.App, config Config) (*echo.Echo, error) { return newServer(app, config, true) }
+
+// newServer is New, with or without the lean edge, by which nobody can tell the
+// two apart.
+func newServer(app *service.App, config Config, withLean bool) (*echo.Echo, error) {
 	if err := config.Validate(); err != nil {
 		return nil, err
 	}
@@ -73,7 +77,13 @@ func New(app *service.App, config Config) (*echo.Echo, error) {
 	e.IPExtractor = clientAddress(config.TrustedProxies)
 	g := newGuard(app, GuardConfig{Credentials: config.Credentials, Default: config.Default, Log: config.Log})
 	e.HTTPErrorHandler = func(err error, c echo.Context) { _ = g.begin(c).refuse(c, err) }
-	e.Use(g.edge(meter))
+	leans := map[route]*lean{}
+	for _, op := range operations {
+		if answer := leanOperations[op.id]; answer != nil && withLean {
+			leans[route{op.method, op.path}] = &lean{g, meter, meter.operations[op.id], op.id, op.method, answer}
+		}
+	}
+	e.Use(g.edge(meter, leans))
 	if len(config.CORSOrigins) > 0 {
 		e.Use(cors(config))
 	}
@@ -83,12 +93,22 @@ func New(app *service.App, config Config) (*echo.Echo, error) {
 
 // edge is the outermost part of every request: it gets its id, a panic becomes
 // a fault of ours, an error becomes a problem, and log and metrics hear of it.
-func (g *guard) edge(meter *metrics) echo.MiddlewareFunc {
+func (g *guard) edge(meter *metrics, leans map[route]*lean) echo.MiddlewareFunc {
 	return func(next echo.HandlerFunc) echo.HandlerFunc {
 		return func(c echo.Context) error {
 			start := time.Now()
+			var err error
+			if lean := leans[route{c.Request().Method, c.Path()}]; lean != nil {
+				var done bool
+				if done, err = lean.recovered(c, start); done {
+					return nil
+				}
+			}
 			call := g.begin(c)
-			if err := recovered(next, c); err != nil {
+			if err == nil {
+				err = recovered(next, c)
+			}
+			if err != nil {
 				_ = call.refuse(c, err) // fails only when nobody is there to read the answer
 			}
 			took := time.Since(start)

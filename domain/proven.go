@@ -2,6 +2,8 @@ package domain
 
 import (
 	"encoding/binary"
+	"iter"
+	"maps"
 	"math/bits"
 	"slices"
 	"strings"
@@ -119,8 +121,8 @@ func PackKey(b []byte, s Secret, k Key) []byte {
 		b = appendText(append(b, 0), string(scope))
 	}
 	b = binary.AppendUvarint(b, uint64(len(k.Metadata)))
-	for name, value := range k.Metadata {
-		b = appendText(appendText(b, name), value)
+	for _, name := range slices.Sorted(maps.Keys(k.Metadata)) {
+		b = appendText(appendText(b, name), k.Metadata[name])
 	}
 	return b
 }
@@ -146,14 +148,17 @@ func packID(a Actor) (string, bool) {
 	return string(raw[4:]), true
 }
 
-func unpackID(kind ActorKind, packed string) string {
+func appendID(b []byte, kind ActorKind, packed string) []byte {
 	var padded [20]byte
+	var text [32]byte
 	copy(padded[4:], packed)
-	text := crockford.EncodeToString(padded[:])[6:]
+	crockford.Encode(text[:], padded[:])
 	if kind == ActorKey {
-		return KeyID("").kind() + "_" + text
+		b = append(b, KeyID("").kind()...)
+	} else {
+		b = append(b, UserID("").kind()...)
 	}
-	return UserID("").kind() + "_" + text
+	return append(append(b, '_'), text[6:]...)
 }
 
 // NewProvenKey returns the key that PackKey packed, of the tenant. The string
@@ -217,6 +222,17 @@ func (k ProvenKey) Unusable(now time.Time) Code {
 	return ""
 }
 
+// Status returns the state of the key itself at now, as Key.Status does.
+func (k ProvenKey) Status(now time.Time) KeyStatus {
+	switch {
+	case k.packed[packedFlags]&packedRevoked != 0:
+		return KeyRevoked
+	case k.passed(packedExpires, now.UnixMicro()):
+		return KeyExpired
+	}
+	return KeyActive
+}
+
 // Secret unpacks what is stored of the secret that proves the key, but for what
 // only its history needs: prefix and creation.
 func (k ProvenKey) Secret() Secret {
@@ -237,37 +253,101 @@ func (k ProvenKey) Key() Key {
 }
 
 func (k ProvenKey) unpack() (Key, Secret) {
+	f := k.Fields()
 	digest, algorithm, pepper := k.Digest()
-	r := k.texts()
 	secret := Secret{
-		ProjectID: k.tenant.Project.ID, KeyID: KeyID(r.text()), TokenID: TokenID(r.text()), Algorithm: algorithm, PepperVersion: pepper,
-		Digest: []byte(digest), ValidUntil: k.time(packedValidUntil),
+		ProjectID: f.ProjectID, KeyID: f.ID, TokenID: f.TokenID, Algorithm: algorithm, PepperVersion: pepper,
+		Digest: []byte(digest), FirstUsedAt: f.firstUsedAt, ValidUntil: k.time(packedValidUntil),
 	}
 	key := Key{
-		ID: secret.KeyID, ProjectID: secret.ProjectID, Prefix: r.text(), Name: r.text(), ExternalID: r.text(), RevokedReason: r.text(),
-		CreatedBy:   Actor{Kind: item(packedCreators, k.packed[packedCreator]), ID: r.text(), Name: r.text()},
-		Environment: k.Environment(),
-		ExpiresAt:   k.time(packedExpires), RevokedAt: k.time(packedRevoked), CreatedAt: k.createdAt(),
-	}
-	if k.packed[packedFlags]&packedOwnPrefix != 0 {
-		key.Prefix += "_" + string(key.Environment) + "_" + string(secret.TokenID)
-	}
-	if k.packed[packedFlags]&packedPlainID == 0 {
-		key.CreatedBy.ID = unpackID(key.CreatedBy.Kind, key.CreatedBy.ID)
-	}
-	key.Retiring.Prefix = r.text()
-	key.RotatedAt, key.Retiring.ValidUntil, secret.FirstUsedAt, key.Revision = r.time(), r.time(), r.time(), r.varint()
-	key.Scopes = make([]Scope, r.uvarint())
-	for i := range key.Scopes {
-		key.Scopes[i] = r.scope()
-	}
-	n := r.uvarint()
-	key.Metadata = make(map[string]string, n)
-	for range n {
-		name := r.text()
-		key.Metadata[name] = r.text()
+		ID: f.ID, ProjectID: f.ProjectID, Prefix: string(f.AppendPrefix(nil)), Name: f.Name, ExternalID: f.ExternalID,
+		RevokedReason: f.RevokedReason, CreatedBy: Actor{f.CreatorKind, string(f.AppendCreatorID(nil)), f.creatorName},
+		Environment: f.Environment, CreatedAt: f.CreatedAt, ExpiresAt: f.ExpiresAt, RevokedAt: f.RevokedAt, RotatedAt: f.RotatedAt,
+		Retiring: f.Retiring, Revision: f.Revision, Scopes: slices.AppendSeq([]Scope{}, f.Scopes()), Metadata: maps.Collect(f.Metadata()),
 	}
 	return key, secret
+}
+
+// Fields are what a key carries, read in place: nothing in it is a copy, and
+// reading it allocates nothing.
+type Fields struct {
+	ID                              KeyID
+	ProjectID                       ProjectID
+	TokenID                         TokenID // of the token that proves the key
+	Name, ExternalID, RevokedReason string
+	Environment                     Environment
+	CreatorKind                     ActorKind
+	CreatedAt, ExpiresAt            time.Time
+	RevokedAt, RotatedAt            time.Time
+	Retiring                        Retiring
+	Revision                        int64
+
+	flags          byte
+	shown, creator string
+	creatorName    string
+	firstUsedAt    time.Time
+	scopes         reader
+}
+
+// Fields returns what the key carries.
+func (k ProvenKey) Fields() Fields {
+	r := k.texts()
+	f := Fields{
+		ID: KeyID(r.text()), ProjectID: k.tenant.Project.ID, TokenID: TokenID(r.text()), shown: r.text(), Name: r.text(), ExternalID: r.text(),
+		RevokedReason: r.text(), creator: r.text(), creatorName: r.text(),
+		flags: k.packed[packedFlags], Environment: k.Environment(), CreatorKind: item(packedCreators, k.packed[packedCreator]),
+		CreatedAt: k.createdAt(), ExpiresAt: k.time(packedExpires), RevokedAt: k.time(packedRevoked),
+	}
+	f.Retiring.Prefix = r.text()
+	f.RotatedAt, f.Retiring.ValidUntil, f.firstUsedAt, f.Revision = r.time(), r.time(), r.time(), r.varint()
+	f.scopes = r
+	return f
+}
+
+// AppendPrefix appends the key's Prefix to b.
+func (f *Fields) AppendPrefix(b []byte) []byte {
+	b = append(b, f.shown...)
+	if f.flags&packedOwnPrefix != 0 {
+		b = append(append(b, '_'), f.Environment...)
+		b = append(append(b, '_'), f.TokenID...)
+	}
+	return b
+}
+
+// AppendCreatorID appends the id of who made the key to b.
+func (f *Fields) AppendCreatorID(b []byte) []byte {
+	if f.flags&packedPlainID != 0 {
+		return append(b, f.creator...)
+	}
+	return appendID(b, f.CreatorKind, f.creator)
+}
+
+// Scopes are what the key may do, in the order in which they are kept.
+func (f *Fields) Scopes() iter.Seq[Scope] {
+	return func(yield func(Scope) bool) {
+		r := f.scopes
+		for range r.uvarint() {
+			if !yield(r.scope()) {
+				return
+			}
+		}
+	}
+}
+
+// Metadata are the key's names and values, ordered by name.
+func (f *Fields) Metadata() iter.Seq2[string, string] {
+	return func(yield func(string, string) bool) {
+		r := f.scopes
+		for range r.uvarint() {
+			r.scope()
+		}
+		for range r.uvarint() {
+			name := r.text()
+			if !yield(name, r.text()) {
+				return
+			}
+		}
+	}
 }
 
 // Environment returns the key's environment.

@@ -220,23 +220,25 @@ func (a *App) session(ctx context.Context, id domain.SessionID) (*domain.Calling
 
 // projectMember returns what a user is at a project, from memory or from the
 // database.
-func (a *App) projectMember(ctx context.Context, user domain.UserID, at domain.ProjectID) (cache.Member, error) {
+func (a *App) projectMember(ctx context.Context, user domain.UserID, at domain.ProjectID) (*cache.Member, error) {
+	copies, err := a.mayUseCopies()
+	if err != nil {
+		return nil, err
+	}
+	if copies {
+		if member, ok := a.near.people.AtProject(user, at); ok {
+			return member, nil
+		}
+	}
 	read := func(ctx context.Context) (m cache.Member, err error) {
 		m.Project, m.Role, err = a.store.ProjectAsMember(ctx, user, at)
 		return m, err
 	}
-	copies, err := a.mayUseCopies()
-	if err != nil {
-		return cache.Member{}, err
+	if copies {
+		return a.near.people.ProjectMember(ctx, user, at, read)
 	}
-	if !copies {
-		return read(ctx)
-	}
-	member, err := a.near.people.ProjectMember(ctx, user, at, read)
-	if err != nil {
-		return cache.Member{}, err
-	}
-	return *member, nil
+	member, err := read(ctx)
+	return &member, err
 }
 
 // organizationMember returns what a user is at an organization, from memory or

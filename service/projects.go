@@ -105,8 +105,11 @@ func (a *App) Project(ctx context.Context, caller domain.Principal, want domain.
 	user, hasUser := caller.User()
 	if hasUser {
 		member, err := a.projectMember(ctx, user.User.ID, want)
+		if err != nil {
+			return nil, err
+		}
 		p.project, p.role = member.Project, member.Role
-		return p, err
+		return p, nil
 	}
 	if !hasKey {
 		return nil, errAnonymous()

@@ -104,6 +104,16 @@ func (p *People) Session(
 	return p.sessions.load(ctx, id, read)
 }
 
+// AtProject returns what a user is at a project, if it is known. It allocates
+// nothing.
+func (p *People) AtProject(user domain.UserID, at domain.ProjectID) (*Member, bool) {
+	e := p.members.get(membership{user: user, project: at})
+	if e == nil {
+		return nil, false
+	}
+	return &e.value, true
+}
+
 // ProjectMember returns what a user is at a project, asking read for what is not
 // known.
 func (p *People) ProjectMember(

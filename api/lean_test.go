@@ -1,0 +1,272 @@
+package api
+
+import (
+	"context"
+	"io"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"regexp"
+	"runtime"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/labstack/echo/v4"
+
+	"github.com/latchkey-dev/latchkey/domain"
+	"github.com/latchkey-dev/latchkey/repository/storetest"
+	"github.com/latchkey-dev/latchkey/service"
+)
+
+// edges is one instance behind both edges.
+type edges struct {
+	app            *service.App
+	lean, ordinary *echo.Echo
+	project        *service.Project
+	other          *service.Project
+	tokens         map[string]string // what stands for itself in the requests of these tests
+}
+
+func newEdges(t testing.TB) *edges {
+	t.Helper()
+	store := storetest.New(t, storetest.SQLite(t))
+	now := time.Date(2026, 3, 2, 9, 30, 0, 123456000, time.UTC)
+	app, err := service.New(t.Context(), service.Options{
+		Store: store, MasterKey: [32]byte{1, 2, 3}, Issuer: "http://127.0.0.1:8080", Clock: func() time.Time { return now },
+		Log: slog.New(slog.DiscardHandler),
+	})
+	must(t, err)
+	ctx, stop := context.WithCancel(t.Context())
+	var running sync.WaitGroup
+	running.Go(func() { app.Run(ctx) })
+	t.Cleanup(func() {
+		stop()
+		running.Wait()
+	})
+	for app.Sync() != service.InSync {
+		runtime.Gosched()
+	}
+
+	in, err := app.SignUp(ctx, domain.Origin{}, domain.SignUp{Email: "ada@example.com", Password: "seven violet lamps at the harbour"})
+	must(t, err)
+	user, err := app.AuthenticateUser(ctx, in.AccessToken)
+	must(t, err)
+	ada := domain.NewPrincipal(nil, user, domain.Origin{})
+	acme, err := app.CreateOrganization(ctx, ada, domain.OrganizationSpec{Name: "Acme <&> Søns"})
+	must(t, err)
+	organization, err := app.Organization(ctx, ada, acme.ID)
+	must(t, err)
+	e := &edges{app: app, tokens: map[string]string{"JWT": in.AccessToken}}
+	for name, project := range map[string]**service.Project{"Payments": &e.project, `Päy"ments </script>`: &e.other} {
+		made, err := organization.CreateProject(ctx, domain.ProjectSpec{Name: name})
+		must(t, err)
+		*project, err = app.Project(ctx, ada, made.ID)
+		must(t, err)
+	}
+	own, err := e.project.Get()
+	must(t, err)
+	e.tokens["PROJECT"] = string(own.ID)
+	key := func(name string, in *service.Project, spec domain.KeySpec) domain.Key {
+		k, token, err := in.CreateKey(ctx, spec)
+		must(t, err)
+		e.tokens[name] = token.Reveal()
+		return k
+	}
+	key("VERIFIER", e.project, domain.KeySpec{Name: "verifier", Scopes: []domain.Scope{"keys:verify", "documents:read"}})
+	key("RICH", e.project, domain.KeySpec{
+		Name: "<Rích> \u2028 \"&\\", Environment: domain.Test, Scopes: []domain.Scope{"documents:write", "documents:read", "project:read"},
+		ExternalID: "c/1 \t<", Metadata: map[string]string{"z": "1", "a<": "ü", "b": ""}, ExpiresAt: now.Add(time.Hour),
+	})
+	key("EXPIRED", e.project, domain.KeySpec{Name: "expired", ExpiresAt: now.Add(-time.Hour)})
+	key("OTHER", e.other, domain.KeySpec{Name: "other", Scopes: []domain.Scope{"keys:verify"}})
+	revoked := key("REVOKED", e.project, domain.KeySpec{Name: "revoked"})
+	_, err = e.project.RevokeKey(ctx, revoked.ID, `lost "it"`)
+	must(t, err)
+	rotated := key("RETIRING", e.project, domain.KeySpec{Name: "rotated"})
+	_, token, err := e.project.RotateKey(ctx, rotated.ID, domain.Rotation{Grace: new(time.Hour)})
+	must(t, err)
+	e.tokens["CURRENT"] = token.Reveal()
+
+	config := Config{Log: slog.New(slog.DiscardHandler)}
+	e.lean, err = newServer(app, config, true)
+	must(t, err)
+	e.ordinary, err = newServer(app, config, false)
+	must(t, err)
+	return e
+}
+
+func must(t testing.TB, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+// fill puts the real tokens for their names.
+func (e *edges) fill(s string) string {
+	for name, token := range e.tokens {
+		s = strings.ReplaceAll(s, "$"+name, token)
+	}
+	return s
+}
+
+// ask is one request; names of tokens stand for them.
+type ask struct{ method, path, authorization, key, contentType, body string }
+
+var anyRequestID = regexp.MustCompile(`"request_id":"[A-Z2-7]{26}"`)
+
+func (e *edges) answer(t testing.TB, by *echo.Echo, a ask) string {
+	t.Helper()
+	r := httptest.NewRequest(a.method, "/", strings.NewReader(e.fill(a.body)))
+	r.URL.Path, r.URL.RawQuery, _ = strings.Cut(a.path, "?")
+	r.RequestURI = a.path
+	for name, value := range map[string]string{"Authorization": a.authorization, "X-Api-Key": a.key, "Content-Type": a.contentType} {
+		if value != "" {
+			r.Header[name] = []string{e.fill(value)}
+		}
+	}
+	w := httptest.NewRecorder()
+	by.ServeHTTP(w, r)
+	answer := w.Result()
+	body, err := io.ReadAll(answer.Body)
+	must(t, err)
+	if len(answer.Header.Get(headerRequestID)) != 26 {
+		t.Errorf("the request id is %q", answer.Header.Get(headerRequestID))
+	}
+	answer.Header.Del(headerRequestID)
+	var head strings.Builder
+	must(t, answer.Header.Write(&head))
+	return answer.Status + "\n" + head.String() + "\n" + anyRequestID.ReplaceAllString(string(body), `"request_id":"…"`)
+}
+
+const plainJSON = "application/json"
+
+var asks = []ask{
+	{"GET", "/v1/project", "", "$VERIFIER", "", ""},
+	{"GET", "/v1/project", "", "$OTHER", "", ""},
+	{"POST", "/v1/keys/verify", "", "$OTHER", plainJSON, `{"key":"$OTHER"}`},
+	{"GET", "/v1/project?x=1", "", "$RICH", "", ""},
+	{"GET", "/v1/project", "Api-Key $RICH", "", "", ""},
+	{"GET", "/v1/project", "api-key  $RICH", "", "", ""},
+	{"GET", "/v1/project", "Bearer $JWT", "", "", ""},
+	{"GET", "/v1/project", "Bearer $JWT", "$VERIFIER", "", ""},
+	{"GET", "/v1/project", "", "", "", ""},
+	{"GET", "/v1/project", "", "$REVOKED", "", ""},
+	{"GET", "/v1/project", "", "$EXPIRED", "", ""},
+	{"GET", "/v1/project", "", "$RETIRING", "", ""},
+	{"GET", "/v1/project", "Api-Key $RICH", "$RICH", "", ""},
+	{"GET", "/v1/project", "", "$VERIFIERx", "", ""},
+	{"POST", "/v1/keys/verify", "", "$VERIFIER", plainJSON, `{"key":"$RICH"}`},
+	{"POST", "/v1/keys/verify", "", "$VERIFIER", plainJSON, ` { "scopes" : [ "documents:read" , "documents:write" ] , "key" : "$RICH" } `},
+	{"POST", "/v1/keys/verify", "", "$VERIFIER", plainJSON, `{"key":"$RICH","scopes":[]}`},
+	{"POST", "/v1/keys/verify", "", "$VERIFIER", plainJSON, `{"key":"$RICH","scopes":["documents:delete"]}`},
+	{"POST", "/v1/keys/verify", "", "$VERIFIER", plainJSON, `{"key":"$RICH","scopes":["documents"]}`},
+	{"POST", "/v1/keys/verify", "", "$VERIFIER", plainJSON, `{"key":"$RICH","scopes":null}`},
+	{"POST", "/v1/keys/verify", "", "$VERIFIER", plainJSON, `{"key":"$RICH","project_id":"$PROJECT"}`},
+	{"POST", "/v1/keys/verify", "", "$OTHER", plainJSON, `{"key":"$RICH","project_id":"$PROJECT"}`},
+	{"POST", "/v1/keys/verify", "", "$OTHER", plainJSON, `{"key":"$RICH"}`},
+	{"POST", "/v1/keys/verify", "", "$RICH", plainJSON, `{"key":"$RICH"}`},
+	{"POST", "/v1/keys/verify", "", "$VERIFIER", plainJSON, `{"key":"$REVOKED"}`},
+	{"POST", "/v1/keys/verify", "", "$VERIFIER", plainJSON, `{"key":"$EXPIRED"}`},
+	{"POST", "/v1/keys/verify", "", "$VERIFIER", plainJSON, `{"key":"$RETIRING"}`},
+	{"POST", "/v1/keys/verify", "", "$VERIFIER", plainJSON, `{"key":"$CURRENT"}`},
+	{"POST", "/v1/keys/verify", "", "$VERIFIER", plainJSON, `{"key":""}`},
+	{"POST", "/v1/keys/verify", "", "$VERIFIER", plainJSON, `{"key":"x"}`},
+	{"POST", "/v1/keys/verify", "", "$VERIFIER", plainJSON, `{"key":"\u0078"}`},
+	{"POST", "/v1/keys/verify", "", "$VERIFIER", plainJSON, `{"key":"x","key":"y"}`},
+	{"POST", "/v1/keys/verify", "", "$VERIFIER", plainJSON, `{"Key":"x"}`},
+	{"POST", "/v1/keys/verify", "", "$VERIFIER", plainJSON, `{"key":"x"}{}`},
+	{"POST", "/v1/keys/verify", "", "$VERIFIER", plainJSON, `{"key":"x",}`},
+	{"POST", "/v1/keys/verify", "", "$VERIFIER", plainJSON, `{,"key":"x"}`},
+	{"POST", "/v1/keys/verify", "", "$VERIFIER", plainJSON, `{"scopes":["a:b"]}`},
+	{"POST", "/v1/keys/verify", "", "$VERIFIER", plainJSON, `{"key":"x","scopes":["a:b",]}`},
+	{"POST", "/v1/keys/verify", "", "$VERIFIER", plainJSON, `{"key":"x","other":1}`},
+	{"POST", "/v1/keys/verify", "", "$VERIFIER", plainJSON, `{"key":"x","project_id":"prj_x"}`},
+	{"POST", "/v1/keys/verify", "", "$VERIFIER", plainJSON, `{}`},
+	{"POST", "/v1/keys/verify", "", "$VERIFIER", plainJSON, ``},
+	{"POST", "/v1/keys/verify", "", "$VERIFIER", "text/plain", `{"key":"x"}`},
+	{"POST", "/v1/keys/verify", "", "$VERIFIER", "application/json; charset=utf-8", `{"key":"$RICH"}`},
+	{"POST", "/v1/keys/verify", "", "$VERIFIER", plainJSON, `{"key":"` + strings.Repeat("k", leanBody) + `"}`},
+	{"POST", "/v1/keys/verify", "Bearer $JWT", "", plainJSON, `{"key":"$RICH","project_id":"$PROJECT"}`},
+	{"POST", "/v1/keys/verify", "Bearer $JWT", "", plainJSON, `{"key":"$RICH"}`},
+	{"POST", "/v1/keys/verify", "Bearer $JWT", "$VERIFIER", plainJSON, `{"key":"$RICH"}`},
+	{"POST", "/v1/keys/verify", "Bearer x", "", plainJSON, `{"key":"$RICH","project_id":"$PROJECT"}`},
+	{"POST", "/v1/keys/verify", "", "", plainJSON, `{"key":"$RICH"}`},
+	{"GET", "/v1/keys/verify", "", "$VERIFIER", "", ""},
+}
+
+// FuzzLeanEdge guarantees that nobody can tell by any answer which edge gave it.
+func FuzzLeanEdge(f *testing.F) {
+	e := newEdges(f)
+	for _, a := range asks {
+		f.Add(a.method == "POST", a.path, a.authorization, a.key, a.contentType, a.body)
+	}
+	f.Fuzz(func(t *testing.T, post bool, path, authorization, key, contentType, body string) {
+		a := ask{map[bool]string{false: "GET", true: "POST"}[post], path, authorization, key, contentType, body}
+		if path != "/v1/project" && path != "/v1/keys/verify" && !strings.HasPrefix(path, "/v1/project?") && !strings.HasPrefix(path, "/v1/keys/verify?") {
+			a.path = map[bool]string{false: "/v1/project", true: "/v1/keys/verify"}[post]
+		}
+		if diff := cmp.Diff(e.answer(t, e.ordinary, a), e.answer(t, e.lean, a)); diff != "" {
+			t.Errorf("%+v:\n-ordinary +lean:\n%s", a, diff)
+		}
+	})
+}
+
+// TestLeanEdgeAnswers guarantees that what is asked most is answered by the lean
+// edge and by it alone, and how much that may allocate.
+func TestLeanEdgeAnswers(t *testing.T) {
+	e := newEdges(t)
+	// What Echo itself allocates to answer from a handler that does nothing.
+	bare := echo.New()
+	for _, path := range []string{"/v1/project", "/v1/keys/verify"} {
+		bare.Any(path, func(c echo.Context) error { return c.JSONBlob(http.StatusOK, []byte("{}")) })
+	}
+	for name, c := range map[string]struct {
+		ask  ask
+		most float64
+	}{
+		"getCurrentProject":   {ask{"GET", "/v1/project", "", "$RICH", "", ""}, 8},
+		"verifyKey":           {ask{"POST", "/v1/keys/verify", "", "$VERIFIER", plainJSON, `{"key":"$CURRENT"}`}, 8},
+		"verifyKey by a user": {ask{"POST", "/v1/keys/verify", "Bearer $JWT", "", plainJSON, `{"key":"$CURRENT","project_id":"$PROJECT"}`}, 8},
+	} {
+		e.answer(t, e.lean, c.ask) // warm
+		allocations := func(by *echo.Echo) float64 {
+			body := strings.NewReader(e.fill(c.ask.body))
+			r := httptest.NewRequest(c.ask.method, c.ask.path, body)
+			for header, value := range map[string]string{"Authorization": c.ask.authorization, "X-Api-Key": c.ask.key, "Content-Type": c.ask.contentType} {
+				if value != "" {
+					r.Header[header] = []string{e.fill(value)}
+				}
+			}
+			w := &discard{header: http.Header{}}
+			again := io.NopCloser(body)
+			return testing.AllocsPerRun(200, func() {
+				_, _ = body.Seek(0, io.SeekStart)
+				r.Body = again
+				clear(w.header)
+				by.ServeHTTP(w, r)
+				if w.status != http.StatusOK {
+					t.Fatalf("%s: got %d", name, w.status)
+				}
+			})
+		}
+		if got, floor := allocations(e.lean), allocations(bare); got > floor+c.most {
+			t.Errorf("%s: %v allocations, of which Echo's own are %v; want at most %v more", name, got, floor, c.most)
+		} else {
+			t.Logf("%s: %v allocations, of which Echo's own are %v", name, got, floor)
+		}
+	}
+}
+
+// discard is an answer that nobody reads.
+type discard struct {
+	header http.Header
+	status int
+}
+
+func (d *discard) Header() http.Header         { return d.header }
+func (d *discard) WriteHeader(status int)      { d.status = status }
+func (d *discard) Write(p []byte) (int, error) { return len(p), nil }
