@@ -31,7 +31,7 @@ func importRow(k ImportedKey) domain.ImportRow {
 	row := domain.ImportRow{
 		Name: value(k.Name), Algorithm: domain.Algorithm(value(k.Algorithm)), Hash: value(k.Hash), Prefix: value(given(k.Prefix)),
 		Environment: domain.Environment(value(given(k.Environment))), ExternalID: value(given(k.ExternalID)),
-		Metadata: value(given(k.Metadata)), CreatedAt: momentText(k.CreatedAt), ExpiresAt: momentText(k.ExpiresAt),
+		Metadata: value(given(k.Metadata)), CreatedAt: importTime(k.CreatedAt), ExpiresAt: importTime(k.ExpiresAt),
 		Revoked: value(given(k.Revoked)),
 	}
 	for _, s := range value(given(k.Scopes)) {
@@ -40,16 +40,7 @@ func importRow(k ImportedKey) domain.ImportRow {
 	return row
 }
 
-// momentText reads a time of an imported row. What is none becomes a time that
-// is refused, at the place where it stands.
-func momentText(text nullable.Nullable[string]) time.Time {
-	s := given(text)
-	if s == nil || text.IsNull() {
-		return time.Time{}
-	}
-	t, err := time.Parse(time.RFC3339, *s)
-	if err != nil || t.IsZero() {
-		return time.Time{}.Add(1)
-	}
-	return t
+// importTime reads a time of an imported row: null is none.
+func importTime(text nullable.Nullable[string]) time.Time {
+	return domain.ParseImportTime(value(given(text)))
 }

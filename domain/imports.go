@@ -98,6 +98,32 @@ func (r ImportRow) ParseHash() (h ForeignHash, why string) {
 	return h, ""
 }
 
+// AlgorithmOf tells Django's algorithms by how their hashes begin; "" for others.
+func AlgorithmOf(hash string) Algorithm {
+	switch {
+	case strings.HasPrefix(hash, "sha512$$"):
+		return DjangoSHA512
+	case strings.HasPrefix(hash, "pbkdf2_sha256$"):
+		return DjangoPBKDF2SHA256
+	}
+	return ""
+}
+
+// ParseImportTime reads a time as exports write it: RFC 3339, or as Django and
+// databases do, with a blank and perhaps without a zone, which is then UTC. What
+// is empty is the zero time; what is none becomes one that Validate refuses.
+func ParseImportTime(s string) time.Time {
+	if s == "" {
+		return time.Time{}
+	}
+	for _, layout := range []string{time.RFC3339, "2006-01-02 15:04:05Z07:00", "2006-01-02 15:04:05Z07", "2006-01-02T15:04:05", time.DateTime, time.DateOnly} {
+		if t, err := time.Parse(layout, s); err == nil && !t.IsZero() {
+			return t.UTC()
+		}
+	}
+	return time.Time{}.Add(1)
+}
+
 // Validate returns validation_failed naming every field that is wrong.
 func (r ImportRow) Validate() error {
 	var v Invalid

@@ -17,6 +17,7 @@ import (
 
 	"github.com/latchkey-dev/latchkey/domain"
 	"github.com/latchkey-dev/latchkey/repository"
+	"github.com/latchkey-dev/latchkey/repository/storetest"
 	"github.com/latchkey-dev/latchkey/service"
 )
 
@@ -419,4 +420,50 @@ func TestImportEvents(t *testing.T) {
 		}
 		w.answers(map[string]domain.Code{"token 0": "", "token 1199": "", "token 1200": domain.CodeInvalidAPIKey})
 	})
+}
+
+// Guarantees that every key that djangorestframework-api-key 2 and 3 made, as
+// its own table holds it, is answered here as the library answers it, and that
+// the good ones have digests of ours from then on.
+func TestImportFromDjango(t *testing.T) {
+	for _, version := range []int{2, 3} {
+		t.Run(fmt.Sprint("version ", version), func(t *testing.T) {
+			onEach(t, func(w *world) {
+				w.pass(365 * 24 * time.Hour) // to when they were frozen, and beyond
+				_, project := w.tenant(w.signUp("ann@example.com"))
+				p, err := project.Get()
+				w.check(err)
+				dsn, keys := storetest.Django(w, version)
+				var rows []domain.ImportRow
+				for _, name := range []string{"rest_framework_api_key_apikey", "heroes_heroapikey"} {
+					table := repository.DefaultDjangoTable
+					table.Name = name
+					for row, err := range repository.DjangoKeys(w.Context(), dsn, table) {
+						w.check(err)
+						rows = append(rows, row)
+					}
+				}
+				if diff := cmp.Diff(domain.ImportResult{Imported: 5}, w.importRows(project, rows...)); diff != "" {
+					w.Fatal(diff)
+				}
+				list, err := project.ListKeys(w.Context(), domain.KeyFilter{}, domain.Page{Limit: 10})
+				w.check(err)
+				ids := map[string]domain.KeyID{}
+				for _, k := range list.Items {
+					ids[k.Prefix] = k.ID
+				}
+				for _, k := range keys {
+					want := map[bool]domain.Code{k.Name == "expired": domain.CodeKeyExpired, k.Revoked: domain.CodeKeyRevoked, k.Good: ""}[true]
+					for range 2 {
+						w.answers(map[string]domain.Code{k.Token: want})
+					}
+					live, err := w.store.LiveSecrets(w.Context(), p.Scope(), ids[k.Prefix], w.clock())
+					w.check(err)
+					if got, want := live[0].Algorithm == domain.HMACSHA256, k.Good; got != want {
+						w.Errorf("%s: got a digest of ours %t, want %t", k.Name, got, want)
+					}
+				}
+			})
+		})
+	}
 }

@@ -14,7 +14,7 @@ import (
 
 func newKey() *cobra.Command {
 	cmd := &cobra.Command{Use: "key", Short: "Make and manage API keys", Args: cobra.NoArgs}
-	cmd.AddCommand(newKeyCreate(), newKeyList(), newKeyCount(), newKeyShow(), newKeyRevoke(), newKeyDelete(), newKeyVerify())
+	cmd.AddCommand(newKeyCreate(), newKeyList(), newKeyCount(), newKeyShow(), newKeyRevoke(), newKeyRotate(), newKeyImport(), newKeyDelete(), newKeyVerify())
 	return cmd
 }
 
@@ -69,6 +69,9 @@ func expiry(at string, in time.Duration) (time.Time, error) {
 	t, err := time.Parse(time.RFC3339, at)
 	if err != nil {
 		return t, fmt.Errorf("--expires-at is a time such as 2030-01-31T12:00:00Z, not %q", at)
+	}
+	if t.IsZero() {
+		return t.Add(1), nil // the year 1 is a time, which is refused as too early, and not "never"
 	}
 	return t.UTC(), nil
 }
@@ -166,6 +169,34 @@ func newKeyRevoke() *cobra.Command {
 			return answer(cmd, keyJSON(key), string(key.ID), "The key %s is revoked.", key.Name)
 		})
 	cmd.Flags().StringVar(&reason, "reason", "", "why, for whoever looks at the key later")
+	return cmd
+}
+
+func newKeyRotate() *cobra.Command {
+	var rotation domain.Rotation
+	var grace time.Duration
+	cmd := onKey(&cobra.Command{
+		Use: "rotate ID", Short: "Give a key a new token and print it, this once; the present one goes on for a while",
+		Example: "  latchkey key rotate key_01k0… --grace 48h > token.txt",
+	}, func(ctx context.Context, p *service.Project, cmd *cobra.Command, id domain.KeyID) error {
+		rotation.Grace = &grace
+		key, token, err := p.RotateKey(ctx, id, rotation)
+		if err != nil {
+			return err
+		}
+		if wantsJSON(cmd) {
+			return printJSON(cmd, createdKeyJSON(key, token))
+		}
+		if key.Retiring.ValidUntil.IsZero() {
+			fmt.Fprintln(cmd.ErrOrStderr(), "The token before it has ended.")
+		} else {
+			fmt.Fprintf(cmd.ErrOrStderr(), "The token before it (%s) goes on until %s.\n", key.Retiring.Prefix, date(key.Retiring.ValidUntil))
+		}
+		fmt.Fprintf(cmd.ErrOrStderr(), "The key %s has a new token, which is shown this once and stored nowhere:\n", key.Name)
+		_, err = fmt.Fprintln(cmd.OutOrStdout(), token.Reveal())
+		return err
+	})
+	cmd.Flags().DurationVar(&grace, "grace", domain.DefaultGrace, "how long the present token goes on working, up to 720h")
 	return cmd
 }
 

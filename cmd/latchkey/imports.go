@@ -1,0 +1,361 @@
+package main
+
+import (
+	"bufio"
+	"bytes"
+	"cmp"
+	"context"
+	"encoding/csv"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"iter"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/latchkey-dev/latchkey/domain"
+	"github.com/latchkey-dev/latchkey/repository"
+	"github.com/latchkey-dev/latchkey/service"
+)
+
+const (
+	importBatch    = 500 // rows handed to the service at a time
+	importProgress = time.Second
+	maxImportLine  = 1 << 20 // bytes
+)
+
+func newKeyImport() *cobra.Command {
+	var project, algorithm, format, djangoDSN string
+	table := repository.DefaultDjangoTable
+	cmd := databaseCommand(&cobra.Command{
+		Use: "import [FILE]", Short: "Take over keys that were made elsewhere, by the hashes of their tokens", Args: cobra.MaximumNArgs(1),
+		Long: `Take over keys that were made elsewhere, by the hashes of their tokens, so that their clients go on sending what they have.
+
+FILE holds a key in each line: as a JSON object, or as CSV with the names of the columns in the first line. "-" is standard
+input. The names are those of the API (name, algorithm, hash, prefix, environment, scopes, external_id, metadata, created_at,
+expires_at, revoked) or those of the Django library (hashed_key, created, expiry_date). Scopes in CSV are separated by blanks.
+
+With --from-django the table of djangorestframework-api-key is read where it stands, and not changed.
+
+Good rows are taken even when others are not; those are named by line. What is here already stays as it is, so an import that
+was interrupted is resumed by starting it again.`,
+		Example: `  latchkey key import keys.jsonl --project acme/payments
+  latchkey key import --from-django postgres://app@db/app --project acme/payments
+  latchkey key import --from-django sqlite:db.sqlite3 --table heroes_heroapikey --external-id-column hero_id --project acme/heroes`,
+	}, func(ctx context.Context, op operator, cmd *cobra.Command, args []string) error {
+		if (len(args) == 1) == (djangoDSN != "") {
+			return errors.New("name a file, or a database with --from-django")
+		}
+		handle, err := op.project(ctx, project)
+		if err != nil {
+			return notFound(err, "project", project)
+		}
+		rows := djangoRows(ctx, djangoDSN, table)
+		if len(args) == 1 {
+			in, closeIn, err := openInput(cmd, args[0])
+			if err != nil {
+				return err
+			}
+			defer closeIn()
+			if rows, err = fileRows(in, cmp.Or(format, strings.TrimPrefix(filepath.Ext(args[0]), ".")), domain.Algorithm(algorithm)); err != nil {
+				return err
+			}
+		}
+		return importAll(ctx, cmd, handle, rows)
+	})
+	flags := cmd.Flags()
+	flags.StringVar(&project, "project", "", "id of the project, or ORGANIZATION/PROJECT by slug")
+	flags.StringVar(&format, "format", "", "jsonl or csv (default: by the name of the file)")
+	flags.StringVar(&algorithm, "algorithm", "", "of rows that name none and whose hash does not show it, as in sha256-hex")
+	flags.StringVar(&djangoDSN, "from-django", "", "read the table of this database: postgres://… or sqlite:PATH")
+	flags.StringVar(&table.Name, "table", table.Name, "with --from-django: the table")
+	flags.StringVar(&table.Prefix, "prefix-column", table.Prefix, "with --from-django: the column of the prefix")
+	flags.StringVar(&table.HashedKey, "hash-column", table.HashedKey, "with --from-django: the column of the hash")
+	flags.StringVar(&table.KeyName, "name-column", table.KeyName, "with --from-django: the column of the name")
+	flags.StringVar(&table.Created, "created-column", table.Created, "with --from-django: the column of the creation")
+	flags.StringVar(&table.ExpiryDate, "expiry-column", table.ExpiryDate, "with --from-django: the column of the expiry")
+	flags.StringVar(&table.Revoked, "revoked-column", table.Revoked, "with --from-django: the column of the revocation")
+	flags.StringVar(&table.ExternalID, "external-id-column", "", "with --from-django: a column of your own model to keep as external id")
+	required(cmd, "project")
+	return cmd
+}
+
+// line is where a row stands: its number in the file, or in the table.
+type line struct {
+	number int
+	row    domain.ImportRow
+	bad    error // it could not be read
+}
+
+// importReport is what an import prints as JSON.
+type importReport struct {
+	Imported  int       `json:"imported"`
+	Unchanged int       `json:"unchanged"`
+	Errors    []badLine `json:"errors"`
+}
+
+type badLine struct {
+	Line   int    `json:"line"`
+	Field  string `json:"field,omitempty"`
+	Detail string `json:"detail"`
+}
+
+// importAll imports rows batch by batch, and tells how far it has come.
+func importAll(ctx context.Context, cmd *cobra.Command, p *service.Project, lines iter.Seq2[line, error]) error {
+	report := importReport{Errors: []badLine{}}
+	read, begun, told := 0, time.Now(), time.Now()
+	bad := func(b badLine) {
+		report.Errors = append(report.Errors, b)
+		fmt.Fprintf(cmd.ErrOrStderr(), "line %d: %s\n", b.Line, strings.TrimSpace(b.Field+" "+b.Detail))
+	}
+	var batch []line
+	flush := func() error {
+		rows := make([]domain.ImportRow, len(batch))
+		for i, l := range batch {
+			rows[i] = l.row
+		}
+		result, err := p.ImportKeys(ctx, rows)
+		if err != nil {
+			return fmt.Errorf("stopped before line %d (start it again to go on): %w", firstNumber(batch), err)
+		}
+		report.Imported += result.Imported
+		report.Unchanged += result.Unchanged
+		for _, e := range result.Errors {
+			var i int
+			var field string
+			if n, err := fmt.Sscanf(strings.ReplaceAll(e.Pointer, "/", " "), "%d %s", &i, &field); err != nil || n != 2 {
+				return fmt.Errorf("an error at %s, which is no row", e.Pointer)
+			}
+			bad(badLine{batch[i].number, field, e.Detail})
+		}
+		batch = batch[:0]
+		if time.Since(told) >= importProgress {
+			told = time.Now()
+			fmt.Fprintf(cmd.ErrOrStderr(), "%d rows read, %.0f in a second\n", read, float64(read)/time.Since(begun).Seconds())
+		}
+		return nil
+	}
+	for l, err := range lines {
+		if err != nil {
+			return errors.Join(flush(), err)
+		}
+		if read++; l.bad != nil {
+			bad(badLine{Line: l.number, Detail: l.bad.Error()})
+			continue
+		}
+		if batch = append(batch, l); len(batch) == importBatch {
+			if err := flush(); err != nil {
+				return err
+			}
+		}
+	}
+	if err := flush(); err != nil {
+		return err
+	}
+	took := time.Since(begun)
+	slices.SortStableFunc(report.Errors, func(a, b badLine) int { return a.Line - b.Line })
+	refused := read - report.Imported - report.Unchanged
+	fmt.Fprintf(cmd.ErrOrStderr(), "%d imported, %d here already, %d rows not taken, in %v (%.0f rows in a second)\n",
+		report.Imported, report.Unchanged, refused, took.Round(time.Millisecond), float64(read)/took.Seconds())
+	if wantsJSON(cmd) {
+		if err := printJSON(cmd, report); err != nil {
+			return err
+		}
+	}
+	if refused > 0 {
+		return fmt.Errorf("%d rows are bad; the others are imported", refused)
+	}
+	return nil
+}
+
+func firstNumber(batch []line) int {
+	if len(batch) == 0 {
+		return 1
+	}
+	return batch[0].number
+}
+
+func djangoRows(ctx context.Context, dsn string, table repository.DjangoTable) iter.Seq2[line, error] {
+	return func(yield func(line, error) bool) {
+		number := 0
+		for row, err := range repository.DjangoKeys(ctx, dsn, table) {
+			number++
+			if !yield(line{number: number, row: row}, err) {
+				return
+			}
+		}
+	}
+}
+
+func openInput(cmd *cobra.Command, name string) (io.Reader, func(), error) {
+	if name == "-" {
+		return cmd.InOrStdin(), func() {}, nil
+	}
+	f, err := os.Open(name)
+	if err != nil {
+		return nil, nil, err
+	}
+	return f, func() { f.Close() }, nil
+}
+
+// fileRows reads a file in the format; rows that name no algorithm get the one
+// that their hash shows, or the given one.
+func fileRows(in io.Reader, format string, algorithm domain.Algorithm) (iter.Seq2[line, error], error) {
+	var lines iter.Seq2[line, error]
+	switch format {
+	case "jsonl", "ndjson":
+		lines = jsonLines(in)
+	case "csv":
+		lines = csvLines(in)
+	default:
+		return nil, errors.New("say with --format whether the file is jsonl or csv")
+	}
+	return func(yield func(line, error) bool) {
+		for l, err := range lines {
+			if l.row.Algorithm == "" {
+				l.row.Algorithm = domain.Algorithm(cmp.Or(string(domain.AlgorithmOf(l.row.Hash)), string(algorithm)))
+			}
+			if !yield(l, err) {
+				return
+			}
+		}
+	}, nil
+}
+
+// importLine is a row as files have it: with the names of the API or those of
+// the Django table.
+type importLine struct {
+	Name        string            `json:"name"`
+	Algorithm   string            `json:"algorithm"`
+	Hash        string            `json:"hash"`
+	HashedKey   string            `json:"hashed_key"`
+	Prefix      string            `json:"prefix"`
+	Environment string            `json:"environment"`
+	Scopes      []string          `json:"scopes"`
+	ExternalID  string            `json:"external_id"`
+	Metadata    map[string]string `json:"metadata"`
+	CreatedAt   string            `json:"created_at"`
+	Created     string            `json:"created"`
+	ExpiresAt   string            `json:"expires_at"`
+	ExpiryDate  string            `json:"expiry_date"`
+	Revoked     bool              `json:"revoked"`
+	ID          string            `json:"id"` // Django's, which says nothing that the others do not
+}
+
+func (l importLine) row() domain.ImportRow {
+	return domain.ImportRow{
+		Name: l.Name, Algorithm: domain.Algorithm(l.Algorithm), Hash: cmp.Or(l.Hash, l.HashedKey), Prefix: l.Prefix,
+		Environment: domain.Environment(l.Environment), Scopes: as[domain.Scope](l.Scopes), ExternalID: l.ExternalID, Metadata: l.Metadata,
+		CreatedAt: domain.ParseImportTime(cmp.Or(l.CreatedAt, l.Created)), ExpiresAt: domain.ParseImportTime(cmp.Or(l.ExpiresAt, l.ExpiryDate)),
+		Revoked: l.Revoked,
+	}
+}
+
+func jsonLines(in io.Reader) iter.Seq2[line, error] {
+	return func(yield func(line, error) bool) {
+		scanner := bufio.NewScanner(in)
+		scanner.Buffer(nil, maxImportLine)
+		number := 0
+		for scanner.Scan() {
+			number++
+			text := bytes.TrimSpace(scanner.Bytes())
+			if len(text) == 0 {
+				continue
+			}
+			var l importLine
+			decoder := json.NewDecoder(bytes.NewReader(text))
+			decoder.DisallowUnknownFields()
+			out := line{number: number}
+			if err := decoder.Decode(&l); err != nil || decoder.More() {
+				out.bad = errors.New("is not one JSON object with the fields of a key")
+			}
+			out.row = l.row()
+			if !yield(out, nil) {
+				return
+			}
+		}
+		if err := scanner.Err(); err != nil {
+			yield(line{}, fmt.Errorf("line %d: %w", number+1, err))
+		}
+	}
+}
+
+func csvLines(in io.Reader) iter.Seq2[line, error] {
+	return func(yield func(line, error) bool) {
+		reader := csv.NewReader(in)
+		head, err := reader.Read()
+		if err == nil {
+			err = checkHead(head)
+		}
+		if err != nil {
+			yield(line{}, fmt.Errorf("the first line: %w", err))
+			return
+		}
+		for {
+			record, err := reader.Read()
+			if errors.Is(err, io.EOF) {
+				return
+			}
+			number, _ := reader.FieldPos(0)
+			out := line{number: number}
+			if e, ok := errors.AsType[*csv.ParseError](err); ok {
+				out.number, out.bad = e.StartLine, errors.New("is not CSV with as many fields as the first line")
+			} else if err != nil {
+				yield(line{}, err)
+				return
+			}
+			if out.bad == nil {
+				out.row, out.bad = csvRow(head, record)
+			}
+			if !yield(out, nil) {
+				return
+			}
+		}
+	}
+}
+
+// csvColumns are the fields of importLine.
+var csvColumns = []string{
+	"name", "algorithm", "hash", "hashed_key", "prefix", "environment", "scopes", "external_id", "metadata", "created_at", "created",
+	"expires_at", "expiry_date", "revoked", "id",
+}
+
+func checkHead(head []string) error {
+	for _, name := range head {
+		if !slices.Contains(csvColumns, name) {
+			return fmt.Errorf("%q is not a field of a key; those are: %s", name, strings.Join(csvColumns, ", "))
+		}
+	}
+	return nil
+}
+
+func csvRow(head, record []string) (domain.ImportRow, error) {
+	fields := map[string]string{}
+	for i, name := range head {
+		fields[name] = record[i]
+	}
+	l := importLine{
+		Name: fields["name"], Algorithm: fields["algorithm"], Hash: fields["hash"], HashedKey: fields["hashed_key"], Prefix: fields["prefix"],
+		Environment: fields["environment"], Scopes: strings.Fields(fields["scopes"]), ExternalID: fields["external_id"],
+		CreatedAt: fields["created_at"], Created: fields["created"], ExpiresAt: fields["expires_at"], ExpiryDate: fields["expiry_date"],
+	}
+	if text := fields["metadata"]; text != "" {
+		if err := json.Unmarshal([]byte(text), &l.Metadata); err != nil {
+			return domain.ImportRow{}, errors.New("metadata is not a JSON object of strings")
+		}
+	}
+	switch strings.ToLower(fields["revoked"]) {
+	case "", "0", "f", "false":
+	case "1", "t", "true":
+		l.Revoked = true
+	default:
+		return domain.ImportRow{}, errors.New("revoked is neither true nor false")
+	}
+	return l.row(), nil
+}
