@@ -26,7 +26,7 @@ func (sqliteEngine) changesSoFar(ctx context.Context, tx bun.IDB) (now int64, er
 // follow opens a connection of its own, for PRAGMA data_version tells what has
 // changed since the same connection asked before.
 func (e sqliteEngine) follow(_ context.Context, _ *link) (poller, func() error, error) {
-	db, err := sql.Open("sqlite", e.dsn)
+	db, err := sql.Open(sqliteDriver, e.dsn)
 	if err != nil {
 		return nil, nil, err
 	}

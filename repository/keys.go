@@ -185,9 +185,11 @@ func (s *Store) ListKeys(
 		q = q.Where("k.revoked_at IS NOT NULL")
 	}
 	if f.Search != "" {
-		like := "%" + likeEscape.Replace(strings.ToLower(f.Search)) + "%"
+		// The database lowers both sides: one that only knows the letters of ASCII,
+		// as PostgreSQL does in the locale C, then still finds the others as typed.
+		like := "%" + likeEscape.Replace(f.Search) + "%"
 		q = q.WhereGroup(" AND ", func(q *bun.SelectQuery) *bun.SelectQuery {
-			return q.Where("LOWER(k.name) LIKE ? ESCAPE '!'", like).WhereOr("LOWER(k.prefix) LIKE ? ESCAPE '!'", like)
+			return q.Where("LOWER(k.name) LIKE LOWER(?) ESCAPE '!'", like).WhereOr("LOWER(k.prefix) LIKE LOWER(?) ESCAPE '!'", like)
 		})
 	}
 	if f.Environment != "" {
@@ -262,7 +264,10 @@ func (s *Store) KeyStatistics(ctx context.Context, scope domain.ProjectScope, si
 // keysIn starts a query of the project's keys with what is known of their use
 // and of the secret that a rotation left behind.
 func keysIn(s *Store, scope domain.ProjectScope, model any, now time.Time) *bun.SelectQuery {
-	const retiring = "FROM api_key_secrets AS r WHERE r.project_id = k.project_id AND r.key_id = k.id AND r.valid_until > ?"
+	// One of them, whatever the table holds: to a node whose clock is behind, a
+	// secret that another has just ended is still to end.
+	const retiring = "FROM api_key_secrets AS r WHERE r.project_id = k.project_id AND r.key_id = k.id AND r.valid_until > ? " +
+		"ORDER BY r.valid_until DESC, r.token_id LIMIT 1"
 	return selectIn(s, scope, model).ColumnExpr("?TableColumns").
 		ColumnExpr("(SELECT MAX(u.last_used_at) FROM api_key_usage AS u WHERE u.key_id = k.id) AS last_used_at").
 		ColumnExpr("(SELECT r.prefix "+retiring+") AS retiring_prefix", micros{now}).

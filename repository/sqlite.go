@@ -3,8 +3,10 @@ package repository
 import (
 	"context"
 	"database/sql"
+	"database/sql/driver"
 	"errors"
 	"net/url"
+	"strings"
 	"time"
 
 	"github.com/pressly/goose/v3"
@@ -23,6 +25,21 @@ import (
 // connection that writes.
 const sqliteReaders = 8
 
+// sqliteDriver is the driver with a LOWER that knows all letters, as that of
+// PostgreSQL does; SQLite's own knows those of ASCII.
+const sqliteDriver = "latchkey-sqlite"
+
+func init() {
+	d := &sqlite.Driver{}
+	d.MustRegisterDeterministicScalarFunction("lower", 1, func(_ *sqlite.FunctionContext, args []driver.Value) (driver.Value, error) {
+		if text, ok := args[0].(string); ok {
+			return strings.ToLower(text), nil
+		}
+		return args[0], nil
+	})
+	sql.Register(sqliteDriver, d)
+}
+
 type sqliteEngine struct{ dsn string }
 
 // openSQLite opens the file at path. Writers queue in Go for one connection,
@@ -37,12 +54,12 @@ func openSQLite(ctx context.Context, path string) (*Store, error) {
 		"_pragma": {"busy_timeout(5000)", "journal_mode(WAL)", "foreign_keys(ON)", "synchronous(FULL)"},
 	}
 	dsn := "file:" + (&url.URL{Path: path}).EscapedPath() + "?" + query.Encode()
-	write, err := sql.Open("sqlite", dsn)
+	write, err := sql.Open(sqliteDriver, dsn)
 	if err != nil {
 		return nil, err
 	}
 	write.SetMaxOpenConns(1)
-	read, err := sql.Open("sqlite", dsn+"&_pragma=query_only(ON)")
+	read, err := sql.Open(sqliteDriver, dsn+"&_pragma=query_only(ON)")
 	if err != nil {
 		return nil, errors.Join(err, write.Close())
 	}

@@ -249,6 +249,7 @@ func testKeyFilters(t *testing.T, s *repository.Store) {
 		check(t, s.CreateKey(ctx, p.Scope(), k))
 	}
 	add("Live_100%", func(*domain.Key) {})
+	add("Salón CAFÉ", func(k *domain.Key) { k.RevokedAt = epoch })
 	add("test!", func(k *domain.Key) { k.Environment = domain.Test })
 	add("past", func(k *domain.Key) { k.ExpiresAt = epoch.Add(-time.Second) })
 	add("now", func(k *domain.Key) { k.ExpiresAt = epoch })
@@ -259,14 +260,16 @@ func testKeyFilters(t *testing.T, s *repository.Store) {
 		filter domain.KeyFilter
 		want   []string
 	}{
-		{domain.KeyFilter{}, []string{"Live_100%", "future", "gone", "now", "past", "test!"}},
+		{domain.KeyFilter{}, []string{"Live_100%", "Salón CAFÉ", "future", "gone", "now", "past", "test!"}},
 		{domain.KeyFilter{Status: domain.KeyActive}, []string{"Live_100%", "future", "test!"}},
 		{domain.KeyFilter{Status: domain.KeyExpired}, []string{"now", "past"}},
-		{domain.KeyFilter{Status: domain.KeyRevoked}, []string{"gone"}},
+		{domain.KeyFilter{Status: domain.KeyRevoked}, []string{"Salón CAFÉ", "gone"}},
 		{domain.KeyFilter{Environment: domain.Test}, []string{"test!"}},
 		{domain.KeyFilter{ExternalID: "cust_7"}, []string{"future"}},
 		{domain.KeyFilter{Search: "LIVE_1"}, []string{"Live_100%"}},
 		{domain.KeyFilter{Search: "lk_live_FUT"}, []string{"future"}},
+		{domain.KeyFilter{Search: "salón C"}, []string{"Salón CAFÉ"}},
+		{domain.KeyFilter{Search: "salón cafÉ"}, []string{"Salón CAFÉ"}},
 		{domain.KeyFilter{Search: "%"}, []string{"Live_100%"}}, // not a wildcard
 		{domain.KeyFilter{Search: "!"}, []string{"test!"}},
 		{domain.KeyFilter{Search: "' OR 1=1 --"}, nil},
@@ -301,6 +304,16 @@ func testSecrets(t *testing.T, s *repository.Store) {
 	other := newKey(p, "other", epoch)
 	check(t, s.CreateKey(ctx, p.Scope(), other))
 	code(t, s.AddSecret(ctx, p.Scope(), newSecret(other, "t1")), domain.CodeConflict) // the id is taken
+
+	// Two rotations in a row end the second secret at once and leave the first its
+	// grace. A node whose clock is behind sees both still to end, and shows the
+	// one that will last.
+	check(t, s.EndSecret(ctx, p.Scope(), "t1", epoch.Add(time.Hour)))
+	check(t, s.AddSecret(ctx, p.Scope(), newSecret(key, "t2")))
+	check(t, s.EndSecret(ctx, p.Scope(), "t2", epoch.Add(time.Millisecond)))
+	check(t, s.AddSecret(ctx, p.Scope(), newSecret(key, "t3")))
+	got, err := s.GetKey(ctx, p.Scope(), key.ID, epoch)
+	equal(t, got.Retiring, domain.Retiring{Prefix: "lk_live_t1", ValidUntil: epoch.Add(time.Hour)}, err)
 }
 
 // testTenancy guarantees that with the scope of one tenant no row of another is
