@@ -125,9 +125,18 @@ func (a *Account) Rename(ctx context.Context, name string) (domain.User, error) 
 	if v.Text("/name", name, 0, domain.MaxNameLength); len(v) > 0 {
 		return domain.User{}, v.Err()
 	}
-	before, after := a.user.User, a.user.User
-	after.Name = name
+	var after domain.User
 	err := a.app.store.InTx(ctx, func(ctx context.Context, tx *repository.Store) error {
+		// Who is calling may be a copy from before the account was disabled.
+		before, _, err := tx.LockUser(ctx, a.user.User.ID)
+		if domain.CodeOf(err) == domain.CodeNotFound || err == nil && before.Status != domain.Active {
+			return signedOut()
+		}
+		if err != nil {
+			return err
+		}
+		after = before
+		after.Name = name
 		changes := domain.Diff(map[string]any{"name": before.Name}, map[string]any{"name": after.Name})
 		if len(changes) == 0 {
 			return nil
@@ -262,7 +271,7 @@ func (a *App) changeUser(
 	}
 	var user domain.User
 	err := a.store.InTx(ctx, func(ctx context.Context, tx *repository.Store) error {
-		before, err := tx.GetUser(ctx, id)
+		before, _, err := tx.LockUser(ctx, id)
 		if err != nil {
 			return err
 		}
