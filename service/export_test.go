@@ -16,3 +16,18 @@ func (a *App) Prove(ctx context.Context, token string, now time.Time) (domain.Pr
 func (a *App) Used(ctx context.Context, key domain.ProvenKey, token string, now time.Time) {
 	a.used(ctx, key, token, now)
 }
+
+// FirstUses counts the first uses of secrets that nobody has begun to write.
+func (a *App) FirstUses() (n int) {
+	for i := range a.usage.shards {
+		shard := &a.usage.shards[i]
+		shard.mu.Lock()
+		for _, use := range shard.uses {
+			if use.first {
+				n++
+			}
+		}
+		shard.mu.Unlock()
+	}
+	return n
+}

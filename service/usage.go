@@ -22,8 +22,9 @@ const (
 // use would make the database the limit of every request. It is in shards so
 // that requests of different keys do not wait for each other.
 type usage struct {
-	shards *[usageShards]usageShard
-	first  chan struct{} // a secret has been used for the first time
+	shards  *[usageShards]usageShard
+	first   chan struct{} // a secret has been used for the first time
+	writing *sync.Mutex   // held from taking uses until they are written
 }
 
 type usageShard struct {
@@ -38,7 +39,7 @@ type pendingUse struct {
 }
 
 func newUsage() usage {
-	u := usage{new([usageShards]usageShard), make(chan struct{}, 1)}
+	u := usage{new([usageShards]usageShard), make(chan struct{}, 1), new(sync.Mutex)}
 	for i := range u.shards {
 		u.shards[i].uses = map[domain.TokenID]*pendingUse{}
 	}
@@ -91,15 +92,16 @@ func (u usage) take(firstOnly bool) []domain.Use {
 	return uses
 }
 
-// putBack returns what could not be written.
-func (u usage) putBack(uses []domain.Use, first bool) {
+// putBack returns what could not be written. Any of it may be a first use, which
+// the next one to ask for those must not miss.
+func (u usage) putBack(uses []domain.Use) {
 	for _, use := range uses {
 		shard := u.shard(use.TokenID)
 		shard.mu.Lock()
 		if now, known := shard.uses[use.TokenID]; known {
 			use.Last = now.Last
 		}
-		shard.uses[use.TokenID] = &pendingUse{Use: use, first: first}
+		shard.uses[use.TokenID] = &pendingUse{Use: use, first: true}
 		shard.mu.Unlock()
 	}
 }
@@ -111,11 +113,15 @@ func (a *App) RecordUses(ctx context.Context) error { return a.recordUses(ctx, f
 
 func (a *App) recordFirstUses(ctx context.Context) error { return a.recordUses(ctx, true) }
 
+// recordUses returns when all uses noted before it was called are written,
+// including those that somebody else has taken to write.
 func (a *App) recordUses(ctx context.Context, firstOnly bool) error {
+	a.usage.writing.Lock()
+	defer a.usage.writing.Unlock()
 	uses := a.usage.take(firstOnly)
 	for batch := range slices.Chunk(uses, usageBatch) {
 		if err := a.store.RecordUses(ctx, batch); err != nil {
-			a.usage.putBack(uses, firstOnly) // some may be written twice, which changes nothing
+			a.usage.putBack(uses) // some may be written twice, which changes nothing
 			return err
 		}
 	}

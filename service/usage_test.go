@@ -2,10 +2,16 @@ package service_test
 
 import (
 	"context"
+	"errors"
+	"runtime"
+	"sync"
 	"testing"
 	"time"
 
 	"github.com/latchkey-dev/latchkey/domain"
+	"github.com/latchkey-dev/latchkey/repository"
+	"github.com/latchkey-dev/latchkey/repository/storetest"
+	"github.com/latchkey-dev/latchkey/service"
 )
 
 func (w *world) lastUsed(p interface {
@@ -98,5 +104,85 @@ func TestLastUsesAtShutdown(t *testing.T) {
 		if got := w.lastUsed(project, key.ID); !got.Equal(w.clock()) {
 			w.Errorf("got %v, want %v", got, w.clock())
 		}
+	})
+}
+
+// Guarantees that a rotation knows of a use whose writing has failed, so that it
+// does not end the token that callers send.
+func TestRotateKeyAfterUsesCouldNotBeWritten(t *testing.T) {
+	onEach(t, func(w *world) {
+		owner := w.signUp("ann@example.com")
+		_, project := w.tenant(owner)
+		key, _, _ := w.key(project)
+		_, second := w.rotate(project, key.ID, domain.Rotation{})
+		store := storetest.New(w.T, w.dsn)
+		node, err := service.New(w.Context(), service.Options{Store: store, MasterKey: masterKey, Clock: w.clock, Issuer: "http://localhost"})
+		w.check(err)
+		_, err = node.AuthenticateKey(w.Context(), second)
+		w.check(err)
+		store.SetDown(true)
+		w.code(node.RecordUses(w.Context()), domain.CodeUnavailable)
+		store.SetDown(false)
+
+		there, err := node.Project(w.Context(), owner, key.ProjectID)
+		w.check(err)
+		w.rotate(there, key.ID, domain.Rotation{})
+		w.answers(map[string]domain.Code{second: ""})
+	})
+}
+
+// Guarantees the same of a use that is just being written.
+func TestRotateKeyWhileUsesAreWritten(t *testing.T) {
+	onEach(t, func(w *world) {
+		owner := w.signUp("ann@example.com")
+		_, project := w.tenant(owner)
+		key, _, _ := w.key(project)
+		_, second := w.rotate(project, key.ID, domain.Rotation{})
+		node := w.node()
+		_, err := node.AuthenticateKey(w.Context(), second)
+		w.check(err)
+		token, err := domain.ParseToken(second)
+		w.check(err)
+
+		held, release := make(chan struct{}), make(chan struct{})
+		var all sync.WaitGroup
+		all.Go(func() {
+			rollback := errors.New("only to hold the row")
+			err := w.store.InTx(w.Context(), func(ctx context.Context, tx *repository.Store) error {
+				use := domain.Use{ProjectID: key.ProjectID, KeyID: key.ID, TokenID: token.ID(), First: w.clock(), Last: w.clock()}
+				err := tx.RecordUses(ctx, []domain.Use{use})
+				close(held)
+				<-release
+				return errors.Join(rollback, err)
+			})
+			if !errors.Is(err, rollback) {
+				w.Error(err)
+			}
+		})
+		<-held
+		all.Go(func() {
+			if err := node.RecordUses(w.Context()); err != nil {
+				w.Error(err)
+			}
+		})
+		for node.FirstUses() > 0 {
+			runtime.Gosched()
+		}
+		there, err := node.Project(w.Context(), owner, key.ProjectID)
+		w.check(err)
+		rotating := make(chan struct{})
+		all.Go(func() {
+			defer close(rotating)
+			if _, _, err := there.RotateKey(w.Context(), key.ID, domain.Rotation{}); err != nil {
+				w.Error(err)
+			}
+		})
+		select {
+		case <-rotating: // without waiting for the use, where the database lets it
+		case <-time.After(100 * time.Millisecond):
+		}
+		close(release)
+		all.Wait()
+		w.answers(map[string]domain.Code{second: ""})
 	})
 }
