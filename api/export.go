@@ -122,7 +122,11 @@ func writeRows(w http.ResponseWriter) func([]domain.Event) error {
 			return header
 		}
 		for _, e := range events {
-			if err := rows.Write(e.Row()); err != nil {
+			row, err := e.Row()
+			if err != nil {
+				return err
+			}
+			if err := rows.Write(row); err != nil {
 				return err
 			}
 		}

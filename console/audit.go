@@ -73,19 +73,30 @@ func exportAudit(v *visit) error {
 	rows.UseCRLF = true // RFC 4180, section 2
 	err = rows.Write(domain.EventColumns)
 	for err == nil {
-		for _, e := range events.Items {
-			if err = rows.Write(e.Row()); err != nil {
-				break
-			}
+		if err = writeEvents(rows, events.Items); err == nil && events.Next.IsZero() {
+			return nil
 		}
-		if rows.Flush(); rows.Error() != nil || events.Next.IsZero() {
-			return rows.Error()
+		if err == nil {
+			page.After = events.Next
+			events, err = o.ListEvents(v.ctx(), filter, page)
 		}
-		page.After = events.Next
-		events, err = o.ListEvents(v.ctx(), filter, page)
 	}
 	v.console.config.Log.WarnContext(v.ctx(), "an export of audit events was broken off", "error", err)
 	panic(http.ErrAbortHandler)
+}
+
+func writeEvents(rows *csv.Writer, events []domain.Event) error {
+	for _, e := range events {
+		row, err := e.Row()
+		if err != nil {
+			return err
+		}
+		if err := rows.Write(row); err != nil {
+			return err
+		}
+	}
+	rows.Flush()
+	return rows.Error()
 }
 
 // day reads a date; what is none does not narrow the list.

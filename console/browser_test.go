@@ -17,7 +17,7 @@ import (
 
 // patience is how long a step in the browser may take before it counts as
 // failed. It is an upper bound on a busy machine, not a wait.
-const patience = 30 * time.Second
+const patience = time.Minute
 
 // browser is the one Chromium that all tests share.
 var browser = sync.OnceValues(func() (context.Context, error) {
@@ -48,7 +48,7 @@ var browser = sync.OnceValues(func() (context.Context, error) {
 	endBrowser = func() {
 		cancel()
 		stop()
-		os.RemoveAll(profile)
+		_ = os.RemoveAll(profile) // it is in the folder for temporary files
 	}
 	return ctx, chromedp.Do(ctx)
 })
@@ -173,16 +173,15 @@ func (b *tab) press(text string) *tab {
 }
 
 // follow presses and waits for the page that this leads to.
-func (b *tab) follow(text string) int64 {
+func (b *tab) follow(text string) {
 	b.t.Helper()
 	ctx, cancel := b.within()
 	defer cancel()
-	response, err := chromedp.RunResponse(ctx, chromedp.Func(func(context.Context, *chromedp.Target) error {
+	_, err := chromedp.RunResponse(ctx, chromedp.Func(func(context.Context, *chromedp.Target) error {
 		b.press(text)
 		return nil
 	}))
 	b.do(err)
-	return response.Status
 }
 
 // reload loads the page again; when it answered a form, the form is sent again.
@@ -218,9 +217,9 @@ func (b *tab) waits(expression string) *tab {
 }
 
 // shows waits until the page shows text.
-func (b *tab) shows(text string) *tab {
+func (b *tab) shows(text string) {
 	b.t.Helper()
-	return b.waits(fmt.Sprintf(`document.body.innerText.includes(%q)`, text))
+	b.waits(fmt.Sprintf(`document.body.innerText.includes(%q)`, text))
 }
 
 // hides fails when the page, as it is now, shows text.
@@ -237,13 +236,6 @@ func (b *tab) source() string {
 	html, err := chromedp.Run(b.ctx, chromedp.Evaluate[string](`document.documentElement.outerHTML`))
 	b.do(err)
 	return html
-}
-
-func (b *tab) location() string {
-	b.t.Helper()
-	location, err := chromedp.Run(b.ctx, chromedp.Evaluate[string](`location.pathname + location.search`))
-	b.do(err)
-	return location
 }
 
 func (b *tab) eval(expression string) {

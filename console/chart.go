@@ -93,7 +93,7 @@ func changesChart(s domain.KeyStatistics, now time.Time) chart {
 // expiriesChart draws how many keys expire in each of the coming weeks.
 func expiriesChart(s domain.KeyStatistics, now time.Time) chart {
 	today := today(now)
-	weeks, expiring, highest := [aheadWeeks]int{}, 0, 1
+	weeks, expiring, highest := map[int]int{}, 0, 1
 	for _, day := range s.Days {
 		week := int(day.Day.Sub(today) / (7 * 24 * time.Hour))
 		if day.Day.Before(today) || week >= aheadWeeks {
@@ -109,7 +109,8 @@ func expiriesChart(s domain.KeyStatistics, now time.Time) chart {
 		Legend: []legend{{"expired", "expiring", expiring}},
 	}
 	step := float64(chartWidth) / aheadWeeks
-	for i, n := range weeks {
+	for i := range aheadWeeks {
+		n := weeks[i]
 		if n == 0 {
 			continue
 		}

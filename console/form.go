@@ -21,10 +21,12 @@ type form struct {
 	status int
 }
 
+// newForm returns a form that nobody has sent yet, with names and values in
+// turn.
 func newForm(values ...string) form {
 	f := form{Values: url.Values{}, status: http.StatusOK}
-	for i := 0; i < len(values); i += 2 {
-		f.Values.Set(values[i], values[i+1])
+	for pair := range slices.Chunk(values, 2) {
+		f.Values.Add(pair[0], pair[1])
 	}
 	return f
 }
@@ -66,7 +68,7 @@ func (f *form) refuse(err error) error {
 }
 
 // sentence turns what a pointer's detail says into one: "must not be empty"
-// gives "Must not be empty."
+// gives the same with a capital letter and a full stop.
 func sentence(s string) string {
 	if s == "" {
 		return s

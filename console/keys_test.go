@@ -176,14 +176,14 @@ func TestFormSentTwice(t *testing.T) {
 	_, project, p := ann.project(t, "Acme", "Documents API")
 	path := "/console/projects/" + string(project.ID) + "/keys"
 	form := url.Values{"name": {"billing-service"}, "environment": {"live"}, "expires": {"30"}, "nonce": {"a-nonce-that-nobody-guesses"}}
-	first, body := ann.send(t, http.MethodPost, path, form, nil)
-	if first.StatusCode != http.StatusOK || !strings.Contains(body, "Your key is ready") {
-		t.Fatalf("the first time: got %d", first.StatusCode)
+	first := ann.send(t, http.MethodPost, path, form, nil)
+	if first.Status != http.StatusOK || !strings.Contains(first.Body, "Your key is ready") {
+		t.Fatalf("the first time: got %d", first.Status)
 	}
 	s.pass(time.Second)
-	second, body := ann.send(t, http.MethodPost, path, form, nil)
-	if second.StatusCode != http.StatusSeeOther || strings.Contains(body, "lk_live_") {
-		t.Errorf("the second time: got %d, want a redirect without a token", second.StatusCode)
+	second := ann.send(t, http.MethodPost, path, form, nil)
+	if second.Status != http.StatusSeeOther || strings.Contains(second.Body, "lk_live_") {
+		t.Errorf("the second time: got %d, want a redirect without a token", second.Status)
 	}
 	keys, err := p.ListKeys(t.Context(), domain.KeyFilter{}, domain.Page{Limit: 10})
 	if err != nil {
@@ -193,8 +193,8 @@ func TestFormSentTwice(t *testing.T) {
 		t.Errorf("got %d keys, want %d", got, want)
 	}
 	form.Set("name", "another")
-	third, body := ann.send(t, http.MethodPost, path, form, nil)
-	if third.StatusCode != http.StatusUnprocessableEntity || strings.Contains(body, `value="a-nonce`) {
-		t.Errorf("another key from the same form: got %d, want 422 and a fresh nonce", third.StatusCode)
+	third := ann.send(t, http.MethodPost, path, form, nil)
+	if third.Status != http.StatusUnprocessableEntity || strings.Contains(third.Body, `value="a-nonce`) {
+		t.Errorf("another key from the same form: got %d, want 422 and a fresh nonce", third.Status)
 	}
 }

@@ -2,6 +2,7 @@ package console
 
 import (
 	"crypto/rand"
+	"slices"
 
 	"github.com/latchkey-dev/latchkey/domain"
 	"github.com/latchkey-dev/latchkey/service"
@@ -20,14 +21,7 @@ type membersPage struct {
 }
 
 // Mine reports whether the caller may change what a member with the role is.
-func (m membersPage) Mine(role domain.Role) bool {
-	for _, r := range m.Roles {
-		if r == role {
-			return true
-		}
-	}
-	return false
-}
+func (m membersPage) Mine(role domain.Role) bool { return slices.Contains(m.Roles, role) }
 
 func showMembers(v *visit) error {
 	o, organization, err := v.organization()

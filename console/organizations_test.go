@@ -74,11 +74,11 @@ func TestExportAudit(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	res, body := ann.send(t, http.MethodGet, "/console/organizations/"+string(org.ID)+"/audit/export?action=key.created", nil, nil)
+	res := ann.send(t, http.MethodGet, "/console/organizations/"+string(org.ID)+"/audit/export?action=key.created", nil, nil)
 	if got, want := res.Header.Get("Content-Type"), "text/csv; charset=utf-8"; got != want {
-		t.Fatalf("got %d with %q, want %q", res.StatusCode, got, want)
+		t.Fatalf("got %d with %q, want %q", res.Status, got, want)
 	}
-	rows, err := csv.NewReader(strings.NewReader(body)).ReadAll()
+	rows, err := csv.NewReader(strings.NewReader(res.Body)).ReadAll()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -95,12 +95,12 @@ func TestInstancePage(t *testing.T) {
 	t.Parallel()
 	s := newServer(t)
 	operator, other := s.signUp(t, "ann@example.com"), s.signUp(t, "bob@example.com")
-	res, body := operator.send(t, http.MethodGet, "/console/instance", nil, nil)
-	if res.StatusCode != http.StatusOK || !strings.Contains(body, "SQLite") || !strings.Contains(body, "2 accounts") {
-		t.Errorf("the operator: got %d and\n%s", res.StatusCode, body)
+	res := operator.send(t, http.MethodGet, "/console/instance", nil, nil)
+	if res.Status != http.StatusOK || !strings.Contains(res.Body, "SQLite") || !strings.Contains(res.Body, "2 accounts") {
+		t.Errorf("the operator: got %d and\n%s", res.Status, res.Body)
 	}
-	if res, _ := other.send(t, http.MethodGet, "/console/instance", nil, nil); res.StatusCode != http.StatusNotFound {
-		t.Errorf("somebody else: got %d, want 404", res.StatusCode)
+	if res := other.send(t, http.MethodGet, "/console/instance", nil, nil); res.Status != http.StatusNotFound {
+		t.Errorf("somebody else: got %d, want 404", res.Status)
 	}
 }
 
@@ -117,15 +117,15 @@ func TestEndSession(t *testing.T) {
 		return person{server: s, cookie: in.Cookie}
 	}
 	here, there := signIn(), signIn()
-	if res, _ := here.send(t, http.MethodPost, "/console/account/sessions", url.Values{}, nil); res.StatusCode != http.StatusSeeOther {
-		t.Fatalf("got %d, want a redirect", res.StatusCode)
+	if res := here.send(t, http.MethodPost, "/console/account/sessions", url.Values{}, nil); res.Status != http.StatusSeeOther {
+		t.Fatalf("got %d, want a redirect", res.Status)
 	}
 	for name, test := range map[string]struct {
 		p    person
 		want int
 	}{"here": {here, http.StatusOK}, "there": {there, http.StatusSeeOther}} {
-		if res, _ := test.p.send(t, http.MethodGet, "/console/account", nil, nil); res.StatusCode != test.want {
-			t.Errorf("%s: got %d, want %d", name, res.StatusCode, test.want)
+		if res := test.p.send(t, http.MethodGet, "/console/account", nil, nil); res.Status != test.want {
+			t.Errorf("%s: got %d, want %d", name, res.Status, test.want)
 		}
 	}
 }

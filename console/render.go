@@ -7,6 +7,7 @@ import (
 	"maps"
 	"net/http"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -119,9 +120,9 @@ func (c *console) credential(token string) string {
 	return "Authorization: " + keyword + " " + token
 }
 
-// callLine is a call that any good key may make.
-func (c *console) callLine(token string) string {
-	return fmt.Sprintf("curl -H %q \\\n  %s/v1/project", c.credential(token), c.config.PublicURL)
+// callLine is a call that any good key of the project may make.
+func (c *console) callLine(token string, p domain.Project) string {
+	return fmt.Sprintf("curl -H %q \\\n  %s/v1/projects/%s", c.credential(token), c.config.PublicURL, p.ID)
 }
 
 // verifyLine asks whether a key is good.
@@ -173,7 +174,7 @@ func count(n int, one, many string) string {
 	if n == 1 {
 		return "1 " + one
 	}
-	digits := fmt.Sprint(n)
+	digits := strconv.Itoa(n)
 	for i := len(digits) - 3; i > 0; i -= 3 {
 		digits = digits[:i] + "," + digits[i:]
 	}

@@ -66,7 +66,7 @@ func (c *console) cookieName() string {
 }
 
 func (c *console) setCookie(ec echo.Context, value string, lifetime int) {
-	ec.SetCookie(&http.Cookie{
+	ec.SetCookie(&http.Cookie{ //nolint:gosec // Secure is on wherever there is https: cookieName
 		Name: c.cookieName(), Value: value, Path: "/", MaxAge: lifetime,
 		Secure: c.secure(), HttpOnly: true, SameSite: http.SameSiteLaxMode,
 	})

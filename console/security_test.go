@@ -17,9 +17,16 @@ import (
 	"github.com/latchkey-dev/latchkey/repository"
 )
 
+// answer is what the server says.
+type answer struct {
+	Status int
+	Header http.Header
+	Body   string
+}
+
 // send makes a request as a browser of p does, with more headers; an empty one
 // takes away what a browser would send.
-func (p person) send(t *testing.T, method, path string, form url.Values, headers map[string]string) (*http.Response, string) {
+func (p person) send(t *testing.T, method, path string, form url.Values, headers map[string]string) answer {
 	t.Helper()
 	r, err := http.NewRequestWithContext(t.Context(), method, p.server.URL+path, strings.NewReader(form.Encode()))
 	if err != nil {
@@ -47,7 +54,7 @@ func (p person) send(t *testing.T, method, path string, form url.Values, headers
 	if err != nil {
 		t.Fatal(err)
 	}
-	return res, string(body)
+	return answer{res.StatusCode, res.Header, string(body)}
 }
 
 // A form that another site, another subdomain or nobody known made the browser
@@ -77,14 +84,14 @@ func TestRequestForgery(t *testing.T) {
 			if path == "/console/sign-in" && want == http.StatusSeeOther {
 				want = http.StatusUnauthorized // let through, and the password is wrong
 			}
-			res, _ := ann.send(t, http.MethodPost, path, form, test.headers)
-			if got := res.StatusCode; got != want {
+			res := ann.send(t, http.MethodPost, path, form, test.headers)
+			if got := res.Status; got != want {
 				t.Errorf("%s to %s: got %d, want %d", name, path, got, want)
 			}
 		}
 	}
-	res, _ := ann.send(t, http.MethodGet, "/console/account", nil, map[string]string{"Sec-Fetch-Site": "cross-site", "Origin": ""})
-	if got, want := res.StatusCode, http.StatusOK; got != want {
+	res := ann.send(t, http.MethodGet, "/console/account", nil, map[string]string{"Sec-Fetch-Site": "cross-site", "Origin": ""})
+	if got, want := res.Status, http.StatusOK; got != want {
 		t.Errorf("a link on another site: got %d, want %d", got, want)
 	}
 }
@@ -105,8 +112,8 @@ func TestCredentialsDoNotCross(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, path := range []string{"/v1/me", "/v1/organizations", "/v1/whoami"} {
-		if res, _ := ann.send(t, http.MethodGet, path, nil, nil); res.StatusCode != http.StatusUnauthorized {
-			t.Errorf("the cookie at %s: got %d, want 401", path, res.StatusCode)
+		if res := ann.send(t, http.MethodGet, path, nil, nil); res.Status != http.StatusUnauthorized {
+			t.Errorf("the cookie at %s: got %d, want 401", path, res.Status)
 		}
 	}
 	nobody := person{server: s}
@@ -115,9 +122,9 @@ func TestCredentialsDoNotCross(t *testing.T) {
 		"refresh token as cookie": {"Cookie": "latchkey_session=" + in.RefreshToken},
 		"access token as cookie":  {"Cookie": "latchkey_session=" + in.AccessToken},
 	} {
-		res, _ := nobody.send(t, http.MethodGet, "/console/account", nil, headers)
+		res := nobody.send(t, http.MethodGet, "/console/account", nil, headers)
 		if got, want := res.Header.Get("Location"), "/console/sign-in?next=%2Fconsole%2Faccount"; got != want {
-			t.Errorf("%s: got %d to %q, want the sign-in page", name, res.StatusCode, got)
+			t.Errorf("%s: got %d to %q, want the sign-in page", name, res.Status, got)
 		}
 	}
 }
@@ -133,7 +140,7 @@ func TestNextStaysHere(t *testing.T) {
 		"/\\evil.example": "/console", "/console/\\evil.example": "/console", "javascript:alert(1)": "/console", "/docs": "/console",
 		"/console/\r\nSet-Cookie: a=b": "/console",
 	} {
-		res, _ := nobody.send(t, http.MethodPost, "/console/sign-in", url.Values{
+		res := nobody.send(t, http.MethodPost, "/console/sign-in", url.Values{
 			"email": {"ann@example.com"}, "password": {password}, "next": {next},
 		}, nil)
 		if got := res.Header.Get("Location"); got != want {
@@ -148,9 +155,12 @@ func TestCookie(t *testing.T) {
 	t.Parallel()
 	s := newServer(t)
 	s.signUp(t, "ann@example.com")
-	for publicURL, want := range map[string]http.Cookie{
-		s.URL:                      {Name: "latchkey_session"},
-		"https://keys.example.com": {Name: "__Host-latchkey_session", Secure: true},
+	for publicURL, want := range map[string]struct {
+		name   string
+		secure bool
+	}{
+		s.URL:                      {"latchkey_session", false},
+		"https://keys.example.com": {"__Host-latchkey_session", true},
 	} {
 		pages, err := console.Handler(s.app, console.Config{PublicURL: publicURL})
 		if err != nil {
@@ -166,7 +176,7 @@ func TestCookie(t *testing.T) {
 		if len(got) != 1 {
 			t.Fatalf("%s: got %d and %v, want one cookie", publicURL, w.Code, got)
 		}
-		if c := got[0]; c.Name != want.Name || c.Secure != want.Secure || !c.HttpOnly || c.SameSite != http.SameSiteLaxMode || c.Path != "/" || c.Domain != "" {
+		if c := got[0]; c.Name != want.name || c.Secure != want.secure || !c.HttpOnly || c.SameSite != http.SameSiteLaxMode || c.Path != "/" || c.Domain != "" {
 			t.Errorf("%s: got %v", publicURL, c)
 		}
 	}
@@ -178,7 +188,7 @@ func TestHeaders(t *testing.T) {
 	s := newServer(t)
 	ann := s.signUp(t, "ann@example.com")
 	for _, path := range []string{"/console/sign-in", "/console", "/console/account", "/console/nowhere"} {
-		res, body := ann.send(t, http.MethodGet, path, nil, nil)
+		res := ann.send(t, http.MethodGet, path, nil, nil)
 		for name, want := range map[string]string{
 			"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff", "Referrer-Policy": "same-origin",
 			"Cross-Origin-Opener-Policy": "same-origin",
@@ -193,7 +203,7 @@ func TestHeaders(t *testing.T) {
 				t.Errorf("the policy of %s lacks %q", path, want)
 			}
 		}
-		if strings.Contains(policy, "unsafe") || strings.Contains(body, "<style") || strings.Contains(body, " style=") || strings.Contains(body, " onclick=") {
+		if strings.Contains(policy, "unsafe") || strings.Contains(res.Body, "<style") || strings.Contains(res.Body, " style=") || strings.Contains(res.Body, " onclick=") {
 			t.Errorf("%s needs an inline style or script", path)
 		}
 	}
@@ -285,11 +295,11 @@ func TestManyKeys(t *testing.T) {
 	for ; path != ""; pages++ {
 		statements = nil
 		start := time.Now()
-		res, body := ann.send(t, http.MethodGet, path, nil, nil)
+		res := ann.send(t, http.MethodGet, path, nil, nil)
 		took := time.Since(start)
 		slowest, total = max(slowest, took), total+took
-		if res.StatusCode != http.StatusOK {
-			t.Fatalf("%s: got %d", path, res.StatusCode)
+		if res.Status != http.StatusOK {
+			t.Fatalf("%s: got %d", path, res.Status)
 		}
 		ofKeys := 0
 		for _, statement := range statements {
@@ -300,7 +310,7 @@ func TestManyKeys(t *testing.T) {
 		if ofKeys != 1 || len(statements) > 4 {
 			t.Fatalf("page %d took %d statements, %d of them for keys:\n%s", pages+1, len(statements), ofKeys, strings.Join(statements, "\n"))
 		}
-		path = nextPage(body)
+		path = nextPage(res.Body)
 	}
 	if want := keys / domain.DefaultPageSize; pages != want {
 		t.Errorf("got %d pages, want %d", pages, want)

@@ -2,7 +2,6 @@ package console_test
 
 import (
 	"context"
-	"io"
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
@@ -38,7 +37,7 @@ func newServer(t *testing.T, options ...func(*service.Options)) *server {
 	s.Server = httptest.NewUnstartedServer(nil)
 	url := "http://" + s.Listener.Addr().String()
 	var err error
-	o := service.Options{Store: s.store, MasterKey: [32]byte{1}, Issuer: url, Clock: s.now, Log: slog.New(slog.NewTextHandler(io.Discard, nil))}
+	o := service.Options{Store: s.store, MasterKey: [32]byte{1}, Issuer: url, Clock: s.now, Log: slog.New(slog.DiscardHandler)}
 	for _, option := range options {
 		option(&o)
 	}
@@ -46,7 +45,7 @@ func newServer(t *testing.T, options ...func(*service.Options)) *server {
 	if err != nil {
 		t.Fatal(err)
 	}
-	calls, err := api.New(s.app, api.Config{PublicURL: url, Log: slog.New(slog.NewTextHandler(io.Discard, nil))})
+	calls, err := api.New(s.app, api.Config{PublicURL: url, Log: slog.New(slog.DiscardHandler)})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -84,10 +84,13 @@ var EventColumns = []string{
 
 // Row returns the event as a row of a table that a spreadsheet may open: the
 // time in RFC 3339, the changes as JSON, and no cell that would be a formula.
-func (e Event) Row() []string {
+func (e Event) Row() ([]string, error) {
 	changes := []byte("{}")
 	if e.Changes != nil {
-		changes, _ = json.Marshal(e.Changes) // values that came out of JSON, or are strings, times and lists of them
+		var err error
+		if changes, err = json.Marshal(e.Changes); err != nil {
+			return nil, err
+		}
 	}
 	row := []string{
 		string(e.ID), e.At.UTC().Format(time.RFC3339Nano), string(e.Actor.Kind), e.Actor.ID, e.Actor.Name, e.Action,
@@ -97,7 +100,7 @@ func (e Event) Row() []string {
 	for i, cell := range row {
 		row[i] = inert(cell)
 	}
-	return row
+	return row, nil
 }
 
 // inert keeps a spreadsheet from taking a cell, whose text may be a stranger's,
