@@ -3,12 +3,11 @@ package api
 import (
 	"bytes"
 	"context"
-	"fmt"
+	"encoding/json"
 	"net/http"
 	"slices"
 	"strings"
 
-	"github.com/getkin/kin-openapi/openapi3"
 	"go.yaml.in/yaml/v3"
 
 	"github.com/latchkey-dev/latchkey"
@@ -54,11 +53,11 @@ func newDocuments(address string, c Credentials) (documents, error) {
 	if err := encoder.Encode(&root); err != nil {
 		return documents{}, err
 	}
-	doc, err := openapi3.NewLoader().LoadFromData(text.Bytes())
-	if err != nil {
-		return documents{}, fmt.Errorf("the contract with this instance's settings: %w", err)
+	var values any
+	if err := root.Decode(&values); err != nil {
+		return documents{}, err
 	}
-	asJSON, err := doc.MarshalJSON()
+	asJSON, err := json.Marshal(values)
 	return documents{yaml: text.Bytes(), json: asJSON}, err
 }
 

@@ -2,6 +2,7 @@ package api
 
 import (
 	"net/http"
+	"slices"
 	"strconv"
 	"sync/atomic"
 	"time"
@@ -35,7 +36,7 @@ func newMetrics(r prometheus.Registerer, operations []operation) (*metrics, erro
 		}, []string{"operation"}),
 		operations: map[string]*series{},
 	}
-	for _, op := range append(operations, operation{}) {
+	for _, op := range slices.Concat(operations, []operation{{}}) {
 		label := op.id
 		if label == "" {
 			label = "none"

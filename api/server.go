@@ -12,6 +12,7 @@ import (
 	"runtime/debug"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/getkin/kin-openapi/openapi3"
@@ -181,9 +182,9 @@ type operation struct {
 	contract contract
 }
 
-// loadOperations reads the operations of openapi.yaml. It fails when one has no
-// rule, or a rule has none.
-func loadOperations() ([]operation, error) {
+// loadOperations reads the operations of openapi.yaml, once. It fails when one
+// has no rule, or a rule has none.
+var loadOperations = sync.OnceValues(func() ([]operation, error) {
 	doc, err := openapi3.NewLoader().LoadFromData(latchkey.OpenAPI)
 	if err != nil {
 		return nil, err
@@ -210,7 +211,7 @@ func loadOperations() ([]operation, error) {
 	}
 	slices.SortFunc(operations, func(a, b operation) int { return cmp.Or(cmp.Compare(a.path, b.path), cmp.Compare(a.method, b.method)) })
 	return operations, nil
-}
+})
 
 // echoPath turns /v1/projects/{project_id} into /v1/projects/:project_id.
 func echoPath(path string) string {
