@@ -25,6 +25,7 @@ import (
 	"github.com/latchkey-dev/latchkey/api"
 	"github.com/latchkey-dev/latchkey/domain"
 	"github.com/latchkey-dev/latchkey/repository"
+	"github.com/latchkey-dev/latchkey/repository/storetest"
 	"github.com/latchkey-dev/latchkey/service"
 )
 
@@ -48,8 +49,14 @@ type world struct {
 // newWorld starts an instance; change may alter how the API is served.
 func newWorld(t *testing.T, change ...func(*api.Config)) *world {
 	t.Helper()
+	return startWorld(t, storetest.SQLite(t), nil, change...)
+}
+
+// startWorld starts an instance on a database; mailer may be nil.
+func startWorld(t *testing.T, dsn string, mailer service.Mailer, change ...func(*api.Config)) *world {
+	t.Helper()
 	ctx := t.Context()
-	store, err := repository.Open(ctx, "sqlite:"+t.TempDir()+"/latchkey.db")
+	store, err := repository.Open(ctx, dsn)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -61,6 +68,7 @@ func newWorld(t *testing.T, change ...func(*api.Config)) *world {
 	logger := slog.New(slog.NewJSONHandler(w.log, &slog.HandlerOptions{Level: slog.LevelDebug}))
 	w.app, err = service.New(ctx, service.Options{
 		Store: store, MasterKey: [32]byte{1, 2, 3}, Issuer: "http://127.0.0.1:8080", Clock: w.clock.time, Log: logger,
+		Mailer: mailer,
 	})
 	if err != nil {
 		t.Fatal(err)

@@ -49,7 +49,7 @@ func (o *Organization) CreateInvitation(ctx context.Context, spec domain.Invitat
 	if err != nil {
 		return domain.Invitation{}, "", err
 	}
-	if answer.made {
+	if answer.made && o.app.mayMail(spec.Email) {
 		o.app.postLetter(ctx, o.app.invitationLetter(answer.Invitation, o.organization, answer.token.text))
 	}
 	return answer.Invitation, answer.token.text, nil

@@ -98,7 +98,7 @@ func (a *App) sendMail(ctx context.Context, write func(context.Context) (mail.Le
 		a.log.ErrorContext(ctx, "a mail could not be written", "mail", letter.Kind, "error", err)
 		return
 	}
-	if !send || !a.mayMail(letter.To) {
+	if !send {
 		return
 	}
 	message, err := letter.Write()
@@ -121,8 +121,9 @@ func (a *App) sendMail(ctx context.Context, write func(context.Context) (mail.Le
 	a.log.ErrorContext(ctx, "a mail could not be sent", "mail", letter.Kind, "error", err)
 }
 
-// mayMail reports whether one more mail to an address is not too many, and
-// counts it.
+// mayMail reports whether one more mail that somebody else can cause is not too
+// many for an address, and counts it. Notices are not asked about: otherwise a
+// flood of other mails would keep them away.
 func (a *App) mayMail(to string) bool {
 	now := a.now()
 	if a.throttle.wait(mailsToAddress, now, "mail", to) > 0 {

@@ -20,7 +20,7 @@ const (
 func (a *App) postVerification(ctx context.Context, email string) {
 	a.post(ctx, func(ctx context.Context) (mail.Letter, bool, error) {
 		user, _, err := a.store.GetUserByEmail(ctx, email)
-		if err != nil || user.Status != domain.Active {
+		if err != nil || user.Status != domain.Active || !a.mayMail(email) {
 			return mail.Letter{}, false, ignoreNotFound(err)
 		}
 		if user.EmailVerified {
@@ -68,7 +68,7 @@ func (a *App) ForgotPassword(ctx context.Context, from domain.Origin, email stri
 	email = domain.NormalizeEmail(email)
 	a.post(ctx, func(ctx context.Context) (mail.Letter, bool, error) {
 		user, _, err := a.store.GetUserByEmail(ctx, email)
-		if err != nil || user.Status != domain.Active {
+		if err != nil || user.Status != domain.Active || !a.mayMail(email) {
 			return mail.Letter{}, false, ignoreNotFound(err)
 		}
 		token, err := a.mailToken(ctx, user, forPassword, resetLifetime)
