@@ -33,7 +33,7 @@ func TestScripts(t *testing.T) {
 					Dir:   filepath.Join("testdata", dir),
 					Setup: func(e *testscript.Env) error { return setUp(e, name == "PostgreSQL") },
 					Cmds: map[string]func(*testscript.TestScript, bool, []string){
-						"serve": serve, "shutdown": shutdown, "crash": crash, "set": set,
+						"serve": serve, "shutdown": shutdown, "crash": crash, "set": set, "readme": readme, "goclient": goclient,
 					},
 				})
 			}
@@ -45,19 +45,24 @@ func TestScripts(t *testing.T) {
 func setUp(e *testscript.Env, postgres bool) error {
 	e.Setenv("LATCHKEY_LISTEN", "127.0.0.1:0")
 	e.Setenv("LATCHKEY_ADMIN_LISTEN", "127.0.0.1:0")
+	t, ok := e.T().(testing.TB)
+	if !ok {
+		return errors.New("testscript no longer hands out a testing.TB")
+	}
 	if postgres {
-		t, ok := e.T().(testing.TB)
-		if !ok {
-			return errors.New("testscript no longer hands out a testing.TB")
-		}
 		e.Setenv("LATCHKEY_DATABASE", storetest.Postgres(t))
 		e.Setenv("LATCHKEY_MASTER_KEY", service.NewMasterKey())
 	}
+	e.Values[contextKey{}] = t.Context()
 	e.Values[serverKey{}] = &backgroundServer{}
 	return nil
 }
 
-type serverKey struct{}
+// Keys of what a script carries along.
+type (
+	contextKey struct{}
+	serverKey  struct{}
+)
 
 // backgroundServer is what a script has started with serve.
 type backgroundServer struct{ cmd *exec.Cmd }
@@ -67,7 +72,7 @@ func serverOf(ts *testscript.TestScript) *backgroundServer {
 }
 
 // serve starts latchkey serve with the flags given, waits until it says that it
-// serves, and sets URL and ADMIN_URL.
+// serves, and sets URL, ADMIN_URL, and ADDRESS where it really listens.
 func serve(ts *testscript.TestScript, neg bool, flags []string) {
 	b := serverOf(ts)
 	if neg || b.cmd != nil {
@@ -95,9 +100,12 @@ func serve(ts *testscript.TestScript, neg bool, flags []string) {
 			Msg   string `json:"msg"`
 			URL   string `json:"url"`
 			Admin string `json:"admin"`
+
+			Address string `json:"address"`
 		}
 		if json.Unmarshal(lines.Bytes(), &line) == nil && line.Msg == "serving" {
 			ts.Setenv("URL", line.URL)
+			ts.Setenv("ADDRESS", line.Address)
 			ts.Setenv("ADMIN_URL", "http://"+line.Admin)
 			go func() {
 				for lines.Scan() { // what it says later is not waited for
