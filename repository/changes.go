@@ -160,7 +160,7 @@ func (f *Feed) Poll(ctx context.Context) ([]domain.Stale, error) {
 		f.history = append(f.history, mark{at, now})
 		for len(f.history) > 0 && at.Sub(f.history[0].at) > ChangesKept {
 			if err := f.poll.prune(ctx, f.history[0].now); err != nil {
-				return changes, nil //nolint:nilerr // there is time for that later
+				return changes, nil // there is time for that later
 			}
 			f.history = f.history[1:]
 		}

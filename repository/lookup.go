@@ -52,7 +52,7 @@ func (s *Store) CallingKey(ctx context.Context, id domain.TokenID) (domain.Secre
 }
 
 func (s *Store) callingKey(ctx context.Context, id domain.TokenID) (domain.Secret, domain.CallingKey, error) {
-	statement, err := s.lookup.statement(ctx, s)
+	statement, err := s.lookup.statement(ctx, s) //nolint:sqlclosecheck // it is kept until the store closes
 	if err != nil {
 		return domain.Secret{}, domain.CallingKey{}, err
 	}

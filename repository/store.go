@@ -44,7 +44,7 @@ type Store struct {
 }
 
 // engine is what the two databases do differently.
-type engine interface {
+type engine interface { //nolint:interfacebloat // it is all that the two differ in
 	// name is what the product calls the database: SQLite or PostgreSQL.
 	name() string
 	// forUpdate locks the selected rows until the transaction ends.
@@ -130,7 +130,7 @@ func (s *Store) Engine() string { return s.engine.name() }
 // arguments' meaning. It is to be called before the store is used.
 func (s *Store) Observe(see func(statement string)) {
 	for _, pool := range s.pools {
-		pool.AddQueryHook(observer(see))
+		pool.AddQueryHook(observer(see)) //nolint:staticcheck // the other way gives another DB, and these are in use
 	}
 }
 

@@ -95,7 +95,7 @@ func goclient(ts *testscript.TestScript, _ bool, _ []string) {
 		ts.Check(err)
 		current, err := backend.GetCurrentProjectWithResponse(ctx)
 		ts.Check(err)
-		if got, want := string(current.JSON200.ID), ts.Getenv("PROJECT"); got != want {
+		if got, want := current.JSON200.ID, ts.Getenv("PROJECT"); got != want {
 			ts.Fatalf("%s: the key's project is %s, want %s", header, got, want)
 		}
 		answer, err := backend.VerifyKeyWithResponse(ctx, client.VerifyKeyRequest{Key: ts.Getenv("KEY")})

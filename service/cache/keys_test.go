@@ -236,6 +236,7 @@ func TestQueueIsBounded(t *testing.T) {
 				n := under.Add(1)
 				defer under.Add(-1)
 				for m := most.Load(); n > m && !most.CompareAndSwap(m, n); m = most.Load() {
+					continue
 				}
 				<-proceed
 				return reading(token, 1, "k")(ctx)
