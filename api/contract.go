@@ -360,9 +360,10 @@ func sentence(e *openapi3.SchemaError) string {
 		}[strings.Join(s.Type.Slice(), "")]
 	case "enum":
 		return "must be one of " + strings.Trim(fmt.Sprint(s.Enum), "[]")
-	case "pattern":
-		return "must match " + s.Pattern
-	case "format":
+	case "pattern", "format":
+		if s.Format == "" {
+			return "must match " + s.Pattern
+		}
 		return "must be a time as RFC 3339 has it, such as 2026-03-02T09:30:00Z, and not before 1970"
 	case "minLength", "maxLength":
 		return "must be " + bounds(s.MinLength, s.MaxLength) + " characters"

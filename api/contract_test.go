@@ -397,6 +397,25 @@ func TestBadPaths(t *testing.T) {
 	b.nothingStored(t)
 }
 
+// A concrete path is never taken for an identifier in a templated one, whatever
+// the method.
+func TestConcretePathsComeFirst(t *testing.T) {
+	t.Parallel()
+	s := newScene(t)
+	for _, c := range []struct{ method, path, allow string }{
+		{"DELETE", "/v1/me/sessions/revoke-others", "OPTIONS, POST"},
+		{"GET", "/v1/projects/" + string(s.home.project.ID) + "/keys/import", "OPTIONS, POST"},
+	} {
+		req := httptest.NewRequestWithContext(t.Context(), c.method, c.path, nil)
+		s.home.owner.as(req.Header)
+		rec := httptest.NewRecorder()
+		s.echo.ServeHTTP(rec, req)
+		if got := rec.Header().Get("Allow"); rec.Code != http.StatusMethodNotAllowed || got != c.allow {
+			t.Errorf("%s %s: got %d, Allow %q; want 405, Allow %q", c.method, c.path, rec.Code, got, c.allow)
+		}
+	}
+}
+
 // The path decides which object is meant, whatever a body or a query says.
 func TestThePathDecides(t *testing.T) {
 	t.Parallel()

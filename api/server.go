@@ -232,11 +232,44 @@ func register(e *echo.Echo, g *guard, operations []operation, h *handlers) error
 			methods = append(methods, http.MethodHead)
 		}
 		for _, method := range methods {
-			e.Add(method, op.path, op.serve(handler))
+			e.Add(method, op.path, unshadowed(op, operations, op.serve(handler)))
 			g.ruled[route{method, op.path}] = true
 		}
 	}
 	return nil
+}
+
+// unshadowed keeps a path from answering for a more concrete one, with a method
+// that only the former has: OpenAPI matches concrete paths first, while Echo looks
+// for the method first. So DELETE of /v1/me/sessions/revoke-others is a wrong
+// method, and not a session of that name.
+func unshadowed(op operation, operations []operation, next echo.HandlerFunc) echo.HandlerFunc {
+	allow := map[string]string{}
+	for _, other := range operations {
+		if other.path != op.path && matches(op.path, other.path) {
+			allow[other.path] = cmp.Or(allow[other.path], http.MethodOptions) + ", " + other.method
+		}
+	}
+	if len(allow) == 0 {
+		return next
+	}
+	return func(c echo.Context) error {
+		for path, methods := range allow {
+			if matches(path, c.Request().URL.Path) {
+				c.Response().Header().Set(echo.HeaderAllow, methods)
+				return echo.ErrMethodNotAllowed
+			}
+		}
+		return next(c)
+	}
+}
+
+// matches reports whether path is one of those that a template in Echo's spelling
+// stands for.
+func matches(template, path string) bool {
+	return slices.EqualFunc(strings.Split(template, "/"), strings.Split(path, "/"), func(want, part string) bool {
+		return want == part || strings.HasPrefix(want, ":")
+	})
 }
 
 // serve is what every request to an operation goes through: who may knock, what

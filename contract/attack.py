@@ -1,0 +1,107 @@
+"""What schemathesis cannot read from openapi.yaml: how to get credentials, and which valid requests may be refused."""
+
+import itertools
+import json
+import os
+from typing import Any
+
+import requests
+import schemathesis
+
+URL = os.environ["LATCHKEY_URL"]
+SCOPES = ["project:read", "project:write", "keys:read", "keys:write", "keys:verify", "documents:read"]
+people = itertools.count(1)
+account = {"email": os.environ["LATCHKEY_EMAIL"], "password": os.environ["LATCHKEY_PASSWORD"]}
+
+
+def post(path: str, body: dict[str, Any], bearer: str = "") -> dict[str, Any]:
+    headers = {"Authorization": f"Bearer {bearer}"} if bearer else {}
+    answer = requests.post(URL + path, json=body, headers=headers, timeout=10)
+    answer.raise_for_status()
+    return answer.json()
+
+
+def access_token() -> str:
+    """Log in, or sign somebody new up when an attack has changed the password."""
+    try:
+        return post("/v1/auth/login", account)["access_token"]
+    except requests.HTTPError:
+        account["email"] = f"attacker-{next(people)}@example.com"
+        return post("/v1/auth/signup", account)["access_token"]
+
+
+def api_key() -> str:
+    bearer = access_token()
+    organization = post("/v1/organizations", {"name": "Attacked"}, bearer)
+    project = post(f"/v1/organizations/{organization['id']}/projects", {"name": "Attacked"}, bearer)
+    key = {"name": "attacker", "scopes": SCOPES}
+    return post(f"/v1/projects/{project['id']}/keys", key, bearer)["token"]
+
+
+def kind(case: schemathesis.Case, _context: object) -> str:
+    """Tell which credential an operation gets. Where both will do it is the user's, who sees what all links point to."""
+    definition = case.operation.definition.raw
+    schemes = {scheme for alternative in definition["security"] for scheme in alternative}
+    if definition["operationId"] in ("logOut", "revokeOtherSessions"):
+        return "session of its own"
+    if definition["operationId"] in ("getCaller", "verifyKey") or "BearerJWT" not in schemes:
+        return "key" if schemes else "none"
+    return "user"
+
+
+@schemathesis.auth(cache_by_key=kind, refresh_interval=120)
+class Credentials:
+    """A good credential for every operation that takes one; anew when an attack has ended it."""
+
+    def get(self, case: schemathesis.Case, context: object) -> dict[str, str]:
+        match kind(case, context):
+            case "none":
+                return {}
+            case "key":
+                return {"X-Api-Key": api_key()}
+            case _:
+                return {"Authorization": f"Bearer {access_token()}"}
+
+    def set(self, case: schemathesis.Case, data: dict[str, str], _context: object) -> None:
+        case.headers.update(data)
+
+
+calls = itertools.count()
+
+
+@schemathesis.hook
+def before_call(_context: object, case: schemathesis.Case, _kwargs: object) -> None:
+    """Send three of four requests without what makes most of them be refused, so that more is reached."""
+    if next(calls) % 4 and case.meta is not None and case.meta.generation.mode.is_positive:
+        case.headers.pop("If-Match", None)
+        case.headers.pop("Idempotency-Key", None)
+        case.query.pop("cursor", None)
+
+
+# What a valid request may be refused for with 412 or 422, though OpenAPI has no words for it.
+REASONS = {
+    ("idempotency_mismatch", None),  # the same Idempotency-Key with another body
+    ("precondition_failed", None),  # an If-Match of another revision
+    ("validation_failed", "cursor"),  # cursors are opaque: only those handed out are good
+    ("validation_failed", "/password"),  # common passwords
+    ("validation_failed", "/new"),
+}
+
+
+def in_prose(error: dict[str, str]) -> bool:
+    """Tell whether a field breaks a rule that OpenAPI 3.0 can only say in words: no NUL, and how names in metadata are."""
+    return error["detail"] == "must not hold NUL" or error["pointer"].endswith("/metadata")
+
+
+@schemathesis.check
+def refusals_of_valid_requests_have_a_reason(
+    _context: object, response: schemathesis.Response, case: schemathesis.Case
+) -> None:
+    if case.meta is None or not case.meta.generation.mode.is_positive or response.status_code not in (412, 422):
+        return
+    problem = json.loads(response.content)
+    reasons = {(problem["code"], error["pointer"]) for error in problem.get("errors", []) if not in_prose(error)}
+    if "errors" not in problem:
+        reasons = {(problem["code"], None)}
+    if not reasons <= REASONS:
+        raise AssertionError(f"A valid request was refused: {sorted(reasons - REASONS, key=str)}")
