@@ -268,7 +268,7 @@ type CreateKeyRequest struct {
 	// Example: customer-4711
 	ExternalID nullable.Nullable[string] `json:"external_id,omitempty"`
 
-	// Metadata Anything of yours, as flat strings; at most 50 entries and 4 KiB.
+	// Metadata Anything of yours, as flat strings; at most 50 entries and 4 KiB. Names have 1 to 64 characters.
 	//
 	// Example: {"team":"billing"}
 	Metadata *Metadata `json:"metadata,omitempty"`
@@ -567,7 +567,7 @@ type Key struct {
 	// Example: 2026-03-02T10:00:00Z
 	LastUsedAt nullable.Nullable[time.Time] `json:"last_used_at"`
 
-	// Metadata Anything of yours, as flat strings; at most 50 entries and 4 KiB.
+	// Metadata Anything of yours, as flat strings; at most 50 entries and 4 KiB. Names have 1 to 64 characters.
 	//
 	// Example: {"team":"billing"}
 	Metadata Metadata `json:"metadata"`
@@ -675,7 +675,7 @@ type Membership struct {
 	User User `json:"user"`
 }
 
-// Metadata Anything of yours, as flat strings; at most 50 entries and 4 KiB.
+// Metadata Anything of yours, as flat strings; at most 50 entries and 4 KiB. Names have 1 to 64 characters.
 //
 // Example: {"team":"billing"}
 type Metadata map[string]string
@@ -1017,7 +1017,7 @@ type UpdateKeyRequest struct {
 	// Example: customer-4711
 	ExternalID nullable.Nullable[string] `json:"external_id,omitempty"`
 
-	// Metadata Anything of yours, as flat strings; at most 50 entries and 4 KiB.
+	// Metadata Anything of yours, as flat strings; at most 50 entries and 4 KiB. Names have 1 to 64 characters.
 	//
 	// Example: {"team":"billing"}
 	Metadata *Metadata `json:"metadata,omitempty"`
@@ -1176,7 +1176,7 @@ type VerifiedKey struct {
 	// Example: key_01kjpy44e0fcfrt0xvtfeed5a2
 	ID KeyID `json:"id"`
 
-	// Metadata Anything of yours, as flat strings; at most 50 entries and 4 KiB.
+	// Metadata Anything of yours, as flat strings; at most 50 entries and 4 KiB. Names have 1 to 64 characters.
 	//
 	// Example: {"team":"billing"}
 	Metadata Metadata `json:"metadata"`

@@ -60,12 +60,17 @@ func (a *App) VerifyEmail(ctx context.Context, from domain.Origin, token string)
 
 // ForgotPassword sends the address a token that sets a new password, if it has
 // an account. Nobody learns from the answer, nor from its time, whether it has;
-// rate_limited tells only of the caller's own network.
+// rate_limited tells only of the caller's own network, and validation_failed of
+// what is no address.
 func (a *App) ForgotPassword(ctx context.Context, from domain.Origin, email string) error {
+	email = domain.NormalizeEmail(email)
+	if email == "" {
+		v := domain.Invalid{{Pointer: "/email", Detail: "must be an e-mail address"}}
+		return v.Err()
+	}
 	if err := a.mayCauseMail(from); err != nil {
 		return err
 	}
-	email = domain.NormalizeEmail(email)
 	a.post(ctx, func(ctx context.Context) (mail.Letter, bool, error) {
 		user, _, err := a.store.GetUserByEmail(ctx, email)
 		if err != nil || user.Status != domain.Active || !a.mayMail(email) {

@@ -109,6 +109,7 @@ func TestMail(t *testing.T) {
 		}
 		expect("account-exists")
 
+		w.code(app.ForgotPassword(ctx, domain.Origin{}, "nobody"), domain.CodeValidationFailed)
 		w.check(app.ForgotPassword(ctx, domain.Origin{}, "nobody@example.com"))
 		expect("")
 		w.check(app.ForgotPassword(ctx, domain.Origin{}, "ANN@example.com"))
