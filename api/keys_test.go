@@ -1,7 +1,9 @@
 package api_test
 
 import (
+	"crypto/sha256"
 	"crypto/sha512"
+	"encoding/base64"
 	"encoding/hex"
 	"fmt"
 	"maps"
@@ -209,4 +211,113 @@ func TestImportSize(t *testing.T) {
 	}
 	w.call(t, "POST", n.path("/keys/import"), n.owner.as, strings.Repeat(" ", 16<<20+1)).fails(t, http.StatusRequestEntityTooLarge, domain.CodePayloadTooLarge)
 	w.call(t, "POST", n.path("/keys"), n.owner.as, strings.Repeat(" ", 64<<10+1)).fails(t, http.StatusRequestEntityTooLarge, domain.CodePayloadTooLarge)
+}
+
+// Guarantees that what is stored of a token, of our kind or of another, is shown
+// nowhere: in no answer, no list, no audit event, no error and no log line; and
+// that it is no token itself.
+func TestDigestsAppearNowhere(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	n := w.tenant(t, "ada")
+	own := w.key(t, n.owner, n.project.ID, map[string]any{"scopes": []string{"keys:verify", "keys:read"}})
+	var rotated api.CreatedKey
+	w.call(t, "POST", n.path("/keys/"+string(own.Key.ID)+"/rotate"), n.owner.as, nil).want(t, http.StatusOK, &rotated)
+	w.secret(rotated.Token)
+	digest := sha256.Sum256([]byte("an-opaque-token"))
+	w.call(t, "POST", n.path("/keys/import"), n.owner.as, map[string]any{"keys": []any{
+		map[string]any{"name": "imported", "algorithm": "sha256-hex", "hash": hex.EncodeToString(digest[:])},
+	}}).want(t, http.StatusOK, nil)
+	w.secret("an-opaque-token", hex.EncodeToString(digest[:]), base64.StdEncoding.EncodeToString(digest[:]))
+
+	scope := domain.Project{ID: n.project.ID, OrganizationID: n.organization.ID}.Scope()
+	var list api.KeyList
+	w.call(t, "GET", n.path("/keys"), n.owner.as, nil).want(t, http.StatusOK, &list)
+	note := func() (stored []string) {
+		for _, k := range list.Items {
+			secrets, err := w.store.LiveSecrets(t.Context(), scope, k.ID, w.clock.time())
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, s := range secrets {
+				stored = append(stored, hex.EncodeToString(s.Digest), base64.StdEncoding.EncodeToString(s.Digest), base64.RawURLEncoding.EncodeToString(s.Digest))
+			}
+		}
+		w.secret(stored...)
+		return stored
+	}
+	note()
+	w.call(t, "GET", "/v1/project", byKey("an-opaque-token"), nil).want(t, http.StatusOK, nil)
+	stored := note() // the imported one has a digest of ours by now
+	if len(stored) != 3*3 {
+		t.Fatalf("got %d texts for three secrets", len(stored))
+	}
+	for _, digest := range stored {
+		w.call(t, "GET", "/v1/project", byKey(digest), nil).fails(t, http.StatusUnauthorized, domain.CodeInvalidAPIKey)
+	}
+	path := n.path("/keys/" + string(own.Key.ID))
+	events := "/v1/organizations/" + string(n.organization.ID) + "/audit-events"
+	for _, a := range []answer{
+		w.call(t, "GET", n.path("/keys"), n.owner.as, nil), w.call(t, "GET", path, n.owner.as, nil), w.call(t, "GET", events, n.owner.as, nil),
+		w.call(t, "GET", "/v1/whoami", byKey(rotated.Token), nil),
+		w.call(t, "POST", "/v1/keys/verify", byKey(rotated.Token), map[string]string{"key": "an-opaque-token"}),
+		w.call(t, "PATCH", path, n.owner.as, map[string]string{"name": "renamed"}),
+		w.call(t, "POST", path+"/revoke", n.owner.as, nil),
+	} {
+		w.mustNotShow(t, "an answer", string(a.want(t, http.StatusOK, nil).body))
+	}
+}
+
+// Guarantees that no operation brings a revoked key back, or gives it a token.
+func TestRevocationIsFinal(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	n := w.tenant(t, "ada")
+	as := retry(n.owner.as, "the-creation-of-a-key")
+	var k api.CreatedKey
+	w.call(t, "POST", n.path("/keys"), as, map[string]string{"name": "k"}).want(t, http.StatusCreated, &k)
+	w.secret(k.Token)
+	path := n.path("/keys/" + string(k.Key.ID))
+	var revoked, again api.Key
+	w.call(t, "POST", path+"/revoke", n.owner.as, map[string]string{"reason": "lost"}).want(t, http.StatusOK, &revoked)
+	w.clock.advance(time.Minute)
+	for _, test := range []struct {
+		method, path string
+		body         any
+		status       int
+		code         domain.Code
+	}{
+		{"PATCH", path, map[string]any{"revoked_at": nil}, http.StatusUnprocessableEntity, domain.CodeValidationFailed},
+		{"PATCH", path, map[string]any{"status": "active"}, http.StatusUnprocessableEntity, domain.CodeValidationFailed},
+		{"PATCH", path, map[string]any{"name": "renamed"}, http.StatusConflict, domain.CodeKeyRevoked},
+		{"PATCH", path, map[string]any{"expires_at": "2030-01-01T00:00:00Z"}, http.StatusConflict, domain.CodeKeyRevoked},
+		{"PATCH", path, map[string]any{"name": k.Key.Name}, http.StatusConflict, domain.CodeKeyRevoked},
+		{"POST", path + "/rotate", nil, http.StatusConflict, domain.CodeKeyRevoked},
+	} {
+		w.call(t, test.method, test.path, n.owner.as, test.body).fails(t, test.status, test.code)
+	}
+	w.call(t, "POST", n.path("/keys"), as, map[string]string{"name": "k"}).fails(t, http.StatusConflict, domain.CodeKeyRevoked)
+	w.call(t, "POST", path+"/revoke", n.owner.as, map[string]string{"reason": "another"}).want(t, http.StatusOK, &again)
+	if diff := cmp.Diff(revoked, again); diff != "" {
+		t.Errorf("revoking again changed the key: %s", diff)
+	}
+	w.call(t, "GET", "/v1/project", byKey(k.Token), nil).fails(t, http.StatusUnauthorized, domain.CodeKeyRevoked)
+	w.call(t, "DELETE", path, n.owner.as, nil).want(t, http.StatusNoContent, nil)
+	w.call(t, "GET", "/v1/project", byKey(k.Token), nil).fails(t, http.StatusUnauthorized, domain.CodeInvalidAPIKey)
+}
+
+// Guarantees that renaming a key answers no token, and leaves the one there is.
+func TestRenamingKeepsTheToken(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	n := w.tenant(t, "ada")
+	k := w.key(t, n.owner, n.project.ID, nil)
+	a := w.call(t, "PATCH", n.path("/keys/"+string(k.Key.ID)), n.owner.as, map[string]string{"name": "renamed"}).want(t, http.StatusOK, nil)
+	if strings.Contains(string(a.body), "token") || !strings.Contains(string(a.body), k.Key.Prefix) {
+		t.Errorf("got %s, want the same prefix and no token", a.body)
+	}
+	w.call(t, "GET", "/v1/project", byKey(k.Token), nil).want(t, http.StatusOK, nil)
+	for _, name := range []string{"", "  ", strings.Repeat("x", 101)} {
+		w.call(t, "POST", n.path("/keys"), n.owner.as, map[string]string{"name": name}).fails(t, http.StatusUnprocessableEntity, domain.CodeValidationFailed)
+	}
 }
