@@ -204,7 +204,7 @@ func (b *tab) text(selector string) string {
 }
 
 // waits until a JavaScript expression is true.
-func (b *tab) waits(expression string) *tab {
+func (b *tab) waits(expression string) {
 	b.t.Helper()
 	ctx, cancel := b.within()
 	defer cancel()
@@ -213,7 +213,6 @@ func (b *tab) waits(expression string) *tab {
 		_, err = chromedp.Run(ctx, chromedp.Poll[bool](expression))
 	}
 	b.do(err)
-	return b
 }
 
 // shows waits until the page shows text.

@@ -74,7 +74,7 @@ func TestScreenshots(t *testing.T) {
 		if i%3 == 2 {
 			spec.ExpiresAt = s.now().AddDate(0, 0, 9*i-20)
 		}
-		key, _, err := p.CreateKey(t.Context(), spec)
+		key, token, err := p.CreateKey(t.Context(), spec)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -85,6 +85,13 @@ func TestScreenshots(t *testing.T) {
 		}
 		if i == 6 {
 			if _, _, err := p.RotateKey(t.Context(), key.ID, domain.Rotation{}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if i%4 != 1 {
+			s.pass(time.Duration(i+1) * time.Hour)
+			s.call(t.Context(), t, token.Reveal())
+			if err := s.app.RecordUses(t.Context()); err != nil {
 				t.Fatal(err)
 			}
 		}
