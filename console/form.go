@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"net/url"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/latchkey-dev/latchkey/domain"
@@ -19,6 +20,7 @@ type form struct {
 	Detail string            // what is wrong with the whole
 	Faults map[string]string // by field
 	status int
+	sent   bool // the values are what somebody sent
 }
 
 // newForm returns a form that nobody has sent yet, with names and values in
@@ -33,13 +35,29 @@ func newForm(values ...string) form {
 
 // sent returns the form that the browser sent.
 func (v *visit) sent() (form, error) {
-	f := form{status: http.StatusOK}
+	f := form{status: http.StatusOK, sent: true}
 	err := v.Request().ParseForm()
 	f.Values = v.Request().PostForm
 	if err != nil {
 		err = domain.Errorf(domain.CodeMalformedRequest, "The form could not be read.")
 	}
 	return f, err
+}
+
+// at notes the revision of what the form shows, so that a change which somebody
+// else made meanwhile is not overwritten unseen.
+func (f form) at(revision int64) form {
+	f.Values.Set("revision", strconv.FormatInt(revision, 10))
+	return f
+}
+
+// expects returns that what is to be changed is still as the form showed it.
+func (f form) expects() domain.Precondition {
+	revision, err := strconv.ParseInt(f.Get("revision"), 10, 64)
+	if err != nil {
+		return domain.AtRevision()
+	}
+	return domain.AtRevision(revision)
 }
 
 // refuse notes err in the form, so that the page can be shown again with it. It
@@ -53,6 +71,9 @@ func (f *form) refuse(err error) error {
 	if refused.Code == domain.CodeIdempotencyMismatch {
 		refused.Detail = "This form has been sent before, with other values. Send it again if you mean to."
 		f.Values.Set("nonce", rand.Text())
+	}
+	if refused.Code == domain.CodePreconditionFailed {
+		refused.Detail = "Somebody has changed this meanwhile. Send the form again to put what you see here in its place."
 	}
 	if len(refused.Fields) > 0 {
 		refused.Detail = "Please look at what is marked below."
@@ -75,6 +96,9 @@ func sentence(s string) string {
 	}
 	return strings.ToUpper(s[:1]) + strings.TrimSuffix(s[1:], ".") + "."
 }
+
+// Unsaved reports whether the values are what somebody sent and has to mend.
+func (f form) Unsaved() bool { return f.sent && f.Detail != "" }
 
 // Get returns the value of a field.
 func (f form) Get(name string) string { return f.Values.Get(name) }

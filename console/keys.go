@@ -287,7 +287,7 @@ func (v *visit) key() (*service.Project, domain.Project, domain.Key, error) {
 }
 
 func keyForm(k domain.Key) form {
-	f := newForm("name", k.Name, "external_id", k.ExternalID, "metadata", metadataText(k.Metadata), "expires", "keep")
+	f := newForm("name", k.Name, "external_id", k.ExternalID, "metadata", metadataText(k.Metadata), "expires", "keep").at(k.Revision)
 	for _, scope := range k.Scopes {
 		f.Values.Add("scopes", string(scope))
 	}
@@ -336,6 +336,7 @@ func updateKey(v *visit) error {
 	}
 	name, scopes, externalID, metadata := f.Text("name"), f.scopes(), f.Text("external_id"), f.metadata()
 	expires, err := f.expiry(v.layout.Now, key.ExpiresAt)
+	p.Expect(f.expects())
 	if err == nil {
 		_, err = p.UpdateKey(v.ctx(), key.ID, domain.KeyPatch{
 			Name: &name, Scopes: &scopes, ExternalID: &externalID, Metadata: &metadata, ExpiresAt: &expires,
@@ -345,7 +346,7 @@ func updateKey(v *visit) error {
 		if err := f.refuse(err); err != nil {
 			return err
 		}
-		return v.keyPage(p, project, key, f, "", "")
+		return v.keyPage(p, project, key, f.at(key.Revision), "", "")
 	}
 	return v.redirect(keyURL(key) + "?notice=saved")
 }

@@ -198,3 +198,34 @@ func TestFormSentTwice(t *testing.T) {
 		t.Errorf("another key from the same form: got %d, want 422 and a fresh nonce", third.Status)
 	}
 }
+
+// A change that somebody else made while the form was open is not overwritten
+// unseen: the first sending says so, the second is meant.
+func TestChangedMeanwhile(t *testing.T) {
+	t.Parallel()
+	s := newServer(t)
+	ann := s.signUp(t, "ann@example.com")
+	_, _, p := ann.project(t, "Acme", "Documents API")
+	key, _, err := p.CreateKey(t.Context(), domain.KeySpec{Name: "billing-service"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	path := "/console/projects/" + string(key.ProjectID) + "/keys/" + string(key.ID)
+	form := url.Values{"name": {"mine"}, "expires": {"never"}, "revision": {"1"}}
+	theirs := "theirs"
+	if _, err := p.UpdateKey(t.Context(), key.ID, domain.KeyPatch{Name: &theirs}); err != nil {
+		t.Fatal(err)
+	}
+	first := ann.send(t, http.MethodPost, path, form, nil)
+	if first.Status != http.StatusPreconditionFailed || !strings.Contains(first.Body, `name="revision" value="2"`) || !strings.Contains(first.Body, `value="mine"`) {
+		t.Errorf("the first time: got %d, want 412 and the form with the new revision", first.Status)
+	}
+	form.Set("revision", "2")
+	if got, want := ann.send(t, http.MethodPost, path, form, nil).Status, http.StatusSeeOther; got != want {
+		t.Errorf("the second time: got %d, want %d", got, want)
+	}
+	form.Del("revision")
+	if got, want := ann.send(t, http.MethodPost, path, form, nil).Status, http.StatusPreconditionFailed; got != want {
+		t.Errorf("without a revision: got %d, want %d", got, want)
+	}
+}

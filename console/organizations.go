@@ -104,7 +104,11 @@ func showOrganizationSettings(v *visit) error {
 	if err != nil {
 		return err
 	}
-	return v.organizationSettings(o, organization, newForm("name", organization.Name, "slug", organization.Slug), newForm())
+	return v.organizationSettings(o, organization, organizationForm(organization), newForm())
+}
+
+func organizationForm(o domain.MemberOf) form {
+	return newForm("name", o.Name, "slug", o.Slug).at(o.Revision)
 }
 
 func (v *visit) organizationSettings(o *service.Organization, organization domain.MemberOf, settings, deletion form) error {
@@ -134,11 +138,12 @@ func updateOrganization(v *visit) error {
 		return err
 	}
 	name, slug := f.Text("name"), f.Text("slug")
+	o.Expect(f.expects())
 	if _, err := o.Update(v.ctx(), domain.OrganizationPatch{Name: &name, Slug: &slug}); err != nil {
 		if err := f.refuse(err); err != nil {
 			return err
 		}
-		return v.organizationSettings(o, organization, f, newForm())
+		return v.organizationSettings(o, organization, f.at(organization.Revision), newForm())
 	}
 	return v.redirect(organizationURL(organization.Organization) + "/settings?notice=saved")
 }
@@ -168,7 +173,7 @@ func deleteOrganization(v *visit) error {
 	if err != nil {
 		return err
 	}
-	settings := newForm("name", organization.Name, "slug", organization.Slug)
+	settings := organizationForm(organization)
 	if f.typed(organization.Name) {
 		err := o.Delete(v.ctx())
 		if err == nil {

@@ -75,7 +75,7 @@ func showProjectSettings(v *visit) error {
 }
 
 func projectForm(p domain.Project) form {
-	return newForm("name", p.Name, "slug", p.Slug, "key_prefix", p.KeyPrefix)
+	return newForm("name", p.Name, "slug", p.Slug, "key_prefix", p.KeyPrefix).at(p.Revision)
 }
 
 func (v *visit) projectSettings(p *service.Project, project domain.Project, settings, deletion form) error {
@@ -98,11 +98,12 @@ func updateProject(v *visit) error {
 		return err
 	}
 	name, slug, prefix := f.Text("name"), f.Text("slug"), f.Text("key_prefix")
+	p.Expect(f.expects())
 	if _, err := p.Update(v.ctx(), domain.ProjectPatch{Name: &name, Slug: &slug, KeyPrefix: &prefix}); err != nil {
 		if err := f.refuse(err); err != nil {
 			return err
 		}
-		return v.projectSettings(p, project, f, newForm())
+		return v.projectSettings(p, project, f.at(project.Revision), newForm())
 	}
 	return v.redirect(projectURL(project) + "/settings?notice=saved")
 }
