@@ -31,6 +31,39 @@ func (c *Client) Projects(ctx context.Context, organization OrganizationID) iter
 	})
 }
 
+// Members yields all members of an organization, newest first.
+func (c *Client) Members(ctx context.Context, organization OrganizationID) iter.Seq2[Member, error] {
+	return pages(func(cursor *string) ([]Member, nullable.Nullable[string], error) {
+		answer, err := c.ListMembersWithResponse(ctx, organization, &ListMembersParams{Cursor: cursor})
+		if err != nil {
+			return nil, nil, err
+		}
+		return answer.JSON200.Items, answer.JSON200.NextCursor, nil
+	})
+}
+
+// Invitations yields all open invitations of an organization, newest first.
+func (c *Client) Invitations(ctx context.Context, organization OrganizationID) iter.Seq2[Invitation, error] {
+	return pages(func(cursor *string) ([]Invitation, nullable.Nullable[string], error) {
+		answer, err := c.ListInvitationsWithResponse(ctx, organization, &ListInvitationsParams{Cursor: cursor})
+		if err != nil {
+			return nil, nil, err
+		}
+		return answer.JSON200.Items, answer.JSON200.NextCursor, nil
+	})
+}
+
+// Sessions yields all sessions of the calling user, newest first.
+func (c *Client) Sessions(ctx context.Context) iter.Seq2[SessionItem, error] {
+	return pages(func(cursor *string) ([]SessionItem, nullable.Nullable[string], error) {
+		answer, err := c.ListSessionsWithResponse(ctx, &ListSessionsParams{Cursor: cursor})
+		if err != nil {
+			return nil, nil, err
+		}
+		return answer.JSON200.Items, answer.JSON200.NextCursor, nil
+	})
+}
+
 // Keys yields the keys of a project that filter names, newest first. Its Limit
 // is the size of a page, and its Cursor where to start.
 func (c *Client) Keys(ctx context.Context, project ProjectID, filter ListKeysParams) iter.Seq2[Key, error] {
