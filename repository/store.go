@@ -64,6 +64,10 @@ type engine interface { //nolint:interfacebloat // it is all that the two differ
 	// argument; prepares reports whether the server keeps prepared statements.
 	placeholder() string
 	prepares() bool
+	// clockQuery asks for the version and the time in microseconds; examine finds
+	// what only this database can be asked.
+	clockQuery() string
+	examine(ctx context.Context, s *Store) ([]string, error)
 	// translate turns a driver's error into ours, or returns it as it is.
 	translate(error) error
 	// gooseDialect and locker are how the migration library drives it; SQLite
@@ -195,11 +199,16 @@ func (s *Store) InTx(ctx context.Context, fn func(ctx context.Context, tx *Store
 
 // Migrate applies the migrations that are pending; other nodes wait meanwhile.
 func (s *Store) Migrate(ctx context.Context) error {
-	p, end, err := s.migrator()
+	locker, err := s.engine.locker()
 	if err != nil {
 		return err
 	}
+	pool, end := s.engine.migrationPool(s)
 	defer end() //nolint:errcheck // what matters has been committed
+	p, err := s.migrator(pool, locker)
+	if err != nil {
+		return err
+	}
 	if _, err := p.Up(ctx); err != nil {
 		return fmt.Errorf("migrate: %w", s.error(err))
 	}
@@ -215,11 +224,10 @@ type Migration struct {
 
 // Migrations lists all steps this program knows, oldest first.
 func (s *Store) Migrations(ctx context.Context) ([]Migration, error) {
-	p, end, err := s.migrator()
+	p, err := s.migrator(s.pools[len(s.pools)-1].DB, nil)
 	if err != nil {
 		return nil, err
 	}
-	defer end() //nolint:errcheck // it was only read from
 	states, err := p.Status(ctx)
 	if err != nil {
 		return nil, s.error(err)
@@ -231,21 +239,12 @@ func (s *Store) Migrations(ctx context.Context) ([]Migration, error) {
 	return all, nil
 }
 
-func (s *Store) migrator() (*goose.Provider, func() error, error) {
+func (s *Store) migrator(pool *sql.DB, locker lock.SessionLocker) (*goose.Provider, error) {
 	options := []goose.ProviderOption{goose.WithDisableGlobalRegistry(true), goose.WithExcludeNames(s.engine.otherMigrations())}
-	locker, err := s.engine.locker()
-	if err != nil {
-		return nil, nil, err
-	}
 	if locker != nil {
 		options = append(options, goose.WithSessionLocker(locker))
 	}
-	pool, end := s.engine.migrationPool(s)
-	p, err := goose.NewProvider(s.engine.gooseDialect(), pool, fs.FS(migrations.FS), options...)
-	if err != nil {
-		return nil, nil, errors.Join(err, end())
-	}
-	return p, end, nil
+	return goose.NewProvider(s.engine.gooseDialect(), pool, fs.FS(migrations.FS), options...)
 }
 
 // error is the one place where what the database says becomes a domain error.

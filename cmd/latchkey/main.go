@@ -36,7 +36,7 @@ func newRoot() *cobra.Command {
 	}
 	root.AddCommand(
 		newServe(), newQuickstart(), newMigrate(), newRoutes(), newOpenAPI(), newVersion(),
-		newUser(), newOrganization(), newProject(), newKey(), newAudit(), newJWT(),
+		newUser(), newOrganization(), newProject(), newKey(), newAudit(), newJWT(), newDoctor(), newBackup(),
 	)
 	return root
 }

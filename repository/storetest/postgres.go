@@ -20,6 +20,7 @@ import (
 	"sync/atomic"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 )
@@ -46,6 +47,8 @@ var shared = sync.OnceValues(func() (*Cluster, error) {
 // directory goes, when the process that started it ends in whatever way.
 type Cluster struct {
 	dir       string
+	bin       string
+	owner     *syscall.Credential
 	databases atomic.Int64
 	lifeline  *os.File // the server stops when the last copy of this closes
 	done      chan struct{}
@@ -99,6 +102,49 @@ func (c *Cluster) exec(ctx context.Context, statement string) error {
 	}
 	return nil
 }
+
+// Socket returns the path of the Unix socket that the server listens on.
+func (c *Cluster) Socket() string { return filepath.Join(c.dir, ".s.PGSQL.5432") }
+
+// Owner is whom the server runs as; nil for whoever runs the tests.
+func (c *Cluster) Owner() *syscall.Credential { return c.owner }
+
+// Kill ends the server as a crash of its machine's power would, in the midst of
+// whatever it does. Start brings it back.
+func (c *Cluster) Kill(t testing.TB) {
+	t.Helper()
+	text, err := os.ReadFile(filepath.Join(c.dir, "data", "postmaster.pid"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	first, _, _ := strings.Cut(string(text), "\n")
+	pid, err := strconv.Atoi(first)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := syscall.Kill(pid, syscall.SIGKILL); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// Start starts a server that was killed, once what is left of it has gone. It
+// then recovers from its log.
+func (c *Cluster) Start(t testing.TB) {
+	t.Helper()
+	var said []byte
+	for deadline := time.Now().Add(startAgain); time.Now().Before(deadline); time.Sleep(50 * time.Millisecond) {
+		cmd := exec.CommandContext(t.Context(), filepath.Join(c.bin, "pg_ctl"), "-D", "data", "-s", "-w", "-l", "log", "start")
+		cmd.Dir = c.dir
+		cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Credential: c.owner}
+		var err error
+		if said, err = cmd.CombinedOutput(); err == nil {
+			return
+		}
+	}
+	t.Fatalf("the cluster does not start again: %s", said)
+}
+
+const startAgain = 30 * time.Second
 
 func (c *Cluster) stop() {
 	c.lifeline.Close()
@@ -158,7 +204,7 @@ func start(settings ...string) (*Cluster, error) {
 	var said strings.Builder
 	for lines := bufio.NewScanner(out); lines.Scan(); said.WriteString(lines.Text() + "\n") {
 		if lines.Text() == "ready" {
-			c := &Cluster{dir: dir, lifeline: lifeline, done: make(chan struct{})}
+			c := &Cluster{dir: dir, bin: bin, owner: owner, lifeline: lifeline, done: make(chan struct{})}
 			go func() {
 				defer close(c.done)
 				_ = supervisor.Wait() // it has nothing to tell any more

@@ -1,0 +1,37 @@
+package main
+
+import (
+	"fmt"
+
+	"github.com/spf13/cobra"
+)
+
+func newBackup() *cobra.Command {
+	cmd := &cobra.Command{
+		Use: "backup FILE", Short: "Copy an SQLite database to a new file, beside a server that goes on", Args: cobra.ExactArgs(1),
+		Long: "Copy an SQLite database to a new file, as it is at one moment, beside a server that goes on.\n\n" +
+			"To restore, stop the server and put the copy in the database's place, without the files beside it that end in -wal and -shm. " +
+			"The master key is not in the copy: keep its file or variable too, elsewhere. For PostgreSQL use pg_dump or base backups.",
+		RunE: func(cmd *cobra.Command, args []string) error {
+			s, wrong, err := parseSettings(cmd)
+			if err != nil {
+				return err
+			}
+			if len(wrong) > 0 {
+				return wrong
+			}
+			store, err := s.connect(cmd.Context())
+			if err != nil {
+				return err
+			}
+			defer store.Close()
+			if err := store.Backup(cmd.Context(), args[0]); err != nil {
+				return err
+			}
+			fmt.Fprintf(cmd.ErrOrStderr(), "The database is copied to %s. The master key is not in it: keep that too, elsewhere.\n", args[0])
+			return nil
+		},
+	}
+	addSettingFlags(cmd, "DATABASE")
+	return cmd
+}

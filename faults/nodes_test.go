@@ -1,0 +1,424 @@
+package faults
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"net/http/httputil"
+	"net/url"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"golang.org/x/sys/unix"
+
+	"github.com/latchkey-dev/latchkey/domain"
+	"github.com/latchkey-dev/latchkey/repository/storetest"
+)
+
+func keyFile(t testing.TB) string {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "key")
+	must(t, os.WriteFile(path, []byte(masterKey), 0o600))
+	return path
+}
+
+// forged returns a token that nobody made, well-formed to the last character.
+func forged() string {
+	token, err := domain.RandomToken(domain.DefaultKeyPrefix, domain.Live)
+	if err != nil {
+		panic(err)
+	}
+	return token.Reveal()
+}
+
+func limitFiles(t testing.TB, pid int, bytes uint64) {
+	t.Helper()
+	must(t, unix.Prlimit(pid, unix.RLIMIT_FSIZE, &unix.Rlimit{Cur: bytes, Max: 1 << 40}, nil))
+}
+
+// TestRevocationReachesAllNodes: what one node revokes is refused by itself at
+// once and by all others within five seconds, with notifications, without them,
+// and when transactions land in another order than they began in.
+func TestRevocationReachesAllNodes(t *testing.T) {
+	cluster := storetest.NewCluster(t, "max_connections=300")
+	nowhere := "LATCHKEY_DATABASE_DIRECT=postgres://postgres@127.0.0.1:1/none?sslmode=disable"
+	for name, c := range map[string]struct {
+		env   []string
+		held  bool
+		count int
+	}{
+		"notified":          {count: size(20, 2000)},
+		"not notified":      {count: size(5, 200), env: []string{nowhere, "LATCHKEY_MIGRATE=check"}},
+		"commits held back": {count: size(5, 200), held: true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			database := cluster.Database(t)
+			migrate(t, database)
+			nodes := make([]*node, size(3, 4))
+			for i := range nodes {
+				nodes[i] = start(t, database, c.env...)
+			}
+			p := newTenant(t, nodes[0])
+			if c.held {
+				release := holdTransaction(t, database)
+				defer release()
+			}
+			var took []time.Duration
+			for i := range c.count {
+				id, token := p.key(nodes[0])
+				for _, n := range nodes {
+					p.want(200, project(t.Context(), n, token))
+				}
+				by := nodes[i%len(nodes)]
+				p.want(200, call(t.Context(), "POST", p.keys(by)+"/"+id+"/revoke", p.jwt, map[string]any{}))
+				revoked := time.Now()
+				if a := project(t.Context(), by, token); a.status != 401 {
+					t.Fatalf("the node that revoked it answers %d", a.status)
+				}
+				for _, n := range nodes {
+					eventually(t, 5*time.Second, "the revocation is known", func() bool { return project(t.Context(), n, token).status == 401 })
+				}
+				took = append(took, time.Since(revoked))
+			}
+			show(t, "%d nodes, %d revocations: seen by all p50 %v, p99 %v, worst %v", len(nodes), c.count,
+				percentile(took, .5), percentile(took, .99), percentile(took, 1))
+		})
+	}
+}
+
+// migrate brings a database up to date.
+func migrate(t testing.TB, database string) {
+	t.Helper()
+	cmd := exec.Command(binary, "migrate", "up", "--database", database)
+	cmd.Env = append(os.Environ(), "LATCHKEY_MASTER_KEY="+masterKey)
+	if out, err := cmd.CombinedOutput(); err != nil {
+		t.Fatalf("migrate: %v: %s", err, out)
+	}
+}
+
+// holdTransaction begins a transaction that changes another row of the changes,
+// and keeps it open while others come and go.
+func holdTransaction(t testing.TB, database string) (release func()) {
+	t.Helper()
+	conn, err := pgx.Connect(t.Context(), database)
+	must(t, err)
+	_, err = conn.Exec(t.Context(), "BEGIN; INSERT INTO changes VALUES (pg_current_xact_id()::text::bigint, 'token', 'nobody')")
+	must(t, err)
+	return func() {
+		_, err := conn.Exec(t.Context(), "COMMIT")
+		must(t, err)
+		must(t, conn.Close(t.Context()))
+	}
+}
+
+// TestLateCommitIsSeen: a revocation whose transaction began before others and
+// commits after them is not lost.
+func TestLateCommitIsSeen(t *testing.T) {
+	cluster := storetest.NewCluster(t)
+	database := cluster.Database(t)
+	n := start(t, database)
+	p := newTenant(t, n)
+	for range size(2, 50) {
+		id, token := p.key(n)
+		other, _ := p.key(n)
+		p.want(200, project(t.Context(), n, token))
+		conn, err := pgx.Connect(t.Context(), database)
+		must(t, err)
+		_, err = conn.Exec(t.Context(), "BEGIN; UPDATE api_keys SET revoked_at = 1, revision = revision + 1 WHERE id = '"+id+"'")
+		must(t, err)
+		// Younger transactions come and go, and the node hears of them.
+		p.want(200, call(t.Context(), "POST", p.keys(n)+"/"+other+"/revoke", p.jwt, map[string]any{}))
+		time.Sleep(600 * time.Millisecond)
+		p.want(200, project(t.Context(), n, token))
+		_, err = conn.Exec(t.Context(), "COMMIT")
+		must(t, err)
+		eventually(t, 5*time.Second, "the late commit is seen", func() bool { return project(t.Context(), n, token).status == 401 })
+		must(t, conn.Close(t.Context()))
+	}
+	show(t, "seen")
+}
+
+// TestCutOffNode: a node that cannot reach the database accepts what has been
+// revoked elsewhere for no longer than the grace.
+func TestCutOffNode(t *testing.T) {
+	cluster := storetest.NewCluster(t)
+	database := cluster.Database(t)
+	via := newProxy(t, cluster.Socket())
+	grace := size(2*time.Second, 10*time.Second)
+	whole := start(t, database)
+	cut := start(t, via.dsn(database), "LATCHKEY_OUTAGE_GRACE="+grace.String())
+	p := newTenant(t, whole)
+	id, token := p.key(whole)
+	p.want(200, project(t.Context(), cut, token))
+	via.set(swallows)
+	severed := time.Now()
+	p.want(200, call(t.Context(), "POST", p.keys(whole)+"/"+id+"/revoke", p.jwt, map[string]any{}))
+	var last time.Duration
+	for time.Since(severed) < grace+3*time.Second {
+		switch a := project(t.Context(), cut, token); {
+		case a.status == 200:
+			last = time.Since(severed)
+		case a.status != 503 && a.status != 401:
+			t.Errorf("got %d", a.status)
+		}
+		time.Sleep(5 * time.Millisecond)
+	}
+	if last > grace+time.Second { // what was last heard may be a moment older than the cut
+		t.Errorf("a revoked key was accepted for %v, with a grace of %v", last, grace)
+	}
+	via.set(passes)
+	eventually(t, 10*time.Second, "it is refused by name again", func() bool { return project(t.Context(), cut, token).text("code") == "key_revoked" })
+	show(t, "with a grace of %v the last stale answer came after %v", grace, last)
+}
+
+// TestRollingRestart: nodes that are replaced one by one, while requests come
+// through a proxy that looks at readiness, fail none of them; nor does a
+// migration meanwhile.
+func TestRollingRestart(t *testing.T) {
+	cluster := storetest.NewCluster(t)
+	database := cluster.Database(t)
+	nodes := make([]*node, size(2, 4))
+	for i := range nodes {
+		nodes[i] = start(t, database)
+	}
+	p := newTenant(t, nodes[0])
+	_, token := p.key(nodes[0])
+	front := balance(t, nodes)
+	requests, stop := load(t.Context(), 8, 2*time.Millisecond, func(ctx context.Context) answer {
+		return call(ctx, "GET", front+"/v1/project", token, nil)
+	})
+	rounds := size(1, 20)
+	for range rounds {
+		for _, n := range nodes {
+			n.end()
+			n.run()
+			time.Sleep(300 * time.Millisecond) // for the balancer to see
+		}
+		migrate(t, database)
+	}
+	stop()
+	requests.only(t, 200)
+	show(t, "%d restarts under load: %v, p99 %v", rounds*len(nodes), requests.count, requests.percentile(.99))
+}
+
+// balance starts a proxy before the nodes that sends requests to those that are
+// ready.
+func balance(t testing.TB, nodes []*node) string {
+	t.Helper()
+	ready := make([]atomic.Bool, len(nodes))
+	targets := make([]*url.URL, len(nodes))
+	for i, n := range nodes {
+		var err error
+		targets[i], err = url.Parse(n.URL)
+		must(t, err)
+	}
+	ctx, stop := context.WithCancel(t.Context())
+	var watching sync.WaitGroup
+	for i := range nodes {
+		target := targets[i].String()
+		watching.Go(func() {
+			for ctx.Err() == nil {
+				ready[i].Store(call(ctx, "GET", target+"/readyz", "", nil).status == 200)
+				time.Sleep(50 * time.Millisecond)
+			}
+		})
+	}
+	var next atomic.Int64
+	server := httptest.NewServer(&httputil.ReverseProxy{
+		Rewrite: func(r *httputil.ProxyRequest) {
+			for range 2 * len(nodes) {
+				i := int(next.Add(1)) % len(nodes)
+				if ready[i].Load() {
+					r.SetURL(targets[i])
+					return
+				}
+			}
+			r.SetURL(targets[0])
+		},
+		Transport: &http.Transport{MaxIdleConnsPerHost: 100},
+	})
+	t.Cleanup(func() {
+		server.Close()
+		stop()
+		watching.Wait()
+	})
+	eventually(t, 10*time.Second, "all nodes are ready", func() bool {
+		for i := range ready {
+			if !ready[i].Load() {
+				return false
+			}
+		}
+		return true
+	})
+	return server.URL
+}
+
+// TestColdHerd: a thousand requests at once for a key that is not in memory cost
+// the database one look-up.
+func TestColdHerd(t *testing.T) {
+	for name, database := range storetest.Engines {
+		t.Run(name, func(t *testing.T) {
+			dsn := database(t)
+			n := start(t, dsn)
+			p := newTenant(t, n)
+			_, token := p.key(n)
+			before := n.metric("latchkey_key_cache_loads_total")
+			var herd sync.WaitGroup
+			requests := &tally{}
+			for range size(200, 1000) {
+				herd.Go(func() { requests.add(project(t.Context(), n, token)) })
+			}
+			herd.Wait()
+			loads := n.metric("latchkey_key_cache_loads_total") - before
+			if loads != 1 {
+				t.Errorf("%v look-ups, want 1", loads)
+			}
+			requests.only(t, 200)
+			show(t, "%v look-up(s) for %d requests", loads, requests.total())
+		})
+	}
+}
+
+// TestForgedFlood: well-formed tokens that nobody made cost the database a
+// bounded number of look-ups, and hardly slow those who are known.
+func TestForgedFlood(t *testing.T) {
+	cluster := storetest.NewCluster(t)
+	n := start(t, cluster.Database(t))
+	p := newTenant(t, n)
+	_, token := p.key(n)
+	project(t.Context(), n, token)
+	lasting := size(2*time.Second, 2*time.Minute)
+	good := func(ctx context.Context) answer { return project(ctx, n, token) }
+	alone, stop := load(t.Context(), 2, time.Millisecond, good)
+	time.Sleep(lasting / 2)
+	stop()
+	before := n.metric("latchkey_key_cache_loads_total")
+	flood, stopFlood := load(t.Context(), 8, 0, func(ctx context.Context) answer { return project(ctx, n, forged()) })
+	beside, stop := load(t.Context(), 2, time.Millisecond, good)
+	began := time.Now()
+	time.Sleep(lasting)
+	stop()
+	stopFlood()
+	perSecond := (n.metric("latchkey_key_cache_loads_total") - before) / time.Since(began).Seconds()
+	if perSecond > 3000 {
+		t.Errorf("%.0f look-ups in a second", perSecond)
+	}
+	flood.only(t, 401, 503)
+	beside.only(t, 200)
+	show(t, "%d forged (%v), %.0f look-ups/s; good ones p99 %v alone, %v beside", flood.total(), flood.count, perSecond,
+		alone.percentile(.99), beside.percentile(.99))
+}
+
+// TestCommandLineBesideServer: what the command line revokes in an SQLite
+// database is refused by the server beside it within a second.
+func TestCommandLineBesideServer(t *testing.T) {
+	dsn := storetest.SQLite(t)
+	n := start(t, dsn)
+	p := newTenant(t, n)
+	var worst time.Duration
+	for range size(2, 50) {
+		id, token := p.key(n)
+		p.want(200, project(t.Context(), n, token))
+		cmd := exec.Command(binary, "key", "revoke", "--database", dsn, id)
+		cmd.Env = append(os.Environ(), "LATCHKEY_MASTER_KEY="+masterKey)
+		if out, err := cmd.CombinedOutput(); err != nil {
+			t.Fatalf("key revoke: %v: %s", err, out)
+		}
+		worst = max(worst, eventually(t, time.Second, "the server refuses it", func() bool { return project(t.Context(), n, token).status == 401 }))
+	}
+	show(t, "refused after %v at most", worst)
+}
+
+// TestPooler: everything works behind PgBouncer in transaction mode, with an
+// address that leads around it and without.
+func TestPooler(t *testing.T) {
+	cluster := storetest.NewCluster(t)
+	for _, direct := range []bool{true, false} {
+		t.Run(fmt.Sprintf("direct=%v", direct), func(t *testing.T) {
+			database := cluster.Database(t)
+			migrate(t, database)
+			env := []string{}
+			if direct {
+				env = append(env, "LATCHKEY_DATABASE_DIRECT="+database)
+			}
+			pooled := pooler(t, cluster, database)
+			a, b := start(t, pooled, env...), start(t, pooled, env...)
+			p := newTenant(t, a)
+			var worst time.Duration
+			for range size(3, 100) {
+				id, token := p.key(a)
+				p.want(200, project(t.Context(), b, token))
+				p.want(200, call(t.Context(), "POST", p.keys(a)+"/"+id+"/revoke", p.jwt, map[string]any{}))
+				worst = max(worst, eventually(t, 5*time.Second, "the other node refuses it", func() bool { return project(t.Context(), b, token).status == 401 }))
+			}
+			show(t, "revocations seen by the other node after %v at most", worst)
+		})
+	}
+}
+
+// TestSoak: after a long time under load by several tenants, memory is where it
+// was, and nobody has seen anything of anybody else.
+func TestSoak(t *testing.T) {
+	cluster := storetest.NewCluster(t)
+	database := cluster.Database(t)
+	nodes := make([]*node, size(2, 4))
+	for i := range nodes {
+		nodes[i] = start(t, database)
+	}
+	type owned struct {
+		*tenant
+		token string
+	}
+	tenants := make([]owned, 4)
+	for i := range tenants {
+		tenants[i].tenant = newTenant(t, nodes[0])
+		_, tenants[i].token = tenants[i].key(nodes[0], "keys:verify")
+	}
+	var turn atomic.Int64
+	var strangers atomic.Int64
+	requests, stop := load(t.Context(), 8, size(time.Millisecond, 500*time.Microsecond), func(ctx context.Context) answer {
+		i := int(turn.Add(1))
+		n, mine, theirs := nodes[i%len(nodes)], tenants[i%len(tenants)], tenants[(i+1)%len(tenants)]
+		if i%2 == 0 {
+			a := project(ctx, n, mine.token)
+			if a.status == 200 && a.text("id") != mine.project {
+				strangers.Add(1)
+			}
+			return a
+		}
+		a := call(ctx, "POST", n.URL+"/v1/keys/verify", mine.token, map[string]string{"key": theirs.token})
+		if text, _ := json.Marshal(a.body); a.text("code") != "not_found" || strings.Contains(string(text), theirs.project) {
+			strangers.Add(1)
+		}
+		return a
+	})
+	lasting := size(3*time.Second, 30*time.Minute)
+	memory := func() (sum float64) {
+		for _, n := range nodes {
+			sum += n.metric("process_resident_memory_bytes")
+		}
+		return sum / float64(len(nodes)) / (1 << 20)
+	}
+	time.Sleep(lasting / 5)
+	early := memory()
+	time.Sleep(lasting * 4 / 5)
+	late := memory()
+	stop()
+	requests.only(t, 200)
+	if n := strangers.Load(); n > 0 {
+		t.Errorf("%d answers held something of another tenant", n)
+	}
+	if late > 1.5*early+20 {
+		t.Errorf("memory went from %.0f to %.0f MiB", early, late)
+	}
+	show(t, "%v: %d requests by %d tenants on %d nodes; %.0f MiB a node early, %.0f late", lasting, requests.total(), len(tenants), len(nodes), early, late)
+}

@@ -1,0 +1,143 @@
+package repository
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+)
+
+// Health is what can be told of a database by looking at it.
+type Health struct {
+	Version string        // of the database server or library
+	Clock   time.Time     // the database's; its own use of it is none, but a wrong one misleads people
+	Took    time.Duration // for one small question
+	Faults  []string      // what contradicts itself in what is stored
+}
+
+// Examine looks a migrated database over. Its faults would be ours, or a
+// broken disk's: nothing that the program does leaves any.
+func (s *Store) Examine(ctx context.Context) (Health, error) {
+	var h Health
+	began := time.Now()
+	var micros int64
+	if err := s.read.NewRaw(s.engine.clockQuery()).Scan(ctx, &h.Version, &micros); err != nil {
+		return h, s.error(err)
+	}
+	h.Took, h.Clock = time.Since(began), time.UnixMicro(micros).UTC()
+	for _, question := range []struct{ fault, query string }{
+		{"keys have no token that works, nor ever will", `SELECT COUNT(*) FROM api_keys k WHERE k.revoked_at IS NULL AND NOT EXISTS
+			(SELECT 1 FROM api_key_secrets s WHERE s.project_id = k.project_id AND s.key_id = k.id AND s.valid_until IS NULL)`},
+		{"organizations have no owner", `SELECT COUNT(*) FROM organizations o WHERE o.deleted_at IS NULL AND NOT EXISTS
+			(SELECT 1 FROM memberships m WHERE m.organization_id = o.id AND m.role = 'owner')`},
+		{"keys were made without a trace in the audit trail", `SELECT COUNT(*) FROM api_keys k WHERE NOT EXISTS
+			(SELECT 1 FROM audit_events e WHERE e.organization_id = k.organization_id AND e.target_id = k.id)
+			AND NOT EXISTS (SELECT 1 FROM audit_events e WHERE e.organization_id = k.organization_id AND e.project_id = k.project_id AND e.action = 'keys.imported')`},
+	} {
+		var n int
+		if err := s.read.NewRaw(question.query).Scan(ctx, &n); err != nil {
+			return h, s.error(err)
+		}
+		if n > 0 {
+			h.Faults = append(h.Faults, fmt.Sprintf("%d %s", n, question.fault))
+		}
+	}
+	own, err := s.engine.examine(ctx, s)
+	h.Faults = append(h.Faults, own...)
+	return h, s.error(err)
+}
+
+func (postgresEngine) clockQuery() string {
+	return "SELECT current_setting('server_version'), (extract(epoch FROM clock_timestamp()) * 1000000)::bigint"
+}
+
+// examine tries what cannot go through a pooler.
+func (e postgresEngine) examine(ctx context.Context, _ *Store) ([]string, error) {
+	conn, err := pgx.ConnectConfig(ctx, e.direct)
+	if err != nil {
+		return []string{"the address that leads around the pooler does not answer: nodes fall back to polling"}, nil //nolint:nilerr // it is the finding
+	}
+	defer conn.Close(context.WithoutCancel(ctx))
+	if _, err := conn.Exec(ctx, "LISTEN "+changesChannel); err != nil {
+		return []string{"notifications cannot be listened to: nodes fall back to polling"}, nil //nolint:nilerr // it is the finding
+	}
+	return nil, nil
+}
+
+func (sqliteEngine) clockQuery() string {
+	return "SELECT sqlite_version(), CAST(unixepoch('subsec') * 1000000 AS INTEGER)"
+}
+
+func (sqliteEngine) examine(ctx context.Context, s *Store) (faults []string, err error) {
+	for _, pragma := range []string{"PRAGMA integrity_check", "PRAGMA foreign_key_check"} {
+		rows, err := s.pools[0].QueryContext(ctx, pragma)
+		if err != nil {
+			return nil, err
+		}
+		n := 0
+		for rows.Next() {
+			var first any
+			columns, err := rows.Columns()
+			if err != nil {
+				return nil, errors.Join(err, rows.Close())
+			}
+			values := make([]any, len(columns))
+			for i := range values {
+				values[i] = new(any)
+			}
+			values[0] = &first
+			if err := rows.Scan(values...); err != nil {
+				return nil, errors.Join(err, rows.Close())
+			}
+			if first != "ok" {
+				n++
+			}
+		}
+		if err := rows.Err(); err != nil {
+			return nil, err
+		}
+		if n > 0 {
+			faults = append(faults, fmt.Sprintf("%s tells of %d faults", pragma, n))
+		}
+	}
+	return faults, nil
+}
+
+// ErrNotSQLite is what Backup answers for a database that has better means.
+var ErrNotSQLite = errors.New("only an SQLite database is backed up this way; for PostgreSQL use pg_dump or base backups")
+
+// Backup writes a copy of an SQLite database to path, which must not exist: as
+// the database is at one moment, while others go on reading and writing. The
+// copy is complete when it returns nil.
+func (s *Store) Backup(ctx context.Context, path string) error {
+	if _, sqlite := s.engine.(sqliteEngine); !sqlite {
+		return ErrNotSQLite
+	}
+	// VACUUM INTO would also fail for a file with content, but not for an empty one.
+	file, err := os.OpenFile(path, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o600)
+	if err != nil {
+		return err
+	}
+	if err := file.Close(); err != nil {
+		return err
+	}
+	_, err = s.pools[len(s.pools)-1].ExecContext(ctx, "VACUUM INTO ?", path)
+	if err == nil {
+		err = syncFile(path)
+	}
+	if err != nil {
+		return errors.Join(s.error(err), os.Remove(path))
+	}
+	return nil
+}
+
+func syncFile(path string) error {
+	file, err := os.OpenFile(path, os.O_RDWR, 0)
+	if err != nil {
+		return err
+	}
+	return errors.Join(file.Sync(), file.Close())
+}
