@@ -56,6 +56,14 @@ race: ## all tests, with the race detector
 races: ## the races between people and sessions for all their rounds; make test runs a tenth
 	go test ./service -count=1 -run 'Parallel|EachOther|During' -args -long
 
+.PHONY: faults
+faults: tools ## break things on purpose at full size and print what held: about an hour, half of it soaking
+	go test ./faults -count=1 -timeout 3h -args -full
+
+.PHONY: bench
+bench: tools ## every goal for speed beside its floor, as a table: about ten minutes on an idle machine
+	go test ./bench -count=1 -timeout 1h -args -table
+
 .PHONY: screenshots
 screenshots: tools ## every page of the console, light and dark, wide and narrow, into build/screenshots
 	go test -count=1 -tags screenshots -run TestScreenshots ./console

@@ -59,7 +59,8 @@ func (s *Store) callingKey(ctx context.Context, id domain.TokenID) (domain.Secre
 	if statement != nil {
 		return scanCallingKey(statement.QueryRowContext(ctx, id), id)
 	}
-	return scanCallingKey(s.pools[0].DB.QueryRowContext(ctx, callingKeyQuery+s.engine.placeholder(), id), id)
+	// The blank makes it another text: pgx would use what it once prepared for the same.
+	return scanCallingKey(s.pools[0].DB.QueryRowContext(ctx, callingKeyQuery+s.engine.placeholder()+" ", id), id)
 }
 
 // statement prepares the query at the first call; nil where nothing can be
