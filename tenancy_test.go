@@ -46,6 +46,7 @@ var unscoped = map[string]string{
 	"CountAllKeys":          "counts over all tenants, for the command line",
 	"CountOrganizations":    "counts all tenants, for the operator",
 	"CountProjects":         "counts over all tenants, for the operator",
+	"Examine":               "counts contradictions over all tenants, for the command line, and tells no more",
 	"IsInvited":             "asks over all tenants whether an address may sign up, and tells no more",
 	"crowdedLookups":        "counts over all tenants what an unknown token could cost, and tells no more",
 	"ImportedSince":         "finds the tenants: whoever holds an imported token is still to prove it",
