@@ -148,6 +148,9 @@ func (c *console) routes(e *echo.Echo) {
 func (c *console) add(e *echo.Echo, route string, handle echo.HandlerFunc) {
 	method, path, _ := strings.Cut(route, " ")
 	e.Add(method, "/console"+path, handle)
+	if method == http.MethodGet {
+		e.HEAD("/console"+path, handle)
+	}
 }
 
 // log writes the access log, as the API's does: no address and no header is in

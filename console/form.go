@@ -38,10 +38,10 @@ func (v *visit) sent() (form, error) {
 	f := form{status: http.StatusOK, sent: true}
 	err := v.Request().ParseForm()
 	f.Values = v.Request().PostForm
-	if err != nil {
-		err = domain.Errorf(domain.CodeMalformedRequest, "The form could not be read.")
+	if err != nil || !readable(f.Values) {
+		return f, errUnreadable()
 	}
-	return f, err
+	return f, nil
 }
 
 // at notes the revision of what the form shows, so that a change which somebody

@@ -245,8 +245,11 @@ type keyPage struct {
 	Events   []domain.Event
 	MayAudit bool
 	MayWrite bool
-	Graces   []grace
-	Notice   string
+	// MayRotate says that the caller holds all that the key does: a token is not
+	// for those who hold less.
+	MayRotate bool
+	Graces    []grace
+	Notice    string
 }
 
 // grace is one choice of how long the replaced token goes on working.
@@ -304,6 +307,7 @@ func (v *visit) keyPage(p *service.Project, project domain.Project, key domain.K
 			"saved": "Saved.", "revoked": "Revoked. Whoever sends this key is refused from now on.",
 		}[v.QueryParam("notice")],
 	}
+	page.MayRotate = !slices.ContainsFunc(key.Scopes, func(s domain.Scope) bool { return !p.Holds(s) })
 	if token != "" {
 		page.DotEnv = newDotEnv(token)
 	}

@@ -79,7 +79,11 @@ func updateMember(v *visit) error {
 	if err != nil {
 		return err
 	}
-	if _, err := o.UpdateMember(v.ctx(), domain.UserID(v.Param("user")), domain.Role(f.Get("role"))); err != nil {
+	user, err := domain.ParseID[domain.UserID](v.Param("user"))
+	if err != nil {
+		return err
+	}
+	if _, err := o.UpdateMember(v.ctx(), user, domain.Role(f.Get("role"))); err != nil {
 		return v.membersRefused(o, organization, err)
 	}
 	return v.redirect(membersURL(organization) + "?notice=role")
@@ -90,7 +94,10 @@ func removeMember(v *visit) error {
 	if err != nil {
 		return err
 	}
-	user := domain.UserID(v.Param("user"))
+	user, err := domain.ParseID[domain.UserID](v.Param("user"))
+	if err != nil {
+		return err
+	}
 	if err := o.RemoveMember(v.ctx(), user); err != nil {
 		return v.membersRefused(o, organization, err)
 	}
@@ -146,7 +153,11 @@ func revokeInvitation(v *visit) error {
 	if err != nil {
 		return err
 	}
-	if err := o.RevokeInvitation(v.ctx(), domain.InvitationID(v.Param("invitation"))); err != nil {
+	id, err := domain.ParseID[domain.InvitationID](v.Param("invitation"))
+	if err != nil {
+		return err
+	}
+	if err := o.RevokeInvitation(v.ctx(), id); err != nil {
 		return v.membersRefused(o, organization, err)
 	}
 	return v.redirect(membersURL(organization) + "?notice=revoked")

@@ -1,6 +1,7 @@
 package console_test
 
 import (
+	"net/http"
 	"strings"
 	"testing"
 
@@ -57,6 +58,40 @@ func TestInvitation(t *testing.T) {
 	} {
 		if got, want := b.open(path), int64(403); got != want {
 			t.Errorf("a viewer at %s: got %d, want %d", path, got, want)
+		}
+	}
+}
+
+// A developer is offered no rotation of a key that may do what they may not,
+// and no scope that they could not give.
+func TestOffersNoMoreThanHeld(t *testing.T) {
+	t.Parallel()
+	s := newServer(t)
+	ann, bob := s.signUp(t, "ann@example.com"), s.signUp(t, "bob@example.com")
+	org, _, p := ann.project(t, "Acme", "Documents API")
+	o, err := s.app.Organization(t.Context(), ann.caller, org.ID)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, token, err := o.CreateInvitation(t.Context(), domain.InvitationSpec{Email: "bob@example.com", Role: domain.Developer})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.app.AcceptInvitation(t.Context(), bob.caller, token); err != nil {
+		t.Fatal(err)
+	}
+	for scope, offered := range map[domain.Scope]bool{domain.ProjectWrite: false, domain.KeysVerify: true} {
+		key, _, err := p.CreateKey(t.Context(), domain.KeySpec{Name: "service", Scopes: []domain.Scope{scope}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		page := bob.send(t, http.MethodGet, "/console/projects/"+string(key.ProjectID)+"/keys/"+string(key.ID), nil, nil)
+		if got := strings.Contains(page.Body, "Rotate the key"); got != offered {
+			t.Errorf("rotation of a key with %s: offered %t, want %t", scope, got, offered)
+		}
+		form := bob.send(t, http.MethodGet, "/console/projects/"+string(key.ProjectID)+"/keys/new", nil, nil)
+		if got := strings.Contains(form.Body, `value="`+string(scope)+`"`); got != offered {
+			t.Errorf("the scope %s: offered %t, want %t", scope, got, offered)
 		}
 	}
 }

@@ -326,3 +326,47 @@ func nextPage(body string) string {
 	}
 	return strings.ReplaceAll(before[strings.LastIndex(before, `href="`)+len(`href="`):], "&amp;", "&")
 }
+
+// Odd addresses and values get an answer that says so, and never a fault of
+// ours.
+func TestOddRequests(t *testing.T) {
+	t.Parallel()
+	s := newServer(t)
+	ann := s.signUp(t, "ann@example.com")
+	org, project, _ := ann.project(t, "Acme", "Documents API")
+	base, orgBase := "/console/projects/"+string(project.ID), "/console/organizations/"+string(org.ID)
+	for _, path := range []string{
+		"/console/projects/%00", "/console/projects/", "/console/projects//keys", base + "/keys/%00", base + "/keys/key_0", "/console//", "/console/static/x/y",
+		orgBase + "/nothing", "/console/organizations/" + string(project.ID), base + "/keys/revoke?key=key_0",
+	} {
+		if got, want := ann.send(t, http.MethodGet, path, nil, nil).Status, http.StatusNotFound; got != want {
+			t.Errorf("GET %s: got %d, want %d", path, got, want)
+		}
+	}
+	for _, path := range []string{base + "/keys?search=%00", base + "/keys?search=%ff", orgBase + "/audit?actor=%00", base + "/keys/revoke?key=%00"} {
+		if got, want := ann.send(t, http.MethodGet, path, nil, nil).Status, http.StatusBadRequest; got != want {
+			t.Errorf("GET %s: got %d, want %d", path, got, want)
+		}
+	}
+	for path, values := range map[string]url.Values{
+		"/console/account":                    {"name": {"\x00"}},
+		base + "/keys":                        {"name": {"\xff"}},
+		orgBase + "/members/usr_x/remove?a=b": {"\x00": {"\x00"}},
+	} {
+		if got := ann.send(t, http.MethodPost, path, values, nil).Status; got != http.StatusBadRequest && got != http.StatusNotFound {
+			t.Errorf("POST %s: got %d, want 400 or 404", path, got)
+		}
+	}
+	if got, want := ann.send(t, http.MethodPost, "/console/account", url.Values{"name": {strings.Repeat("x", 70_000)}}, nil).Status, http.StatusRequestEntityTooLarge; got != want {
+		t.Errorf("a form of 70 KB: got %d, want %d", got, want)
+	}
+	if got, want := ann.send(t, http.MethodDelete, "/console/account", nil, nil).Status, http.StatusMethodNotAllowed; got != want {
+		t.Errorf("DELETE: got %d, want %d", got, want)
+	}
+	if got, want := ann.send(t, http.MethodHead, "/console/account", nil, nil).Status, http.StatusOK; got != want {
+		t.Errorf("HEAD: got %d, want %d", got, want)
+	}
+	if res := ann.send(t, http.MethodGet, base+"/keys?cursor=nonsense", nil, nil); res.Status != http.StatusUnprocessableEntity {
+		t.Errorf("a cursor that is none: got %d, want 422", res.Status)
+	}
+}

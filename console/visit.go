@@ -8,6 +8,7 @@ import (
 	"net/url"
 	"strings"
 	"time"
+	"unicode/utf8"
 
 	"github.com/labstack/echo/v4"
 
@@ -75,9 +76,12 @@ func (c *console) visit(ec echo.Context) (*visit, error) {
 		request = rand.Text()
 		ec.Response().Header().Set(echo.HeaderXRequestID, request)
 	}
-	from := domain.Origin{IP: ec.RealIP(), UserAgent: ec.Request().UserAgent(), RequestID: request}
+	from := domain.Origin{IP: ec.RealIP(), UserAgent: userAgent(ec.Request()), RequestID: request}
 	v := &visit{Context: ec, console: c, app: c.app, caller: domain.NewPrincipal(nil, nil, from), layout: layout{Now: c.app.Now()}}
 	ec.Set("visit", v)
+	if !readable(ec.QueryParams()) {
+		return v, errUnreadable()
+	}
 	cookie, err := ec.Cookie(c.cookieName())
 	if err != nil {
 		return v, domain.Refused(domain.CodeInvalidToken, "Nobody is signed in.")
@@ -90,6 +94,30 @@ func (c *console) visit(ec echo.Context) (*visit, error) {
 	return v, nil
 }
 
+// maxUserAgent is how much of a User-Agent is kept, in bytes.
+const maxUserAgent = 256
+
+func userAgent(r *http.Request) string {
+	s := r.UserAgent()
+	return strings.ToValidUTF8(strings.ReplaceAll(s[:min(len(s), maxUserAgent)], "\x00", ""), "")
+}
+
+// readable reports whether all values are text that a database can hold.
+func readable(values url.Values) bool {
+	for _, all := range values {
+		for _, value := range all {
+			if !utf8.ValidString(value) || strings.ContainsRune(value, 0) {
+				return false
+			}
+		}
+	}
+	return true
+}
+
+func errUnreadable() error {
+	return domain.Errorf(domain.CodeMalformedRequest, "The request holds what is no text.")
+}
+
 func (v *visit) ctx() context.Context { return v.Request().Context() }
 
 // toSignIn asks for a sign-in and comes back afterwards to the page that was
@@ -97,6 +125,10 @@ func (v *visit) ctx() context.Context { return v.Request().Context() }
 func (v *visit) toSignIn() error {
 	if v.Request().Method != http.MethodGet {
 		return v.redirect("/console/sign-in")
+	}
+	if v.Request().Header.Get("HX-Request") != "" { // a part of a page cannot be the sign-in page: leave it
+		v.Response().Header().Set("HX-Redirect", "/console/sign-in")
+		return v.NoContent(http.StatusNoContent)
 	}
 	return v.redirect("/console/sign-in?" + url.Values{"next": {v.Request().RequestURI}}.Encode())
 }

@@ -47,7 +47,7 @@ func New(t testing.TB, dsn string) *repository.Store {
 // whichever database is below. open returns a fresh store for each part.
 func Run(t *testing.T, open func(testing.TB) *repository.Store) {
 	for name, test := range map[string]func(*testing.T, *repository.Store){
-		"Organizations": testOrganizations, "Projects": testProjects, "Keys": testKeys, "KeyFilters": testKeyFilters,
+		"Organizations": testOrganizations, "Projects": testProjects, "Keys": testKeys, "KeyStatistics": testKeyStatistics, "KeyFilters": testKeyFilters,
 		"Secrets": testSecrets, "Tenancy": testTenancy, "Users": testUsers, "Sessions": testSessions,
 		"Deletion": testDeletion, "Events": testEvents, "Pages": testPages, "Transactions": testTransactions, "Settings": testSettings,
 	} {
@@ -211,6 +211,34 @@ func testProjects(t *testing.T, s *repository.Store) {
 	check(t, s.DeleteProject(ctx, p.Scope()))
 	_, _, err = s.CallingKey(ctx, "t1")
 	code(t, err, domain.CodeNotFound) // nothing of it is left
+}
+
+func testKeyStatistics(t *testing.T, s *repository.Store) {
+	ctx := t.Context()
+	_, p := newTenant(t, s, "acme")
+	_, other := newTenant(t, s, "other")
+	check(t, s.CreateKey(ctx, other.Scope(), newKey(other, "foreign", epoch)))
+	day := epoch.Truncate(24 * time.Hour)
+	now := day.Add(12 * time.Hour)
+	for _, times := range [][3]time.Time{ // created, revoked, expiring
+		{day},
+		{day.Add(24*time.Hour - time.Microsecond), now, now.AddDate(0, 0, 1)},
+		{day.AddDate(0, 0, -1), time.Time{}, now},
+		{day.AddDate(0, 0, -40), time.Time{}, day.AddDate(0, 0, 7)},
+		{day.AddDate(0, 0, -41)},
+	} {
+		k := newKey(p, "k", times[0])
+		k.RevokedAt, k.ExpiresAt = times[1], times[2]
+		check(t, s.CreateKey(ctx, p.Scope(), k))
+	}
+	got, err := s.KeyStatistics(ctx, p.Scope(), day.AddDate(0, 0, -30), now)
+	equal(t, got, domain.KeyStatistics{Active: 3, Expired: 1, Revoked: 1, Days: []domain.KeyDay{
+		{Day: day.AddDate(0, 0, -1), Created: 1}, {Day: day, Created: 2, Revoked: 1, Expiring: 1}, {Day: day.AddDate(0, 0, 7), Expiring: 1},
+	}}, err)
+	organizations, err := s.CountOrganizations(ctx)
+	equal(t, organizations, 2, err)
+	projects, err := s.CountProjects(ctx)
+	equal(t, projects, 2, err)
 }
 
 func testKeys(t *testing.T, s *repository.Store) {
