@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"log/slog"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
@@ -162,7 +163,7 @@ func TestCookie(t *testing.T) {
 		s.URL:                      {"latchkey_session", false},
 		"https://keys.example.com": {"__Host-latchkey_session", true},
 	} {
-		pages, err := console.Handler(s.app, console.Config{PublicURL: publicURL})
+		pages, err := console.Handler(s.app, console.Config{PublicURL: publicURL, Log: slog.New(slog.DiscardHandler)})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -266,21 +267,24 @@ func TestManyKeys(t *testing.T) {
 	s := newServer(t)
 	ann := s.signUp(t, "ann@example.com")
 	_, project, _ := ann.project(t, "Acme", "Documents API")
-	err := s.store.InTx(t.Context(), func(ctx context.Context, tx *repository.Store) error {
-		for i := range keys {
-			at := s.now().Add(time.Duration(i) * time.Microsecond)
-			err := tx.CreateKey(ctx, project.Scope(), domain.Key{
-				ID: domain.NewID[domain.KeyID](at), ProjectID: project.ID, Name: fmt.Sprintf("key number %d", i), Prefix: "lk_live_of-no-use",
-				Environment: domain.Live, CreatedAt: at, Revision: 1,
-			})
-			if err != nil {
-				return err
+	const batch = 500 // of keys in a transaction
+	for first := 0; first < keys; first += batch {
+		err := s.store.InTx(t.Context(), func(ctx context.Context, tx *repository.Store) error {
+			for i := range batch {
+				at := s.now().Add(time.Duration(first+i) * time.Microsecond)
+				err := tx.CreateKey(ctx, project.Scope(), domain.Key{
+					ID: domain.NewID[domain.KeyID](at), ProjectID: project.ID, Name: fmt.Sprintf("key number %d", first+i),
+					Prefix: "lk_live_of-no-use", Environment: domain.Live, CreatedAt: at, Revision: 1,
+				})
+				if err != nil {
+					return err
+				}
 			}
+			return nil
+		})
+		if err != nil {
+			t.Fatal(err)
 		}
-		return nil
-	})
-	if err != nil {
-		t.Fatal(err)
 	}
 	var lock sync.Mutex
 	var statements []string
