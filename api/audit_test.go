@@ -125,7 +125,7 @@ func TestAuditFilters(t *testing.T) {
 			t.Errorf("%s: got %d events, want %d", query, got, want)
 		}
 		seen, next := map[domain.EventID]bool{}, ""
-		for pages := 0; pages < 10; pages++ {
+		for range 10 {
 			sep := "?"
 			if query != "" {
 				sep = "&"

@@ -151,12 +151,17 @@ func (a *App) AcceptInvitation(ctx context.Context, caller domain.Principal, tok
 	}
 	var joined Joined
 	err := a.store.InTx(ctx, func(ctx context.Context, tx *repository.Store) error {
-		invitation, org, err := tx.InvitationByDigest(ctx, digest)
+		_, org, err := tx.InvitationByDigest(ctx, digest)
 		if err != nil {
 			return err
 		}
-		// The inviter's role must not change before the membership stands.
+		// Neither the inviter's role nor the invitation may change before the
+		// membership stands, so both are read under the lock.
 		if org, err = tx.LockOrganization(ctx, org.Scope()); err != nil {
+			return err
+		}
+		invitation, _, err := tx.InvitationByDigest(ctx, digest)
+		if err != nil {
 			return err
 		}
 		now := a.now()
