@@ -49,8 +49,12 @@ func DjangoKeys(ctx context.Context, dsn string, table DjangoTable) iter.Seq2[do
 			yield(domain.ImportRow{}, err)
 			return
 		}
-		defer db.Close()
-		if err := table.read(ctx, db, func(row domain.ImportRow) bool { return yield(row, nil) }); err != nil {
+		stopped := false
+		err = table.read(ctx, db, func(row domain.ImportRow) bool {
+			stopped = !yield(row, nil)
+			return !stopped
+		})
+		if err = errors.Join(err, db.Close()); err != nil && !stopped {
 			yield(domain.ImportRow{}, fmt.Errorf("read table %s of %s: %w", table.Name, Redact(dsn), err))
 		}
 	}

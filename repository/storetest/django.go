@@ -19,15 +19,15 @@ var django embed.FS
 
 // DjangoKey is a key in a frozen database, with the token that its client has.
 type DjangoKey struct {
-	Table      string
-	Name       string
-	Prefix     string
-	HashedKey  string `json:"hashed_key"`
-	Token      string
-	Created    time.Time
+	Table      string     `json:"table"`
+	Name       string     `json:"name"`
+	Prefix     string     `json:"prefix"`
+	HashedKey  string     `json:"hashed_key"`
+	Token      string     `json:"token"`
+	Created    time.Time  `json:"created"`
 	ExpiryDate *time.Time `json:"expiry_date"`
-	Revoked    bool
-	Good       bool // as the library itself finds
+	Revoked    bool       `json:"revoked"`
+	Good       bool       `json:"good"` // as the library itself finds
 }
 
 // Django returns the address of a database that version 2 or 3 of the library
@@ -47,7 +47,9 @@ func Django(t testing.TB, version int) (dsn string, keys []DjangoKey) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	var made struct{ Keys []DjangoKey }
+	var made struct {
+		Keys []DjangoKey `json:"keys"`
+	}
 	if err := json.Unmarshal(text, &made); err != nil {
 		t.Fatal(err)
 	}
