@@ -290,9 +290,12 @@ func (x *importIndex) forget(text string, k keyring, gone domain.TokenID) {
 	}
 }
 
-// proveImported is prove for a token that was made elsewhere.
+// proveImported is prove for a token that was made elsewhere. Where nobody in
+// particular asks, a key that may be used goes before one that may not: whoever
+// imports a hash and revokes the key must not shut out the clients of others.
 func (a *App) proveImported(ctx context.Context, text string, asks domain.ProjectID, now time.Time) (domain.ProvenKey, error) {
 	var others []domain.ProvenKey
+	var unusable domain.ProvenKey
 	for _, id := range a.candidates(text) {
 		key, err := a.keyOf(ctx, id, now)
 		if domain.CodeOf(err) == domain.CodeNotFound {
@@ -306,8 +309,11 @@ func (a *App) proveImported(ctx context.Context, text string, asks domain.Projec
 			others = append(others, key)
 			continue
 		}
-		if key, err = a.recognise(ctx, key, text); err != nil || !key.IsZero() {
+		if key, err = a.recognise(ctx, key, text); err != nil || !key.IsZero() && (asks != "" || key.Unusable(now) == "") {
 			return key, err
+		}
+		if unusable.IsZero() {
+			unusable = key
 		}
 	}
 	for _, key := range others {
@@ -315,7 +321,10 @@ func (a *App) proveImported(ctx context.Context, text string, asks domain.Projec
 			return key, err
 		}
 	}
-	return domain.ProvenKey{}, invalidKey()
+	if unusable.IsZero() {
+		return domain.ProvenKey{}, invalidKey()
+	}
+	return unusable, nil
 }
 
 // recognise returns the key if its imported secret is that of the token, else

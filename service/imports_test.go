@@ -467,3 +467,32 @@ func TestImportFromDjango(t *testing.T) {
 		})
 	}
 }
+
+// Guarantees that a tenant who imports the hash of somebody else's token first,
+// and then revokes it, does not shut out that token's rightful clients.
+func TestImportedElsewhereAndRevoked(t *testing.T) {
+	onEach(t, func(w *world) {
+		_, squatter := w.tenant(w.signUp("eve@example.com"))
+		_, rightful := w.tenant(w.signUp("ann@example.com"))
+		for _, p := range []*service.Project{squatter, rightful} {
+			w.importRows(p, made(w.T, domain.DjangoSHA512, foreignToken))
+		}
+		squatted, _ := w.stored(squatter)
+		_, err := squatter.RevokeKey(w.Context(), squatted.ID, "")
+		w.check(err)
+		calling, err := w.AuthenticateKey(w.Context(), foreignToken)
+		w.check(err)
+		if want, _ := w.stored(rightful); calling.Key.ID != want.ID {
+			w.Errorf("got %s, want %s", calling.Key.ID, want.ID)
+		}
+		v, err := squatter.VerifyKey(w.Context(), foreignToken, nil)
+		if err != nil || v.Code != service.VerifiedRevoked {
+			w.Errorf("got %v, %v where the key has been revoked, want revoked", v.Code, err)
+		}
+
+		right, _ := w.stored(rightful)
+		_, err = rightful.RevokeKey(w.Context(), right.ID, "")
+		w.check(err)
+		w.answers(map[string]domain.Code{foreignToken: domain.CodeKeyRevoked})
+	})
+}
