@@ -152,7 +152,7 @@ func verifiedKey(k domain.Key, now time.Time) VerifiedKey {
 		RotatedAt: timeOrNull(k.RotatedAt),
 	}
 	maps.Copy(v.Metadata, k.Metadata)
-	if !k.Retiring.ValidUntil.IsZero() {
+	if k.Retiring.Live(now) {
 		v.Retiring = &RetiringToken{Prefix: k.Retiring.Prefix, ValidUntil: k.Retiring.ValidUntil.UTC()}
 	}
 	return v

@@ -30,6 +30,7 @@ func retry(as credential, idempotencyKey ...string) credential {
 func TestRotateKey(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
+	w.follow(t)
 	n := w.tenant(t, "ada")
 	before := w.key(t, n.owner, n.project.ID, nil)
 	path := n.path("/keys/" + string(before.Key.ID))
@@ -48,10 +49,24 @@ func TestRotateKey(t *testing.T) {
 	if diff := cmp.Diff(after.Key.Retiring, listed.Items[0].Retiring); diff != "" {
 		t.Error(diff)
 	}
+	// What is kept in memory shows it as long as it goes on, and no longer.
+	shown := func(want *api.RetiringToken) {
+		t.Helper()
+		var who api.Caller
+		w.call(t, "GET", "/v1/whoami", byKey(after.Token), nil).want(t, http.StatusOK, &who)
+		var v api.Verification
+		question := map[string]any{"key": after.Token, "project_id": n.project.ID}
+		w.call(t, "POST", "/v1/keys/verify", n.owner.as, question).want(t, http.StatusOK, &v)
+		if diff := cmp.Diff([]*api.RetiringToken{want, want}, []*api.RetiringToken{who.Key.Retiring, v.Key.Retiring}); diff != "" {
+			t.Errorf("whoami and verification: %s", diff)
+		}
+	}
+	shown(after.Key.Retiring)
 	for _, token := range []string{before.Token, after.Token} {
 		w.call(t, "GET", "/v1/project", byKey(token), nil).want(t, http.StatusOK, nil)
 	}
 	w.clock.advance(time.Minute)
+	shown(nil)
 	w.call(t, "GET", "/v1/project", byKey(before.Token), nil).fails(t, http.StatusUnauthorized, domain.CodeKeyExpired)
 	w.call(t, "GET", "/v1/project", byKey(after.Token), nil).want(t, http.StatusOK, nil)
 	var got api.Key

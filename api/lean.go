@@ -360,9 +360,9 @@ func appendVerifiedKey(b []byte, key domain.ProvenKey, now time.Time) []byte {
 		b = appendString(append(appendString(b, name), ':'), value)
 	}
 	b = appendString(append(b, `},"name":`...), f.Name)
-	b = append(f.AppendPrefix(append(b, `,"prefix":"`...)), '"') // nor do prefixes
+	b = appendPrefix(append(b, `,"prefix":`...), &f)
 	b = appendString(append(b, `,"project_id":`...), string(f.ProjectID))
-	if f.Retiring.Prefix != "" {
+	if f.Retiring.Live(now) {
 		b = appendString(append(b, `,"retiring":{"prefix":`...), f.Retiring.Prefix)
 		b = append(appendTime(append(b, `,"valid_until":`...), f.Retiring.ValidUntil), '}')
 	}
@@ -380,6 +380,19 @@ func appendVerifiedKey(b []byte, key domain.ProvenKey, now time.Time) []byte {
 	}
 	b = appendString(append(b, `],"status":`...), string(key.Status(now)))
 	return append(b, '}')
+}
+
+// appendPrefix appends the key's prefix. Ours need no escapes; that of an
+// imported key is whatever the system that made it took for one.
+func appendPrefix(b []byte, f *domain.Fields) []byte {
+	start := len(b)
+	b = append(f.AppendPrefix(append(b, '"')), '"')
+	for _, c := range b[start+1 : len(b)-1] {
+		if c == '"' || c == '\\' || c == '<' || c == '>' || c == '&' {
+			return appendString(b[:start], string(b[start+1:len(b)-1]))
+		}
+	}
+	return b
 }
 
 // appendString appends s as encoding/json writes it; what is not plain is left

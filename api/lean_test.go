@@ -2,6 +2,8 @@ package api
 
 import (
 	"context"
+	"crypto/sha256"
+	"fmt"
 	"io"
 	"log/slog"
 	"net/http"
@@ -89,6 +91,15 @@ func newEdges(t testing.TB) *edges {
 	_, token, err := e.project.RotateKey(ctx, rotated.ID, domain.Rotation{Grace: new(time.Hour)})
 	must(t, err)
 	e.tokens["CURRENT"] = token.Reveal()
+	e.tokens["FOREIGN"] = "made-by-another-system"
+	imported, err := e.project.ImportKeys(ctx, []domain.ImportRow{{
+		Name: "imported", Algorithm: domain.SHA256Hex, Hash: fmt.Sprintf("%x", sha256.Sum256([]byte(e.tokens["FOREIGN"]))),
+		Prefix: `x","valid":true,"<&>\`,
+	}})
+	must(t, err)
+	if imported.Imported != 1 {
+		t.Fatal(imported)
+	}
 
 	config := Config{Log: slog.New(slog.DiscardHandler)}
 	e.lean, err = newServer(app, config, true)
@@ -173,6 +184,7 @@ var asks = []ask{
 	{"POST", "/v1/keys/verify", "", "$VERIFIER", plainJSON, `{"key":"$EXPIRED"}`},
 	{"POST", "/v1/keys/verify", "", "$VERIFIER", plainJSON, `{"key":"$RETIRING"}`},
 	{"POST", "/v1/keys/verify", "", "$VERIFIER", plainJSON, `{"key":"$CURRENT"}`},
+	{"POST", "/v1/keys/verify", "", "$VERIFIER", plainJSON, `{"key":"$FOREIGN"}`},
 	{"POST", "/v1/keys/verify", "", "$VERIFIER", plainJSON, `{"key":""}`},
 	{"POST", "/v1/keys/verify", "", "$VERIFIER", plainJSON, `{"key":"x"}`},
 	{"POST", "/v1/keys/verify", "", "$VERIFIER", plainJSON, `{"key":"\u0078"}`},

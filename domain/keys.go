@@ -35,6 +35,9 @@ type Retiring struct {
 	ValidUntil time.Time
 }
 
+// Live reports whether there is such a token and it still works at now.
+func (r Retiring) Live(now time.Time) bool { return now.Before(r.ValidUntil) }
+
 // KeyStatus is the state of a key at one moment.
 type KeyStatus string
 

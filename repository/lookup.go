@@ -21,6 +21,7 @@ const callingKeyQuery = `SELECT
 	(SELECT u.first_used_at FROM api_key_usage u WHERE u.key_id = s.key_id AND u.token_id = s.token_id),
 	k.name, k.prefix, k.environment, k.scopes, k.external_id, k.metadata, k.created_at,
 	k.created_by_kind, k.created_by_id, k.created_by_name, k.expires_at, k.revoked_at, k.revoked_reason, k.rotated_at, k.revision,
+	COALESCE((SELECT r.prefix ` + lastRetired + `), ''), (SELECT r.valid_until ` + lastRetired + `),
 	p.organization_id, p.name, p.slug, p.key_prefix, p.status, p.created_at, p.updated_at, p.revision,
 	o.name, o.slug, o.status, o.created_at, o.updated_at, o.revision
 FROM api_key_secrets s
@@ -28,6 +29,12 @@ JOIN api_keys k ON k.project_id = s.project_id AND k.id = s.key_id
 JOIN projects p ON p.id = k.project_id
 JOIN organizations o ON o.id = p.organization_id
 WHERE o.deleted_at IS NULL AND s.token_id = `
+
+// lastRetired is, of the secrets that rotations left behind, the one that goes on
+// for longest. It may have ended already: what is read here is kept for longer
+// than a moment, so whoever shows it has to look at the time anyway.
+const lastRetired = `FROM api_key_secrets r WHERE r.project_id = s.project_id AND r.key_id = s.key_id AND r.valid_until IS NOT NULL
+	ORDER BY r.valid_until DESC, r.token_id LIMIT 1`
 
 // lookup is that query, prepared.
 type lookup struct {
@@ -39,7 +46,8 @@ type lookup struct {
 // CallingKey finds by a token's public id what is needed to prove the token and
 // to act for its key, in one query. It says nothing about the token's secret,
 // nor whether key, project and organization may be used: that is the caller's
-// to check. What is being deleted is not found.
+// to check, as it is whether Retiring has ended. What is being deleted is not
+// found.
 func (s *Store) CallingKey(ctx context.Context, id domain.TokenID) (domain.Secret, domain.CallingKey, error) {
 	if s.link.down.Load() {
 		return domain.Secret{}, domain.CallingKey{}, errDown()
@@ -103,6 +111,7 @@ func scanCallingKey(row *sql.Row, id domain.TokenID) (domain.Secret, domain.Call
 		scopes, metadata                                       []byte
 		created, until, firstUsed                              micros
 		keyCreated, keyExpires, keyRevoked, keyRotated         micros
+		retiringUntil                                          micros
 		projectCreated, projectUpdated, orgCreated, orgUpdated micros
 	)
 	err := row.Scan(
@@ -110,6 +119,7 @@ func scanCallingKey(row *sql.Row, id domain.TokenID) (domain.Secret, domain.Call
 		&secret.Parameters, &firstUsed,
 		&k.Name, &k.Prefix, &k.Environment, &scopes, &k.ExternalID, &metadata, &keyCreated,
 		&k.CreatedBy.Kind, &k.CreatedBy.ID, &k.CreatedBy.Name, &keyExpires, &keyRevoked, &k.RevokedReason, &keyRotated, &k.Revision,
+		&k.Retiring.Prefix, &retiringUntil,
 		&o.ID, &p.Name, &p.Slug, &p.KeyPrefix, &p.Status, &projectCreated, &projectUpdated, &p.Revision,
 		&o.Name, &o.Slug, &o.Status, &orgCreated, &orgUpdated, &o.Revision,
 	)
@@ -122,6 +132,7 @@ func scanCallingKey(row *sql.Row, id domain.TokenID) (domain.Secret, domain.Call
 	secret.CreatedAt, secret.ValidUntil, secret.FirstUsedAt = created.Time, until.Time, firstUsed.Time
 	k.ID, k.ProjectID = secret.KeyID, secret.ProjectID
 	k.CreatedAt, k.ExpiresAt, k.RevokedAt, k.RotatedAt = keyCreated.Time, keyExpires.Time, keyRevoked.Time, keyRotated.Time
+	k.Retiring.ValidUntil = retiringUntil.Time
 	p.ID, p.OrganizationID, p.CreatedAt, p.UpdatedAt = secret.ProjectID, o.ID, projectCreated.Time, projectUpdated.Time
 	o.CreatedAt, o.UpdatedAt = orgCreated.Time, orgUpdated.Time
 	return secret, domain.CallingKey{Key: k, Project: p, Organization: o}, nil
