@@ -6,6 +6,7 @@ import (
 	"database/sql/driver"
 	"errors"
 	"net/url"
+	"os"
 	"strings"
 	"time"
 
@@ -48,6 +49,15 @@ type sqliteEngine struct{ dsn string }
 func openSQLite(ctx context.Context, path string) (*Store, error) {
 	if path == "" {
 		return nil, errors.New("the path is empty")
+	}
+	// Made here, for its owner alone: SQLite would let everybody on the machine
+	// read it. Its other files get the mode of this one.
+	file, err := os.OpenFile(path, os.O_RDONLY|os.O_CREATE, 0o600)
+	if err != nil {
+		return nil, err
+	}
+	if err := file.Close(); err != nil {
+		return nil, err
 	}
 	query := url.Values{
 		"_txlock": {"immediate"},

@@ -1,6 +1,8 @@
 package repository_test
 
 import (
+	"os"
+	"strings"
 	"testing"
 	"time"
 
@@ -29,6 +31,23 @@ func TestSearchInAnyLetterCaseOnSQLite(t *testing.T) {
 		got, err := s.ListKeys(t.Context(), project.Scope(), domain.KeyFilter{Search: search}, domain.Page{Limit: 10}, now)
 		if err != nil || len(got.Items) != 1 {
 			t.Errorf("%q: got %d keys, %v, want the one called %q", search, len(got.Items), err, key.Name)
+		}
+	}
+}
+
+// Guarantees that nobody else on the machine can read e-mail addresses, hashes
+// of passwords and audit events out of the files.
+func TestSQLiteIsForItsOwnerAlone(t *testing.T) {
+	t.Parallel()
+	dsn := storetest.SQLite(t)
+	storetest.New(t, dsn)
+	for _, suffix := range []string{"", "-wal", "-shm"} {
+		info, err := os.Stat(strings.TrimPrefix(dsn, "sqlite:") + suffix)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if info.Mode().Perm()&0o077 != 0 {
+			t.Errorf("%s has mode %v", info.Name(), info.Mode())
 		}
 	}
 }
