@@ -20,9 +20,6 @@ import (
 // what a stranger chose would end up in our logs and in the audit trail.
 const headerRequestID = "X-Request-Id"
 
-// maxUserAgent is how much of a User-Agent is kept, in bytes.
-const maxUserAgent = 256
-
 // call is what is known of a request while it is served. It travels in the
 // request's context.
 type call struct {
@@ -59,7 +56,7 @@ func (g *guard) begin(c echo.Context) *call {
 		guard:  g,
 		url:    r.URL,
 		accept: strings.Join(r.Header.Values(echo.HeaderAccept), ","),
-		origin: domain.Origin{IP: ip(r), UserAgent: userAgent(r), RequestID: requestID()},
+		origin: domain.Origin{IP: ip(r), UserAgent: domain.UserAgent(r.UserAgent()), RequestID: requestID()},
 	}
 	c.SetRequest(r.WithContext(context.WithValue(r.Context(), callKey{}, fresh)))
 	c.Response().Header().Set(headerRequestID, fresh.origin.RequestID)
@@ -76,12 +73,6 @@ func requestID() string {
 		high, low = high>>5|low<<59, low>>5
 	}
 	return string(id[:])
-}
-
-// userAgent is what the client says it is, in a form that every database takes.
-func userAgent(r *http.Request) string {
-	s := r.UserAgent()
-	return strings.ToValidUTF8(strings.ReplaceAll(s[:min(len(s), maxUserAgent)], "\x00", ""), "")
 }
 
 // admit proves who is calling, once for each request, and holds them to the

@@ -374,3 +374,35 @@ func TestOddRequests(t *testing.T) {
 		t.Errorf("a cursor that is none: got %d, want 422", res.Status)
 	}
 }
+
+// Guarantees that what a browser says it is takes no more room in a session than
+// through the API, and reaches the database in a form that it takes.
+func TestUserAgentIsCutShort(t *testing.T) {
+	t.Parallel()
+	s := newServer(t)
+	ann := s.signUp(t, "ann@example.com")
+	r, err := http.NewRequestWithContext(t.Context(), http.MethodPost, s.URL+"/console/sign-in",
+		strings.NewReader(url.Values{"email": {"ann@example.com"}, "password": {password}}.Encode()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+	r.Header.Set("Origin", s.URL)
+	r.Header.Set("User-Agent", "browser \xff"+strings.Repeat("x", 8000))
+	answer, err := http.DefaultTransport.RoundTrip(r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	answer.Body.Close()
+	account, err := s.app.Account(t.Context(), ann.caller)
+	if err != nil {
+		t.Fatal(err)
+	}
+	sessions, err := account.ListSessions(t.Context(), domain.Page{Limit: 1})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := sessions.Items[0].UserAgent; !strings.HasPrefix(got, "browser x") || len(got) > 256 {
+		t.Errorf("got a User-Agent of %d bytes that starts with %.10q", len(got), got)
+	}
+}

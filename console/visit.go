@@ -76,7 +76,7 @@ func (c *console) visit(ec echo.Context) (*visit, error) {
 		request = rand.Text()
 		ec.Response().Header().Set(echo.HeaderXRequestID, request)
 	}
-	from := domain.Origin{IP: ec.RealIP(), UserAgent: userAgent(ec.Request()), RequestID: request}
+	from := domain.Origin{IP: ec.RealIP(), UserAgent: domain.UserAgent(ec.Request().UserAgent()), RequestID: request}
 	v := &visit{Context: ec, console: c, app: c.app, caller: domain.NewPrincipal(nil, nil, from), layout: layout{Now: c.app.Now()}}
 	ec.Set("visit", v)
 	if !readable(ec.QueryParams()) {
@@ -92,14 +92,6 @@ func (c *console) visit(ec echo.Context) (*visit, error) {
 	}
 	v.caller, v.layout.User = domain.NewPrincipal(nil, user, from), &user.User
 	return v, nil
-}
-
-// maxUserAgent is how much of a User-Agent is kept, in bytes.
-const maxUserAgent = 256
-
-func userAgent(r *http.Request) string {
-	s := r.UserAgent()
-	return strings.ToValidUTF8(strings.ReplaceAll(s[:min(len(s), maxUserAgent)], "\x00", ""), "")
 }
 
 // readable reports whether all values are text that a database can hold.

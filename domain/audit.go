@@ -120,3 +120,12 @@ type EventFilter struct {
 	Since  time.Time // inclusive
 	Until  time.Time // exclusive
 }
+
+// Validate returns validation_failed for what no event can hold.
+func (f EventFilter) Validate() error {
+	var v Invalid
+	v.findable("actor", f.Actor)
+	v.findable("action", f.Action)
+	v.findable("target", f.Target)
+	return v.Err()
+}

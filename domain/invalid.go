@@ -36,6 +36,14 @@ func (v *Invalid) moment(pointer string, t time.Time) {
 	}
 }
 
+// findable checks what rows are looked for by: what none of them can hold is a
+// mistake, and databases take offence at it.
+func (v *Invalid) findable(parameter, s string) {
+	if !printable(s) {
+		v.Add(parameter, "must be valid UTF-8 without NUL")
+	}
+}
+
 func printable(s string) bool { return utf8.ValidString(s) && !strings.ContainsRune(s, 0) }
 
 func pointer(field string, index int) string { return fmt.Sprintf("/%s/%d", field, index) }

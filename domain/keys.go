@@ -149,6 +149,14 @@ type KeyFilter struct {
 	ExternalID  string
 }
 
+// Validate returns validation_failed for what no key can hold.
+func (f KeyFilter) Validate() error {
+	var v Invalid
+	v.findable("search", f.Search)
+	v.findable("external_id", f.ExternalID)
+	return v.Err()
+}
+
 // KeyStatistics are a project's keys in numbers.
 type KeyStatistics struct {
 	Active, Expired, Revoked int

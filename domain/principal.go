@@ -1,6 +1,9 @@
 package domain
 
-import "slices"
+import (
+	"slices"
+	"strings"
+)
 
 // Principal is who is calling, proven: an API key, a user, both, the operator
 // at the command line, or nobody. The zero value is anonymous.
@@ -34,6 +37,15 @@ type Origin struct {
 	IP        string
 	UserAgent string
 	RequestID string
+}
+
+// maxUserAgent is how much of a User-Agent is kept, in bytes.
+const maxUserAgent = 256
+
+// UserAgent returns what a client says it is as an Origin has it: cut short, and
+// in a form that every database takes.
+func UserAgent(s string) string {
+	return strings.ToValidUTF8(strings.ReplaceAll(s[:min(len(s), maxUserAgent)], "\x00", ""), "")
 }
 
 // NewPrincipal returns the caller with the credentials that were proved;

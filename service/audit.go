@@ -21,6 +21,9 @@ func (o *Organization) ListEvents(ctx context.Context, f domain.EventFilter, p d
 	if err := o.Require(domain.AuditRead); err != nil {
 		return domain.List[domain.Event]{}, err
 	}
+	if err := f.Validate(); err != nil {
+		return domain.List[domain.Event]{}, err
+	}
 	return o.app.store.ListEvents(ctx, o.organization.Scope(), f, p)
 }
 
@@ -30,6 +33,9 @@ func (a *App) ListEvents(
 	ctx context.Context, caller domain.Principal, f domain.EventFilter, p domain.Page,
 ) (domain.List[domain.Event], error) {
 	if err := requireSystem(caller); err != nil {
+		return domain.List[domain.Event]{}, err
+	}
+	if err := f.Validate(); err != nil {
 		return domain.List[domain.Event]{}, err
 	}
 	return a.store.ListAllEvents(ctx, f, p)

@@ -222,6 +222,9 @@ func (p *Project) ListKeys(ctx context.Context, f domain.KeyFilter, page domain.
 	if err := p.Require(domain.KeysRead); err != nil {
 		return domain.List[domain.Key]{}, err
 	}
+	if err := f.Validate(); err != nil {
+		return domain.List[domain.Key]{}, err
+	}
 	return p.app.store.ListKeys(ctx, p.project.Scope(), f, page, p.app.now())
 }
 

@@ -234,3 +234,24 @@ func TestRivalRotations(t *testing.T) {
 		w.answers(map[string]domain.Code{inUse: ""})
 	})
 }
+
+// Guarantees that looking for what nothing can hold is the asker's mistake and
+// not a fault of ours, whoever passes it on.
+func TestFiltersThatNothingCanMatch(t *testing.T) {
+	onEach(t, func(w *world) {
+		organization, project := w.tenant(w.signUp("ann@example.com"))
+		page := domain.Page{Limit: 1}
+		for _, s := range []string{"a\x00b", "\xff"} {
+			for _, f := range []domain.KeyFilter{{Search: s}, {ExternalID: s}} {
+				_, err := project.ListKeys(w.Context(), f, page)
+				w.code(err, domain.CodeValidationFailed)
+			}
+			for _, f := range []domain.EventFilter{{Actor: s}, {Action: s}, {Target: s}} {
+				_, err := organization.ListEvents(w.Context(), f, page)
+				w.code(err, domain.CodeValidationFailed)
+				_, err = w.ListEvents(w.Context(), domain.System(), f, page)
+				w.code(err, domain.CodeValidationFailed)
+			}
+		}
+	})
+}
