@@ -23,6 +23,8 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
+
+	"github.com/latchkey-dev/latchkey/domain"
 )
 
 // Postgres returns the address of a fresh, empty PostgreSQL database of t's
@@ -108,6 +110,64 @@ func (c *Cluster) Socket() string { return filepath.Join(c.dir, ".s.PGSQL.5432")
 
 // Owner is whom the server runs as; nil for whoever runs the tests.
 func (c *Cluster) Owner() *syscall.Credential { return c.owner }
+
+// Program returns the path of one of PostgreSQL's own programs.
+func (c *Cluster) Program(name string) string {
+	beside := filepath.Join(c.bin, "initdb") // which may be a link to where all of them are
+	if real, err := filepath.EvalSymlinks(beside); err == nil {
+		beside = real
+	}
+	return filepath.Join(filepath.Dir(beside), name)
+}
+
+// CopyKeys adds n keys to the database beside one that is there, as that one is
+// but for id, token and digest, and returns their tokens. It is for measuring:
+// no other way makes so many so soon.
+func CopyKeys(
+	t testing.TB, dsn string, n int, digest func(domain.KeyID, domain.ProjectID, domain.Token) []byte,
+) ([]domain.Token, error) {
+	t.Helper()
+	ctx := t.Context()
+	conn, err := pgx.Connect(ctx, dsn)
+	if err != nil {
+		return nil, err
+	}
+	defer conn.Close(context.WithoutCancel(ctx))
+	var project, model string
+	if err := conn.QueryRow(ctx, "SELECT project_id, id FROM api_keys WHERE revoked_at IS NULL LIMIT 1").Scan(&project, &model); err != nil {
+		return nil, err
+	}
+	now := time.Now()
+	tokens := make([]domain.Token, n)
+	ids := make([]domain.KeyID, n)
+	for i := range tokens {
+		ids[i] = domain.NewID[domain.KeyID](now)
+		if tokens[i], err = domain.RandomToken(domain.DefaultKeyPrefix, domain.Live); err != nil {
+			return nil, err
+		}
+	}
+	if _, err := conn.Exec(ctx, "CREATE TEMPORARY TABLE copied (id TEXT, token TEXT, prefix TEXT, digest BYTEA)"); err != nil {
+		return nil, err
+	}
+	_, err = conn.CopyFrom(ctx, pgx.Identifier{"copied"}, []string{"id", "token", "prefix", "digest"}, pgx.CopyFromSlice(n, func(i int) ([]any, error) {
+		return []any{ids[i], tokens[i].ID(), tokens[i].Prefix(), digest(ids[i], domain.ProjectID(project), tokens[i])}, nil
+	}))
+	if err != nil {
+		return nil, err
+	}
+	for _, statement := range []string{
+		`INSERT INTO api_keys SELECT (jsonb_populate_record(k, jsonb_build_object('id', c.id, 'prefix', c.prefix))).*
+			FROM copied c, api_keys k WHERE k.id = '` + model + `'`,
+		`INSERT INTO api_key_secrets SELECT (jsonb_populate_record(s, jsonb_build_object('key_id', c.id, 'token_id', c.token, 'prefix', c.prefix,
+			'digest', c.digest))).* FROM copied c, api_key_secrets s WHERE s.key_id = '` + model + `'`,
+	} {
+		if _, err := conn.Exec(ctx, statement); err != nil {
+			return nil, err
+		}
+	}
+	_, err = conn.Exec(ctx, "ANALYZE")
+	return tokens, err
+}
 
 // Kill ends the server as a crash of its machine's power would, in the midst of
 // whatever it does. Start brings it back.

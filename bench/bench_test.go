@@ -1,0 +1,640 @@
+package bench
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"testing"
+	"text/tabwriter"
+	"time"
+
+	"github.com/labstack/echo/v4"
+
+	"github.com/latchkey-dev/latchkey/domain"
+	"github.com/latchkey-dev/latchkey/repository"
+	"github.com/latchkey-dev/latchkey/repository/storetest"
+	"github.com/latchkey-dev/latchkey/service"
+)
+
+var full = flag.Bool("table", false, "measure for long enough to mean something, and print the table")
+
+func size[T any](short, whole T) T {
+	if *full {
+		return whole
+	}
+	return short
+}
+
+// bareServer is set for the process that is the floor.
+const bareServer = "LATCHKEY_BENCH_BARE"
+
+var binary string
+
+const masterKey = "q83vEjRWeJq83vEjRWeJq83vEjRWeJq83vEjRWeJq80="
+
+var masterKeyBytes, _ = service.ParseMasterKey(masterKey)
+
+func TestMain(m *testing.M) {
+	if os.Getenv(bareServer) != "" {
+		serveBare()
+		return
+	}
+	flag.Parse()
+	os.Exit(func() int {
+		dir, err := os.MkdirTemp("", "latchkey-bench-")
+		if err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			return 1
+		}
+		defer os.RemoveAll(dir)
+		binary = filepath.Join(dir, "latchkey")
+		if out, err := exec.Command("go", "build", "-o", binary, "../cmd/latchkey").CombinedOutput(); err != nil {
+			fmt.Fprintf(os.Stderr, "%s%v\n", out, err)
+			return 1
+		}
+		code := m.Run()
+		printTable()
+		return code
+	}())
+}
+
+// serveBare is the floor: Echo, and an answer that lies ready.
+func serveBare() {
+	e := echo.New()
+	e.HideBanner, e.HidePort = true, true
+	body := bytes.Repeat([]byte("x"), 288)
+	e.GET("/v1/project", func(c echo.Context) error { return c.JSONBlob(http.StatusOK, body) })
+	e.POST("/v1/keys/verify", func(c echo.Context) error {
+		if _, err := io.Copy(io.Discard, c.Request().Body); err != nil {
+			return err
+		}
+		return c.JSONBlob(http.StatusOK, body)
+	})
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		panic(err)
+	}
+	fmt.Println(listener.Addr())
+	panic((&http.Server{Handler: e, ReadHeaderTimeout: time.Minute}).Serve(listener))
+}
+
+// row is a line of the table.
+type row struct{ what, got, floor, ratio, goal, note string }
+
+var (
+	mu   sync.Mutex
+	rows []row
+)
+
+func add(r row) {
+	mu.Lock()
+	defer mu.Unlock()
+	rows = append(rows, r)
+}
+
+func printTable() {
+	if !*full {
+		return
+	}
+	tw := tabwriter.NewWriter(os.Stdout, 0, 0, 2, ' ', 0)
+	fmt.Fprintln(tw, "what\tours\tfloor\tratio (spread)\tgoal\tnote")
+	for _, r := range rows {
+		fmt.Fprintln(tw, strings.Join([]string{r.what, r.got, r.floor, r.ratio, r.goal, r.note}, "\t"))
+	}
+	_ = tw.Flush()
+}
+
+// process is a server that is measured.
+type process struct {
+	cmd     *exec.Cmd
+	address string
+	admin   string
+}
+
+func begin(t testing.TB, cmd *exec.Cmd, out func() (io.ReadCloser, error), read func(line string) (address, admin string)) *process {
+	t.Helper()
+	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
+	pipe, err := out()
+	must(t, err)
+	must(t, cmd.Start())
+	t.Cleanup(func() {
+		_ = cmd.Process.Kill()
+		_ = cmd.Wait()
+	})
+	lines := bufio.NewScanner(pipe)
+	for lines.Scan() {
+		if address, admin := read(lines.Text()); address != "" {
+			go func() {
+				for lines.Scan() { // the log goes on
+				}
+			}()
+			return &process{cmd, address, admin}
+		}
+	}
+	t.Fatal("the server ended")
+	return nil
+}
+
+func bare(t testing.TB, env ...string) *process {
+	cmd := exec.Command(os.Args[0])
+	cmd.Env = slices.Concat(os.Environ(), []string{bareServer + "=1"}, env)
+	return begin(t, cmd, cmd.StdoutPipe, func(line string) (string, string) { return line, "" })
+}
+
+func latchkey(t testing.TB, database string, env ...string) *process {
+	cmd := exec.Command(binary, "serve")
+	cmd.Env = slices.Concat(os.Environ(), []string{
+		"LATCHKEY_DATABASE=" + database, "LATCHKEY_MASTER_KEY=" + masterKey, "LATCHKEY_LISTEN=127.0.0.1:0", "LATCHKEY_ADMIN_LISTEN=127.0.0.1:0",
+		"LATCHKEY_LOG=json", "LATCHKEY_PUBLIC_URL=http://127.0.0.1:8080",
+	}, env)
+	p := begin(t, cmd, cmd.StderrPipe, func(line string) (string, string) {
+		var said struct{ Msg, Address, Admin string }
+		if json.Unmarshal([]byte(line), &said) != nil || said.Msg != "serving" {
+			return "", ""
+		}
+		return said.Address, said.Admin
+	})
+	for p.metric(t, "latchkey_sync_state") != 1 {
+		time.Sleep(5 * time.Millisecond)
+	}
+	return p
+}
+
+func (p *process) metric(t testing.TB, name string) float64 {
+	t.Helper()
+	answer, err := http.Get("http://" + p.admin + "/metrics")
+	must(t, err)
+	defer answer.Body.Close()
+	body, err := io.ReadAll(answer.Body)
+	must(t, err)
+	found := regexp.MustCompile(`(?m)^` + name + ` (\S+)$`).FindSubmatch(body)
+	if found == nil {
+		return -1
+	}
+	value, err := strconv.ParseFloat(string(found[1]), 64)
+	must(t, err)
+	return value
+}
+
+// cpu returns the processor time that the server has used.
+func (p *process) cpu(t testing.TB) time.Duration {
+	t.Helper()
+	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", p.cmd.Process.Pid))
+	must(t, err)
+	fields := strings.Fields(string(text[bytes.LastIndexByte(text, ')')+2:]))
+	user, err := strconv.Atoi(fields[11])
+	must(t, err)
+	system, err := strconv.Atoi(fields[12])
+	must(t, err)
+	return time.Duration(user+system) * 10 * time.Millisecond // USER_HZ is 100
+}
+
+func ownCPU(t testing.TB) time.Duration {
+	t.Helper()
+	var u syscall.Rusage
+	must(t, syscall.Getrusage(syscall.RUSAGE_SELF, &u))
+	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
+}
+
+func must(t testing.TB, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+// run is what one go of requests showed.
+type run struct {
+	rate   float64 // requests a second
+	p99    time.Duration
+	server time.Duration // processor time of the server for each request
+	share  float64       // of the processor time that the load tool used
+}
+
+const connections = 64
+
+// load sends a request on keep-alive connections for a while. next gives the
+// i-th request; every answer must have the status.
+func load(t testing.TB, p *process, lasting time.Duration, status int, next func(i int) []byte) run {
+	t.Helper()
+	want := fmt.Appendf(nil, "HTTP/1.1 %d ", status)
+	var sent atomic.Int64
+	var wrong atomic.Pointer[string]
+	took := make([][]time.Duration, connections)
+	serverBefore, ownBefore, began := p.cpu(t), ownCPU(t), time.Now()
+	var working sync.WaitGroup
+	for c := range connections {
+		working.Go(func() {
+			conn, err := net.Dial("tcp", p.address)
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			defer conn.Close()
+			r := bufio.NewReaderSize(conn, 16<<10)
+			for time.Since(began) < lasting && wrong.Load() == nil {
+				at := time.Now()
+				if _, err := conn.Write(next(int(sent.Add(1)))); err != nil {
+					t.Error(err)
+					return
+				}
+				line, err := readAnswer(r)
+				if err != nil || !bytes.HasPrefix(line, want) {
+					s := fmt.Sprintf("%q, %v", line, err)
+					wrong.Store(&s)
+					return
+				}
+				took[c] = append(took[c], time.Since(at))
+			}
+		})
+	}
+	working.Wait()
+	elapsed := time.Since(began)
+	if s := wrong.Load(); s != nil {
+		t.Fatalf("got %s, want %d", *s, status)
+	}
+	all := slices.Sorted(slices.Values(slices.Concat(took...)))
+	server, own := p.cpu(t)-serverBefore, ownCPU(t)-ownBefore
+	return run{
+		rate: float64(len(all)) / elapsed.Seconds(), p99: all[len(all)*99/100],
+		server: server / time.Duration(len(all)), share: own.Seconds() / max(1e-9, (own+server).Seconds()),
+	}
+}
+
+// readAnswer reads one answer and returns the start of its status line.
+func readAnswer(r *bufio.Reader) ([]byte, error) {
+	first, err := r.ReadSlice('\n')
+	if err != nil {
+		return nil, err
+	}
+	status := slices.Clone(first[:min(len(first), 13)])
+	length := 0
+	for {
+		line, err := r.ReadSlice('\n')
+		if err != nil {
+			return status, err
+		}
+		if len(line) == 2 {
+			break
+		}
+		if value, ok := bytes.CutPrefix(line, []byte("Content-Length: ")); ok {
+			if length, err = strconv.Atoi(string(bytes.TrimSpace(value))); err != nil {
+				return status, err
+			}
+		}
+	}
+	_, err = r.Discard(length)
+	return status, err
+}
+
+func request(method, path string, headers map[string]string, body string) []byte {
+	var b bytes.Buffer
+	fmt.Fprintf(&b, "%s %s HTTP/1.1\r\nHost: localhost\r\n", method, path)
+	for name, value := range headers {
+		fmt.Fprintf(&b, "%s: %s\r\n", name, value)
+	}
+	if body != "" {
+		fmt.Fprintf(&b, "Content-Type: application/json\r\nContent-Length: %d\r\n", len(body))
+	}
+	b.WriteString("\r\n" + body)
+	return b.Bytes()
+}
+
+func always(r []byte) func(int) []byte { return func(int) []byte { return r } }
+
+// median of numbers, and how far the others lie from it.
+func median(values []float64) (middle, spread float64) {
+	values = slices.Sorted(slices.Values(values))
+	return values[len(values)/2], values[len(values)-1] - values[0]
+}
+
+var rounds = func() int { return size(1, 5) }
+
+// beside measures a request at ours beside one at the floor, in turn.
+func beside(t *testing.T, what, goal string, ours, floor *process, status int, request, floorRequest func(int) []byte) {
+	t.Helper()
+	lasting := size(50*time.Millisecond, 3*time.Second)
+	load(t, ours, lasting/3, status, request) // warm
+	load(t, floor, lasting/3, http.StatusOK, floorRequest)
+	var ratio, tail, cpu []float64
+	var a, b run
+	for range rounds() {
+		a, b = load(t, ours, lasting, status, request), load(t, floor, lasting, http.StatusOK, floorRequest)
+		ratio = append(ratio, a.rate/b.rate)
+		tail = append(tail, a.p99.Seconds()/b.p99.Seconds())
+		cpu = append(cpu, float64(a.server.Nanoseconds())/1000)
+	}
+	r, spread := median(ratio)
+	p99, _ := median(tail)
+	c, _ := median(cpu)
+	add(row{
+		what, fmt.Sprintf("%.0f/s", a.rate), fmt.Sprintf("%.0f/s", b.rate), fmt.Sprintf("%.2f (%.2f)", r, spread), goal,
+		fmt.Sprintf("p99 ×%.2f; %.1f µs of processor a request (floor %.1f); the load tool took %.0f %%", p99, c,
+			float64(b.server.Nanoseconds())/1000, 100*a.share),
+	})
+}
+
+// tenant is what the requests are about.
+type tenant struct{ jwt, project, token, verifier string }
+
+func newTenant(t testing.TB, p *process) tenant {
+	t.Helper()
+	post := func(path, credential string, body any) map[string]any {
+		text, err := json.Marshal(body)
+		must(t, err)
+		r, err := http.NewRequestWithContext(t.Context(), "POST", "http://"+p.address+path, bytes.NewReader(text))
+		must(t, err)
+		r.Header.Set("Content-Type", "application/json")
+		if credential != "" {
+			r.Header.Set("Authorization", "Bearer "+credential)
+		}
+		answer, err := http.DefaultClient.Do(r)
+		must(t, err)
+		defer answer.Body.Close()
+		var got map[string]any
+		must(t, json.NewDecoder(answer.Body).Decode(&got))
+		if answer.StatusCode != http.StatusCreated {
+			t.Fatal(got)
+		}
+		return got
+	}
+	text := func(v any) string { s, _ := v.(string); return s }
+	var m tenant
+	m.jwt = text(post("/v1/auth/signup", "", map[string]string{"email": "ada@example.com", "password": "seven violet lamps at the harbour"})["access_token"])
+	organization := text(post("/v1/organizations", m.jwt, map[string]string{"name": "Acme"})["id"])
+	m.project = text(post("/v1/organizations/"+organization+"/projects", m.jwt, map[string]string{"name": "API"})["id"])
+	m.token = text(post("/v1/projects/"+m.project+"/keys", m.jwt, map[string]any{"name": "backend", "scopes": []string{"documents:read"}})["token"])
+	m.verifier = text(post("/v1/projects/"+m.project+"/keys", m.jwt, map[string]any{"name": "api", "scopes": []string{"keys:verify"}})["token"])
+	return m
+}
+
+// TestHTTP measures the complete product, with metrics and its log, beside a bare
+// Echo that answers from memory.
+func TestHTTP(t *testing.T) {
+	for _, collector := range []string{"100", "1600"} {
+		if collector != "100" && !*full {
+			continue
+		}
+		t.Run("GOGC="+collector, func(t *testing.T) {
+			ours, floor := latchkey(t, storetest.SQLite(t), "GOGC="+collector), bare(t, "GOGC="+collector)
+			m := newTenant(t, ours)
+			get := request("GET", "/v1/project", map[string]string{"X-Api-Key": m.token}, "")
+			question := fmt.Sprintf(`{"key":%q,"scopes":["documents:read"]}`, m.token)
+			verify := request("POST", "/v1/keys/verify", map[string]string{"X-Api-Key": m.verifier}, question)
+			byUser := map[string]string{"Authorization": "Bearer " + m.jwt}
+			name := func(s string) string { return s + ", GOGC=" + collector }
+			beside(t, name("getCurrentProject, warm"), map[string]string{"100": "0.90, p99 1.5", "1600": "0.80"}[collector], ours, floor, 200, always(get), always(get))
+			beside(t, name("verifyKey, warm"), "0.90", ours, floor, 200, always(verify), always(verify))
+			if collector != "100" {
+				return
+			}
+			beside(t, "verifyKey by a user, warm", "0.75", ours, floor, 200, always(request("POST", "/v1/keys/verify", byUser,
+				fmt.Sprintf(`{"key":%q,"project_id":%q}`, m.token, m.project))), always(verify))
+			beside(t, "getProject by a user, warm, generated", "0.50", ours, floor, 200,
+				always(request("GET", "/v1/projects/"+m.project, byUser, "")), always(get))
+			before := ours.metric(t, "latchkey_key_cache_loads_total")
+			beside(t, "a mistyped token", "0.90, no SQL", ours, floor, 401,
+				always(request("GET", "/v1/project", map[string]string{"X-Api-Key": m.token[:len(m.token)-1] + "!"}, "")), always(get))
+			if after := ours.metric(t, "latchkey_key_cache_loads_total"); after != before {
+				t.Errorf("mistyped tokens caused %v look-ups", after-before)
+			}
+		})
+	}
+}
+
+// TestCold measures keys that are not in memory beside what pgbench gets out of
+// the same server for one row by an index.
+func TestCold(t *testing.T) {
+	cluster := storetest.NewCluster(t, "shared_buffers=256MB", "max_connections=200")
+	database := cluster.Database(t)
+	server := latchkey(t, database)
+	newTenant(t, server)
+	keys := size(2000, 1_000_000)
+	tokens := manyKeys(t, database, keys)
+	store, err := repository.Open(t.Context(), database)
+	must(t, err)
+	defer store.Close()
+	var path, over, floors []float64
+	for i := range rounds() {
+		floor := pgbench(t, cluster, database, size("1", "5"))
+		lookups := 0
+		began := time.Now()
+		lookups = parallel(16, size(100*time.Millisecond, 5*time.Second), func(j int) {
+			if _, _, err := store.CallingKey(t.Context(), tokens[j%len(tokens)].ID()); err != nil {
+				t.Error(err)
+			}
+		})
+		ours := float64(lookups) / time.Since(began).Seconds()
+		half := len(tokens) / rounds()
+		part := tokens[i*half : (i+1)*half] // each only once, so that none is in memory
+		lasting := size(50*time.Millisecond, 4*time.Second)
+		http := load(t, server, lasting, 200, func(j int) []byte {
+			return request("GET", "/v1/project", map[string]string{"X-Api-Key": part[j%len(part)].Reveal()}, "")
+		})
+		path, over, floors = append(path, ours/floor), append(over, http.rate/floor), append(floors, floor)
+	}
+	floor, _ := median(floors)
+	p, spread := median(path)
+	h, httpSpread := median(over)
+	add(row{fmt.Sprintf("look-up, PostgreSQL, %d keys", keys), fmt.Sprintf("%.0f/s", p*floor), fmt.Sprintf("%.0f/s", floor),
+		fmt.Sprintf("%.2f (%.2f)", p, spread), "0.50", "floor: pgbench -S -M prepared, 16 clients"})
+	add(row{"cold request over HTTP", fmt.Sprintf("%.0f/s", h*floor), fmt.Sprintf("%.0f/s", floor), fmt.Sprintf("%.2f (%.2f)", h, httpSpread), "0.25", ""})
+}
+
+// manyKeys copies a key many times, with digests of tokens of their own.
+func manyKeys(t testing.TB, database string, n int) []domain.Token {
+	t.Helper()
+	digest, err := service.TokenDigests(masterKeyBytes)
+	must(t, err)
+	tokens, err := storetest.CopyKeys(t, database, n, digest)
+	must(t, err)
+	return tokens
+}
+
+func parallel(workers int, lasting time.Duration, work func(i int)) int {
+	var done atomic.Int64
+	began := time.Now()
+	var working sync.WaitGroup
+	for range workers {
+		working.Go(func() {
+			for time.Since(began) < lasting {
+				work(int(done.Add(1)))
+			}
+		})
+	}
+	working.Wait()
+	return int(done.Load())
+}
+
+// pgbench returns how many rows a second pgbench reads by their key.
+func pgbench(t testing.TB, c *storetest.Cluster, database, seconds string) float64 {
+	t.Helper()
+	name := regexp.MustCompile(`/(test_\d+)`).FindStringSubmatch(database)[1]
+	tool := func(args ...string) string {
+		cmd := exec.Command(c.Program("pgbench"), append(args, "-h", filepath.Dir(c.Socket()), "-U", "postgres", name)...)
+		out, err := cmd.CombinedOutput()
+		if err != nil {
+			t.Fatalf("pgbench: %v: %s", err, out)
+		}
+		return string(out)
+	}
+	tool("-i", "-q", "-s", size("1", "10"), "-I", "dtgp")
+	out := tool("-S", "-M", "prepared", "-c", "16", "-j", "2", "-T", seconds)
+	found := regexp.MustCompile(`tps = ([0-9.]+)`).FindStringSubmatch(out)
+	if found == nil {
+		t.Fatal(out)
+	}
+	rate, err := strconv.ParseFloat(found[1], 64)
+	must(t, err)
+	return rate
+}
+
+// TestStart measures the time from nothing to ready on an empty SQLite.
+func TestStart(t *testing.T) {
+	var took []float64
+	for range rounds() {
+		began := time.Now()
+		p := latchkey(t, storetest.SQLite(t))
+		took = append(took, time.Since(began).Seconds())
+		must(t, p.cmd.Process.Kill())
+	}
+	s, spread := median(took)
+	add(row{"start, empty SQLite, to ready", fmt.Sprintf("%.2f s", s), "", fmt.Sprintf("(%.2f)", spread), "0.5 s", ""})
+}
+
+// TestGrowth measures warm requests with few and with many keys in the table.
+func TestGrowth(t *testing.T) {
+	cluster := storetest.NewCluster(t, "shared_buffers=256MB")
+	floor := bare(t)
+	get := request("GET", "/v1/project", nil, "")
+	for _, keys := range []int{size(10, 1000), size(100, 100_000), size(1000, 1_000_000)} {
+		database := cluster.Database(t)
+		ours := latchkey(t, database)
+		newTenant(t, ours)
+		tokens := manyKeys(t, database, keys)
+		hot := tokens[:min(len(tokens), 100)]
+		beside(t, fmt.Sprintf("getCurrentProject, warm, %d keys in the table", keys), "flat", ours, floor, 200, func(i int) []byte {
+			return request("GET", "/v1/project", map[string]string{"X-Api-Key": hot[i%len(hot)].Reveal()}, "")
+		}, always(get))
+	}
+}
+
+// TestManyCached measures the slowest requests beside a million keys in memory.
+func TestManyCached(t *testing.T) {
+	cluster := storetest.NewCluster(t, "shared_buffers=256MB")
+	database := cluster.Database(t)
+	ours, empty := latchkey(t, database), latchkey(t, database)
+	m := newTenant(t, ours)
+	tokens := manyKeys(t, database, size(1000, 1_000_000))
+	before := ours.metric(t, "go_memstats_heap_alloc_bytes")
+	fill(t, ours, tokens)
+	kept := ours.metric(t, "latchkey_key_cache_keys")
+	get := always(request("GET", "/v1/project", map[string]string{"X-Api-Key": m.token}, ""))
+	lasting := size(50*time.Millisecond, 5*time.Second)
+	var ratio []float64
+	for range rounds() {
+		ratio = append(ratio, load(t, ours, lasting, 200, get).p99.Seconds()/load(t, empty, lasting, 200, get).p99.Seconds())
+	}
+	r, spread := median(ratio)
+	add(row{fmt.Sprintf("p99 with %.0f keys cached", kept), "", "with none", fmt.Sprintf("%.2f (%.2f)", r, spread), "1.5",
+		fmt.Sprintf("%.0f bytes of heap a key", (ours.metric(t, "go_memstats_heap_alloc_bytes")-before)/kept)})
+}
+
+// fill asks for every token once.
+func fill(t testing.TB, p *process, tokens []domain.Token) {
+	t.Helper()
+	var next atomic.Int64
+	var working sync.WaitGroup
+	for range 32 {
+		working.Go(func() {
+			conn, err := net.Dial("tcp", p.address)
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			defer conn.Close()
+			r := bufio.NewReader(conn)
+			for i := int(next.Add(1)) - 1; i < len(tokens); i = int(next.Add(1)) - 1 {
+				_, writeErr := conn.Write(request("GET", "/v1/project", map[string]string{"X-Api-Key": tokens[i].Reveal()}, ""))
+				_, readErr := readAnswer(r)
+				if err := errors.Join(writeErr, readErr); err != nil {
+					t.Error(err)
+					return
+				}
+			}
+		})
+	}
+	working.Wait()
+}
+
+// BenchmarkProveKey is from a token to who is calling, in process and warm.
+func BenchmarkProveKey(b *testing.B) {
+	store := storetest.New(b, storetest.SQLite(b))
+	app, err := service.New(b.Context(), service.Options{Store: store, MasterKey: masterKeyBytes, Issuer: "http://localhost"})
+	must(b, err)
+	ctx, stop := context.WithCancel(b.Context())
+	var running sync.WaitGroup
+	running.Go(func() { app.Run(ctx) })
+	defer running.Wait()
+	defer stop()
+	for app.Sync() != service.InSync {
+		time.Sleep(time.Millisecond)
+	}
+	in, err := app.SignUp(ctx, domain.Origin{}, domain.SignUp{Email: "ada@example.com", Password: "seven violet lamps at the harbour"})
+	must(b, err)
+	user, err := app.AuthenticateUser(ctx, in.AccessToken)
+	must(b, err)
+	ada := domain.NewPrincipal(nil, user, domain.Origin{})
+	organization, err := app.CreateOrganization(ctx, ada, domain.OrganizationSpec{Name: "Acme"})
+	must(b, err)
+	handle, err := app.Organization(ctx, ada, organization.ID)
+	must(b, err)
+	made, err := handle.CreateProject(ctx, domain.ProjectSpec{Name: "API"})
+	must(b, err)
+	project, err := app.Project(ctx, ada, made.ID)
+	must(b, err)
+	_, token, err := project.CreateKey(ctx, domain.KeySpec{Name: "k", Scopes: []domain.Scope{domain.KeysVerify}})
+	must(b, err)
+	text := token.Reveal()
+	prove := func() {
+		key, err := app.ProveKey(ctx, text)
+		if caller := domain.ProvenPrincipal(key, nil, domain.Origin{}); err != nil || caller.IsSystem() {
+			b.Fatal(err)
+		}
+	}
+	prove()
+	b.Run("key", func(b *testing.B) {
+		b.ReportAllocs()
+		for b.Loop() {
+			prove()
+		}
+		if got := testing.AllocsPerRun(100, prove); got != 0 {
+			b.Errorf("got %v allocations, want 0", got)
+		}
+	})
+	b.Run("user", func(b *testing.B) {
+		b.ReportAllocs()
+		for b.Loop() {
+			if _, err := app.AuthenticateUser(ctx, in.AccessToken); err != nil {
+				b.Fatal(err)
+			}
+		}
+	})
+}
