@@ -257,7 +257,7 @@ var contract = sync.OnceValue(func() *openapi3.T {
 	if err != nil {
 		panic(err)
 	}
-	for _, export := range []string{"text/csv", "application/x-ndjson"} {
+	for _, export := range []string{"text/csv", "application/x-ndjson", "text/html"} {
 		openapi3filter.RegisterBodyDecoder(export, openapi3filter.FileBodyDecoder)
 	}
 	return doc

@@ -30,6 +30,9 @@ var rules = map[string]rule{
 	"getOpenAPIJSON": {anyone, ""},
 	"getJWKS":        {anyone, ""},
 
+	"getReference":      {anyone, ""},
+	"getErrorReference": {anyone, ""},
+
 	"signUp":         {anyone, ""},
 	"logIn":          {anyone, ""},
 	"refreshSession": {anyone, ""},

@@ -89,6 +89,7 @@ func newServer(app *service.App, config Config, withLean bool) (*echo.Echo, erro
 		e.Use(cors(config))
 	}
 	g.watch(e)
+	addReferenceFiles(e)
 	return e, register(e, g, operations, &handlers{app: app, documents: docs})
 }
 

@@ -78,7 +78,7 @@ func (s *sender) send(req *http.Request) (*http.Response, error) {
 // Idempotency-Key, and those that do the same when they are done again. The
 // first two are held against openapi.yaml by tests.
 var (
-	publicPath      = regexp.MustCompile(`^/(healthz|readyz|docs|docs/errors|\.well-known/jwks\.json|v1/auth/(signup|login|refresh|email/verify|password/(forgot|reset)))$`)
+	publicPath      = regexp.MustCompile(`^/(healthz|readyz|openapi\.yaml|openapi\.json|docs|docs/errors|\.well-known/jwks\.json|v1/auth/(signup|login|refresh|email/verify|password/(forgot|reset)))$`)
 	idempotencyPath = regexp.MustCompile(`^/v1/(organizations|organizations/[^/]+/(projects|invitations)|projects/[^/]+/keys(/[^/]+/rotate)?)$`)
 	repeatablePath  = regexp.MustCompile(`^/v1/(keys/verify|auth/refresh|projects/[^/]+/keys/[^/]+/revoke)$`)
 )

@@ -3,9 +3,11 @@
 package problem
 
 import (
+	"cmp"
 	"encoding/json"
 	"errors"
 	"net/http"
+	"slices"
 	"strconv"
 	"time"
 
@@ -40,41 +42,66 @@ type FieldProblem struct {
 }
 
 type kind struct {
-	status int
-	title  string
+	status  int
+	title   string
+	meaning string // for a person: why it happens and what to do
 }
 
-// kinds gives each code its status and its title.
+// kinds gives each code its status, its title and its meaning.
 var kinds = map[domain.Code]kind{
-	domain.CodeMalformedRequest:         {http.StatusBadRequest, "Malformed request"},
-	domain.CodeAmbiguousCredentials:     {http.StatusBadRequest, "Ambiguous credentials"},
-	domain.CodeMultipleCredentials:      {http.StatusBadRequest, "Too many credentials"},
-	domain.CodeUnauthenticated:          {http.StatusUnauthorized, "Credentials needed"},
-	domain.CodeInvalidAPIKey:            {http.StatusUnauthorized, "Invalid API key"},
-	domain.CodeKeyExpired:               {http.StatusConflict, "Key expired"},
-	domain.CodeKeyRevoked:               {http.StatusConflict, "Key revoked"},
-	domain.CodeProjectDisabled:          {http.StatusUnauthorized, "Project disabled"},
-	domain.CodeInvalidToken:             {http.StatusUnauthorized, "Invalid token"},
-	domain.CodeTokenExpired:             {http.StatusUnauthorized, "Token expired"},
-	domain.CodeInvalidCredentials:       {http.StatusUnauthorized, "Invalid credentials"},
-	domain.CodeForbidden:                {http.StatusForbidden, "Forbidden"},
-	domain.CodeScopeNotHeld:             {http.StatusForbidden, "Scope not held"},
-	domain.CodeReauthenticationRequired: {http.StatusForbidden, "Fresh sign-in needed"},
-	domain.CodeSignupClosed:             {http.StatusForbidden, "Sign-up closed"},
-	domain.CodeEmailUnverified:          {http.StatusForbidden, "E-mail address not verified"},
-	domain.CodeNotFound:                 {http.StatusNotFound, "Not found"},
-	domain.CodeMethodNotAllowed:         {http.StatusMethodNotAllowed, "Method not allowed"},
-	domain.CodeConflict:                 {http.StatusConflict, "Conflict"},
-	domain.CodeLastOwner:                {http.StatusConflict, "Last owner"},
-	domain.CodeInFlight:                 {http.StatusConflict, "Still in flight"},
-	domain.CodePreconditionFailed:       {http.StatusPreconditionFailed, "Precondition failed"},
-	domain.CodePayloadTooLarge:          {http.StatusRequestEntityTooLarge, "Payload too large"},
-	domain.CodeUnsupportedMediaType:     {http.StatusUnsupportedMediaType, "Unsupported media type"},
-	domain.CodeValidationFailed:         {http.StatusUnprocessableEntity, "Validation failed"},
-	domain.CodeIdempotencyMismatch:      {http.StatusUnprocessableEntity, "Idempotency-Key used otherwise"},
-	domain.CodeRateLimited:              {http.StatusTooManyRequests, "Too many requests"},
-	domain.CodeInternal:                 {http.StatusInternalServerError, "Internal error"},
-	domain.CodeUnavailable:              {http.StatusServiceUnavailable, "Unavailable"},
+	domain.CodeMalformedRequest:         {http.StatusBadRequest, "Malformed request", "The request cannot be read: broken JSON, a name that stands twice in one object, text that is not UTF-8, or a header that cannot be. Mend the program that sends it."},
+	domain.CodeAmbiguousCredentials:     {http.StatusBadRequest, "Ambiguous credentials", "A credential came twice: a header was repeated, or an API key stood in two places. Send it once."},
+	domain.CodeMultipleCredentials:      {http.StatusBadRequest, "Too many credentials", "An API key and an access token came together, and it would be a guess who is calling. Send one of them."},
+	domain.CodeUnauthenticated:          {http.StatusUnauthorized, "Credentials needed", "No credential came. The WWW-Authenticate header names each scheme that would do."},
+	domain.CodeInvalidAPIKey:            {http.StatusUnauthorized, "Invalid API key", "There is no such API key: it is mistyped, cut short, deleted, or of another instance. Latchkey cannot tell more, since nothing has been proved."},
+	domain.CodeKeyExpired:               {http.StatusConflict, "Key expired", "The API key has expired, or the token was replaced by a rotation and its grace is over: 401 where it was the credential. 409 where it was to be rotated: move its expiry first."},
+	domain.CodeKeyRevoked:               {http.StatusConflict, "Key revoked", "The API key has been revoked, for good: 401 where it was the credential. 409 where it was to be changed: a revoked key can only be read and deleted."},
+	domain.CodeProjectDisabled:          {http.StatusUnauthorized, "Project disabled", "The API key is good, but its project or its organization is disabled. An admin can enable it again."},
+	domain.CodeInvalidToken:             {http.StatusUnauthorized, "Invalid token", "The token is not valid: it was not issued here, its session has ended, or it has been used or replaced. Log in again."},
+	domain.CodeTokenExpired:             {http.StatusUnauthorized, "Token expired", "The access token is too old. Get the next one with the refresh token, or log in again."},
+	domain.CodeInvalidCredentials:       {http.StatusUnauthorized, "Invalid credentials", "The address or the password is wrong; which of them, nobody is told."},
+	domain.CodeForbidden:                {http.StatusForbidden, "Forbidden", "The caller is known and may not do this. The detail names what is missing and who holds it."},
+	domain.CodeScopeNotHeld:             {http.StatusForbidden, "Scope not held", "Nobody grants what they do not hold: the scope or the role to be given is beyond the caller's own."},
+	domain.CodeReauthenticationRequired: {http.StatusForbidden, "Fresh sign-in needed", "This cannot be undone, so it takes a sign-in younger than ten minutes. Log in again and repeat it."},
+	domain.CodeSignupClosed:             {http.StatusForbidden, "Sign-up closed", "This instance takes no new accounts, or only those that were invited. Ask whoever runs it."},
+	domain.CodeEmailUnverified:          {http.StatusForbidden, "E-mail address not verified", "The e-mail address has not been verified yet. Follow the link in the mail."},
+	domain.CodeNotFound:                 {http.StatusNotFound, "Not found", "It does not exist, or it belongs to somebody else; both answer alike. Check the id, and the credential's project."},
+	domain.CodeMethodNotAllowed:         {http.StatusMethodNotAllowed, "Method not allowed", "The address exists and does not take this method. The Allow header names those that it takes."},
+	domain.CodeConflict:                 {http.StatusConflict, "Conflict", "The request does not go with the state that things are in; the detail says why, such as a slug that is taken."},
+	domain.CodeLastOwner:                {http.StatusConflict, "Last owner", "An organization keeps at least one owner. Make somebody else owner first."},
+	domain.CodeInFlight:                 {http.StatusConflict, "Still in flight", "A request with the same Idempotency-Key is still being answered. Repeat it in a moment."},
+	domain.CodePreconditionFailed:       {http.StatusPreconditionFailed, "Precondition failed", "It has changed since you read it, so the If-Match header no longer holds. Read it again, then decide."},
+	domain.CodePayloadTooLarge:          {http.StatusRequestEntityTooLarge, "Payload too large", "The body is larger than the operation takes. The detail says how large it may be."},
+	domain.CodeUnsupportedMediaType:     {http.StatusUnsupportedMediaType, "Unsupported media type", "The body is not plain JSON. Send it uncompressed, with Content-Type: application/json."},
+	domain.CodeValidationFailed:         {http.StatusUnprocessableEntity, "Validation failed", "The request can be read, but fields or parameters cannot be accepted. Each entry of errors names one by pointer and says what it must be."},
+	domain.CodeIdempotencyMismatch:      {http.StatusUnprocessableEntity, "Idempotency-Key used otherwise", "The Idempotency-Key was used for another request within 24 hours. Make up a fresh one for each thing you want done."},
+	domain.CodeRateLimited:              {http.StatusTooManyRequests, "Too many requests", "Too many attempts. Wait as many seconds as the Retry-After header says."},
+	domain.CodeInternal:                 {http.StatusInternalServerError, "Internal error", "A fault on our side. Nothing more is told here; the request_id finds it in the log of the instance."},
+	domain.CodeUnavailable:              {http.StatusServiceUnavailable, "Unavailable", "The answer cannot be known right now, so it is neither yes nor no. Repeat it after the Retry-After header's seconds."},
+}
+
+// Explanation is what /docs/errors says about a code.
+type Explanation struct {
+	Code     domain.Code
+	Title    string
+	Statuses []int // two where the code may be about the caller's own credential
+	Meaning  string
+}
+
+// Explanations explains every code, by status.
+func Explanations() []Explanation {
+	var all []Explanation
+	for code, k := range kinds {
+		statuses := []int{k.status}
+		if code == domain.CodeKeyExpired || code == domain.CodeKeyRevoked {
+			statuses = []int{http.StatusUnauthorized, k.status}
+		}
+		all = append(all, Explanation{code, k.title, statuses, k.meaning})
+	}
+	slices.SortFunc(all, func(a, b Explanation) int {
+		return cmp.Or(cmp.Compare(a.Statuses[0], b.Statuses[0]), cmp.Compare(a.Code, b.Code))
+	})
+	return all
 }
 
 // From returns the problem that tells a caller of err. What is not a

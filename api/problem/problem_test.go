@@ -163,3 +163,23 @@ func TestFieldsArePointedAt(t *testing.T) {
 		t.Errorf("got %q", got)
 	}
 }
+
+// Every code is explained in sentences, with the status that it comes with.
+func TestEveryCodeIsExplained(t *testing.T) {
+	t.Parallel()
+	var explained []domain.Code
+	for _, e := range problem.Explanations() {
+		explained = append(explained, e.Code)
+		status := problem.From(domain.Errorf(e.Code, "why"), "").Status
+		if e.Title == "" || !strings.HasSuffix(e.Meaning, ".") || !slices.Contains(e.Statuses, status) {
+			t.Errorf("%s is explained as %+v; its status is %d", e.Code, e, status)
+		}
+	}
+	for status, codes := range statuses {
+		for _, code := range codes {
+			if !slices.Contains(explained, code) {
+				t.Errorf("%s, a %d, is not explained", code, status)
+			}
+		}
+	}
+}
