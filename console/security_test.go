@@ -1,13 +1,16 @@
 package console_test
 
 import (
+	"bytes"
 	"context"
+	"crypto/rand"
 	"fmt"
 	"io"
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
+	"regexp"
 	"strings"
 	"sync"
 	"testing"
@@ -404,5 +407,58 @@ func TestUserAgentIsCutShort(t *testing.T) {
 	}
 	if got := sessions.Items[0].UserAgent; !strings.HasPrefix(got, "browser x") || len(got) > 256 {
 		t.Errorf("got a User-Agent of %d bytes that starts with %.10q", len(got), got)
+	}
+}
+
+// No token, password, cookie or invitation gets into the log, nor into an
+// address that the browser is sent to.
+func TestNoSecretLeaves(t *testing.T) {
+	t.Parallel()
+	s := newServer(t)
+	ann := s.signUp(t, "ann@example.com")
+	org, project, _ := ann.project(t, "Acme", "Documents API")
+	var log bytes.Buffer
+	pages, err := console.Handler(s.app, console.Config{PublicURL: s.URL, Log: slog.New(slog.NewTextHandler(&log, nil))})
+	if err != nil {
+		t.Fatal(err)
+	}
+	secrets := []string{password, ann.cookie}
+	for _, step := range []struct {
+		path   string
+		secret *regexp.Regexp // where the answer has it
+	}{
+		{"/console/projects/" + string(project.ID) + "/keys", regexp.MustCompile(`<pre id="token"[^>]*>([^<]+)<`)},
+		{"/console/organizations/" + string(org.ID) + "/invitations", regexp.MustCompile(`#token=([\w-]+)<`)},
+		{"/console/sign-in", regexp.MustCompile(`latchkey_session=([^;]+);`)},
+	} {
+		form := url.Values{
+			"name": {"billing-service"}, "environment": {"live"}, "nonce": {rand.Text()}, "role": {"viewer"},
+			"email": {"bob@example.com"}, "password": {password}, "next": {"/console/account"},
+		}
+		if step.path == "/console/sign-in" {
+			form.Set("email", "ann@example.com")
+		}
+		r := httptest.NewRequestWithContext(t.Context(), http.MethodPost, step.path, strings.NewReader(form.Encode()))
+		r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+		r.Header.Set("Sec-Fetch-Site", "same-origin")
+		r.Header.Set("Cookie", "latchkey_session="+ann.cookie)
+		w := httptest.NewRecorder()
+		pages.ServeHTTP(w, r)
+		match := step.secret.FindStringSubmatch(w.Body.String() + w.Header().Get("Set-Cookie"))
+		if match == nil {
+			t.Fatalf("%s: got %d without its secret", step.path, w.Code)
+		}
+		secrets = append(secrets, match[1])
+		if location := w.Header().Get("Location"); strings.Contains(location, match[1]) {
+			t.Errorf("%s leads to an address with its secret", step.path)
+		}
+	}
+	if !strings.Contains(log.String(), "/console/sign-in") {
+		t.Fatal("nothing was logged")
+	}
+	for _, secret := range secrets {
+		if strings.Contains(log.String(), secret) {
+			t.Errorf("%q is in the log", secret)
+		}
 	}
 }
