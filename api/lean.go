@@ -400,7 +400,7 @@ func appendPrefix(b []byte, f *domain.Fields) []byte {
 func appendString(b []byte, s string) []byte {
 	for i := range len(s) {
 		if c := s[i]; c < ' ' || c >= utf8.RuneSelf || c == '"' || c == '\\' || c == '<' || c == '>' || c == '&' {
-			text, _ := json.Marshal(s) // a string cannot fail
+			text, _ := json.Marshal(s) //nolint:errchkjson // a string cannot fail
 			return append(b, text...)
 		}
 	}
