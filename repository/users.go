@@ -82,10 +82,15 @@ func (s *Store) UpdateUser(ctx context.Context, u domain.User) error {
 	return s.changed(res, err, domain.NotFound())
 }
 
-// SetPassword replaces the hash of a user's password.
+// SetPassword replaces the hash of a user's password. What was mailed to them
+// before, to set another, ends with the old one.
 func (s *Store) SetPassword(ctx context.Context, id domain.UserID, hash string) error {
 	res, err := s.write.NewUpdate().Model((*userRow)(nil)).Set("password_hash = ?", hash).Where("u.id = ?", id).Exec(ctx)
-	return s.changed(res, err, domain.NotFound())
+	if err := s.changed(res, err, domain.NotFound()); err != nil {
+		return err
+	}
+	_, err = s.write.NewDelete().Model((*mailedTokenRow)(nil)).Where("t.user_id = ?", id).Exec(ctx)
+	return s.error(err)
 }
 
 // list turns rows, of which one more than asked was read, into a page of items.

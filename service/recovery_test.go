@@ -147,6 +147,18 @@ func TestMail(t *testing.T) {
 		w.code(err, domain.CodeInvalidToken)
 		w.code(logIn(password), domain.CodeInvalidCredentials)
 		w.check(logIn("another passphrase"))
+		w.check(app.ForgotPassword(ctx, domain.Origin{}, "ann@example.com"))
+		token = tokenIn(w.T, expect("password-reset")["password-reset"])
+		in, err = app.LogIn(ctx, domain.Origin{}, "ann@example.com", "another passphrase")
+		w.check(err)
+		user, err := app.AuthenticateUser(ctx, in.AccessToken)
+		w.check(err)
+		account, err := app.Account(ctx, domain.NewPrincipal(nil, user, domain.Origin{}))
+		w.check(err)
+		w.check(account.ChangePassword(ctx, "another passphrase", "a third passphrase"))
+		expect("password-changed")
+		w.code(app.ResetForgottenPassword(ctx, domain.Origin{}, token, "a fourth passphrase"), domain.CodeInvalidToken) // older than the change
+
 		for action, want := range map[string]int{"user.created": 1, "user.email_verified": 1, "user.password_reset": 1} {
 			if got := w.countEvents(action); got != want {
 				w.Errorf("%s: got %d events, want %d", action, got, want)
