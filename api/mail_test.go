@@ -56,7 +56,7 @@ func TestMailOverHTTP(t *testing.T) {
 	if string(first.body) != string(again.body) || len(first.header) != len(again.header) {
 		t.Errorf("got %s for a new address and %s for a known one", first.body, again.body)
 	}
-	w.secret(box.read(t, "verification")) // not verified yet, so there is nothing to report
+	w.secret(box.read(t, "account-claim")) // not verified yet, so whose it is has to be shown first
 	post("/v1/auth/login", ada).fails(t, 403, domain.CodeEmailUnverified)
 	w.secret(box.read(t, "verification"))
 

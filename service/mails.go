@@ -170,6 +170,19 @@ func (a *App) accountExistsLetter(u domain.User) mail.Letter {
 	}
 }
 
+func (a *App) claimLetter(u domain.User, token string) mail.Letter {
+	return mail.Letter{
+		Kind: "account-claim", To: u.Email, Subject: "Set your password",
+		Paragraphs: []string{
+			"Somebody, probably you, signed up with this e-mail address at " + a.signing.issuer + ". There is an account with it already, " +
+				"but the address has never been confirmed, so somebody else may have made it.",
+			"Set a password of your own, which makes the account yours. The link works once, for ten minutes; later, ask for a new password on the sign-in page.",
+		},
+		Action:  mail.Action{Label: "Set a password", Page: a.page("reset-password"), Token: token},
+		Closing: "If it was not you, leave this mail alone: without it nobody can use the account.",
+	}
+}
+
 func (a *App) resetLetter(u domain.User, token string) mail.Letter {
 	return mail.Letter{
 		Kind: "password-reset", To: u.Email, Subject: "Set a new password",

@@ -15,9 +15,24 @@ const (
 	resetLifetime        = 10 * time.Minute
 )
 
-// postVerification sends an address what helps its owner in: the means to verify
-// it or, where that is done, word that there is an account.
+// postVerification sends the address of somebody who knows the account's
+// password what verifies it.
 func (a *App) postVerification(ctx context.Context, email string) {
+	a.post(ctx, func(ctx context.Context) (mail.Letter, bool, error) {
+		user, _, err := a.store.GetUserByEmail(ctx, email)
+		if err != nil || user.Status != domain.Active || user.EmailVerified || !a.mayMail(email) {
+			return mail.Letter{}, false, ignoreNotFound(err)
+		}
+		token, err := a.mailToken(ctx, user, forAddress, verificationLifetime)
+		return a.verificationLetter(user, token), true, err
+	})
+}
+
+// postAccountExists tells an address that somebody signed up with it though it
+// has an account. While the address is not verified, anybody may have made that
+// account: confirming it now would let in whoever did, with their password. So
+// its owner is sent what sets one of their own instead.
+func (a *App) postAccountExists(ctx context.Context, email string) {
 	a.post(ctx, func(ctx context.Context) (mail.Letter, bool, error) {
 		user, _, err := a.store.GetUserByEmail(ctx, email)
 		if err != nil || user.Status != domain.Active || !a.mayMail(email) {
@@ -26,8 +41,8 @@ func (a *App) postVerification(ctx context.Context, email string) {
 		if user.EmailVerified {
 			return a.accountExistsLetter(user), true, nil
 		}
-		token, err := a.mailToken(ctx, user, forAddress, verificationLifetime)
-		return a.verificationLetter(user, token), true, err
+		token, err := a.mailToken(ctx, user, forPassword, resetLifetime)
+		return a.claimLetter(user, token), true, err
 	})
 }
 

@@ -55,7 +55,7 @@ func tokenIn(t *testing.T, m mail.Message) string {
 
 func kinds(mails map[string]mail.Message) string {
 	var names []string
-	for _, kind := range []string{"verification", "account-exists", "password-reset", "password-changed", "session-ended", "invitation"} {
+	for _, kind := range []string{"verification", "account-exists", "account-claim", "password-reset", "password-changed", "session-ended", "invitation"} {
 		if _, ok := mails[kind]; ok {
 			names = append(names, kind)
 		}
@@ -222,4 +222,28 @@ func TestMailIsBounded(t *testing.T) {
 		w.Errorf("got %d mails sent and %d requests refused, want 5 and 10", sent, refused)
 	}
 	w.check(app.ForgotPassword(ctx, domain.Origin{IP: "192.0.2.2"}, "ann@example.com"))
+}
+
+// Guarantees that who signs up with somebody else's address before they do gets
+// no way into what its owner then takes for their account.
+func TestAccountMadeForSomebodyElse(t *testing.T) {
+	onEach(t, func(w *world) {
+		ctx, office := w.Context(), &postOffice{}
+		app := w.another(service.Options{Mailer: office})
+		for _, s := range []domain.SignUp{
+			{Email: "ann@example.com", Password: "the passphrase of eve"}, {Email: "ann@example.com", Password: "the passphrase of ann"},
+		} {
+			_, err := app.SignUp(ctx, domain.Origin{}, s)
+			w.check(err)
+		}
+		mails := office.collect(app)
+		if got, want := kinds(mails), "verification account-claim"; got != want {
+			w.Fatalf("got mails %q, want %q", got, want)
+		}
+		w.check(app.ResetForgottenPassword(ctx, domain.Origin{}, tokenIn(w.T, mails["account-claim"]), "another passphrase of ann"))
+		_, err := app.LogIn(ctx, domain.Origin{}, "ann@example.com", "the passphrase of eve")
+		w.code(err, domain.CodeInvalidCredentials)
+		_, err = app.LogIn(ctx, domain.Origin{}, "ann@example.com", "another passphrase of ann")
+		w.check(err)
+	})
 }

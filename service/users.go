@@ -44,9 +44,12 @@ func (a *App) SignUp(ctx context.Context, from domain.Origin, s domain.SignUp) (
 		in, err = a.startSession(ctx, tx, from, user)
 		return err
 	})
-	if a.mailing.on && (err == nil || domain.CodeOf(err) == domain.CodeConflict) {
-		a.postVerification(ctx, user.Email)
+	if a.mailing.on && domain.CodeOf(err) == domain.CodeConflict {
+		a.postAccountExists(ctx, user.Email)
 		return SignedIn{}, nil
+	}
+	if a.mailing.on && err == nil {
+		a.postVerification(ctx, user.Email)
 	}
 	return in, err
 }
