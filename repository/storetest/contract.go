@@ -49,7 +49,7 @@ func Run(t *testing.T, open func(testing.TB) *repository.Store) {
 	for name, test := range map[string]func(*testing.T, *repository.Store){
 		"Organizations": testOrganizations, "Projects": testProjects, "Keys": testKeys, "KeyStatistics": testKeyStatistics, "KeyFilters": testKeyFilters,
 		"Secrets": testSecrets, "Tenancy": testTenancy, "Users": testUsers, "Sessions": testSessions,
-		"Deletion": testDeletion, "Events": testEvents, "Pages": testPages, "Transactions": testTransactions, "Settings": testSettings,
+		"Members": testMembers, "Invitations": testInvitations, "MailedTokens": testMailedTokens, "Deletion": testDeletion, "Events": testEvents, "Pages": testPages, "Transactions": testTransactions, "Settings": testSettings,
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -182,6 +182,112 @@ func testDeletion(t *testing.T, s *repository.Store) {
 	equal(t, len(events.Items), 5, err)
 	_, err = s.GetOrganization(ctx, other.ID)
 	check(t, err)
+}
+
+// testMembers guarantees that members are seen, changed and removed within their
+// organization only.
+func testMembers(t *testing.T, s *repository.Store) {
+	ctx := t.Context()
+	ann, bob := newUser(t, s, "ann@example.com"), newUser(t, s, "bob@example.com")
+	org, other := newOrganization(t, s, "acme", ann), newOrganization(t, s, "other", bob)
+	check(t, s.AddMember(ctx, org.Scope(), domain.Membership{UserID: bob.ID, Role: domain.Viewer, JoinedAt: epoch.Add(time.Second)}))
+	list, err := s.ListMembers(ctx, org.Scope(), domain.Page{Limit: 1})
+	equal(t, list.Items, []domain.Member{{User: bob, Role: domain.Viewer, JoinedAt: epoch.Add(time.Second)}}, err)
+	list, err = s.ListMembers(ctx, org.Scope(), domain.Page{Limit: 1, After: list.Next})
+	equal(t, list.Items, []domain.Member{{User: ann, Role: domain.Owner, JoinedAt: epoch}}, err)
+
+	_, err = s.GetMember(ctx, other.Scope(), ann.ID)
+	code(t, err, domain.CodeNotFound)
+	code(t, s.SetRole(ctx, other.Scope(), ann.ID, domain.Viewer), domain.CodeNotFound)
+	code(t, s.RemoveMember(ctx, other.Scope(), ann.ID), domain.CodeNotFound)
+	found, err := s.HasMemberWithEmail(ctx, other.Scope(), ann.Email)
+	equal(t, found, false, err)
+
+	check(t, s.SetRole(ctx, org.Scope(), bob.ID, domain.Owner))
+	n, err := s.CountOwners(ctx, org.Scope())
+	equal(t, n, 2, err)
+	check(t, s.RemoveMember(ctx, org.Scope(), ann.ID))
+	n, err = s.CountOwners(ctx, org.Scope())
+	equal(t, n, 1, err)
+	found, err = s.HasMemberWithEmail(ctx, org.Scope(), bob.Email)
+	equal(t, found, true, err)
+}
+
+// testInvitations guarantees that an invitation is used once, and seen and
+// withdrawn within its organization only.
+func testInvitations(t *testing.T, s *repository.Store) {
+	ctx := t.Context()
+	ann := newUser(t, s, "ann@example.com")
+	org, other := newOrganization(t, s, "acme", ann), newOrganization(t, s, "other", ann)
+	invite := func(email string) domain.Invitation {
+		v := domain.Invitation{
+			ID: domain.NewID[domain.InvitationID](epoch), OrganizationID: org.ID, Email: email, Role: domain.Viewer, InvitedBy: ann.Actor(),
+			CreatedAt: epoch, ExpiresAt: epoch.Add(time.Hour),
+		}
+		check(t, s.CreateInvitation(ctx, org.Scope(), v, []byte(email)))
+		return v
+	}
+	v, w := invite("bob@example.com"), invite("eve@example.com")
+	got, in, err := s.InvitationByDigest(ctx, []byte("bob@example.com"))
+	equal(t, got, v, err)
+	equal(t, in, org, nil)
+	_, _, err = s.InvitationByDigest(ctx, []byte("nobody@example.com"))
+	code(t, err, domain.CodeNotFound)
+
+	_, err = s.GetInvitation(ctx, other.Scope(), v.ID)
+	code(t, err, domain.CodeNotFound)
+	code(t, s.AcceptInvitation(ctx, other.Scope(), v.ID, epoch), domain.CodeConflict)
+	code(t, s.DeleteInvitation(ctx, other.Scope(), v.ID), domain.CodeNotFound)
+	list, err := s.ListInvitations(ctx, other.Scope(), domain.Page{Limit: 10})
+	equal(t, len(list.Items), 0, err)
+
+	for at, want := range map[time.Duration]bool{0: true, time.Hour: false} {
+		invited, err := s.IsInvited(ctx, v.Email, epoch.Add(at))
+		equal(t, invited, want, err)
+	}
+	check(t, s.AcceptInvitation(ctx, org.Scope(), v.ID, epoch))
+	code(t, s.AcceptInvitation(ctx, org.Scope(), v.ID, epoch), domain.CodeConflict)
+	code(t, s.DeleteInvitation(ctx, org.Scope(), v.ID), domain.CodeNotFound) // it is history now
+	invited, err := s.IsInvited(ctx, v.Email, epoch)
+	equal(t, invited, false, err)
+	check(t, s.DeleteInvitation(ctx, org.Scope(), w.ID))
+	list, err = s.ListInvitations(ctx, org.Scope(), domain.Page{Limit: 10})
+	v.AcceptedAt = epoch
+	equal(t, list.Items, []domain.Invitation{v}, err)
+}
+
+// testMailedTokens guarantees that a mailed token is good once, for its purpose
+// and its time, and no longer than the password that it was to replace.
+func testMailedTokens(t *testing.T, s *repository.Store) {
+	ctx := t.Context()
+	ann, bob := newUser(t, s, "ann@example.com"), newUser(t, s, "bob@example.com")
+	add := func(u domain.User, digest string) {
+		check(t, s.AddMailedToken(ctx, u.ID, "reset", []byte(digest), epoch.Add(time.Hour)))
+	}
+	owner := func(digest string, at time.Time, want domain.Code) {
+		t.Helper()
+		_, err := s.UserByMailedToken(ctx, "reset", []byte(digest), at)
+		code(t, err, want)
+	}
+	add(ann, "one")
+	add(ann, "two")
+	add(bob, "three")
+	id, err := s.UserByMailedToken(ctx, "reset", []byte("one"), epoch)
+	equal(t, id, ann.ID, err)
+	_, err = s.UserByMailedToken(ctx, "verify", []byte("one"), epoch)
+	code(t, err, domain.CodeNotFound)
+	owner("one", epoch.Add(time.Hour), domain.CodeNotFound)
+
+	check(t, s.UseMailedToken(ctx, ann.ID, "reset", []byte("one")))
+	code(t, s.UseMailedToken(ctx, ann.ID, "reset", []byte("one")), domain.CodeNotFound)
+	owner("two", epoch, domain.CodeNotFound) // goes with the other
+	add(ann, "four")
+	check(t, s.SetPassword(ctx, ann.ID, "new"))
+	owner("four", epoch, domain.CodeNotFound)
+	check(t, s.ForgetMailedTokens(ctx, epoch.Add(time.Hour-time.Microsecond)))
+	owner("three", epoch, "")
+	check(t, s.ForgetMailedTokens(ctx, epoch.Add(time.Hour)))
+	owner("three", epoch, domain.CodeNotFound)
 }
 
 func testProjects(t *testing.T, s *repository.Store) {
