@@ -183,12 +183,17 @@ func isKeyPrefix(s string) bool {
 	return true
 }
 
-// vendorPrefixes belong to other vendors' secret scanners, which would report
-// our tokens as theirs.
+// vendorPrefixes belong to other vendors, whose secret scanners, or those of
+// the code hosts on their behalf, would report our tokens as theirs: payments,
+// code hosts and registries, clouds and secret stores, chat, models, tools.
 var vendorPrefixes = []string{
-	"sk", "rk", "pk", "whsec", "ghp", "gho", "ghu", "ghs", "ghr", "glpat", "gldt", "glrt", "npm", "pypi", "hvs", "hvb",
-	"hvr", "xoxa", "xoxb", "xoxe", "xoxp", "xoxr", "xoxs", "xapp", "shpat", "shpca", "shppa", "shpss", "dckr", "dop", "doo", "dor",
-	"figd", "lin", "sntrys", "sntryu", "sqp", "squ", "akia", "asia", "aiza", "ya29", "hf", "gsk", "re", "tfp", "eyj", "rubygems",
+	"sk", "rk", "pk", "whsec", "rzp", "shippo", "duffel", "flwseck", "flwpubk", "shpat", "shpca", "shppa", "shpss",
+	"ghp", "gho", "ghu", "ghs", "ghr", "github", "glpat", "gldt", "glrt", "glft", "glptt", "glcbt", "glimt", "glagent", "glsoat", "gloas", "glffct",
+	"npm", "pypi", "rubygems", "oy2", "dckr", "bkua", "sqp", "squ", "sqa", "sgp",
+	"akia", "asia", "aiza", "ya29", "dop", "doo", "dor", "hvs", "hvb", "hvr", "atlasv1", "pul", "tskey", "nfp", "sbp", "rnd", "dapi", "ops",
+	"xoxa", "xoxb", "xoxe", "xoxo", "xoxp", "xoxr", "xoxs", "xapp",
+	"hf", "gsk", "r8", "xai", "pplx", "nvapi", "lsv2", "pcsk",
+	"figd", "lin", "ntn", "sntrys", "sntryu", "re", "tfp", "glsa", "glc", "phc", "phx", "rdme", "eyj",
 }
 
 // ValidateKeyPrefix says why prefix cannot start a project's tokens, or "".

@@ -336,7 +336,7 @@ func TestValidateKeyPrefix(t *testing.T) {
 	}
 	for _, prefix := range []string{
 		"", "a", "1a", "A1", "Lk", "lK", "a_b", "a-b", "lk_", "lk_live", "abcdefghijklmnopq", "é1", "a b", "a\n", "a\x00",
-		"sk", "rk", "pk", "ghp", "glpat", "npm", "hvs", "xoxb",
+		"sk", "rk", "pk", "ghp", "glpat", "npm", "hvs", "xoxb", "rzp", "shippo", "github", "hf", "sbp",
 	} {
 		if why := domain.ValidateKeyPrefix(prefix); why == "" {
 			t.Errorf("%q: taken, want it refused", prefix)
