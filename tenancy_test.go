@@ -22,11 +22,11 @@ const (
 // unscoped are the functions of the repository that touch a tenant's table
 // without a scope, each with the reason why it may.
 var unscoped = map[string]string{
-	"selectIn": "is the scoped builder",
-	"updateIn": "is the scoped builder",
-	"deleteIn": "is the scoped builder",
-	"insertIn": "is the scoped builder",
-	"insert":   "adds the row that its callers made, and these are looked at",
+	"selectIn":   "is the scoped builder",
+	"updateIn":   "is the scoped builder",
+	"deleteIn":   "is the scoped builder",
+	"insertMany": "adds the rows that insertIn was given, with the scope",
+	"insert":     "adds the row that its callers made, and these are looked at",
 
 	"callingKey":            "finds the tenant: the token's id names the key, and the secret is still to be proved",
 	"statement":             "prepares that query",

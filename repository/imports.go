@@ -71,16 +71,15 @@ func (s *Store) AddImported(ctx context.Context, scope domain.ProjectScope, batc
 	if len(imported) == 0 {
 		return nil
 	}
-	keys, secrets := make([]*keyRow, len(imported)), make([]*secretRow, len(imported))
+	keys, secrets := make([]keyRow, len(imported)), make([]secretRow, len(imported))
 	for i, v := range imported {
-		keys[i], secrets[i] = newKeyRow(scope, v.Key), newSecretRow(scope, v.Secret)
+		keys[i], secrets[i] = *newKeyRow(scope, v.Key), *newSecretRow(scope, v.Secret)
 		secrets[i].ImportBatch = batch
 	}
-	if _, err := insertIn(s, scope, &keys).Exec(ctx); err != nil {
-		return s.error(err)
+	if err := insertIn(ctx, s, scope, &keys); err != nil {
+		return err
 	}
-	_, err := insertIn(s, scope, &secrets).Exec(ctx)
-	return s.error(err)
+	return insertIn(ctx, s, scope, &secrets)
 }
 
 // Import is that a secret can be found by a look-up.
@@ -136,6 +135,5 @@ func (s *Store) endImports(ctx context.Context, scope domain.ProjectScope, id do
 	for i, r := range rows {
 		ended[i] = endedImportRow{ProjectID: scope.Project(), ImportDigest: r.ImportDigest}
 	}
-	_, err = insertIn(s, scope, &ended).On("CONFLICT DO NOTHING").Exec(ctx)
-	return s.error(err)
+	return insertIn(ctx, s, scope, &ended)
 }

@@ -3,9 +3,12 @@ package repository
 import (
 	"context"
 	"database/sql"
+	"encoding/hex"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"net"
+	"reflect"
 	"strings"
 	"time"
 
@@ -68,6 +71,68 @@ func (postgresEngine) boundWaits(ctx context.Context, tx bun.IDB, d time.Duratio
 func (postgresEngine) gaveUp(err error) bool {
 	e, ok := errors.AsType[*pgconn.PgError](err)
 	return ok && e.Code == pgLockNotAvailable
+}
+
+// insertMany hands the rows over as one JSON text, which PostgreSQL takes apart
+// in less than half of the time that it needs to parse as many VALUES.
+func (postgresEngine) insertMany(ctx context.Context, db bun.IDB, rows any) error {
+	all := reflect.Indirect(reflect.ValueOf(rows))
+	table := db.Dialect().Tables().Get(all.Type().Elem())
+	var names, columns []string
+	for _, f := range table.Fields {
+		if f.Tag.HasOption("scanonly") {
+			continue
+		}
+		names, columns = append(names, f.Name), append(columns, f.Name+" "+recordType(f))
+	}
+	records := make([]map[string]any, all.Len())
+	for i := range records {
+		records[i] = make(map[string]any, len(names))
+		row := reflect.Indirect(all.Index(i))
+		for _, f := range table.Fields {
+			records[i][f.Name] = recordValue(f, row)
+		}
+	}
+	text, err := json.Marshal(records)
+	if err != nil {
+		return err
+	}
+	list := bun.Safe(strings.Join(names, ", "))
+	_, err = db.NewRaw("INSERT INTO ? (?) SELECT ? FROM json_to_recordset(?) AS r (?)",
+		bun.Ident(table.Name), list, list, string(text), bun.Safe(strings.Join(columns, ", "))).Exec(ctx)
+	return err
+}
+
+func recordType(f *schema.Field) string {
+	switch {
+	case f.Tag.HasOption("type"):
+		return f.UserSQLType
+	case f.IndirectType == reflect.TypeFor[micros](), f.IndirectType.Kind() == reflect.Int, f.IndirectType.Kind() == reflect.Int64:
+		return "bigint"
+	case f.IndirectType.Kind() == reflect.Slice:
+		return "bytea"
+	}
+	return "text"
+}
+
+func recordValue(f *schema.Field, row reflect.Value) any {
+	switch v := f.Value(row).Interface().(type) {
+	case micros:
+		if v.IsZero() {
+			return nil
+		}
+		return v.UnixMicro()
+	case []byte:
+		if v == nil {
+			return nil
+		}
+		return `\x` + hex.EncodeToString(v)
+	default:
+		if f.NullZero && f.HasZeroValue(row) {
+			return nil
+		}
+		return v
+	}
 }
 
 func (postgresEngine) gooseDialect() goose.Dialect { return goose.DialectPostgres }

@@ -1,6 +1,8 @@
 package repository
 
 import (
+	"context"
+
 	"github.com/uptrace/bun"
 
 	"github.com/latchkey-dev/latchkey/domain"
@@ -35,9 +37,9 @@ func selectIn[S tenant](s *Store, scope S, model any) *bun.SelectQuery {
 	return s.read.NewSelect().Model(model).ApplyQueryBuilder(within(scope, model))
 }
 
-// insertIn adds rows that were made with the scope.
-func insertIn[S tenant](s *Store, _ S, rows any) *bun.InsertQuery {
-	return s.write.NewInsert().Model(rows)
+// insertIn adds rows, a pointer to a slice of them, that were made with the scope.
+func insertIn[S tenant](ctx context.Context, s *Store, _ S, rows any) error {
+	return s.error(s.engine.insertMany(ctx, s.write, rows))
 }
 
 func updateIn[S tenant](s *Store, scope S, model any) *bun.UpdateQuery {

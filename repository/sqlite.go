@@ -93,6 +93,11 @@ func (sqliteEngine) boundWaits(context.Context, bun.IDB, time.Duration) error { 
 
 func (sqliteEngine) gaveUp(error) bool { return false }
 
+func (sqliteEngine) insertMany(ctx context.Context, db bun.IDB, rows any) error {
+	_, err := db.NewInsert().Model(rows).Exec(ctx)
+	return err
+}
+
 func (sqliteEngine) gooseDialect() goose.Dialect { return goose.DialectSQLite3 }
 
 // announce has nothing to do: others watch the file.

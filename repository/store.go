@@ -53,6 +53,8 @@ type engine interface { //nolint:interfacebloat // it is all that the two differ
 	// lock that another one holds; 0: no bound. gaveUp reports that this happened.
 	boundWaits(ctx context.Context, tx bun.IDB, d time.Duration) error
 	gaveUp(err error) bool
+	// insertMany adds rows, a pointer to a slice of them, in one statement.
+	insertMany(ctx context.Context, db bun.IDB, rows any) error
 	// ownChanges returns what a transaction has noted as changed, since what
 	// changesSoFar returned at its start; follow opens the feed of changes, and
 	// announce tells other processes that it has news.

@@ -21,7 +21,7 @@ import (
 )
 
 const (
-	importBatch     = 500         // rows to a transaction
+	importBatch     = 1000        // rows to a transaction
 	importsInterval = time.Second // how late at most a node learns of keys that another has imported
 	importsPage     = 10_000      // look-ups read at a time
 

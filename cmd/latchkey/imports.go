@@ -25,7 +25,7 @@ import (
 )
 
 const (
-	importBatch    = 500 // rows handed to the service at a time
+	importBatch    = 1000 // rows handed to the service at a time
 	importProgress = time.Second
 	maxImportLine  = 1 << 20 // bytes
 )
