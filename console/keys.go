@@ -182,23 +182,24 @@ func today(now time.Time) time.Time { return now.UTC().Truncate(24 * time.Hour) 
 // through the whole of its last day, in UTC; so the same form, sent again a
 // little later, still asks for the same.
 func (f form) expiry(now, kept time.Time) (time.Time, error) {
-	switch preset := f.Get("expires"); preset {
+	choice := f.Get("expires")
+	switch choice {
 	case "", "never":
 		return time.Time{}, nil
 	case "keep":
 		return kept, nil
-	case "date":
-		day, err := time.Parse(time.DateOnly, f.Get("expires_on"))
-		if err != nil {
-			return time.Time{}, &domain.Error{
-				Code:   domain.CodeValidationFailed,
-				Fields: []domain.FieldError{{Pointer: "/expires_at", Detail: "must be a date, such as 2027-01-31"}},
-			}
-		}
-		return day.AddDate(0, 0, 1), nil
-	default:
-		return today(now).AddDate(0, 0, expiryPresets[preset]+1), nil
 	}
+	if days, ok := expiryPresets[choice]; ok {
+		return today(now).AddDate(0, 0, days+1), nil
+	}
+	day, err := time.Parse(time.DateOnly, f.Get("expires_on"))
+	if err != nil {
+		return time.Time{}, &domain.Error{
+			Code:   domain.CodeValidationFailed,
+			Fields: []domain.FieldError{{Pointer: "/expires_at", Detail: "must be a date, such as 2027-01-31"}},
+		}
+	}
+	return day.AddDate(0, 0, 1), nil
 }
 
 // createKey answers with the token: the only page that ever shows it.

@@ -8,6 +8,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
+
 	"github.com/latchkey-dev/latchkey/domain"
 )
 
@@ -227,5 +229,45 @@ func TestChangedMeanwhile(t *testing.T) {
 	form.Del("revision")
 	if got, want := ann.send(t, http.MethodPost, path, form, nil).Status, http.StatusPreconditionFailed; got != want {
 		t.Errorf("without a revision: got %d, want %d", got, want)
+	}
+}
+
+// The form's fields become the key's: a last day counts whole, scopes come from
+// boxes and from the line beside them, metadata from lines.
+func TestNewKeyFields(t *testing.T) {
+	t.Parallel()
+	s := newServer(t)
+	ann := s.signUp(t, "ann@example.com")
+	_, project, p := ann.project(t, "Acme", "Documents API")
+	path := "/console/projects/" + string(project.ID) + "/keys"
+	form := url.Values{
+		"name": {" billing-service "}, "environment": {"test"}, "scopes": {"keys:verify"}, "more_scopes": {"documents:read, documents:write keys:verify"},
+		"expires": {"date"}, "expires_on": {"2031-12-31"}, "external_id": {"customer-7"}, "metadata": {"plan = pro\r\n\r\nnote=a=b\r\nflag"},
+		"nonce": {"a-nonce-that-nobody-guesses"},
+	}
+	if got, want := ann.send(t, http.MethodPost, path, form, nil).Status, http.StatusOK; got != want {
+		t.Fatalf("got %d, want %d", got, want)
+	}
+	keys, err := p.ListKeys(t.Context(), domain.KeyFilter{}, domain.Page{Limit: 1})
+	if err != nil {
+		t.Fatal(err)
+	}
+	key := keys.Items[0]
+	got := domain.KeySpec{
+		Name: key.Name, Environment: key.Environment, Scopes: key.Scopes, ExternalID: key.ExternalID, Metadata: key.Metadata, ExpiresAt: key.ExpiresAt,
+	}
+	want := domain.KeySpec{
+		Name: "billing-service", Environment: domain.Test, Scopes: []domain.Scope{"keys:verify", "documents:read", "documents:write"},
+		ExternalID: "customer-7", Metadata: map[string]string{"plan": "pro", "note": "a=b", "flag": ""},
+		ExpiresAt: time.Date(2032, 1, 1, 0, 0, 0, 0, time.UTC),
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Error(diff)
+	}
+
+	form.Set("expires_on", "tomorrow")
+	refused := ann.send(t, http.MethodPost, path, form, nil)
+	if refused.Status != http.StatusUnprocessableEntity || !strings.Contains(refused.Body, "Must be a date") {
+		t.Errorf("a date that is none: got %d, want 422 and what is wrong", refused.Status)
 	}
 }
