@@ -121,7 +121,7 @@ func (a *App) AuthenticateUser(ctx context.Context, accessToken string) (*domain
 	if err != nil {
 		return nil, err
 	}
-	now := a.now()
+	now, since := a.now(), a.near.people.Since()
 	var digest cache.TokenDigest
 	if copies {
 		digest = tokenDigest(accessToken)
@@ -141,7 +141,7 @@ func (a *App) AuthenticateUser(ctx context.Context, accessToken string) (*domain
 		return nil, signedOut()
 	}
 	if copies {
-		a.near.people.RememberToken(digest, claims.Session, claims.ExpiresAt, now)
+		a.near.people.RememberToken(since, digest, claims.Session, claims.ExpiresAt, now)
 	}
 	return caller, nil
 }

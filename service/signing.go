@@ -30,11 +30,14 @@ const signingReload = 5 * time.Second
 type signing struct {
 	issuer string
 
+	loading sync.Mutex // so that what was read later is known later
+
 	mu     sync.Mutex
 	all    []jwt.Key // newest first
 	keys   jwt.KeySet
 	until  time.Time // when keys has to be made anew, since one begins or ends; zero: never
 	loaded time.Time // zero: another node has changed them since
+	heard  int       // how often others have changed them
 }
 
 // arrange makes the key set for a moment: the newest key that has been published
@@ -82,6 +85,14 @@ func (s *signing) outdate() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.loaded = time.Time{}
+	s.heard++
+}
+
+// changes counts what outdate was told.
+func (s *signing) changes() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.heard
 }
 
 // JWKS returns the public parts of the keys that sign access tokens, of the one
@@ -169,6 +180,9 @@ func (a *App) sealed(k jwt.Key) repository.SigningKey {
 
 // loadSigningKeys reads the keys, making the first one for a new database.
 func (a *App) loadSigningKeys(ctx context.Context) error {
+	a.signing.loading.Lock()
+	defer a.signing.loading.Unlock()
+	heard := a.signing.changes()
 	stored, err := a.store.ListSigningKeys(ctx)
 	if err != nil {
 		return err
@@ -192,8 +206,11 @@ func (a *App) loadSigningKeys(ctx context.Context) error {
 	}
 	a.signing.mu.Lock()
 	defer a.signing.mu.Unlock()
-	a.signing.all, a.signing.loaded = keys, a.clock()
+	a.signing.all = keys
 	a.signing.arrange(a.clock())
+	if a.signing.heard == heard { // else what was read may be from before the change
+		a.signing.loaded = a.clock()
+	}
 	return nil
 }
 

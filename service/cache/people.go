@@ -19,8 +19,9 @@ type People struct {
 	sessions table[domain.SessionID, domain.CallingUser]
 	members  table[membership, Member]
 
-	mu     sync.RWMutex
-	tokens map[TokenDigest]token
+	mu        sync.RWMutex
+	tokens    map[TokenDigest]token
+	forgotten int // how often all were forgotten
 }
 
 // TokenDigest is the SHA-256 digest of an access token.
@@ -66,16 +67,29 @@ func (p *People) ByToken(digest TokenDigest, now time.Time) (*domain.CallingUser
 	return &t.session.value, true
 }
 
-// RememberToken keeps that an access token, whose signature and claims were
-// found good, speaks for the session until it expires. It does nothing for a
-// session that is not known any more.
-func (p *People) RememberToken(digest TokenDigest, session domain.SessionID, expires, now time.Time) {
+// Since is a moment in the life of a People, to tell RememberToken what its
+// caller had not heard of yet.
+func (p *People) Since() int {
+	p.mu.RLock()
+	defer p.mu.RUnlock()
+	return p.forgotten
+}
+
+// RememberToken keeps that an access token, whose signature and claims have been
+// found good since a moment that the caller took before, speaks for the session
+// until it expires. It does nothing for a session that is not known any more,
+// nor when all has been forgotten meanwhile: the key that signed the token may
+// have been the reason.
+func (p *People) RememberToken(since int, digest TokenDigest, session domain.SessionID, expires, now time.Time) {
 	e := p.sessions.get(session)
 	if e == nil {
 		return
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	if p.forgotten != since {
+		return
+	}
 	if len(p.tokens) >= peopleLimit {
 		p.sweep(now)
 	}
@@ -151,6 +165,10 @@ func (p *People) Forget(c domain.Stale) {
 
 // ForgetAll drops everything.
 func (p *People) ForgetAll() {
+	p.mu.Lock()
+	p.forgotten++
+	clear(p.tokens)
+	p.mu.Unlock()
 	p.sessions.forgetIf(func(domain.SessionID, *domain.CallingUser) bool { return true })
 	p.members.forgetIf(func(membership, *Member) bool { return true })
 }
