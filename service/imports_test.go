@@ -353,7 +353,7 @@ func TestUnknownTokensCostNoQuery(t *testing.T) {
 }
 
 // Guarantees that a key imported on one node is known on the others within
-// seconds, and to those that start later.
+// seconds, and to those that start later; and that its end is.
 func TestImportReachesOtherNodes(t *testing.T) {
 	onEach(t, func(w *world) {
 		_, project := w.tenant(w.signUp("ann@example.com"))
@@ -362,18 +362,33 @@ func TestImportReachesOtherNodes(t *testing.T) {
 		w.importRows(project, made(w.T, domain.SHA256Hex, "opaque"))
 		_, err := w.node().AuthenticateKey(w.Context(), "opaque")
 		w.check(err)
-		deadline := time.After(5 * time.Second)
-		for retry := time.NewTicker(20 * time.Millisecond); ; {
-			_, err := other.AuthenticateKey(w.Context(), "opaque")
-			if err == nil {
-				return
-			}
-			select {
-			case <-deadline:
-				w.Fatalf("got %v after 5 s", err)
-			case <-retry.C:
+		becomes := func(want domain.Code) {
+			w.Helper()
+			deadline := time.After(5 * time.Second)
+			for retry := time.NewTicker(20 * time.Millisecond); ; {
+				_, err := other.AuthenticateKey(w.Context(), "opaque")
+				if domain.CodeOf(err) == want {
+					return
+				}
+				select {
+				case <-deadline:
+					w.Fatalf("got %v after 5 s, want %q", err, want)
+				case <-retry.C:
+				}
 			}
 		}
+		becomes("")
+		key, secret := w.stored(project)
+		if secret.Algorithm != domain.HMACSHA256 {
+			w.Errorf("got %s after the first use, want a digest of ours", secret.Algorithm)
+		}
+		for range 3 { // now from memory
+			w.answers(map[string]domain.Code{"opaque": ""})
+			becomes("")
+		}
+		_, err = project.RevokeKey(w.Context(), key.ID, "")
+		w.check(err)
+		becomes(domain.CodeKeyRevoked)
 	})
 }
 
