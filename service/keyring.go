@@ -61,15 +61,16 @@ func HasMasterKey(ctx context.Context, store *repository.Store) (bool, error) {
 
 // keyring holds one key for each purpose, all derived from the master key.
 type keyring struct {
-	tokens  []byte // digests of API keys' tokens
-	refresh []byte // digests, tags and successors of refresh tokens
-	cookie  []byte // proofs in the console's cookies
-	imports []byte // what imported hashes are wrapped, found and recognised by
-	retry   []byte // digests of Idempotency-Keys
-	derive  []byte // secrets that an Idempotency-Key can bring again
-	mailed  []byte // digests of tokens that are mailed or handed over to people
-	check   []byte // the check value
-	sealer  cipher.AEAD
+	tokens       []byte                 // digests of API keys' tokens
+	inner, outer [sha256.BlockSize]byte // tokens, as tokenDigest needs it
+	refresh      []byte                 // digests, tags and successors of refresh tokens
+	cookie       []byte                 // proofs in the console's cookies
+	imports      []byte                 // what imported hashes are wrapped, found and recognised by
+	retry        []byte                 // digests of Idempotency-Keys
+	derive       []byte                 // secrets that an Idempotency-Key can bring again
+	mailed       []byte                 // digests of tokens that are mailed or handed over to people
+	check        []byte                 // the check value
+	sealer       cipher.AEAD
 }
 
 func newKeyring(master [32]byte) (keyring, error) {
@@ -83,6 +84,7 @@ func newKeyring(master [32]byte) (keyring, error) {
 		tokens: derive("token-digest"), refresh: derive("refresh-token"), cookie: derive("console-cookie"), check: derive("check-value"),
 		imports: derive("imported-hash"), retry: derive("idempotency-key"), derive: derive("derived-secret"), mailed: derive("mailed-token"),
 	}
+	k.inner, k.outer = pad(k.tokens, 0x36), pad(k.tokens, 0x5c)
 	block, err := aes.NewCipher(derive("seal"))
 	if err != nil {
 		return keyring{}, err
@@ -105,26 +107,23 @@ func mac(key []byte, parts ...string) []byte {
 // key xor 0x36…, the outer one over key xor 0x5c…).
 func (k keyring) tokenDigest(key domain.KeyID, project domain.ProjectID, token string) [sha256.Size]byte {
 	var room [sha256.BlockSize + 256]byte
-	inner := pad(room[:0], k.tokens, 0x36)
+	inner := append(room[:0], k.inner[:]...)
 	inner = append(append(inner, key...), 0)
 	inner = append(append(inner, project...), 0)
 	inner = append(inner, token...)
 	sum := sha256.Sum256(inner)
 
 	var outer [sha256.BlockSize + sha256.Size]byte
-	return sha256.Sum256(append(pad(outer[:0], k.tokens, 0x5c), sum[:]...))
+	return sha256.Sum256(append(append(outer[:0], k.outer[:]...), sum[:]...))
 }
 
-// pad appends the key, no longer than a block, to b as a block of HMAC.
-func pad(b, key []byte, mask byte) []byte {
-	for i := range sha256.BlockSize {
-		var k byte
-		if i < len(key) {
-			k = key[i]
-		}
-		b = append(b, k^mask)
+// pad returns a key, no longer than a block, as HMAC puts it before what it sums.
+func pad(key []byte, mask byte) (block [sha256.BlockSize]byte) {
+	copy(block[:], key)
+	for i := range block {
+		block[i] ^= mask
 	}
-	return b
+	return block
 }
 
 // importedDigest wraps a hash that was made elsewhere, so that its row is bound
