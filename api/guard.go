@@ -132,10 +132,9 @@ func (g *guard) watch(e *echo.Echo) {
 		}
 	}
 	e.Use(func(next echo.HandlerFunc) echo.HandlerFunc {
-		held := g.fallback(next)
 		return func(c echo.Context) error {
 			if ruled, registered := g.ruled[route{c.Request().Method, c.Path()}]; registered && !ruled {
-				return held(c)
+				return g.fallback(next)(c)
 			}
 			return next(c)
 		}

@@ -266,10 +266,10 @@ func TestQueueIsBounded(t *testing.T) {
 // that a key in use survives any number of others.
 func TestEvictionKeepsWhatIsUsed(t *testing.T) {
 	t.Parallel()
-	k := NewKeys(shards*4*slabSize, Turns())
+	k := NewKeys(shards*2*slabSize, Turns())
 	fill(t, k, "inuse", 1, "in use")
 	lost := 0
-	for i := range 200_000 {
+	for i := range 80_000 {
 		token := domain.TokenID(fmt.Sprint("t", i))
 		s, c := row(token, i%3000, "some name")
 		k.put(mustID(token), domain.NewProvenKey(string(domain.PackKey(nil, s, c.Key)), &domain.Tenant{Project: c.Project, Organization: c.Organization}))
@@ -282,13 +282,13 @@ func TestEvictionKeepsWhatIsUsed(t *testing.T) {
 		t.Errorf("a key in use was lost %d times", lost)
 	}
 	stats := k.Stats()
-	if stats.Bytes > shards*4*slabSize || stats.Evictions == 0 {
-		t.Errorf("%+v, want at most %d bytes", stats, shards*4*slabSize)
+	if stats.Bytes > shards*2*slabSize || stats.Evictions == 0 {
+		t.Errorf("%+v, want at most %d bytes", stats, shards*2*slabSize)
 	}
 	if got, ok := k.Get("inuse"); !ok || got.Key().Name != "in use" {
 		t.Error("the key in use is not what it was")
 	}
-	if last, ok := k.Get("t199999"); !ok || last.Tenant().Project.ID != domain.ProjectID(fmt.Sprintf("prj_%026d", 199_999%3000)) {
+	if last, ok := k.Get("t79999"); !ok || last.Tenant().Project.ID != domain.ProjectID(fmt.Sprintf("prj_%026d", 79_999%3000)) {
 		t.Error("a key has the wrong project")
 	}
 }
@@ -318,7 +318,7 @@ func TestGetAllocatesNothing(t *testing.T) {
 // TestBytesPerKey is the gate for memory: at most 200 bytes and the variable
 // text.
 func TestBytesPerKey(t *testing.T) {
-	const n = 200_000
+	const n = 120_000
 	var before, after runtime.MemStats
 	runtime.GC()
 	runtime.ReadMemStats(&before)
