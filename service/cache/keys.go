@@ -133,7 +133,8 @@ func (k *Keys) Load(
 	if !k.futile.allow(now) {
 		return domain.ProvenKey{}, domain.Unavailable(errors.New("too many unknown tokens"))
 	}
-	return k.loader.load(ctx, id, func(ctx context.Context) (domain.ProvenKey, error) {
+	known := func() (domain.ProvenKey, bool) { return k.Get(token) }
+	return k.loader.load(ctx, id, known, func(ctx context.Context) (domain.ProvenKey, error) {
 		k.shard(id).loads.Add(1)
 		return readKey(ctx, read)
 	}, func(key domain.ProvenKey, err error) {

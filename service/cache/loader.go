@@ -40,12 +40,19 @@ func newLoader[K comparable, V any](turns chan struct{}) loader[K, V] {
 }
 
 // load returns what read returns, shared with all who ask for k meanwhile. keep
-// is called with a good answer unless k was forgotten since the reading began;
-// it runs under the loader's lock, so a later forget sees what it kept.
-func (l *loader[K, V]) load(ctx context.Context, k K, read func(context.Context) (V, error), keep func(V, error)) (V, error) {
+// is called with the answer unless k was forgotten since the reading began; it
+// runs under the loader's lock, so a later forget sees what it kept, and so does
+// known, for who missed a thing the moment before it was kept.
+func (l *loader[K, V]) load(
+	ctx context.Context, k K, known func() (V, bool), read func(context.Context) (V, error), keep func(V, error),
+) (V, error) {
 	l.mu.Lock()
 	f, joined := l.flights[k]
 	if !joined {
+		if v, ok := known(); ok {
+			l.mu.Unlock()
+			return v, nil
+		}
 		if len(l.flights) >= waiting {
 			l.mu.Unlock()
 			var none V

@@ -202,7 +202,11 @@ func (t *table[K, V]) load(ctx context.Context, k K, read func(context.Context) 
 	if e := t.get(k); e != nil {
 		return &e.value, nil
 	}
-	e, err := t.loader.load(ctx, k, func(ctx context.Context) (*entry[V], error) {
+	known := func() (*entry[V], bool) {
+		e := t.get(k)
+		return e, e != nil
+	}
+	e, err := t.loader.load(ctx, k, known, func(ctx context.Context) (*entry[V], error) {
 		v, err := read(ctx)
 		return &entry[V]{value: v}, err
 	}, func(e *entry[V], err error) {
