@@ -33,7 +33,7 @@ func TestScripts(t *testing.T) {
 					Dir:   filepath.Join("testdata", dir),
 					Setup: func(e *testscript.Env) error { return setUp(e, name == "PostgreSQL") },
 					Cmds: map[string]func(*testscript.TestScript, bool, []string){
-						"serve": serve, "shutdown": shutdown, "crash": crash, "set": set, "readme": readme, "goclient": goclient,
+						"serve": serve, "shutdown": shutdown, "terminate": terminate, "ended": ended, "crash": crash, "set": set, "readme": readme, "goclient": goclient,
 					},
 				})
 			}
@@ -121,6 +121,15 @@ func serve(ts *testscript.TestScript, neg bool, flags []string) {
 // well.
 func shutdown(ts *testscript.TestScript, _ bool, _ []string) { end(ts, os.Interrupt) }
 
+// terminate asks the server to end, as a supervisor does, and does not wait.
+func terminate(ts *testscript.TestScript, _ bool, _ []string) {
+	ts.Check(serverOf(ts).cmd.Process.Signal(syscall.SIGTERM))
+}
+
+// ended waits for the server that was asked to end, and requires that it does so
+// well.
+func ended(ts *testscript.TestScript, _ bool, _ []string) { end(ts, syscall.Signal(0)) }
+
 // crash ends the server with no chance to do anything more.
 func crash(ts *testscript.TestScript, _ bool, _ []string) { end(ts, syscall.SIGKILL) }
 
@@ -129,7 +138,9 @@ func end(ts *testscript.TestScript, sig os.Signal) {
 	if b.cmd == nil {
 		ts.Fatalf("no server is running")
 	}
-	ts.Check(b.cmd.Process.Signal(sig))
+	if err := b.cmd.Process.Signal(sig); !errors.Is(err, os.ErrProcessDone) {
+		ts.Check(err)
+	}
 	err := b.cmd.Wait()
 	b.cmd = nil
 	if sig != syscall.SIGKILL {
