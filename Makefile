@@ -26,13 +26,13 @@ tools: ## the programs that the tests need: installed as root on Debian, else as
 
 # Compared by content and not with the last commit, so that a change to
 # openapi.yaml can be tested before it is committed.
-GENERATED = git ls-files --cached --others --exclude-standard -z -- '*.gen.go' | xargs -0 -r sha256sum
+GENERATED = git ls-files --cached --others --exclude-standard -z -- '*.gen.go' '*.postman_collection.json' | xargs -0 -r sha256sum
 
 .PHONY: fresh
 fresh: ## fail if generated code is not what openapi.yaml gives
 	@before="$$($(GENERATED))"; go generate ./... && \
 	if [ "$$before" != "$$($(GENERATED))" ]; then \
-		echo "Generated code was stale and has been written anew: commit it." >&2; git status --short -- '*.gen.go' >&2; exit 1; \
+		echo "Generated code was stale and has been written anew: commit it." >&2; git status --short -- '*.gen.go' '*.postman_collection.json' >&2; exit 1; \
 	fi
 
 .PHONY: format

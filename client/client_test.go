@@ -198,7 +198,7 @@ func TestPassword(t *testing.T) {
 		t.Errorf("logged in %d times, want twice", got)
 	}
 	_, err := i.as(t, Password(email, "wrong")).GetMeWithResponse(t.Context())
-	wantCode(t, err, ErrorCodeInvalidCredentials)
+	_ = wantCode(t, err, ErrorCodeInvalidCredentials)
 }
 
 // A refresh token is used once, and the one to use next is handed over; when the
@@ -226,7 +226,7 @@ func TestResume(t *testing.T) {
 		t.Fatal(err)
 	}
 	_, err = c.GetMeWithResponse(t.Context())
-	wantCode(t, err, ErrorCodeInvalidToken)
+	_ = wantCode(t, err, ErrorCodeInvalidToken)
 }
 
 // A creation and a rotation whose answers are lost are asked for again and done
@@ -267,14 +267,17 @@ func TestPages(t *testing.T) {
 	if got := i.count(list); got != 3 {
 		t.Errorf("asked for %d pages, want 3", got)
 	}
-	for range i.ada.Keys(t.Context(), i.project, ListKeysParams{Limit: new(2)}) {
+	for _, err := range i.ada.Keys(t.Context(), i.project, ListKeysParams{Limit: new(2)}) {
+		if err != nil {
+			t.Fatal(err)
+		}
 		break
 	}
 	if got := i.count(list); got != 4 {
 		t.Errorf("asked for %d pages more, want 1", got-3)
 	}
 	for _, err := range i.ada.Keys(t.Context(), "prj_00000000000000000000000000", ListKeysParams{}) {
-		wantCode(t, err, ErrorCodeNotFound)
+		_ = wantCode(t, err, ErrorCodeNotFound)
 	}
 }
 

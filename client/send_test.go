@@ -78,20 +78,20 @@ func (a *answers) RoundTrip(r *http.Request) (*http.Response, error) {
 
 func TestRetries(t *testing.T) {
 	t.Parallel()
-	get := func(c *Client, t *testing.T) error {
+	get := func(t *testing.T, c *Client) error {
 		_, err := c.GetCurrentProjectWithResponse(t.Context())
 		return err
 	}
-	create := func(c *Client, t *testing.T) error {
+	create := func(t *testing.T, c *Client) error {
 		_, err := c.CreateKeyWithResponse(t.Context(), "prj_1", nil, CreateKeyRequest{Name: "a"})
 		return err
 	}
-	patch := func(c *Client, t *testing.T) error {
+	patch := func(t *testing.T, c *Client) error {
 		_, err := c.UpdateKeyWithResponse(t.Context(), "prj_1", "key_1", nil, UpdateKeyRequest{Name: new("a")})
 		return err
 	}
 	for name, c := range map[string]struct {
-		call       func(*Client, *testing.T) error
+		call       func(*testing.T, *Client) error
 		statuses   []int
 		retryAfter string
 		status     int           // of the error; 0: none
@@ -117,7 +117,7 @@ func TestRetries(t *testing.T) {
 				if err != nil {
 					t.Fatal(err)
 				}
-				err = c.call(client, t)
+				err = c.call(t, client)
 				if refusal, _ := errors.AsType[*Error](err); (err == nil) != (c.status == 0) || refusal != nil && refusal.Status != c.status {
 					t.Errorf("got %v, want the status %d", err, c.status)
 				}
