@@ -55,3 +55,17 @@ func TestIfMatch(t *testing.T) {
 		t.Errorf("got name %q, want %q: refused changes change nothing", got, want)
 	}
 }
+
+// A key learns which revision of its project it reads, whichever way it asks,
+// and can change that one and no other.
+func TestETagOfTheCurrentProject(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	n := w.tenant(t, "ada")
+	as := byKey(w.key(t, n.owner, n.project.ID, map[string]any{"scopes": []string{"project:write"}}).Token)
+	w.call(t, "PATCH", n.path(""), n.owner.as, map[string]string{"name": "second"}).want(t, 200, nil)
+	want := w.call(t, "GET", n.path(""), as, nil).want(t, 200, nil).header.Get("ETag")
+	if got := w.call(t, "GET", "/v1/project", as, nil).want(t, 200, nil).header.Get("ETag"); got == "" || got != want {
+		t.Errorf("got ETag %q of the current project, want %q", got, want)
+	}
+}

@@ -120,7 +120,11 @@ func (l *lean) currentProject(c echo.Context, b []byte) ([]byte, domain.Principa
 		return b, caller, false
 	}
 	project, err := handle.Get()
-	return append(appendProject(b, &project), '\n'), caller, err == nil
+	if err != nil {
+		return b, caller, false
+	}
+	c.Response().Header()["Etag"] = []string{*etag(project.Revision)}
+	return append(appendProject(b, &project), '\n'), caller, true
 }
 
 // verifyKey is verifyKey.

@@ -8105,15 +8105,25 @@ type GetCurrentProjectResponseObject interface {
 	VisitGetCurrentProjectResponse(w http.ResponseWriter) error
 }
 
-type GetCurrentProject200JSONResponse ProjectBody
+type GetCurrentProject200ResponseHeaders struct {
+	ETag *string
+}
+
+type GetCurrentProject200JSONResponse struct {
+	Body    ProjectBody
+	Headers GetCurrentProject200ResponseHeaders
+}
 
 func (response GetCurrentProject200JSONResponse) VisitGetCurrentProjectResponse(w http.ResponseWriter) error {
 
 	var buf bytes.Buffer
-	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
 		return err
 	}
 	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.ETag != nil {
+		w.Header().Set("ETag", fmt.Sprint(*response.Headers.ETag))
+	}
 	w.WriteHeader(200)
 	_, err := buf.WriteTo(w)
 	return err

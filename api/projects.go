@@ -48,7 +48,9 @@ func (h *handlers) GetCurrentProject(ctx context.Context, _ GetCurrentProjectReq
 		return nil, err
 	}
 	own, err := handle.Get()
-	return GetCurrentProject200JSONResponse(ProjectFrom(own)), err
+	return GetCurrentProject200JSONResponse{
+		Body: ProjectFrom(own), Headers: GetCurrentProject200ResponseHeaders{ETag: etag(own.Revision)},
+	}, err
 }
 
 // GetProject answers a project of the caller's.

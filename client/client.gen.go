@@ -7974,11 +7974,18 @@ func (r CreateProjectResponse) ContentType() string {
 	return ""
 }
 
+// GetCurrentProjectResponse200Headers the declared response headers of an HTTP 200 response for GetCurrentProject
+type GetCurrentProjectResponse200Headers struct {
+	ETag *string
+}
+
 type GetCurrentProjectResponse struct {
 	Body         []byte
 	HTTPResponse *http.Response
 	// JSON200 the response for an HTTP 200 `application/json` response
 	JSON200 *Project
+	// Headers200 the parsed response headers for an HTTP 200 response
+	Headers200 *GetCurrentProjectResponse200Headers
 }
 
 // GetJSON200 returns the response for an HTTP 200 `application/json` response
@@ -10483,6 +10490,19 @@ func ParseGetCurrentProjectResponse(rsp *http.Response) (*GetCurrentProjectRespo
 		}
 		response.JSON200 = &dest
 
+	}
+
+	switch {
+	case rsp.StatusCode == 200:
+		var headers GetCurrentProjectResponse200Headers
+		if values := rsp.Header.Values("ETag"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "ETag", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.ETag = &value
+		}
+		response.Headers200 = &headers
 	}
 
 	return response, nil
