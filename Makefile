@@ -63,6 +63,7 @@ faults: tools ## break things on purpose at full size and print what held: about
 .PHONY: bench
 bench: tools ## every goal for speed beside its floor, as a table: about ten minutes on an idle machine
 	go test ./bench -count=1 -timeout 1h -args -table
+
 .PHONY: test-documents
 test-documents: tools ## follow the recipe for a resource of one's own in a copy, and test it there
 	examples/documents/prove
