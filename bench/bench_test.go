@@ -359,7 +359,7 @@ func newTenant(t testing.TB, p *process) tenant {
 	post := func(path, credential string, body any) map[string]any {
 		text, err := json.Marshal(body)
 		must(t, err)
-		r, err := http.NewRequestWithContext(t.Context(), "POST", "http://"+p.address+path, bytes.NewReader(text))
+		r, err := http.NewRequestWithContext(t.Context(), http.MethodPost, "http://"+p.address+path, bytes.NewReader(text))
 		must(t, err)
 		r.Header.Set("Content-Type", "application/json")
 		if credential != "" {
@@ -434,9 +434,8 @@ func TestCold(t *testing.T) {
 	var path, over, floors []float64
 	for i := range rounds() {
 		floor := pgbench(t, cluster, database, size("1", "5"))
-		lookups := 0
 		began := time.Now()
-		lookups = parallel(16, size(100*time.Millisecond, 5*time.Second), func(j int) {
+		lookups := parallel(16, size(100*time.Millisecond, 5*time.Second), func(j int) {
 			if _, _, err := store.CallingKey(t.Context(), tokens[j%len(tokens)].ID()); err != nil {
 				t.Error(err)
 			}
@@ -445,10 +444,10 @@ func TestCold(t *testing.T) {
 		half := len(tokens) / rounds()
 		part := tokens[i*half : (i+1)*half] // each only once, so that none is in memory
 		lasting := size(50*time.Millisecond, 4*time.Second)
-		http := load(t, server, lasting, 200, func(j int) []byte {
+		cold := load(t, server, lasting, 200, func(j int) []byte {
 			return request("GET", "/v1/project", map[string]string{"X-Api-Key": part[j%len(part)].Reveal()}, "")
 		})
-		path, over, floors = append(path, ours/floor), append(over, http.rate/floor), append(floors, floor)
+		path, over, floors = append(path, ours/floor), append(over, cold.rate/floor), append(floors, floor)
 	}
 	floor, _ := median(floors)
 	p, spread := median(path)

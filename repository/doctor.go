@@ -58,11 +58,11 @@ func (postgresEngine) clockQuery() string {
 func (e postgresEngine) examine(ctx context.Context, _ *Store) ([]string, error) {
 	conn, err := pgx.ConnectConfig(ctx, e.direct)
 	if err != nil {
-		return []string{"the address that leads around the pooler does not answer: nodes fall back to polling"}, nil //nolint:nilerr // it is the finding
+		return []string{"the address that leads around the pooler does not answer: nodes fall back to polling"}, nil
 	}
 	defer conn.Close(context.WithoutCancel(ctx))
 	if _, err := conn.Exec(ctx, "LISTEN "+changesChannel); err != nil {
-		return []string{"notifications cannot be listened to: nodes fall back to polling"}, nil //nolint:nilerr // it is the finding
+		return []string{"notifications cannot be listened to: nodes fall back to polling"}, nil
 	}
 	return nil, nil
 }
@@ -73,30 +73,8 @@ func (sqliteEngine) clockQuery() string {
 
 func (sqliteEngine) examine(ctx context.Context, s *Store) (faults []string, err error) {
 	for _, pragma := range []string{"PRAGMA integrity_check", "PRAGMA foreign_key_check"} {
-		rows, err := s.pools[0].QueryContext(ctx, pragma)
+		n, err := s.countFaults(ctx, pragma)
 		if err != nil {
-			return nil, err
-		}
-		n := 0
-		for rows.Next() {
-			var first any
-			columns, err := rows.Columns()
-			if err != nil {
-				return nil, errors.Join(err, rows.Close())
-			}
-			values := make([]any, len(columns))
-			for i := range values {
-				values[i] = new(any)
-			}
-			values[0] = &first
-			if err := rows.Scan(values...); err != nil {
-				return nil, errors.Join(err, rows.Close())
-			}
-			if first != "ok" {
-				n++
-			}
-		}
-		if err := rows.Err(); err != nil {
 			return nil, err
 		}
 		if n > 0 {
@@ -104,6 +82,34 @@ func (sqliteEngine) examine(ctx context.Context, s *Store) (faults []string, err
 		}
 	}
 	return faults, nil
+}
+
+// countFaults counts the rows of a check, of which a single "ok" is none.
+func (s *Store) countFaults(ctx context.Context, pragma string) (n int, err error) {
+	rows, err := s.pools[0].QueryContext(ctx, pragma)
+	if err != nil {
+		return 0, err
+	}
+	defer rows.Close()
+	columns, err := rows.Columns()
+	if err != nil {
+		return 0, err
+	}
+	values := make([]any, len(columns))
+	for i := range values {
+		values[i] = new(any)
+	}
+	var first any
+	values[0] = &first
+	for rows.Next() {
+		if err := rows.Scan(values...); err != nil {
+			return 0, err
+		}
+		if first != "ok" {
+			n++
+		}
+	}
+	return n, rows.Err()
 }
 
 // ErrNotSQLite is what Backup answers for a database that has better means.

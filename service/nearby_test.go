@@ -3,6 +3,7 @@ package service_test
 import (
 	"context"
 	"errors"
+	"runtime"
 	"testing"
 	"time"
 
@@ -133,7 +134,7 @@ func TestAnotherProcessIsHeard(t *testing.T) {
 			if time.Now().After(deadline) {
 				w.Fatalf("the revocation is not heard of: %v", err)
 			}
-			time.Sleep(time.Millisecond)
+			runtime.Gosched()
 		}
 	})
 }

@@ -114,8 +114,8 @@ func (c *Cluster) Owner() *syscall.Credential { return c.owner }
 // Program returns the path of one of PostgreSQL's own programs.
 func (c *Cluster) Program(name string) string {
 	beside := filepath.Join(c.bin, "initdb") // which may be a link to where all of them are
-	if real, err := filepath.EvalSymlinks(beside); err == nil {
-		beside = real
+	if target, err := filepath.EvalSymlinks(beside); err == nil {
+		beside = target
 	}
 	return filepath.Join(filepath.Dir(beside), name)
 }
@@ -192,7 +192,7 @@ func (c *Cluster) Kill(t testing.TB) {
 func (c *Cluster) Start(t testing.TB) {
 	t.Helper()
 	var said []byte
-	for deadline := time.Now().Add(startAgain); time.Now().Before(deadline); time.Sleep(50 * time.Millisecond) {
+	for deadline := time.Now().Add(startAgain); time.Now().Before(deadline); <-time.After(50 * time.Millisecond) {
 		cmd := exec.CommandContext(t.Context(), filepath.Join(c.bin, "pg_ctl"), "-D", "data", "-s", "-w", "-l", "log", "start")
 		cmd.Dir = c.dir
 		cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Credential: c.owner}
