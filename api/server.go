@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"net"
 	"net/http"
@@ -112,12 +113,27 @@ func (g *guard) edge(meter *metrics, leans map[route]*lean) echo.MiddlewareFunc 
 			}
 			if err != nil {
 				_ = call.refuse(c, err) // fails only when nobody is there to read the answer
+				hearOut(c.Request())
 			}
 			took := time.Since(start)
 			meter.observe(call.operation, c.Response().Status, took)
 			g.logRequest(c, call, took)
 			return nil
 		}
+	}
+}
+
+// heard is how much of a refused body is read: rather more than the largest that
+// we take, which is an import.
+const heard = 20 << 20
+
+// hearOut reads what is left of a refused body. Most clients look for an answer
+// only when they have sent everything: to them a connection that is closed
+// before is an error without a reason. Who waits to be asked for the body is
+// answered instead.
+func hearOut(r *http.Request) {
+	if r.Header.Get("Expect") == "" {
+		_, _ = io.CopyN(io.Discard, r.Body, heard) // it ends when it likes
 	}
 }
 

@@ -3,11 +3,15 @@ package api_test
 import (
 	"encoding/json"
 	"errors"
+	"fmt"
+	"io"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"net/netip"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -313,5 +317,35 @@ func TestConfigIsChecked(t *testing.T) {
 	}
 	if _, err := api.New(nil, bad); err == nil {
 		t.Error("an API with bad settings was made")
+	}
+}
+
+// Guarantees that who sends too much, or must not send anything, hears so when
+// they have sent it, instead of finding the connection closed under their hands.
+func TestRefusedBodiesAreHeardOut(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	server := httptest.NewServer(w.echo)
+	t.Cleanup(server.Close)
+	body := strings.Repeat("x", (4<<20)-1000)
+	for path, want := range map[string]string{
+		"/v1/auth/login": "HTTP/1.1 413 ", "/v1/organizations": "HTTP/1.1 401 ", "/v1/nothing": "HTTP/1.1 404 ", "/v1/project": "HTTP/1.1 405 ",
+	} {
+		for _, head := range []string{"Content-Length: " + strconv.Itoa(len(body)) + "\r\n\r\n" + body, fmt.Sprintf(
+			"Transfer-Encoding: chunked\r\n\r\n%x\r\n%s\r\n0\r\n\r\n", len(body), body)} {
+			conn, err := new(net.Dialer).DialContext(t.Context(), "tcp", server.Listener.Addr().String())
+			if err != nil {
+				t.Fatal(err)
+			}
+			_, err = io.WriteString(conn, "POST "+path+" HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"+head)
+			if err != nil {
+				t.Errorf("%s: the body could not be sent: %v", path, err)
+			}
+			got := make([]byte, len(want))
+			if _, err := io.ReadFull(conn, got); err != nil || string(got) != want {
+				t.Errorf("%s: got %q, %v, want %q", path, got, err, want)
+			}
+			conn.Close()
+		}
 	}
 }
