@@ -40,6 +40,7 @@ type collection struct {
 }
 
 type info struct {
+	ID          string `json:"_postman_id"` // Restfox hangs the folders on it
 	Name        string `json:"name"`
 	Description string `json:"description"`
 	Schema      string `json:"schema"`
@@ -165,6 +166,7 @@ var otherwise = map[string][]int{
 func newCollection(doc *openapi3.T) collection {
 	c := collection{
 		Info: info{
+			ID:   "6c1d1f0e-6a54-4d0c-9b3c-0d8f3b1c7a52",
 			Name: "Latchkey",
 			Description: "Generated from openapi.yaml. Fill in the variables base_url and api_key, or email and password and send " +
 				"\"Sign in with a password\" first. Every request carries exactly one credential.",
@@ -297,7 +299,9 @@ func keys[V any](m map[string]V) func(func(string) bool) {
 	}
 }
 
-// tests are run by Postman and newman after the answer.
+// tests are run after the answer. Restfox, where rf is defined, knows of pm only
+// what it rewrites, which is pm.response.json; what it would not understand is
+// kept from it.
 func tests(op *openapi3.Operation) []string {
 	statuses := otherwise[op.OperationID]
 	if statuses == nil {
@@ -311,22 +315,20 @@ func tests(op *openapi3.Operation) []string {
 	if err != nil {
 		log.Fatal(err)
 	}
-	lines := []string{`pm.test("` + op.OperationID + `", () => pm.expect(pm.response.code, pm.response.text()).to.be.oneOf(` + string(text) + `));`}
-	names := slices.Sorted(keys(kept[op.OperationID]))
-	for _, name := range names {
-		var value strings.Builder
-		value.WriteString("pm.response.json()")
-		for part := range strings.SplitSeq(kept[op.OperationID][name], ".") {
-			value.WriteString("?.[" + quote(part) + "]")
-		}
-		lines = append(lines, `if (pm.response.code < 300) pm.collectionVariables.set("`+name+`", `+value.String()+` ?? "");`)
+	lines := []string{
+		`if (typeof rf === "undefined") pm.test("` + op.OperationID + `", () => pm.expect(pm.response.code, pm.response.text()).to.be.oneOf(` +
+			string(text) + `));`,
 	}
-	return lines
-}
-
-func quote(s string) string {
-	if s == "1" {
-		return s
+	parts := kept[op.OperationID]
+	if len(parts) == 0 {
+		return lines
 	}
-	return `"` + s + `"`
+	var values []string
+	for _, name := range slices.Sorted(keys(parts)) {
+		values = append(values, `["`+name+`", answer?.`+strings.ReplaceAll(strings.ReplaceAll(parts[name], ".", "?."), "1", "[1]")+`]`)
+	}
+	return append(lines,
+		`const keep = typeof rf === "undefined" ? (name, value) => pm.collectionVariables.set(name, value) : rf.setEnvVar;`,
+		`const answer = pm.response.json();`,
+		`for (const [name, value] of [`+strings.Join(values, ", ")+`]) if (value) keep(name, value);`)
 }
