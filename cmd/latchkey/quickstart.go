@@ -10,7 +10,9 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"net"
 	"net/http"
+	"net/netip"
 	"strings"
 	"time"
 
@@ -43,7 +45,7 @@ func newQuickstart() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			t := tour{out: cmd.OutOrStdout(), base: "http://" + srv.address, settings: s}
+			t := tour{out: cmd.OutOrStdout(), base: reachable(srv.address), settings: s}
 			if err = t.run(cmd.Context()); err == nil && !once {
 				fmt.Fprintf(cmd.OutOrStdout(), "\nThe server goes on at %s until you press Ctrl-C. Its data is in %s.\n", t.base, repository.Redact(s.Database))
 				err = srv.wait(cmd.Context())
@@ -74,6 +76,9 @@ func (t *tour) run(ctx context.Context) error {
 	account := map[string]string{"email": "ada-" + strings.ToLower(rand.Text()[:8]) + "@example.com", "password": rand.Text(), "name": "Ada"}
 	if err := t.step(ctx, "A person signs up.", "POST", "/v1/auth/signup", "", account, &session); err != nil {
 		return err
+	}
+	if session.AccessToken == "" { // a mail is on its way, to an address that nobody reads
+		return fmt.Errorf("with %sSMTP_URL an account has to be confirmed by mail, which Ada cannot do: leave the setting out for the quickstart", settingPrefix)
 	}
 	bearer := "Authorization: Bearer " + session.AccessToken
 
@@ -112,6 +117,16 @@ func (t *tour) run(ctx context.Context) error {
 	}
 	return t.step(ctx, "Your own service, with a key that holds keys:verify, asks whether a key it was sent is good.",
 		"POST", "/v1/keys/verify", headers[0], map[string]string{"key": created.Token}, nil)
+}
+
+// reachable is the address of a server on this machine; one that listens
+// everywhere is called by name, since everywhere is no place to call.
+func reachable(address string) string {
+	host, port, err := net.SplitHostPort(address)
+	if ip, parseErr := netip.ParseAddr(host); err == nil && parseErr == nil && ip.IsUnspecified() {
+		address = net.JoinHostPort("localhost", port)
+	}
+	return "http://" + address
 }
 
 // step makes one call and prints it as a curl command with its answer, which it
@@ -161,7 +176,7 @@ func (t *tour) step(ctx context.Context, says, method, path, header string, body
 		_ = json.Unmarshal(text, &problem) // what cannot be read has no detail
 		return fmt.Errorf("step %d of the quickstart was refused: %s", t.steps, cmp.Or(problem.Detail, res.Status))
 	}
-	if result == nil {
+	if result == nil || len(text) == 0 {
 		return nil
 	}
 	return json.Unmarshal(text, result)
