@@ -96,7 +96,7 @@ func (k contract) check(c echo.Context) error {
 	if k.body == nil {
 		return nil
 	}
-	return k.checkBody(c.Request(), c.Response())
+	return k.checkBody(c.Request(), c.Response().Writer)
 }
 
 func (k contract) checkQuery(raw string) error {

@@ -114,10 +114,12 @@ func (d document) VisitGetOpenAPIJSONResponse(w http.ResponseWriter) error {
 
 // GetOpenAPI answers the contract as YAML.
 func (h *handlers) GetOpenAPI(context.Context, GetOpenAPIRequestObject) (GetOpenAPIResponseObject, error) {
-	return h.documents.yaml, nil
+	docs, err := h.documents()
+	return docs.yaml, err
 }
 
 // GetOpenAPIJSON answers the contract as JSON.
 func (h *handlers) GetOpenAPIJSON(context.Context, GetOpenAPIJSONRequestObject) (GetOpenAPIJSONResponseObject, error) {
-	return h.documents.json, nil
+	docs, err := h.documents()
+	return docs.json, err
 }

@@ -16,7 +16,7 @@ import (
 // that the request is well-formed and its caller proved has been seen to before.
 type handlers struct {
 	app       *service.App
-	documents documents
+	documents func() (documents, error)
 }
 
 // caller is who the operation's permission made the request prove to be.

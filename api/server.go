@@ -65,10 +65,8 @@ func newServer(app *service.App, config Config, withLean bool) (*echo.Echo, erro
 	if err != nil {
 		return nil, err
 	}
-	docs, err := newDocuments(config.PublicURL, config.Credentials)
-	if err != nil {
-		return nil, err
-	}
+	// Written when somebody asks: it takes longer than all the rest of the start.
+	docs := sync.OnceValues(func() (documents, error) { return newDocuments(config.PublicURL, config.Credentials) })
 	meter, err := newMetrics(config.Metrics, operations)
 	if err != nil {
 		return nil, err
