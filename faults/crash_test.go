@@ -160,6 +160,9 @@ func TestOutage(t *testing.T) {
 				if a.status != 503 || a.retryAfter == "" {
 					t.Errorf("%s got %d with Retry-After %q, want 503 with one", what, a.status, a.retryAfter)
 				}
+				if a.took > 5*time.Second { // half of what a transaction may take; a busy machine needs a second
+					t.Errorf("%s waited %v for its 503, instead of getting it at once", what, a.took)
+				}
 			}
 			time.Sleep(away)
 			via.set(passes)
