@@ -40,7 +40,7 @@ type collection struct {
 }
 
 type info struct {
-	ID          string `json:"_postman_id"` // Restfox hangs the folders on it
+	ID          string `json:"_postman_id"` //nolint:tagliatelle // the format says so; Restfox hangs the folders on it
 	Name        string `json:"name"`
 	Description string `json:"description"`
 	Schema      string `json:"schema"`
