@@ -50,7 +50,7 @@ lint: ## golangci-lint with .golangci.yml
 
 .PHONY: race
 race: ## all tests, with the race detector
-	go run $(GOTESTSUM) --format pkgname -- -race ./...
+	go run $(GOTESTSUM) --format pkgname -- -race -timeout 20m ./...
 
 .PHONY: races
 races: ## the races between people and sessions for all their rounds; make test runs a tenth
