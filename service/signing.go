@@ -3,6 +3,7 @@ package service
 import (
 	"context"
 	"crypto/ed25519"
+	"errors"
 	"fmt"
 	"sync"
 	"time"
@@ -220,7 +221,7 @@ func (a *App) loadSigningKeys(ctx context.Context) error {
 func (a *App) verifyAccessToken(ctx context.Context, token string) (jwt.Claims, error) {
 	a.heedRotation(ctx)
 	claims, err := a.keySet().Verify(token, a.now())
-	if domain.CodeOf(err) != domain.CodeInvalidToken || !a.signingKeysMayBeOld() {
+	if !errors.Is(err, jwt.ErrUnknownKey) || !a.signingKeysMayBeOld() {
 		return claims, err
 	}
 	if err := a.loadSigningKeys(ctx); err != nil {

@@ -1,10 +1,12 @@
 package service_test
 
 import (
+	"strings"
 	"testing"
 	"time"
 
 	"github.com/latchkey-dev/latchkey/domain"
+	"github.com/latchkey-dev/latchkey/repository/storetest"
 	"github.com/latchkey-dev/latchkey/service"
 )
 
@@ -68,6 +70,34 @@ func TestRotateSigningKey(t *testing.T) {
 		good(w.App, logIn())
 		if got, want := w.countEvents("signing_key.rotated"), 2; got != want {
 			w.Errorf("got %d events, want %d", got, want)
+		}
+	})
+}
+
+// Guarantees that what cannot be an access token is refused as such, without a
+// question to the database, also while that does not answer; only one that a
+// newer key may have signed cannot be decided then.
+func TestNoTokenDuringOutage(t *testing.T) {
+	onEach(t, func(w *world) {
+		ctx := w.Context()
+		w.signUp("ann@example.com")
+		store := storetest.New(w.T, w.dsn)
+		node, err := service.New(ctx, service.Options{Store: store, MasterKey: masterKey, Clock: w.clock, Issuer: "http://localhost"})
+		w.check(err)
+		_, err = w.RotateSigningKey(ctx, domain.System(), true)
+		w.check(err)
+		in, err := w.LogIn(ctx, domain.Origin{}, "ann@example.com", password)
+		w.check(err)
+		w.pass(10 * time.Second)
+		store.SetDown(true)
+		header, _, _ := strings.Cut(in.AccessToken, ".")
+		for token, want := range map[string]domain.Code{
+			"": domain.CodeInvalidToken, "a.b.c": domain.CodeInvalidToken, "e30.e30.AAAA": domain.CodeInvalidToken,
+			"eyJhbGciOiJub25lIn0.e30.": domain.CodeInvalidToken, header + ".!.AAAA": domain.CodeInvalidToken,
+			in.AccessToken: domain.CodeUnavailable,
+		} {
+			_, err := node.AuthenticateUser(ctx, token)
+			w.code(err, want)
 		}
 	})
 }

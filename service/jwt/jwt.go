@@ -38,6 +38,10 @@ type Claims struct {
 	ExpiresAt time.Time
 }
 
+// ErrUnknownKey is why a token is invalid that says it was signed by a key which
+// is not in the set: the only ones that a newer set might take.
+var ErrUnknownKey = errors.New("the key that signed the token is not known")
+
 // payload is the claims in the names of RFC 7519, section 4.1.
 type payload struct {
 	jwt.RegisteredClaims
@@ -87,6 +91,9 @@ func (s KeySet) Verify(token string, now time.Time) (Claims, error) {
 	switch {
 	case errors.Is(err, jwt.ErrTokenExpired): // claims are read only after the signature held
 		return Claims{}, domain.Refused(domain.CodeTokenExpired, "The access token has expired. Refresh the session to get another.")
+	case errors.Is(err, ErrUnknownKey):
+		invalid.Err = ErrUnknownKey
+		return Claims{}, invalid
 	case err != nil:
 		return Claims{}, invalid
 	}
@@ -116,7 +123,7 @@ func (s KeySet) keyOf(token *jwt.Token) (any, error) {
 	id, _ := token.Header["kid"].(string)
 	key, ok := s.verifying[id]
 	if !ok {
-		return nil, errors.New("unknown key")
+		return nil, ErrUnknownKey
 	}
 	return key, nil
 }
