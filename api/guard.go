@@ -36,9 +36,14 @@ func Guard(e *echo.Echo, app *service.App, config GuardConfig) {
 
 // Authenticate returns middleware that lets Require, behind it, prove who is
 // calling. By itself it refuses nobody, so it suits a group whose routes all
-// have their Require; Guard is for a whole Echo, and forgets none.
-func Authenticate(app *service.App, config GuardConfig) echo.MiddlewareFunc {
-	return newGuard(app, config).authenticate
+// have their Require; Guard is for a whole Echo, and forgets none. Without a
+// config, keys travel as they do by default.
+func Authenticate(app *service.App, config ...GuardConfig) echo.MiddlewareFunc {
+	var c GuardConfig
+	for _, given := range config {
+		c = given
+	}
+	return newGuard(app, c).authenticate
 }
 
 // Require returns middleware that lets in whom p admits and answers all others
