@@ -58,11 +58,11 @@ races: ## the races between people and sessions for all their rounds; make test 
 
 .PHONY: faults
 faults: tools ## break things on purpose at full size and print what held: about an hour, half of it soaking
-	go test ./faults -count=1 -timeout 3h -args -full
+	go test ./faults -v -count=1 -timeout 3h -args -full
 
 .PHONY: bench
 bench: tools ## every goal for speed beside its floor, as a table: about ten minutes on an idle machine
-	go test ./bench -count=1 -timeout 1h -args -table
+	go test ./bench -v -count=1 -timeout 1h -args -table
 
 .PHONY: test-documents
 test-documents: tools ## follow the recipe for a resource of one's own in a copy, and test it there
