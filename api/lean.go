@@ -73,7 +73,10 @@ func (l *lean) serve(c echo.Context, start time.Time) bool {
 	buffer, _ := leanBuffers.Get().(*[]byte)
 	body, caller, ok := l.answer(l, c, (*buffer)[:0])
 	if !ok {
-		return false // and the buffer is not used again: the request's body may lie in it
+		if _, lent := r.Body.(*readAgain); !lent { // else the request's body lies in the buffer
+			leanBuffers.Put(buffer)
+		}
+		return false
 	}
 	id := requestID()
 	response := c.Response()
