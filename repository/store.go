@@ -14,6 +14,7 @@ package repository
 import (
 	"context"
 	"database/sql"
+	"database/sql/driver"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -256,7 +257,9 @@ func (s *Store) error(err error) error {
 		return nil
 	case errors.Is(err, sql.ErrNoRows):
 		return domain.NotFound()
-	case errors.Is(err, context.DeadlineExceeded), errors.Is(err, sql.ErrConnDone), strings.HasSuffix(err.Error(), "sql: database is closed"):
+	case errors.Is(err, context.DeadlineExceeded), errors.Is(err, sql.ErrConnDone), errors.Is(err, driver.ErrBadConn),
+		errors.Is(err, sql.ErrTxDone), // ours are ended early by nothing but their deadline and a lost connection
+		strings.HasSuffix(err.Error(), "sql: database is closed"):
 		s.link.poke() // the feed finds out whether the database is out of reach
 		return domain.Unavailable(err)
 	}
