@@ -70,21 +70,42 @@ type user struct {
 // differ and requests that are slow.
 const early = 30 * time.Second
 
+// renewal is how long a new access token may take, with all attempts.
+const renewal = time.Minute
+
 func (u *user) authorize(req *http.Request, public *ClientWithResponses) error {
 	ctx := req.Context()
 	select {
 	case u.turn <- struct{}{}:
-		defer func() { <-u.turn }()
 	case <-ctx.Done():
 		return context.Cause(ctx)
 	}
-	if u.access == "" || time.Until(u.until) < early {
-		if err := u.renew(ctx, public); err != nil {
-			return err
-		}
+	if u.access != "" && time.Until(u.until) >= early {
+		req.Header.Set("Authorization", "Bearer "+u.access)
+		<-u.turn
+		return nil
 	}
-	req.Header.Set("Authorization", "Bearer "+u.access)
-	return nil
+	// Not for this request alone, and so not ended with it: the answer holds the
+	// refresh token that goes on, and nobody could ask for it again for long.
+	renewed := make(chan error, 1)
+	var access string
+	go func() {
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), renewal)
+		defer cancel()
+		err := u.renew(ctx, public)
+		access = u.access
+		<-u.turn
+		renewed <- err
+	}()
+	select {
+	case err := <-renewed:
+		if err == nil {
+			req.Header.Set("Authorization", "Bearer "+access)
+		}
+		return err
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
 }
 
 // refused forgets an access token that no longer works, so that the next

@@ -2,10 +2,13 @@ package client
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
+	"math"
 	"net/http"
 	"strconv"
+	"strings"
 	"time"
 )
 
@@ -33,12 +36,21 @@ func (e *Error) Error() string {
 const maxProblem = 1 << 20
 
 // refusal reads the error out of an answer, and closes its body. It is nil for
-// an answer that is none.
+// an answer that is none: an answer of success in the form that was asked for.
 func refusal(res *http.Response) *Error {
-	if res.StatusCode < http.StatusMultipleChoices {
+	switch res.StatusCode {
+	case http.StatusAccepted, http.StatusNoContent:
 		return nil
+	case http.StatusOK, http.StatusCreated:
+		// Whoever asked for another form, such as CSV, gets what comes.
+		if isJSON(res) || res.Request != nil && res.Request.Header.Get("Accept") != "" {
+			return nil
+		}
 	}
 	defer res.Body.Close()
+	if res.StatusCode < http.StatusMultipleChoices {
+		return &Error{Problem: Problem{Status: res.StatusCode, Title: "the answer is not Latchkey's"}}
+	}
 	e := &Error{RetryAfter: retryAfter(res.Header)}
 	body, err := io.ReadAll(io.LimitReader(res.Body, maxProblem))
 	if err != nil || json.Unmarshal(body, &e.Problem) != nil || e.Code == "" {
@@ -48,15 +60,26 @@ func refusal(res *http.Response) *Error {
 	return e
 }
 
+// isJSON reports whether the body of an answer is JSON, as the generated code
+// sees it.
+func isJSON(res *http.Response) bool {
+	return strings.Contains(res.Header.Get("Content-Type"), "json") && !strings.Contains(res.Header.Get("Content-Type"), "ndjson")
+}
+
 // retryAfter reads the Retry-After header in either of its forms (RFC 9110,
-// section 10.2.3).
+// section 10.2.3). A date is one of the clock that the answer's Date is from, and
+// ours may differ.
 func retryAfter(h http.Header) time.Duration {
 	value := h.Get("Retry-After")
-	if seconds, err := strconv.Atoi(value); err == nil && seconds > 0 {
-		return time.Duration(seconds) * time.Second
+	if seconds, err := strconv.ParseUint(value, 10, 64); err == nil || errors.Is(err, strconv.ErrRange) {
+		return time.Duration(min(seconds, math.MaxInt64/uint64(time.Second))) * time.Second //nolint:gosec // just bounded
 	}
-	if at, err := http.ParseTime(value); err == nil {
-		return max(0, time.Until(at))
+	at, err := http.ParseTime(value)
+	if err != nil {
+		return 0
 	}
-	return 0
+	if now, err := http.ParseTime(h.Get("Date")); err == nil {
+		return max(0, at.Sub(now))
+	}
+	return max(0, time.Until(at))
 }

@@ -1,9 +1,12 @@
 package client
 
 import (
+	"bytes"
 	"context"
 	"crypto/rand"
 	"errors"
+	"fmt"
+	"io"
 	mathrand "math/rand/v2"
 	"net/http"
 	"regexp"
@@ -22,8 +25,7 @@ type sender struct {
 	maxWait     time.Duration
 }
 
-// Do sends the request. The generated code gives it bodies that can be read
-// again.
+// Do sends the request. A body that cannot be read again is sent once.
 func (s *sender) Do(req *http.Request) (*http.Response, error) {
 	path := strings.TrimPrefix(req.URL.Path, s.base)
 	if takesIdempotencyKey(req.Method, path) && req.Header.Get("Idempotency-Key") == "" {
@@ -36,9 +38,12 @@ func (s *sender) Do(req *http.Request) (*http.Response, error) {
 				return nil, err
 			}
 		}
-		res, err := s.send(req)
+		res, err := s.send(req, path)
 		if err == nil {
 			return res, nil
+		}
+		if req.Body != nil && req.Body != http.NoBody && req.GetBody == nil {
+			return nil, err
 		}
 		e, refused := errors.AsType[*Error](err)
 		if refused && !renewed && !isPublic(path) && s.credentials.refused(req, e) {
@@ -52,8 +57,8 @@ func (s *sender) Do(req *http.Request) (*http.Response, error) {
 				return nil, err
 			}
 			attempt++
-			if sleep(req.Context(), wait) != nil {
-				return nil, err
+			if ended := sleep(req.Context(), wait); ended != nil {
+				return nil, fmt.Errorf("%w (no further attempt: %w)", err, ended)
 			}
 		}
 		if err := rewind(req); err != nil {
@@ -62,8 +67,19 @@ func (s *sender) Do(req *http.Request) (*http.Response, error) {
 	}
 }
 
-// send sends the request once.
-func (s *sender) send(req *http.Request) (*http.Response, error) {
+// refreshPatience is how long an attempt to refresh a session may take. The same
+// refresh token gets the same answer for ten seconds, and later ends the session:
+// all attempts have to fit in.
+const refreshPatience = 2500 * time.Millisecond
+
+// send sends the request once. An answer in JSON is read whole, so that one that
+// breaks off counts as lost; an export streams.
+func (s *sender) send(req *http.Request, path string) (*http.Response, error) {
+	if path == refreshPath {
+		ctx, cancel := context.WithTimeout(req.Context(), refreshPatience)
+		defer cancel()
+		req = req.WithContext(ctx)
+	}
 	res, err := s.http.Do(req)
 	if err != nil {
 		return nil, err
@@ -71,16 +87,25 @@ func (s *sender) send(req *http.Request) (*http.Response, error) {
 	if e := refusal(res); e != nil {
 		return nil, e
 	}
+	if isJSON(res) {
+		body, err := io.ReadAll(res.Body)
+		if err = errors.Join(err, res.Body.Close()); err != nil {
+			return nil, err
+		}
+		res.Body = io.NopCloser(bytes.NewReader(body))
+	}
 	return res, nil
 }
 
+const refreshPath = "/v1/auth/refresh"
+
 // The operations that credentials mean nothing to, those that take an
-// Idempotency-Key, and those that do the same when they are done again. The
-// first two are held against openapi.yaml by tests.
+// Idempotency-Key, and those that do no harm when they are done again: another
+// log-in is another session. The first two are held against openapi.yaml by tests.
 var (
 	publicPath      = regexp.MustCompile(`^/(healthz|readyz|openapi\.yaml|openapi\.json|docs|docs/errors|\.well-known/jwks\.json|v1/auth/(signup|login|refresh|email/verify|password/(forgot|reset)))$`)
 	idempotencyPath = regexp.MustCompile(`^/v1/(organizations|organizations/[^/]+/(projects|invitations)|projects/[^/]+/keys(/[^/]+/rotate)?)$`)
-	repeatablePath  = regexp.MustCompile(`^/v1/(keys/verify|auth/refresh|projects/[^/]+/keys/[^/]+/revoke)$`)
+	repeatablePath  = regexp.MustCompile(`^/v1/(keys/verify|auth/(login|refresh)|projects/[^/]+/keys/[^/]+/revoke)$`)
 )
 
 func isPublic(path string) bool { return publicPath.MatchString(path) }
@@ -116,14 +141,18 @@ func mayRepeat(req *http.Request, path string, e *Error) bool {
 	}
 }
 
-// backoff grows from a tenth of a second, spread so that clients that failed
-// together do not come back together.
+// backoff grows from a tenth of a second to half a minute, spread so that clients
+// that failed together do not come back together.
 func backoff(attempt int) time.Duration {
-	longest := 100 * time.Millisecond << attempt
+	longest := min(100*time.Millisecond<<min(attempt, 10), 30*time.Second)
 	return longest/2 + mathrand.N(longest/2) //nolint:gosec // spreading needs no secrecy
 }
 
+// sleep waits, unless ctx ends first, or is sure to.
 func sleep(ctx context.Context, d time.Duration) error {
+	if end, ok := ctx.Deadline(); ok && time.Until(end) < d {
+		return context.DeadlineExceeded
+	}
 	timer := time.NewTimer(d)
 	defer timer.Stop()
 	select {

@@ -2,12 +2,14 @@ package client
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"io"
 	"net/http"
 	"os"
 	"strings"
 	"testing"
+	"testing/iotest"
 	"testing/synctest"
 	"time"
 
@@ -39,8 +41,14 @@ func TestPathsAreTheContract(t *testing.T) {
 	}
 }
 
-// answers stands for an instance that answers in this order: a status, or 0 for
-// an answer that is lost.
+// What happens to an answer on its way.
+const (
+	lost     = 0  // there is none
+	brokeOff = -1 // it is a success, of which a part arrives
+)
+
+// answers stands for an instance that answers in this order: a status, or what
+// happened to the answer.
 type answers struct {
 	statuses   []int
 	retryAfter string
@@ -63,8 +71,13 @@ func (a *answers) RoundTrip(r *http.Request) (*http.Response, error) {
 	}
 	status := a.statuses[len(a.requests)]
 	a.requests, a.bodies, a.at = append(a.requests, r.Clone(r.Context())), append(a.bodies, string(body)), append(a.at, time.Since(a.start))
-	if status == 0 {
+	switch status {
+	case lost:
 		return nil, errors.New("the connection broke")
+	case brokeOff:
+		res := answerOf(r, http.StatusCreated, "")
+		res.Body = io.NopCloser(io.MultiReader(strings.NewReader(`{"key":`), iotest.ErrReader(io.ErrUnexpectedEOF)))
+		return res, nil
 	}
 	h := http.Header{"Content-Type": {"application/json"}}
 	if status == http.StatusTooManyRequests || status == http.StatusServiceUnavailable {
@@ -86,6 +99,19 @@ func TestRetries(t *testing.T) {
 		_, err := c.CreateKeyWithResponse(t.Context(), "prj_1", nil, CreateKeyRequest{Name: "a"})
 		return err
 	}
+	// A body that comes from a pipe cannot be read again.
+	stream := func(t *testing.T, c *Client) error {
+		_, err := c.CreateKeyWithBodyWithResponse(t.Context(), "prj_1", nil, "application/json", io.MultiReader(strings.NewReader(`{"name":"a"}`)))
+		return err
+	}
+	logIn := func(t *testing.T, c *Client) error {
+		_, err := c.LogInWithResponse(t.Context(), LogInRequest{Email: "ada@example.com", Password: "a"})
+		return err
+	}
+	signUp := func(t *testing.T, c *Client) error {
+		_, err := c.SignUpWithResponse(t.Context(), SignUpRequest{Email: "ada@example.com", Password: "a"})
+		return err
+	}
 	patch := func(t *testing.T, c *Client) error {
 		_, err := c.UpdateKeyWithResponse(t.Context(), "prj_1", "key_1", nil, UpdateKeyRequest{Name: new("a")})
 		return err
@@ -102,10 +128,16 @@ func TestRetries(t *testing.T) {
 		"the wait that is asked for":            {get, []int{503, 200}, "7", 0, 2, 7 * time.Second, 7 * time.Second},
 		"a wait given as a date":                {get, []int{429, 200}, "Sat, 01 Jan 2000 00:00:09 GMT", 0, 2, 9 * time.Second, 9 * time.Second},
 		"no longer than MaxWait":                {get, []int{503}, "31", 503, 1, 0, 0},
-		"a lost answer":                         {get, []int{0, 200}, "", 0, 2, 100 * time.Millisecond, 200 * time.Millisecond},
-		"as often as Attempts":                  {get, []int{0, 502, 503, 504}, "1", 504, 4, time.Second, 4 * time.Second},
+		"no longer than can be said":            {get, []int{503}, "99999999999999999999", 503, 1, 0, 0},
+		"a wait that is over":                   {get, []int{503, 200}, "Fri, 31 Dec 1999 23:00:00 GMT", 0, 2, 100 * time.Millisecond, 200 * time.Millisecond},
+		"a lost answer":                         {get, []int{lost, 200}, "", 0, 2, 100 * time.Millisecond, 200 * time.Millisecond},
+		"as often as Attempts":                  {get, []int{lost, 502, 503, 504}, "1", 504, 4, time.Second, 4 * time.Second},
 		"not what will not change":              {get, []int{404}, "", 404, 1, 0, 0},
-		"a creation, under its Idempotency-Key": {create, []int{0, 409, 201}, "", 0, 3, 300 * time.Millisecond, time.Second},
+		"a creation, under its Idempotency-Key": {create, []int{lost, 409, 201}, "", 0, 3, 300 * time.Millisecond, time.Second},
+		"an answer that broke off":              {create, []int{brokeOff, 201}, "", 0, 2, 100 * time.Millisecond, 200 * time.Millisecond},
+		"a body that cannot be read again":      {stream, []int{503}, "1", 503, 1, 0, 0},
+		"a log-in":                              {logIn, []int{503, lost, 200}, "1", 0, 3, time.Second, 2 * time.Second},
+		"a sign-up is not sent twice":           {signUp, []int{503}, "1", 503, 1, 0, 0},
 		"a change is not sent twice":            {patch, []int{503}, "1", 503, 1, 0, 0},
 		"a change that was refused unread is":   {patch, []int{429, 200}, "1", 0, 2, time.Second, time.Second},
 	} {
@@ -137,6 +169,106 @@ func TestRetries(t *testing.T) {
 				}
 			})
 		})
+	}
+}
+
+// Whoever gives up while a retry is waited for hears so at once, and why the
+// request was refused as well. A wait that would last longer than there is time
+// does not begin.
+func TestGivingUp(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		ctx   func(context.Context) (context.Context, context.CancelFunc)
+		cause error
+		after time.Duration
+	}{
+		"cancelled while waiting": {func(ctx context.Context) (context.Context, context.CancelFunc) {
+			ctx, cancel := context.WithCancel(ctx)
+			time.AfterFunc(3*time.Second, cancel)
+			return ctx, cancel
+		}, context.Canceled, 3 * time.Second},
+		"not enough time": {func(ctx context.Context) (context.Context, context.CancelFunc) {
+			return context.WithTimeout(ctx, 5*time.Second)
+		}, context.DeadlineExceeded, 0},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				instance := &answers{statuses: []int{503}, retryAfter: "7"}
+				client, err := New("https://keys.example.com", APIKey("token"), HTTPClient(&http.Client{Transport: instance}))
+				if err != nil {
+					t.Fatal(err)
+				}
+				ctx, cancel := c.ctx(t.Context())
+				defer cancel()
+				start := time.Now()
+				_, err = client.GetCurrentProjectWithResponse(ctx)
+				if refusal, ok := errors.AsType[*Error](err); !ok || refusal.RetryAfter != 7*time.Second || !errors.Is(err, c.cause) {
+					t.Errorf("got %v, want the refusal and %v", err, c.cause)
+				}
+				if got := time.Since(start); got != c.after {
+					t.Errorf("returned after %s, want %s", got, c.after)
+				}
+			})
+		})
+	}
+}
+
+// What a proxy says in the instance's stead is an Error like any other, whatever
+// its form, and never an answer without content.
+func TestAnswersOfOthers(t *testing.T) {
+	t.Parallel()
+	const page = "<html><body>Please log in to the network</body></html>"
+	for name, answer := range map[string]*http.Response{
+		"a page":                 {StatusCode: 200, Header: http.Header{"Content-Type": {"text/html"}}},
+		"a page of failure":      {StatusCode: 502, Header: http.Header{"Content-Type": {"text/html"}}},
+		"nothing":                {StatusCode: 200},
+		"a status of its own":    {StatusCode: 203, Header: http.Header{"Content-Type": {"application/json"}}},
+		"another kind of JSON":   {StatusCode: 403, Header: http.Header{"Content-Type": {"application/json"}}},
+		"a redirect to its page": {StatusCode: 302, Header: http.Header{"Location": {"https://login.example.com"}}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			body := page
+			if name == "another kind of JSON" {
+				body = `{"code":403,"detail":"blocked"}`
+			}
+			proxy := roundTrip(func(r *http.Request) (*http.Response, error) {
+				own := *answer
+				own.Request, own.Body = r, io.NopCloser(strings.NewReader(body))
+				return &own, nil
+			})
+			for credentials, c := range map[string]Credentials{"key": APIKey("token"), "password": Password("ada@example.com", "a"), "session": Resume("a", nil)} {
+				client, err := New("https://keys.example.com", c, HTTPClient(&http.Client{Transport: proxy}), Attempts(1))
+				if err != nil {
+					t.Fatal(err)
+				}
+				pages := 0
+				for _, err := range client.Keys(t.Context(), "prj_1", ListKeysParams{}) {
+					pages++
+					refusal, ok := errors.AsType[*Error](err)
+					if !ok || refusal.Status != answer.StatusCode || refusal.Code != "" || strings.Contains(err.Error(), "network") {
+						t.Errorf("by %s: got %v, want an Error of the status %d that repeats nothing", credentials, err, answer.StatusCode)
+					}
+				}
+				if pages != 1 {
+					t.Errorf("by %s: the list went on after the error", credentials)
+				}
+			}
+		})
+	}
+}
+
+type roundTrip func(*http.Request) (*http.Response, error)
+
+func (f roundTrip) RoundTrip(r *http.Request) (*http.Response, error) { return f(r) }
+
+// A date to wait for is by the clock of whoever named it.
+func TestRetryAfterByTheirClock(t *testing.T) {
+	t.Parallel()
+	h := http.Header{"Date": {"Sat, 01 Jan 2000 00:00:00 GMT"}, "Retry-After": {"Sat, 01 Jan 2000 00:00:09 GMT"}}
+	if got, want := retryAfter(h), 9*time.Second; got != want {
+		t.Errorf("got %s, want %s", got, want)
 	}
 }
 
