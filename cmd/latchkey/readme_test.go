@@ -7,7 +7,6 @@ import (
 	"os"
 	"regexp"
 	"strings"
-	"testing"
 
 	"github.com/rogpeppe/go-internal/testscript"
 
@@ -110,32 +109,5 @@ func goclient(ts *testscript.TestScript, _ bool, _ []string) {
 	ts.Check(err)
 	if project.StatusCode() != http.StatusOK || project.JSON200.Name != "Payments" {
 		ts.Fatalf("the person gets %s", project.Status())
-	}
-}
-
-// The Go lines of README.md are those of the example that go test runs.
-func TestReadmeShowsTheExample(t *testing.T) {
-	t.Parallel()
-	example, err := os.ReadFile("../../api/example_test.go")
-	if err != nil {
-		t.Fatal(err)
-	}
-	flat := func(s string) string { return strings.Join(strings.Fields(s), " ") }
-	blocks, err := readmeBlocks()
-	if err != nil {
-		t.Fatal(err)
-	}
-	found := 0
-	for _, b := range blocks {
-		if b.language != "go" {
-			continue
-		}
-		found++
-		if !strings.Contains(flat(string(example)), flat(b.text)) {
-			t.Errorf("under %q README.md shows Go that is not in api/example_test.go:\n%s", b.heading, b.text)
-		}
-	}
-	if found == 0 {
-		t.Error("README.md shows no Go")
 	}
 }

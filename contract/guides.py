@@ -1,0 +1,465 @@
+"""Runs what the pages of this repository print, block by block, and fails for a block that nothing runs.
+
+A page is any Markdown file. Its shell blocks run in one shell, in order, in a folder of the page's own, beside the files
+that stand in contract/guides/PAGE. What a block prints is the text block behind it, in which "…" stands for anything on
+a line, with the blanks behind it for as many as there are, or alone for any lines; without one it prints nothing. A word behind the language names the file that a program
+is saved as, for later blocks to run. A page that starts a server of its own finds nothing; any other finds an instance,
+which is told as the guides say: LATCHKEY_URL, LATCHKEY_API_KEY for an API that asks, PRESENTED for a customer's key.
+
+A comment right before a block says what is not to be seen: "goes on: TEXT" that its command stays until the next such
+one, and has said TEXT, "in the clone" that it runs in this repository, "in CI" that .ci/run runs it, and "folders" that
+the block is a list of folders.
+
+Usage: guides.py [PAGE...]; without any, all of them.
+"""
+
+import os
+import pathlib
+import re
+import secrets
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+import json
+from base64 import b64encode
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+ROOT = pathlib.Path(__file__).resolve().parent.parent
+FIXED = ROOT / "contract" / "guides"
+WORK = ROOT / "build" / "contract" / "guides"
+PATIENCE = 180  # seconds for one block, which may have to compile
+PROGRAMS = {"go": "go run", "javascript": "node", "python": "python"}
+SUFFIXES = {"go": "go", "javascript": "mjs", "python": "py"}
+# What the guides call the variables of programs that call Latchkey, beside its own settings.
+CALLERS = {"LATCHKEY_URL", "LATCHKEY_API_KEY", "LATCHKEY_TOKEN"}
+
+
+class Wrong(Exception):
+    """What a page says is not so."""
+
+
+@dataclass
+class Block:
+    line: int
+    language: str
+    name: str
+    comment: str
+    text: str
+
+
+def read(page: str) -> list[Block]:
+    """Return the blocks of a page, in order, and refuse what looks like one to a reader but not to this program."""
+    found: list[Block] = []
+    comment, fence, before = "", None, ""
+    for number, line in enumerate(page.splitlines(), 1):
+        if fence is not None:
+            if line == "```":
+                found.append(fence)
+                fence = None
+            else:
+                fence.text += line + "\n"
+        elif opening := re.fullmatch(r"```(\w*)(?: ([\w.]+))?", line):
+            fence = Block(number, opening[1], opening[2] or "", comment, "")
+        elif line.lstrip().startswith(("```", "~~~")) or (line.startswith(("    ", "\t")) and not before.strip()):
+            raise Wrong(f"line {number}: write a block between ``` at the beginning of lines: {line}")
+        comment = (re.fullmatch(r"<!-- (.*) -->", line) or ["", ""])[1]
+        before = line
+    if fence is not None:
+        raise Wrong(f"line {fence.line}: the block does not end")
+    return found
+
+
+def pattern(want: str) -> str:
+    """Return the regular expression that an expected output is."""
+    lines = []
+    for line in want.splitlines():
+        if line == "…":
+            lines.append(r"(?:.*\n)*?")
+        else:
+            lines.append(re.sub(r"…((?:\\ )+)", r".*? +", re.escape(line)).replace("…", ".*?") + r"\n")
+    return "".join(lines)
+
+
+def compare(block: Block, got: str, want: str) -> None:
+    if not re.fullmatch(pattern(want), got):
+        raise Wrong(f"line {block.line}:\n{block.text}printed\n{got}instead of\n{want}")
+
+
+def wait_for(what: Callable[[], bool], otherwise: Callable[[], str]) -> None:
+    end = time.monotonic() + PATIENCE
+    while not what():
+        if time.monotonic() > end:
+            raise Wrong(otherwise())
+        time.sleep(0.05)
+
+
+def free_port() -> int:
+    with socket.socket() as s:
+        s.bind(("127.0.0.1", 0))
+        return s.getsockname()[1]
+
+
+class Page:
+    """A page while it is run."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.text = (ROOT / name).read_text()
+        self.blocks = read(self.text)
+        self.folder = WORK / name.replace("/", "-").removesuffix(".md")
+        self.shell: subprocess.Popen[str] | None = None
+        self.goes_on: subprocess.Popen[bytes] | None = None
+        self.instance = False
+        self.environment = {k: v for k, v in os.environ.items() if not k.startswith("LATCHKEY_")}
+
+    def __enter__(self) -> "Page":
+        shutil.rmtree(self.folder, ignore_errors=True)
+        fixed = FIXED / pathlib.Path(self.name).stem
+        if fixed.is_dir():
+            shutil.copytree(fixed, self.folder)
+        else:
+            self.folder.mkdir(parents=True)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for process in self.goes_on, self.shell:
+            end(process)
+        if self.instance:
+            subprocess.run([ROOT / "contract" / "server", "stop"], check=False)
+
+    def run(self) -> int:
+        """Run all blocks and return how many there are."""
+        last: Block | None = None
+        printed: str | None = None  # by the last block, and not yet compared
+        for block in [*self.blocks, Block(0, "", "", "", "")]:
+            if block.language == "text" and block.comment != "folders":
+                if last is None or printed is None:
+                    raise Wrong(f"line {block.line}: no block before it prints this")
+                compare(last, printed, block.text)
+                printed = None
+                continue
+            if last is not None and printed:
+                raise Wrong(f"line {last.line}:\n{last.text}printed what no text block shows:\n{printed}")
+            last, printed = block, self.one(block) if block.line else None
+        return len(self.blocks)
+
+    def one(self, block: Block) -> str | None:
+        """Run a block and return what it printed."""
+        if block.comment == "folders":
+            return folders(block)
+        if block.comment == "in CI":
+            return in_ci(block)
+        match block.language:
+            case "sh":
+                return self.bash(block.text)
+            case "console":
+                return self.console(block)
+            case "go" | "javascript" | "python":
+                return self.program(block)
+            case "nginx":
+                return self.nginx(block)
+            case "ini":
+                return self.pgbouncer(block)
+            case "dotenv":
+                return self.settings(block)
+        raise Wrong(f"line {block.line}: nothing runs a block of {block.language or 'no language'}:\n{block.text}")
+
+    def prepare(self) -> None:
+        """Start the shell, and the instance that a page finds."""
+        if self.shell is not None:
+            return
+        port = free_port()
+        self.environment |= {
+            "PATH": f"{ROOT / 'build' / 'contract'}:{os.environ['PATH']}",
+            "PYTHONUNBUFFERED": "1",
+            "PYTHONDONTWRITEBYTECODE": "1",
+            "GOWORK": str(WORK / "go.work"),
+            "CURL_HOME": str(self.folder),
+            "LISTEN": f"127.0.0.1:{port}",
+        }
+        # The addresses that the pages name are those of a free port.
+        (self.folder / ".curlrc").write_text("".join(f'connect-to = "127.0.0.1:{p}:127.0.0.1:{port}"\n' for p in (8000, 8080, 8081)))
+        if any(b.language == "go" for b in self.blocks):
+            (self.folder / "go.mod").write_text("module example.com/documents\n\ngo 1.26\n")
+            (WORK / "go.work").write_text(f"go 1.26.0\n\nuse {ROOT}\nuse {self.folder}\n")
+        if "latchkey serve\n" in "".join(b.text for b in self.blocks):
+            self.environment |= {"LATCHKEY_LISTEN": f"127.0.0.1:{port}", "LATCHKEY_ADMIN_LISTEN": "127.0.0.1:0"}
+        else:
+            self.prepare_instance()
+        self.shell = subprocess.Popen(
+            ["bash", "-euo", "pipefail"], cwd=self.folder, env=self.environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+            stderr=(self.folder / "stderr").open("w"), text=True, start_new_session=True,
+        )  # fmt: skip
+
+    def prepare_instance(self) -> None:
+        def server(*arguments: str) -> str:
+            done = subprocess.run([ROOT / "contract" / "server", *arguments], check=True, stdout=subprocess.PIPE, text=True)
+            return done.stdout.strip()
+
+        self.instance = True
+        exports = re.findall(r"(LATCHKEY_\w+)='(.*?)'", server("start"))
+        home = ROOT / "build" / "contract" / "instance"
+        self.environment |= dict(exports) | {
+            "LATCHKEY_API_KEY": server("key", "payments"),
+            "PRESENTED": server("customer", "payments"),
+            "LATCHKEY_DATABASE": f"sqlite:{home / 'latchkey.db'}",
+            "LATCHKEY_MASTER_KEY": (home / "latchkey.key").read_text().strip(),
+        }
+        self.environment["LATCHKEY_PUBLIC_URL"] = self.environment["LATCHKEY_URL"]
+        if (self.folder / "manage.py").exists():  # what Django has: a database that the library made, and one of its tokens
+            frozen = ROOT / "repository" / "storetest" / "testdata"
+            shutil.copy(frozen / "django-3.sqlite3", self.folder / "db.sqlite3")
+            keys = json.loads((frozen / "django-3.json").read_text())["keys"]
+            self.environment["DJANGO_TOKEN"] = next(k["token"] for k in keys if k["good"])
+
+    def bash(self, text: str, folder: pathlib.Path | None = None) -> str:
+        """Run lines in the page's shell."""
+        self.prepare()
+        assert self.shell is not None and self.shell.stdin is not None and self.shell.stdout is not None
+        lines, done = self.folder / ".block", f"done {secrets.token_hex(8)}"
+        lines.write_text(text)
+        # Read from a file, so that a command that reads its input does not read the next lines.
+        self.shell.stdin.write(f"cd {folder or self.folder}; . {lines} </dev/null; cd {self.folder}; printf '%s\\n' '{done}'\n")
+        self.shell.stdin.flush()
+        late = threading.Timer(PATIENCE, end, [self.shell])
+        late.start()
+        got = ""
+        try:
+            while not got.endswith(done + "\n"):
+                line = self.shell.stdout.readline()
+                if not line:
+                    raise Wrong(f"{text}failed after printing\n{got}{(self.folder / 'stderr').read_text()}")
+                got += line
+        finally:
+            late.cancel()
+        return got.removesuffix(done + "\n")
+
+    def console(self, block: Block) -> str:
+        commands = "".join(line[2:] + "\n" for line in block.text.splitlines() if line.startswith("$ "))
+        shown = "".join(line + "\n" for line in block.text.splitlines() if not line.startswith("$ "))
+        clone, stays = "in the clone" in block.comment, block.comment.partition("goes on: ")[2]
+        if stays:
+            self.stay(commands, ROOT if clone else self.folder, stays)
+            return ""
+        compare(block, self.bash(commands, ROOT if clone else None), shown)
+        return ""
+
+    def stay(self, command: str, folder: pathlib.Path, until: str) -> None:
+        """Run a command that goes on, until it has said something."""
+        self.prepare()
+        end(self.goes_on)
+        environment = self.environment
+        if folder == ROOT:  # where it would leave its database
+            environment = environment | {"LATCHKEY_DATABASE": f"sqlite:{self.folder / 'clone.db'}"}
+        log = self.folder / "goes-on"
+        with log.open("w") as out:
+            running = self.goes_on = subprocess.Popen(
+                ["bash", "-euc", command], cwd=folder, env=environment, stdin=subprocess.DEVNULL, stdout=out, stderr=out, start_new_session=True
+            )
+
+        def said() -> bool:
+            if running.poll() is not None:
+                raise Wrong(f"{command}ended:\n{log.read_text()}")
+            return until in log.read_text()
+
+        wait_for(said, lambda: f"{command}has not said {until!r}:\n{log.read_text()}")
+
+    def program(self, block: Block) -> str | None:
+        self.prepare()
+        name = block.name or f"program.{SUFFIXES[block.language]}"
+        (self.folder / name).write_text(block.text)
+        if not block.name:
+            return self.bash(f"{PROGRAMS[block.language]} {name}\n")
+        later = "".join(b.text for b in self.blocks if b.line > block.line) + "".join(f.read_text() for f in self.folder.glob("manage.py"))
+        if not re.search(r"go (run|test) \." if block.language == "go" else rf"\b{name.partition('.')[0]}\b", later):
+            raise Wrong(f"line {block.line}: no block runs {name}")
+        return ""
+
+    def nginx(self, block: Block) -> str:
+        """Have nginx itself look over a part of its configuration, with certificates of ours."""
+        subprocess.run(
+            ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-subj", "/CN=keys.example.com", "-days", "1", "-keyout", "key.pem", "-out", "cert.pem"],
+            cwd=self.folder, check=True, capture_output=True,
+        )  # fmt: skip
+        text = re.sub(r"/etc/ssl/[^;]*\.pem", str(self.folder / "cert.pem"), block.text)
+        text = re.sub(r"/etc/ssl/[^;]*\.key", str(self.folder / "key.pem"), text).replace("listen 443", f"listen 127.0.0.1:{free_port()}")
+        paths = "".join(f"{p}_temp_path {self.folder};\n" for p in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi"))
+        (self.folder / "nginx.conf").write_text(f"pid {self.folder}/pid;\nevents {{}}\nhttp {{\naccess_log off;\n{paths}{text}}}\n")
+        self.tool(block, ["nginx", "-t", "-q", "-e", "stderr", "-c", str(self.folder / "nginx.conf")])
+        return ""
+
+    def pgbouncer(self, block: Block) -> str:
+        """Have PgBouncer start with a configuration; it has no way to only look it over."""
+        with tempfile.TemporaryDirectory() as folder:
+            os.chmod(folder, 0o755)  # it refuses to be root
+            (pathlib.Path(folder) / "userlist.txt").touch()
+            text = block.text.replace("/etc/pgbouncer", folder).replace("6432", str(free_port())) + "unix_socket_dir =\n"
+            (pathlib.Path(folder) / "pgbouncer.ini").write_text(text)
+            log = pathlib.Path(folder) / "log"
+            with log.open("w") as out:
+                user = ["-u", "nobody"] if os.geteuid() == 0 else []
+                running = subprocess.Popen(["pgbouncer", *user, folder + "/pgbouncer.ini"], stdout=out, stderr=out, start_new_session=True)
+            try:
+                wait_for(lambda: "process up" in log.read_text() or running.poll() is not None, log.read_text)
+                if running.poll() is not None or re.search("WARNING|ERROR|FATAL", log.read_text()):
+                    raise Wrong(f"line {block.line}: pgbouncer says\n{log.read_text()}")
+            finally:
+                end(running)
+        return ""
+
+    def settings(self, block: Block) -> str:
+        """Have the doctor look settings over. The database that they name is nowhere, which is no matter of settings."""
+        given = dict(line.split("=", 1) for line in block.text.splitlines())
+        given = {name: value.replace("…", b64encode(secrets.token_bytes(32)).decode()) for name, value in given.items()}
+        done = subprocess.run(
+            [ROOT / "build" / "contract" / "latchkey", "doctor"], env=self.environment | given, cwd=self.folder, capture_output=True, text=True, check=False
+        )
+        if "ok    settings\n" not in done.stdout or "is no setting" in done.stdout:
+            raise Wrong(f"line {block.line}: the doctor says\n{done.stdout}")
+        return ""
+
+    def tool(self, block: Block, command: list[str]) -> None:
+        done = subprocess.run(command, cwd=self.folder, capture_output=True, text=True, check=False)
+        if done.returncode != 0 or done.stdout or done.stderr:
+            raise Wrong(f"line {block.line}: {command[0]} says\n{done.stdout}{done.stderr}")
+
+
+def end(process: subprocess.Popen | None) -> None:
+    """End a process and all that it has started."""
+    if process is not None:
+        try:
+            os.killpg(process.pid, signal.SIGKILL)
+        except ProcessLookupError:
+            pass
+        process.wait()
+
+
+def folders(block: Block) -> str:
+    """Hold a list of folders, the inner ones indented, to what there is."""
+    above = ""
+    for line in block.text.splitlines():
+        inner = line.startswith(" ")
+        for name in re.split(r"  +", line.strip())[0].split():
+            above = above if inner else name
+            if not (ROOT / (above if inner else "") / name).is_dir():
+                raise Wrong(f"line {block.line}: there is no folder {name}")
+    return ""
+
+
+def in_ci(block: Block) -> str:
+    for line in block.text.splitlines():
+        if line.removeprefix("$ ") not in (ROOT / ".ci" / "run").read_text().splitlines():
+            raise Wrong(f"line {block.line}: .ci/run does not run {line}")
+    return ""
+
+
+def anchors(page: str) -> set[str]:
+    """Return what a link into a page can name: its headings, as the hosts of repositories write them."""
+    return {re.sub(r"[^\w\- ]", "", heading).lower().replace(" ", "-") for heading in re.findall(r"^#+ (.*)$", page, re.MULTILINE)}
+
+
+def names(page: Page) -> None:
+    """Hold what a page names in passing to what there is: files, settings, targets of make, commands."""
+    prose = re.sub(r"^```.*?^```$", "", page.text, flags=re.MULTILINE | re.DOTALL)
+    for target in re.findall(r"\]\(([^)\s]+)\)", prose):
+        path, _, anchor = target.partition("#")
+        file = (ROOT / page.name).parent / path if path else ROOT / page.name
+        if re.match(r"https?:", target):
+            continue
+        if not file.exists() or (anchor and anchor not in anchors(file.read_text())):
+            raise Wrong(f"there is no {target}")
+    known = set(re.findall(r'env:"(\w+)"', (ROOT / "cmd" / "latchkey" / "settings.go").read_text()))
+    for setting in set(re.findall(r"\bLATCHKEY_\w*[A-Z]\b", page.text)) - CALLERS:
+        if setting.removeprefix("LATCHKEY_") not in known:
+            raise Wrong(f"there is no setting {setting}")
+    spans = re.findall(r"`([^`\n]+)`", prose)
+    targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
+    for span in spans:
+        if (made := re.fullmatch(r"make ([a-z-]+)", span)) and made[1] not in targets:
+            raise Wrong(f"there is no {span}")
+        if said := re.match(r"latchkey((?: [a-z][a-z-]*)+)", span):
+            help_text = subprocess.run([ROOT / "build" / "contract" / "latchkey", *said[1].split(), "--help"], capture_output=True, text=True, check=False).stdout
+            if f"  latchkey{said[1]}" not in help_text:
+                raise Wrong(f"there is no command {span}")
+
+
+def gates() -> None:
+    """Show that this program finds what it is there to find."""
+    for text in (
+        "```yaml\na: 1\n```\n",
+        "```\nwhat is this\n```\n",
+        "```sh\nfalse\n```\n",
+        "```sh\necho one\n```\n",
+        "```sh\necho one\n```\n\n```text\ntwo\n```\n",
+        "```text\none\n```\n",
+        "```python\nprint(1 / 0)\n```\n",
+        "```python unused.py\npass\n```\n",
+        "```nginx\nserver { listens 443; }\n```\n",
+        "```ini\n[pgbouncer]\npool_mod = transaction\n```\n",
+        "```dotenv\nLATCHKEY_SIGNUP=sometimes\n```\n",
+        "<!-- in CI -->\n```console\n$ make nothing\n```\n",
+        "```sh\necho unended\n",
+        "    indented code\n",
+        "- a list\n  ```sh\n  true\n  ```\n",
+        "[a page](nowhere.md)\n",
+        "[a part](README.md#nowhere)\n",
+        "Set `LATCHKEY_NOTHING`.\n",
+        "Run `make nothing`.\n",
+        "Run `latchkey key nothing`.\n",
+    ):  # fmt: skip
+        try:
+            check(Made(text))
+        except Wrong:
+            continue
+        sys.exit(f"This page was taken:\n{text}")
+
+
+class Made(Page):
+    """A page that gates makes up. It finds nothing."""
+
+    def __init__(self, text: str) -> None:
+        self.made = text
+        super().__init__("README.md")
+        self.folder = WORK / "made-up"
+        self.text = text
+
+    def prepare_instance(self) -> None:
+        pass
+
+
+def check(page: Page) -> int:
+    page.blocks = read(page.text)
+    with page:
+        names(page)
+        return page.run()
+
+
+def pages() -> Iterator[str]:
+    listed = subprocess.run(["git", "ls-files", "--cached", "--others", "--exclude-standard", "*.md"], cwd=ROOT, capture_output=True, text=True, check=True)
+    yield from listed.stdout.splitlines()
+
+
+def main() -> None:
+    WORK.mkdir(parents=True, exist_ok=True)
+    readme = (ROOT / "README.md").read_text()
+    for page in pages():
+        if page.startswith("docs/") and f"]({page})" not in readme:
+            sys.exit(f"README.md does not lead to {page}")
+    gates()
+    for page in sys.argv[1:] or pages():
+        start = time.monotonic()
+        try:
+            count = check(Page(page))
+        except Wrong as wrong:
+            sys.exit(f"{page}: {wrong}")
+        print(f"{page}: {count} blocks, {time.monotonic() - start:.0f} s", flush=True)
+    shutil.rmtree(WORK)
+
+
+main()
