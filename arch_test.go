@@ -22,17 +22,17 @@ var mayImport = map[string][]string{
 	".":                    {},
 	"domain":               {},
 	"migrations":           {},
-	"repository":           {"domain", "migrations", "database/sql", "bun", "pgx", "sqlite", "goose"},
+	"repository":           {"domain", "migrations", "database/sql", "bun", "pgx", "sqlite", "goose", "otel"},
 	"repository/storetest": {"domain", "repository", "pgx"}, // it starts a database for tests
 	"service":              {"domain", "repository", "service/cache", "service/jwt", "service/mail"},
 	"service/cache":        {"domain"},
 	"service/jwt":          {"domain", "golang-jwt"},
 	"service/mail":         {"go-mail"},
-	"api":                  {".", "domain", "service", "service/jwt", "api/permission", "api/problem", "net/http", "echo"},
+	"api":                  {".", "domain", "service", "service/jwt", "api/permission", "api/problem", "net/http", "echo", "otel"},
 	"api/permission":       {"domain"},
 	"api/problem":          {"domain", "net/http", "echo"},
 	"console":              {"domain", "service", "net/http", "echo"},
-	"cmd/latchkey":         {".", "domain", "repository", "service", "service/jwt", "service/mail", "api", "api/permission", "console", "net/http", "echo"},
+	"cmd/latchkey":         {".", "domain", "repository", "service", "service/jwt", "service/mail", "api", "api/permission", "console", "net/http", "echo", "otel"},
 	"bench":                {},           // what it does lies in its tests
 	"faults":               {},           // the same
 	"client":               {"net/http"}, // it knows the contract and nothing behind it
@@ -52,6 +52,7 @@ var reserved = map[string]string{
 	"echo":         "github.com/labstack/echo",
 	"golang-jwt":   "github.com/golang-jwt",
 	"go-mail":      "github.com/wneessen/go-mail",
+	"otel":         "go.opentelemetry.io",
 }
 
 // pure are the packages that neither do I/O nor lean on other people's code.

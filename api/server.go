@@ -36,6 +36,7 @@ type Config struct {
 	CORSOrigins    []string              // which web pages may call the API; none: no CORS
 	Log            *slog.Logger          // nil: slog.Default
 	Metrics        prometheus.Registerer // nil: not registered
+	Tracing        *Tracing              // nil: no spans
 }
 
 // Validate returns what is wrong with the settings, all of it, or nil.
@@ -82,6 +83,9 @@ func newServer(app *service.App, config Config, withLean bool) (*echo.Echo, erro
 		if answer := leanOperations[op.id]; answer != nil && withLean {
 			leans[route{op.method, op.path}] = &lean{g, meter, meter.operations[op.id], op.id, op.method, answer}
 		}
+	}
+	if config.Tracing != nil {
+		e.Use(config.Tracing.naming(operations))
 	}
 	e.Use(g.edge(meter, leans))
 	if len(config.CORSOrigins) > 0 {

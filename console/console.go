@@ -31,6 +31,9 @@ type Config struct {
 
 	// IPExtractor tells a client's address, for the audit trail; nil: the peer's.
 	IPExtractor echo.IPExtractor
+
+	// Trace stands before everything else; nil: nothing does.
+	Trace echo.MiddlewareFunc
 }
 
 type console struct {
@@ -70,6 +73,9 @@ func Handler(app *service.App, config Config) (http.Handler, error) {
 		e.IPExtractor = echo.ExtractIPDirect()
 	}
 	e.HTTPErrorHandler = c.fail
+	if config.Trace != nil {
+		e.Use(config.Trace)
+	}
 	e.Use(c.log, c.headers, middleware.RecoverWithConfig(middleware.RecoverConfig{
 		LogErrorFunc: func(_ echo.Context, err error, stack []byte) error { return fmt.Errorf("%w\n%s", err, stack) },
 		// The error goes on to fail, which logs it.

@@ -41,6 +41,7 @@ type lookup struct {
 	mu       sync.Mutex
 	prepared *sql.Stmt
 	never    bool // a pooler stands between, and forgets what was prepared
+	tracer   *tracer
 }
 
 // CallingKey finds by a token's public id what is needed to prove the token and
@@ -52,10 +53,12 @@ func (s *Store) CallingKey(ctx context.Context, id domain.TokenID) (domain.Secre
 	if s.link.down.Load() {
 		return domain.Secret{}, domain.CallingKey{}, errDown()
 	}
+	span := s.lookup.tracer.start(ctx, "SELECT", "api_key_secrets")
 	secret, key, err := s.callingKey(ctx, id)
 	if e, ok := errors.AsType[*pgconn.PgError](err); ok && s.lookup.forgotten(e.Code) {
 		secret, key, err = s.callingKey(ctx, id)
 	}
+	endSpan(span, err)
 	return secret, key, s.error(err)
 }
 

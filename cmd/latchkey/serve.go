@@ -76,6 +76,7 @@ type server struct {
 	admin   *http.Server
 	failed  chan error
 	signals chan os.Signal
+	tracing *tracing // nil: off
 }
 
 // listen opens the address of a setting.
@@ -102,8 +103,17 @@ func startServer(ctx context.Context, s *settings, listener net.Listener, log *s
 	srv := &server{
 		log: log, app: app, store: store, address: listener.Addr().String(), failed: make(chan error, 2), signals: make(chan os.Signal, 1),
 	}
+	if srv.tracing, err = startTracing(ctx, s.tracing, log); err != nil {
+		return nil, errors.Join(err, listener.Close(), store.Close())
+	}
+	config := s.api(url, log)
 	metrics := prometheus.NewRegistry()
-	handler, err := s.handler(app, url, log, metrics)
+	config.Metrics = metrics
+	if srv.tracing != nil {
+		config.Tracing = srv.tracing.requests
+		store.Trace(config.Tracing.Tracer)
+	}
+	handler, err := s.handler(app, config)
 	if err != nil {
 		return nil, errors.Join(err, listener.Close(), store.Close())
 	}
@@ -133,15 +143,19 @@ func startServer(ctx context.Context, s *settings, listener net.Listener, log *s
 }
 
 // handler is all that the public address serves: the API and the console.
-func (s *settings) handler(app *service.App, url string, log *slog.Logger, metrics prometheus.Registerer) (http.Handler, error) {
-	calls, err := api.New(app, s.api(url, log, metrics))
+func (s *settings) handler(app *service.App, config api.Config) (http.Handler, error) {
+	calls, err := api.New(app, config)
 	if err != nil {
 		return nil, err
 	}
 	version, _, _ := buildInfo()
-	pages, err := console.Handler(app, console.Config{
-		PublicURL: url, Keyword: s.APIKeyKeyword, Header: s.APIKeyHeader, Version: version, Log: log, IPExtractor: calls.IPExtractor,
-	})
+	c := console.Config{
+		PublicURL: config.PublicURL, Keyword: s.APIKeyKeyword, Header: s.APIKeyHeader, Version: version, Log: config.Log, IPExtractor: calls.IPExtractor,
+	}
+	if config.Tracing != nil {
+		c.Trace = config.Tracing.Middleware()
+	}
+	pages, err := console.Handler(app, c)
 	if err != nil {
 		return nil, err
 	}
@@ -149,10 +163,10 @@ func (s *settings) handler(app *service.App, url string, log *slog.Logger, metri
 }
 
 // api is how the settings have the API served.
-func (s *settings) api(url string, log *slog.Logger, metrics prometheus.Registerer) api.Config {
+func (s *settings) api(url string, log *slog.Logger) api.Config {
 	return api.Config{
 		PublicURL: url, Credentials: api.Credentials{Keyword: s.APIKeyKeyword, Header: s.APIKeyHeader}, Default: s.permission,
-		TrustedProxies: s.proxies, CORSOrigins: s.origins, Log: log, Metrics: metrics,
+		TrustedProxies: s.proxies, CORSOrigins: s.origins, Log: log,
 	}
 }
 
@@ -205,6 +219,7 @@ func (srv *server) stop() error {
 	srv.rest()
 	srv.resting.Wait()
 	err = errors.Join(err, srv.store.Close())
+	srv.tracing.stop(srv.log)
 	if err == nil {
 		srv.log.Info("ended")
 	}

@@ -54,6 +54,7 @@ type settings struct {
 	proxies    []netip.Prefix
 	origins    []string
 	grace      time.Duration
+	tracing    tracingSettings
 	chosen     map[string]bool // the settings that somebody made
 	unknown    []string        // variables that look like settings and are none
 }
@@ -133,7 +134,9 @@ func parseSettings(cmd *cobra.Command) (*settings, mistakes, error) {
 		}
 	}
 	slices.Sort(s.unknown)
-	return s, s.check(), nil
+	var wrong mistakes
+	s.tracing, wrong = readTracing(given)
+	return s, append(s.check(), wrong...), nil
 }
 
 func (s *settings) check() (wrong mistakes) {

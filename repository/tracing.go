@@ -1,0 +1,93 @@
+package repository
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"strings"
+
+	"github.com/uptrace/bun"
+	"go.opentelemetry.io/otel/attribute"
+	"go.opentelemetry.io/otel/codes"
+	"go.opentelemetry.io/otel/trace"
+
+	"github.com/latchkey-dev/latchkey/domain"
+)
+
+// Trace has a span made of every statement that is sent for a request which has
+// one itself. It says what is done to which table, and nothing of the statement's
+// text, in which bun puts the arguments. It is to be called before anybody uses
+// the store at the same time.
+func (s *Store) Trace(t trace.Tracer) {
+	tracer := &tracer{t, strings.ToLower(s.engine.name())}
+	for _, pool := range s.pools {
+		pool.AddQueryHook(tracer) //nolint:staticcheck // the other way gives another DB, and these are in use
+	}
+	s.lookup.tracer = tracer
+}
+
+// tracer makes spans of statements. The nil tracer makes none.
+type tracer struct {
+	tracer trace.Tracer
+	system string // as OpenTelemetry calls the database
+}
+
+// spanKey is where the span of a statement is kept while it runs.
+type spanKey struct{}
+
+// idle reports whether nobody wants a span of what is done for ctx.
+func (t *tracer) idle(ctx context.Context) bool {
+	return t == nil || !trace.SpanFromContext(ctx).IsRecording()
+}
+
+// BeforeQuery implements bun.QueryHook. It leaves the context alone, which a
+// transaction keeps from its first statement to its last.
+func (t *tracer) BeforeQuery(ctx context.Context, e *bun.QueryEvent) context.Context {
+	if t.idle(ctx) {
+		return ctx
+	}
+	table := ""
+	if model, ok := e.Model.(bun.TableModel); ok {
+		table = model.Table().Name
+	}
+	text := strings.TrimSpace(e.Query)
+	verb := text[:len(text)-len(strings.TrimLeft(text, "ABCDEFGHIJKLMNOPQRSTUVWXYZ"))]
+	if span := t.start(ctx, verb, table); span != nil {
+		e.Stash = map[any]any{spanKey{}: span}
+	}
+	return ctx
+}
+
+// AfterQuery implements bun.QueryHook.
+func (t *tracer) AfterQuery(_ context.Context, e *bun.QueryEvent) {
+	if span, ok := e.Stash[spanKey{}].(trace.Span); ok {
+		endSpan(span, e.Err)
+	}
+}
+
+// start begins a span, or returns nil where nobody wants one.
+func (t *tracer) start(ctx context.Context, verb, table string) trace.Span {
+	if t.idle(ctx) {
+		return nil
+	}
+	attributes := []attribute.KeyValue{attribute.String("db.system.name", t.system), attribute.String("db.operation.name", verb)}
+	name := verb
+	if table != "" {
+		name += " " + table
+		attributes = append(attributes, attribute.String("db.collection.name", table))
+	}
+	_, span := t.tracer.Start(ctx, name, trace.WithSpanKind(trace.SpanKindClient), trace.WithAttributes(attributes...))
+	return span
+}
+
+// endSpan ends a span, if there is one. What went wrong is for the log: a
+// database repeats values in what it says.
+func endSpan(span trace.Span, err error) {
+	if span == nil {
+		return
+	}
+	if err != nil && !errors.Is(err, sql.ErrNoRows) && domain.CodeOf(err) != domain.CodeNotFound {
+		span.SetStatus(codes.Error, "")
+	}
+	span.End()
+}
