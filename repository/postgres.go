@@ -64,6 +64,8 @@ func (postgresEngine) forUpdate(q *bun.SelectQuery) *bun.SelectQuery {
 	return q.For("NO KEY UPDATE OF ?TableAlias")
 }
 
+func (postgresEngine) keepRows(alias string) string { return "FOR KEY SHARE OF " + alias }
+
 func (postgresEngine) boundWaits(ctx context.Context, tx bun.IDB, d time.Duration) error {
 	_, err := tx.NewRaw("SET LOCAL lock_timeout = ?", d.Milliseconds()).Exec(ctx)
 	return err

@@ -87,6 +87,9 @@ func (sqliteEngine) name() string { return "SQLite" }
 // forUpdate has nothing to add: a transaction that writes is the only one.
 func (sqliteEngine) forUpdate(q *bun.SelectQuery) *bun.SelectQuery { return q }
 
+// keepRows has nothing to add, for the same reason.
+func (sqliteEngine) keepRows(string) string { return "" }
+
 // boundWaits has nothing to bound: a transaction waits before it begins, or
 // not at all.
 func (sqliteEngine) boundWaits(context.Context, bun.IDB, time.Duration) error { return nil }

@@ -50,6 +50,9 @@ type engine interface { //nolint:interfacebloat // it is all that the two differ
 	name() string
 	// forUpdate locks the selected rows until the transaction ends.
 	forUpdate(*bun.SelectQuery) *bun.SelectQuery
+	// keepRows is the clause that keeps the rows which a query reads under an alias
+	// from being deleted until its transaction ends.
+	keepRows(alias string) string
 	// boundWaits makes the transaction give up when it has waited so long for a
 	// lock that another one holds; 0: no bound. gaveUp reports that this happened.
 	boundWaits(ctx context.Context, tx bun.IDB, d time.Duration) error

@@ -128,10 +128,12 @@ func (a *App) recordUses(ctx context.Context, firstOnly bool) error {
 	return nil
 }
 
-// keepUsage writes uses until ctx ends, and then what is left.
+// keepUsage writes uses until ctx ends, and then what is left. That it cannot is
+// logged once, and so is that it can again.
 func (a *App) keepUsage(ctx context.Context) {
 	all := time.NewTicker(usageInterval)
 	defer all.Stop()
+	failing := false
 	for {
 		var err error
 		select {
@@ -151,8 +153,13 @@ func (a *App) keepUsage(ctx context.Context) {
 			}
 			return
 		}
-		if err != nil && ctx.Err() == nil {
-			a.log.WarnContext(ctx, "uses of keys could not be recorded yet", "error", err)
+		switch {
+		case ctx.Err() != nil: // the reason is the end
+		case err != nil && !failing:
+			a.log.WarnContext(ctx, "uses of keys cannot be recorded for now, and are kept in memory", "error", err)
+		case err == nil && failing:
+			a.log.InfoContext(ctx, "uses of keys are recorded again")
 		}
+		failing = err != nil
 	}
 }

@@ -2,9 +2,13 @@ package service_test
 
 import (
 	"context"
+	"database/sql"
 	"errors"
+	"log/slog"
 	"runtime"
+	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -185,4 +189,71 @@ func TestRotateKeyWhileUsesAreWritten(t *testing.T) {
 		all.Wait()
 		w.answers(map[string]domain.Code{second: ""})
 	})
+}
+
+// Guarantees that an outage of however many attempts is two lines in the log: that
+// uses cannot be recorded, and that they can again.
+func TestUsageOutageIsLoggedOnce(t *testing.T) {
+	t.Parallel()
+	dsn := storetest.SQLite(t)
+	store := storetest.New(t, dsn)
+	database, err := sql.Open("sqlite", strings.TrimPrefix(dsn, "sqlite:"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { database.Close() })
+	var attempts atomic.Int64
+	store.Observe(func(statement string) {
+		if strings.HasPrefix(statement, "INSERT INTO api_key_usage") {
+			attempts.Add(1)
+		}
+	})
+	var log lines
+	w := &world{T: t, store: store, dsn: dsn, now: time.Date(2026, 3, 14, 15, 9, 26, 0, time.UTC)}
+	w.App = w.another(service.Options{Log: slog.New(slog.NewTextHandler(&log, nil))})
+	w.run()
+	_, project := w.tenant(w.signUp("ann@example.com"))
+	_, token, err := project.CreateKey(t.Context(), domain.KeySpec{Name: "k"})
+	w.check(err)
+
+	execute := func(statement string) {
+		_, err := database.ExecContext(t.Context(), statement)
+		w.check(err)
+	}
+	execute("CREATE TRIGGER full BEFORE INSERT ON api_key_usage BEGIN SELECT RAISE(ABORT, 'no room'); END")
+	use := func(until func() bool) {
+		for deadline := time.Now().Add(time.Minute); !until(); runtime.Gosched() {
+			_, err := w.AuthenticateKey(t.Context(), token.Reveal())
+			w.check(err)
+			if time.Now().After(deadline) {
+				t.Fatalf("waited in vain; the log says:\n%s", log.String())
+			}
+		}
+	}
+	use(func() bool { return attempts.Load() >= 4 })
+	execute("DROP TRIGGER full")
+	use(func() bool { return strings.Contains(log.String(), "recorded again") })
+	for _, want := range []string{"cannot be recorded", "recorded again"} {
+		if got := strings.Count(log.String(), want); got != 1 {
+			t.Errorf("got %d lines that say %q, want 1:\n%s", got, want, log.String())
+		}
+	}
+}
+
+// lines is what an App has logged.
+type lines struct {
+	mu   sync.Mutex
+	text strings.Builder
+}
+
+func (l *lines) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.text.Write(p)
+}
+
+func (l *lines) String() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.text.String()
 }

@@ -48,7 +48,7 @@ func New(t testing.TB, dsn string) *repository.Store {
 func Run(t *testing.T, open func(testing.TB) *repository.Store) {
 	for name, test := range map[string]func(*testing.T, *repository.Store){
 		"Organizations": testOrganizations, "Projects": testProjects, "Keys": testKeys, "KeyStatistics": testKeyStatistics, "KeyFilters": testKeyFilters,
-		"Secrets": testSecrets, "Tenancy": testTenancy, "Users": testUsers, "Sessions": testSessions,
+		"Secrets": testSecrets, "Uses": testUses, "Tenancy": testTenancy, "Users": testUsers, "Sessions": testSessions,
 		"Members": testMembers, "Invitations": testInvitations, "MailedTokens": testMailedTokens, "Deletion": testDeletion, "Events": testEvents, "Pages": testPages, "Transactions": testTransactions, "Settings": testSettings,
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -448,6 +448,46 @@ func testSecrets(t *testing.T, s *repository.Store) {
 	check(t, s.AddSecret(ctx, p.Scope(), newSecret(key, "t3")))
 	got, err := s.GetKey(ctx, p.Scope(), key.ID, epoch)
 	equal(t, got.Retiring, domain.Retiring{Prefix: "lk_live_t1", ValidUntil: epoch.Add(time.Hour)}, err)
+}
+
+// testUses guarantees that uses of a key that is just being deleted are dropped
+// without taking those of others along.
+func testUses(t *testing.T, s *repository.Store) {
+	ctx := t.Context()
+	_, p := newTenant(t, s, "acme")
+	var uses []domain.Use
+	keys := make([]domain.Key, 3)
+	for i := range keys {
+		keys[i] = newKey(p, fmt.Sprint("k", i), epoch)
+		secret := newSecret(keys[i], domain.TokenID(fmt.Sprint("t", i)))
+		check(t, s.CreateKey(ctx, p.Scope(), keys[i]))
+		check(t, s.AddSecret(ctx, p.Scope(), secret))
+		uses = append(uses, domain.Use{ProjectID: p.ID, KeyID: keys[i].ID, TokenID: secret.TokenID, First: epoch, Last: epoch})
+	}
+	deleted, recorded := make(chan struct{}), make(chan error, 1)
+	go func() {
+		<-deleted
+		recorded <- s.RecordUses(ctx, uses)
+	}()
+	check(t, s.InTx(ctx, func(ctx context.Context, tx *repository.Store) error {
+		err := tx.DeleteKey(ctx, p.Scope(), keys[1].ID)
+		close(deleted)
+		select {
+		case <-recorded:
+			t.Error("the uses were recorded while the deletion was under way")
+		case <-time.After(100 * time.Millisecond): // long enough to reach the key
+		}
+		return err
+	}))
+	check(t, <-recorded)
+	for i, want := range []time.Time{epoch, {}, epoch} {
+		got, err := s.GetKey(ctx, p.Scope(), keys[i].ID, epoch)
+		if i == 1 {
+			code(t, err, domain.CodeNotFound)
+			continue
+		}
+		equal(t, got.LastUsedAt, want, err)
+	}
 }
 
 // testTenancy guarantees that with the scope of one tenant no row of another is
