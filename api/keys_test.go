@@ -336,3 +336,28 @@ func TestRenamingKeepsTheToken(t *testing.T) {
 		w.call(t, "POST", n.path("/keys"), n.owner.as, map[string]string{"name": name}).fails(t, http.StatusUnprocessableEntity, domain.CodeValidationFailed)
 	}
 }
+
+// A key that asks about itself sees its last use as whoever reads the key does.
+func TestWhoamiLastUse(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	n := w.tenant(t, "ada")
+	key := w.key(t, n.owner, n.project.ID, nil)
+	for range 2 {
+		w.clock.advance(time.Minute)
+		w.call(t, "GET", "/v1/project", byKey(key.Token), nil).want(t, http.StatusOK, nil)
+		if err := w.app.RecordUses(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		var who api.Caller
+		w.call(t, "GET", "/v1/whoami", byKey(key.Token), nil).want(t, http.StatusOK, &who)
+		var read api.Key
+		w.call(t, "GET", n.path("/keys/"+string(key.Key.ID)), n.owner.as, nil).want(t, http.StatusOK, &read)
+		if got, err := who.Key.LastUsedAt.Get(); err != nil || !got.Equal(w.clock.time()) {
+			t.Errorf("got %v, %v, want %v", got, err, w.clock.time())
+		}
+		if diff := cmp.Diff(read.LastUsedAt, who.Key.LastUsedAt); diff != "" {
+			t.Errorf("-reading the key +whoami: %s", diff)
+		}
+	}
+}

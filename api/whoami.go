@@ -9,7 +9,10 @@ import (
 // GetCaller answers whom the request's credentials belong to.
 func (h *handlers) GetCaller(ctx context.Context, _ GetCallerRequestObject) (GetCallerResponseObject, error) {
 	who := Caller{Kind: CallerKindKey}
-	calling, isKey := caller(ctx).Key()
+	calling, isKey, err := h.app.CallingKey(ctx, caller(ctx))
+	if err != nil {
+		return nil, err
+	}
 	if isKey {
 		k, p, o := h.key(calling.Key), ProjectFrom(calling.Project), organizationSummary(calling.Organization)
 		who.Key, who.ProjectBody, who.Organization = &k, &p, &o

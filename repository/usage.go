@@ -4,11 +4,29 @@ import (
 	"context"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/uptrace/bun"
 
 	"github.com/latchkey-dev/latchkey/domain"
 )
+
+type usageRow struct {
+	bun.BaseModel `bun:"table:api_key_usage,alias:u"`
+
+	ProjectID  domain.ProjectID
+	KeyID      domain.KeyID   `bun:",pk"`
+	TokenID    domain.TokenID `bun:",pk"`
+	LastUsedAt micros
+}
+
+// LastUse returns when a key of the project was last used, as far as that has
+// been recorded; the zero time for never.
+func (s *Store) LastUse(ctx context.Context, scope domain.ProjectScope, key domain.KeyID) (time.Time, error) {
+	var last micros
+	err := selectIn(s, scope, (*usageRow)(nil)).ColumnExpr("MAX(u.last_used_at)").Where("u.key_id = ?", key).Scan(ctx, &last)
+	return last.Time, s.error(err)
+}
 
 // RecordUses notes when secrets were used. Uses of what is gone by now are
 // dropped. It writes to a table of its own, so it can never change a key.

@@ -106,6 +106,34 @@ func (u usage) putBack(uses []domain.Use) {
 	}
 }
 
+// last returns when a secret was last used here, as far as that has not been
+// written; the zero time for never.
+func (u usage) last(id domain.TokenID) time.Time {
+	shard := u.shard(id)
+	shard.mu.Lock()
+	defer shard.mu.Unlock()
+	if use, known := shard.uses[id]; known {
+		return use.Last
+	}
+	return time.Time{}
+}
+
+// CallingKey returns the key that the caller has proved, with when it was last
+// used: as it has been recorded, like that of every key that is read, or while
+// the database cannot tell as this node remembers.
+func (a *App) CallingKey(ctx context.Context, caller domain.Principal) (key domain.CallingKey, ok bool, err error) {
+	proven, ok := caller.ProvenKey()
+	if !ok {
+		return key, false, nil
+	}
+	key = proven.CallingKey()
+	key.Key.LastUsedAt, err = a.store.LastUse(ctx, key.Project.Scope(), key.Key.ID)
+	if domain.CodeOf(err) == domain.CodeUnavailable {
+		key.Key.LastUsedAt, err = a.usage.last(proven.TokenID()), nil
+	}
+	return key, true, err
+}
+
 // RecordUses writes to the database which keys have been used since the last
 // time. Run does it every 30 seconds, and within a second for the first use of
 // a token; who does not Run calls it before leaving.

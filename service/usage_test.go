@@ -257,3 +257,39 @@ func (l *lines) String() string {
 	defer l.mu.Unlock()
 	return l.text.String()
 }
+
+// The calling key comes with its last use as it has been recorded, and in an outage
+// as the node remembers it; asking for it writes nothing.
+func TestLastUseOfCallingKey(t *testing.T) {
+	onEach(t, func(w *world) {
+		_, project := w.tenant(w.signUp("ann@example.com"))
+		key, token, _ := w.key(project)
+		w.check(w.RecordUses(w.Context()))
+		store := storetest.New(w.T, w.dsn)
+		node, err := service.New(w.Context(), service.Options{Store: store, MasterKey: masterKey, Clock: w.clock, Issuer: "http://localhost"})
+		w.check(err)
+		recorded := w.clock()
+		w.pass(time.Minute)
+		proven, err := node.ProveKey(w.Context(), token)
+		w.check(err)
+		caller := domain.ProvenPrincipal(proven, nil, domain.Origin{})
+		last := func(want time.Time) {
+			w.Helper()
+			calling, ok, err := node.CallingKey(w.Context(), caller)
+			w.check(err)
+			if !ok || calling.Key.ID != key.ID || !calling.Key.LastUsedAt.Equal(want) {
+				w.Errorf("got %s last used at %v, want %s at %v", calling.Key.ID, calling.Key.LastUsedAt, key.ID, want)
+			}
+		}
+		last(recorded)
+		last(w.lastUsed(project, key.ID))
+		store.SetDown(true)
+		last(w.clock())
+		store.SetDown(false)
+		w.check(node.RecordUses(w.Context()))
+		last(w.clock())
+		if _, ok, err := node.CallingKey(w.Context(), domain.Principal{}); ok || err != nil {
+			w.Errorf("got a key of nobody, %v", err)
+		}
+	})
+}
