@@ -1,6 +1,7 @@
 package domain
 
 import (
+	"slices"
 	"time"
 	"unicode/utf8"
 )
@@ -113,10 +114,14 @@ func (p KeyPatch) Apply(k Key) (Key, error) {
 	set(&k.ExternalID, p.ExternalID)
 	set(&k.Metadata, p.Metadata)
 	set(&k.ExpiresAt, p.ExpiresAt)
-	return k, KeySpec{
+	err := KeySpec{
 		Name: k.Name, Environment: k.Environment, Scopes: k.Scopes,
 		ExternalID: k.ExternalID, Metadata: k.Metadata, ExpiresAt: k.ExpiresAt,
 	}.Validate()
+	if p.Scopes != nil {
+		k.Scopes = DistinctScopes(k.Scopes)
+	}
+	return k, err
 }
 
 // How long the token that a rotation replaces goes on working.
@@ -182,6 +187,18 @@ func set[T any](field, value *T) {
 	if value != nil {
 		*field = *value
 	}
+}
+
+// DistinctScopes returns each of the scopes once, in the order in which they come
+// first: that is how a key has them.
+func DistinctScopes(scopes []Scope) []Scope {
+	distinct := scopes[:0:0] // nil stays nil
+	for _, s := range scopes {
+		if !slices.Contains(distinct, s) {
+			distinct = append(distinct, s)
+		}
+	}
+	return distinct
 }
 
 func (v *Invalid) scopes(scopes []Scope) {

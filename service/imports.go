@@ -119,7 +119,7 @@ func (p *Project) imported(row domain.ImportRow) (domain.ImportedKey, error) {
 	}
 	key := domain.Key{
 		ID: domain.NewID[domain.KeyID](now), ProjectID: p.project.ID, Name: row.Name, Prefix: row.Prefix, Environment: row.Environment,
-		Scopes: row.Scopes, ExternalID: row.ExternalID, Metadata: row.Metadata, CreatedAt: created, CreatedBy: p.caller.Actor(),
+		Scopes: domain.DistinctScopes(row.Scopes), ExternalID: row.ExternalID, Metadata: row.Metadata, CreatedAt: created, CreatedBy: p.caller.Actor(),
 		ExpiresAt: row.ExpiresAt.UTC().Truncate(time.Microsecond), Revision: 1,
 	}
 	if row.Revoked {

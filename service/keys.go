@@ -29,6 +29,7 @@ func (p *Project) CreateKey(ctx context.Context, spec domain.KeySpec) (domain.Ke
 	if err := p.requireScopes(spec.Scopes); err != nil {
 		return domain.Key{}, domain.Token{}, err
 	}
+	spec.Scopes = domain.DistinctScopes(spec.Scopes)
 	now := p.app.now()
 	key := domain.Key{
 		ID: domain.NewID[domain.KeyID](now), ProjectID: p.project.ID, Name: spec.Name, Environment: spec.Environment,
@@ -104,8 +105,9 @@ func (p *Project) RotateKey(ctx context.Context, id domain.KeyID, r domain.Rotat
 		if err := p.addSecret(ctx, tx, after, token, now); err != nil {
 			return issued{}, err
 		}
-		changes := domain.Diff(keyFields(before), keyFields(after))
-		changes["retiring_until"] = domain.Change{moment(before.Retiring.ValidUntil), moment(after.Retiring.ValidUntil)}
+		was, is := keyFields(before), keyFields(after)
+		was["retiring_until"], is["retiring_until"] = moment(before.Retiring.ValidUntil), moment(after.Retiring.ValidUntil)
+		changes := domain.Diff(was, is)
 		return issued{after, token}, p.record(ctx, tx, "key.rotated", after, changes)
 	})
 }

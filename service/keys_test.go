@@ -2,6 +2,7 @@ package service_test
 
 import (
 	"fmt"
+	"slices"
 	"sync"
 	"testing"
 	"time"
@@ -252,6 +253,67 @@ func TestFiltersThatNothingCanMatch(t *testing.T) {
 				_, err = w.ListEvents(w.Context(), domain.System(), f, page)
 				w.code(err, domain.CodeValidationFailed)
 			}
+		}
+	})
+}
+
+// A scope that is asked for twice is held once, whichever way the key came by it,
+// in the order of the first.
+func TestScopesAreDistinct(t *testing.T) {
+	onEach(t, func(w *world) {
+		_, project := w.tenant(w.signUp("ann@example.com"))
+		twice := []domain.Scope{"documents:write", "documents:read", "documents:write", "documents:read"}
+		want := []domain.Scope{"documents:write", "documents:read"}
+		has := func(id domain.KeyID) {
+			w.Helper()
+			key, err := project.GetKey(w.Context(), id)
+			w.check(err)
+			if diff := cmp.Diff(want, key.Scopes); diff != "" {
+				w.Error(diff)
+			}
+		}
+		created, _, err := project.CreateKey(w.Context(), domain.KeySpec{Name: "k", Scopes: twice})
+		w.check(err)
+		has(created.ID)
+		none := []domain.Scope{}
+		_, err = project.UpdateKey(w.Context(), created.ID, domain.KeyPatch{Scopes: &none})
+		w.check(err)
+		updated, err := project.UpdateKey(w.Context(), created.ID, domain.KeyPatch{Scopes: &twice})
+		w.check(err)
+		has(updated.ID)
+
+		row := made(w.T, domain.SHA256Hex, "a token made elsewhere")
+		row.Scopes = twice
+		_, others := w.tenant(w.signUp("bob@example.com"))
+		w.importRows(others, row)
+		imported, _ := w.stored(others)
+		if diff := cmp.Diff(want, imported.Scopes); diff != "" {
+			w.Error(diff)
+		}
+	})
+}
+
+// The audit trail tells of a rotation what it changed, and of a retiring token
+// only where there was or is one.
+func TestRotationEvents(t *testing.T) {
+	onEach(t, func(w *world) {
+		organization, project := w.tenant(w.signUp("ann@example.com"))
+		key, _, _ := w.key(project)
+		for _, grace := range []time.Duration{0, time.Hour, 0} {
+			w.pass(time.Second)
+			_, token := w.rotate(project, key.ID, domain.Rotation{Grace: &grace})
+			w.answers(map[string]domain.Code{token: ""}) // so that the next rotation ends the older one
+		}
+		events, err := organization.ListEvents(w.Context(), domain.EventFilter{Action: "key.rotated"}, domain.Page{Limit: 10})
+		w.check(err)
+		var got []string
+		for _, e := range slices.Backward(events.Items) {
+			change, told := e.Changes["retiring_until"]
+			got = append(got, fmt.Sprint(told, change[0] != nil, change[1] != nil))
+		}
+		want := []string{"false false false", "true false true", "true true false"}
+		if diff := cmp.Diff(want, got); diff != "" {
+			w.Error(diff)
 		}
 	})
 }
