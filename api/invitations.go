@@ -13,7 +13,7 @@ func (h *handlers) CreateInvitation(ctx context.Context, r CreateInvitationReque
 		return nil, err
 	}
 	created, token, err := handle.CreateInvitation(ctx, domain.InvitationSpec{
-		Email: r.Body.Email, Role: r.Body.Role, IdempotencyKey: value(r.Params.IdempotencyKey),
+		Email: r.Body.Email, Role: r.Body.Role, IdempotencyKey: domain.Hidden(value(r.Params.IdempotencyKey)),
 	})
 	return CreateInvitation201JSONResponse(CreatedInvitation{Invitation: invitation(created), Token: token}), err
 }

@@ -18,7 +18,7 @@ func (h *handlers) CreateKey(ctx context.Context, r CreateKeyRequestObject) (Cre
 	created, token, err := project.CreateKey(ctx, domain.KeySpec{
 		Name: r.Body.Name, Environment: value(r.Body.Environment), Scopes: value(r.Body.Scopes), Metadata: value(r.Body.Metadata),
 		ExternalID: value(given(r.Body.ExternalID)), ExpiresAt: value(given(r.Body.ExpiresAt)),
-		IdempotencyKey: value(r.Params.IdempotencyKey),
+		IdempotencyKey: domain.Hidden(value(r.Params.IdempotencyKey)),
 	})
 	if err != nil {
 		return nil, err
@@ -87,7 +87,7 @@ func (h *handlers) RotateKey(ctx context.Context, r RotateKeyRequestObject) (Rot
 	}
 	project.Expect(expected(r.Params.IfMatch))
 	rotated, token, err := project.RotateKey(ctx, r.KeyID, domain.Rotation{
-		Grace: seconds(value(r.Body).GraceSeconds), IdempotencyKey: value(r.Params.IdempotencyKey),
+		Grace: seconds(value(r.Body).GraceSeconds), IdempotencyKey: domain.Hidden(value(r.Params.IdempotencyKey)),
 	})
 	if err != nil {
 		return nil, err

@@ -93,7 +93,7 @@ func newEdges(t testing.TB) *edges {
 	e.tokens["CURRENT"] = token.Reveal()
 	e.tokens["FOREIGN"] = "made-by-another-system"
 	imported, err := e.project.ImportKeys(ctx, []domain.ImportRow{{
-		Name: "imported", Algorithm: domain.SHA256Hex, Hash: fmt.Sprintf("%x", sha256.Sum256([]byte(e.tokens["FOREIGN"]))),
+		Name: "imported", Algorithm: domain.SHA256Hex, Hash: domain.Hidden(fmt.Sprintf("%x", sha256.Sum256([]byte(e.tokens["FOREIGN"])))),
 		Prefix: `x","valid":true,"<&>\`,
 	}})
 	must(t, err)

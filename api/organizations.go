@@ -9,7 +9,7 @@ import (
 // CreateOrganization makes an organization that the caller owns.
 func (h *handlers) CreateOrganization(ctx context.Context, r CreateOrganizationRequestObject) (CreateOrganizationResponseObject, error) {
 	created, err := h.app.CreateOrganization(ctx, caller(ctx), domain.OrganizationSpec{
-		Name: r.Body.Name, Slug: value(r.Body.Slug), IdempotencyKey: value(r.Params.IdempotencyKey),
+		Name: r.Body.Name, Slug: value(r.Body.Slug), IdempotencyKey: domain.Hidden(value(r.Params.IdempotencyKey)),
 	})
 	if err != nil {
 		return nil, err

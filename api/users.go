@@ -8,7 +8,7 @@ import (
 
 // SignUp makes an account and signs it in, or mails its address.
 func (h *handlers) SignUp(ctx context.Context, r SignUpRequestObject) (SignUpResponseObject, error) {
-	in, err := h.app.SignUp(ctx, origin(ctx), domain.SignUp{Email: r.Body.Email, Password: r.Body.Password, Name: value(r.Body.Name)})
+	in, err := h.app.SignUp(ctx, origin(ctx), domain.SignUp{Email: r.Body.Email, Password: domain.Hidden(r.Body.Password), Name: value(r.Body.Name)})
 	if err != nil {
 		return nil, err
 	}

@@ -215,7 +215,7 @@ func createKey(v *visit) error {
 	expires, err := f.expiry(v.layout.Now, time.Time{})
 	spec := domain.KeySpec{
 		Name: f.Text("name"), Environment: domain.Environment(f.Get("environment")), Scopes: f.scopes(),
-		ExternalID: f.Text("external_id"), Metadata: f.metadata(), ExpiresAt: expires, IdempotencyKey: f.Get("nonce"),
+		ExternalID: f.Text("external_id"), Metadata: f.metadata(), ExpiresAt: expires, IdempotencyKey: domain.Hidden(f.Get("nonce")),
 	}
 	var key domain.Key
 	var token domain.Token
@@ -366,7 +366,7 @@ func rotateKey(v *visit) error {
 	if err != nil {
 		return err
 	}
-	rotation := domain.Rotation{IdempotencyKey: f.Get("nonce")}
+	rotation := domain.Rotation{IdempotencyKey: domain.Hidden(f.Get("nonce"))}
 	if period, err := time.ParseDuration(f.Get("grace")); err == nil {
 		rotation.Grace = &period
 	}

@@ -128,7 +128,7 @@ func createInvitation(v *visit) error {
 		return err
 	}
 	invitation, token, err := o.CreateInvitation(v.ctx(), domain.InvitationSpec{
-		Email: f.Text("email"), Role: domain.Role(f.Get("role")), IdempotencyKey: f.Get("nonce"),
+		Email: f.Text("email"), Role: domain.Role(f.Get("role")), IdempotencyKey: domain.Hidden(f.Get("nonce")),
 	})
 	if err != nil {
 		if err := f.refuse(err); err != nil {

@@ -35,7 +35,7 @@ func signUp(v *visit) error {
 		return err
 	}
 	in, err := v.app.SignUp(v.ctx(), v.caller.Origin(), domain.SignUp{
-		Email: f.Get("email"), Password: f.Get("password"), Name: f.Text("name"),
+		Email: f.Get("email"), Password: domain.Hidden(f.Get("password")), Name: f.Text("name"),
 	})
 	if err != nil {
 		if err := f.refuse(err); err != nil {

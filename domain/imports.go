@@ -38,7 +38,7 @@ const (
 type ImportRow struct {
 	Name        string
 	Algorithm   Algorithm
-	Hash        string
+	Hash        Hidden
 	Prefix      string // what the token shows before its dot; Django's algorithms need it
 	Environment Environment
 	Scopes      []Scope
@@ -53,25 +53,26 @@ type ImportRow struct {
 type ForeignHash struct {
 	Algorithm  Algorithm
 	Parameters string // of PBKDF2: <iterations>$<salt>
-	Digest     []byte
+	Digest     Digest
 }
 
 // ParseHash reads the hash that the row came with, and says why it cannot be
 // used, or "".
 func (r ImportRow) ParseHash() (h ForeignHash, why string) {
 	h.Algorithm = r.Algorithm
-	if len(r.Hash) > maxImportHashLength {
+	hash := r.Hash.Reveal()
+	if len(hash) > maxImportHashLength {
 		return h, "is longer than any hash of a supported kind"
 	}
 	var err error
 	switch r.Algorithm {
 	case DjangoSHA512:
-		digits, ok := strings.CutPrefix(r.Hash, "sha512$$")
+		digits, ok := strings.CutPrefix(hash, "sha512$$")
 		if h.Digest, err = hex.DecodeString(digits); err != nil || !ok || len(h.Digest) != 64 {
 			return h, "must be sha512$$ and 128 hexadecimal digits"
 		}
 	case DjangoPBKDF2SHA256:
-		parts := strings.Split(r.Hash, "$")
+		parts := strings.Split(hash, "$")
 		if len(parts) != 4 || parts[0] != "pbkdf2_sha256" {
 			return h, "must be pbkdf2_sha256$<iterations>$<salt>$<base64>"
 		}
@@ -87,11 +88,11 @@ func (r ImportRow) ParseHash() (h ForeignHash, why string) {
 		}
 		h.Parameters = strconv.Itoa(n) + "$" + parts[2]
 	case SHA256Hex:
-		if h.Digest, err = hex.DecodeString(r.Hash); err != nil || len(h.Digest) != 32 {
+		if h.Digest, err = hex.DecodeString(hash); err != nil || len(h.Digest) != 32 {
 			return h, "must be 64 hexadecimal digits"
 		}
 	case SHA256Base64URL:
-		if h.Digest, err = base64.RawURLEncoding.Strict().DecodeString(strings.TrimRight(r.Hash, "=")); err != nil || len(h.Digest) != 32 {
+		if h.Digest, err = base64.RawURLEncoding.Strict().DecodeString(strings.TrimRight(hash, "=")); err != nil || len(h.Digest) != 32 {
 			return h, "must be 32 bytes of URL-safe base64"
 		}
 	}

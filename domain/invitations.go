@@ -23,7 +23,7 @@ type InvitationSpec struct {
 	Email string
 	Role  Role
 
-	IdempotencyKey string // makes a lost answer recoverable: see ValidateIdempotencyKey
+	IdempotencyKey Hidden // makes a lost answer recoverable: see ValidateIdempotencyKey
 }
 
 // Validate returns validation_failed naming every field that is wrong.

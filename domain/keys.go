@@ -81,7 +81,7 @@ type KeySpec struct {
 	Metadata    map[string]string
 	ExpiresAt   time.Time
 
-	IdempotencyKey string // makes a lost answer recoverable: see ValidateIdempotencyKey
+	IdempotencyKey Hidden // makes a lost answer recoverable: see ValidateIdempotencyKey
 }
 
 // Validate returns validation_failed naming every field that is wrong.
@@ -134,7 +134,7 @@ const (
 type Rotation struct {
 	Grace *time.Duration // how long the present token goes on working; nil: DefaultGrace
 
-	IdempotencyKey string // makes a lost answer recoverable: see ValidateIdempotencyKey
+	IdempotencyKey Hidden // makes a lost answer recoverable: see ValidateIdempotencyKey
 }
 
 // Validate returns validation_failed unless the grace is 0 to MaxGrace.

@@ -39,7 +39,7 @@ type OrganizationSpec struct {
 	// Owner is named by the command line only; for a user it is the user.
 	Owner UserID
 
-	IdempotencyKey string // makes a lost answer recoverable: see ValidateIdempotencyKey
+	IdempotencyKey Hidden // makes a lost answer recoverable: see ValidateIdempotencyKey
 }
 
 // Validate returns validation_failed naming every field that is wrong.

@@ -1,6 +1,8 @@
 package domain
 
 import (
+	"fmt"
+	"io"
 	"slices"
 	"strings"
 )
@@ -46,6 +48,13 @@ const maxUserAgent = 256
 // in a form that every database takes.
 func UserAgent(s string) string {
 	return strings.ToValidUTF8(strings.ReplaceAll(s[:min(len(s), maxUserAgent)], "\x00", ""), "")
+}
+
+// Format implements fmt.Formatter: with every verb a principal prints as its
+// actor. What it keeps to itself fmt would print without asking.
+func (p Principal) Format(f fmt.State, _ rune) {
+	actor := p.Actor()
+	io.WriteString(f, string(actor.Kind)+" "+actor.ID)
 }
 
 // NewPrincipal returns the caller with the credentials that were proved;

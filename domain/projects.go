@@ -57,7 +57,7 @@ type ProjectSpec struct {
 	Slug      string // empty: derived from the name
 	KeyPrefix string // empty: the instance's default
 
-	IdempotencyKey string // makes a lost answer recoverable: see ValidateIdempotencyKey
+	IdempotencyKey Hidden // makes a lost answer recoverable: see ValidateIdempotencyKey
 }
 
 // Validate returns validation_failed naming every field that is wrong.

@@ -2,6 +2,8 @@ package domain
 
 import (
 	"encoding/binary"
+	"fmt"
+	"io"
 	"iter"
 	"maps"
 	"math/bits"
@@ -170,6 +172,16 @@ func (k ProvenKey) Packed() string { return k.packed }
 
 // IsZero reports whether there is no key.
 func (k ProvenKey) IsZero() bool { return k.tenant == nil }
+
+// Format implements fmt.Formatter: with every verb a key prints as its id. What
+// it is packed into holds the digest of its secret.
+func (k ProvenKey) Format(f fmt.State, _ rune) {
+	if k.IsZero() {
+		io.WriteString(f, "no key")
+		return
+	}
+	io.WriteString(f, string(k.ID()))
+}
 
 // Tenant returns whom the key belongs to. It is shared: do not change it.
 func (k ProvenKey) Tenant() *Tenant { return k.tenant }

@@ -1,6 +1,10 @@
 package domain
 
-import "time"
+import (
+	"fmt"
+	"io"
+	"time"
+)
 
 // Algorithm names how the digest of a secret was computed.
 type Algorithm string
@@ -13,6 +17,41 @@ const HMACSHA256 Algorithm = "hmac-sha256"
 // memory, and of nothing that is stored.
 var Algorithms = append([]Algorithm{HMACSHA256}, ImportAlgorithms...)
 
+// hidden is what is shown in place of what nobody is to see.
+const hidden = "…"
+
+// Digest is what recognises a secret. Whatever prints or encodes it shows
+// nothing of it: with every verb of fmt, in JSON and in a log. Only of what lies in
+// a field that is not exported fmt asks nothing: nothing with such a field is
+// printed.
+type Digest []byte
+
+// String implements fmt.Stringer.
+func (Digest) String() string { return hidden }
+
+// Format implements fmt.Formatter.
+func (Digest) Format(f fmt.State, _ rune) { io.WriteString(f, hidden) }
+
+// MarshalText implements encoding.TextMarshaler.
+func (Digest) MarshalText() ([]byte, error) { return []byte(hidden), nil }
+
+// Hidden is a secret text in the hands of who needs it: a password, an
+// Idempotency-Key, a hash that was made elsewhere. Whatever prints or encodes it
+// shows nothing of it, as of a Digest.
+type Hidden string
+
+// Reveal returns the text.
+func (h Hidden) Reveal() string { return string(h) }
+
+// String implements fmt.Stringer.
+func (Hidden) String() string { return hidden }
+
+// Format implements fmt.Formatter.
+func (Hidden) Format(f fmt.State, _ rune) { io.WriteString(f, hidden) }
+
+// MarshalText implements encoding.TextMarshaler.
+func (Hidden) MarshalText() ([]byte, error) { return []byte(hidden), nil }
+
 // Secret is what is stored about one token of a key: enough to recognise the
 // token, not enough to make it. A key has one current secret (ValidUntil is
 // zero) and, after a rotation, a retiring one.
@@ -23,7 +62,7 @@ type Secret struct {
 	Prefix        string
 	Algorithm     Algorithm
 	PepperVersion int // which derivation of the master key the digest is under
-	Digest        []byte
+	Digest        Digest
 	CreatedAt     time.Time
 	FirstUsedAt   time.Time // zero: not yet, or a use is still on its way to the database
 	ValidUntil    time.Time
@@ -33,14 +72,11 @@ type Secret struct {
 	// are found by, and ImportDigest recognises the hash as it was imported.
 	Parameters   string
 	Lookup       string
-	ImportDigest []byte
+	ImportDigest Digest
 }
 
 // Live reports whether the secret is accepted at now.
 func (s Secret) Live(now time.Time) bool { return s.ValidUntil.IsZero() || now.Before(s.ValidUntil) }
-
-// String gives the public part, so that a log never holds a digest.
-func (s Secret) String() string { return s.Prefix + "_…" }
 
 // Use is that a secret was used, between First and Last.
 type Use struct {

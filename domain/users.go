@@ -50,7 +50,7 @@ func neverInEmail(r rune) bool {
 // SignUp is what a person gives to get an account.
 type SignUp struct {
 	Email    string
-	Password string
+	Password Hidden
 	Name     string // may be empty
 }
 
@@ -61,7 +61,7 @@ func (s SignUp) Validate() error {
 		v.Add("/email", "must be an e-mail address")
 	}
 	v.Text("/name", s.Name, 0, MaxNameLength)
-	v.Password("/password", s.Password)
+	v.Password("/password", s.Password.Reveal())
 	return v.Err()
 }
 
@@ -87,7 +87,7 @@ type Session struct {
 	ExpiresAt      time.Time // absolute; it idles out before that
 	IP             string
 	UserAgent      string
-	RefreshDigest  []byte    // of the refresh token that is good now
-	PreviousDigest []byte    // of the one before it
+	RefreshDigest  Digest    // of the refresh token that is good now
+	PreviousDigest Digest    // of the one before it
 	RotatedAt      time.Time // when the one replaced the other
 }

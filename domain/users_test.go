@@ -58,7 +58,7 @@ func FuzzNormalizeEmail(f *testing.F) {
 
 func TestSignUp(t *testing.T) {
 	t.Parallel()
-	good := "violet otters read maps"
+	const good = "violet otters read maps"
 	for _, test := range []struct {
 		from domain.SignUp
 		want []string

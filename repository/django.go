@@ -137,7 +137,7 @@ func djangoRow(values []any) domain.ImportRow {
 	}
 	hash := text(1)
 	return domain.ImportRow{
-		Prefix: text(0), Hash: hash, Algorithm: domain.AlgorithmOf(hash), Name: text(2), CreatedAt: moment(3), ExpiresAt: moment(4),
+		Prefix: text(0), Hash: domain.Hidden(hash), Algorithm: domain.AlgorithmOf(hash), Name: text(2), CreatedAt: moment(3), ExpiresAt: moment(4),
 		Revoked: text(5) == "true" || text(5) == "1", ExternalID: text(6),
 	}
 }

@@ -30,7 +30,7 @@ func rowsByPrefix(t *testing.T, rows iter.Seq2[domain.ImportRow, error]) map[str
 
 func wantRow(k storetest.DjangoKey, externalID string) domain.ImportRow {
 	row := domain.ImportRow{
-		Name: k.Name, Algorithm: domain.AlgorithmOf(k.HashedKey), Hash: k.HashedKey, Prefix: k.Prefix,
+		Name: k.Name, Algorithm: domain.AlgorithmOf(k.HashedKey), Hash: domain.Hidden(k.HashedKey), Prefix: k.Prefix,
 		CreatedAt: k.Created.UTC(), Revoked: k.Revoked, ExternalID: externalID,
 	}
 	if k.ExpiryDate != nil {

@@ -111,9 +111,9 @@ func (s *Store) ImportedSince(ctx context.Context, last Import, limit int) ([]Im
 func (s *Store) RehashSecret(ctx context.Context, scope domain.ProjectScope, old, replacement domain.Secret) error {
 	res, err := updateIn(s, scope, (*secretRow)(nil)).
 		Set("algorithm = ?", replacement.Algorithm).Set("pepper_version = ?", replacement.PepperVersion).
-		Set("digest = ?", replacement.Digest).Set("parameters = NULL").
+		Set("digest = ?", []byte(replacement.Digest)).Set("parameters = NULL").
 		Where("s.token_id = ?", old.TokenID).
-		Where("s.algorithm = ?", old.Algorithm).Where("s.digest = ?", old.Digest).Exec(ctx)
+		Where("s.algorithm = ?", old.Algorithm).Where("s.digest = ?", []byte(old.Digest)).Exec(ctx)
 	return s.changed(res, err, conflict(nil))
 }
 

@@ -118,7 +118,7 @@ func scanCallingKey(row *sql.Row, id domain.TokenID) (domain.Secret, domain.Call
 		projectCreated, projectUpdated, orgCreated, orgUpdated micros
 	)
 	err := row.Scan(
-		&secret.KeyID, &secret.ProjectID, &secret.Prefix, &secret.Algorithm, &secret.PepperVersion, &secret.Digest, &created, &until,
+		&secret.KeyID, &secret.ProjectID, &secret.Prefix, &secret.Algorithm, &secret.PepperVersion, (*[]byte)(&secret.Digest), &created, &until,
 		&secret.Parameters, &firstUsed,
 		&k.Name, &k.Prefix, &k.Environment, &scopes, &k.ExternalID, &metadata, &keyCreated,
 		&k.CreatedBy.Kind, &k.CreatedBy.ID, &k.CreatedBy.Name, &keyExpires, &keyRevoked, &k.RevokedReason, &keyRotated, &k.Revision,

@@ -24,7 +24,7 @@ func BenchmarkImportKeys(b *testing.B) {
 		prefix := fmt.Sprintf("p%07d", i)
 		digest := sha512.Sum512([]byte(prefix + ".secret"))
 		rows[i] = domain.ImportRow{
-			Name: "a key of a customer", Algorithm: domain.DjangoSHA512, Hash: "sha512$$" + hex.EncodeToString(digest[:]), Prefix: prefix,
+			Name: "a key of a customer", Algorithm: domain.DjangoSHA512, Hash: domain.Hidden("sha512$$" + hex.EncodeToString(digest[:])), Prefix: prefix,
 		}
 	}
 	dsn := storetest.NewCluster(b).Database(b)

@@ -30,7 +30,7 @@ var errTaken = errors.New("the public id of the drawn token is taken")
 type request struct {
 	caller         string
 	idempotencyKey string
-	fingerprint    []byte // keyed, since the spec holds the Idempotency-Key
+	fingerprint    []byte // keyed, since what is asked for could be guessed
 }
 
 // newRequest describes a request: who asks for which operation on which target,

@@ -86,7 +86,7 @@ func TestIdempotencyMismatch(t *testing.T) {
 		w.code(err, domain.CodeIdempotencyMismatch)
 
 		for _, bad := range []string{"short", strings.Repeat("x", 129), "with blanks in it, see", "ünïcödé-characters-in-it"} {
-			_, _, err = project.CreateKey(w.Context(), domain.KeySpec{Name: "k", IdempotencyKey: bad})
+			_, _, err = project.CreateKey(w.Context(), domain.KeySpec{Name: "k", IdempotencyKey: domain.Hidden(bad)})
 			w.code(err, domain.CodeValidationFailed)
 		}
 	})
@@ -106,7 +106,7 @@ func TestAskingAgainTooLate(t *testing.T) {
 		}
 		create := func(p *service.Project, name string) (domain.Key, string, error) {
 			k, token, err := p.CreateKey(w.Context(), domain.KeySpec{
-				Name: name, Scopes: []domain.Scope{"documents:read"}, IdempotencyKey: idempotencyKey + name,
+				Name: name, Scopes: []domain.Scope{"documents:read"}, IdempotencyKey: domain.Hidden(idempotencyKey + name),
 			})
 			if err != nil {
 				return k, "", err

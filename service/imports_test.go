@@ -29,18 +29,18 @@ func made(t *testing.T, algorithm domain.Algorithm, token string) domain.ImportR
 	switch algorithm {
 	case domain.DjangoSHA512:
 		long := sha512.Sum512([]byte(token))
-		row.Hash = "sha512$$" + hex.EncodeToString(long[:])
+		row.Hash = domain.Hidden("sha512$$" + hex.EncodeToString(long[:]))
 	case domain.DjangoPBKDF2SHA256:
 		key, err := pbkdf2.Key(sha256.New, token, []byte("NaCl"), 1000, 32)
 		if err != nil {
 			t.Fatal(err)
 		}
-		row.Hash = "pbkdf2_sha256$1000$NaCl$" + base64.StdEncoding.EncodeToString(key)
+		row.Hash = domain.Hidden("pbkdf2_sha256$1000$NaCl$" + base64.StdEncoding.EncodeToString(key))
 	case domain.SHA256Hex:
-		row.Hash = hex.EncodeToString(digest[:])
+		row.Hash = domain.Hidden(hex.EncodeToString(digest[:]))
 		return row
 	case domain.SHA256Base64URL:
-		row.Hash = base64.RawURLEncoding.EncodeToString(digest[:])
+		row.Hash = domain.Hidden(base64.RawURLEncoding.EncodeToString(digest[:]))
 		return row
 	}
 	row.Prefix, _, _ = strings.Cut(token, ".")
@@ -86,13 +86,13 @@ func TestImportKeys(t *testing.T) {
 					w.Fatal(diff)
 				}
 				key, before := w.stored(project)
-				if bytes := string(before.Digest); strings.Contains(row.Hash, hex.EncodeToString(before.Digest)) ||
-					strings.Contains(row.Hash, bytes) || before.Algorithm != algorithm {
+				if bytes := string(before.Digest); strings.Contains(row.Hash.Reveal(), hex.EncodeToString(before.Digest)) ||
+					strings.Contains(row.Hash.Reveal(), bytes) || before.Algorithm != algorithm {
 					w.Errorf("the hash is stored as it came: %+v", before)
 				}
 				w.answers(map[string]domain.Code{
 					foreignToken + "x": domain.CodeInvalidAPIKey, foreignToken[:len(foreignToken)-1]: domain.CodeInvalidAPIKey,
-					row.Hash + strings.Repeat(" ", 20): domain.CodeInvalidAPIKey, strings.ToLower(foreignToken): domain.CodeInvalidAPIKey,
+					row.Hash.Reveal() + strings.Repeat(" ", 20): domain.CodeInvalidAPIKey, strings.ToLower(foreignToken): domain.CodeInvalidAPIKey,
 				})
 				_, wrapped := w.stored(project)
 				if diff := cmp.Diff(before, wrapped); diff != "" {
@@ -172,7 +172,7 @@ func TestImportBadRows(t *testing.T) {
 			"sha512$$" + strings.Repeat("0", 127) + "g", strings.Repeat("0", 128),
 		} {
 			for _, algorithm := range domain.ImportAlgorithms {
-				row := domain.ImportRow{Name: "k", Algorithm: algorithm, Hash: hash, Prefix: "p"}
+				row := domain.ImportRow{Name: "k", Algorithm: algorithm, Hash: domain.Hidden(hash), Prefix: "p"}
 				if result := w.importRows(project, row); len(result.Errors) != 1 || result.Errors[0].Pointer != "/0/hash" {
 					w.Errorf("%s %q: got %+v, want a complaint about the hash", algorithm, hash, result)
 				}

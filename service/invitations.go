@@ -30,7 +30,7 @@ func (o *Organization) CreateInvitation(ctx context.Context, spec domain.Invitat
 		return domain.Invitation{}, "", err
 	}
 	spec.Email = domain.NormalizeEmail(spec.Email)
-	request, err := o.app.newRequest(o.caller, spec.IdempotencyKey, "createInvitation", o.organization.ID, spec)
+	request, err := o.app.newRequest(o.caller, spec.IdempotencyKey.Reveal(), "createInvitation", o.organization.ID, spec)
 	if err != nil {
 		return domain.Invitation{}, "", err
 	}

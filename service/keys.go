@@ -36,7 +36,7 @@ func (p *Project) CreateKey(ctx context.Context, spec domain.KeySpec) (domain.Ke
 		Scopes: append([]domain.Scope{}, spec.Scopes...), ExternalID: spec.ExternalID, Metadata: maps.Collect(maps.All(spec.Metadata)),
 		CreatedAt: now, CreatedBy: p.caller.Actor(), ExpiresAt: spec.ExpiresAt.Truncate(time.Microsecond), Revision: 1,
 	}
-	return p.issue(ctx, spec.IdempotencyKey, "createKey", p.project.ID, spec, func(ctx context.Context, tx *repository.Store, random io.Reader) (issued, error) {
+	return p.issue(ctx, spec.IdempotencyKey.Reveal(), "createKey", p.project.ID, spec, func(ctx context.Context, tx *repository.Store, random io.Reader) (issued, error) {
 		token, err := domain.NewToken(p.project.KeyPrefix, spec.Environment, random)
 		if err != nil {
 			return issued{}, err
@@ -78,7 +78,7 @@ func (p *Project) RotateKey(ctx context.Context, id domain.KeyID, r domain.Rotat
 	if err := p.app.recordFirstUses(ctx); err != nil {
 		return domain.Key{}, domain.Token{}, err
 	}
-	return p.issue(ctx, r.IdempotencyKey, "rotateKey", id, grace, func(ctx context.Context, tx *repository.Store, random io.Reader) (issued, error) {
+	return p.issue(ctx, r.IdempotencyKey.Reveal(), "rotateKey", id, grace, func(ctx context.Context, tx *repository.Store, random io.Reader) (issued, error) {
 		before, err := p.lockKey(ctx, tx, id)
 		if err != nil {
 			return issued{}, err

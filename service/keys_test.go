@@ -174,7 +174,7 @@ func (w *world) rivals(owner domain.Principal, project domain.ProjectID, key dom
 				w.Error(err)
 				return
 			}
-			k, token, err := p.RotateKey(w.Context(), key, domain.Rotation{IdempotencyKey: idempotencyKey(i)})
+			k, token, err := p.RotateKey(w.Context(), key, domain.Rotation{IdempotencyKey: domain.Hidden(idempotencyKey(i))})
 			if err != nil {
 				w.Error(err)
 				return

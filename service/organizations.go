@@ -29,7 +29,7 @@ func (a *App) CreateOrganization(ctx context.Context, caller domain.Principal, s
 	org := domain.Organization{
 		ID: domain.NewID[domain.OrganizationID](now), Name: spec.Name, Status: domain.Active, CreatedAt: now, UpdatedAt: now, Revision: 1,
 	}
-	r, err := a.newRequest(caller, spec.IdempotencyKey, "createOrganization", spec.Owner, spec)
+	r, err := a.newRequest(caller, spec.IdempotencyKey.Reveal(), "createOrganization", spec.Owner, spec)
 	if err != nil {
 		return domain.MemberOf{}, err
 	}

@@ -25,7 +25,7 @@ func (o *Organization) CreateProject(ctx context.Context, spec domain.ProjectSpe
 	if project.KeyPrefix == "" {
 		project.KeyPrefix = o.app.keyPrefix
 	}
-	r, err := o.app.newRequest(o.caller, spec.IdempotencyKey, "createProject", o.organization.ID, spec)
+	r, err := o.app.newRequest(o.caller, spec.IdempotencyKey.Reveal(), "createProject", o.organization.ID, spec)
 	if err != nil {
 		return domain.Project{}, err
 	}

@@ -85,7 +85,7 @@ func (a *App) newUser(ctx context.Context, s domain.SignUp) (domain.User, string
 	if err := s.Validate(); err != nil {
 		return domain.User{}, "", err
 	}
-	hash, err := a.passwords.hash(ctx, s.Password)
+	hash, err := a.passwords.hash(ctx, s.Password.Reveal())
 	now := a.now()
 	return domain.User{
 		ID: domain.NewID[domain.UserID](now), Email: domain.NormalizeEmail(s.Email), Name: s.Name, Status: domain.Active, CreatedAt: now,

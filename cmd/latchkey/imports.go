@@ -219,7 +219,7 @@ func fileRows(in io.Reader, format string, algorithm domain.Algorithm) (iter.Seq
 	return func(yield func(line, error) bool) {
 		for l, err := range lines {
 			if l.row.Algorithm == "" {
-				l.row.Algorithm = domain.Algorithm(cmp.Or(string(domain.AlgorithmOf(l.row.Hash)), string(algorithm)))
+				l.row.Algorithm = domain.Algorithm(cmp.Or(string(domain.AlgorithmOf(l.row.Hash.Reveal())), string(algorithm)))
 			}
 			if !yield(l, err) {
 				return
@@ -250,7 +250,7 @@ type importLine struct {
 
 func (l importLine) row() domain.ImportRow {
 	return domain.ImportRow{
-		Name: l.Name, Algorithm: domain.Algorithm(l.Algorithm), Hash: cmp.Or(l.Hash, l.HashedKey), Prefix: l.Prefix,
+		Name: l.Name, Algorithm: domain.Algorithm(l.Algorithm), Hash: domain.Hidden(cmp.Or(l.Hash, l.HashedKey)), Prefix: l.Prefix,
 		Environment: domain.Environment(l.Environment), Scopes: as[domain.Scope](l.Scopes), ExternalID: l.ExternalID, Metadata: l.Metadata,
 		CreatedAt: domain.ParseImportTime(cmp.Or(l.CreatedAt, l.Created)), ExpiresAt: domain.ParseImportTime(cmp.Or(l.ExpiresAt, l.ExpiryDate)),
 		Revoked: l.Revoked,

@@ -29,7 +29,7 @@ func newUserCreate() *cobra.Command {
 		if err != nil {
 			return err
 		}
-		user, err := op.CreateUser(ctx, op.caller, domain.SignUp{Email: args[0], Password: password, Name: name}, isOperator)
+		user, err := op.CreateUser(ctx, op.caller, domain.SignUp{Email: args[0], Password: domain.Hidden(password), Name: name}, isOperator)
 		if err != nil {
 			return err
 		}
