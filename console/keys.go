@@ -215,7 +215,7 @@ func createKey(v *visit) error {
 	expires, err := f.expiry(v.layout.Now, time.Time{})
 	spec := domain.KeySpec{
 		Name: f.Text("name"), Environment: domain.Environment(f.Get("environment")), Scopes: f.scopes(),
-		ExternalID: f.Text("external_id"), Metadata: f.metadata(), ExpiresAt: expires, IdempotencyKey: domain.Hidden(f.Get("nonce")),
+		ExternalID: f.Text("external_id"), Metadata: f.metadata(), ExpiresAt: expires, IdempotencyKey: domain.Hidden(f.Get("nonce")), TokenOnce: true,
 	}
 	var key domain.Key
 	var token domain.Token
@@ -228,7 +228,7 @@ func createKey(v *visit) error {
 		}
 		return v.newKey(p, project, f)
 	}
-	if key.CreatedAt.Before(v.layout.Now) {
+	if token.IsZero() {
 		return v.redirect(keyURL(key)) // the form was sent before
 	}
 	return v.keyPage(p, project, key, keyForm(key), "created", token.Reveal())
@@ -366,7 +366,7 @@ func rotateKey(v *visit) error {
 	if err != nil {
 		return err
 	}
-	rotation := domain.Rotation{IdempotencyKey: domain.Hidden(f.Get("nonce"))}
+	rotation := domain.Rotation{IdempotencyKey: domain.Hidden(f.Get("nonce")), TokenOnce: true}
 	if period, err := time.ParseDuration(f.Get("grace")); err == nil {
 		rotation.Grace = &period
 	}
@@ -379,7 +379,7 @@ func rotateKey(v *visit) error {
 		shown.status, shown.Detail = f.status, f.Detail
 		return v.keyPage(p, project, key, shown, "", "")
 	}
-	if rotated.RotatedAt.Before(v.layout.Now) {
+	if token.IsZero() {
 		return v.redirect(keyURL(key)) // the form was sent before
 	}
 	return v.keyPage(p, project, rotated, keyForm(rotated), "rotated", token.Reveal())

@@ -128,7 +128,7 @@ func createInvitation(v *visit) error {
 		return err
 	}
 	invitation, token, err := o.CreateInvitation(v.ctx(), domain.InvitationSpec{
-		Email: f.Text("email"), Role: domain.Role(f.Get("role")), IdempotencyKey: domain.Hidden(f.Get("nonce")),
+		Email: f.Text("email"), Role: domain.Role(f.Get("role")), IdempotencyKey: domain.Hidden(f.Get("nonce")), TokenOnce: true,
 	})
 	if err != nil {
 		if err := f.refuse(err); err != nil {
@@ -136,7 +136,7 @@ func createInvitation(v *visit) error {
 		}
 		return v.membersPage(o, organization, f, "", "")
 	}
-	if invitation.CreatedAt.Before(v.layout.Now) {
+	if token == "" {
 		return v.redirect(membersURL(organization)) // the form was sent before
 	}
 	return v.membersPage(o, organization, invitationForm(), v.console.invitationURL(token), invitation.Email)

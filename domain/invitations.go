@@ -24,6 +24,7 @@ type InvitationSpec struct {
 	Role  Role
 
 	IdempotencyKey Hidden // makes a lost answer recoverable: see ValidateIdempotencyKey
+	TokenOnce      bool   // a repetition brings the invitation without its token
 }
 
 // Validate returns validation_failed naming every field that is wrong.

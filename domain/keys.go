@@ -82,6 +82,7 @@ type KeySpec struct {
 	ExpiresAt   time.Time
 
 	IdempotencyKey Hidden // makes a lost answer recoverable: see ValidateIdempotencyKey
+	TokenOnce      bool   // a repetition brings the key without its token
 }
 
 // Validate returns validation_failed naming every field that is wrong.
@@ -135,6 +136,7 @@ type Rotation struct {
 	Grace *time.Duration // how long the present token goes on working; nil: DefaultGrace
 
 	IdempotencyKey Hidden // makes a lost answer recoverable: see ValidateIdempotencyKey
+	TokenOnce      bool   // a repetition brings the key without its token
 }
 
 // Validate returns validation_failed unless the grace is 0 to MaxGrace.

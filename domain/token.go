@@ -159,6 +159,9 @@ func (t Token) Environment() Environment {
 // is handed to its owner and where its digest is computed, and nowhere else.
 func (t Token) Reveal() string { return unsafe.String(t.start, t.length) }
 
+// IsZero reports whether t is no token.
+func (t Token) IsZero() bool { return t.start == nil }
+
 // String returns the public part, so that a token that reaches a log or an
 // error message by mistake does not give its secret away.
 func (t Token) String() string { return t.Prefix() + "_…" }

@@ -53,6 +53,40 @@ func TestCreateKeyAgain(t *testing.T) {
 	})
 }
 
+// Guarantees that whoever asks for a token once learns from a repetition that
+// there was one, without seeing it.
+func TestTokenOnce(t *testing.T) {
+	onEach(t, func(w *world) {
+		organization, project := w.tenant(w.signUp("ann@example.com"))
+		first, token, err := project.CreateKey(w.Context(), domain.KeySpec{Name: "k", IdempotencyKey: idempotencyKey, TokenOnce: true})
+		w.check(err)
+		w.answers(map[string]domain.Code{token.Reveal(): ""})
+		again, none, err := project.CreateKey(w.Context(), domain.KeySpec{Name: "k", IdempotencyKey: idempotencyKey, TokenOnce: true})
+		w.check(err)
+		if !none.IsZero() || again.ID != first.ID {
+			w.Errorf("got the token %v of %s, want none of %s", none, again.ID, first.ID)
+		}
+
+		rotation := domain.Rotation{IdempotencyKey: idempotencyKey + "-2", TokenOnce: true}
+		_, rotated := w.rotate(project, first.ID, rotation)
+		w.answers(map[string]domain.Code{rotated: ""})
+		_, none, err = project.RotateKey(w.Context(), first.ID, rotation)
+		w.check(err)
+		if !none.IsZero() {
+			w.Errorf("got the token %v, want none", none)
+		}
+
+		spec := domain.InvitationSpec{Email: "bob@example.com", Role: domain.Viewer, IdempotencyKey: idempotencyKey + "-3", TokenOnce: true}
+		invitation, link, err := organization.CreateInvitation(w.Context(), spec)
+		w.check(err)
+		same, empty, err := organization.CreateInvitation(w.Context(), spec)
+		w.check(err)
+		if link == "" || empty != "" || same.ID != invitation.ID {
+			w.Errorf("got %q and then %q of %s, want one of %s and then none", link, empty, same.ID, invitation.ID)
+		}
+	})
+}
+
 // manager is the token of a key that may make keys.
 func (w *world) manager(p *service.Project) string {
 	w.Helper()

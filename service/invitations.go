@@ -20,7 +20,8 @@ type invited struct {
 
 // CreateInvitation asks the person with an address into the organization and
 // returns the token that lets them accept, which cannot be had again but by the
-// same Idempotency-Key. It needs members:write and a role no less than the one
+// same Idempotency-Key; an empty one says that the invitation was made before
+// (see TokenOnce). It needs members:write and a role no less than the one
 // offered (scope_not_held). An address that is a member's gives conflict.
 func (o *Organization) CreateInvitation(ctx context.Context, spec domain.InvitationSpec) (domain.Invitation, string, error) {
 	if err := o.Require(domain.MembersWrite); err != nil {
@@ -51,6 +52,9 @@ func (o *Organization) CreateInvitation(ctx context.Context, spec domain.Invitat
 	}
 	if answer.made && o.app.mayMail(spec.Email) {
 		o.app.postLetter(ctx, o.app.invitationLetter(answer.Invitation, o.organization, answer.token.text))
+	}
+	if spec.TokenOnce && !answer.made {
+		return answer.Invitation, "", nil
 	}
 	return answer.Invitation, answer.token.text, nil
 }

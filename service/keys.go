@@ -14,8 +14,9 @@ import (
 )
 
 // CreateKey makes a key of the project and returns it with its token, which is
-// stored nowhere and cannot be had again. It needs keys:write and every scope
-// that the key is to hold, else scope_not_held.
+// stored nowhere and cannot be had again but by the same Idempotency-Key; the
+// zero token says that the key was made before (see TokenOnce). It needs
+// keys:write and every scope that the key is to hold, else scope_not_held.
 func (p *Project) CreateKey(ctx context.Context, spec domain.KeySpec) (domain.Key, domain.Token, error) {
 	if err := p.Require(domain.KeysWrite); err != nil {
 		return domain.Key{}, domain.Token{}, err
@@ -36,7 +37,11 @@ func (p *Project) CreateKey(ctx context.Context, spec domain.KeySpec) (domain.Ke
 		Scopes: append([]domain.Scope{}, spec.Scopes...), ExternalID: spec.ExternalID, Metadata: maps.Collect(maps.All(spec.Metadata)),
 		CreatedAt: now, CreatedBy: p.caller.Actor(), ExpiresAt: spec.ExpiresAt.Truncate(time.Microsecond), Revision: 1,
 	}
-	return p.issue(ctx, spec.IdempotencyKey.Reveal(), "createKey", p.project.ID, spec, func(ctx context.Context, tx *repository.Store, random io.Reader) (issued, error) {
+	r, err := p.app.newRequest(p.caller, spec.IdempotencyKey.Reveal(), "createKey", p.project.ID, spec)
+	if err != nil {
+		return domain.Key{}, domain.Token{}, err
+	}
+	return p.issue(ctx, r, spec.TokenOnce, func(ctx context.Context, tx *repository.Store, random io.Reader) (issued, error) {
 		token, err := domain.NewToken(p.project.KeyPrefix, spec.Environment, random)
 		if err != nil {
 			return issued{}, err
@@ -48,7 +53,7 @@ func (p *Project) CreateKey(ctx context.Context, spec domain.KeySpec) (domain.Ke
 		if err := p.addSecret(ctx, tx, key, token, now); err != nil {
 			return issued{}, err
 		}
-		return issued{key, token}, p.record(ctx, tx, "key.created", key, domain.Diff(nil, keyFields(key)))
+		return issued{key, token, true}, p.record(ctx, tx, "key.created", key, domain.Diff(nil, keyFields(key)))
 	})
 }
 
@@ -78,7 +83,11 @@ func (p *Project) RotateKey(ctx context.Context, id domain.KeyID, r domain.Rotat
 	if err := p.app.recordFirstUses(ctx); err != nil {
 		return domain.Key{}, domain.Token{}, err
 	}
-	return p.issue(ctx, r.IdempotencyKey.Reveal(), "rotateKey", id, grace, func(ctx context.Context, tx *repository.Store, random io.Reader) (issued, error) {
+	request, err := p.app.newRequest(p.caller, r.IdempotencyKey.Reveal(), "rotateKey", id, grace)
+	if err != nil {
+		return domain.Key{}, domain.Token{}, err
+	}
+	return p.issue(ctx, request, r.TokenOnce, func(ctx context.Context, tx *repository.Store, random io.Reader) (issued, error) {
 		before, err := p.lockKey(ctx, tx, id)
 		if err != nil {
 			return issued{}, err
@@ -108,7 +117,7 @@ func (p *Project) RotateKey(ctx context.Context, id domain.KeyID, r domain.Rotat
 		was, is := keyFields(before), keyFields(after)
 		was["retiring_until"], is["retiring_until"] = moment(before.Retiring.ValidUntil), moment(after.Retiring.ValidUntil)
 		changes := domain.Diff(was, is)
-		return issued{after, token}, p.record(ctx, tx, "key.rotated", after, changes)
+		return issued{after, token, true}, p.record(ctx, tx, "key.rotated", after, changes)
 	})
 }
 
@@ -152,18 +161,16 @@ func (p *Project) retire(ctx context.Context, tx *repository.Store, id domain.Ke
 type issued struct {
 	Key   domain.Key
 	token domain.Token
+	made  bool // now, and not by the request that this one repeats
 }
 
 // issue hands out a token, once or, to whoever names the request by an
-// Idempotency-Key, the same one again while it works.
-func (p *Project) issue(
-	ctx context.Context, idempotencyKey, operation string, target, spec any, create attempt[issued],
-) (domain.Key, domain.Token, error) {
-	r, err := p.app.newRequest(p.caller, idempotencyKey, operation, target, spec)
-	if err != nil {
-		return domain.Key{}, domain.Token{}, err
-	}
+// Idempotency-Key and did not ask for it once, the same one again while it works.
+func (p *Project) issue(ctx context.Context, r request, tokenOnce bool, create attempt[issued]) (domain.Key, domain.Token, error) {
 	answer, err := once(ctx, p.app, r, create, p.reissue)
+	if tokenOnce && !answer.made {
+		return answer.Key, domain.Token{}, err
+	}
 	return answer.Key, answer.token, err
 }
 
