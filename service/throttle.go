@@ -21,6 +21,10 @@ var (
 	// guessesFromAddress bounds wrong passwords from one address for whatever
 	// accounts: 1200 an hour.
 	guessesFromAddress = rate{burst: 100, interval: 3 * time.Second}
+	// signUpsFromAddress bounds sign-ups from one address where no mail bounds
+	// them: as many an hour, after a burst that is enough for a class or an office
+	// behind one address.
+	signUpsFromAddress = rate{burst: 300, interval: 3 * time.Second}
 )
 
 // throttleEntries bounds how many counters a throttle keeps. At 200 bytes or so
@@ -144,4 +148,16 @@ func (a *App) mayGuess(from domain.Origin, email string) error {
 	return &domain.Error{
 		Code: domain.CodeRateLimited, Detail: "Too many wrong passwords from your address. Wait a little before you try again.", RetryAfter: wait,
 	}
+}
+
+// mayMakeAccount returns rate_limited when too many have asked for accounts from
+// an address, and counts this one. Each costs the hash of a password, and tells
+// whether an e-mail address is taken.
+func (a *App) mayMakeAccount(from domain.Origin) error {
+	now, address := a.now(), network(from.IP)
+	if wait := a.throttle.wait(signUpsFromAddress, now, "sign-up", address); wait > 0 {
+		return &domain.Error{Code: domain.CodeRateLimited, Detail: "Too many sign-ups from your address. Wait a little.", RetryAfter: wait}
+	}
+	a.throttle.count(signUpsFromAddress, now, "sign-up", address)
+	return nil
 }

@@ -82,3 +82,25 @@ func TestParallelGuesses(t *testing.T) {
 		w.Errorf("got answers %v, want none internal", got)
 	}
 }
+
+// Guarantees that sign-ups from one address run into a wait where no mail bounds
+// them, that it binds no other address, and that it passes.
+func TestSignUpThrottle(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, storetest.SQLite(t), nil)
+	signUp := func(ip, password string) error {
+		_, err := w.SignUp(w.Context(), domain.Origin{IP: ip}, domain.SignUp{Email: "ann@example.com", Password: domain.Hidden(password)})
+		return err
+	}
+	for range 300 {
+		w.code(signUp("2001:db8:1:2::1", "too short"), domain.CodeValidationFailed)
+	}
+	err := signUp("2001:db8:1:2::2", password)
+	w.code(err, domain.CodeRateLimited)
+	if e, ok := errors.AsType[*domain.Error](err); !ok || e.RetryAfter <= 0 || e.RetryAfter > 3*time.Second {
+		w.Errorf("got %v, want a wait of at most 3 s", err)
+	}
+	w.code(signUp("2001:db8:1:3::1", "too short"), domain.CodeValidationFailed)
+	w.pass(3 * time.Second)
+	w.check(signUp("2001:db8:1:2::2", password))
+}

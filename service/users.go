@@ -13,7 +13,7 @@ const operatorSetting = "operator"
 
 // SignUp makes an account and signs it in. The first account of an instance is
 // its operator. Errors: signup_closed, conflict for an address that has an
-// account, validation_failed.
+// account, validation_failed, rate_limited for too many from a network.
 //
 // With a mail server the answer is the same for every address, and nobody is
 // signed in: the address gets a mail, to verify it or to say that there is an
@@ -22,10 +22,12 @@ func (a *App) SignUp(ctx context.Context, from domain.Origin, s domain.SignUp) (
 	if err := a.maySignUp(ctx, s.Email); err != nil {
 		return SignedIn{}, err
 	}
+	may := a.mayMakeAccount
 	if a.mailing.on {
-		if err := a.mayCauseMail(from); err != nil {
-			return SignedIn{}, err
-		}
+		may = a.mayCauseMail
+	}
+	if err := may(from); err != nil {
+		return SignedIn{}, err
 	}
 	user, hash, err := a.newUser(ctx, s)
 	if err != nil {
