@@ -43,6 +43,7 @@ var unscoped = map[string]string{
 	"ListOrganizations":     "lists the tenants, for the command line",
 	"ListAllEvents":         "lists events over all tenants, for the operator",
 	"PurgeOrganizations":    "looks for a tenant that has been deleted, and then works within its scope",
+	"PurgeProjects":         "looks for a tenant that has been deleted, and then works within its scope",
 	"CountAllKeys":          "counts over all tenants, for the command line",
 	"CountOrganizations":    "counts all tenants, for the operator",
 	"CountProjects":         "counts over all tenants, for the operator",

@@ -28,7 +28,7 @@ FROM api_key_secrets s
 JOIN api_keys k ON k.project_id = s.project_id AND k.id = s.key_id
 JOIN projects p ON p.id = k.project_id
 JOIN organizations o ON o.id = p.organization_id
-WHERE o.deleted_at IS NULL AND s.token_id = `
+WHERE o.deleted_at IS NULL AND p.deleted_at IS NULL AND s.token_id = `
 
 // lastRetired is, of the secrets that rotations left behind, the one that goes on
 // for longest. It may have ended already: what is read here is kept for longer

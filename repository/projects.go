@@ -2,11 +2,15 @@ package repository
 
 import (
 	"context"
+	"time"
 
 	"github.com/uptrace/bun"
 
 	"github.com/latchkey-dev/latchkey/domain"
 )
+
+// projectStanding is true of a project that is not being deleted.
+const projectStanding = "p.deleted_at IS NULL"
 
 type projectRow struct {
 	bun.BaseModel `bun:"table:projects,alias:p"`
@@ -63,13 +67,13 @@ func (s *Store) GetProjectOfKey(ctx context.Context, id domain.KeyID) (domain.Pr
 
 // projectsOfAll starts a query of the projects of all tenants.
 func (s *Store) projectsOfAll(model any) *bun.SelectQuery {
-	return s.read.NewSelect().Model(model).Join("JOIN organizations AS o ON o.id = p.organization_id").Where(standing)
+	return s.read.NewSelect().Model(model).Join("JOIN organizations AS o ON o.id = p.organization_id").Where(standing).Where(projectStanding)
 }
 
 // GetProjectBySlug returns one of the organization's projects.
 func (s *Store) GetProjectBySlug(ctx context.Context, scope domain.OrganizationScope, slug string) (domain.Project, error) {
 	var row projectRow
-	err := selectIn(s, scope, &row).Where("p.slug = ?", slug).Scan(ctx)
+	err := selectIn(s, scope, &row).Where("p.slug = ?", slug).Where(projectStanding).Scan(ctx)
 	return row.project(), s.error(err)
 }
 
@@ -79,20 +83,20 @@ func (s *Store) ProjectAsMember(ctx context.Context, user domain.UserID, id doma
 	var row projectRow
 	err := s.read.NewSelect().Model(&row).ColumnExpr("?TableColumns").ColumnExpr("m.role AS role").
 		Join("JOIN memberships AS m ON m.organization_id = p.organization_id").
-		Where("p.id = ?", id).Where("m.user_id = ?", user).Scan(ctx)
+		Where("p.id = ?", id).Where("m.user_id = ?", user).Where(projectStanding).Scan(ctx)
 	return row.project(), row.Role, s.error(err)
 }
 
 // CountProjects returns how many projects the instance has.
 func (s *Store) CountProjects(ctx context.Context) (int, error) {
-	n, err := s.read.NewSelect().Model((*projectRow)(nil)).Count(ctx)
+	n, err := s.read.NewSelect().Model((*projectRow)(nil)).Where(projectStanding).Count(ctx)
 	return int(n), s.error(err)
 }
 
 // ListProjects returns the organization's projects, newest first.
 func (s *Store) ListProjects(ctx context.Context, scope domain.OrganizationScope, p domain.Page) (domain.List[domain.Project], error) {
 	var rows []projectRow
-	if err := newest(selectIn(s, scope, &rows), "created_at", p).Scan(ctx); err != nil {
+	if err := newest(selectIn(s, scope, &rows).Where(projectStanding), "created_at", p).Scan(ctx); err != nil {
 		return domain.List[domain.Project]{}, s.error(err)
 	}
 	return list(rows, p, projectRow.project, func(p domain.Project) domain.Cursor {
@@ -104,7 +108,7 @@ func (s *Store) ListProjects(ctx context.Context, scope domain.OrganizationScope
 // it until the transaction ends.
 func (s *Store) LockProject(ctx context.Context, scope domain.ProjectScope) (domain.Project, error) {
 	var row projectRow
-	err := s.engine.forUpdate(selectIn(s, scope, &row)).Scan(ctx)
+	err := s.engine.forUpdate(selectIn(s, scope, &row).Where(projectStanding)).Scan(ctx)
 	return row.project(), s.error(err)
 }
 
@@ -116,8 +120,33 @@ func (s *Store) UpdateProject(ctx context.Context, scope domain.ProjectScope, p 
 	return s.changed(res, err, conflict(nil))
 }
 
-// DeleteProject removes the project with its keys.
-func (s *Store) DeleteProject(ctx context.Context, scope domain.ProjectScope) error {
-	res, err := deleteIn(s, scope, (*projectRow)(nil)).Exec(ctx)
+// DeleteProject ends the project from one moment to the next: nobody finds it any
+// more, its keys are nobody's, its slug is free. Its keys are for PurgeProjects to
+// remove.
+func (s *Store) DeleteProject(ctx context.Context, scope domain.ProjectScope, now time.Time) error {
+	res, err := updateIn(s, scope, (*projectRow)(nil)).
+		Set("deleted_at = ?", micros{now}).Set("status = ?", domain.Disabled).Set("slug = id").Where(projectStanding).Exec(ctx)
 	return s.changed(res, err, domain.NotFound())
+}
+
+// PurgeProjects removes at most limit keys of a deleted project, in a transaction
+// of their own, and reports whether there may be more. The project's own row goes
+// last.
+func (s *Store) PurgeProjects(ctx context.Context, limit int) (more bool, err error) {
+	var deleted []projectRow
+	err = s.read.NewSelect().Model(&deleted).Where("p.deleted_at IS NOT NULL").Limit(1).Scan(ctx)
+	if err != nil || len(deleted) == 0 {
+		return false, s.error(err)
+	}
+	scope := deleted[0].project().Scope()
+	some := selectIn(s, scope, (*keyRow)(nil)).Column("id").Limit(int64(limit))
+	res, err := deleteIn(s, scope, (*keyRow)(nil)).Where("?TableAlias.id IN (?)", some).Exec(ctx)
+	if err != nil {
+		return false, s.error(err)
+	}
+	if n, err := res.RowsAffected(); err != nil || n > 0 {
+		return true, s.error(err)
+	}
+	_, err = deleteIn(s, scope, (*projectRow)(nil)).Where("p.deleted_at IS NOT NULL").Exec(ctx)
+	return true, s.error(err)
 }

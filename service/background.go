@@ -9,8 +9,8 @@ import (
 // Run does what must go on beside answering, until ctx ends: it follows what
 // others change, so that callers can be answered from memory, learns of imported
 // keys, records uses, forgets answers that can no longer be asked for and
-// sessions that have ended, and removes what deleted organizations owned. Whoever
-// serves requests runs it in a goroutine and, before closing the store, waits for
+// sessions that have ended, and removes what deleted organizations and projects
+// owned. Whoever serves requests runs it in a goroutine and, before closing the store, waits for
 // it to return. One-shot programs need it not, but call RecordUses.
 func (a *App) Run(ctx context.Context) {
 	var jobs sync.WaitGroup
@@ -21,7 +21,7 @@ func (a *App) Run(ctx context.Context) {
 			return a.store.ForgetIdempotency(ctx, a.now().Add(-idempotencyLife))
 		})
 	})
-	jobs.Go(func() { a.every(ctx, time.Minute, "remove what deleted organizations owned", a.purgeOrganizations) })
+	jobs.Go(func() { a.every(ctx, time.Minute, "remove what deleted organizations and projects owned", a.purge) })
 	jobs.Go(func() { a.every(ctx, time.Hour, "forget sessions that have ended", a.forgetEnded) })
 	jobs.Go(func() { a.every(ctx, importsInterval, "learn of keys that other nodes have imported", a.loadImports) })
 	jobs.Go(func() { a.every(ctx, time.Minute, "read the keys that sign access tokens", a.loadSigningKeys) })

@@ -201,15 +201,18 @@ func organizationFields(o domain.Organization) map[string]any {
 }
 
 // purgeBatch bounds how many rows go in one transaction, so that nobody waits
-// for the removal of a large organization.
+// for the removal of a large organization or project.
 const purgeBatch = 500
 
-// purgeOrganizations removes what deleted organizations owned.
-func (a *App) purgeOrganizations(ctx context.Context) error {
-	for more := true; more && ctx.Err() == nil; {
-		var err error
-		if more, err = a.store.PurgeOrganizations(ctx, purgeBatch); err != nil {
-			return err
+// purge removes what deleted organizations and projects owned. What it has begun
+// when the process ends, it or another node goes on with.
+func (a *App) purge(ctx context.Context) error {
+	for _, purge := range []func(context.Context, int) (bool, error){a.store.PurgeOrganizations, a.store.PurgeProjects} {
+		for more := true; more && ctx.Err() == nil; {
+			var err error
+			if more, err = purge(ctx, purgeBatch); err != nil {
+				return err
+			}
 		}
 	}
 	return nil

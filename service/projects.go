@@ -159,8 +159,9 @@ func (p *Project) Update(ctx context.Context, patch domain.ProjectPatch) (domain
 	return p.project, err
 }
 
-// Delete removes the project with its keys, which are dead at once. It needs
-// project:delete and a fresh sign-in.
+// Delete removes the project with its keys: at once for everybody who looks, from
+// the database in the background (see Run). It needs project:delete and a fresh
+// sign-in.
 func (p *Project) Delete(ctx context.Context) error {
 	if err := p.Require(domain.ProjectDelete); err != nil {
 		return err
@@ -176,7 +177,7 @@ func (p *Project) Delete(ctx context.Context) error {
 		if err := p.precondition.Check(project.Revision); err != nil {
 			return err
 		}
-		if err := tx.DeleteProject(ctx, p.project.Scope()); err != nil {
+		if err := tx.DeleteProject(ctx, p.project.Scope(), p.app.now()); err != nil {
 			return err
 		}
 		return p.app.record(ctx, tx, p.caller, projectEvent("project.deleted", p.project, nil))

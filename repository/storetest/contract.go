@@ -49,7 +49,7 @@ func Run(t *testing.T, open func(testing.TB) *repository.Store) {
 	for name, test := range map[string]func(*testing.T, *repository.Store){
 		"Organizations": testOrganizations, "Projects": testProjects, "Keys": testKeys, "KeyStatistics": testKeyStatistics, "KeyFilters": testKeyFilters,
 		"Secrets": testSecrets, "Uses": testUses, "Tenancy": testTenancy, "Users": testUsers, "Sessions": testSessions,
-		"Members": testMembers, "Invitations": testInvitations, "MailedTokens": testMailedTokens, "Deletion": testDeletion, "Events": testEvents, "Pages": testPages, "Transactions": testTransactions, "Settings": testSettings,
+		"Members": testMembers, "Invitations": testInvitations, "MailedTokens": testMailedTokens, "Deletion": testDeletion, "ProjectDeletion": testProjectDeletion, "Events": testEvents, "Pages": testPages, "Transactions": testTransactions, "Settings": testSettings,
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -184,6 +184,64 @@ func testDeletion(t *testing.T, s *repository.Store) {
 	check(t, err)
 }
 
+// testProjectDeletion guarantees that a deleted project is gone at once, however
+// many keys it has, and that these go in batches of a bounded size, leaving those
+// of others alone.
+func testProjectDeletion(t *testing.T, s *repository.Store) {
+	ctx := t.Context()
+	org, p := newTenant(t, s, "acme")
+	other := newProject(t, s, org, "other")
+	const keys, batch = 20_000, 500
+	for first := 0; first < keys; first += 1000 {
+		imported := make([]domain.ImportedKey, 1000)
+		for i := range imported {
+			k := newKey(p, fmt.Sprint("k", first+i), epoch)
+			imported[i] = domain.ImportedKey{Key: k, Secret: newSecret(k, domain.TokenID(fmt.Sprintf("t%011d", first+i)))}
+		}
+		check(t, s.AddImported(ctx, p.Scope(), int64(first/1000)+1, imported))
+	}
+	kept := newKey(other, "kept", epoch)
+	check(t, s.CreateKey(ctx, other.Scope(), kept))
+
+	count := func() int {
+		n, err := s.CountAllKeys(ctx)
+		check(t, err)
+		return n
+	}
+	check(t, s.DeleteProject(ctx, p.Scope(), epoch))
+	equal(t, count(), keys+1, nil)
+	code(t, s.DeleteProject(ctx, p.Scope(), epoch), domain.CodeNotFound)
+	_, err := s.GetProject(ctx, p.ID)
+	code(t, err, domain.CodeNotFound)
+	_, err = s.GetProjectBySlug(ctx, org.Scope(), p.Slug)
+	code(t, err, domain.CodeNotFound)
+	_, err = s.LockProject(ctx, p.Scope())
+	code(t, err, domain.CodeNotFound)
+	members, err := s.ListMembers(ctx, org.Scope(), domain.Page{Limit: 1})
+	check(t, err)
+	_, _, err = s.ProjectAsMember(ctx, members.Items[0].User.ID, p.ID)
+	code(t, err, domain.CodeNotFound)
+	_, _, err = s.CallingKey(ctx, "t00000000000")
+	code(t, err, domain.CodeNotFound)
+	list, err := s.ListProjects(ctx, org.Scope(), domain.Page{Limit: 10})
+	equal(t, list.Items, []domain.Project{other}, err)
+	newProject(t, s, org, p.Slug) // which is free
+
+	left := keys + 1
+	for more := true; more; {
+		more, err = s.PurgeProjects(ctx, batch)
+		check(t, err)
+		now := count()
+		if left-now > batch {
+			t.Fatalf("a batch of %d removed %d keys", batch, left-now)
+		}
+		left = now
+	}
+	equal(t, left, 1, nil)
+	_, err = s.GetKey(ctx, other.Scope(), kept.ID, epoch)
+	check(t, err)
+}
+
 // testMembers guarantees that members are seen, changed and removed within their
 // organization only.
 func testMembers(t *testing.T, s *repository.Store) {
@@ -314,7 +372,7 @@ func testProjects(t *testing.T, s *repository.Store) {
 	key := newKey(p, "k", epoch)
 	check(t, s.CreateKey(ctx, p.Scope(), key))
 	check(t, s.AddSecret(ctx, p.Scope(), newSecret(key, "t1")))
-	check(t, s.DeleteProject(ctx, p.Scope()))
+	check(t, s.DeleteProject(ctx, p.Scope(), epoch))
 	_, _, err = s.CallingKey(ctx, "t1")
 	code(t, err, domain.CodeNotFound) // nothing of it is left
 }
@@ -518,7 +576,7 @@ func testTenancy(t *testing.T, s *repository.Store) {
 	code(t, s.CreateKey(ctx, forged, newKey(b, "planted", epoch)), domain.CodeNotFound)
 	_, err = s.LockProject(ctx, forged)
 	code(t, err, domain.CodeNotFound)
-	code(t, s.DeleteProject(ctx, forged), domain.CodeNotFound)
+	code(t, s.DeleteProject(ctx, forged, epoch), domain.CodeNotFound)
 
 	got, err := s.GetKey(ctx, a.Scope(), key.ID, epoch)
 	equal(t, got, key, err)
