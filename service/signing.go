@@ -27,11 +27,15 @@ const (
 // node ask the database for keys that another node has added.
 const signingReload = 5 * time.Second
 
+// signingReadLimit is how long a request waits for keys to be read again.
+const signingReadLimit = 2 * time.Second
+
 // signing holds the keys that sign access tokens, as this node last read them.
 type signing struct {
 	issuer string
 
-	loading sync.Mutex // so that what was read later is known later
+	loading   sync.Mutex // so that what was read later is known later
+	rereading sync.Mutex // so that requests wait for one reading
 
 	mu     sync.Mutex
 	all    []jwt.Key // newest first
@@ -39,6 +43,7 @@ type signing struct {
 	until  time.Time // when keys has to be made anew, since one begins or ends; zero: never
 	loaded time.Time // zero: another node has changed them since
 	heard  int       // how often others have changed them
+	failed time.Time // when they could not be read again; zero: they could
 }
 
 // arrange makes the key set for a moment: the newest key that has been published
@@ -121,7 +126,7 @@ func (a *App) heedRotation(ctx context.Context) {
 	if !outdated {
 		return
 	}
-	if err := a.loadSigningKeys(ctx); err != nil {
+	if err := a.rereadSigningKeys(ctx); err != nil && !errors.Is(err, errReadLately) {
 		a.log.WarnContext(ctx, "the keys that sign access tokens could not be read again", "error", err)
 	}
 }
@@ -209,6 +214,7 @@ func (a *App) loadSigningKeys(ctx context.Context) error {
 	defer a.signing.mu.Unlock()
 	a.signing.all = keys
 	a.signing.arrange(a.clock())
+	a.signing.failed = time.Time{}
 	if a.signing.heard == heard { // else what was read may be from before the change
 		a.signing.loaded = a.clock()
 	}
@@ -224,7 +230,7 @@ func (a *App) verifyAccessToken(ctx context.Context, token string) (jwt.Claims, 
 	if !errors.Is(err, jwt.ErrUnknownKey) || !a.signingKeysMayBeOld() {
 		return claims, err
 	}
-	if err := a.loadSigningKeys(ctx); err != nil {
+	if err := a.rereadSigningKeys(ctx); err != nil {
 		return jwt.Claims{}, err
 	}
 	return a.keySet().Verify(token, a.now())
@@ -234,4 +240,33 @@ func (a *App) signingKeysMayBeOld() bool {
 	a.signing.mu.Lock()
 	defer a.signing.mu.Unlock()
 	return a.clock().Sub(a.signing.loaded) > signingReload
+}
+
+// errReadLately is why keys are not read again.
+var errReadLately = errors.New("the keys that sign access tokens could not be read again a moment ago")
+
+// rereadSigningKeys reads the keys again unless somebody has just done so, or has
+// just failed to: however many tokens of unknown keys come, the database is asked
+// once, now and then.
+func (a *App) rereadSigningKeys(ctx context.Context) error {
+	a.signing.rereading.Lock()
+	defer a.signing.rereading.Unlock()
+	if !a.signingKeysMayBeOld() {
+		return nil
+	}
+	a.signing.mu.Lock()
+	failed := a.signing.failed
+	a.signing.mu.Unlock()
+	if !failed.IsZero() && a.clock().Sub(failed) <= signingReload {
+		return domain.Unavailable(errReadLately)
+	}
+	ctx, cancel := context.WithTimeout(ctx, signingReadLimit)
+	defer cancel()
+	err := a.loadSigningKeys(ctx)
+	if err != nil {
+		a.signing.mu.Lock()
+		a.signing.failed = a.clock()
+		a.signing.mu.Unlock()
+	}
+	return err
 }

@@ -82,6 +82,12 @@ func TestNoTokenDuringOutage(t *testing.T) {
 		ctx := w.Context()
 		w.signUp("ann@example.com")
 		store := storetest.New(w.T, w.dsn)
+		asked := 0
+		store.Observe(func(statement string) {
+			if strings.Contains(statement, "signing_keys") {
+				asked++
+			}
+		})
 		node, err := service.New(ctx, service.Options{Store: store, MasterKey: masterKey, Clock: w.clock, Issuer: "http://localhost"})
 		w.check(err)
 		_, err = w.RotateSigningKey(ctx, domain.System(), true)
@@ -91,13 +97,33 @@ func TestNoTokenDuringOutage(t *testing.T) {
 		w.pass(10 * time.Second)
 		store.SetDown(true)
 		header, _, _ := strings.Cut(in.AccessToken, ".")
+		elsewhere, err := service.New(ctx, service.Options{
+			Store: storetest.New(w.T, storetest.SQLite(w.T)), MasterKey: masterKey, Clock: w.clock, Issuer: "http://elsewhere",
+		})
+		w.check(err)
+		foreign, err := elsewhere.SignUp(ctx, domain.Origin{}, domain.SignUp{Email: "ann@example.com", Password: password})
+		w.check(err)
+		asked = 0
 		for token, want := range map[string]domain.Code{
 			"": domain.CodeInvalidToken, "a.b.c": domain.CodeInvalidToken, "e30.e30.AAAA": domain.CodeInvalidToken,
 			"eyJhbGciOiJub25lIn0.e30.": domain.CodeInvalidToken, header + ".!.AAAA": domain.CodeInvalidToken,
-			in.AccessToken: domain.CodeUnavailable,
+			foreign.AccessToken: domain.CodeInvalidToken, in.AccessToken: domain.CodeUnavailable,
 		} {
-			_, err := node.AuthenticateUser(ctx, token)
-			w.code(err, want)
+			for range 3 {
+				_, err := node.AuthenticateUser(ctx, token)
+				w.code(err, want)
+			}
 		}
+		if asked != 1 {
+			w.Errorf("asked %d times for the signing keys, want once for all", asked)
+		}
+		w.pass(6 * time.Minute) // by now it has expired, whoever signed it
+		_, err = node.AuthenticateUser(ctx, in.AccessToken)
+		w.code(err, domain.CodeInvalidToken)
+		store.SetDown(false)
+		in, err = w.LogIn(ctx, domain.Origin{}, "ann@example.com", password)
+		w.check(err)
+		_, err = node.AuthenticateUser(ctx, in.AccessToken)
+		w.check(err)
 	})
 }

@@ -80,32 +80,44 @@ func (s KeySet) Verify(token string, now time.Time) (Claims, error) {
 	}
 
 	var p payload
-	_, err := jwt.NewParser(
+	options := []jwt.ParserOption{
 		jwt.WithValidMethods([]string{jwt.SigningMethodEdDSA.Alg()}),
 		jwt.WithStrictDecoding(),
 		jwt.WithIssuer(s.issuer),
 		jwt.WithAudience(s.issuer),
 		jwt.WithExpirationRequired(),
 		jwt.WithTimeFunc(func() time.Time { return now }),
-	).ParseWithClaims(token, &p, s.keyOf)
+	}
+	_, err := jwt.NewParser(options...).ParseWithClaims(token, &p, s.keyOf)
 	switch {
 	case errors.Is(err, jwt.ErrTokenExpired): // claims are read only after the signature held
 		return Claims{}, domain.Refused(domain.CodeTokenExpired, "The access token has expired. Refresh the session to get another.")
 	case errors.Is(err, ErrUnknownKey):
-		invalid.Err = ErrUnknownKey
+		// With claims that are refused whoever signed them, no newer set takes it.
+		if _, ok := p.claims(now); ok && jwt.NewValidator(options...).Validate(p) == nil {
+			invalid.Err = ErrUnknownKey
+		}
 		return Claims{}, invalid
 	case err != nil:
 		return Claims{}, invalid
 	}
+	claims, ok := p.claims(now)
+	if !ok {
+		return Claims{}, invalid
+	}
+	return claims, nil
+}
 
+// claims returns what the payload says, as far as only this package can judge it.
+func (p payload) claims(now time.Time) (Claims, bool) {
 	user, userErr := domain.ParseID[domain.UserID](p.Subject)
 	session, sessionErr := domain.ParseID[domain.SessionID](p.Session)
 	// The parser's own check of iat knows no skew, and would refuse on one node
 	// what another issued in this very second.
-	if userErr != nil || sessionErr != nil || p.IssuedAt == nil || p.IssuedAt.After(now.Add(clockSkew)) {
-		return Claims{}, invalid
+	if userErr != nil || sessionErr != nil || p.IssuedAt == nil || p.ExpiresAt == nil || p.IssuedAt.After(now.Add(clockSkew)) {
+		return Claims{}, false
 	}
-	return Claims{user, session, p.IssuedAt.UTC(), p.ExpiresAt.UTC()}, nil
+	return Claims{user, session, p.IssuedAt.UTC(), p.ExpiresAt.UTC()}, true
 }
 
 // keyOf returns the public key that a token's header names. A header may hold
