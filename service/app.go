@@ -11,6 +11,7 @@
 package service
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"errors"
@@ -39,7 +40,8 @@ type Options struct {
 	Store     *repository.Store
 	MasterKey [32]byte         // see ParseMasterKey
 	Clock     func() time.Time // nil: time.Now
-	Issuer    string           // the public URL; iss and aud of access tokens
+	Issuer    string           // iss and aud of access tokens, the same on all nodes: the public URL, or else see KeepIssuer
+	PublicURL string           // where people find the instance, for the links in mails; empty: Issuer
 	KeyPrefix string           // what tokens of projects without a choice start with; empty: lk
 	Signup    SignupPolicy     // empty: open
 	Log       *slog.Logger     // nil: slog.Default
@@ -76,6 +78,7 @@ type App struct {
 	usage     usage
 	imports   imports
 	throttle  *throttle
+	publicURL string
 	mailing   mailing
 	near      *nearby
 }
@@ -87,6 +90,7 @@ func New(ctx context.Context, o Options) (*App, error) {
 	a := &App{
 		store: o.Store, clock: o.Clock, keyPrefix: o.KeyPrefix, signup: o.Signup, log: o.Log, random: o.Random,
 		signing: signing{issuer: o.Issuer}, usage: newUsage(), imports: newImports(), throttle: newThrottle(), near: newNearby(o),
+		publicURL: cmp.Or(o.PublicURL, o.Issuer),
 	}
 	if a.clock == nil {
 		a.clock = time.Now

@@ -144,13 +144,13 @@ func (a *App) mayCauseMail(from domain.Origin) error {
 }
 
 // page is the address of a page of the console.
-func (a *App) page(path string) string { return a.signing.issuer + "/console/" + path }
+func (a *App) page(path string) string { return a.publicURL + "/console/" + path }
 
 func (a *App) verificationLetter(u domain.User, token string) mail.Letter {
 	return mail.Letter{
 		Kind: "verification", To: u.Email, Subject: "Confirm your e-mail address",
 		Paragraphs: []string{
-			"Somebody, probably you, made an account with this e-mail address at " + a.signing.issuer + ".",
+			"Somebody, probably you, made an account with this e-mail address at " + a.publicURL + ".",
 			"Confirm that the address is yours, and then sign in. The link works once, for 24 hours.",
 		},
 		Action:  mail.Action{Label: "Confirm the address", Page: a.page("verify-email"), Token: token},
@@ -162,7 +162,7 @@ func (a *App) accountExistsLetter(u domain.User) mail.Letter {
 	return mail.Letter{
 		Kind: "account-exists", To: u.Email, Subject: "You have an account already",
 		Paragraphs: []string{
-			"Somebody, probably you, tried to sign up with this e-mail address at " + a.signing.issuer + ". There is an account with it already, so nothing has changed.",
+			"Somebody, probably you, tried to sign up with this e-mail address at " + a.publicURL + ". There is an account with it already, so nothing has changed.",
 			"Sign in with it. If you do not know the password any more, the sign-in page helps you to a new one.",
 		},
 		Action:  mail.Action{Label: "Sign in", Page: a.page("sign-in")},
@@ -174,7 +174,7 @@ func (a *App) claimLetter(u domain.User, token string) mail.Letter {
 	return mail.Letter{
 		Kind: "account-claim", To: u.Email, Subject: "Set your password",
 		Paragraphs: []string{
-			"Somebody, probably you, signed up with this e-mail address at " + a.signing.issuer + ". There is an account with it already, " +
+			"Somebody, probably you, signed up with this e-mail address at " + a.publicURL + ". There is an account with it already, " +
 				"but the address has never been confirmed, so somebody else may have made it.",
 			"Set a password of your own, which makes the account yours. The link works once, for ten minutes; later, ask for a new password on the sign-in page.",
 		},
@@ -187,7 +187,7 @@ func (a *App) resetLetter(u domain.User, token string) mail.Letter {
 	return mail.Letter{
 		Kind: "password-reset", To: u.Email, Subject: "Set a new password",
 		Paragraphs: []string{
-			"Somebody, probably you, forgot the password of your account at " + a.signing.issuer + ".",
+			"Somebody, probably you, forgot the password of your account at " + a.publicURL + ".",
 			"Set a new one. The link works once, for ten minutes; using it ends all your sessions.",
 		},
 		Action:  mail.Action{Label: "Set a new password", Page: a.page("reset-password"), Token: token},
@@ -200,7 +200,7 @@ func (a *App) invitationLetter(v domain.Invitation, organization domain.Organiza
 		Kind: "invitation", To: v.Email, Subject: "You are invited to " + mail.Quote(organization.Name),
 		Paragraphs: []string{
 			fmt.Sprintf("%s invites you to the organization %s at %s, as %s.",
-				mail.Quote(v.InvitedBy.Name), mail.Quote(organization.Name), a.signing.issuer, v.Role),
+				mail.Quote(v.InvitedBy.Name), mail.Quote(organization.Name), a.publicURL, v.Role),
 			"Sign in, or sign up, with this e-mail address to accept. The invitation works once, until " +
 				v.ExpiresAt.Format("2 January 2006, 15:04") + " UTC.",
 		},
@@ -218,7 +218,7 @@ func (a *App) noticeLetter(kind string, u domain.User, subject, what string, fro
 	}
 	return mail.Letter{
 		Kind: kind, To: u.Email, Subject: subject,
-		Paragraphs: []string{fmt.Sprintf("%s at %s, %s, %s.", what, a.signing.issuer, a.now().Format("on 2 January 2006 at 15:04 UTC"), where)},
+		Paragraphs: []string{fmt.Sprintf("%s at %s, %s, %s.", what, a.publicURL, a.now().Format("on 2 January 2006 at 15:04 UTC"), where)},
 		Action:     mail.Action{Label: "Look at your account", Page: a.page("account")},
 		Closing:    "If it was not you, set a new password at once: that ends every session.",
 	}

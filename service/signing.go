@@ -30,6 +30,23 @@ const signingReload = 5 * time.Second
 // signingReadLimit is how long a request waits for keys to be read again.
 const signingReadLimit = 2 * time.Second
 
+// issuerSetting is what access tokens name as their issuer where nobody said.
+const issuerSetting = "issuer"
+
+// KeepIssuer returns what access tokens are to name as their issuer on an
+// instance whose public URL nobody has set. Nodes know themselves by different
+// addresses then, and one by another after each start; but all must name, and
+// believe, the same. So it is the address of whichever node served first, kept in
+// the database for good.
+func KeepIssuer(ctx context.Context, store *repository.Store, address string) (string, error) {
+	err := store.AddSetting(ctx, issuerSetting, []byte(address))
+	if domain.CodeOf(err) == domain.CodeConflict {
+		kept, err := store.GetSetting(ctx, issuerSetting)
+		return string(kept), err
+	}
+	return address, err
+}
+
 // signing holds the keys that sign access tokens, as this node last read them.
 type signing struct {
 	issuer string

@@ -127,3 +127,29 @@ func TestNoTokenDuringOutage(t *testing.T) {
 		w.check(err)
 	})
 }
+
+// Guarantees that nodes on one database believe each other's access tokens though
+// nobody has set a public URL and each knows itself by another address.
+func TestIssuerOfNodesWithoutPublicURL(t *testing.T) {
+	onEach(t, func(w *world) {
+		ctx := w.Context()
+		serve := func(address string) *service.App {
+			w.Helper()
+			store := storetest.New(w.T, w.dsn)
+			issuer, err := service.KeepIssuer(ctx, store, address)
+			w.check(err)
+			app, err := service.New(ctx, service.Options{Store: store, MasterKey: masterKey, Clock: w.clock, Issuer: issuer, PublicURL: address})
+			w.check(err)
+			return app
+		}
+		one, two := serve("http://one:8080"), serve("http://two:8080")
+		in, err := one.SignUp(ctx, domain.Origin{}, domain.SignUp{Email: "ann@example.com", Password: password})
+		w.check(err)
+		_, err = two.AuthenticateUser(ctx, in.AccessToken)
+		w.check(err)
+		again, err := two.LogIn(ctx, domain.Origin{}, "ann@example.com", password)
+		w.check(err)
+		_, err = one.AuthenticateUser(ctx, again.AccessToken)
+		w.check(err)
+	})
+}

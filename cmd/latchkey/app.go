@@ -55,30 +55,37 @@ func (s *settings) migrate(ctx context.Context, store *repository.Store) error {
 }
 
 // openApp opens the database and the service over it. The caller closes the
-// store.
-func (s *settings) openApp(ctx context.Context, issuer string, log *slog.Logger) (*service.App, *repository.Store, error) {
+// store. What serves names url as the issuer of access tokens, unless another
+// address has been settled.
+func (s *settings) openApp(ctx context.Context, url string, serves bool, log *slog.Logger) (*service.App, *repository.Store, error) {
 	store, err := s.openStore(ctx)
 	if err != nil {
 		return nil, nil, err
 	}
-	app, err := s.newApp(ctx, store, issuer, log)
+	app, err := s.newApp(ctx, store, url, serves, log)
 	if err != nil {
 		return nil, nil, errors.Join(err, store.Close())
 	}
 	return app, store, nil
 }
 
-func (s *settings) newApp(ctx context.Context, store *repository.Store, issuer string, log *slog.Logger) (*service.App, error) {
+func (s *settings) newApp(ctx context.Context, store *repository.Store, url string, serves bool, log *slog.Logger) (*service.App, error) {
 	key, err := s.findMasterKey(ctx, store)
 	if err != nil {
 		return nil, err
 	}
+	issuer := url
+	if serves && s.PublicURL == "" {
+		if issuer, err = service.KeepIssuer(ctx, store, url); err != nil {
+			return nil, fmt.Errorf("settle who issues access tokens: %w", err)
+		}
+	}
 	o := service.Options{
-		Store: store, MasterKey: key, Issuer: issuer, KeyPrefix: s.KeyPrefix, Signup: service.SignupPolicy(s.Signup), Log: log,
+		Store: store, MasterKey: key, Issuer: issuer, PublicURL: url, KeyPrefix: s.KeyPrefix, Signup: service.SignupPolicy(s.Signup), Log: log,
 		OutageGrace: &s.grace, Terminal: terminal(),
 	}
 	if s.SMTPURL != "" {
-		if o.Mailer, err = s.mailer(issuer); err != nil {
+		if o.Mailer, err = s.mailer(url); err != nil {
 			return nil, err
 		}
 	}
@@ -121,7 +128,7 @@ func databaseCommand(
 			return err
 		}
 		ctx := cmd.Context()
-		app, store, err := s.openApp(ctx, s.publicURL(s.Listen), s.logger(cmd.ErrOrStderr()))
+		app, store, err := s.openApp(ctx, s.publicURL(s.Listen), false, s.logger(cmd.ErrOrStderr()))
 		if err != nil {
 			return err
 		}

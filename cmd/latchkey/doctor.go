@@ -131,7 +131,7 @@ func (d *doctor) database(ctx context.Context, store *repository.Store) {
 }
 
 func (d *doctor) masterKey(ctx context.Context, s *settings, store *repository.Store) {
-	if _, err := s.newApp(ctx, store, s.publicURL(s.Listen), s.logger(d.cmd.ErrOrStderr())); err != nil {
+	if _, err := s.newApp(ctx, store, s.publicURL(s.Listen), false, s.logger(d.cmd.ErrOrStderr())); err != nil {
 		d.mend("%s", explain(err))
 		return
 	}

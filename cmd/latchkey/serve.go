@@ -96,7 +96,7 @@ func listen(ctx context.Context, setting, address string) (net.Listener, error) 
 // which it takes over. The caller stops it.
 func startServer(ctx context.Context, s *settings, listener net.Listener, log *slog.Logger) (*server, error) {
 	url := s.publicURL(listener.Addr().String())
-	app, store, err := s.openApp(ctx, url, log)
+	app, store, err := s.openApp(ctx, url, true, log)
 	if err != nil {
 		return nil, errors.Join(err, listener.Close())
 	}
