@@ -56,8 +56,8 @@ func fill(v reflect.Value) {
 	case v.Type() == reflect.TypeFor[domain.Digest](), v.Type() == reflect.TypeFor[domain.Hidden]():
 		v.Set(reflect.ValueOf(canary).Convert(v.Type()))
 	case v.Kind() == reflect.Struct:
-		for i := range v.NumField() {
-			fill(v.Field(i))
+		for _, field := range v.Fields() {
+			fill(field)
 		}
 	case v.Kind() == reflect.Slice:
 		v.Set(reflect.MakeSlice(v.Type(), 1, 1))
@@ -81,7 +81,9 @@ func TestNothingShowsSecrets(t *testing.T) {
 	}
 	for name, v := range all {
 		var out bytes.Buffer
-		within := struct{ Value any }{v}
+		within := struct {
+			Value any `json:"value"`
+		}{v}
 		for _, verb := range []string{"%v", "%+v", "%#v", "%s", "%q", "%x", "%X", "%d"} {
 			fmt.Fprintf(&out, verb+"\n"+verb+"\n"+verb+"\n", v, within, []any{v, &v})
 		}
@@ -119,8 +121,7 @@ func TestSecretsHaveTheirTypes(t *testing.T) {
 	}
 	secretive := regexp.MustCompile(`(?i)password|secret$|digest|hash$|idempotencykey`)
 	for name, v := range all {
-		for i := range reflect.TypeOf(v).NumField() {
-			f := reflect.TypeOf(v).Field(i)
+		for f := range reflect.TypeOf(v).Fields() {
 			shows := f.Type.Kind() == reflect.String && f.Type != reflect.TypeFor[domain.Hidden]()
 			bytes := f.Type == reflect.TypeFor[[]byte]()
 			if f.IsExported() && (bytes || shows && secretive.MatchString(f.Name)) {

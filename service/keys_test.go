@@ -309,9 +309,11 @@ func TestRotationEvents(t *testing.T) {
 		var got []string
 		for _, e := range slices.Backward(events.Items) {
 			change, told := e.Changes["retiring_until"]
-			got = append(got, fmt.Sprint(told, change[0] != nil, change[1] != nil))
+			got = append(got, fmt.Sprintf("told %t: from one %t, to one %t", told, change[0] != nil, change[1] != nil))
 		}
-		want := []string{"false false false", "true false true", "true true false"}
+		want := []string{
+			"told false: from one false, to one false", "told true: from one false, to one true", "told true: from one true, to one false",
+		}
 		if diff := cmp.Diff(want, got); diff != "" {
 			w.Error(diff)
 		}

@@ -9,6 +9,7 @@ import (
 	"math/rand/v2"
 	"net/url"
 	"os"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -109,10 +110,8 @@ func (r *otelReader) oneOf(name, assumed string, choices ...string) string {
 	if value == "" {
 		return assumed
 	}
-	for _, choice := range choices {
-		if value == choice {
-			return value
-		}
+	if slices.Contains(choices, value) {
+		return value
 	}
 	r.mistaken(name, "must be one of %s, not %q", strings.Join(choices, ", "), r.given[name])
 	return assumed
@@ -173,7 +172,7 @@ func (r *otelReader) otlp() {
 // sample decides for a request. The ratio is taken of the trace's id where there
 // is one, so that everybody with the same ratio decides alike.
 func (t tracingSettings) sample(parent trace.SpanContext) bool {
-	draw := rand.Uint64()
+	draw := rand.Uint64() //nolint:gosec // a sample is no secret
 	if parent.IsValid() {
 		if t.parentBased {
 			return parent.IsSampled()

@@ -191,7 +191,7 @@ func testProjectDeletion(t *testing.T, s *repository.Store) {
 	ctx := t.Context()
 	org, p := newTenant(t, s, "acme")
 	other := newProject(t, s, org, "other")
-	const keys, batch = 20_000, 500
+	const keys, batch = 3_000, 500
 	for first := 0; first < keys; first += 1000 {
 		imported := make([]domain.ImportedKey, 1000)
 		for i := range imported {
@@ -531,8 +531,8 @@ func testUses(t *testing.T, s *repository.Store) {
 		err := tx.DeleteKey(ctx, p.Scope(), keys[1].ID)
 		close(deleted)
 		select {
-		case <-recorded:
-			t.Error("the uses were recorded while the deletion was under way")
+		case err := <-recorded:
+			t.Errorf("the uses were recorded while the deletion was under way: %v", err)
 		case <-time.After(100 * time.Millisecond): // long enough to reach the key
 		}
 		return err
