@@ -21,17 +21,23 @@ var reference embed.FS
 
 var errorPage = template.Must(template.ParseFS(reference, "reference/errors.html"))
 
-// htmlPage is a page of /docs. It loads what this instance serves and nothing else.
+// htmlPage is a page of /docs. It loads nothing but what its policy names.
 type htmlPage struct {
 	body   []byte
-	styles string // where else than in files of this instance styles may come from
+	policy string
 }
+
+// The reference has a script, which writes styles and pictures into the page and
+// calls this instance. The page of error codes has a style sheet.
+const (
+	referencePolicy = "script-src 'self'; style-src 'self' 'unsafe-inline'; img-src data:; connect-src 'self'"
+	errorsPolicy    = "style-src 'self'"
+)
 
 func (p htmlPage) write(w http.ResponseWriter) error {
 	h := w.Header()
 	h.Set("Content-Type", "text/html; charset=utf-8")
-	h.Set("Content-Security-Policy", "default-src 'none'; script-src 'self'; style-src 'self'"+p.styles+
-		"; img-src 'self' data:; font-src 'self'; connect-src 'self'; form-action 'none'; base-uri 'none'; frame-ancestors 'none'")
+	h.Set("Content-Security-Policy", "default-src 'none'; "+p.policy+"; form-action 'none'; base-uri 'none'; frame-ancestors 'none'")
 	h.Set("X-Content-Type-Options", "nosniff")
 	h.Set("Referrer-Policy", "no-referrer")
 	_, err := w.Write(p.body)
@@ -44,18 +50,18 @@ func (p htmlPage) VisitGetReferenceResponse(w http.ResponseWriter) error { retur
 // VisitGetErrorReferenceResponse writes the page.
 func (p htmlPage) VisitGetErrorReferenceResponse(w http.ResponseWriter) error { return p.write(w) }
 
-// GetReference answers the page that shows the contract. Its script writes styles
-// into the page; what the page shows is the contract and what its reader types.
+// GetReference answers the page that shows the contract, and what its reader
+// types and is answered.
 func (h *handlers) GetReference(context.Context, GetReferenceRequestObject) (GetReferenceResponseObject, error) {
 	body, err := reference.ReadFile("reference/reference.html")
-	return htmlPage{body, " 'unsafe-inline'"}, err
+	return htmlPage{body, referencePolicy}, err
 }
 
 // GetErrorReference answers the page that explains the codes of errors.
 func (h *handlers) GetErrorReference(context.Context, GetErrorReferenceRequestObject) (GetErrorReferenceResponseObject, error) {
 	var body bytes.Buffer
 	err := errorPage.Execute(&body, problem.Explanations())
-	return htmlPage{body.Bytes(), ""}, err
+	return htmlPage{body.Bytes(), errorsPolicy}, err
 }
 
 // addReferenceFiles serves what the pages of /docs load.

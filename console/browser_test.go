@@ -163,12 +163,18 @@ func (b *tab) choose(id, value string) *tab {
 // starts with, text. It does not wait for anything.
 func (b *tab) press(text string) *tab {
 	b.t.Helper()
+	quoted := "'" + text + "'"
+	return b.click(fmt.Sprintf(
+		`(//*[self::a or self::button or self::summary][starts-with(normalize-space(.), %s) or .//*[self::h3 or self::span][normalize-space(.)=%s]])[1]`,
+		quoted, quoted))
+}
+
+// click clicks on the visible element that an XPath names.
+func (b *tab) click(path string) *tab {
+	b.t.Helper()
 	ctx, cancel := b.within()
 	defer cancel()
-	quoted := "'" + text + "'"
-	b.do(chromedp.Do(ctx, chromedp.Click(fmt.Sprintf(
-		`(//*[self::a or self::button or self::summary][starts-with(normalize-space(.), %s) or .//*[self::h3 or self::span][normalize-space(.)=%s]])[1]`,
-		quoted, quoted), chromedp.NodeVisible)))
+	b.do(chromedp.Do(ctx, chromedp.Click(path, chromedp.NodeVisible)))
 	return b
 }
 

@@ -1,6 +1,13 @@
 package console_test
 
-import "testing"
+import (
+	"fmt"
+	"testing"
+
+	"github.com/chromedp/chromedp"
+
+	"github.com/latchkey-dev/latchkey/domain"
+)
 
 // The reference at /docs renders the contract from this instance alone: nothing
 // is fetched from anywhere else, and nothing breaks its content policy.
@@ -17,4 +24,55 @@ func TestReference(t *testing.T) {
 		t.Fatalf("got %d", got)
 	}
 	b.shows("a revoked key can only be read and deleted")
+}
+
+// Guarantees that both ways to authenticate can be tried out from the reference,
+// under a content policy that lets it talk to this instance only, and that what
+// is typed there is kept nowhere.
+func TestReferenceTriesOut(t *testing.T) {
+	t.Parallel()
+	s := newServer(t)
+	ada := s.signUp(t, "ada@example.com")
+	_, _, project := ada.project(t, "Acme", "Payments")
+	_, token, err := project.CreateKey(t.Context(), domain.KeySpec{Name: "backend"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	in, err := s.app.LogIn(t.Context(), domain.Origin{}, "ada@example.com", password)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, try := range map[string]struct {
+		scheme, credential, operation, status, answer string
+	}{
+		"a key":           {"ApiKeyHeader", token.Reveal(), "tag/projects/GET/v1/project", "200 OK", `"name": "Payments"`},
+		"a bad key":       {"ApiKeyHeader", token.Reveal() + "x", "tag/projects/GET/v1/project", "401 Unauthorized", `"code": "invalid_api_key"`},
+		"a user":          {"BearerJWT", in.AccessToken, "tag/account/GET/v1/me", "200 OK", `"email": "ada@example.com"`},
+		"a key as a user": {"BearerJWT", token.Reveal(), "tag/account/GET/v1/me", "401 Unauthorized", `"code": "invalid_token"`},
+		"any of the two": {
+			"ApiKeyAuthorization", "Api-Key " + token.Reveal(), "tag/caller/GET/v1/whoami", "200 OK", `"kind": "key"`,
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			b := newTab(t, s)
+			b.do(chromedp.Do(b.ctx, chromedp.EmulateViewport(1280, 860)))
+			b.open("/docs")
+			if try.scheme != "ApiKeyHeader" { // which the page begins with
+				b.press("Selected Auth Type")
+				b.click(`//*[@role="option"][contains(., "` + try.scheme + `")]`)
+				b.click(`//*[@role="option"][contains(., "ApiKeyHeader")]`)
+				b.press("Selected Auth Type")
+			}
+			ctx, cancel := b.within()
+			defer cancel()
+			b.do(chromedp.Do(ctx, chromedp.SendKeys(chromedp.CSS(".scalar-password-input"), try.credential)))
+			b.eval(`location.hash = "` + try.operation + `"`)
+			b.click(`//*[@id="api-1/` + try.operation + `"]//button[contains(., "Test Request")]`)
+			b.press("Send")
+			b.shows(try.status)
+			b.shows(try.answer)
+			b.waits(fmt.Sprintf(`![location.href, ...Object.values(localStorage), ...Object.values(sessionStorage)].join().includes(%q)`, try.credential))
+		})
+	}
 }
