@@ -67,12 +67,35 @@ func TestReferenceTriesOut(t *testing.T) {
 			ctx, cancel := b.within()
 			defer cancel()
 			b.do(chromedp.Do(ctx, chromedp.SendKeys(chromedp.CSS(".scalar-password-input"), try.credential)))
-			b.eval(`location.hash = "` + try.operation + `"`)
-			b.click(`//*[@id="api-1/` + try.operation + `"]//button[contains(., "Test Request")]`)
+			b.tryOut(try.operation)
 			b.press("Send")
 			b.shows(try.status)
 			b.shows(try.answer)
 			b.waits(fmt.Sprintf(`![location.href, ...Object.values(localStorage), ...Object.values(sessionStorage)].join().includes(%q)`, try.credential))
 		})
 	}
+}
+
+// The examples of headers that need not be sent are not sent: nobody names a
+// request by a key that is printed for all, or has a change refused for the
+// revision of another thing.
+func TestReferenceSendsNoExamples(t *testing.T) {
+	t.Parallel()
+	b := newTab(t, newServer(t))
+	b.do(chromedp.Do(b.ctx, chromedp.EmulateViewport(1280, 860)))
+	b.open("/docs")
+	for operation, header := range map[string]string{
+		"tag/keys/POST/v1/projects/{project_id}/keys": "Idempotency-Key", "tag/keys/PATCH/v1/projects/{project_id}/keys/{key_id}": "If-Match",
+	} {
+		b.tryOut(operation)
+		b.waits(fmt.Sprintf(`document.querySelector('[aria-label="Include %s in request"]')?.checked === false`, header))
+		b.press("Close Client")
+	}
+}
+
+// tryOut opens the form from which an operation is sent.
+func (b *tab) tryOut(operation string) {
+	b.t.Helper()
+	b.eval(fmt.Sprintf("location.hash = %q", operation))
+	b.click(`//*[@id="api-1/` + operation + `"]//button[contains(., "Test Request")]`)
 }

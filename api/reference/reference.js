@@ -1,12 +1,23 @@
 // Everything comes from this instance, and nothing is told to anybody else.
-Scalar.createApiReference("#reference", {
-  url: "/openapi.json",
-  authentication: { preferredSecurityScheme: "ApiKeyHeader" },
-  persistAuth: false,
-  showDeveloperTools: "never",
-  telemetry: false,
-  withDefaultFonts: false,
-  hideClientButton: true,
-  agent: { disabled: true },
-  mcp: { disabled: true },
+fetch("/openapi.json").then((answer) => answer.json()).then((contract) => {
+  // Examples are to be read. Sent, the one of If-Match would refuse every change, and everybody would name their
+  // requests by the one of Idempotency-Key.
+  const operations = Object.values(contract.paths).flatMap((path) => Object.values(path));
+  for (const parameter of [...operations.flatMap((operation) => operation.parameters ?? []), ...Object.values(contract.components.parameters)]) {
+    if (parameter.in === "header" && !parameter.required) {
+      parameter.examples = { example: { value: parameter.example, "x-disabled": true } };
+      delete parameter.example;
+    }
+  }
+  Scalar.createApiReference("#reference", {
+    content: contract,
+    authentication: { preferredSecurityScheme: "ApiKeyHeader" },
+    persistAuth: false,
+    showDeveloperTools: "never",
+    telemetry: false,
+    withDefaultFonts: false,
+    hideClientButton: true,
+    agent: { disabled: true },
+    mcp: { disabled: true },
+  });
 });
