@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"testing"
 
+	"github.com/chromedp/cdproto/input"
 	"github.com/chromedp/chromedp"
 
 	"github.com/latchkey-dev/latchkey/domain"
@@ -54,7 +55,6 @@ func TestReferenceTriesOut(t *testing.T) {
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
-			t.Parallel()
 			b := newTab(t, s)
 			b.do(chromedp.Do(b.ctx, chromedp.EmulateViewport(1280, 860)))
 			b.open("/docs")
@@ -64,9 +64,9 @@ func TestReferenceTriesOut(t *testing.T) {
 				b.click(`//*[@role="option"][contains(., "ApiKeyHeader")]`)
 				b.press("Selected Auth Type")
 			}
-			ctx, cancel := b.within()
-			defer cancel()
-			b.do(chromedp.Do(ctx, chromedp.SendKeys(chromedp.CSS(".scalar-password-input"), try.credential)))
+			b.click(`//input[contains(@class, "scalar-password-input")]`)
+			_, err := chromedp.Call(b.ctx, input.InsertText, input.InsertTextParams{Text: try.credential}) // pasted
+			b.do(err)
 			b.tryOut(try.operation)
 			b.press("Send")
 			b.shows(try.status)
