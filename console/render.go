@@ -16,42 +16,25 @@ import (
 	"github.com/latchkey-dev/latchkey/domain"
 )
 
-// pages are the templates by page: each the layout around that page's own.
-type pages map[string]*template.Template
+// pages are the templates. One whose name starts with "page " is what stands in
+// the layout.
+type pages struct{ *template.Template }
 
-// parse reads all templates. One whose name starts with "page " is a page.
+// parse reads all templates.
 func (c *console) parse() (pages, error) {
-	root, err := template.New("").Funcs(c.functions()).ParseFS(templates, "*.html")
-	if err != nil {
-		return nil, err
-	}
-	all := pages{}
-	for _, t := range root.Templates() {
-		name, isPage := strings.CutPrefix(t.Name(), "page ")
-		if !isPage {
-			continue
-		}
-		page, err := root.Clone()
-		if err != nil {
-			return nil, err
-		}
-		if _, err := page.AddParseTree("main", t.Tree); err != nil {
-			return nil, err
-		}
-		all[name] = page.Lookup("layout")
-	}
-	return all, nil
+	all, err := template.New("").Funcs(c.functions()).ParseFS(templates, "*.html")
+	return pages{all}, err
 }
 
 // write sends a page whole or not at all: an error in a template is an error,
 // not half a page.
 func (p pages) write(w *echo.Response, status int, name string, data layout) error {
-	page, ok := p[name]
-	if !ok {
-		return fmt.Errorf("there is no page %q", name)
+	var main, body bytes.Buffer
+	if err := p.ExecuteTemplate(&main, "page "+name, data); err != nil {
+		return err
 	}
-	var body bytes.Buffer
-	if err := page.Execute(&body, data); err != nil {
+	data.Main = template.HTML(main.String()) //nolint:gosec // a template has just escaped it
+	if err := p.ExecuteTemplate(&body, "layout", data); err != nil {
 		return err
 	}
 	w.WriteHeader(status)

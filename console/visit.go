@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/rand"
 	"errors"
+	"html/template"
 	"net/http"
 	"net/url"
 	"strings"
@@ -36,6 +37,7 @@ type layout struct {
 	Tabs         []tab
 	Wide         bool // the page holds a table
 	Page         any
+	Main         template.HTML // what the page's template made of it
 }
 
 type tab struct {
