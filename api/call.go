@@ -133,12 +133,19 @@ func (c *call) refuse(ec echo.Context, err error) error {
 	if ec.Response().Committed {
 		return nil
 	}
+	var challenges []string
 	if p.Status == http.StatusUnauthorized {
-		for _, challenge := range c.guard.credentials.challenges(c.rule, p.Code) {
-			ec.Response().Header().Add(echo.HeaderWWWAuthenticate, challenge)
-		}
+		challenges = c.guard.credentials.challenges(c.rule, p.Code)
 	}
-	return p.Write(ec.Response())
+	return refuse(ec.Response(), p, challenges)
+}
+
+// refuse answers with a problem and, where there are any, with challenges.
+func refuse(w http.ResponseWriter, p problem.Problem, challenges []string) error {
+	if len(challenges) > 0 {
+		w.Header()[echo.HeaderWWWAuthenticate] = challenges
+	}
+	return p.Write(w)
 }
 
 func (c *call) logFault(ec echo.Context, status int, err error) {

@@ -168,7 +168,15 @@ func cutScheme(value string) (scheme, token string) {
 // visible reports whether s is one word of visible ASCII, of at most longest
 // bytes. Every token of ours is, and every imported one must be.
 func visible(s string, longest int) bool {
-	return s != "" && len(s) <= longest && !strings.ContainsFunc(s, func(r rune) bool { return r <= ' ' || r > '~' })
+	if s == "" || len(s) > longest {
+		return false
+	}
+	for i := range len(s) {
+		if s[i] <= ' ' || s[i] > '~' {
+			return false
+		}
+	}
+	return true
 }
 
 // challenges returns the values of WWW-Authenticate (RFC 9110, section 11.6.1):

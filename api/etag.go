@@ -9,7 +9,7 @@ import (
 
 // etag is the strong entity tag (RFC 9110, section 8.8.3) of a revision.
 func etag(revision int64) *string {
-	tag := strconv.Quote(strconv.FormatInt(revision, 10))
+	tag := `"` + strconv.FormatInt(revision, 10) + `"`
 	return &tag
 }
 

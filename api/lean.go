@@ -3,56 +3,77 @@ package api
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"io"
 	"math/rand/v2"
 	"net/http"
 	"strconv"
 	"sync"
+	"sync/atomic"
 	"time"
 	"unicode/utf8"
 
 	"github.com/labstack/echo/v4"
 
+	"github.com/latchkey-dev/latchkey/api/problem"
 	"github.com/latchkey-dev/latchkey/domain"
 	"github.com/latchkey-dev/latchkey/service"
 )
 
 // The two operations that are called for every request of somebody else's API
-// have a lean edge: getCurrentProject and verifyKey, when they succeed. It does
-// what the ordinary edge does, without what costs more than the answer itself:
-// a context and a record for each request, validation by schema, decoding and
-// encoding by reflection.
+// have a lean edge: getCurrentProject and verifyKey, when they succeed or the
+// API key is refused. It does what the ordinary edge does, without what costs
+// more than the answer itself: a context and a record for each request,
+// validation by schema, decoding and encoding by reflection.
 //
-// It is never more lenient and never says anything else, because it only ever
-// gives the good answer. Whatever it is not sure of (a query, a body that is not
-// plain, a credential that is refused, a fault) it leaves to the ordinary edge,
-// untouched. So nothing is decided twice: permissions, errors and messages have
-// one place, and a test holds the two edges to the same bytes for whatever the
-// fuzzer comes up with.
+// It is never more lenient and never says anything else. Whatever it is not sure
+// of (a query, a body that is not plain, two credentials, a fault) it leaves to
+// the ordinary edge, untouched. Nothing is decided twice: permissions, errors
+// and messages have one place, and a test holds the two edges to the same bytes
+// for whatever the fuzzer comes up with.
 
 // leanBody is the longest request body that the lean edge reads, in bytes.
 const leanBody = 4 << 10
 
-// leanLogs is which part of its successes the lean edge logs: one in so many.
-// Metrics count them all, and refusals and faults are always logged.
+// leanLogs is which part of its answers the lean edge logs: one in so many, and
+// of refusals the first so many of each second as well, which is all of them
+// unless somebody floods us. Metrics count every one.
 const leanLogs = 100
 
 // lean is the lean edge of one operation.
 type lean struct {
-	guard  *guard
-	meter  *metrics
-	series *series
-	id     string
-	method string
-	// answer appends the body of the good answer to b, or returns false. It may
-	// replace the request's body by one that gives the same.
-	answer func(l *lean, c echo.Context, b []byte) ([]byte, domain.Principal, bool)
+	guard      *guard
+	meter      *metrics
+	series     *series
+	operation  operation
+	answer     leanAnswer
+	challenges map[domain.Code][]string // WWW-Authenticate, for every refusal
+	refusals   perSecond
 }
 
-// leanOperations are those with a lean edge.
-var leanOperations = map[string]func(*lean, echo.Context, []byte) ([]byte, domain.Principal, bool){
+// A leanAnswer appends the body of the good answer to b. It fails with the
+// refusal of a credential, or with an error that is for the ordinary edge to
+// meet again. It may replace the request's body by one that gives the same.
+type leanAnswer func(l *lean, c echo.Context, b []byte) ([]byte, domain.Principal, error)
+
+var leanAnswers = map[string]leanAnswer{
 	"getCurrentProject": (*lean).currentProject,
 	"verifyKey":         (*lean).verifyKey,
+}
+
+var errNotLean = errors.New("not for the lean edge")
+
+// newLean returns the lean edge of an operation, or nil.
+func newLean(g *guard, meter *metrics, op operation) *lean {
+	answer, ok := leanAnswers[op.id]
+	if !ok {
+		return nil
+	}
+	l := &lean{guard: g, meter: meter, series: meter.operations[op.id], operation: op, answer: answer, challenges: map[domain.Code][]string{}}
+	for _, code := range problem.Codes() {
+		l.challenges[code] = g.credentials.challenges(op.rule.permission, code)
+	}
+	return l
 }
 
 // Values of headers that are the same in every answer.
@@ -67,21 +88,20 @@ var leanBuffers = sync.Pool{New: func() any { b := make([]byte, 0, leanBody); re
 // nothing.
 func (l *lean) serve(c echo.Context, start time.Time) bool {
 	r := c.Request()
-	if r.Method != l.method || r.URL.RawQuery != "" || r.Header[echo.HeaderOrigin] != nil {
+	if r.URL.RawQuery != "" || r.Header[echo.HeaderOrigin] != nil {
 		return false
 	}
 	buffer, _ := leanBuffers.Get().(*[]byte)
-	body, caller, ok := l.answer(l, c, (*buffer)[:0])
-	if !ok {
+	body, caller, err := l.answer(l, c, (*buffer)[:0])
+	if err != nil {
 		if _, lent := r.Body.(*readAgain); !lent { // else the request's body lies in the buffer
 			leanBuffers.Put(buffer)
 		}
-		return false
+		return l.refuse(c, err, start)
 	}
-	id := requestID()
 	response := c.Response()
-	h := response.Header()
-	h[headerRequestID] = []string{id}
+	h, ids := response.Header(), [...]string{requestID()}
+	h[headerRequestID] = ids[:]
 	h[echo.HeaderCacheControl] = leanNoStore
 	h[echo.HeaderContentType] = leanJSON
 	response.WriteHeader(http.StatusOK)
@@ -90,12 +110,48 @@ func (l *lean) serve(c echo.Context, start time.Time) bool {
 		*buffer = body
 		leanBuffers.Put(buffer)
 	}
-	took := time.Since(start)
-	l.meter.count(l.series, l.id, http.StatusOK, took)
-	if rand.Uint32N(leanLogs) == 0 {
-		l.guard.logRequest(c, &call{operation: l.id, principal: caller, origin: domain.Origin{IP: c.RealIP(), RequestID: id}}, took)
-	}
+	l.note(c, http.StatusOK, caller, ids[0], start, false)
 	return true
+}
+
+// refuse answers a caller whose credential is refused, as call.refuse does. It
+// returns false, and has done nothing, when err is something else.
+func (l *lean) refuse(c echo.Context, err error, start time.Time) bool {
+	refusal, ok := errors.AsType[*domain.Error](err)
+	if !ok || !refusal.Credential {
+		return false
+	}
+	id := requestID()
+	c.Response().Header()[headerRequestID] = []string{id}
+	_ = refuse(c.Response(), problem.From(err, id), l.challenges[refusal.Code]) // fails only when nobody is there to read it
+	hearOut(c.Request())
+	l.note(c, http.StatusUnauthorized, domain.Principal{}, id, start, l.refusals.below(leanLogs, start))
+	return true
+}
+
+// note counts an answer and, for some of them or when it must, logs it.
+func (l *lean) note(c echo.Context, status int, caller domain.Principal, id string, start time.Time, mustLog bool) {
+	took := time.Since(start)
+	l.meter.count(l.series, l.operation.id, status, took)
+	if mustLog || rand.Uint32N(leanLogs) == 0 {
+		l.guard.logRequest(c, &call{operation: l.operation.id, principal: caller, origin: domain.Origin{IP: c.RealIP(), RequestID: id}}, took)
+	}
+}
+
+// perSecond counts what happens in a second.
+type perSecond struct{ state atomic.Int64 } // the Unix time in seconds, and the count in the lowest 20 bits
+
+// below reports whether fewer than limit have asked in this second. Of those who
+// ask at the turn of a second a few may not be counted.
+func (p *perSecond) below(limit int64, now time.Time) bool {
+	const bits = 20
+	second := now.Unix() << bits
+	if state := p.state.Load(); state>>bits != second>>bits {
+		p.state.Store(second)
+	} else if state-second >= limit {
+		return false
+	}
+	return p.state.Add(1)-second <= limit
 }
 
 // recovered is serve that returns a panic as an error.
@@ -108,71 +164,75 @@ func (l *lean) recovered(c echo.Context, start time.Time) (done bool, err error)
 }
 
 // currentProject is getCurrentProject.
-func (l *lean) currentProject(c echo.Context, b []byte) ([]byte, domain.Principal, bool) {
+func (l *lean) currentProject(c echo.Context, b []byte) ([]byte, domain.Principal, error) {
 	r := c.Request()
 	s, err := l.guard.credentials.read(r.Header)
-	if err != nil || !s.hasKey || s.hasAccessToken {
-		return b, domain.Principal{}, false
+	if err != nil {
+		return b, domain.Principal{}, err
 	}
-	caller, ok := l.prove(r, s)
-	if !ok {
-		return b, caller, false
+	if !s.hasKey || s.hasAccessToken {
+		return b, domain.Principal{}, errNotLean
+	}
+	caller, err := l.prove(r, s)
+	if err != nil {
+		return b, caller, err
 	}
 	handle, err := l.guard.app.Project(r.Context(), caller, "")
 	if err != nil {
-		return b, caller, false
+		return b, caller, errNotLean
 	}
 	project, err := handle.Get()
 	if err != nil {
-		return b, caller, false
+		return b, caller, errNotLean
 	}
 	c.Response().Header()["Etag"] = []string{*etag(project.Revision)}
-	return append(appendProject(b, &project), '\n'), caller, true
+	return append(appendProject(b, &project), '\n'), caller, nil
 }
 
 // verifyKey is verifyKey.
-func (l *lean) verifyKey(c echo.Context, b []byte) ([]byte, domain.Principal, bool) {
+func (l *lean) verifyKey(c echo.Context, b []byte) ([]byte, domain.Principal, error) {
 	r := c.Request()
 	s, err := l.guard.credentials.read(r.Header)
-	if err != nil || s.hasKey == s.hasAccessToken {
-		return b, domain.Principal{}, false
+	if err != nil {
+		return b, domain.Principal{}, err
+	}
+	if s.hasKey == s.hasAccessToken {
+		return b, domain.Principal{}, errNotLean
 	}
 	b, ok := readLean(r, b)
 	if !ok {
-		return b, domain.Principal{}, false
+		return b, domain.Principal{}, errNotLean
 	}
 	question, ok := parseQuestion(b)
 	if !ok || s.hasAccessToken && question.project == "" {
-		return b, domain.Principal{}, false
+		return b, domain.Principal{}, errNotLean
 	}
-	caller, ok := l.prove(r, s)
-	if !ok {
-		return b, caller, false
+	caller, err := l.prove(r, s)
+	if err != nil {
+		return b, caller, err
 	}
 	handle, err := l.guard.app.Project(r.Context(), caller, question.project)
 	if err != nil {
-		return b, caller, false
+		return b, caller, errNotLean
 	}
 	key, code, err := handle.ExamineKey(r.Context(), question.key, question.scopes)
 	if err != nil {
-		return b, caller, false
+		return b, caller, errNotLean
 	}
-	return append(appendVerification(b[:0], key, code, l.guard.app.Now()), '\n'), caller, true
+	return append(appendVerification(b[:0], key, code, l.guard.app.Now()), '\n'), caller, nil
 }
 
-// prove is call.prove for callers who prove themselves.
-func (l *lean) prove(r *http.Request, s sent) (domain.Principal, bool) {
-	var (
-		key  domain.ProvenKey
-		user *domain.CallingUser
-		err  error
-	)
+// prove is call.prove for callers who send one credential.
+func (l *lean) prove(r *http.Request, s sent) (domain.Principal, error) {
 	if s.hasKey {
-		key, err = l.guard.app.ProveKey(r.Context(), s.key)
-	} else {
-		user, err = l.guard.app.AuthenticateUser(r.Context(), s.accessToken)
+		key, err := l.guard.app.ProveKey(r.Context(), s.key)
+		return domain.ProvenPrincipal(key, nil, domain.Origin{}), err
 	}
-	return domain.ProvenPrincipal(key, user, domain.Origin{}), err == nil
+	user, err := l.guard.app.AuthenticateUser(r.Context(), s.accessToken)
+	if err != nil {
+		err = errNotLean // there is more to be said about it
+	}
+	return domain.ProvenPrincipal(domain.ProvenKey{}, user, domain.Origin{}), err
 }
 
 // readLean reads a short, plainly declared body into b, and lets the request

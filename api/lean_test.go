@@ -227,56 +227,94 @@ func FuzzLeanEdge(f *testing.F) {
 	})
 }
 
-// TestLeanEdgeAnswers guarantees that what is asked most is answered by the lean
-// edge and by it alone, and how much that may allocate.
-func TestLeanEdgeAnswers(t *testing.T) {
-	e := newEdges(t)
-	// What Echo itself allocates to answer from a handler that does nothing.
+// bareEcho answers from a handler that does nothing.
+func bareEcho() *echo.Echo {
 	bare := echo.New()
 	for _, path := range []string{"/v1/project", "/v1/keys/verify"} {
 		bare.Any(path, func(c echo.Context) error { return c.JSONBlob(http.StatusOK, []byte("{}")) })
 	}
-	for name, c := range map[string]struct {
-		ask  ask
-		most float64
-	}{
-		"getCurrentProject":   {ask{"GET", "/v1/project", "", "$RICH", "", ""}, 8},
-		"verifyKey":           {ask{"POST", "/v1/keys/verify", "", "$VERIFIER", plainJSON, `{"key":"$CURRENT"}`}, 8},
-		"verifyKey by a user": {ask{"POST", "/v1/keys/verify", "Bearer $JWT", "", plainJSON, `{"key":"$CURRENT","project_id":"$PROJECT"}`}, 8},
-	} {
-		e.answer(t, e.lean, c.ask) // warm
-		allocations := func(by *echo.Echo) float64 {
-			body := strings.NewReader(e.fill(c.ask.body))
-			r := httptest.NewRequest(c.ask.method, c.ask.path, body)
-			for header, value := range map[string]string{"Authorization": c.ask.authorization, "X-Api-Key": c.ask.key, "Content-Type": c.ask.contentType} {
-				if value != "" {
-					r.Header[header] = []string{e.fill(value)}
-				}
-			}
-			w := &discard{header: http.Header{}}
-			again := io.NopCloser(body)
-			once := func() {
-				_, _ = body.Seek(0, io.SeekStart)
-				r.Body = again
-				clear(w.header)
-				by.ServeHTTP(w, r)
-				if w.status != http.StatusOK {
-					t.Fatalf("%s: got %d", name, w.status)
-				}
-			}
-			// The least of many, for under the race detector pools forget at random.
+	return bare
+}
+
+// repeat returns what serves one request to by again and again.
+func (e *edges) repeat(t testing.TB, by *echo.Echo, a ask, want int) (once func()) {
+	t.Helper()
+	body := strings.NewReader(e.fill(a.body))
+	r := httptest.NewRequest(a.method, a.path, body)
+	for header, value := range map[string]string{"Authorization": a.authorization, "X-Api-Key": a.key, "Content-Type": a.contentType} {
+		if value != "" {
+			r.Header[header] = []string{e.fill(value)}
+		}
+	}
+	w := &discard{header: http.Header{}}
+	again := io.NopCloser(body)
+	return func() {
+		_, _ = body.Seek(0, io.SeekStart)
+		r.Body = again
+		clear(w.header)
+		by.ServeHTTP(w, r)
+		if w.status != want {
+			t.Fatalf("%+v: got %d, want %d", a, w.status, want)
+		}
+	}
+}
+
+// hotAsks are what is asked most.
+var hotAsks = map[string]struct {
+	ask    ask
+	status int
+	most   float64 // allocations above those of Echo
+}{
+	"getCurrentProject":   {ask{"GET", "/v1/project", "", "$RICH", "", ""}, 200, 8},
+	"verifyKey":           {ask{"POST", "/v1/keys/verify", "", "$VERIFIER", plainJSON, `{"key":"$CURRENT"}`}, 200, 8},
+	"verifyKey by a user": {ask{"POST", "/v1/keys/verify", "Bearer $JWT", "", plainJSON, `{"key":"$CURRENT","project_id":"$PROJECT"}`}, 200, 8},
+	"a mistyped token":    {ask{"GET", "/v1/project", "", "$RICH!", "", ""}, 401, 18},
+}
+
+// TestLeanEdgeAnswers guarantees that what is asked most is answered by the lean
+// edge and by it alone, and how much that may allocate.
+func TestLeanEdgeAnswers(t *testing.T) {
+	e := newEdges(t)
+	bare := bareEcho()
+	for name, c := range hotAsks {
+		// The least of many, for under the race detector pools forget at random.
+		allocations := func(once func()) float64 {
 			least := testing.AllocsPerRun(1, once)
 			for range 200 {
 				least = min(least, testing.AllocsPerRun(1, once))
 			}
 			return least
 		}
-		if got, floor := allocations(e.lean), allocations(bare); got > floor+c.most {
+		got, floor := allocations(e.repeat(t, e.lean, c.ask, c.status)), allocations(e.repeat(t, bare, c.ask, 200))
+		if got > floor+c.most {
 			t.Errorf("%s: %v allocations, of which Echo's own are %v; want at most %v more", name, got, floor, c.most)
 		} else {
 			t.Logf("%s: %v allocations, of which Echo's own are %v", name, got, floor)
 		}
 	}
+}
+
+// BenchmarkEdge is a request in process, without the network, by each edge.
+func BenchmarkEdge(b *testing.B) {
+	e := newEdges(b)
+	for name, c := range hotAsks {
+		for edge, by := range map[string]*echo.Echo{"lean": e.lean, "ordinary": e.ordinary} {
+			b.Run(name+"/"+edge, func(b *testing.B) {
+				b.ReportAllocs()
+				once := e.repeat(b, by, c.ask, c.status)
+				for b.Loop() {
+					once()
+				}
+			})
+		}
+	}
+	b.Run("bare", func(b *testing.B) {
+		b.ReportAllocs()
+		once := e.repeat(b, bareEcho(), hotAsks["getCurrentProject"].ask, http.StatusOK)
+		for b.Loop() {
+			once()
+		}
+	})
 }
 
 // discard is an answer that nobody reads.

@@ -78,10 +78,10 @@ func newServer(app *service.App, config Config, withLean bool) (*echo.Echo, erro
 	e.IPExtractor = clientAddress(config.TrustedProxies)
 	g := newGuard(app, GuardConfig{Credentials: config.Credentials, Default: config.Default, Log: config.Log})
 	e.HTTPErrorHandler = func(err error, c echo.Context) { _ = g.begin(c).refuse(c, err) }
-	leans := map[route]*lean{}
+	var leans []*lean
 	for _, op := range operations {
-		if answer := leanOperations[op.id]; answer != nil && withLean {
-			leans[route{op.method, op.path}] = &lean{g, meter, meter.operations[op.id], op.id, op.method, answer}
+		if l := newLean(g, meter, op); l != nil && withLean {
+			leans = append(leans, l)
 		}
 	}
 	if config.Tracing != nil {
@@ -98,14 +98,17 @@ func newServer(app *service.App, config Config, withLean bool) (*echo.Echo, erro
 
 // edge is the outermost part of every request: it gets its id, a panic becomes
 // a fault of ours, an error becomes a problem, and log and metrics hear of it.
-func (g *guard) edge(meter *metrics, leans map[route]*lean) echo.MiddlewareFunc {
+func (g *guard) edge(meter *metrics, leans []*lean) echo.MiddlewareFunc {
 	return func(next echo.HandlerFunc) echo.HandlerFunc {
 		return func(c echo.Context) error {
 			start := time.Now()
 			var err error
-			if lean := leans[route{c.Request().Method, c.Path()}]; lean != nil {
+			for _, l := range leans { // two, so that comparing is cheaper than a map
+				if l.operation.path != c.Path() || l.operation.method != c.Request().Method {
+					continue
+				}
 				var done bool
-				if done, err = lean.recovered(c, start); done {
+				if done, err = l.recovered(c, start); done {
 					return nil
 				}
 			}
@@ -134,7 +137,7 @@ const heard = 20 << 20
 // before is an error without a reason. Who waits to be asked for the body is
 // answered instead.
 func hearOut(r *http.Request) {
-	if r.Header.Get("Expect") == "" {
+	if r.Body != http.NoBody && r.Header.Get("Expect") == "" {
 		_, _ = io.CopyN(io.Discard, r.Body, heard) // it ends when it likes
 	}
 }

@@ -91,6 +91,14 @@ func (p Principal) ProvenKey() (ProvenKey, bool) { return p.key, !p.key.IsZero()
 // HasUser reports whether there is a proven user.
 func (p Principal) HasUser() bool { return p.user != nil }
 
+// UserID returns the proven user's id, if there is one.
+func (p Principal) UserID() (UserID, bool) {
+	if p.user == nil {
+		return "", false
+	}
+	return p.user.User.ID, true
+}
+
 // User returns the proven user, if there is one.
 func (p Principal) User() (CallingUser, bool) {
 	if p.user == nil {

@@ -72,7 +72,7 @@ type App struct {
 	draining  atomic.Bool
 	random    io.Reader
 
-	keyring   keyring
+	keyring   *keyring
 	signing   signing
 	passwords passwordHasher
 	usage     usage

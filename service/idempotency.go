@@ -44,7 +44,7 @@ func (a *App) newRequest(caller domain.Principal, idempotencyKey, operation stri
 		return request{}, v.Err()
 	}
 	asked, err := json.Marshal([]any{operation, target, spec})
-	return request{callerID(caller), idempotencyKey, mac(a.keyring.retry, "request", string(asked))}, err
+	return request{callerID(caller), idempotencyKey, a.keyring.retry.sum("request", string(asked))}, err
 }
 
 // callerID names all credentials that a caller has proved.
@@ -105,7 +105,7 @@ func claim[T any](
 	salt := make([]byte, sha256.Size)
 	rand.Read(salt) // never fails
 	row, first, err := tx.ClaimIdempotency(ctx, repository.Idempotency{
-		Caller: r.caller, Digest: mac(a.keyring.retry, "key", r.caller, r.idempotencyKey), Fingerprint: r.fingerprint, Salt: salt,
+		Caller: r.caller, Digest: a.keyring.retry.sum("key", r.caller, r.idempotencyKey), Fingerprint: r.fingerprint, Salt: salt,
 		PepperVersion: pepperVersion, CreatedAt: now,
 	}, now.Add(-idempotencyLife))
 	if err != nil {

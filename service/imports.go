@@ -170,7 +170,7 @@ func (p *Project) freshImports(
 }
 
 // lookup is what an imported token is found by.
-func (k keyring) lookup(prefix string, h domain.ForeignHash) string {
+func (k *keyring) lookup(prefix string, h domain.ForeignHash) string {
 	if h.Algorithm == domain.DjangoSHA512 || h.Algorithm == domain.DjangoPBKDF2SHA256 {
 		return djangoLookup(prefix)
 	}
@@ -179,12 +179,13 @@ func (k keyring) lookup(prefix string, h domain.ForeignHash) string {
 
 func djangoLookup(prefix string) string { return "django:" + prefix }
 
-func (k keyring) digestLookup(digest []byte) string {
-	return "sha256:" + hex.EncodeToString(mac(k.imports, "lookup", hex.EncodeToString(digest)))
+func (k *keyring) digestLookup(digest []byte) string {
+	mac := k.imports.mac("lookup", hex.EncodeToString(digest))
+	return "sha256:" + hex.EncodeToString(mac[:])
 }
 
 // lookups are what a token may be found by if it has been imported.
-func (k keyring) lookups(text string) []string {
+func (k *keyring) lookups(text string) []string {
 	digest := sha256.Sum256([]byte(text))
 	found := []string{k.digestLookup(digest[:])}
 	if prefix, _, ok := strings.Cut(text, "."); ok {
@@ -271,7 +272,7 @@ func (a *App) candidates(text string) (ids []domain.TokenID) {
 }
 
 // forget drops a secret that is no longer there.
-func (x *importIndex) forget(text string, k keyring, gone domain.TokenID) {
+func (x *importIndex) forget(text string, k *keyring, gone domain.TokenID) {
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	for _, lookup := range k.lookups(text) {

@@ -12,7 +12,7 @@ import (
 // half of the cores to everybody else, and that who gets no turn is told so.
 func TestForeignHashingIsBounded(t *testing.T) {
 	t.Parallel()
-	a := &App{imports: newImports()}
+	a := &App{imports: newImports(), keyring: &keyring{}}
 	if got, want := cap(a.imports.hashing), max(1, runtime.GOMAXPROCS(0)/2); got != want {
 		t.Fatalf("got %d at once, want %d", got, want)
 	}

@@ -28,7 +28,7 @@ func (a *App) newMailedToken(p purpose, random io.Reader) (mailedToken, error) {
 		return mailedToken{}, err
 	}
 	text := base64.RawURLEncoding.EncodeToString(secret)
-	return mailedToken{text, mac(a.keyring.mailed, string(p), text)}, nil
+	return mailedToken{text, a.keyring.mailed.sum(string(p), text)}, nil
 }
 
 // mailedTokenDigest returns what is stored of a token, and false for a text
@@ -38,5 +38,5 @@ func (a *App) mailedTokenDigest(p purpose, text string) ([]byte, bool) {
 	if err != nil || len(raw) != mailedTokenBytes {
 		return nil, false
 	}
-	return mac(a.keyring.mailed, string(p), base64.RawURLEncoding.EncodeToString(raw)), true
+	return a.keyring.mailed.sum(string(p), base64.RawURLEncoding.EncodeToString(raw)), true
 }

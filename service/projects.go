@@ -59,10 +59,8 @@ func (o *Organization) ProjectBySlug(ctx context.Context, slug string) (*Project
 	if err := requireSystem(o.caller); err != nil {
 		return nil, err
 	}
-	p := &Project{grant: o.grant}
-	var err error
-	p.project, err = o.app.store.GetProjectBySlug(ctx, o.organization.Scope(), slug)
-	return p, err
+	project, err := o.app.store.GetProjectBySlug(ctx, o.organization.Scope(), slug)
+	return &Project{o.grant, &project}, err
 }
 
 // ProjectOfKey returns the handle for the project that owns a key. Only the
@@ -71,17 +69,15 @@ func (a *App) ProjectOfKey(ctx context.Context, caller domain.Principal, id doma
 	if err := requireSystem(caller); err != nil {
 		return nil, err
 	}
-	p := &Project{grant: grant{app: a, caller: caller}}
-	var err error
-	p.project, err = a.store.GetProjectOfKey(ctx, id)
-	return p, err
+	project, err := a.store.GetProjectOfKey(ctx, id)
+	return &Project{grant{app: a, caller: caller}, &project}, err
 }
 
 // Project is a project in the hands of a caller who belongs there: one of its
 // own keys, or a member of its organization.
 type Project struct {
 	grant
-	project domain.Project
+	project *domain.Project // shared with other handles: replaced, never changed
 }
 
 // Project returns the handle for a project. For a key, want is empty or the
@@ -89,41 +85,44 @@ type Project struct {
 // organization they are a member of. All else is not_found.
 func (a *App) Project(ctx context.Context, caller domain.Principal, want domain.ProjectID) (*Project, error) {
 	p := &Project{grant: grant{app: a, caller: caller}}
-	if caller.IsSystem() {
-		var err error
-		p.project, err = a.store.GetProject(ctx, want)
-		return p, err
-	}
-	key, hasKey := caller.ProvenKey()
+	return p, p.find(ctx, want)
+}
+
+// find is apart from Project so that the handle need not leave its caller's
+// stack.
+func (p *Project) find(ctx context.Context, want domain.ProjectID) error {
+	key, hasKey := p.caller.ProvenKey()
 	if hasKey {
-		p.project = key.Tenant().Project
+		p.project = &key.Tenant().Project
 		if want != "" && want != p.project.ID {
-			return nil, domain.NotFound()
+			return domain.NotFound()
 		}
 		want = p.project.ID
 	}
-	user, hasUser := caller.User()
-	if hasUser {
-		member, err := a.projectMember(ctx, user.User.ID, want)
+	switch user, hasUser := p.caller.UserID(); {
+	case p.caller.IsSystem():
+		project, err := p.app.store.GetProject(ctx, want)
+		p.project = &project
+		return err
+	case hasUser:
+		member, err := p.app.projectMember(ctx, user, want)
 		if err != nil {
-			return nil, err
+			return err
 		}
-		p.project, p.role = member.Project, member.Role
-		return p, nil
+		p.project, p.role = &member.Project, member.Role
+	case !hasKey:
+		return errAnonymous()
 	}
-	if !hasKey {
-		return nil, errAnonymous()
-	}
-	return p, nil
+	return nil
 }
 
 // Get returns the project. A user needs project:read; every good key may read
 // its own project.
 func (p *Project) Get() (domain.Project, error) {
-	if _, isUser := p.caller.User(); isUser && !p.role.Holds(domain.ProjectRead) {
+	if p.caller.HasUser() && !p.role.Holds(domain.ProjectRead) {
 		return domain.Project{}, p.Require(domain.ProjectRead)
 	}
-	return p.project, nil
+	return *p.project, nil
 }
 
 // Update changes name, slug, key prefix or status. Disabling ends its keys at
@@ -144,7 +143,7 @@ func (p *Project) Update(ctx context.Context, patch domain.ProjectPatch) (domain
 		if err != nil {
 			return err
 		}
-		p.project = before
+		p.project = &before
 		changes := domain.Diff(projectFields(before), projectFields(after))
 		if len(changes) == 0 {
 			return nil
@@ -153,10 +152,10 @@ func (p *Project) Update(ctx context.Context, patch domain.ProjectPatch) (domain
 		if err := tx.UpdateProject(ctx, after.Scope(), after); err != nil {
 			return err
 		}
-		p.project = after
+		p.project = &after
 		return p.app.record(ctx, tx, p.caller, projectEvent("project.updated", after, changes))
 	})
-	return p.project, err
+	return *p.project, err
 }
 
 // Delete removes the project with its keys: at once for everybody who looks, from
@@ -180,7 +179,7 @@ func (p *Project) Delete(ctx context.Context) error {
 		if err := tx.DeleteProject(ctx, p.project.Scope(), p.app.now()); err != nil {
 			return err
 		}
-		return p.app.record(ctx, tx, p.caller, projectEvent("project.deleted", p.project, nil))
+		return p.app.record(ctx, tx, p.caller, projectEvent("project.deleted", *p.project, nil))
 	})
 }
 

@@ -183,7 +183,7 @@ func (a *App) Refresh(ctx context.Context, from domain.Origin, text string) (Sig
 	if caller.User.Status != domain.Active || sessionEnded(caller.Session, now) {
 		return SignedIn{}, refreshRefused()
 	}
-	successor := a.newRefreshToken(id, mac(a.keyring.refresh, "successor", token.text))
+	successor := a.newRefreshToken(id, a.keyring.refresh.sum("successor", token.text))
 	err = a.store.RotateRefresh(ctx, id, token.digest, successor.digest, now)
 	if domain.CodeOf(err) == domain.CodeConflict {
 		return a.replayRefresh(ctx, from, token, successor, id)
@@ -228,7 +228,7 @@ func refreshRefused() error {
 // cookie names a session and proves that it was issued here. Nothing of it is
 // stored: without the master key a copy of the database gives no cookie.
 func (a *App) cookie(id domain.SessionID) string {
-	return string(id) + "." + base64.RawURLEncoding.EncodeToString(mac(a.keyring.cookie, string(id)))
+	return string(id) + "." + base64.RawURLEncoding.EncodeToString(a.keyring.cookie.sum(string(id)))
 }
 
 // sessionEnded reports whether a session has idled out or run its time.
@@ -247,8 +247,8 @@ type refreshToken struct {
 func (a *App) newRefreshToken(id domain.SessionID, secret []byte) refreshToken {
 	encode := base64.RawURLEncoding.EncodeToString
 	body := string(id) + "." + encode(secret)
-	text := body + "." + encode(mac(a.keyring.refresh, "tag", body)[:16])
-	return refreshToken{text, mac(a.keyring.refresh, "digest", text)}
+	text := body + "." + encode(a.keyring.refresh.sum("tag", body)[:16])
+	return refreshToken{text, a.keyring.refresh.sum("digest", text)}
 }
 
 func (a *App) parseRefreshToken(text string) (refreshToken, domain.SessionID, bool) {

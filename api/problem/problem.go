@@ -6,6 +6,7 @@ import (
 	"cmp"
 	"encoding/json"
 	"errors"
+	"maps"
 	"net/http"
 	"slices"
 	"strconv"
@@ -79,6 +80,9 @@ var kinds = map[domain.Code]kind{
 	domain.CodeInternal:                 {http.StatusInternalServerError, "Internal error", "A fault on our side. Nothing more is told here; the request_id finds it in the log of the instance."},
 	domain.CodeUnavailable:              {http.StatusServiceUnavailable, "Unavailable", "The answer cannot be known right now, so it is neither yes nor no. Repeat it after the Retry-After header's seconds."},
 }
+
+// Codes returns every code, in no order.
+func Codes() []domain.Code { return slices.Collect(maps.Keys(kinds)) }
 
 // Explanation is what /docs/errors says about a code.
 type Explanation struct {

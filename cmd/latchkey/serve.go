@@ -126,6 +126,7 @@ func startServer(ctx context.Context, s *settings, listener net.Listener, log *s
 	background, rest := context.WithCancel(context.WithoutCancel(ctx))
 	srv.rest = rest
 	srv.resting.Go(func() { app.Run(background) })
+	srv.resting.Go(func() { tuneCollector(background) })
 	signal.Notify(srv.signals, os.Interrupt, syscall.SIGTERM) // before anybody hears that it serves
 	go func() { srv.failed <- srv.public.Serve(netutil.LimitListener(listener, maxConnections)) }()
 	go func() { srv.failed <- srv.admin.Serve(admin) }()
