@@ -81,7 +81,7 @@ vulncheck: ## known vulnerabilities; needs the network, so it stands beside make
 	go run $(GOVULNCHECK) ./...
 
 .PHONY: client-tools
-client-tools: ## what the three below need: installed as root on Debian, else asked for
+client-tools: ## what the four below need: installed as root on Debian, else asked for
 	@.ci/tools clients
 
 .PHONY: lint-contract
@@ -91,6 +91,10 @@ lint-contract: client-tools ## hold openapi.yaml to the rules of redocly and spe
 .PHONY: clients
 clients: client-tools ## generate clients in Go, TypeScript, Python and Java into build/clients
 	contract/generate
+
+.PHONY: test-guides
+test-guides: client-tools ## run every block of every page as it is printed
+	contract/guides.py
 
 .PHONY: test-clients
 test-clients: client-tools ## lint the contract and prove the clients against a running server

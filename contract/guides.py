@@ -1,3 +1,4 @@
+#!/usr/bin/env python3
 """Runs what the pages of this repository print, block by block, and fails for a block that nothing runs.
 
 A page is any Markdown file. Its shell blocks run in one shell, in order, in a folder of the page's own, beside the files
@@ -13,6 +14,7 @@ the block is a list of folders.
 Usage: guides.py [PAGE...]; without any, all of them.
 """
 
+import json
 import os
 import pathlib
 import re
@@ -25,14 +27,17 @@ import sys
 import tempfile
 import threading
 import time
-import json
 from base64 import b64encode
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import Any, Self
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 FIXED = ROOT / "contract" / "guides"
-WORK = ROOT / "build" / "contract" / "guides"
+SERVER = ROOT / "contract" / "server"
+BUILT = ROOT / "build" / "contract"
+WORK = BUILT / "guides"
+FROZEN = ROOT / "repository" / "storetest" / "testdata"
 PATIENCE = 180  # seconds for one block, which may have to compile
 PROGRAMS = {"go": "go run", "javascript": "node", "python": "python"}
 SUFFIXES = {"go": "go", "javascript": "mjs", "python": "py"}
@@ -99,6 +104,14 @@ def wait_for(what: Callable[[], bool], otherwise: Callable[[], str]) -> None:
         time.sleep(0.05)
 
 
+def output(*command: object, **how: Any) -> str:
+    """Run a program and return what it prints, whatever comes of it."""
+    done = subprocess.run(
+        [str(part) for part in command], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False, **how
+    )
+    return done.stdout
+
+
 def free_port() -> int:
     with socket.socket() as s:
         s.bind(("127.0.0.1", 0))
@@ -118,7 +131,7 @@ class Page:
         self.instance = False
         self.environment = {k: v for k, v in os.environ.items() if not k.startswith("LATCHKEY_")}
 
-    def __enter__(self) -> "Page":
+    def __enter__(self) -> Self:
         shutil.rmtree(self.folder, ignore_errors=True)
         fixed = FIXED / pathlib.Path(self.name).stem
         if fixed.is_dir():
@@ -131,7 +144,7 @@ class Page:
         for process in self.goes_on, self.shell:
             end(process)
         if self.instance:
-            subprocess.run([ROOT / "contract" / "server", "stop"], check=False)
+            output(SERVER, "stop")
 
     def run(self) -> int:
         """Run all blocks and return how many there are."""
@@ -176,35 +189,40 @@ class Page:
             return
         port = free_port()
         self.environment |= {
-            "PATH": f"{ROOT / 'build' / 'contract'}:{os.environ['PATH']}",
+            "PATH": f"{BUILT}:{os.environ['PATH']}",
             "PYTHONUNBUFFERED": "1",
             "PYTHONDONTWRITEBYTECODE": "1",
-            "GOWORK": str(WORK / "go.work"),
             "CURL_HOME": str(self.folder),
             "LISTEN": f"127.0.0.1:{port}",
         }
         # The addresses that the pages name are those of a free port.
-        (self.folder / ".curlrc").write_text("".join(f'connect-to = "127.0.0.1:{p}:127.0.0.1:{port}"\n' for p in (8000, 8080, 8081)))
+        lines = [f'connect-to = "127.0.0.1:{named}:127.0.0.1:{port}"\n' for named in (8000, 8080, 8081)]
+        (self.folder / ".curlrc").write_text("".join(lines))
         if any(b.language == "go" for b in self.blocks):
             (self.folder / "go.mod").write_text("module example.com/documents\n\ngo 1.26\n")
-            (WORK / "go.work").write_text(f"go 1.26.0\n\nuse {ROOT}\nuse {self.folder}\n")
+            (self.folder / "go.work").write_text(f"go 1.26.0\n\nuse {ROOT}\nuse .\n")
         if "latchkey serve\n" in "".join(b.text for b in self.blocks):
             self.environment |= {"LATCHKEY_LISTEN": f"127.0.0.1:{port}", "LATCHKEY_ADMIN_LISTEN": "127.0.0.1:0"}
         else:
             self.prepare_instance()
         self.shell = subprocess.Popen(
-            ["bash", "-euo", "pipefail"], cwd=self.folder, env=self.environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE,
-            stderr=(self.folder / "stderr").open("w"), text=True, start_new_session=True,
-        )  # fmt: skip
+            ["bash", "-euo", "pipefail"],
+            cwd=self.folder,
+            env=self.environment,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=(self.folder / "stderr").open("w"),
+            text=True,
+            start_new_session=True,
+        )
 
     def prepare_instance(self) -> None:
         def server(*arguments: str) -> str:
-            done = subprocess.run([ROOT / "contract" / "server", *arguments], check=True, stdout=subprocess.PIPE, text=True)
-            return done.stdout.strip()
+            return subprocess.check_output([SERVER, *arguments], text=True).strip()
 
         self.instance = True
         exports = re.findall(r"(LATCHKEY_\w+)='(.*?)'", server("start"))
-        home = ROOT / "build" / "contract" / "instance"
+        home = BUILT / "instance"
         self.environment |= dict(exports) | {
             "LATCHKEY_API_KEY": server("key", "payments"),
             "PRESENTED": server("customer", "payments"),
@@ -212,11 +230,14 @@ class Page:
             "LATCHKEY_MASTER_KEY": (home / "latchkey.key").read_text().strip(),
         }
         self.environment["LATCHKEY_PUBLIC_URL"] = self.environment["LATCHKEY_URL"]
-        if (self.folder / "manage.py").exists():  # what Django has: a database that the library made, and one of its tokens
-            frozen = ROOT / "repository" / "storetest" / "testdata"
-            shutil.copy(frozen / "django-3.sqlite3", self.folder / "db.sqlite3")
-            keys = json.loads((frozen / "django-3.json").read_text())["keys"]
-            self.environment["DJANGO_TOKEN"] = next(k["token"] for k in keys if k["good"])
+        if (self.folder / "manage.py").exists():
+            self.prepare_django()
+
+    def prepare_django(self) -> None:
+        """Give Django a database that the library has made, and one of the tokens that it handed out."""
+        shutil.copy(FROZEN / "django-3.sqlite3", self.folder / "db.sqlite3")
+        keys = json.loads((FROZEN / "django-3.json").read_text())["keys"]
+        self.environment["DJANGO_TOKEN"] = next(key["token"] for key in keys if key["good"])
 
     def bash(self, text: str, folder: pathlib.Path | None = None) -> str:
         """Run lines in the page's shell."""
@@ -225,7 +246,7 @@ class Page:
         lines, done = self.folder / ".block", f"done {secrets.token_hex(8)}"
         lines.write_text(text)
         # Read from a file, so that a command that reads its input does not read the next lines.
-        self.shell.stdin.write(f"cd {folder or self.folder}; . {lines} </dev/null; cd {self.folder}; printf '%s\\n' '{done}'\n")
+        self.shell.stdin.write(f"cd {folder or self.folder}; . {lines} </dev/null; cd {self.folder}; echo '{done}'\n")
         self.shell.stdin.flush()
         late = threading.Timer(PATIENCE, end, [self.shell])
         late.start()
@@ -260,7 +281,13 @@ class Page:
         log = self.folder / "goes-on"
         with log.open("w") as out:
             running = self.goes_on = subprocess.Popen(
-                ["bash", "-euc", command], cwd=folder, env=environment, stdin=subprocess.DEVNULL, stdout=out, stderr=out, start_new_session=True
+                ["bash", "-euc", command],
+                cwd=folder,
+                env=environment,
+                stdin=subprocess.DEVNULL,
+                stdout=out,
+                stderr=out,
+                start_new_session=True,
             )
 
         def said() -> bool:
@@ -276,35 +303,41 @@ class Page:
         (self.folder / name).write_text(block.text)
         if not block.name:
             return self.bash(f"{PROGRAMS[block.language]} {name}\n")
-        later = "".join(b.text for b in self.blocks if b.line > block.line) + "".join(f.read_text() for f in self.folder.glob("manage.py"))
-        if not re.search(r"go (run|test) \." if block.language == "go" else rf"\b{name.partition('.')[0]}\b", later):
+        later = "".join(b.text for b in self.blocks if b.line > block.line)
+        later += "".join(found.read_text() for found in self.folder.glob("manage.py"))
+        runs = r"go (run|test) \." if block.language == "go" else rf"\b{name.partition('.')[0]}\b"
+        if not re.search(runs, later):
             raise Wrong(f"line {block.line}: no block runs {name}")
         return ""
 
     def nginx(self, block: Block) -> str:
         """Have nginx itself look over a part of its configuration, with certificates of ours."""
-        subprocess.run(
-            ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-subj", "/CN=keys.example.com", "-days", "1", "-keyout", "key.pem", "-out", "cert.pem"],
-            cwd=self.folder, check=True, capture_output=True,
-        )  # fmt: skip
-        text = re.sub(r"/etc/ssl/[^;]*\.pem", str(self.folder / "cert.pem"), block.text)
-        text = re.sub(r"/etc/ssl/[^;]*\.key", str(self.folder / "key.pem"), text).replace("listen 443", f"listen 127.0.0.1:{free_port()}")
-        paths = "".join(f"{p}_temp_path {self.folder};\n" for p in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi"))
-        (self.folder / "nginx.conf").write_text(f"pid {self.folder}/pid;\nevents {{}}\nhttp {{\naccess_log off;\n{paths}{text}}}\n")
-        self.tool(block, ["nginx", "-t", "-q", "-e", "stderr", "-c", str(self.folder / "nginx.conf")])
+        key, certificate = self.folder / "key.pem", self.folder / "certificate.pem"
+        request = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-subj", "/CN=keys.example.com"]
+        output(*request, "-keyout", key, "-out", certificate)
+        text = re.sub(r"/etc/ssl/[^;]*\.key", str(key), re.sub(r"/etc/ssl/[^;]*\.pem", str(certificate), block.text))
+        text = text.replace("listen 443", f"listen 127.0.0.1:{free_port()}")
+        kinds = ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
+        paths = "".join(f"{kind}_temp_path {self.folder};\n" for kind in kinds)
+        whole = self.folder / "nginx.conf"
+        whole.write_text(f"pid {self.folder}/pid;\nevents {{}}\nhttp {{\naccess_log off;\n{paths}{text}}}\n")
+        if said := output("nginx", "-t", "-q", "-e", "stderr", "-c", whole):
+            raise Wrong(f"line {block.line}: nginx says\n{said}")
         return ""
 
     def pgbouncer(self, block: Block) -> str:
         """Have PgBouncer start with a configuration; it has no way to only look it over."""
-        with tempfile.TemporaryDirectory() as folder:
-            os.chmod(folder, 0o755)  # it refuses to be root
-            (pathlib.Path(folder) / "userlist.txt").touch()
-            text = block.text.replace("/etc/pgbouncer", folder).replace("6432", str(free_port())) + "unix_socket_dir =\n"
-            (pathlib.Path(folder) / "pgbouncer.ini").write_text(text)
-            log = pathlib.Path(folder) / "log"
+        with tempfile.TemporaryDirectory() as name:
+            folder = pathlib.Path(name)
+            folder.chmod(0o755)  # it refuses to be root
+            (folder / "userlist.txt").touch()
+            text = block.text.replace("/etc/pgbouncer", name).replace("6432", str(free_port()))
+            (folder / "pgbouncer.ini").write_text(text + "unix_socket_dir =\n")
+            log = folder / "log"
             with log.open("w") as out:
                 user = ["-u", "nobody"] if os.geteuid() == 0 else []
-                running = subprocess.Popen(["pgbouncer", *user, folder + "/pgbouncer.ini"], stdout=out, stderr=out, start_new_session=True)
+                command = ["pgbouncer", *user, str(folder / "pgbouncer.ini")]
+                running = subprocess.Popen(command, stdout=out, stderr=out, start_new_session=True)
             try:
                 wait_for(lambda: "process up" in log.read_text() or running.poll() is not None, log.read_text)
                 if running.poll() is not None or re.search("WARNING|ERROR|FATAL", log.read_text()):
@@ -317,17 +350,10 @@ class Page:
         """Have the doctor look settings over. The database that they name is nowhere, which is no matter of settings."""
         given = dict(line.split("=", 1) for line in block.text.splitlines())
         given = {name: value.replace("…", b64encode(secrets.token_bytes(32)).decode()) for name, value in given.items()}
-        done = subprocess.run(
-            [ROOT / "build" / "contract" / "latchkey", "doctor"], env=self.environment | given, cwd=self.folder, capture_output=True, text=True, check=False
-        )
-        if "ok    settings\n" not in done.stdout or "is no setting" in done.stdout:
-            raise Wrong(f"line {block.line}: the doctor says\n{done.stdout}")
+        said = output(BUILT / "latchkey", "doctor", env=self.environment | given, cwd=self.folder)
+        if "ok    settings\n" not in said or "is no setting" in said:
+            raise Wrong(f"line {block.line}: the doctor says\n{said}")
         return ""
-
-    def tool(self, block: Block, command: list[str]) -> None:
-        done = subprocess.run(command, cwd=self.folder, capture_output=True, text=True, check=False)
-        if done.returncode != 0 or done.stdout or done.stderr:
-            raise Wrong(f"line {block.line}: {command[0]} says\n{done.stdout}{done.stderr}")
 
 
 def end(process: subprocess.Popen | None) -> None:
@@ -361,7 +387,8 @@ def in_ci(block: Block) -> str:
 
 def anchors(page: str) -> set[str]:
     """Return what a link into a page can name: its headings, as the hosts of repositories write them."""
-    return {re.sub(r"[^\w\- ]", "", heading).lower().replace(" ", "-") for heading in re.findall(r"^#+ (.*)$", page, re.MULTILINE)}
+    headings = re.findall(r"^#+ (.*)$", page, re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading).lower().replace(" ", "-") for heading in headings}
 
 
 def names(page: Page) -> None:
@@ -378,15 +405,18 @@ def names(page: Page) -> None:
     for setting in set(re.findall(r"\bLATCHKEY_\w*[A-Z]\b", page.text)) - CALLERS:
         if setting.removeprefix("LATCHKEY_") not in known:
             raise Wrong(f"there is no setting {setting}")
+    sources = "".join(file.read_text() for folder in ("api", "cmd/latchkey") for file in (ROOT / folder).glob("*.go"))
+    for metric in re.findall(r"`(latchkey_\w+)`", prose):
+        if f'"{metric}"' not in sources:
+            raise Wrong(f"there is no metric {metric}")
     spans = re.findall(r"`([^`\n]+)`", prose)
     targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
     for span in spans:
         if (made := re.fullmatch(r"make ([a-z-]+)", span)) and made[1] not in targets:
             raise Wrong(f"there is no {span}")
-        if said := re.match(r"latchkey((?: [a-z][a-z-]*)+)", span):
-            help_text = subprocess.run([ROOT / "build" / "contract" / "latchkey", *said[1].split(), "--help"], capture_output=True, text=True, check=False).stdout
-            if f"  latchkey{said[1]}" not in help_text:
-                raise Wrong(f"there is no command {span}")
+        said = re.match(r"latchkey((?: [a-z][a-z-]*)+)", span)
+        if said and f"  latchkey{said[1]}" not in output(BUILT / "latchkey", *said[1].split(), "--help"):
+            raise Wrong(f"there is no command {span}")
 
 
 def gates() -> None:
@@ -412,7 +442,8 @@ def gates() -> None:
         "Set `LATCHKEY_NOTHING`.\n",
         "Run `make nothing`.\n",
         "Run `latchkey key nothing`.\n",
-    ):  # fmt: skip
+        "Watch `latchkey_nothing_total`.\n",
+    ):
         try:
             check(Made(text))
         except Wrong:
@@ -441,11 +472,15 @@ def check(page: Page) -> int:
 
 
 def pages() -> Iterator[str]:
-    listed = subprocess.run(["git", "ls-files", "--cached", "--others", "--exclude-standard", "*.md"], cwd=ROOT, capture_output=True, text=True, check=True)
-    yield from listed.stdout.splitlines()
+    yield from sorted(
+        output("git", "ls-files", "--cached", "--others", "--exclude-standard", "*.md", cwd=ROOT).splitlines()
+    )
 
 
 def main() -> None:
+    subprocess.run([ROOT / "contract" / "prepare"], check=True)
+    subprocess.run([SERVER, "build"], check=True)
+    os.environ["PATH"] = f"{BUILT / 'venv' / 'bin'}:{os.environ['PATH']}:/usr/sbin"  # where Debian has nginx
     WORK.mkdir(parents=True, exist_ok=True)
     readme = (ROOT / "README.md").read_text()
     for page in pages():
