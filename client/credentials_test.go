@@ -89,7 +89,7 @@ func TestOneRefreshForAll(t *testing.T) {
 		instance := &sessions{takes: time.Second}
 		var saved []string
 		c := instance.resume(t, func(token string) { saved = append(saved, token) })
-		for round, before := range []func(){func() {}, instance.expire, func() { time.Sleep(280 * time.Second) }} {
+		for round, before := range []func(){func() {}, instance.expire, func() { <-time.After(280 * time.Second) }} {
 			before()
 			var all sync.WaitGroup
 			for range 50 {
@@ -122,7 +122,7 @@ func TestRefreshOutlivesItsRequest(t *testing.T) {
 		if _, err := c.GetMeWithResponse(ctx); !errors.Is(err, context.DeadlineExceeded) {
 			t.Errorf("got %v, want %v", err, context.DeadlineExceeded)
 		}
-		time.Sleep(time.Minute)
+		<-time.After(time.Minute)
 		if _, err := c.GetMeWithResponse(t.Context()); err != nil {
 			t.Error(err)
 		}

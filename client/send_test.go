@@ -259,6 +259,35 @@ func TestAnswersOfOthers(t *testing.T) {
 	}
 }
 
+// A list that breaks off has yielded what came before, then says why, and asks for
+// nothing more.
+func TestListsThatBreakOff(t *testing.T) {
+	t.Parallel()
+	asked := 0
+	instance := roundTrip(func(r *http.Request) (*http.Response, error) {
+		asked++
+		if r.URL.Query().Get("cursor") == "second" {
+			return answerOf(r, http.StatusForbidden, `{"code":"forbidden"}`), nil
+		}
+		return answerOf(r, http.StatusOK, `{"items":[{"name":"a"},{"name":"b"}],"next_cursor":"second"}`), nil
+	})
+	client, err := New("https://keys.example.com", APIKey("token"), HTTPClient(&http.Client{Transport: instance}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var got []string
+	for key, err := range client.Keys(t.Context(), "prj_1", ListKeysParams{}) {
+		if err != nil {
+			got = append(got, string(wantCode(t, err, ErrorCodeForbidden).Code))
+			continue
+		}
+		got = append(got, key.Name)
+	}
+	if want := "a b forbidden"; strings.Join(got, " ") != want || asked != 2 {
+		t.Errorf("got %v in %d requests, want %s in 2", got, asked, want)
+	}
+}
+
 type roundTrip func(*http.Request) (*http.Response, error)
 
 func (f roundTrip) RoundTrip(r *http.Request) (*http.Response, error) { return f(r) }
