@@ -143,7 +143,7 @@ func (c *call) refuse(ec echo.Context, err error) error {
 // refuse answers with a problem and, where there are any, with challenges.
 func refuse(w http.ResponseWriter, p problem.Problem, challenges []string) error {
 	if len(challenges) > 0 {
-		w.Header()[echo.HeaderWWWAuthenticate] = challenges
+		w.Header()[http.CanonicalHeaderKey(echo.HeaderWWWAuthenticate)] = challenges
 	}
 	return p.Write(w)
 }
