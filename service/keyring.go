@@ -93,7 +93,7 @@ func newKeyring(master [32]byte) (*keyring, error) {
 }
 
 // macKey is a key of HMAC-SHA-256, as RFC 2104 puts it before what it sums:
-// inner is the key xor 0x36…, outer the key xor 0x5c…
+// inner is the key xor 0x36 repeated, outer the key xor 0x5c repeated.
 type macKey struct{ inner, outer [sha256.BlockSize]byte }
 
 // newMACKey makes a macKey of a key that is no longer than a block.
