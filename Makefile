@@ -68,10 +68,6 @@ bench: tools ## every goal for speed beside its floor, as a table: about ten min
 test-documents: tools ## follow the recipe for a resource of one's own in a copy, and test it there
 	examples/documents/prove
 
-.PHONY: bench-import
-bench-import: tools ## import 100 000 keys into PostgreSQL, beside COPY of the same rows
-	go test ./service -run '^$$' -bench ImportKeys -benchtime 1x
-
 .PHONY: screenshots
 screenshots: tools ## every page of the console, light and dark, wide and narrow, into build/screenshots
 	go test -count=1 -tags screenshots -run TestScreenshots ./console

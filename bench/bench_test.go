@@ -381,7 +381,7 @@ func newTenant(t testing.TB, p *process) tenant {
 	}
 	text := func(v any) string { s, _ := v.(string); return s }
 	var m tenant
-	m.jwt = text(post("/v1/auth/signup", "", map[string]string{"email": "ada@example.com", "password": "seven violet lamps at the harbour"})["access_token"])
+	m.jwt = text(post("/v1/auth/signup", "", map[string]string{"email": "ada@example.com", "password": password})["access_token"])
 	organization := text(post("/v1/organizations", m.jwt, map[string]string{"name": "Acme"})["id"])
 	m.project = text(post("/v1/organizations/"+organization+"/projects", m.jwt, map[string]string{"name": "API"})["id"])
 	m.token = text(post("/v1/projects/"+m.project+"/keys", m.jwt, map[string]any{"name": "backend", "scopes": []string{"documents:read"}})["token"])
@@ -588,11 +588,38 @@ func fill(t testing.TB, p *process, tokens []domain.Token) {
 	working.Wait()
 }
 
+const password = "seven violet lamps at the harbour"
+
+func newApp(t testing.TB, store *repository.Store) *service.App {
+	t.Helper()
+	app, err := service.New(t.Context(), service.Options{Store: store, MasterKey: masterKeyBytes, Issuer: "http://localhost"})
+	must(t, err)
+	return app
+}
+
+// newProject returns the project of a person who has just signed up.
+func newProject(t testing.TB, app *service.App) *service.Project {
+	t.Helper()
+	ctx := t.Context()
+	in, err := app.SignUp(ctx, domain.Origin{}, domain.SignUp{Email: "ada@example.com", Password: password})
+	must(t, err)
+	user, err := app.AuthenticateUser(ctx, in.AccessToken)
+	must(t, err)
+	ada := domain.NewPrincipal(nil, user, domain.Origin{})
+	organization, err := app.CreateOrganization(ctx, ada, domain.OrganizationSpec{Name: "Acme"})
+	must(t, err)
+	handle, err := app.Organization(ctx, ada, organization.ID)
+	must(t, err)
+	made, err := handle.CreateProject(ctx, domain.ProjectSpec{Name: "API"})
+	must(t, err)
+	project, err := app.Project(ctx, ada, made.ID)
+	must(t, err)
+	return project
+}
+
 // BenchmarkProveKey is from a token to who is calling, in process and warm.
 func BenchmarkProveKey(b *testing.B) {
-	store := storetest.New(b, storetest.SQLite(b))
-	app, err := service.New(b.Context(), service.Options{Store: store, MasterKey: masterKeyBytes, Issuer: "http://localhost"})
-	must(b, err)
+	app := newApp(b, storetest.New(b, storetest.SQLite(b)))
 	ctx, stop := context.WithCancel(b.Context())
 	var running sync.WaitGroup
 	running.Go(func() { app.Run(ctx) })
@@ -601,20 +628,10 @@ func BenchmarkProveKey(b *testing.B) {
 	for app.Sync() != service.InSync {
 		time.Sleep(time.Millisecond)
 	}
-	in, err := app.SignUp(ctx, domain.Origin{}, domain.SignUp{Email: "ada@example.com", Password: "seven violet lamps at the harbour"})
-	must(b, err)
-	user, err := app.AuthenticateUser(ctx, in.AccessToken)
-	must(b, err)
-	ada := domain.NewPrincipal(nil, user, domain.Origin{})
-	organization, err := app.CreateOrganization(ctx, ada, domain.OrganizationSpec{Name: "Acme"})
-	must(b, err)
-	handle, err := app.Organization(ctx, ada, organization.ID)
-	must(b, err)
-	made, err := handle.CreateProject(ctx, domain.ProjectSpec{Name: "API"})
-	must(b, err)
-	project, err := app.Project(ctx, ada, made.ID)
-	must(b, err)
+	project := newProject(b, app)
 	_, token, err := project.CreateKey(ctx, domain.KeySpec{Name: "k", Scopes: []domain.Scope{domain.KeysVerify}})
+	must(b, err)
+	in, err := app.LogIn(ctx, domain.Origin{}, "ada@example.com", password)
 	must(b, err)
 	text := token.Reveal()
 	prove := func() {
@@ -636,9 +653,8 @@ func BenchmarkProveKey(b *testing.B) {
 	b.Run("user", func(b *testing.B) {
 		b.ReportAllocs()
 		for b.Loop() {
-			if _, err := app.AuthenticateUser(ctx, in.AccessToken); err != nil {
-				b.Fatal(err)
-			}
+			_, err := app.AuthenticateUser(ctx, in.AccessToken)
+			must(b, err)
 		}
 	})
 }

@@ -30,18 +30,14 @@ func (s *Store) NextImportBatch(ctx context.Context) (int64, error) {
 // KnownImports returns what is known of the secrets, which are to be imported
 // into the project.
 func (s *Store) KnownImports(ctx context.Context, scope domain.ProjectScope, secrets []domain.Secret) (KnownImports, error) {
-	known := KnownImports{Here: map[string][]byte{}, Ended: map[string]bool{}, Crowded: map[string]bool{}}
+	known := KnownImports{Ended: map[string]bool{}, Crowded: map[string]bool{}}
 	lookups, digests := make([]string, len(secrets)), make([][]byte, len(secrets))
 	for i, v := range secrets {
 		lookups[i], digests[i] = v.Lookup, v.ImportDigest
 	}
-	var here []secretRow
-	err := selectIn(s, scope, &here).Column("lookup", "import_digest").Where("s.lookup IN (?)", bun.List(lookups)).Scan(ctx)
-	if err != nil {
-		return known, s.error(err)
-	}
-	for _, row := range here {
-		known.Here[row.Lookup] = row.ImportDigest
+	var err error
+	if known.Here, err = s.importsHere(ctx, scope, lookups); err != nil {
+		return known, err
 	}
 	var ended []endedImportRow
 	if err := selectIn(s, scope, &ended).Where("x.import_digest IN (?)", bun.List(digests)).Scan(ctx); err != nil {
@@ -54,11 +50,29 @@ func (s *Store) KnownImports(ctx context.Context, scope domain.ProjectScope, sec
 	return known, err
 }
 
+// importsHere returns the import digests of the project's secrets by look-up.
+func (s *Store) importsHere(ctx context.Context, scope domain.ProjectScope, lookups []string) (map[string][]byte, error) {
+	var rows []struct {
+		Lookup string
+		Digest []byte
+	}
+	one := selectIn(s, scope, (*secretRow)(nil)).Column("import_digest").Where("s.lookup = l.value")
+	err := s.read.NewSelect().TableExpr("?", s.engine.texts(lookups)).ColumnExpr("l.value AS lookup").ColumnExpr("(?) AS digest", one).Scan(ctx, &rows)
+	here := map[string][]byte{}
+	for _, row := range rows {
+		if row.Digest != nil {
+			here[row.Lookup] = row.Digest
+		}
+	}
+	return here, s.error(err)
+}
+
 // crowdedLookups returns those that as many secrets share as are ever compared.
 func (s *Store) crowdedLookups(ctx context.Context, lookups []string) (map[string]bool, error) {
 	var crowded []string
-	err := s.read.NewSelect().Model((*secretRow)(nil)).Column("lookup").Where("s.lookup IN (?)", bun.List(lookups)).
-		Group("lookup").Having("COUNT(*) >= ?", MaxCandidates).Scan(ctx, &crowded)
+	few := s.read.NewSelect().Model((*secretRow)(nil)).ColumnExpr("1").Where("s.lookup = l.value").Limit(MaxCandidates)
+	err := s.read.NewSelect().TableExpr("?", s.engine.texts(lookups)).ColumnExpr("l.value").
+		Where("(SELECT COUNT(*) FROM (?) AS few) = ?", few, MaxCandidates).Scan(ctx, &crowded)
 	found := map[string]bool{}
 	for _, lookup := range crowded {
 		found[lookup] = true

@@ -3,7 +3,6 @@ package repository
 import (
 	"context"
 	"database/sql"
-	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -76,66 +75,88 @@ func (postgresEngine) gaveUp(err error) bool {
 	return ok && e.Code == pgLockNotAvailable
 }
 
-// insertMany hands the rows over as one JSON text, which PostgreSQL takes apart
-// in less than half of the time that it needs to parse as many VALUES.
+// insertMany hands the rows over as an array for each column, which costs
+// PostgreSQL little more than COPY does, where a thousand VALUES or a JSON text
+// cost it three times as much. bun would write the arrays into the statement, so
+// it is sent by what lies below bun.
 func (postgresEngine) insertMany(ctx context.Context, db bun.IDB, rows any) error {
+	var below interface {
+		ExecContext(ctx context.Context, query string, args ...any) (sql.Result, error)
+	}
+	switch db := db.(type) {
+	case bun.Tx:
+		below = db.Tx
+	case *bun.DB:
+		below = db.DB
+	default:
+		return fmt.Errorf("there is nothing to send arrays to below %T", db)
+	}
 	all := reflect.Indirect(reflect.ValueOf(rows))
 	table := db.Dialect().Tables().Get(all.Type().Elem())
 	var names, columns []string
+	var arrays []any
 	for _, f := range table.Fields {
 		if f.Tag.HasOption("scanonly") {
 			continue
 		}
-		names, columns = append(names, f.Name), append(columns, f.Name+" "+recordType(f))
-	}
-	records := make([]map[string]any, all.Len())
-	for i := range records {
-		records[i] = make(map[string]any, len(names))
-		row := reflect.Indirect(all.Index(i))
-		for _, f := range table.Fields {
-			records[i][f.Name] = recordValue(f, row)
+		array, kind, err := columnArray(f, all)
+		if err != nil {
+			return err
 		}
+		names, arrays = append(names, f.Name), append(arrays, array)
+		columns = append(columns, fmt.Sprintf("$%d::%s", len(arrays), kind))
 	}
-	text, err := json.Marshal(records)
-	if err != nil {
-		return err
-	}
-	list := bun.Safe(strings.Join(names, ", "))
-	_, err = db.NewRaw("INSERT INTO ? (?) SELECT ? FROM json_to_recordset(?) AS r (?)",
-		bun.Ident(table.Name), list, list, string(text), bun.Safe(strings.Join(columns, ", "))).Exec(ctx)
+	_, err := below.ExecContext(ctx, fmt.Sprintf("INSERT INTO %s (%s) SELECT * FROM unnest(%s)",
+		table.Name, strings.Join(names, ", "), strings.Join(columns, ", ")), arrays...)
 	return err
 }
 
-func recordType(f *schema.Field) string {
+// columnArray returns what rows hold in a field, as an array with NULLs that pgx
+// can send, and the array's type.
+func columnArray(f *schema.Field, rows reflect.Value) (array any, kind string, err error) {
 	switch {
 	case f.Tag.HasOption("type"):
-		return f.UserSQLType
-	case f.IndirectType == reflect.TypeFor[micros](), f.IndirectType.Kind() == reflect.Int, f.IndirectType.Kind() == reflect.Int64:
-		return "bigint"
+		array, err = column(f, rows, func(v any) (string, error) {
+			text, err := json.Marshal(v)
+			return string(text), err
+		})
+		return array, "text[]::" + f.UserSQLType + "[]", err
+	case f.IndirectType == reflect.TypeFor[micros]():
+		array, err = column(f, rows, func(v any) (int64, error) { return v.(micros).UnixMicro(), nil })
+		return array, "bigint[]", err
+	case f.IndirectType.Kind() == reflect.Int, f.IndirectType.Kind() == reflect.Int64:
+		array, err = column(f, rows, func(v any) (int64, error) { return reflect.ValueOf(v).Int(), nil })
+		return array, "bigint[]", err
 	case f.IndirectType.Kind() == reflect.Slice:
-		return "bytea"
+		array, err = column(f, rows, func(v any) ([]byte, error) { return v.([]byte), nil })
+		return array, "bytea[]", err
 	}
-	return "text"
+	array, err = column(f, rows, func(v any) (string, error) { return reflect.ValueOf(v).String(), nil })
+	return array, "text[]", err
 }
 
-func recordValue(f *schema.Field, row reflect.Value) any {
-	switch v := f.Value(row).Interface().(type) {
-	case micros:
-		if v.IsZero() {
-			return nil
+// column converts what rows hold in a field; nil is NULL.
+func column[T any](f *schema.Field, rows reflect.Value, convert func(any) (T, error)) ([]*T, error) {
+	all := make([]*T, rows.Len())
+	for i := range all {
+		row := reflect.Indirect(rows.Index(i))
+		v := f.Value(row).Interface()
+		_, isTime := v.(micros)
+		_, isBytes := v.([]byte)
+		if (f.NullZero || isTime || isBytes) && f.HasZeroValue(row) {
+			continue
 		}
-		return v.UnixMicro()
-	case []byte:
-		if v == nil {
-			return nil
+		value, err := convert(v)
+		if err != nil {
+			return nil, err
 		}
-		return `\x` + hex.EncodeToString(v)
-	default:
-		if f.NullZero && f.HasZeroValue(row) {
-			return nil
-		}
-		return v
+		all[i] = &value
 	}
+	return all, nil
+}
+
+func (postgresEngine) texts(values []string) schema.QueryWithArgs {
+	return bun.SafeQuery("unnest(?::text[]) AS l (value)", pgdialect.Array(values))
 }
 
 func (postgresEngine) gooseDialect() goose.Dialect { return goose.DialectPostgres }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"database/sql"
 	"database/sql/driver"
+	"encoding/json"
 	"errors"
 	"net/url"
 	"os"
@@ -99,6 +100,11 @@ func (sqliteEngine) gaveUp(error) bool { return false }
 func (sqliteEngine) insertMany(ctx context.Context, db bun.IDB, rows any) error {
 	_, err := db.NewInsert().Model(rows).Exec(ctx)
 	return err
+}
+
+func (sqliteEngine) texts(values []string) schema.QueryWithArgs {
+	text, _ := json.Marshal(values) //nolint:errchkjson // strings cannot fail
+	return bun.SafeQuery("json_each(?) AS l", string(text))
 }
 
 func (sqliteEngine) gooseDialect() goose.Dialect { return goose.DialectSQLite3 }

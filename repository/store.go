@@ -59,6 +59,10 @@ type engine interface { //nolint:interfacebloat // it is all that the two differ
 	gaveUp(err error) bool
 	// insertMany adds rows, a pointer to a slice of them, in one statement.
 	insertMany(ctx context.Context, db bun.IDB, rows any) error
+	// texts is a table l whose column value holds the texts. A subquery for each is
+	// answered by an index, whereas a long IN makes PostgreSQL without statistics,
+	// which it lacks in the middle of an import, read the whole table.
+	texts(values []string) schema.QueryWithArgs
 	// ownChanges returns what a transaction has noted as changed, since what
 	// changesSoFar returned at its start; follow opens the feed of changes, and
 	// announce tells other processes that it has news.
