@@ -77,7 +77,7 @@ func TestDeletedLargeProject(t *testing.T) {
 			defer running.Wait()
 			defer stop()
 			left := keys
-			for deadline := time.Now().Add(2 * time.Minute); left > 0; left = count() {
+			for deadline := time.Now().Add(5 * time.Minute); left > 0; left = count() {
 				if time.Now().After(deadline) {
 					t.Fatalf("%d keys are still there", left)
 				}
