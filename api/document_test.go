@@ -113,3 +113,21 @@ func TestSecurityWithCustomHeader(t *testing.T) {
 		}
 	}
 }
+
+// Every answer has an X-Request-Id, so the contract says so of each.
+func TestEveryAnswerNamesItsRequest(t *testing.T) {
+	t.Parallel()
+	doc, err := openapi3.NewLoader().LoadFromData(latchkey.OpenAPI)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for path, item := range doc.Paths.Map() {
+		for method, op := range item.Operations() {
+			for status, response := range op.Responses.Map() {
+				if h := response.Value.Headers["X-Request-Id"]; h == nil || h.Ref != "#/components/headers/RequestID" {
+					t.Errorf("%s %s: %s lacks it", method, path, status)
+				}
+			}
+		}
+	}
+}

@@ -42,7 +42,7 @@ PATIENCE = 180  # seconds for one block, which may have to compile
 PROGRAMS = {"go": "go run", "javascript": "node", "python": "python"}
 SUFFIXES = {"go": "go", "javascript": "mjs", "python": "py"}
 # What the guides call the variables of programs that call Latchkey, beside its own settings.
-CALLERS = {"LATCHKEY_URL", "LATCHKEY_API_KEY", "LATCHKEY_TOKEN"}
+CALLERS = {"LATCHKEY_URL", "LATCHKEY_API_KEY", "LATCHKEY_TOKEN", "LATCHKEY_EMAIL", "LATCHKEY_PASSWORD"}
 
 
 class Wrong(Exception):
@@ -391,6 +391,14 @@ def anchors(page: str) -> set[str]:
     return {re.sub(r"[^\w\- ]", "", heading).lower().replace(" ", "-") for heading in headings}
 
 
+def settings(text: str) -> None:
+    """Hold the settings that a text names to those that there are."""
+    known = set(re.findall(r'env:"(\w+)"', (ROOT / "cmd" / "latchkey" / "settings.go").read_text()))
+    for setting in set(re.findall(r"\bLATCHKEY_\w*[A-Z]\b", text)) - CALLERS:
+        if setting.removeprefix("LATCHKEY_") not in known:
+            raise Wrong(f"there is no setting {setting}")
+
+
 def names(page: Page) -> None:
     """Hold what a page names in passing to what there is: files, settings, targets of make, commands."""
     prose = re.sub(r"^```.*?^```$", "", page.text, flags=re.MULTILINE | re.DOTALL)
@@ -401,10 +409,7 @@ def names(page: Page) -> None:
             continue
         if not file.exists() or (anchor and anchor not in anchors(file.read_text())):
             raise Wrong(f"there is no {target}")
-    known = set(re.findall(r'env:"(\w+)"', (ROOT / "cmd" / "latchkey" / "settings.go").read_text()))
-    for setting in set(re.findall(r"\bLATCHKEY_\w*[A-Z]\b", page.text)) - CALLERS:
-        if setting.removeprefix("LATCHKEY_") not in known:
-            raise Wrong(f"there is no setting {setting}")
+    settings(page.text)
     sources = "".join(file.read_text() for folder in ("api", "cmd/latchkey") for file in (ROOT / folder).glob("*.go"))
     for metric in re.findall(r"`(latchkey_\w+)`", prose):
         if f'"{metric}"' not in sources:
@@ -487,6 +492,8 @@ def main() -> None:
         if page.startswith("docs/") and f"]({page})" not in readme:
             sys.exit(f"README.md does not lead to {page}")
     gates()
+    for file in (ROOT / "deploy").iterdir():
+        settings(file.read_text())
     for page in sys.argv[1:] or pages():
         start = time.monotonic()
         try:
