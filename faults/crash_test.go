@@ -2,11 +2,16 @@ package faults
 
 import (
 	"context"
+	"errors"
+	"os"
 	"os/exec"
+	"path/filepath"
 	"strings"
 	"sync"
 	"testing"
 	"time"
+
+	"golang.org/x/sys/unix"
 
 	"github.com/latchkey-dev/latchkey/repository/storetest"
 )
@@ -226,26 +231,58 @@ func TestSlowDatabase(t *testing.T) {
 }
 
 // TestDiskFull: when the disk is full, SQLite's verification goes on and writes
-// get 503; with room again, both go on. A limit on the size of files stands for
-// the disk.
+// get 503; with room again, both go on. At full size it is a file system in
+// memory, which only root may mount; else a limit on the size of files stands
+// for it.
 func TestDiskFull(t *testing.T) {
-	dsn := storetest.SQLite(t)
+	dsn, fill, empty := storetest.SQLite(t), (func(*node))(nil), (func(*node))(nil)
+	if *full {
+		dsn, fill, empty = smallDisk(t)
+	} else {
+		fill = func(n *node) { limitFiles(t, n.cmd.Process.Pid, 1<<10) }
+		empty = func(n *node) { limitFiles(t, n.cmd.Process.Pid, 1<<40) }
+	}
 	n := start(t, dsn)
 	p := newTenant(t, n)
 	_, known := p.key(n)
+	_, unknown := p.key(n)
 	project(t.Context(), n, known)
-	limitFiles(t, n.cmd.Process.Pid, 1<<10)
+	fill(n)
+	write := func() answer {
+		return call(t.Context(), "POST", p.keys(n), p.jwt, map[string]any{"name": strings.Repeat("n", 100)})
+	}
+	eventually(t, 30*time.Second, "writes are refused", func() bool { return write().status == 503 }) // there may be some room left
 	writes := &tally{}
 	for range 20 {
-		writes.add(call(t.Context(), "POST", p.keys(n), p.jwt, map[string]any{"name": strings.Repeat("n", 100)}))
+		writes.add(write())
 	}
-	if a := project(t.Context(), n, known); a.status != 200 {
-		t.Errorf("a known key got %d while the disk is full", a.status)
+	for what, token := range map[string]string{"a known key": known, "a key that must be looked up": unknown} {
+		if a := project(t.Context(), n, token); a.status != 200 {
+			t.Errorf("%s got %d while the disk is full", what, a.status)
+		}
 	}
 	writes.only(t, 503)
-	limitFiles(t, n.cmd.Process.Pid, 1<<40)
-	back := eventually(t, 10*time.Second, "writes are taken again", func() bool {
-		return call(t.Context(), "POST", p.keys(n), p.jwt, map[string]any{"name": "k"}).status == 201
-	})
+	empty(n)
+	back := eventually(t, 10*time.Second, "writes are taken again", func() bool { return write().status == 201 })
 	show(t, "writes %v while full; taken again after %v", writes.count, back)
+}
+
+// smallDisk returns a database on a disk of its own, and what fills and empties
+// that.
+func smallDisk(t *testing.T) (dsn string, fill, empty func(*node)) {
+	t.Helper()
+	dir := t.TempDir()
+	must(t, unix.Mount("none", dir, "tmpfs", 0, "size=8m"))
+	t.Cleanup(func() {
+		if err := unix.Unmount(dir, unix.MNT_DETACH); err != nil {
+			t.Error(err)
+		}
+	})
+	ballast := filepath.Join(dir, "ballast")
+	return "sqlite:" + filepath.Join(dir, "latchkey.db"), func(*node) {
+		err := os.WriteFile(ballast, make([]byte, 8<<20), 0o600) // as much of it as there is room for
+		if !errors.Is(err, unix.ENOSPC) {
+			t.Fatalf("the disk does not get full: %v", err)
+		}
+	}, func(*node) { must(t, os.Remove(ballast)) }
 }
