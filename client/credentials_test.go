@@ -110,6 +110,28 @@ func TestOneRefreshForAll(t *testing.T) {
 	})
 }
 
+// An access token that was refused is forgotten even where the request cannot be
+// sent again: the next one brings another.
+func TestRefusedTokenIsForgotten(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		instance := &sessions{}
+		c := instance.resume(t, nil)
+		stream := func() error {
+			_, err := c.CreateKeyWithBodyWithResponse(t.Context(), "prj_1", nil, "application/json", io.MultiReader(strings.NewReader("{}")))
+			return err
+		}
+		if err := stream(); err != nil {
+			t.Fatal(err)
+		}
+		instance.expire()
+		_ = wantCode(t, stream(), ErrorCodeTokenExpired)
+		if err := stream(); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
 // A request that is given up while the session is refreshed takes nothing with
 // it: the refresh comes to its end, and the next request goes on from there.
 func TestRefreshOutlivesItsRequest(t *testing.T) {

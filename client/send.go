@@ -42,11 +42,12 @@ func (s *sender) Do(req *http.Request) (*http.Response, error) {
 		if err == nil {
 			return res, nil
 		}
+		e, refused := errors.AsType[*Error](err)
+		renew := refused && !renewed && !isPublic(path) && s.credentials.refused(req, e)
 		if req.Body != nil && req.Body != http.NoBody && req.GetBody == nil {
 			return nil, err
 		}
-		e, refused := errors.AsType[*Error](err)
-		if refused && !renewed && !isPublic(path) && s.credentials.refused(req, e) {
+		if renew {
 			renewed = true
 		} else {
 			wait := backoff(attempt)

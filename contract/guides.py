@@ -2,10 +2,11 @@
 """Runs what the pages of this repository print, block by block, and fails for a block that nothing runs.
 
 A page is any Markdown file. Its shell blocks run in one shell, in order, in a folder of the page's own, beside the files
-that stand in contract/guides/PAGE. What a block prints is the text block behind it, in which "…" stands for anything on
-a line, with the blanks behind it for as many as there are, or alone for any lines; without one it prints nothing. A word behind the language names the file that a program
-is saved as, for later blocks to run. A page that starts a server of its own finds nothing; any other finds an instance,
-which is told as the guides say: LATCHKEY_URL, LATCHKEY_API_KEY for an API that asks, PRESENTED for a customer's key.
+that stand in contract/guides/PAGE. What a block prints is the text block behind it; without one it prints nothing. There
+"…" stands for anything on a line, and the blanks behind it for as many as there are; alone it stands for any lines. A
+word behind the language names the file that a program is saved as, for later blocks to run. A page that starts a server
+of its own finds nothing; any other finds an instance, which is told as the guides say: LATCHKEY_URL, LATCHKEY_API_KEY
+for an API that asks, PRESENTED for a customer's key.
 
 A comment right before a block says what is not to be seen: "goes on: TEXT" that its command stays until the next such
 one, and has said TEXT, "in the clone" that it runs in this repository, "in CI" that .ci/run runs it, and "folders" that
@@ -71,7 +72,7 @@ def read(page: str) -> list[Block]:
                 fence.text += line + "\n"
         elif opening := re.fullmatch(r"```(\w*)(?: ([\w.]+))?", line):
             fence = Block(number, opening[1], opening[2] or "", comment, "")
-        elif line.lstrip().startswith(("```", "~~~")) or (line.startswith(("    ", "\t")) and not before.strip()):
+        elif "```" in line or "~~~" in line or (line.startswith(("    ", "\t")) and not before.strip()):
             raise Wrong(f"line {number}: write a block between ``` at the beginning of lines: {line}")
         comment = (re.fullmatch(r"<!-- (.*) -->", line) or ["", ""])[1]
         before = line
@@ -442,6 +443,7 @@ def gates() -> None:
         "```sh\necho unended\n",
         "    indented code\n",
         "- a list\n  ```sh\n  true\n  ```\n",
+        "> ```sh\n> true\n> ```\n",
         "[a page](nowhere.md)\n",
         "[a part](README.md#nowhere)\n",
         "Set `LATCHKEY_NOTHING`.\n",
