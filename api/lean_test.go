@@ -227,6 +227,24 @@ func FuzzLeanEdge(f *testing.F) {
 	})
 }
 
+// TestFloodDoesNotFillTheLog guarantees that ordinary refusals are all logged,
+// and those of a flood in part.
+func TestFloodDoesNotFillTheLog(t *testing.T) {
+	e := newEdges(t)
+	for refusals, want := range map[int]struct{ least, most int }{50: {50, 50}, 20_000: {leanLogs, 20_000 / 4}} {
+		var log strings.Builder
+		edge, err := newServer(e.app, Config{Log: slog.New(slog.NewTextHandler(&log, nil))}, true)
+		must(t, err)
+		once := e.repeat(t, edge, hotAsks["a mistyped token"].ask, http.StatusUnauthorized)
+		for range refusals {
+			once()
+		}
+		if got := strings.Count(log.String(), "\n"); got < want.least || got > want.most {
+			t.Errorf("of %d refusals %d were logged, want %d to %d", refusals, got, want.least, want.most)
+		}
+	}
+}
+
 // bareEcho answers from a handler that does nothing.
 func bareEcho() *echo.Echo {
 	bare := echo.New()
