@@ -341,7 +341,7 @@ func TestForgedFlood(t *testing.T) {
 	took := time.Since(began)
 	stop()
 	lookups := (n.metric("latchkey_key_cache_loads_total") - before) / took.Seconds()
-	if lookups > 3000 {
+	if lookups > 2500 { // cache.futileLimit, and the turn of a second
 		t.Errorf("%.0f look-ups in a second", lookups)
 	}
 	for status := range counts {
