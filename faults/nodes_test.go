@@ -188,7 +188,7 @@ func TestCutOffNode(t *testing.T) {
 		}
 		time.Sleep(5 * time.Millisecond)
 	}
-	if last > grace+time.Second { // what was last heard may be a moment older than the cut
+	if last > grace+50*time.Millisecond { // an answer that was given within it takes a moment to arrive
 		t.Errorf("a revoked key was accepted for %v, with a grace of %v", last, grace)
 	}
 	via.set(passes)

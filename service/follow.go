@@ -45,6 +45,8 @@ type nearby struct {
 	sync   atomic.Int32 // a Sync: asked at every request, so kept ready
 	last   atomic.Int64 // when all changes were last heard, in Unix microseconds
 	grace  time.Duration
+
+	graceEnd *time.Timer // makes a degraded node a lost one; for assess
 }
 
 // DefaultOutageGrace is how long callers who are known are served without the
@@ -204,9 +206,20 @@ func (a *App) assess(err error) {
 	case err != nil:
 		after = Lost
 	}
-	a.near.sync.Store(int32(after))
+	if a.near.graceEnd != nil {
+		a.near.graceEnd.Stop()
+	}
+	if after == Degraded {
+		// The next attempt may hang for longer than there is grace.
+		a.near.graceEnd = time.AfterFunc(a.near.grace-a.SyncLag(), func() { a.enter(Degraded, Lost, err) })
+	}
 	a.store.SetDown(after != InSync)
-	if before != after && before != NotFollowing {
+	a.enter(before, after, err)
+}
+
+// enter changes the state, unless somebody else has meanwhile.
+func (a *App) enter(before, after Sync, err error) {
+	if a.near.sync.CompareAndSwap(int32(before), int32(after)) && before != after && before != NotFollowing {
 		a.log.Warn("the state of this node towards its database has changed", "from", before.String(), "to", after.String(), "error", err)
 	}
 }
