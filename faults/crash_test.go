@@ -208,7 +208,7 @@ func TestOutage(t *testing.T) {
 }
 
 // TestSlowDatabase: a database that takes two seconds for everything does not
-// slow what is known.
+// slow what is known, and those for whom it has no time are told so.
 func TestSlowDatabase(t *testing.T) {
 	cluster := storetest.NewCluster(t)
 	database := cluster.Database(t)
@@ -222,12 +222,21 @@ func TestSlowDatabase(t *testing.T) {
 	misses, stopMisses := load(t.Context(), 4, time.Millisecond, func(ctx context.Context) answer {
 		return project(ctx, n, forged())
 	})
+	lists, stopLists := load(t.Context(), size(600, 1000), 100*time.Millisecond, func(ctx context.Context) answer {
+		return call(ctx, "GET", p.keys(n), p.jwt, nil)
+	})
 	time.Sleep(size(3*time.Second, 30*time.Second))
+	stopLists()
 	stopMisses()
 	stop()
 	reads.only(t, 200)
 	misses.only(t, 401, 503)
-	show(t, "known keys p50 %v, p99 %v; unknown %v", reads.percentile(.5), reads.percentile(.99), misses.count)
+	lists.only(t, 200, 503)
+	if lists.of(503) == 0 {
+		t.Error("nobody was told that the database has no time")
+	}
+	show(t, "known keys p50 %v, p99 %v; unknown %v; lists %v after %v at most", reads.percentile(.5), reads.percentile(.99), misses.count,
+		lists.count, lists.percentile(1).Round(time.Millisecond))
 }
 
 // TestDiskFull: when the disk is full, SQLite's verification goes on and writes

@@ -1,6 +1,7 @@
 package repository
 
 import (
+	"cmp"
 	"context"
 	"database/sql"
 	"database/sql/driver"
@@ -24,6 +25,7 @@ type link struct {
 	mu     sync.Mutex
 	tell   []func([]domain.Stale)
 	down   atomic.Bool
+	queue  queue
 	refuse *sql.DB
 	wake   chan struct{} // the feed should look at once
 }
@@ -56,13 +58,26 @@ func errDown() error { return domain.Unavailable(errors.New("the database is out
 
 // newLink returns a link whose refusing database fails whatever it is asked.
 func newLink() *link {
-	return &link{refuse: sql.OpenDB(refuser{}), wake: make(chan struct{}, 1)}
+	l := &link{wake: make(chan struct{}, 1)}
+	l.refuse = sql.OpenDB(refuser{l})
+	return l
 }
 
-// ResolveConn sends queries nowhere while the database is out of reach. It
-// implements bun.ConnResolver.
+// refusal returns why nothing is to be sent to the database now, or nil.
+func (l *link) refusal() error {
+	switch {
+	case l.down.Load():
+		return errDown()
+	case l.queue.full():
+		return errBusy()
+	}
+	return nil
+}
+
+// ResolveConn sends queries nowhere while the database is out of reach or too
+// many wait for it. It implements bun.ConnResolver.
 func (l *link) ResolveConn(context.Context, bun.Query) bun.IConn {
-	if l.down.Load() {
+	if l.refusal() != nil {
 		return l.refuse
 	}
 	return nil // the pool itself
@@ -71,9 +86,11 @@ func (l *link) ResolveConn(context.Context, bun.Query) bun.IConn {
 // Close implements bun.ConnResolver.
 func (l *link) Close() error { return nil }
 
-type refuser struct{}
+type refuser struct{ link *link }
 
-func (refuser) Connect(context.Context) (driver.Conn, error) { return nil, errDown() }
+func (r refuser) Connect(context.Context) (driver.Conn, error) {
+	return nil, cmp.Or(r.link.refusal(), errBusy()) // the reason may be gone already
+}
 
 func (refuser) Driver() driver.Driver { return nil }
 

@@ -31,10 +31,6 @@ import (
 	"github.com/latchkey-dev/latchkey/migrations"
 )
 
-// writeDeadline bounds a transaction, so that a stuck one cannot hold the only
-// writer connection of SQLite for ever.
-const writeDeadline = 10 * time.Second
-
 // Store is a database, or inside InTx one transaction of it.
 type Store struct {
 	engine      engine
@@ -131,7 +127,9 @@ func Redact(dsn string) string {
 func newStore(e engine, d func() schema.Dialect, pools ...*sql.DB) *Store {
 	s := &Store{engine: e, link: newLink(), lookup: &lookup{}}
 	for _, pool := range pools {
-		s.pools = append(s.pools, bun.NewDB(pool, d(), bun.WithConnResolver(s.link)))
+		db := bun.NewDB(pool, d(), bun.WithConnResolver(s.link))
+		db.AddQueryHook(&s.link.queue) //nolint:staticcheck // the other way gives another DB
+		s.pools = append(s.pools, db)
 	}
 	s.read, s.write = s.pools[0], s.pools[len(s.pools)-1]
 	return s
@@ -182,10 +180,10 @@ func (s *Store) Close() error {
 // of it and, on SQLite, wait for itself. Effects outside the database belong
 // after InTx has returned nil.
 func (s *Store) InTx(ctx context.Context, fn func(ctx context.Context, tx *Store) error) error {
-	if s.link.down.Load() {
-		return errDown()
+	if err := s.link.refusal(); err != nil {
+		return err
 	}
-	ctx, cancel := context.WithTimeout(ctx, writeDeadline)
+	ctx, cancel := context.WithTimeout(ctx, deadline)
 	defer cancel()
 	var changes []domain.Stale
 	err := s.write.RunInTx(ctx, nil, func(ctx context.Context, tx bun.Tx) error {
