@@ -244,12 +244,11 @@ func TestSlowDatabase(t *testing.T) {
 // memory, which only root may mount; else a limit on the size of files stands
 // for it.
 func TestDiskFull(t *testing.T) {
-	dsn, fill, empty := storetest.SQLite(t), (func(*node))(nil), (func(*node))(nil)
+	dsn := storetest.SQLite(t)
+	fill := func(n *node) { limitFiles(t, n.cmd.Process.Pid, 1<<10) }
+	empty := func(n *node) { limitFiles(t, n.cmd.Process.Pid, 1<<40) }
 	if *full {
 		dsn, fill, empty = smallDisk(t)
-	} else {
-		fill = func(n *node) { limitFiles(t, n.cmd.Process.Pid, 1<<10) }
-		empty = func(n *node) { limitFiles(t, n.cmd.Process.Pid, 1<<40) }
 	}
 	n := start(t, dsn)
 	p := newTenant(t, n)

@@ -93,7 +93,7 @@ func (postgresEngine) insertMany(ctx context.Context, db bun.IDB, rows any) erro
 	}
 	all := reflect.Indirect(reflect.ValueOf(rows))
 	table := db.Dialect().Tables().Get(all.Type().Elem())
-	var names, columns []string
+	var columns, unnested []string
 	var arrays []any
 	for _, f := range table.Fields {
 		if f.Tag.HasOption("scanonly") {
@@ -103,11 +103,12 @@ func (postgresEngine) insertMany(ctx context.Context, db bun.IDB, rows any) erro
 		if err != nil {
 			return err
 		}
-		names, arrays = append(names, f.Name), append(arrays, array)
-		columns = append(columns, fmt.Sprintf("$%d::%s", len(arrays), kind))
+		columns, arrays = append(columns, f.Name), append(arrays, array)
+		unnested = append(unnested, fmt.Sprintf("$%d::%s", len(arrays), kind))
 	}
-	_, err := below.ExecContext(ctx, fmt.Sprintf("INSERT INTO %s (%s) SELECT * FROM unnest(%s)",
-		table.Name, strings.Join(names, ", "), strings.Join(columns, ", ")), arrays...)
+	list := strings.Join(columns, ", ")
+	_, err := below.ExecContext(ctx, fmt.Sprintf("INSERT INTO %s (%s) SELECT %s FROM unnest(%s) AS r (%s)",
+		table.Name, list, list, strings.Join(unnested, ", "), list), arrays...)
 	return err
 }
 
