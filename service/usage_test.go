@@ -197,7 +197,7 @@ func TestUsageOutageIsLoggedOnce(t *testing.T) {
 	t.Parallel()
 	dsn := storetest.SQLite(t)
 	store := storetest.New(t, dsn)
-	database, err := sql.Open("sqlite", strings.TrimPrefix(dsn, "sqlite:"))
+	database, err := sql.Open("sqlite", strings.TrimPrefix(dsn, "sqlite:")+"?_pragma=busy_timeout(60000)")
 	if err != nil {
 		t.Fatal(err)
 	}
