@@ -426,7 +426,7 @@ func TestHTTP(t *testing.T) {
 // TestCold measures keys that are not in memory beside what pgbench gets out of
 // the same server for one row by an index.
 func TestCold(t *testing.T) {
-	cluster := storetest.NewCluster(t, "shared_buffers=256MB", "max_connections=200")
+	cluster := storetest.NewCluster(t, "shared_buffers=2GB", "max_connections=200") // which holds all of it
 	database := cluster.Database(t)
 	server := latchkey(t, database)
 	newTenant(t, server)

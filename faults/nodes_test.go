@@ -326,7 +326,7 @@ func TestForgedFlood(t *testing.T) {
 	p := newTenant(t, n)
 	_, token := p.key(n)
 	project(t.Context(), n, token)
-	total, perSecond := size(10_000, 10_000_000), size(5000, 12_000)
+	total, perSecond := size(10_000, 10_000_000), size(5000, 16_000)
 	good := func(ctx context.Context) answer { return project(ctx, n, token) }
 
 	alone, stop := load(t.Context(), 2, time.Millisecond, good)

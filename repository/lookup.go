@@ -21,7 +21,8 @@ const callingKeyQuery = `SELECT
 	(SELECT u.first_used_at FROM api_key_usage u WHERE u.key_id = s.key_id AND u.token_id = s.token_id),
 	k.name, k.prefix, k.environment, k.scopes, k.external_id, k.metadata, k.created_at,
 	k.created_by_kind, k.created_by_id, k.created_by_name, k.expires_at, k.revoked_at, k.revoked_reason, k.rotated_at, k.revision,
-	COALESCE((SELECT r.prefix ` + lastRetired + `), ''), (SELECT r.valid_until ` + lastRetired + `),
+	CASE WHEN k.rotated_at IS NULL THEN '' ELSE COALESCE((SELECT r.prefix ` + lastRetired + `), '') END,
+	CASE WHEN k.rotated_at IS NOT NULL THEN (SELECT r.valid_until ` + lastRetired + `) END,
 	p.organization_id, p.name, p.slug, p.key_prefix, p.status, p.created_at, p.updated_at, p.revision,
 	o.name, o.slug, o.status, o.created_at, o.updated_at, o.revision
 FROM api_key_secrets s
