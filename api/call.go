@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"net/url"
 	"strings"
+	"time"
 
 	"github.com/labstack/echo/v4"
 
@@ -32,6 +33,7 @@ type call struct {
 	rule      permission.Permission // the last one that the caller was held to
 	operation string                // operationId, for logs and metrics
 	failure   error                 // what was answered as a problem
+	unlogged  bool                  // one of so many alike that the log does without it
 }
 
 type callKey struct{}
@@ -127,7 +129,10 @@ func (c *call) mistaken(accessToken string, err error) error {
 func (c *call) refuse(ec echo.Context, err error) error {
 	c.failure = err
 	p := problem.From(err, c.origin.RequestID)
-	if p.Status >= http.StatusInternalServerError {
+	if p.Status == http.StatusServiceUnavailable {
+		c.unlogged = !c.guard.outages.below(logsPerSecond, time.Now())
+	}
+	if p.Status >= http.StatusInternalServerError && !c.unlogged {
 		c.logFault(ec, p.Status, err)
 	}
 	if ec.Response().Committed {

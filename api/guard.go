@@ -95,6 +95,7 @@ type guard struct {
 	credentials Credentials
 	log         *slog.Logger
 	fallback    echo.MiddlewareFunc
+	outages     perSecond // requests answered unavailable
 
 	// ruled tells of every registered route whether it has a rule of its own. It
 	// grows while routes are registered, which Echo itself allows only before

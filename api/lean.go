@@ -35,10 +35,14 @@ import (
 // leanBody is the longest request body that the lean edge reads, in bytes.
 const leanBody = 4 << 10
 
-// leanLogs is which part of its answers the lean edge logs: one in so many, and
-// of refusals the first so many of each second as well, which is all of them
-// unless somebody floods us. Metrics count every one.
-const leanLogs = 100
+// What is logged of that which comes in floods; metrics count every one. The lean
+// edge logs one of so many answers, and of refused keys the first so many of each
+// second as well, which is all of them unless somebody floods us. Of requests that
+// are answered unavailable, at whichever edge, only the latter are logged.
+const (
+	leanLogs      = 100
+	logsPerSecond = 100
+)
 
 // lean is the lean edge of one operation.
 type lean struct {
@@ -125,7 +129,7 @@ func (l *lean) refuse(c echo.Context, err error, start time.Time) bool {
 	c.Response().Header()[headerRequestID] = []string{id}
 	_ = refuse(c.Response(), problem.From(err, id), l.challenges[refusal.Code]) // fails only when nobody is there to read it
 	hearOut(c.Request())
-	l.note(c, http.StatusUnauthorized, domain.Principal{}, id, start, l.refusals.below(leanLogs, start))
+	l.note(c, http.StatusUnauthorized, domain.Principal{}, id, start, l.refusals.below(logsPerSecond, start))
 	return true
 }
 

@@ -18,6 +18,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/labstack/echo/v4"
 
+	"github.com/latchkey-dev/latchkey/api/permission"
 	"github.com/latchkey-dev/latchkey/domain"
 	"github.com/latchkey-dev/latchkey/repository/storetest"
 	"github.com/latchkey-dev/latchkey/service"
@@ -227,20 +228,29 @@ func FuzzLeanEdge(f *testing.F) {
 	})
 }
 
-// TestFloodDoesNotFillTheLog guarantees that ordinary refusals are all logged,
-// and those of a flood in part.
+// TestFloodDoesNotFillTheLog guarantees that ordinary refusals and answers in an
+// outage are all logged, and those of a flood in part.
 func TestFloodDoesNotFillTheLog(t *testing.T) {
 	e := newEdges(t)
-	for refusals, want := range map[int]struct{ least, most int }{50: {50, 50}, 20_000: {leanLogs, 20_000 / 4}} {
-		var log strings.Builder
-		edge, err := newServer(e.app, Config{Log: slog.New(slog.NewTextHandler(&log, nil))}, true)
-		must(t, err)
-		once := e.repeat(t, edge, hotAsks["a mistyped token"].ask, http.StatusUnauthorized)
-		for range refusals {
-			once()
-		}
-		if got := strings.Count(log.String(), "\n"); got < want.least || got > want.most {
-			t.Errorf("of %d refusals %d were logged, want %d to %d", refusals, got, want.least, want.most)
+	for name, c := range map[string]struct {
+		ask           ask
+		status, lines int
+	}{
+		"refused":     {hotAsks["a mistyped token"].ask, http.StatusUnauthorized, 1},
+		"unavailable": {ask{method: "GET", path: "/down"}, http.StatusServiceUnavailable, 2}, // the reason, and the request
+	} {
+		for requests, want := range map[int]struct{ least, most int }{50: {50 * c.lines, 50 * c.lines}, 20_000: {logsPerSecond, 20_000 / 4}} {
+			var log strings.Builder
+			edge, err := newServer(e.app, Config{Log: slog.New(slog.NewTextHandler(&log, nil))}, true)
+			must(t, err)
+			edge.GET("/down", func(echo.Context) error { return domain.Unavailable(io.EOF) }, Require(permission.Public))
+			once := e.repeat(t, edge, c.ask, c.status)
+			for range requests {
+				once()
+			}
+			if got := strings.Count(log.String(), "\n"); got < want.least || got > want.most {
+				t.Errorf("of %d requests that were %s there are %d lines, want %d to %d", requests, name, got, want.least, want.most)
+			}
 		}
 	}
 }

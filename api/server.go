@@ -160,7 +160,7 @@ func recovered(next echo.HandlerFunc, c echo.Context) (err error) {
 // Addresses and headers are not in it, since secrets end up there by mistake.
 func (g *guard) logRequest(c echo.Context, call *call, took time.Duration) {
 	ctx := c.Request().Context()
-	if !g.log.Enabled(ctx, slog.LevelInfo) {
+	if call.unlogged || !g.log.Enabled(ctx, slog.LevelInfo) {
 		return
 	}
 	g.log.LogAttrs(ctx, slog.LevelInfo, "request",

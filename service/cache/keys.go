@@ -130,23 +130,31 @@ func (k *Keys) Load(
 	if k.isUnknown(id, now) {
 		return domain.ProvenKey{}, domain.NotFound()
 	}
-	if !k.futile.allow(now) {
-		return domain.ProvenKey{}, domain.Unavailable(errors.New("too many unknown tokens"))
+	if k.futile.full(now) {
+		return domain.ProvenKey{}, errTooManyUnknown()
 	}
 	known := func() (domain.ProvenKey, bool) { return k.Get(token) }
 	return k.loader.load(ctx, id, known, func(ctx context.Context) (domain.ProvenKey, error) {
+		if !k.futile.take(now) {
+			return domain.ProvenKey{}, errTooManyUnknown()
+		}
 		k.shard(id).loads.Add(1)
-		return readKey(ctx, read)
+		key, err := readKey(ctx, read)
+		if domain.CodeOf(err) != domain.CodeNotFound {
+			k.futile.giveBack()
+		}
+		return key, err
 	}, func(key domain.ProvenKey, err error) {
 		switch {
 		case err == nil:
 			k.put(id, key)
 		case domain.CodeOf(err) == domain.CodeNotFound:
 			k.setUnknown(id, now)
-			k.futile.add(now)
 		}
 	})
 }
+
+func errTooManyUnknown() error { return domain.Unavailable(errors.New("too many unknown tokens")) }
 
 func readKey(ctx context.Context, read func(context.Context) (domain.Secret, domain.CallingKey, error)) (domain.ProvenKey, error) {
 	secret, key, err := read(ctx)

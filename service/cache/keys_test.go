@@ -217,6 +217,16 @@ func TestUnknownIsRememberedBriefly(t *testing.T) {
 	if err := ask("c", later.Add(time.Second), domain.NotFound()); domain.CodeOf(err) != domain.CodeNotFound {
 		t.Errorf("a second later: %v", err)
 	}
+	later = later.Add(time.Minute)
+	for i := range futileLimit {
+		_ = ask(domain.TokenID(fmt.Sprint("h", i)), later, domain.NotFound())
+	}
+	if err := ask("e", later.Add(-time.Second), domain.NotFound()); domain.CodeOf(err) != domain.CodeUnavailable {
+		t.Errorf("one who waited since the second before: %v", err)
+	}
+	if err := ask("f", later.Add(-time.Hour), domain.NotFound()); domain.CodeOf(err) != domain.CodeNotFound {
+		t.Errorf("the clock was put back: %v", err)
+	}
 }
 
 // TestQueueIsBounded guarantees that more misses than can wait are refused at

@@ -48,26 +48,49 @@ func (k *Keys) setUnknown(i id, now time.Time) {
 	u.id, u.until = i, now.Add(unknownFor)
 }
 
-// futile counts look-ups in vain, second by second.
+// futile counts look-ups in vain, and those under way that may be, second by
+// second.
 type futile struct {
 	mu     sync.Mutex
 	second int64
 	count  int
 }
 
-func (f *futile) allow(now time.Time) bool {
+// full reports whether there may be no more at now.
+func (f *futile) full(now time.Time) bool {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	return f.second != now.Unix() || f.count < futileLimit
+	f.turn(now)
+	return f.count >= futileLimit
 }
 
-func (f *futile) add(now time.Time) {
+// take counts a look-up that is to be made, unless there may be no more.
+func (f *futile) take(now time.Time) bool {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if second := now.Unix(); f.second != second {
-		f.second, f.count = second, 0
+	f.turn(now)
+	if f.count >= futileLimit {
+		return false
 	}
 	f.count++
+	return true
+}
+
+// giveBack is for a look-up that was not in vain.
+func (f *futile) giveBack() {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.count = max(0, f.count-1)
+}
+
+// turn begins a new second. Who waited for their turn comes from an earlier one,
+// which must not begin again; but a clock that was put back must not lock
+// everybody out until it has caught up.
+func (f *futile) turn(now time.Time) {
+	const late = 10
+	if second := now.Unix(); second > f.second || second < f.second-late {
+		f.second, f.count = second, 0
+	}
 }
 
 // Known makes the cache take an id that it may remember as unknown for possible
