@@ -76,20 +76,13 @@ func (postgresEngine) gaveUp(err error) bool {
 }
 
 // insertMany hands the rows over as an array for each column, which costs
-// PostgreSQL little more than COPY does, where a thousand VALUES or a JSON text
-// cost it three times as much. bun would write the arrays into the statement, so
-// it is sent by what lies below bun.
+// PostgreSQL little more than COPY does, where a thousand VALUES cost it three
+// times as much. bun would write the arrays into the statement, so
+// it is sent by the transaction below bun.
 func (postgresEngine) insertMany(ctx context.Context, db bun.IDB, rows any) error {
-	var below interface {
-		ExecContext(ctx context.Context, query string, args ...any) (sql.Result, error)
-	}
-	switch db := db.(type) {
-	case bun.Tx:
-		below = db.Tx
-	case *bun.DB:
-		below = db.DB
-	default:
-		return fmt.Errorf("there is nothing to send arrays to below %T", db)
+	tx, ok := db.(bun.Tx)
+	if !ok {
+		return errors.New("many rows are added in a transaction")
 	}
 	all := reflect.Indirect(reflect.ValueOf(rows))
 	table := db.Dialect().Tables().Get(all.Type().Elem())
@@ -107,7 +100,7 @@ func (postgresEngine) insertMany(ctx context.Context, db bun.IDB, rows any) erro
 		unnested = append(unnested, fmt.Sprintf("$%d::%s", len(arrays), kind))
 	}
 	list := strings.Join(columns, ", ")
-	_, err := below.ExecContext(ctx, fmt.Sprintf("INSERT INTO %s (%s) SELECT %s FROM unnest(%s) AS r (%s)",
+	_, err := tx.Tx.ExecContext(ctx, fmt.Sprintf("INSERT INTO %s (%s) SELECT %s FROM unnest(%s) AS r (%s)",
 		table.Name, list, list, strings.Join(unnested, ", "), list), arrays...)
 	return err
 }

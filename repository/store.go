@@ -53,7 +53,8 @@ type engine interface { //nolint:interfacebloat // it is all that the two differ
 	// lock that another one holds; 0: no bound. gaveUp reports that this happened.
 	boundWaits(ctx context.Context, tx bun.IDB, d time.Duration) error
 	gaveUp(err error) bool
-	// insertMany adds rows, a pointer to a slice of them, in one statement.
+	// insertMany adds rows, a pointer to a slice of them, in one statement of a
+	// transaction.
 	insertMany(ctx context.Context, db bun.IDB, rows any) error
 	// texts is a table l whose column value holds the texts. A subquery for each is
 	// answered by an index, whereas a long IN makes PostgreSQL without statistics,

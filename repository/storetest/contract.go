@@ -198,7 +198,9 @@ func testProjectDeletion(t *testing.T, s *repository.Store) {
 			k := newKey(p, fmt.Sprint("k", first+i), epoch)
 			imported[i] = domain.ImportedKey{Key: k, Secret: newSecret(k, domain.TokenID(fmt.Sprintf("t%011d", first+i)))}
 		}
-		check(t, s.AddImported(ctx, p.Scope(), int64(first/1000)+1, imported))
+		check(t, s.InTx(ctx, func(ctx context.Context, tx *repository.Store) error {
+			return tx.AddImported(ctx, p.Scope(), int64(first/1000)+1, imported)
+		}))
 	}
 	kept := newKey(other, "kept", epoch)
 	check(t, s.CreateKey(ctx, other.Scope(), kept))
