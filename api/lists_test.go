@@ -62,7 +62,7 @@ func TestListsInPages(t *testing.T) {
 	var keys, projects, organizations []string
 	for i := range 7 {
 		w.clock.advance(time.Second)
-		name := fmt.Sprintf("n%d", i)
+		name := fmt.Sprintf("no. %d", i) // no token has a dot, and a search reads their beginnings too
 		environment := []string{"live", "test"}[i%2]
 		w.key(t, n.owner, n.project.ID, map[string]any{"name": name, "environment": environment, "external_id": "x" + environment})
 		w.project(t, n.owner, n.organization.ID, name)
@@ -77,12 +77,12 @@ func TestListsInPages(t *testing.T) {
 		n.path("/keys"): keys,
 		"/v1/organizations/" + string(n.organization.ID) + "/projects": projects,
 		"/v1/organizations":                                        organizations,
-		n.path("/keys?environment=live"):                           {"n6", "n4", "n2", "n0"},
-		n.path("/keys?external_id=xtest"):                          {"n5", "n3", "n1"},
-		n.path("/keys?search=N5"):                                  {"n5"},
+		n.path("/keys?environment=live"):                           {"no. 6", "no. 4", "no. 2", "no. 0"},
+		n.path("/keys?external_id=xtest"):                          {"no. 5", "no. 3", "no. 1"},
+		n.path("/keys?search=" + url.QueryEscape("NO. 5")):         {"no. 5"},
 		n.path("/keys?search=" + url.QueryEscape("%")):             nil,
-		n.path("/keys?search=" + url.QueryEscape("n_")):            nil,
-		n.path("/keys?status=active&environment=test"):             {"n5", "n3", "n1"},
+		n.path("/keys?search=" + url.QueryEscape("no_")):           nil,
+		n.path("/keys?status=active&environment=test"):             {"no. 5", "no. 3", "no. 1"},
 		n.path("/keys?status=revoked"):                             nil,
 		n.path("/keys?search=" + url.QueryEscape(`'"\ OR 1=1 --`)): nil,
 		"/v1/organizations/" + string(n.organization.ID) + "/audit-events?action=project.created": {
