@@ -78,7 +78,8 @@ type Secret struct {
 // Live reports whether the secret is accepted at now.
 func (s Secret) Live(now time.Time) bool { return s.ValidUntil.IsZero() || now.Before(s.ValidUntil) }
 
-// Use is that a secret was used, between First and Last.
+// Use is that a secret was used. First is when it was for the first time, unless
+// that is known already.
 type Use struct {
 	ProjectID ProjectID
 	KeyID     KeyID

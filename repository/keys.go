@@ -32,11 +32,11 @@ type keyRow struct {
 	RevokedAt      micros
 	RevokedReason  string
 	RotatedAt      micros
+	RetiringPrefix string
+	RetiringUntil  micros
 	Revision       int64
 
-	LastUsedAt     micros `bun:",scanonly"`
-	RetiringPrefix string `bun:",scanonly,nullzero"`
-	RetiringUntil  micros `bun:",scanonly"`
+	LastUsedAt micros `bun:",scanonly"`
 
 	Project *projectRow `bun:"rel:belongs-to,join:project_id=id"`
 }
@@ -58,7 +58,7 @@ func newKeyRow(scope domain.ProjectScope, k domain.Key) *keyRow {
 		Environment: k.Environment, Scopes: k.Scopes, ExternalID: k.ExternalID, Metadata: k.Metadata,
 		CreatedAt: micros{k.CreatedAt}, CreatedByKind: k.CreatedBy.Kind, CreatedByID: k.CreatedBy.ID, CreatedByName: k.CreatedBy.Name,
 		ExpiresAt: micros{k.ExpiresAt}, RevokedAt: micros{k.RevokedAt}, RevokedReason: k.RevokedReason,
-		RotatedAt: micros{k.RotatedAt}, Revision: k.Revision,
+		RotatedAt: micros{k.RotatedAt}, RetiringPrefix: k.Retiring.Prefix, RetiringUntil: micros{k.Retiring.ValidUntil}, Revision: k.Revision,
 	}
 	if row.Scopes == nil {
 		row.Scopes = []domain.Scope{}
@@ -80,14 +80,13 @@ type secretRow struct {
 	PepperVersion int
 	Digest        []byte
 	CreatedAt     micros
+	FirstUsedAt   micros
 	ValidUntil    micros
 
 	Parameters   string `bun:",nullzero"`
 	Lookup       string `bun:",nullzero"`
 	ImportDigest []byte
 	ImportBatch  int64 `bun:",nullzero"`
-
-	FirstUsedAt micros `bun:",scanonly"`
 
 	Key *keyRow `bun:"rel:belongs-to,join:key_id=id"`
 }
@@ -103,7 +102,7 @@ func (r secretRow) secret() domain.Secret {
 func newSecretRow(scope domain.ProjectScope, v domain.Secret) *secretRow {
 	return &secretRow{
 		TokenID: v.TokenID, ProjectID: scope.Project(), KeyID: v.KeyID, Prefix: v.Prefix, Algorithm: v.Algorithm,
-		PepperVersion: v.PepperVersion, Digest: v.Digest, CreatedAt: micros{v.CreatedAt}, ValidUntil: micros{v.ValidUntil},
+		PepperVersion: v.PepperVersion, Digest: v.Digest, CreatedAt: micros{v.CreatedAt}, FirstUsedAt: micros{v.FirstUsedAt}, ValidUntil: micros{v.ValidUntil},
 		Parameters: v.Parameters, Lookup: v.Lookup, ImportDigest: v.ImportDigest,
 	}
 }
@@ -133,7 +132,7 @@ func (s *Store) EndSecret(ctx context.Context, scope domain.ProjectScope, id dom
 // now, the current one first.
 func (s *Store) LiveSecrets(ctx context.Context, scope domain.ProjectScope, key domain.KeyID, now time.Time) ([]domain.Secret, error) {
 	var rows []secretRow
-	err := withFirstUse(selectIn(s, scope, &rows)).Where("s.key_id = ?", key).
+	err := selectIn(s, scope, &rows).Where("s.key_id = ?", key).
 		WhereGroup(" AND ", func(q *bun.SelectQuery) *bun.SelectQuery {
 			return q.Where("s.valid_until IS NULL").WhereOr("s.valid_until > ?", micros{now})
 		}).OrderExpr("CASE WHEN s.valid_until IS NULL THEN 0 ELSE 1 END, s.valid_until DESC").Scan(ctx)
@@ -147,24 +146,18 @@ func (s *Store) LiveSecrets(ctx context.Context, scope domain.ProjectScope, key 
 	return secrets, nil
 }
 
-// withFirstUse adds to a query of secrets when each was first used.
-func withFirstUse(q *bun.SelectQuery) *bun.SelectQuery {
-	return q.ColumnExpr("?TableColumns").
-		ColumnExpr("(SELECT u.first_used_at FROM api_key_usage AS u WHERE u.key_id = s.key_id AND u.token_id = s.token_id) AS first_used_at")
-}
-
 // GetKey returns a key of the project.
-func (s *Store) GetKey(ctx context.Context, scope domain.ProjectScope, id domain.KeyID, now time.Time) (domain.Key, error) {
+func (s *Store) GetKey(ctx context.Context, scope domain.ProjectScope, id domain.KeyID) (domain.Key, error) {
 	var row keyRow
-	err := keysIn(s, scope, &row, now).Where("k.id = ?", id).Scan(ctx)
+	err := keysIn(s, scope, &row).Where("k.id = ?", id).Scan(ctx)
 	return row.key(), s.error(err)
 }
 
 // LockKey is GetKey that keeps others from changing the key until the
 // transaction ends.
-func (s *Store) LockKey(ctx context.Context, scope domain.ProjectScope, id domain.KeyID, now time.Time) (domain.Key, error) {
+func (s *Store) LockKey(ctx context.Context, scope domain.ProjectScope, id domain.KeyID) (domain.Key, error) {
 	var row keyRow
-	err := s.engine.forUpdate(keysIn(s, scope, &row, now).Where("k.id = ?", id)).Scan(ctx)
+	err := s.engine.forUpdate(keysIn(s, scope, &row).Where("k.id = ?", id)).Scan(ctx)
 	return row.key(), s.error(err)
 }
 
@@ -173,7 +166,7 @@ func (s *Store) ListKeys(
 	ctx context.Context, scope domain.ProjectScope, f domain.KeyFilter, p domain.Page, now time.Time,
 ) (domain.List[domain.Key], error) {
 	var rows []keyRow
-	q := newest(keysIn(s, scope, &rows, now), "created_at", p)
+	q := newest(keysIn(s, scope, &rows), "created_at", p)
 	switch f.Status {
 	case domain.KeyActive:
 		q = q.Where("k.revoked_at IS NULL").WhereGroup(" AND ", func(q *bun.SelectQuery) *bun.SelectQuery {
@@ -261,24 +254,18 @@ func (s *Store) KeyStatistics(ctx context.Context, scope domain.ProjectScope, si
 	}, nil
 }
 
-// keysIn starts a query of the project's keys with what is known of their use
-// and of the secret that a rotation left behind.
-func keysIn(s *Store, scope domain.ProjectScope, model any, now time.Time) *bun.SelectQuery {
-	// One of them, whatever the table holds: to a node whose clock is behind, a
-	// secret that another has just ended is still to end.
-	const retiring = "FROM api_key_secrets AS r WHERE r.project_id = k.project_id AND r.key_id = k.id AND r.valid_until > ? " +
-		"ORDER BY r.valid_until DESC, r.token_id LIMIT 1"
+// keysIn starts a query of the project's keys with what is known of their use.
+func keysIn(s *Store, scope domain.ProjectScope, model any) *bun.SelectQuery {
 	return selectIn(s, scope, model).ColumnExpr("?TableColumns").
-		ColumnExpr("(SELECT MAX(u.last_used_at) FROM api_key_usage AS u WHERE u.key_id = k.id) AS last_used_at").
-		ColumnExpr("(SELECT r.prefix "+retiring+") AS retiring_prefix", micros{now}).
-		ColumnExpr("(SELECT r.valid_until "+retiring+") AS retiring_until", micros{now})
+		ColumnExpr("(SELECT MAX(u.last_used_at) FROM api_key_usage AS u WHERE u.key_id = k.id) AS last_used_at")
 }
 
 // UpdateKey stores k, which must be one revision ahead of the row, or answers
 // conflict. It never touches a revoked key, so nothing can un-revoke one.
 func (s *Store) UpdateKey(ctx context.Context, scope domain.ProjectScope, k domain.Key) error {
 	res, err := updateIn(s, scope, newKeyRow(scope, k)).
-		Column("name", "prefix", "scopes", "external_id", "metadata", "expires_at", "revoked_at", "revoked_reason", "rotated_at", "revision").
+		Column("name", "prefix", "scopes", "external_id", "metadata", "expires_at", "revoked_at", "revoked_reason", "rotated_at",
+			"retiring_prefix", "retiring_until", "revision").
 		Where("k.id = ?", k.ID).Where("k.revision = ?", k.Revision-1).Where("k.revoked_at IS NULL").Exec(ctx)
 	return s.changed(res, err, conflict(nil))
 }

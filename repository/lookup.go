@@ -13,36 +13,44 @@ import (
 	"github.com/latchkey-dev/latchkey/domain"
 )
 
-// callingKeyQuery is the one query that is written by hand: it is what a token
-// that is not cached costs, and building it anew each time would take longer
-// than the database needs for it.
-const callingKeyQuery = `SELECT
-	s.key_id, s.project_id, s.prefix, s.algorithm, s.pepper_version, s.digest, s.created_at, s.valid_until, COALESCE(s.parameters, ''),
-	(SELECT u.first_used_at FROM api_key_usage u WHERE u.key_id = s.key_id AND u.token_id = s.token_id),
-	k.name, k.prefix, k.environment, k.scopes, k.external_id, k.metadata, k.created_at,
-	k.created_by_kind, k.created_by_id, k.created_by_name, k.expires_at, k.revoked_at, k.revoked_reason, k.rotated_at, k.revision,
-	CASE WHEN k.rotated_at IS NULL THEN '' ELSE COALESCE((SELECT r.prefix ` + lastRetired + `), '') END,
-	CASE WHEN k.rotated_at IS NOT NULL THEN (SELECT r.valid_until ` + lastRetired + `) END,
+// The queries of look-ups are the only ones that are written by hand: they are
+// what a token costs that is not in memory, and building them anew each time
+// would take longer than the database needs for them. A key's row is found by its
+// id alone: that it belongs to the secret's project is what the foreign key says.
+const (
+	keyColumns = `s.key_id, s.project_id, s.prefix, s.algorithm, s.pepper_version, s.digest, s.created_at, s.first_used_at, s.valid_until,
+	COALESCE(s.parameters, ''), k.name, k.prefix, k.environment, k.scopes, k.external_id, k.metadata, k.created_at,
+	k.created_by_kind, k.created_by_id, k.created_by_name, k.expires_at, k.revoked_at, k.revoked_reason, k.rotated_at,
+	k.retiring_prefix, k.retiring_until, k.revision`
+
+	keyQuery = "SELECT " + keyColumns + ` FROM api_key_secrets s JOIN api_keys k ON k.id = s.key_id WHERE s.token_id = `
+
+	callingKeyQuery = "SELECT " + keyColumns + `,
 	p.organization_id, p.name, p.slug, p.key_prefix, p.status, p.created_at, p.updated_at, p.revision,
 	o.name, o.slug, o.status, o.created_at, o.updated_at, o.revision
 FROM api_key_secrets s
-JOIN api_keys k ON k.project_id = s.project_id AND k.id = s.key_id
+JOIN api_keys k ON k.id = s.key_id
 JOIN projects p ON p.id = k.project_id
 JOIN organizations o ON o.id = p.organization_id
 WHERE o.deleted_at IS NULL AND p.deleted_at IS NULL AND s.token_id = `
+)
 
-// lastRetired is, of the secrets that rotations left behind, the one that goes on
-// for longest. It may have ended already: what is read here is kept for longer
-// than a moment, so whoever shows it has to look at the time anyway.
-const lastRetired = `FROM api_key_secrets r WHERE r.project_id = s.project_id AND r.key_id = s.key_id AND r.valid_until IS NOT NULL
-	ORDER BY r.valid_until DESC, r.token_id LIMIT 1`
+// lookups are those queries.
+type lookups struct {
+	key, callingKey lookup
+	tracer          *tracer
+}
 
-// lookup is that query, prepared.
+func newLookups() *lookups {
+	return &lookups{key: lookup{query: keyQuery}, callingKey: lookup{query: callingKeyQuery}}
+}
+
+// lookup is one of them, prepared.
 type lookup struct {
+	query    string
 	mu       sync.Mutex
 	prepared *sql.Stmt
 	never    bool // a pooler stands between, and forgets what was prepared
-	tracer   *tracer
 }
 
 // CallingKey finds by a token's public id what is needed to prove the token and
@@ -51,28 +59,50 @@ type lookup struct {
 // to check, as it is whether Retiring has ended. What is being deleted is not
 // found.
 func (s *Store) CallingKey(ctx context.Context, id domain.TokenID) (domain.Secret, domain.CallingKey, error) {
-	if s.link.down.Load() {
-		return domain.Secret{}, domain.CallingKey{}, errDown()
-	}
-	span := s.lookup.tracer.start(ctx, "SELECT", "api_key_secrets")
-	secret, key, err := s.callingKey(ctx, id)
-	if e, ok := errors.AsType[*pgconn.PgError](err); ok && s.lookup.forgotten(e.Code) {
-		secret, key, err = s.callingKey(ctx, id)
-	}
-	endSpan(span, err)
-	return secret, key, s.error(err)
-}
-
-func (s *Store) callingKey(ctx context.Context, id domain.TokenID) (domain.Secret, domain.CallingKey, error) {
-	statement, err := s.lookup.statement(ctx, s) //nolint:sqlclosecheck // it is kept until the store closes
-	if err != nil {
+	var r keyFound
+	var t tenantFound
+	if err := s.look(ctx, &s.lookups.callingKey, id, append(r.columns(), t.columns()...)); err != nil {
 		return domain.Secret{}, domain.CallingKey{}, err
 	}
+	secret, key, err := r.key(id)
+	project, organization := t.tenant(key.ProjectID)
+	return secret, domain.CallingKey{Key: key, Project: project, Organization: organization}, err
+}
+
+// KeyByToken is CallingKey for who knows the key's project and organization, and
+// that they are not being deleted: it costs the database half as much.
+func (s *Store) KeyByToken(ctx context.Context, id domain.TokenID) (domain.Secret, domain.Key, error) {
+	var r keyFound
+	if err := s.look(ctx, &s.lookups.key, id, r.columns()); err != nil {
+		return domain.Secret{}, domain.Key{}, err
+	}
+	return r.key(id)
+}
+
+// look runs a look-up and scans its row.
+func (s *Store) look(ctx context.Context, l *lookup, id domain.TokenID, columns []any) error {
+	if s.link.down.Load() {
+		return errDown()
+	}
+	span := s.lookups.tracer.start(ctx, "SELECT", "api_key_secrets")
+	err := s.lookOnce(ctx, l, id, columns)
+	if e, ok := errors.AsType[*pgconn.PgError](err); ok && l.forgotten(e.Code) {
+		err = s.lookOnce(ctx, l, id, columns)
+	}
+	endSpan(span, err)
+	return s.error(err)
+}
+
+func (s *Store) lookOnce(ctx context.Context, l *lookup, id domain.TokenID, columns []any) error {
+	statement, err := l.statement(ctx, s) //nolint:sqlclosecheck // it is kept until the store closes
+	if err != nil {
+		return err
+	}
 	if statement != nil {
-		return scanCallingKey(statement.QueryRowContext(ctx, id), id)
+		return statement.QueryRowContext(ctx, id).Scan(columns...)
 	}
 	// The blank makes it another text: pgx would use what it once prepared for the same.
-	return scanCallingKey(s.pools[0].DB.QueryRowContext(ctx, callingKeyQuery+s.engine.placeholder()+" ", id), id)
+	return s.pools[0].DB.QueryRowContext(ctx, l.query+s.engine.placeholder()+" ", id).Scan(columns...)
 }
 
 // statement prepares the query at the first call; nil where nothing can be
@@ -85,7 +115,7 @@ func (l *lookup) statement(ctx context.Context, s *Store) (*sql.Stmt, error) {
 	}
 	if l.prepared == nil {
 		var err error
-		if l.prepared, err = s.pools[0].DB.PrepareContext(ctx, callingKeyQuery+s.engine.placeholder()); err != nil {
+		if l.prepared, err = s.pools[0].DB.PrepareContext(ctx, l.query+s.engine.placeholder()); err != nil {
 			return nil, fmt.Errorf("prepare the look-up of keys: %w", err)
 		}
 	}
@@ -106,38 +136,56 @@ func (l *lookup) forgotten(state string) bool {
 	return true
 }
 
-func scanCallingKey(row *sql.Row, id domain.TokenID) (domain.Secret, domain.CallingKey, error) {
-	secret := domain.Secret{TokenID: id}
-	var (
-		k                                                      domain.Key
-		p                                                      domain.Project
-		o                                                      domain.Organization
-		scopes, metadata                                       []byte
-		created, until, firstUsed                              micros
-		keyCreated, keyExpires, keyRevoked, keyRotated         micros
-		retiringUntil                                          micros
-		projectCreated, projectUpdated, orgCreated, orgUpdated micros
-	)
-	err := row.Scan(
-		&secret.KeyID, &secret.ProjectID, &secret.Prefix, &secret.Algorithm, &secret.PepperVersion, (*[]byte)(&secret.Digest), &created, &until,
-		&secret.Parameters, &firstUsed,
-		&k.Name, &k.Prefix, &k.Environment, &scopes, &k.ExternalID, &metadata, &keyCreated,
-		&k.CreatedBy.Kind, &k.CreatedBy.ID, &k.CreatedBy.Name, &keyExpires, &keyRevoked, &k.RevokedReason, &keyRotated, &k.Revision,
-		&k.Retiring.Prefix, &retiringUntil,
-		&o.ID, &p.Name, &p.Slug, &p.KeyPrefix, &p.Status, &projectCreated, &projectUpdated, &p.Revision,
-		&o.Name, &o.Slug, &o.Status, &orgCreated, &orgUpdated, &o.Revision,
-	)
-	if err != nil {
-		return domain.Secret{}, domain.CallingKey{}, err
+// keyFound is what a look-up scans of a secret and its key.
+type keyFound struct {
+	secret                             domain.Secret
+	k                                  domain.Key
+	scopes, metadata                   []byte
+	created, firstUsed, until          micros
+	keyCreated, keyExpires, keyRevoked micros
+	keyRotated, retiringUntil          micros
+}
+
+func (r *keyFound) columns() []any {
+	s, k := &r.secret, &r.k
+	return []any{
+		&s.KeyID, &s.ProjectID, &s.Prefix, &s.Algorithm, &s.PepperVersion, (*[]byte)(&s.Digest), &r.created, &r.firstUsed, &r.until,
+		&s.Parameters, &k.Name, &k.Prefix, &k.Environment, &r.scopes, &k.ExternalID, &r.metadata, &r.keyCreated,
+		&k.CreatedBy.Kind, &k.CreatedBy.ID, &k.CreatedBy.Name, &r.keyExpires, &r.keyRevoked, &k.RevokedReason, &r.keyRotated,
+		&k.Retiring.Prefix, &r.retiringUntil, &k.Revision,
 	}
-	if err := errors.Join(json.Unmarshal(scopes, &k.Scopes), json.Unmarshal(metadata, &k.Metadata)); err != nil {
-		return domain.Secret{}, domain.CallingKey{}, fmt.Errorf("key %s: %w", secret.KeyID, err)
+}
+
+func (r *keyFound) key(id domain.TokenID) (domain.Secret, domain.Key, error) {
+	s, k := r.secret, r.k
+	s.TokenID = id
+	if err := errors.Join(json.Unmarshal(r.scopes, &k.Scopes), json.Unmarshal(r.metadata, &k.Metadata)); err != nil {
+		return domain.Secret{}, domain.Key{}, fmt.Errorf("key %s: %w", s.KeyID, err)
 	}
-	secret.CreatedAt, secret.ValidUntil, secret.FirstUsedAt = created.Time, until.Time, firstUsed.Time
-	k.ID, k.ProjectID = secret.KeyID, secret.ProjectID
-	k.CreatedAt, k.ExpiresAt, k.RevokedAt, k.RotatedAt = keyCreated.Time, keyExpires.Time, keyRevoked.Time, keyRotated.Time
-	k.Retiring.ValidUntil = retiringUntil.Time
-	p.ID, p.OrganizationID, p.CreatedAt, p.UpdatedAt = secret.ProjectID, o.ID, projectCreated.Time, projectUpdated.Time
-	o.CreatedAt, o.UpdatedAt = orgCreated.Time, orgUpdated.Time
-	return secret, domain.CallingKey{Key: k, Project: p, Organization: o}, nil
+	s.CreatedAt, s.FirstUsedAt, s.ValidUntil = r.created.Time, r.firstUsed.Time, r.until.Time
+	k.ID, k.ProjectID, k.Retiring.ValidUntil = s.KeyID, s.ProjectID, r.retiringUntil.Time
+	k.CreatedAt, k.ExpiresAt, k.RevokedAt, k.RotatedAt = r.keyCreated.Time, r.keyExpires.Time, r.keyRevoked.Time, r.keyRotated.Time
+	return s, k, nil
+}
+
+// tenantFound is what a look-up scans of the project of a key and its organization.
+type tenantFound struct {
+	p                                                      domain.Project
+	o                                                      domain.Organization
+	projectCreated, projectUpdated, orgCreated, orgUpdated micros
+}
+
+func (r *tenantFound) columns() []any {
+	p, o := &r.p, &r.o
+	return []any{
+		&o.ID, &p.Name, &p.Slug, &p.KeyPrefix, &p.Status, &r.projectCreated, &r.projectUpdated, &p.Revision,
+		&o.Name, &o.Slug, &o.Status, &r.orgCreated, &r.orgUpdated, &o.Revision,
+	}
+}
+
+func (r *tenantFound) tenant(id domain.ProjectID) (domain.Project, domain.Organization) {
+	p, o := r.p, r.o
+	p.ID, p.OrganizationID, p.CreatedAt, p.UpdatedAt = id, o.ID, r.projectCreated.Time, r.projectUpdated.Time
+	o.CreatedAt, o.UpdatedAt = r.orgCreated.Time, r.orgUpdated.Time
+	return p, o
 }

@@ -37,7 +37,7 @@ type Store struct {
 	read, write bun.IDB // apart on SQLite, the same on PostgreSQL and in a transaction
 	pools       []*bun.DB
 	link        *link
-	lookup      *lookup
+	lookups     *lookups
 }
 
 // engine is what the two databases do differently.
@@ -126,7 +126,7 @@ func Redact(dsn string) string {
 
 // newStore wraps connection pools: one, or the reader's and then the writer's.
 func newStore(e engine, d func() schema.Dialect, pools ...*sql.DB) *Store {
-	s := &Store{engine: e, link: newLink(), lookup: &lookup{}}
+	s := &Store{engine: e, link: newLink(), lookups: newLookups()}
 	for _, pool := range pools {
 		db := bun.NewDB(pool, d(), bun.WithConnResolver(s.link))
 		db.AddQueryHook(&s.link.queue) //nolint:staticcheck // the other way gives another DB
@@ -192,7 +192,7 @@ func (s *Store) InTx(ctx context.Context, fn func(ctx context.Context, tx *Store
 		if err != nil {
 			return err
 		}
-		if err := fn(ctx, &Store{engine: s.engine, read: tx, write: tx, link: s.link, lookup: s.lookup}); err != nil {
+		if err := fn(ctx, &Store{engine: s.engine, read: tx, write: tx, link: s.link, lookups: s.lookups}); err != nil {
 			return err
 		}
 		changes, err = s.engine.ownChanges(ctx, tx, before)

@@ -23,7 +23,7 @@ func (s *Store) Trace(t trace.Tracer) {
 	for _, pool := range s.pools {
 		pool.AddQueryHook(tracer) //nolint:staticcheck // the other way gives another DB, and these are in use
 	}
-	s.lookup.tracer = tracer
+	s.lookups.tracer = tracer
 }
 
 // tracer makes spans of statements. The nil tracer makes none.

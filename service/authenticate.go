@@ -102,9 +102,7 @@ func (a *App) keyOf(ctx context.Context, id domain.TokenID, now time.Time) (doma
 	if key, ok := a.near.keys.Get(id); ok {
 		return key, nil
 	}
-	return a.near.keys.Load(ctx, id, now, func(ctx context.Context) (domain.Secret, domain.CallingKey, error) {
-		return a.store.CallingKey(ctx, id)
-	})
+	return a.near.keys.Load(ctx, id, now, cache.Reader{Key: a.store.KeyByToken, CallingKey: a.store.CallingKey})
 }
 
 func provenKey(s domain.Secret, k domain.CallingKey) domain.ProvenKey {

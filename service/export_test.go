@@ -23,7 +23,7 @@ func (a *App) FirstUses() (n int) {
 		shard := &a.usage.shards[i]
 		shard.mu.Lock()
 		for _, use := range shard.uses {
-			if use.first {
+			if !use.First.IsZero() {
 				n++
 			}
 		}

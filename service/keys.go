@@ -115,7 +115,10 @@ func (p *Project) RotateKey(ctx context.Context, id domain.KeyID, r domain.Rotat
 			return issued{}, err
 		}
 		was, is := keyFields(before), keyFields(after)
-		was["retiring_until"], is["retiring_until"] = moment(before.Retiring.ValidUntil), moment(after.Retiring.ValidUntil)
+		if before.Retiring.Live(now) {
+			was["retiring_until"] = moment(before.Retiring.ValidUntil)
+		}
+		is["retiring_until"] = moment(after.Retiring.ValidUntil)
 		changes := domain.Diff(was, is)
 		return issued{after, token, true}, p.record(ctx, tx, "key.rotated", after, changes)
 	})
@@ -269,7 +272,7 @@ func (p *Project) GetKey(ctx context.Context, id domain.KeyID) (domain.Key, erro
 	if err := p.Require(domain.KeysRead); err != nil {
 		return domain.Key{}, err
 	}
-	return p.app.store.GetKey(ctx, p.project.Scope(), id, p.app.now())
+	return p.app.store.GetKey(ctx, p.project.Scope(), id)
 }
 
 // UpdateKey changes what a key is called and may do. A revoked key is read-only
@@ -346,7 +349,7 @@ func (p *Project) changeKey(
 // lockKey returns the key for a change. A key may act only on keys whose scopes
 // it holds itself.
 func (p *Project) lockKey(ctx context.Context, tx *repository.Store, id domain.KeyID) (domain.Key, error) {
-	key, err := tx.LockKey(ctx, p.project.Scope(), id, p.app.now())
+	key, err := tx.LockKey(ctx, p.project.Scope(), id)
 	if err != nil {
 		return domain.Key{}, err
 	}

@@ -59,7 +59,7 @@ func TestRotateKey(t *testing.T) {
 		w.answers(map[string]domain.Code{first: domain.CodeKeyExpired, second: ""})
 		stored, err = project.GetKey(w.Context(), before.ID)
 		w.check(err)
-		if stored.Retiring != (domain.Retiring{}) {
+		if stored.Retiring.Live(w.clock()) {
 			w.Errorf("got %v, want nothing retiring", stored.Retiring)
 		}
 

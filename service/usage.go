@@ -34,7 +34,6 @@ type usageShard struct {
 
 type pendingUse struct {
 	domain.Use
-	first   bool // the database does not know of any use
 	written bool
 }
 
@@ -57,11 +56,14 @@ func (u usage) note(key domain.ProvenKey, now time.Time) {
 	use, known := shard.uses[id]
 	if !known {
 		s := key.Secret()
-		use = &pendingUse{Use: domain.Use{ProjectID: s.ProjectID, KeyID: s.KeyID, TokenID: s.TokenID, First: now}, first: s.FirstUsedAt.IsZero()}
+		use = &pendingUse{Use: domain.Use{ProjectID: s.ProjectID, KeyID: s.KeyID, TokenID: s.TokenID}}
+		if s.FirstUsedAt.IsZero() {
+			use.First = now
+		}
 		shard.uses[id] = use
 	}
 	use.Last, use.written = now, false
-	first := use.first
+	first := !use.First.IsZero()
 	shard.mu.Unlock()
 	if first {
 		select {
@@ -79,9 +81,9 @@ func (u usage) take(firstOnly bool) []domain.Use {
 		shard := &u.shards[i]
 		shard.mu.Lock()
 		for _, use := range shard.uses {
-			if !use.written && (use.first || !firstOnly) {
+			if !use.written && (!use.First.IsZero() || !firstOnly) {
 				uses = append(uses, use.Use)
-				use.first, use.written = false, true
+				use.First, use.written = time.Time{}, true
 			}
 		}
 		if !firstOnly {
@@ -92,8 +94,8 @@ func (u usage) take(firstOnly bool) []domain.Use {
 	return uses
 }
 
-// putBack returns what could not be written. Any of it may be a first use, which
-// the next one to ask for those must not miss.
+// putBack returns what could not be written, so that the next one to ask for it
+// does not miss it.
 func (u usage) putBack(uses []domain.Use) {
 	for _, use := range uses {
 		shard := u.shard(use.TokenID)
@@ -101,7 +103,7 @@ func (u usage) putBack(uses []domain.Use) {
 		if now, known := shard.uses[use.TokenID]; known {
 			use.Last = now.Last
 		}
-		shard.uses[use.TokenID] = &pendingUse{Use: use, first: true}
+		shard.uses[use.TokenID] = &pendingUse{Use: use}
 		shard.mu.Unlock()
 	}
 }

@@ -34,10 +34,21 @@ func row(token domain.TokenID, project int, name string) (domain.Secret, domain.
 		}
 }
 
-func reading(token domain.TokenID, project int, name string) func(context.Context) (domain.Secret, domain.CallingKey, error) {
-	return func(context.Context) (domain.Secret, domain.CallingKey, error) {
+// reading is a database of one row.
+func reading(token domain.TokenID, project int, name string) Reader {
+	return answering(func() (domain.Secret, domain.CallingKey, error) {
 		s, k := row(token, project, name)
 		return s, k, nil
+	})
+}
+
+func answering(read func() (domain.Secret, domain.CallingKey, error)) Reader {
+	return Reader{
+		Key: func(context.Context, domain.TokenID) (domain.Secret, domain.Key, error) {
+			s, k, err := read()
+			return s, k.Key, err
+		},
+		CallingKey: func(context.Context, domain.TokenID) (domain.Secret, domain.CallingKey, error) { return read() },
 	}
 }
 
@@ -107,35 +118,112 @@ func TestForgetEndsCopies(t *testing.T) {
 // is never kept after it, and that who asks after the change reads anew.
 func TestReadingDuringChangeIsNotKept(t *testing.T) {
 	t.Parallel()
-	for _, change := range []domain.Stale{
-		{Kind: domain.StaleToken, ID: "a"},
-		{Kind: domain.StaleProject, ID: "prj_00000000000000000000000001"},
-		{Kind: domain.StaleOrganization, ID: "org_00000000000000000000000000"},
-	} {
-		k := NewKeys(1<<20, Turns())
-		reads, proceed := make(chan struct{}), make(chan struct{})
-		var old sync.WaitGroup
-		old.Go(func() {
-			got, err := k.Load(t.Context(), "a", now, func(ctx context.Context) (domain.Secret, domain.CallingKey, error) {
-				close(reads)
-				<-proceed
-				return reading("a", 1, "before")(ctx)
-			})
-			if err != nil || got.Key().Name != "before" {
-				t.Errorf("who asked before the change: got %v, %v", got.Key().Name, err)
+	for _, known := range []bool{false, true} { // whether the project is
+		for _, change := range []domain.Stale{
+			{Kind: domain.StaleToken, ID: "a"},
+			{Kind: domain.StaleProject, ID: "prj_00000000000000000000000001"},
+			{Kind: domain.StaleOrganization, ID: "org_00000000000000000000000000"},
+		} {
+			k := NewKeys(1<<20, Turns())
+			if known {
+				fill(t, k, "b", 1, "k")
+				k.tenants.familiar.Store(enoughFamiliar)
 			}
+			reads, proceed := make(chan struct{}), make(chan struct{})
+			var begun sync.Once
+			var old sync.WaitGroup
+			old.Go(func() {
+				got, err := k.Load(t.Context(), "a", now, answering(func() (domain.Secret, domain.CallingKey, error) {
+					begun.Do(func() { close(reads) })
+					<-proceed
+					return reading("a", 1, "before").CallingKey(t.Context(), "")
+				}))
+				if err != nil || got.Key().Name != "before" {
+					t.Errorf("who asked before the change: got %v, %v", got.Key().Name, err)
+				}
+			})
+			<-reads
+			k.Forget(change)
+			got, err := k.Load(t.Context(), "a", now, reading("a", 1, "after"))
+			if err != nil || got.Key().Name != "after" {
+				t.Errorf("who asked after the change: got %v, %v", got.Key().Name, err)
+			}
+			close(proceed)
+			old.Wait()
+			if got, ok := k.Get("a"); !ok || got.Key().Name != "after" {
+				t.Errorf("%v: what was read before is kept", change)
+			}
+		}
+	}
+}
+
+// TestTenantComesFromMemory guarantees that keys of projects that are known are
+// read without them, that a wrong guess gives the right tenant, that there is one
+// for at most one key in nine, and that a tenant that has changed is read anew.
+func TestTenantComesFromMemory(t *testing.T) {
+	t.Parallel()
+	k := NewKeys(1<<20, Turns())
+	var queries []string
+	n := 0
+	load := func(project int, status domain.Status) string {
+		t.Helper()
+		queries = nil
+		n++
+		token := domain.TokenID(fmt.Sprint("t", n))
+		s, c := row(token, project, "k")
+		c.Project.Status = status
+		got, err := k.Load(t.Context(), token, now, Reader{
+			Key: func(context.Context, domain.TokenID) (domain.Secret, domain.Key, error) {
+				queries = append(queries, "key")
+				return s, c.Key, nil
+			},
+			CallingKey: func(context.Context, domain.TokenID) (domain.Secret, domain.CallingKey, error) {
+				queries = append(queries, "calling key")
+				return s, c, nil
+			},
 		})
-		<-reads
-		k.Forget(change)
-		got, err := k.Load(t.Context(), "a", now, reading("a", 1, "after"))
-		if err != nil || got.Key().Name != "after" {
-			t.Errorf("who asked after the change: got %v, %v", got.Key().Name, err)
+		if err != nil {
+			t.Fatal(err)
 		}
-		close(proceed)
-		old.Wait()
-		if got, ok := k.Get("a"); !ok || got.Key().Name != "after" {
-			t.Errorf("%v: what was read before is kept", change)
+		if diff := cmp.Diff(c, got.CallingKey()); diff != "" {
+			t.Errorf("project %d: %s", project, diff)
 		}
+		return strings.Join(queries, ", ")
+	}
+	const alone, whole, both = "key", "calling key", "key, calling key"
+	for i := range 1 + enoughFamiliar { // the first brings the tenant
+		if got := load(1, domain.Active); got != whole {
+			t.Errorf("key %d: asked for %s, want %s", i, got, whole)
+		}
+	}
+	for _, step := range []struct {
+		what    string
+		project int
+		want    string
+	}{
+		{"a known project", 1, alone},
+		{"another", 2, both},
+		{"right after it", 1, whole},
+	} {
+		if got := load(step.project, domain.Active); got != step.want {
+			t.Errorf("%s: asked for %s, want %s", step.what, got, step.want)
+		}
+	}
+	for range enoughFamiliar {
+		load(1, domain.Active)
+	}
+	if got := load(2, domain.Active); got != alone {
+		t.Errorf("asked for %s, want %s", got, alone)
+	}
+	k.Forget(domain.Stale{Kind: domain.StaleProject, ID: "prj_00000000000000000000000001"})
+	if got := load(1, domain.Disabled); got != both {
+		t.Errorf("after the project changed: asked for %s, want %s", got, both)
+	}
+	for range enoughFamiliar {
+		load(1, domain.Disabled)
+	}
+	if got := load(1, domain.Disabled); got != alone {
+		t.Errorf("the tenant that was read anew: asked for %s, want %s", got, alone)
 	}
 }
 
@@ -151,11 +239,11 @@ func TestMissIsReadOnce(t *testing.T) {
 		asked.Add(1)
 		all.Go(func() {
 			asked.Done()
-			_, err := k.Load(t.Context(), "a", now, func(ctx context.Context) (domain.Secret, domain.CallingKey, error) {
+			_, err := k.Load(t.Context(), "a", now, answering(func() (domain.Secret, domain.CallingKey, error) {
 				reads.Add(1)
 				<-proceed
-				return reading("a", 1, "k")(ctx)
-			})
+				return reading("a", 1, "k").CallingKey(t.Context(), "")
+			}))
 			if err != nil {
 				t.Error(err)
 			}
@@ -180,10 +268,10 @@ func TestUnknownIsRememberedBriefly(t *testing.T) {
 	k := NewKeys(1<<20, Turns())
 	reads := 0
 	ask := func(token domain.TokenID, at time.Time, answer error) error {
-		_, err := k.Load(t.Context(), token, at, func(context.Context) (domain.Secret, domain.CallingKey, error) {
+		_, err := k.Load(t.Context(), token, at, answering(func() (domain.Secret, domain.CallingKey, error) {
 			reads++
 			return domain.Secret{}, domain.CallingKey{}, answer
-		})
+		}))
 		return err
 	}
 	for range 3 {
@@ -240,15 +328,15 @@ func TestQueueIsBounded(t *testing.T) {
 	for i := range 2 * waiting {
 		token := domain.TokenID(fmt.Sprint("t", i))
 		all.Go(func() {
-			_, err := k.Load(t.Context(), token, now, func(ctx context.Context) (domain.Secret, domain.CallingKey, error) {
+			_, err := k.Load(t.Context(), token, now, answering(func() (domain.Secret, domain.CallingKey, error) {
 				n := under.Add(1)
 				defer under.Add(-1)
 				for m := most.Load(); n > m && !most.CompareAndSwap(m, n); m = most.Load() {
 					continue
 				}
 				<-proceed
-				return reading(token, 1, "k")(ctx)
-			})
+				return reading(token, 1, "k").CallingKey(t.Context(), "")
+			}))
 			if domain.CodeOf(err) == domain.CodeUnavailable {
 				refused.Add(1)
 			} else if err != nil {

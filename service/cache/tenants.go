@@ -20,7 +20,14 @@ type tenants struct {
 	mu        sync.Mutex
 	byProject map[domain.ProjectID]uint32
 	free      []uint32
+
+	familiar atomic.Int32 // keys read in a row whose tenant was here already
 }
+
+// enoughFamiliar is after how many such keys the next one's tenant is taken to be
+// here, too. A wrong guess costs a second query, so there is one for at most one
+// key in so many.
+const enoughFamiliar = 8
 
 type tenant struct {
 	value   atomic.Pointer[domain.Tenant]
@@ -32,6 +39,28 @@ func (t *tenants) get(number uint32) *domain.Tenant { return t.at(number).value.
 
 func (t *tenants) at(number uint32) *tenant {
 	return &(*t.chunks.Load())[number/tenantsInChunk][number%tenantsInChunk]
+}
+
+// of returns the tenant that is here of a project; nil for none.
+func (t *tenants) of(id domain.ProjectID) *domain.Tenant {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if number, ok := t.byProject[id]; ok {
+		return t.get(number)
+	}
+	return nil
+}
+
+// likely reports whether the tenant of the next key that is read is probably here.
+func (t *tenants) likely() bool { return t.familiar.Load() >= enoughFamiliar }
+
+// note learns from a key that was read whether its tenant was here.
+func (t *tenants) note(wasHere bool) {
+	if wasHere {
+		t.familiar.Add(1)
+	} else {
+		t.familiar.Store(0)
+	}
 }
 
 // acquire returns the number of v's project for one more key.
