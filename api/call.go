@@ -32,7 +32,6 @@ type call struct {
 	principal domain.Principal
 	rule      permission.Permission // the last one that the caller was held to
 	operation string                // operationId, for logs and metrics
-	failure   error                 // what was answered as a problem
 	unlogged  bool                  // one of so many alike that the log does without it
 }
 
@@ -127,7 +126,6 @@ func (c *call) mistaken(accessToken string, err error) error {
 // refuse answers err as a problem, unless an answer is under way already. It is
 // the one place where a fault of ours is logged.
 func (c *call) refuse(ec echo.Context, err error) error {
-	c.failure = err
 	p := problem.From(err, c.origin.RequestID)
 	if p.Status == http.StatusServiceUnavailable {
 		c.unlogged = !c.guard.outages.below(logsPerSecond, time.Now())

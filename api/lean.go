@@ -22,7 +22,7 @@ import (
 
 // The two operations that are called for every request of somebody else's API
 // have a lean edge: getCurrentProject and verifyKey, when they succeed or the
-// API key is refused. It does what the ordinary edge does, without what costs
+// API key is refused or cannot be looked up. It does what the ordinary edge does, without what costs
 // more than the answer itself: a context and a record for each request,
 // validation by schema, decoding and encoding by reflection.
 //
@@ -118,15 +118,25 @@ func (l *lean) serve(c echo.Context, start time.Time) bool {
 	return true
 }
 
-// refuse answers a caller whose credential is refused, as call.refuse does. It
-// returns false, and has done nothing, when err is something else.
+// refuse answers a caller whose credential is refused, as call.refuse does, or
+// cannot be looked up. It returns false, and has done nothing, when err is
+// something else.
 func (l *lean) refuse(c echo.Context, err error, start time.Time) bool {
 	refusal, ok := errors.AsType[*domain.Error](err)
-	if !ok || !refusal.Credential {
+	if !ok || !refusal.Credential && refusal.Code != domain.CodeUnavailable {
 		return false
 	}
 	id := requestID()
 	c.Response().Header()[headerRequestID] = []string{id}
+	if !refusal.Credential {
+		call := &call{guard: l.guard, operation: l.operation.id, origin: domain.Origin{IP: c.RealIP(), RequestID: id}}
+		_ = call.refuse(c, err) // fails only when nobody is there to read it
+		hearOut(c.Request())
+		took := time.Since(start)
+		l.meter.count(l.series, l.operation.id, c.Response().Status, took)
+		l.guard.logRequest(c, call, took)
+		return true
+	}
 	_ = refuse(c.Response(), problem.From(err, id), l.challenges[refusal.Code]) // fails only when nobody is there to read it
 	hearOut(c.Request())
 	l.note(c, http.StatusUnauthorized, domain.Principal{}, id, start, l.refusals.below(logsPerSecond, start))

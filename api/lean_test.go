@@ -228,6 +228,37 @@ func FuzzLeanEdge(f *testing.F) {
 	})
 }
 
+// TestUnavailableByEitherEdge guarantees that nobody can tell either when a key
+// cannot be looked up, here since too many that do not exist were asked for.
+func TestUnavailableByEitherEdge(t *testing.T) {
+	t.Parallel()
+	e := newEdges(t)
+	forge := func() string {
+		token, err := domain.RandomToken(domain.DefaultKeyPrefix, domain.Live)
+		must(t, err)
+		return token.Reveal()
+	}
+	for deadline := time.Now().Add(time.Minute); ; {
+		_, err := e.app.ProveKey(t.Context(), forge())
+		if domain.CodeOf(err) == domain.CodeUnavailable {
+			break
+		}
+		if time.Now().After(deadline) {
+			t.Fatalf("forged keys are still looked up: %v", err)
+		}
+	}
+	for _, a := range []ask{
+		{"GET", "/v1/project", "", forge(), "", ""},
+		{"POST", "/v1/keys/verify", "", forge(), plainJSON, `{"key":"$RICH"}`},
+		{"POST", "/v1/keys/verify", "", "$VERIFIER", plainJSON, `{"key":"` + forge() + `"}`},
+	} {
+		lean, ordinary := e.answer(t, e.lean, a), e.answer(t, e.ordinary, a)
+		if diff := cmp.Diff(ordinary, lean); diff != "" || !strings.HasPrefix(lean, "503 ") || !strings.Contains(lean, "Retry-After") {
+			t.Errorf("%+v: got %s\n-ordinary +lean:\n%s", a, lean, diff)
+		}
+	}
+}
+
 // TestFloodDoesNotFillTheLog guarantees that ordinary refusals and answers in an
 // outage are all logged, and those of a flood in part.
 func TestFloodDoesNotFillTheLog(t *testing.T) {
