@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"bytes"
 	"context"
+	"database/sql"
 	"encoding/json"
 	"errors"
 	"flag"
@@ -471,6 +472,58 @@ func TestCold(t *testing.T) {
 	say(fmt.Sprintf("look-up, PostgreSQL, %d keys", keys), "0.50", "floor: pgbench -S -M prepared, 16 clients", path)
 	say("look-up with project and organization", "", "where they are not in memory", whole)
 	say("cold request over HTTP", "0.25", "of keys that have been used before", over)
+}
+
+// TestColdSQLite measures look-ups in an SQLite file beside the same driver reading
+// one row by its key.
+func TestColdSQLite(t *testing.T) {
+	const readers = 8 // as the store has
+	address := storetest.SQLite(t)
+	store := storetest.New(t, address)
+	newProject(t, newApp(t, store))
+	db, err := sql.Open("sqlite", strings.TrimPrefix(address, "sqlite:"))
+	must(t, err)
+	defer db.Close()
+	db.SetMaxOpenConns(readers)
+	db.SetMaxIdleConns(readers)
+	keys := size(1000, 200_000)
+	for _, statement := range []string{
+		`INSERT INTO api_keys (id, organization_id, project_id, name, prefix, environment, scopes, external_id, metadata, created_at,
+			created_by_kind, created_by_id, created_by_name, revoked_reason, revision)
+		SELECT printf('key_%026d', n.i), p.organization_id, p.id, 'a key', printf('lk_live_%012d', n.i), 'live', '["documents:read"]', '', '{}',
+			p.created_at, 'user', 'usr_01jpbsqxdefghjkmnpqrstvwxy', 'ada@example.com', '', 1 FROM n, projects AS p`,
+		`INSERT INTO api_key_secrets (token_id, project_id, key_id, prefix, algorithm, pepper_version, digest, created_at, first_used_at)
+		SELECT printf('%012d', n.i), p.id, printf('key_%026d', n.i), printf('lk_live_%012d', n.i), 'hmac-sha256', 1, zeroblob(32),
+			p.created_at, p.created_at FROM n, projects AS p`,
+	} {
+		_, err := db.ExecContext(t.Context(), "WITH RECURSIVE n (i) AS (SELECT 0 UNION ALL SELECT i + 1 FROM n WHERE i + 1 < ?) "+statement, keys)
+		must(t, err)
+	}
+	one, err := db.PrepareContext(t.Context(), "SELECT digest FROM api_key_secrets WHERE token_id = ?")
+	must(t, err)
+	rate := func(read func(domain.TokenID) error) float64 {
+		began := time.Now()
+		n := parallel(readers, size(50*time.Millisecond, 3*time.Second), func(i int) {
+			must(t, read(domain.TokenID(fmt.Sprintf("%012d", i*7919%keys))))
+		})
+		return float64(n) / time.Since(began).Seconds()
+	}
+	var ratio, floors []float64
+	for range rounds() {
+		floor := rate(func(id domain.TokenID) error {
+			var digest []byte
+			return one.QueryRowContext(t.Context(), id).Scan(&digest)
+		})
+		ours := rate(func(id domain.TokenID) error {
+			_, _, err := store.KeyByToken(t.Context(), id)
+			return err
+		})
+		ratio, floors = append(ratio, ours/floor), append(floors, floor)
+	}
+	r, spread := median(ratio)
+	floor, _ := median(floors)
+	add(row{fmt.Sprintf("look-up, SQLite, %d keys", keys), fmt.Sprintf("%.0f/s", r*floor), fmt.Sprintf("%.0f/s", floor),
+		fmt.Sprintf("%.2f (%.2f)", r, spread), "0.45", "floor: one row by its key, the same driver"})
 }
 
 // manyKeys copies a key many times, with digests of tokens of their own.
