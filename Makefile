@@ -61,8 +61,8 @@ faults: tools ## break things on purpose at full size and print what held: about
 	go test ./faults -v -count=1 -timeout 3h -args -full
 
 .PHONY: bench
-bench: tools ## every goal for speed beside its floor, as a table: about ten minutes on an idle machine
-	go test ./bench -v -count=1 -timeout 1h -args -table
+bench: tools ## every goal for speed beside its floor, as a table: about twenty minutes on an idle machine
+	go test ./bench -v -count=1 -timeout 1h -args -full
 
 .PHONY: test-documents
 test-documents: tools ## follow the recipe for a resource of one's own in a copy, and test it there

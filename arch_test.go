@@ -19,25 +19,26 @@ const module = "github.com/latchkey-dev/latchkey"
 // is reserved. Imports go downward only: cmd to api and console, these to
 // service, that to repository; everyone may import domain.
 var mayImport = map[string][]string{
-	".":                    {},
-	"domain":               {},
-	"migrations":           {},
-	"repository":           {"domain", "migrations", "database/sql", "bun", "pgx", "sqlite", "goose", "otel"},
-	"repository/storetest": {"domain", "repository", "pgx"}, // it starts a database for tests
-	"service":              {"domain", "repository", "service/cache", "service/jwt", "service/mail"},
-	"service/cache":        {"domain"},
-	"service/jwt":          {"domain", "golang-jwt"},
-	"service/mail":         {"go-mail"},
-	"api":                  {".", "domain", "service", "service/jwt", "api/permission", "api/problem", "net/http", "echo", "otel"},
-	"api/permission":       {"domain"},
-	"api/problem":          {"domain", "net/http", "echo"},
-	"console":              {"domain", "service", "net/http", "echo"},
-	"cmd/latchkey":         {".", "domain", "repository", "service", "service/jwt", "service/mail", "api", "api/permission", "console", "net/http", "echo", "otel"},
-	"bench":                {},           // what it does lies in its tests
-	"faults":               {},           // the same
-	"client":               {"net/http"}, // it knows the contract and nothing behind it
-	"examples/go":          {"client"},
-	"contract/collection":  {"net/http"}, // it reads openapi.yaml and writes a file
+	".":                       {},
+	"domain":                  {},
+	"migrations":              {},
+	"repository":              {"domain", "migrations", "database/sql", "bun", "pgx", "sqlite", "goose", "otel"},
+	"repository/storetest":    {"domain", "repository", "pgx"}, // it starts a database for tests
+	"service":                 {"domain", "repository", "service/cache", "service/jwt", "service/mail"},
+	"service/cache":           {"domain"},
+	"service/jwt":             {"domain", "golang-jwt"},
+	"service/mail":            {"go-mail"},
+	"api":                     {".", "domain", "service", "service/jwt", "api/permission", "api/problem", "net/http", "echo", "otel"},
+	"api/permission":          {"domain"},
+	"api/problem":             {"domain", "net/http", "echo"},
+	"console":                 {"domain", "service", "net/http", "echo"},
+	"cmd/latchkey":            {".", "domain", "repository", "service", "service/jwt", "service/mail", "api", "api/permission", "console", "net/http", "echo", "otel"},
+	"cmd/latchkey/servertest": {"net/http"}, // it knows the program from outside
+	"bench":                   {},           // what it does lies in its tests
+	"faults":                  {},           // the same
+	"client":                  {"net/http"}, // it knows the contract and nothing behind it
+	"examples/go":             {"client"},
+	"contract/collection":     {"net/http"}, // it reads openapi.yaml and writes a file
 }
 
 // reserved are imports that only those may have who name them above, with all

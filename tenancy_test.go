@@ -28,7 +28,7 @@ var unscoped = map[string]string{
 	"insertMany": "adds the rows that insertIn was given, with the scope",
 	"insert":     "adds the row that its callers made, and these are looked at",
 
-	"callingKey":            "finds the tenant: the token's id names the key, and the secret is still to be proved",
+	"lookOnce":              "finds the tenant: the token's id names the key, and the secret is still to be proved",
 	"statement":             "prepares that query",
 	"InvitationByDigest":    "finds the tenant: holding the invitation's token earns it",
 	"ProjectAsMember":       "finds the tenant: by membership",
@@ -47,6 +47,7 @@ var unscoped = map[string]string{
 	"CountAllKeys":          "counts over all tenants, for the command line",
 	"CountOrganizations":    "counts all tenants, for the operator",
 	"CountProjects":         "counts over all tenants, for the operator",
+	"countFaults":           "runs the checks that SQLite has of its own",
 	"Examine":               "counts contradictions over all tenants, for the command line, and tells no more",
 	"IsInvited":             "asks over all tenants whether an address may sign up, and tells no more",
 	"importsHere":           "goes through a list of texts, and for each through what selectIn gives",
@@ -88,7 +89,8 @@ func TestTenantQueriesStartScoped(t *testing.T) {
 
 // touchesUnscoped reports whether fn opens a query by itself and has anything to
 // do with a tenant's table, or adds a row of one without having been given a
-// scope. It rather finds too much: a model that is not known counts.
+// scope. It rather finds too much: a model that is not known counts, and so does
+// SQL whose text is put together elsewhere.
 func touchesUnscoped(fn function, tables []string) bool {
 	info := fn.pkg.TypesInfo
 	isTenants := func(e ast.Expr) bool { return slices.Contains(tables, tableOf(info.TypeOf(e))) }
@@ -100,7 +102,9 @@ func touchesUnscoped(fn function, tables []string) bool {
 		}
 		switch {
 		case opensQuery(f):
-			opens = true
+			if opens = true; hidesText(info, f, call) {
+				return true
+			}
 		case f.Name() == "insert" && f.Pkg() == fn.pkg.Types && isTenants(call.Args[1]) && !hasType(signatureOf(fn).Params(), isScope):
 			return true
 		}
@@ -135,6 +139,16 @@ func opensQuery(f *types.Func) bool {
 		return regexp.MustCompile(`^(Exec|Query|QueryRow|Prepare)(Context)?$`).MatchString(f.Name())
 	case repositoryPath:
 		return hasType(signature.Results(), isQuery) && !hasType(signature.Params(), isQuery) && !hasType(signature.Params(), isScope)
+	}
+	return false
+}
+
+// hidesText reports whether a call takes SQL that is no constant.
+func hidesText(info *types.Info, f *types.Func, call *ast.CallExpr) bool {
+	for i := range f.Signature().Params().Len() {
+		if types.Identical(f.Signature().Params().At(i).Type(), types.Typ[types.String]) {
+			return info.Types[call.Args[i]].Value == nil
+		}
 	}
 	return false
 }

@@ -5,9 +5,7 @@ import (
 	"bytes"
 	"context"
 	"database/sql"
-	"encoding/json"
 	"errors"
-	"flag"
 	"fmt"
 	"io"
 	"net"
@@ -28,52 +26,27 @@ import (
 
 	"github.com/labstack/echo/v4"
 
+	"github.com/latchkey-dev/latchkey/cmd/latchkey/servertest"
 	"github.com/latchkey-dev/latchkey/domain"
 	"github.com/latchkey-dev/latchkey/repository"
 	"github.com/latchkey-dev/latchkey/repository/storetest"
 	"github.com/latchkey-dev/latchkey/service"
 )
 
-var full = flag.Bool("table", false, "measure for long enough to mean something, and print the table")
-
-func size[T any](short, whole T) T {
-	if *full {
-		return whole
-	}
-	return short
-}
+// What every row needs.
+var must = servertest.Must
 
 // bareServer is set for the process that is the floor.
 const bareServer = "LATCHKEY_BENCH_BARE"
 
-var binary string
-
-const masterKey = "q83vEjRWeJq83vEjRWeJq83vEjRWeJq83vEjRWeJq80="
-
-var masterKeyBytes, _ = service.ParseMasterKey(masterKey)
+var masterKey, _ = service.ParseMasterKey(servertest.MasterKey)
 
 func TestMain(m *testing.M) {
 	if os.Getenv(bareServer) != "" {
 		serveBare()
 		return
 	}
-	flag.Parse()
-	os.Exit(func() int {
-		dir, err := os.MkdirTemp("", "latchkey-bench-")
-		if err != nil {
-			fmt.Fprintln(os.Stderr, err)
-			return 1
-		}
-		defer os.RemoveAll(dir)
-		binary = filepath.Join(dir, "latchkey")
-		if out, err := exec.Command("go", "build", "-o", binary, "../cmd/latchkey").CombinedOutput(); err != nil {
-			fmt.Fprintf(os.Stderr, "%s%v\n", out, err)
-			return 1
-		}
-		code := m.Run()
-		printTable()
-		return code
-	}())
+	servertest.Main(m, "../cmd/latchkey", printTable)
 }
 
 // serveBare is the floor: Echo, and an answer that lies ready.
@@ -110,11 +83,8 @@ func add(r row) {
 	rows = append(rows, r)
 }
 
-func printTable() {
-	if !*full {
-		return
-	}
-	tw := tabwriter.NewWriter(os.Stdout, 0, 0, 2, ' ', 0)
+func printTable(w io.Writer) {
+	tw := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(tw, "what\tours\tfloor\tratio (spread)\tgoal\tnote")
 	for _, r := range rows {
 		fmt.Fprintln(tw, strings.Join([]string{r.what, r.got, r.floor, r.ratio, r.goal, r.note}, "\t"))
@@ -124,80 +94,33 @@ func printTable() {
 
 // process is a server that is measured.
 type process struct {
-	cmd     *exec.Cmd
+	pid     int
 	address string
-	admin   string
 }
 
-func begin(t testing.TB, cmd *exec.Cmd, out func() (io.ReadCloser, error), read func(line string) (address, admin string)) *process {
+func bare(t testing.TB, env ...string) process {
 	t.Helper()
+	cmd := exec.Command(os.Args[0])
+	cmd.Env = slices.Concat(os.Environ(), []string{bareServer + "=1"}, env)
 	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
-	pipe, err := out()
+	out, err := cmd.StdoutPipe()
 	must(t, err)
 	must(t, cmd.Start())
 	t.Cleanup(func() {
 		_ = cmd.Process.Kill()
 		_ = cmd.Wait()
 	})
-	lines := bufio.NewScanner(pipe)
-	for lines.Scan() {
-		if address, admin := read(lines.Text()); address != "" {
-			go func() {
-				for lines.Scan() { // the log goes on
-				}
-			}()
-			return &process{cmd, address, admin}
-		}
-	}
-	t.Fatal("the server ended")
-	return nil
+	address, err := bufio.NewReader(out).ReadString('\n')
+	must(t, err)
+	return process{cmd.Process.Pid, strings.TrimSpace(address)}
 }
 
-func bare(t testing.TB, env ...string) *process {
-	cmd := exec.Command(os.Args[0])
-	cmd.Env = slices.Concat(os.Environ(), []string{bareServer + "=1"}, env)
-	return begin(t, cmd, cmd.StdoutPipe, func(line string) (string, string) { return line, "" })
-}
-
-func latchkey(t testing.TB, database string, env ...string) *process {
-	cmd := exec.Command(binary, "serve")
-	cmd.Env = slices.Concat(os.Environ(), []string{
-		"LATCHKEY_DATABASE=" + database, "LATCHKEY_MASTER_KEY=" + masterKey, "LATCHKEY_LISTEN=127.0.0.1:0", "LATCHKEY_ADMIN_LISTEN=127.0.0.1:0",
-		"LATCHKEY_LOG=json", "LATCHKEY_PUBLIC_URL=http://127.0.0.1:8080",
-	}, env)
-	p := begin(t, cmd, cmd.StderrPipe, func(line string) (string, string) {
-		var said struct{ Msg, Address, Admin string }
-		if json.Unmarshal([]byte(line), &said) != nil || said.Msg != "serving" {
-			return "", ""
-		}
-		return said.Address, said.Admin
-	})
-	for p.metric(t, "latchkey_sync_state") != 1 {
-		time.Sleep(5 * time.Millisecond)
-	}
-	return p
-}
-
-func (p *process) metric(t testing.TB, name string) float64 {
-	t.Helper()
-	answer, err := http.Get("http://" + p.admin + "/metrics")
-	must(t, err)
-	defer answer.Body.Close()
-	body, err := io.ReadAll(answer.Body)
-	must(t, err)
-	found := regexp.MustCompile(`(?m)^` + name + ` (\S+)$`).FindSubmatch(body)
-	if found == nil {
-		return -1
-	}
-	value, err := strconv.ParseFloat(string(found[1]), 64)
-	must(t, err)
-	return value
-}
+func processOf(s *servertest.Server) process { return process{s.PID(), s.Address} }
 
 // cpu returns the processor time that the server has used.
-func (p *process) cpu(t testing.TB) time.Duration {
+func (p process) cpu(t testing.TB) time.Duration {
 	t.Helper()
-	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", p.cmd.Process.Pid))
+	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", p.pid))
 	must(t, err)
 	fields := strings.Fields(string(text[bytes.LastIndexByte(text, ')')+2:]))
 	user, err := strconv.Atoi(fields[11])
@@ -214,13 +137,6 @@ func ownCPU(t testing.TB) time.Duration {
 	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
 }
 
-func must(t testing.TB, err error) {
-	t.Helper()
-	if err != nil {
-		t.Fatal(err)
-	}
-}
-
 // run is what one go of requests showed.
 type run struct {
 	rate   float64 // requests a second
@@ -233,7 +149,7 @@ const connections = 64
 
 // load sends a request on keep-alive connections for a while. next gives the
 // i-th request; every answer must have the status.
-func load(t testing.TB, p *process, lasting time.Duration, status int, next func(i int) []byte) run {
+func load(t testing.TB, p process, lasting time.Duration, status int, next func(i int) []byte) run {
 	t.Helper()
 	want := fmt.Appendf(nil, "HTTP/1.1 %d ", status)
 	var sent atomic.Int64
@@ -330,12 +246,12 @@ func median(values []float64) (middle, spread float64) {
 	return values[len(values)/2], values[len(values)-1] - values[0]
 }
 
-var rounds = func() int { return size(1, 5) }
+var rounds = func() int { return servertest.Size(1, 5) }
 
 // beside measures a request at ours beside one at the floor, in turn.
-func beside(t *testing.T, what, goal string, ours, floor *process, status int, request, floorRequest func(int) []byte) {
+func beside(t *testing.T, what, goal string, ours, floor process, status int, request, floorRequest func(int) []byte) {
 	t.Helper()
-	lasting := size(50*time.Millisecond, 3*time.Second)
+	lasting := servertest.Size(50*time.Millisecond, 3*time.Second)
 	load(t, ours, lasting/3, status, request) // warm
 	load(t, floor, lasting/3, http.StatusOK, floorRequest)
 	var ratio, tail, cpu []float64
@@ -356,54 +272,23 @@ func beside(t *testing.T, what, goal string, ours, floor *process, status int, r
 	})
 }
 
-// tenant is what the requests are about.
-type tenant struct{ jwt, project, token, verifier string }
-
-func newTenant(t testing.TB, p *process) tenant {
-	t.Helper()
-	post := func(path, credential string, body any) map[string]any {
-		text, err := json.Marshal(body)
-		must(t, err)
-		r, err := http.NewRequestWithContext(t.Context(), http.MethodPost, "http://"+p.address+path, bytes.NewReader(text))
-		must(t, err)
-		r.Header.Set("Content-Type", "application/json")
-		if credential != "" {
-			r.Header.Set("Authorization", "Bearer "+credential)
-		}
-		answer, err := http.DefaultClient.Do(r)
-		must(t, err)
-		defer answer.Body.Close()
-		var got map[string]any
-		must(t, json.NewDecoder(answer.Body).Decode(&got))
-		if answer.StatusCode != http.StatusCreated {
-			t.Fatal(got)
-		}
-		return got
-	}
-	text := func(v any) string { s, _ := v.(string); return s }
-	var m tenant
-	m.jwt = text(post("/v1/auth/signup", "", map[string]string{"email": "ada@example.com", "password": password})["access_token"])
-	organization := text(post("/v1/organizations", m.jwt, map[string]string{"name": "Acme"})["id"])
-	m.project = text(post("/v1/organizations/"+organization+"/projects", m.jwt, map[string]string{"name": "API"})["id"])
-	m.token = text(post("/v1/projects/"+m.project+"/keys", m.jwt, map[string]any{"name": "backend", "scopes": []string{"documents:read"}})["token"])
-	m.verifier = text(post("/v1/projects/"+m.project+"/keys", m.jwt, map[string]any{"name": "api", "scopes": []string{"keys:verify"}})["token"])
-	return m
-}
-
 // TestHTTP measures the complete product, with metrics and its log, beside a bare
 // Echo that answers from memory.
 func TestHTTP(t *testing.T) {
 	for name, env := range map[string][]string{"": nil, ", GOGC=1600": {"GOGC=1600"}} {
-		if env != nil && !*full {
+		if env != nil && !*servertest.Full {
 			continue
 		}
 		t.Run("http"+name, func(t *testing.T) {
-			ours, floor := latchkey(t, storetest.SQLite(t), env...), bare(t, env...)
-			m := newTenant(t, ours)
-			get := request("GET", "/v1/project", map[string]string{"X-Api-Key": m.token}, "")
-			question := fmt.Sprintf(`{"key":%q,"scopes":["documents:read"]}`, m.token)
-			verify := request("POST", "/v1/keys/verify", map[string]string{"X-Api-Key": m.verifier}, question)
-			byUser := map[string]string{"Authorization": "Bearer " + m.jwt}
+			server := servertest.Start(t, storetest.SQLite(t), env...)
+			ours, floor := processOf(server), bare(t, env...)
+			tenant := servertest.NewTenant(t, server)
+			_, token := tenant.Key(server, "documents:read")
+			_, verifier := tenant.Key(server, "keys:verify")
+			get := request("GET", "/v1/project", map[string]string{"X-Api-Key": token}, "")
+			question := fmt.Sprintf(`{"key":%q,"scopes":["documents:read"]}`, token)
+			verify := request("POST", "/v1/keys/verify", map[string]string{"X-Api-Key": verifier}, question)
+			byUser := map[string]string{"Authorization": tenant.Bearer}
 			if env != nil {
 				beside(t, "getCurrentProject, warm"+name, "0.80", ours, floor, 200, always(get), always(get))
 				return
@@ -411,13 +296,13 @@ func TestHTTP(t *testing.T) {
 			beside(t, "getCurrentProject, warm", "0.90, p99 1.5", ours, floor, 200, always(get), always(get))
 			beside(t, "verifyKey, warm", "0.90", ours, floor, 200, always(verify), always(verify))
 			beside(t, "verifyKey by a user, warm", "0.75", ours, floor, 200, always(request("POST", "/v1/keys/verify", byUser,
-				fmt.Sprintf(`{"key":%q,"project_id":%q}`, m.token, m.project))), always(verify))
+				fmt.Sprintf(`{"key":%q,"project_id":%q}`, token, tenant.Project))), always(verify))
 			beside(t, "getProject by a user, warm, generated", "0.50", ours, floor, 200,
-				always(request("GET", "/v1/projects/"+m.project, byUser, "")), always(get))
-			before := ours.metric(t, "latchkey_key_cache_loads_total")
+				always(request("GET", "/v1/projects/"+tenant.Project, byUser, "")), always(get))
+			before := server.Metric("latchkey_key_cache_loads_total")
 			beside(t, "a mistyped token", "0.90, no SQL", ours, floor, 401,
-				always(request("GET", "/v1/project", map[string]string{"X-Api-Key": m.token[:len(m.token)-1] + "!"}, "")), always(get))
-			if after := ours.metric(t, "latchkey_key_cache_loads_total"); after != before {
+				always(request("GET", "/v1/project", map[string]string{"X-Api-Key": token[:len(token)-1] + "!"}, "")), always(get))
+			if after := server.Metric("latchkey_key_cache_loads_total"); after != before {
 				t.Errorf("mistyped tokens caused %v look-ups", after-before)
 			}
 		})
@@ -429,9 +314,9 @@ func TestHTTP(t *testing.T) {
 func TestCold(t *testing.T) {
 	cluster := storetest.NewCluster(t, "shared_buffers=2GB", "max_connections=200") // which holds all of it
 	database := cluster.Database(t)
-	server := latchkey(t, database)
-	newTenant(t, server)
-	keys := size(2000, 1_000_000)
+	server := servertest.Start(t, database)
+	servertest.NewTenant(t, server).Key(server, "documents:read")
+	keys := servertest.Size(2000, 1_000_000)
 	tokens := manyKeys(t, database, keys)
 	store, err := repository.Open(t.Context(), database)
 	must(t, err)
@@ -439,7 +324,7 @@ func TestCold(t *testing.T) {
 	var path, whole, over, floors []float64
 	lookups := func(read func(domain.TokenID) error) float64 {
 		began := time.Now()
-		n := parallel(16, size(100*time.Millisecond, 5*time.Second), func(j int) {
+		n := parallel(16, servertest.Size(100*time.Millisecond, 5*time.Second), func(j int) {
 			if err := read(tokens[j%len(tokens)].ID()); err != nil {
 				t.Error(err)
 			}
@@ -458,8 +343,8 @@ func TestCold(t *testing.T) {
 		})/floor)
 		half := len(tokens) / rounds()
 		part := tokens[i*half : (i+1)*half] // each only once, so that none is in memory
-		lasting := size(50*time.Millisecond, 4*time.Second)
-		cold := load(t, server, lasting, 200, func(j int) []byte {
+		lasting := servertest.Size(50*time.Millisecond, 4*time.Second)
+		cold := load(t, processOf(server), lasting, 200, func(j int) []byte {
 			return request("GET", "/v1/project", map[string]string{"X-Api-Key": part[j%len(part)].Reveal()}, "")
 		})
 		over, floors = append(over, cold.rate/floor), append(floors, floor)
@@ -486,7 +371,7 @@ func TestColdSQLite(t *testing.T) {
 	defer db.Close()
 	db.SetMaxOpenConns(readers)
 	db.SetMaxIdleConns(readers)
-	keys := size(1000, 200_000)
+	keys := servertest.Size(1000, 200_000)
 	for _, statement := range []string{
 		`INSERT INTO api_keys (id, organization_id, project_id, name, prefix, environment, scopes, external_id, metadata, created_at,
 			created_by_kind, created_by_id, created_by_name, revoked_reason, revision)
@@ -503,7 +388,7 @@ func TestColdSQLite(t *testing.T) {
 	must(t, err)
 	rate := func(read func(domain.TokenID) error) float64 {
 		began := time.Now()
-		n := parallel(readers, size(50*time.Millisecond, 3*time.Second), func(i int) {
+		n := parallel(readers, servertest.Size(50*time.Millisecond, 3*time.Second), func(i int) {
 			must(t, read(domain.TokenID(fmt.Sprintf("%012d", i*7919%keys))))
 		})
 		return float64(n) / time.Since(began).Seconds()
@@ -529,7 +414,7 @@ func TestColdSQLite(t *testing.T) {
 // manyKeys copies a key many times, with digests of tokens of their own.
 func manyKeys(t testing.TB, database string, n int) []domain.Token {
 	t.Helper()
-	digest, err := service.TokenDigests(masterKeyBytes)
+	digest, err := service.TokenDigests(masterKey)
 	must(t, err)
 	tokens, err := storetest.CopyKeys(t, database, n, digest)
 	must(t, err)
@@ -563,9 +448,9 @@ func pgbench(t testing.TB, c *storetest.Cluster, database string) float64 {
 		}
 		return string(out)
 	}
-	tool("-i", "-q", "-s", size("1", "10"), "-I", "dtgp")
+	tool("-i", "-q", "-s", servertest.Size("1", "10"), "-I", "dtgp")
 	// Counted and not timed in the short form: in a second, a busy machine may do nothing.
-	out := tool(append([]string{"-S", "-M", "prepared", "-c", "16", "-j", "2"}, size([]string{"-t", "20"}, []string{"-T", "5"})...)...)
+	out := tool(append([]string{"-S", "-M", "prepared", "-c", "16", "-j", "2"}, servertest.Size([]string{"-t", "20"}, []string{"-T", "5"})...)...)
 	found := regexp.MustCompile(`tps = ([0-9.]+)`).FindStringSubmatch(out)
 	if found == nil {
 		t.Fatal(out)
@@ -580,9 +465,9 @@ func TestStart(t *testing.T) {
 	var took []float64
 	for range rounds() {
 		began := time.Now()
-		p := latchkey(t, storetest.SQLite(t))
+		p := servertest.Start(t, storetest.SQLite(t))
 		took = append(took, time.Since(began).Seconds())
-		must(t, p.cmd.Process.Kill())
+		p.Kill()
 	}
 	s, spread := median(took)
 	add(row{"start, empty SQLite, to ready", fmt.Sprintf("%.2f s", s), "", fmt.Sprintf("(%.2f)", spread), "0.5 s", ""})
@@ -593,13 +478,13 @@ func TestGrowth(t *testing.T) {
 	cluster := storetest.NewCluster(t, "shared_buffers=256MB")
 	floor := bare(t)
 	get := request("GET", "/v1/project", nil, "")
-	for _, keys := range []int{size(10, 1000), size(100, 100_000), size(1000, 1_000_000)} {
+	for _, keys := range []int{servertest.Size(10, 1000), servertest.Size(100, 100_000), servertest.Size(1000, 1_000_000)} {
 		database := cluster.Database(t)
-		ours := latchkey(t, database)
-		newTenant(t, ours)
+		ours := servertest.Start(t, database)
+		servertest.NewTenant(t, ours).Key(ours, "documents:read")
 		tokens := manyKeys(t, database, keys)
 		hot := tokens[:min(len(tokens), 100)]
-		beside(t, fmt.Sprintf("getCurrentProject, warm, %d keys in the table", keys), "flat", ours, floor, 200, func(i int) []byte {
+		beside(t, fmt.Sprintf("getCurrentProject, warm, %d keys in the table", keys), "flat", processOf(ours), floor, 200, func(i int) []byte {
 			return request("GET", "/v1/project", map[string]string{"X-Api-Key": hot[i%len(hot)].Reveal()}, "")
 		}, always(get))
 	}
@@ -609,31 +494,31 @@ func TestGrowth(t *testing.T) {
 func TestManyCached(t *testing.T) {
 	cluster := storetest.NewCluster(t, "shared_buffers=256MB")
 	database := cluster.Database(t)
-	ours, empty := latchkey(t, database), latchkey(t, database)
-	m := newTenant(t, ours)
-	tokens := manyKeys(t, database, size(1000, 1_000_000))
-	before := ours.metric(t, "go_memstats_heap_alloc_bytes")
-	fill(t, ours, tokens)
-	kept := ours.metric(t, "latchkey_key_cache_keys")
-	get := always(request("GET", "/v1/project", map[string]string{"X-Api-Key": m.token}, ""))
-	lasting := size(50*time.Millisecond, 5*time.Second)
+	ours, empty := servertest.Start(t, database), servertest.Start(t, database)
+	_, token := servertest.NewTenant(t, ours).Key(ours, "documents:read")
+	tokens := manyKeys(t, database, servertest.Size(1000, 1_000_000))
+	before := ours.Metric("go_memstats_heap_alloc_bytes")
+	fill(t, ours.Address, tokens)
+	kept := ours.Metric("latchkey_key_cache_keys")
+	get := always(request("GET", "/v1/project", map[string]string{"X-Api-Key": token}, ""))
+	lasting := servertest.Size(50*time.Millisecond, 5*time.Second)
 	var ratio []float64
 	for range rounds() {
-		ratio = append(ratio, load(t, ours, lasting, 200, get).p99.Seconds()/load(t, empty, lasting, 200, get).p99.Seconds())
+		ratio = append(ratio, load(t, processOf(ours), lasting, 200, get).p99.Seconds()/load(t, processOf(empty), lasting, 200, get).p99.Seconds())
 	}
 	r, spread := median(ratio)
 	add(row{fmt.Sprintf("p99 with %.0f keys cached", kept), "", "with none", fmt.Sprintf("%.2f (%.2f)", r, spread), "1.5",
-		fmt.Sprintf("%.0f bytes of heap a key", (ours.metric(t, "go_memstats_heap_alloc_bytes")-before)/kept)})
+		fmt.Sprintf("%.0f bytes of heap a key", (ours.Metric("go_memstats_heap_alloc_bytes")-before)/kept)})
 }
 
 // fill asks for every token once.
-func fill(t testing.TB, p *process, tokens []domain.Token) {
+func fill(t testing.TB, address string, tokens []domain.Token) {
 	t.Helper()
 	var next atomic.Int64
 	var working sync.WaitGroup
 	for range 32 {
 		working.Go(func() {
-			conn, err := net.Dial("tcp", p.address)
+			conn, err := net.Dial("tcp", address)
 			if err != nil {
 				t.Error(err)
 				return
@@ -657,7 +542,7 @@ const password = "seven violet lamps at the harbour"
 
 func newApp(t testing.TB, store *repository.Store) *service.App {
 	t.Helper()
-	app, err := service.New(t.Context(), service.Options{Store: store, MasterKey: masterKeyBytes, Issuer: "http://localhost"})
+	app, err := service.New(t.Context(), service.Options{Store: store, MasterKey: masterKey, Issuer: "http://localhost"})
 	must(t, err)
 	return app
 }

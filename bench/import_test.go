@@ -9,6 +9,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
+	"github.com/latchkey-dev/latchkey/cmd/latchkey/servertest"
 	"github.com/latchkey-dev/latchkey/domain"
 	"github.com/latchkey-dev/latchkey/repository/storetest"
 )
@@ -16,7 +17,7 @@ import (
 // TestImport imports keys of the Django library into a PostgreSQL that syncs its
 // writes, twice, beside COPY of the same rows into the same tables.
 func TestImport(t *testing.T) {
-	rows := make([]domain.ImportRow, size(2000, 100_000))
+	rows := make([]domain.ImportRow, servertest.Size(2000, 100_000))
 	for i := range rows {
 		prefix := fmt.Sprintf("p%07d", i)
 		digest := sha512.Sum512([]byte(prefix + ".secret"))

@@ -13,6 +13,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/latchkey-dev/latchkey/cmd/latchkey/servertest"
 	"github.com/latchkey-dev/latchkey/repository/storetest"
 )
 
@@ -26,29 +27,29 @@ type written struct {
 }
 
 // write creates, rotates and revokes until the node is gone.
-func (w *written) write(ctx context.Context, p *tenant, n *node) {
+func (w *written) write(ctx context.Context, p *servertest.Tenant, n *servertest.Server) {
 	for i := 0; ctx.Err() == nil; i++ {
-		made := call(ctx, "POST", p.keys(n), p.jwt, map[string]any{"name": "k"})
-		if made.status != 201 {
+		made := call(ctx, "POST", p.Keys(n), p.Bearer, map[string]any{"name": "k"})
+		if made.Status != 201 {
 			return
 		}
-		id, token := made.text("key", "id"), made.text("token")
+		id, token := made.Text("key", "id"), made.Text("token")
 		w.note(func() { w.good[id] = token })
 		switch i % 3 {
 		case 1:
 			// Before it is acknowledged, it may or may not have happened.
 			w.note(func() { delete(w.good, id) })
-			if call(ctx, "POST", p.keys(n)+"/"+id+"/revoke", p.jwt, map[string]any{}).status != 200 {
+			if call(ctx, "POST", p.Keys(n)+"/"+id+"/revoke", p.Bearer, map[string]any{}).Status != 200 {
 				return
 			}
 			w.note(func() { w.revoked[id] = token })
 		case 2:
 			w.note(func() { delete(w.good, id) })
-			rotated := call(ctx, "POST", p.keys(n)+"/"+id+"/rotate", p.jwt, map[string]any{"grace_seconds": 3600})
-			if rotated.status != 200 {
+			rotated := call(ctx, "POST", p.Keys(n)+"/"+id+"/rotate", p.Bearer, map[string]any{"grace_seconds": 3600})
+			if rotated.Status != 200 {
 				return
 			}
-			w.note(func() { w.rotated[id] = [2]string{token, rotated.text("token")} })
+			w.note(func() { w.rotated[id] = [2]string{token, rotated.Text("token")} })
 		}
 	}
 }
@@ -67,39 +68,39 @@ func TestKilledWhileWriting(t *testing.T) {
 	for name, database := range storetest.Engines {
 		t.Run(name, func(t *testing.T) {
 			dsn := database(t)
-			n := start(t, dsn)
+			n := servertest.Start(t, dsn)
 			w := &written{good: map[string]string{}, revoked: map[string]string{}, rotated: map[string][2]string{}}
-			kills := size(2, 50)
-			p := newTenant(t, n)
+			kills := servertest.Size(2, 50)
+			p := servertest.NewTenant(t, n)
 			for range kills {
 				var writing sync.WaitGroup
 				for range 4 {
 					writing.Go(func() { w.write(t.Context(), p, n) })
 				}
 				time.Sleep(300 * time.Millisecond)
-				n.kill()
+				n.Kill()
 				writing.Wait()
-				n.run()
+				n.Run()
 				// Access tokens outlive the process.
 			}
 			for id, token := range w.good {
-				if a := project(t.Context(), n, token); a.status != 200 {
-					t.Errorf("the acknowledged key %s answers %d", id, a.status)
+				if a := project(t.Context(), n, token); a.Status != 200 {
+					t.Errorf("the acknowledged key %s answers %d", id, a.Status)
 				}
 			}
 			for id, token := range w.revoked {
-				if a := project(t.Context(), n, token); a.status != 401 || a.text("code") != "key_revoked" {
-					t.Errorf("the acknowledged revocation of %s is undone: %d", id, a.status)
+				if a := project(t.Context(), n, token); a.Status != 401 || a.Text("code") != "key_revoked" {
+					t.Errorf("the acknowledged revocation of %s is undone: %d", id, a.Status)
 				}
 			}
 			for id, tokens := range w.rotated {
 				for _, token := range tokens {
-					if a := project(t.Context(), n, token); a.status != 200 {
-						t.Errorf("a token of the acknowledged rotation of %s answers %d %s", id, a.status, a.text("code"))
+					if a := project(t.Context(), n, token); a.Status != 200 {
+						t.Errorf("a token of the acknowledged rotation of %s answers %d %s", id, a.Status, a.Text("code"))
 					}
 				}
 			}
-			if broken, err := exec.Command(binary, "doctor", "--database", dsn, "--master-key-file", keyFile(t)).CombinedOutput(); err != nil {
+			if broken, err := exec.Command(servertest.Binary, "doctor", "--database", dsn, "--master-key-file", keyFile(t)).CombinedOutput(); err != nil {
 				t.Errorf("the database is not whole: %s", broken)
 			}
 			show(t, "%d kills, %d acknowledged writes: %d keys, %d rotated, %d revoked", kills, w.acks, len(w.good), len(w.rotated), len(w.revoked))
@@ -111,15 +112,15 @@ func TestKilledWhileWriting(t *testing.T) {
 // known keys are served; when it is back, everything is within ten seconds.
 func TestDatabaseKilled(t *testing.T) {
 	cluster := storetest.NewCluster(t)
-	n := start(t, cluster.Database(t))
-	p := newTenant(t, n)
-	_, token := p.key(n)
+	n := servertest.Start(t, cluster.Database(t))
+	p := servertest.NewTenant(t, n)
+	_, token := p.Key(n)
 	project(t.Context(), n, token)
-	kills := size(1, 20)
+	kills := servertest.Size(1, 20)
 	var slowest time.Duration
-	reads, stopReads := load(t.Context(), 4, time.Millisecond, func(ctx context.Context) answer { return project(ctx, n, token) })
-	writes, stopWrites := load(t.Context(), 2, 5*time.Millisecond, func(ctx context.Context) answer {
-		return call(ctx, "POST", p.keys(n), p.jwt, map[string]any{"name": "k"})
+	reads, stopReads := load(t.Context(), 4, time.Millisecond, func(ctx context.Context) servertest.Answer { return project(ctx, n, token) })
+	writes, stopWrites := load(t.Context(), 2, 5*time.Millisecond, func(ctx context.Context) servertest.Answer {
+		return call(ctx, "POST", p.Keys(n), p.Bearer, map[string]any{"name": "k"})
 	})
 	for range kills {
 		time.Sleep(300 * time.Millisecond)
@@ -127,7 +128,7 @@ func TestDatabaseKilled(t *testing.T) {
 		time.Sleep(500 * time.Millisecond)
 		cluster.Start(t)
 		slowest = max(slowest, eventually(t, 10*time.Second, "writes are taken again", func() bool {
-			return call(t.Context(), "POST", p.keys(n), p.jwt, map[string]any{"name": "after"}).status == 201
+			return call(t.Context(), "POST", p.Keys(n), p.Bearer, map[string]any{"name": "after"}).Status == 201
 		}))
 	}
 	stopReads()
@@ -142,36 +143,36 @@ func TestDatabaseKilled(t *testing.T) {
 // Retry-After at once, readiness tells, and all returns by itself.
 func TestOutage(t *testing.T) {
 	cluster := storetest.NewCluster(t)
-	away, grace := size(3*time.Second, 60*time.Second), size(30*time.Second, 90*time.Second)
+	away, grace := servertest.Size(3*time.Second, 60*time.Second), servertest.Size(30*time.Second, 90*time.Second)
 	for name, state := range map[string]int32{"refused": refuses, "swallowed": swallows} {
 		t.Run(name, func(t *testing.T) {
 			database := cluster.Database(t)
 			via := newProxy(t, cluster.Socket())
-			n := start(t, via.dsn(database), "LATCHKEY_OUTAGE_GRACE="+grace.String())
-			p := newTenant(t, n)
-			_, known := p.key(n)
-			_, unknown := p.key(n)
+			n := servertest.Start(t, via.dsn(database), "LATCHKEY_OUTAGE_GRACE="+grace.String())
+			p := servertest.NewTenant(t, n)
+			_, known := p.Key(n)
+			_, unknown := p.Key(n)
 			project(t.Context(), n, known)
-			reads, stop := load(t.Context(), 4, time.Millisecond, func(ctx context.Context) answer { return project(ctx, n, known) })
+			reads, stop := load(t.Context(), 4, time.Millisecond, func(ctx context.Context) servertest.Answer { return project(ctx, n, known) })
 			via.set(state)
 			eventually(t, 5*time.Second, "readiness says degraded", func() bool {
 				a := call(t.Context(), "GET", n.URL+"/readyz", "", nil)
-				return a.status == 200 && a.text("status") == "degraded"
+				return a.Status == 200 && a.Text("status") == "degraded"
 			})
-			for what, a := range map[string]answer{
+			for what, a := range map[string]servertest.Answer{
 				"an unknown key": project(t.Context(), n, unknown),
-				"a write":        call(t.Context(), "POST", p.keys(n), p.jwt, map[string]any{"name": "k"}),
+				"a write":        call(t.Context(), "POST", p.Keys(n), p.Bearer, map[string]any{"name": "k"}),
 			} {
-				if a.status != 503 || a.retryAfter == "" {
-					t.Errorf("%s got %d with Retry-After %q, want 503 with one", what, a.status, a.retryAfter)
+				if a.Status != 503 || a.RetryAfter == "" {
+					t.Errorf("%s got %d with Retry-After %q, want 503 with one", what, a.Status, a.RetryAfter)
 				}
-				if a.took > 5*time.Second { // half of what a transaction may take; a busy machine needs a second
-					t.Errorf("%s waited %v for its 503, instead of getting it at once", what, a.took)
+				if a.Took > 5*time.Second { // half of what a transaction may take; a busy machine needs a second
+					t.Errorf("%s waited %v for its 503, instead of getting it at once", what, a.Took)
 				}
 			}
 			time.Sleep(away)
 			via.set(passes)
-			back := eventually(t, 10*time.Second, "an unknown key is served again", func() bool { return project(t.Context(), n, unknown).status == 200 })
+			back := eventually(t, 10*time.Second, "an unknown key is served again", func() bool { return project(t.Context(), n, unknown).Status == 200 })
 			stop()
 			if good := float64(reads.of(200)) / float64(reads.total()); good < 0.999 {
 				t.Errorf("%.3f %% of known keys were served, want 99.9", 100*good)
@@ -183,26 +184,26 @@ func TestOutage(t *testing.T) {
 	t.Run("past the grace", func(t *testing.T) {
 		database := cluster.Database(t)
 		via := newProxy(t, cluster.Socket())
-		grace := size(2*time.Second, 10*time.Second)
-		n := start(t, via.dsn(database), "LATCHKEY_OUTAGE_GRACE="+grace.String())
-		p := newTenant(t, n)
-		_, known := p.key(n)
+		grace := servertest.Size(2*time.Second, 10*time.Second)
+		n := servertest.Start(t, via.dsn(database), "LATCHKEY_OUTAGE_GRACE="+grace.String())
+		p := servertest.NewTenant(t, n)
+		_, known := p.Key(n)
 		project(t.Context(), n, known)
 		via.set(swallows)
-		ended := eventually(t, grace+5*time.Second, "known keys get 503", func() bool { return project(t.Context(), n, known).status == 503 })
+		ended := eventually(t, grace+5*time.Second, "known keys get 503", func() bool { return project(t.Context(), n, known).Status == 503 })
 		for range 20 {
-			if a := project(t.Context(), n, known); a.status != 503 || a.retryAfter == "" {
-				t.Errorf("got %d with Retry-After %q past the grace", a.status, a.retryAfter)
+			if a := project(t.Context(), n, known); a.Status != 503 || a.RetryAfter == "" {
+				t.Errorf("got %d with Retry-After %q past the grace", a.Status, a.RetryAfter)
 			}
 		}
-		if a := call(t.Context(), "GET", n.URL+"/readyz", "", nil); a.status != 503 {
-			t.Errorf("readiness says %d past the grace", a.status)
+		if a := call(t.Context(), "GET", n.URL+"/readyz", "", nil); a.Status != 503 {
+			t.Errorf("readiness says %d past the grace", a.Status)
 		}
-		if a := call(t.Context(), "GET", n.URL+"/healthz", "", nil); a.status != 200 {
-			t.Errorf("liveness says %d: a restart would not help", a.status)
+		if a := call(t.Context(), "GET", n.URL+"/healthz", "", nil); a.Status != 200 {
+			t.Errorf("liveness says %d: a restart would not help", a.Status)
 		}
 		via.set(passes)
-		eventually(t, 10*time.Second, "it is served again", func() bool { return project(t.Context(), n, known).status == 200 })
+		eventually(t, 10*time.Second, "it is served again", func() bool { return project(t.Context(), n, known).Status == 200 })
 		show(t, "a grace of %v ended after %v", grace, ended)
 	})
 }
@@ -213,19 +214,19 @@ func TestSlowDatabase(t *testing.T) {
 	cluster := storetest.NewCluster(t)
 	database := cluster.Database(t)
 	via := newProxy(t, cluster.Socket())
-	n := start(t, via.dsn(database), "LATCHKEY_OUTAGE_GRACE=5m")
-	p := newTenant(t, n)
-	_, known := p.key(n)
+	n := servertest.Start(t, via.dsn(database), "LATCHKEY_OUTAGE_GRACE=5m")
+	p := servertest.NewTenant(t, n)
+	_, known := p.Key(n)
 	project(t.Context(), n, known)
 	via.delay.Store(int64(2 * time.Second))
-	reads, stop := load(t.Context(), 4, time.Millisecond, func(ctx context.Context) answer { return project(ctx, n, known) })
-	misses, stopMisses := load(t.Context(), 4, time.Millisecond, func(ctx context.Context) answer {
+	reads, stop := load(t.Context(), 4, time.Millisecond, func(ctx context.Context) servertest.Answer { return project(ctx, n, known) })
+	misses, stopMisses := load(t.Context(), 4, time.Millisecond, func(ctx context.Context) servertest.Answer {
 		return project(ctx, n, forged())
 	})
-	lists, stopLists := load(t.Context(), size(600, 1000), 100*time.Millisecond, func(ctx context.Context) answer {
-		return call(ctx, "GET", p.keys(n), p.jwt, nil)
+	lists, stopLists := load(t.Context(), servertest.Size(600, 1000), 100*time.Millisecond, func(ctx context.Context) servertest.Answer {
+		return call(ctx, "GET", p.Keys(n), p.Bearer, nil)
 	})
-	time.Sleep(size(3*time.Second, 30*time.Second))
+	time.Sleep(servertest.Size(3*time.Second, 30*time.Second))
 	stopLists()
 	stopMisses()
 	stop()
@@ -245,39 +246,39 @@ func TestSlowDatabase(t *testing.T) {
 // for it.
 func TestDiskFull(t *testing.T) {
 	dsn := storetest.SQLite(t)
-	fill := func(n *node) { limitFiles(t, n.cmd.Process.Pid, 1<<10) }
-	empty := func(n *node) { limitFiles(t, n.cmd.Process.Pid, 1<<40) }
-	if *full {
+	fill := func(n *servertest.Server) { limitFiles(t, n.PID(), 1<<10) }
+	empty := func(n *servertest.Server) { limitFiles(t, n.PID(), 1<<40) }
+	if *servertest.Full {
 		dsn, fill, empty = smallDisk(t)
 	}
-	n := start(t, dsn)
-	p := newTenant(t, n)
-	_, known := p.key(n)
-	_, unknown := p.key(n)
+	n := servertest.Start(t, dsn)
+	p := servertest.NewTenant(t, n)
+	_, known := p.Key(n)
+	_, unknown := p.Key(n)
 	project(t.Context(), n, known)
 	fill(n)
-	write := func() answer {
-		return call(t.Context(), "POST", p.keys(n), p.jwt, map[string]any{"name": strings.Repeat("n", 100)})
+	write := func() servertest.Answer {
+		return call(t.Context(), "POST", p.Keys(n), p.Bearer, map[string]any{"name": strings.Repeat("n", 100)})
 	}
-	eventually(t, 30*time.Second, "writes are refused", func() bool { return write().status == 503 }) // there may be some room left
+	eventually(t, 30*time.Second, "writes are refused", func() bool { return write().Status == 503 }) // there may be some room left
 	writes := &tally{}
 	for range 20 {
 		writes.add(write())
 	}
 	for what, token := range map[string]string{"a known key": known, "a key that must be looked up": unknown} {
-		if a := project(t.Context(), n, token); a.status != 200 {
-			t.Errorf("%s got %d while the disk is full", what, a.status)
+		if a := project(t.Context(), n, token); a.Status != 200 {
+			t.Errorf("%s got %d while the disk is full", what, a.Status)
 		}
 	}
 	writes.only(t, 503)
 	empty(n)
-	back := eventually(t, 10*time.Second, "writes are taken again", func() bool { return write().status == 201 })
+	back := eventually(t, 10*time.Second, "writes are taken again", func() bool { return write().Status == 201 })
 	show(t, "writes %v while full; taken again after %v", writes.count, back)
 }
 
 // smallDisk returns a database on a disk of its own, and what fills and empties
 // that.
-func smallDisk(t *testing.T) (dsn string, fill, empty func(*node)) {
+func smallDisk(t *testing.T) (dsn string, fill, empty func(*servertest.Server)) {
 	t.Helper()
 	dir := t.TempDir()
 	must(t, unix.Mount("none", dir, "tmpfs", 0, "size=8m"))
@@ -287,10 +288,10 @@ func smallDisk(t *testing.T) (dsn string, fill, empty func(*node)) {
 		}
 	})
 	ballast := filepath.Join(dir, "ballast")
-	return "sqlite:" + filepath.Join(dir, "latchkey.db"), func(*node) {
+	return "sqlite:" + filepath.Join(dir, "latchkey.db"), func(*servertest.Server) {
 		err := os.WriteFile(ballast, make([]byte, 8<<20), 0o600) // as much of it as there is room for
 		if !errors.Is(err, unix.ENOSPC) {
 			t.Fatalf("the disk does not get full: %v", err)
 		}
-	}, func(*node) { must(t, os.Remove(ballast)) }
+	}, func(*servertest.Server) { must(t, os.Remove(ballast)) }
 }

@@ -24,6 +24,7 @@ import (
 	"github.com/jackc/pgx/v5"
 	"golang.org/x/sys/unix"
 
+	"github.com/latchkey-dev/latchkey/cmd/latchkey/servertest"
 	"github.com/latchkey-dev/latchkey/domain"
 	"github.com/latchkey-dev/latchkey/repository/storetest"
 )
@@ -31,7 +32,7 @@ import (
 func keyFile(t testing.TB) string {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), "key")
-	must(t, os.WriteFile(path, []byte(masterKey), 0o600))
+	must(t, os.WriteFile(path, []byte(servertest.MasterKey), 0o600))
 	return path
 }
 
@@ -60,18 +61,18 @@ func TestRevocationReachesAllNodes(t *testing.T) {
 		held          bool
 		count, atOnce int
 	}{
-		"notified":          {count: size(20, 2000)},
-		"not notified":      {count: size(5, 2000), atOnce: size(1, 8), env: []string{nowhere, "LATCHKEY_MIGRATE=check"}},
-		"commits held back": {count: size(5, 2000), atOnce: size(1, 4), held: true},
+		"notified":          {count: servertest.Size(20, 2000)},
+		"not notified":      {count: servertest.Size(5, 2000), atOnce: servertest.Size(1, 8), env: []string{nowhere, "LATCHKEY_MIGRATE=check"}},
+		"commits held back": {count: servertest.Size(5, 2000), atOnce: servertest.Size(1, 4), held: true},
 	} {
 		t.Run(name, func(t *testing.T) {
 			database := cluster.Database(t)
 			migrate(t, database)
-			nodes := make([]*node, size(3, 4))
+			nodes := make([]*servertest.Server, servertest.Size(3, 4))
 			for i := range nodes {
-				nodes[i] = start(t, database, c.env...)
+				nodes[i] = servertest.Start(t, database, c.env...)
 			}
-			p := newTenant(t, nodes[0])
+			p := servertest.NewTenant(t, nodes[0])
 			if c.held {
 				release := holdTransaction(t, database)
 				defer release()
@@ -82,7 +83,7 @@ func TestRevocationReachesAllNodes(t *testing.T) {
 			for range max(1, c.atOnce) {
 				revoking.Go(func() {
 					for i := int(next.Add(1)); i <= c.count && !t.Failed(); i = int(next.Add(1)) {
-						took.add(answer{took: revokeSomewhere(t, p, nodes, i%len(nodes))})
+						took.add(servertest.Answer{Took: revokeSomewhere(t, p, nodes, i%len(nodes))})
 					}
 				})
 			}
@@ -95,19 +96,19 @@ func TestRevocationReachesAllNodes(t *testing.T) {
 
 // revokeSomewhere revokes a key that all nodes know at one of them, and returns
 // how long it took until all refused it.
-func revokeSomewhere(t *testing.T, p *tenant, nodes []*node, at int) time.Duration {
+func revokeSomewhere(t *testing.T, p *servertest.Tenant, nodes []*servertest.Server, at int) time.Duration {
 	t.Helper()
-	id, token := p.key(nodes[0])
+	id, token := p.Key(nodes[0])
 	for _, n := range nodes {
-		p.want(200, project(t.Context(), n, token))
+		p.Want(200, project(t.Context(), n, token))
 	}
-	p.want(200, call(t.Context(), "POST", p.keys(nodes[at])+"/"+id+"/revoke", p.jwt, map[string]any{}))
+	p.Want(200, call(t.Context(), "POST", p.Keys(nodes[at])+"/"+id+"/revoke", p.Bearer, map[string]any{}))
 	revoked := time.Now()
-	if a := project(t.Context(), nodes[at], token); a.status != 401 {
-		t.Errorf("the node that revoked it answers %d", a.status)
+	if a := project(t.Context(), nodes[at], token); a.Status != 401 {
+		t.Errorf("the node that revoked it answers %d", a.Status)
 	}
 	for _, n := range nodes {
-		eventually(t, 5*time.Second, "the revocation is known", func() bool { return project(t.Context(), n, token).status == 401 })
+		eventually(t, 5*time.Second, "the revocation is known", func() bool { return project(t.Context(), n, token).Status == 401 })
 	}
 	return time.Since(revoked)
 }
@@ -115,8 +116,8 @@ func revokeSomewhere(t *testing.T, p *tenant, nodes []*node, at int) time.Durati
 // migrate brings a database up to date.
 func migrate(t testing.TB, database string) {
 	t.Helper()
-	cmd := exec.Command(binary, "migrate", "up", "--database", database)
-	cmd.Env = append(os.Environ(), "LATCHKEY_MASTER_KEY="+masterKey)
+	cmd := exec.Command(servertest.Binary, "migrate", "up", "--database", database)
+	cmd.Env = append(os.Environ(), "LATCHKEY_MASTER_KEY="+servertest.MasterKey)
 	if out, err := cmd.CombinedOutput(); err != nil {
 		t.Fatalf("migrate: %v: %s", err, out)
 	}
@@ -142,23 +143,23 @@ func holdTransaction(t testing.TB, database string) (release func()) {
 func TestLateCommitIsSeen(t *testing.T) {
 	cluster := storetest.NewCluster(t)
 	database := cluster.Database(t)
-	n := start(t, database)
-	p := newTenant(t, n)
-	for range size(2, 50) {
-		id, token := p.key(n)
-		other, _ := p.key(n)
-		p.want(200, project(t.Context(), n, token))
+	n := servertest.Start(t, database)
+	p := servertest.NewTenant(t, n)
+	for range servertest.Size(2, 50) {
+		id, token := p.Key(n)
+		other, _ := p.Key(n)
+		p.Want(200, project(t.Context(), n, token))
 		conn, err := pgx.Connect(t.Context(), database)
 		must(t, err)
 		_, err = conn.Exec(t.Context(), "BEGIN; UPDATE api_keys SET revoked_at = 1, revision = revision + 1 WHERE id = '"+id+"'")
 		must(t, err)
 		// Younger transactions come and go, and the node hears of them.
-		p.want(200, call(t.Context(), "POST", p.keys(n)+"/"+other+"/revoke", p.jwt, map[string]any{}))
+		p.Want(200, call(t.Context(), "POST", p.Keys(n)+"/"+other+"/revoke", p.Bearer, map[string]any{}))
 		time.Sleep(600 * time.Millisecond)
-		p.want(200, project(t.Context(), n, token))
+		p.Want(200, project(t.Context(), n, token))
 		_, err = conn.Exec(t.Context(), "COMMIT")
 		must(t, err)
-		eventually(t, 5*time.Second, "the late commit is seen", func() bool { return project(t.Context(), n, token).status == 401 })
+		eventually(t, 5*time.Second, "the late commit is seen", func() bool { return project(t.Context(), n, token).Status == 401 })
 		must(t, conn.Close(t.Context()))
 	}
 	show(t, "seen")
@@ -170,22 +171,22 @@ func TestCutOffNode(t *testing.T) {
 	cluster := storetest.NewCluster(t)
 	database := cluster.Database(t)
 	via := newProxy(t, cluster.Socket())
-	grace := size(2*time.Second, 10*time.Second)
-	whole := start(t, database)
-	cut := start(t, via.dsn(database), "LATCHKEY_OUTAGE_GRACE="+grace.String())
-	p := newTenant(t, whole)
-	id, token := p.key(whole)
-	p.want(200, project(t.Context(), cut, token))
+	grace := servertest.Size(2*time.Second, 10*time.Second)
+	whole := servertest.Start(t, database)
+	cut := servertest.Start(t, via.dsn(database), "LATCHKEY_OUTAGE_GRACE="+grace.String())
+	p := servertest.NewTenant(t, whole)
+	id, token := p.Key(whole)
+	p.Want(200, project(t.Context(), cut, token))
 	via.set(swallows)
 	severed := time.Now()
-	p.want(200, call(t.Context(), "POST", p.keys(whole)+"/"+id+"/revoke", p.jwt, map[string]any{}))
+	p.Want(200, call(t.Context(), "POST", p.Keys(whole)+"/"+id+"/revoke", p.Bearer, map[string]any{}))
 	var last time.Duration
 	for time.Since(severed) < grace+3*time.Second {
 		switch a := project(t.Context(), cut, token); {
-		case a.status == 200:
+		case a.Status == 200:
 			last = time.Since(severed)
-		case a.status != 503 && a.status != 401:
-			t.Errorf("got %d", a.status)
+		case a.Status != 503 && a.Status != 401:
+			t.Errorf("got %d", a.Status)
 		}
 		time.Sleep(5 * time.Millisecond)
 	}
@@ -193,7 +194,7 @@ func TestCutOffNode(t *testing.T) {
 		t.Errorf("a revoked key was accepted for %v, with a grace of %v", last, grace)
 	}
 	via.set(passes)
-	eventually(t, 10*time.Second, "it is refused by name again", func() bool { return project(t.Context(), cut, token).text("code") == "key_revoked" })
+	eventually(t, 10*time.Second, "it is refused by name again", func() bool { return project(t.Context(), cut, token).Text("code") == "key_revoked" })
 	show(t, "with a grace of %v the last stale answer came after %v", grace, last)
 }
 
@@ -203,27 +204,27 @@ func TestCutOffNode(t *testing.T) {
 func TestRollingRestart(t *testing.T) {
 	cluster := storetest.NewCluster(t)
 	database := cluster.Database(t)
-	nodes := make([]*node, size(2, 4))
+	nodes := make([]*servertest.Server, servertest.Size(2, 4))
 	for i := range nodes {
-		nodes[i] = start(t, database)
+		nodes[i] = servertest.Start(t, database)
 	}
-	p := newTenant(t, nodes[0])
-	_, token := p.key(nodes[0])
+	p := servertest.NewTenant(t, nodes[0])
+	_, token := p.Key(nodes[0])
 	front := balance(t, nodes)
-	requests, stop := load(t.Context(), 8, 2*time.Millisecond, func(ctx context.Context) answer {
+	requests, stop := load(t.Context(), 8, 2*time.Millisecond, func(ctx context.Context) servertest.Answer {
 		return call(ctx, "GET", front+"/v1/project", token, nil)
 	})
-	misses, stopMisses := load(t.Context(), 1, 20*time.Millisecond, func(ctx context.Context) answer {
+	misses, stopMisses := load(t.Context(), 1, 20*time.Millisecond, func(ctx context.Context) servertest.Answer {
 		return call(ctx, "GET", front+"/v1/project", forged(), nil)
 	})
 	conn, err := pgx.Connect(t.Context(), database)
 	must(t, err)
 	defer conn.Close(t.Context())
-	rounds := size(1, 20)
+	rounds := servertest.Size(1, 20)
 	for round := range rounds {
 		for i, n := range nodes {
-			n.end()
-			n.run()
+			n.End()
+			n.Run()
 			time.Sleep(300 * time.Millisecond) // for the balancer to see
 			for _, table := range []string{"api_keys", "api_key_secrets", "projects", "organizations", "sessions"} {
 				_, err := conn.Exec(t.Context(), fmt.Sprintf("ALTER TABLE %s ADD COLUMN later_%d_%d text NOT NULL DEFAULT ''", table, round, i))
@@ -241,7 +242,7 @@ func TestRollingRestart(t *testing.T) {
 
 // balance starts a proxy before the nodes that sends requests to those that are
 // ready.
-func balance(t testing.TB, nodes []*node) string {
+func balance(t testing.TB, nodes []*servertest.Server) string {
 	t.Helper()
 	ready := make([]atomic.Bool, len(nodes))
 	targets := make([]*url.URL, len(nodes))
@@ -256,7 +257,7 @@ func balance(t testing.TB, nodes []*node) string {
 		target := targets[i].String()
 		watching.Go(func() {
 			for ctx.Err() == nil {
-				ready[i].Store(call(ctx, "GET", target+"/readyz", "", nil).status == 200)
+				ready[i].Store(call(ctx, "GET", target+"/readyz", "", nil).Status == 200)
 				time.Sleep(50 * time.Millisecond)
 			}
 		})
@@ -298,19 +299,19 @@ func TestColdHerd(t *testing.T) {
 	cluster := storetest.NewCluster(t)
 	database := cluster.Database(t)
 	via := newProxy(t, cluster.Socket())
-	n := start(t, via.dsn(database))
-	p := newTenant(t, n)
-	_, token := p.key(n)
-	before := n.metric("latchkey_key_cache_loads_total")
+	n := servertest.Start(t, via.dsn(database))
+	p := servertest.NewTenant(t, n)
+	_, token := p.Key(n)
+	before := n.Metric("latchkey_key_cache_loads_total")
 	via.delay.Store(int64(400 * time.Millisecond))
 	var herd sync.WaitGroup
 	requests := &tally{}
-	for range size(200, 1000) {
+	for range servertest.Size(200, 1000) {
 		herd.Go(func() { requests.add(project(t.Context(), n, token)) })
 	}
 	herd.Wait()
 	via.delay.Store(0)
-	loads := n.metric("latchkey_key_cache_loads_total") - before
+	loads := n.Metric("latchkey_key_cache_loads_total") - before
 	if loads != 1 {
 		t.Errorf("%v look-ups, want 1", loads)
 	}
@@ -322,26 +323,26 @@ func TestColdHerd(t *testing.T) {
 // bounded number of look-ups, and hardly slow those who are known.
 func TestForgedFlood(t *testing.T) {
 	cluster := storetest.NewCluster(t)
-	n := start(t, cluster.Database(t))
-	p := newTenant(t, n)
-	_, token := p.key(n)
+	n := servertest.Start(t, cluster.Database(t))
+	p := servertest.NewTenant(t, n)
+	_, token := p.Key(n)
 	project(t.Context(), n, token)
-	total, perSecond := size(10_000, 10_000_000), size(5000, 16_000)
-	good := func(ctx context.Context) answer { return project(ctx, n, token) }
+	total, perSecond := servertest.Size(10_000, 10_000_000), servertest.Size(5000, 16_000)
+	good := func(ctx context.Context) servertest.Answer { return project(ctx, n, token) }
 
 	alone, stop := load(t.Context(), 2, time.Millisecond, good)
-	time.Sleep(size(time.Second, 30*time.Second))
+	time.Sleep(servertest.Size(time.Second, 30*time.Second))
 	stop()
 	ordinary, stop := load(t.Context(), 2, time.Millisecond, good)
 	flood(t, n, total/10, perSecond, func() string { return token })
 	stop()
-	before := n.metric("latchkey_key_cache_loads_total")
+	before := n.Metric("latchkey_key_cache_loads_total")
 	beside, stop := load(t.Context(), 2, time.Millisecond, good)
 	began := time.Now()
 	counts := flood(t, n, total, perSecond, forged)
 	took := time.Since(began)
 	stop()
-	lookups := n.metric("latchkey_key_cache_loads_total") - before
+	lookups := n.Metric("latchkey_key_cache_loads_total") - before
 	if most := 2000 * (took.Seconds() + 1); lookups > most { // cache.futileLimit, and one more second at the turn
 		t.Errorf("%.0f look-ups, want at most %.0f", lookups, most)
 	}
@@ -358,7 +359,7 @@ func TestForgedFlood(t *testing.T) {
 // flood sends so many requests, at most so many a second, several at once on
 // each connection, since whoever floods does not wait for answers. It counts the
 // answers by status.
-func flood(t *testing.T, n *node, total, perSecond int, token func() string) map[string]int {
+func flood(t *testing.T, n *servertest.Server, total, perSecond int, token func() string) map[string]int {
 	t.Helper()
 	const connections, depth = 4, 10
 	counts := map[string]int{}
@@ -417,18 +418,18 @@ func readStatus(from *bufio.Reader, counts map[string]int) error {
 // database is refused by the server beside it within a second.
 func TestCommandLineBesideServer(t *testing.T) {
 	dsn := storetest.SQLite(t)
-	n := start(t, dsn)
-	p := newTenant(t, n)
+	n := servertest.Start(t, dsn)
+	p := servertest.NewTenant(t, n)
 	var worst time.Duration
-	for range size(2, 50) {
-		id, token := p.key(n)
-		p.want(200, project(t.Context(), n, token))
-		cmd := exec.Command(binary, "key", "revoke", "--database", dsn, id)
-		cmd.Env = append(os.Environ(), "LATCHKEY_MASTER_KEY="+masterKey)
+	for range servertest.Size(2, 50) {
+		id, token := p.Key(n)
+		p.Want(200, project(t.Context(), n, token))
+		cmd := exec.Command(servertest.Binary, "key", "revoke", "--database", dsn, id)
+		cmd.Env = append(os.Environ(), "LATCHKEY_MASTER_KEY="+servertest.MasterKey)
 		if out, err := cmd.CombinedOutput(); err != nil {
 			t.Fatalf("key revoke: %v: %s", err, out)
 		}
-		worst = max(worst, eventually(t, time.Second, "the server refuses it", func() bool { return project(t.Context(), n, token).status == 401 }))
+		worst = max(worst, eventually(t, time.Second, "the server refuses it", func() bool { return project(t.Context(), n, token).Status == 401 }))
 	}
 	show(t, "refused after %v at most", worst)
 }
@@ -446,14 +447,14 @@ func TestPooler(t *testing.T) {
 				env = append(env, "LATCHKEY_DATABASE_DIRECT="+database)
 			}
 			pooled := pooler(t, cluster, database)
-			a, b := start(t, pooled, env...), start(t, pooled, env...)
-			p := newTenant(t, a)
+			a, b := servertest.Start(t, pooled, env...), servertest.Start(t, pooled, env...)
+			p := servertest.NewTenant(t, a)
 			var worst time.Duration
-			for range size(3, 100) {
-				id, token := p.key(a)
-				p.want(200, project(t.Context(), b, token))
-				p.want(200, call(t.Context(), "POST", p.keys(a)+"/"+id+"/revoke", p.jwt, map[string]any{}))
-				worst = max(worst, eventually(t, 5*time.Second, "the other node refuses it", func() bool { return project(t.Context(), b, token).status == 401 }))
+			for range servertest.Size(3, 100) {
+				id, token := p.Key(a)
+				p.Want(200, project(t.Context(), b, token))
+				p.Want(200, call(t.Context(), "POST", p.Keys(a)+"/"+id+"/revoke", p.Bearer, map[string]any{}))
+				worst = max(worst, eventually(t, 5*time.Second, "the other node refuses it", func() bool { return project(t.Context(), b, token).Status == 401 }))
 			}
 			show(t, "revocations seen by the other node after %v at most", worst)
 		})
@@ -465,41 +466,41 @@ func TestPooler(t *testing.T) {
 func TestSoak(t *testing.T) {
 	cluster := storetest.NewCluster(t)
 	database := cluster.Database(t)
-	nodes := make([]*node, size(2, 4))
+	nodes := make([]*servertest.Server, servertest.Size(2, 4))
 	for i := range nodes {
-		nodes[i] = start(t, database)
+		nodes[i] = servertest.Start(t, database)
 	}
 	type owned struct {
-		*tenant
+		*servertest.Tenant
 		token string
 	}
 	tenants := make([]owned, 4)
 	for i := range tenants {
-		tenants[i].tenant = newTenant(t, nodes[0])
-		_, tenants[i].token = tenants[i].key(nodes[0], "keys:verify")
+		tenants[i].Tenant = servertest.NewTenant(t, nodes[0])
+		_, tenants[i].token = tenants[i].Key(nodes[0], "keys:verify")
 	}
 	var turn atomic.Int64
 	var strangers atomic.Int64
-	requests, stop := load(t.Context(), 8, 5*time.Millisecond, func(ctx context.Context) answer {
+	requests, stop := load(t.Context(), 8, 5*time.Millisecond, func(ctx context.Context) servertest.Answer {
 		i := int(turn.Add(1))
 		n, mine, theirs := nodes[i%len(nodes)], tenants[i%len(tenants)], tenants[(i+1)%len(tenants)]
 		if i%2 == 0 {
 			a := project(ctx, n, mine.token)
-			if a.status == 200 && a.text("id") != mine.project {
+			if a.Status == 200 && a.Text("id") != mine.Project {
 				strangers.Add(1)
 			}
 			return a
 		}
 		a := call(ctx, "POST", n.URL+"/v1/keys/verify", mine.token, map[string]string{"key": theirs.token})
-		if text, _ := json.Marshal(a.body); a.text("code") != "not_found" || strings.Contains(string(text), theirs.project) {
+		if text, _ := json.Marshal(a.Body); a.Text("code") != "not_found" || strings.Contains(string(text), theirs.Project) {
 			strangers.Add(1)
 		}
 		return a
 	})
-	lasting := size(3*time.Second, 30*time.Minute)
+	lasting := servertest.Size(3*time.Second, 30*time.Minute)
 	memory := func() (sum float64) {
 		for _, n := range nodes {
-			sum += n.metric("process_resident_memory_bytes")
+			sum += n.Metric("process_resident_memory_bytes")
 		}
 		return sum / float64(len(nodes)) / (1 << 20)
 	}
