@@ -22,9 +22,9 @@ import (
 
 // The two operations that are called for every request of somebody else's API
 // have a lean edge: getCurrentProject and verifyKey, when they succeed or the
-// API key is refused or cannot be looked up. It does what the ordinary edge does, without what costs
-// more than the answer itself: a context and a record for each request,
-// validation by schema, decoding and encoding by reflection.
+// API key is refused or cannot be looked up. It does what the ordinary edge does,
+// without what costs more than the answer itself: a context and a record for each
+// request, validation by schema, decoding and encoding by reflection.
 //
 // It is never more lenient and never says anything else. Whatever it is not sure
 // of (a query, a body that is not plain, two credentials, a fault) it leaves to

@@ -70,7 +70,7 @@ func (s *Store) CallingKey(ctx context.Context, id domain.TokenID) (domain.Secre
 }
 
 // KeyByToken is CallingKey for who knows the key's project and organization, and
-// that they are not being deleted: it costs the database half as much.
+// that they are not being deleted: it costs the database a third less.
 func (s *Store) KeyByToken(ctx context.Context, id domain.TokenID) (domain.Secret, domain.Key, error) {
 	var r keyFound
 	if err := s.look(ctx, &s.lookups.key, id, r.columns()); err != nil {

@@ -162,7 +162,7 @@ func (k *Keys) Load(ctx context.Context, token domain.TokenID, now time.Time, fr
 func errTooManyUnknown() error { return domain.Unavailable(errors.New("too many unknown tokens")) }
 
 // read reads a key, and its tenant unless that is likely to be in memory: then
-// the database has half the work, or half as much again where the guess is wrong.
+// the database has a third less to do, or twice as much where the guess is wrong.
 // A change to the tenant since the reading began keeps the key from being kept,
 // whichever way it was read.
 func (k *Keys) read(ctx context.Context, token domain.TokenID, from Reader) (domain.ProvenKey, error) {
