@@ -68,6 +68,8 @@ func TestLifeOfAKey(t *testing.T) {
 				t.Fatal("a token is in the page after the reload")
 			}
 			s.pass(25 * time.Hour)
+			b.reload()
+			b.hides("still works for")
 			for token, want := range map[string]int{token: http.StatusUnauthorized, rotated: http.StatusOK} {
 				if got := s.call(t.Context(), t, token); got != want {
 					t.Errorf("after the grace: got %d, want %d", got, want)

@@ -55,6 +55,7 @@ func (c *console) functions() template.FuncMap {
 		"until":           func(t time.Time) string { return span(t.Sub(c.app.Now())) },
 		"rfc3339":         func(t time.Time) string { return t.UTC().Format(time.RFC3339) },
 		"status":          func(k domain.Key) domain.KeyStatus { return k.Status(c.app.Now()) },
+		"live":            func(r domain.Retiring) bool { return r.Live(c.app.Now()) },
 		"count":           count,
 		"first":           func(n int, items []domain.Scope) []domain.Scope { return items[:min(n, len(items))] },
 		"more":            func(n int, items []domain.Scope) int { return len(items) - n },

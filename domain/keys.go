@@ -29,8 +29,8 @@ type Key struct {
 	Revision      int64 // grows with every change made through the API, and with nothing else
 }
 
-// Retiring is the token that a rotation replaced and that still works for a
-// while. The zero value means there is none.
+// Retiring is the token that a rotation replaced and that works for a while
+// longer: ask Live. The zero value means that there was none.
 type Retiring struct {
 	Prefix     string
 	ValidUntil time.Time

@@ -34,7 +34,7 @@ type Tenant struct {
 //	created_at; then expires_at, valid_until, revoked_at, those there are
 //	                                     8 bytes each, microseconds
 //	texts, see PackKey                   a length (uvarint) and the bytes
-//	rotated_at, retiring until, first_used_at, revision
+//	rotated_at, retiring until, revision
 //	                                     varint
 //	scopes                               a number (uvarint), then each: 1 + its place among
 //	                                     KeyScopes, or 0 and a text
@@ -106,7 +106,7 @@ func PackKey(b []byte, s Secret, k Key) []byte {
 	} {
 		b = appendText(b, text)
 	}
-	for _, t := range []time.Time{k.RotatedAt, k.Retiring.ValidUntil, s.FirstUsedAt} {
+	for _, t := range []time.Time{k.RotatedAt, k.Retiring.ValidUntil} {
 		micros := int64(0) // for the zero time; no clock of ours shows 1970, and this is one byte
 		if !t.IsZero() {
 			micros = t.UnixMicro()
@@ -269,7 +269,7 @@ func (k ProvenKey) unpack() (Key, Secret) {
 	digest, algorithm, pepper := k.Digest()
 	secret := Secret{
 		ProjectID: f.ProjectID, KeyID: f.ID, TokenID: f.TokenID, Algorithm: algorithm, PepperVersion: pepper,
-		Digest: []byte(digest), FirstUsedAt: f.firstUsedAt, ValidUntil: k.time(packedValidUntil),
+		Digest: []byte(digest), ValidUntil: k.time(packedValidUntil),
 	}
 	key := Key{
 		ID: f.ID, ProjectID: f.ProjectID, Prefix: string(f.AppendPrefix(nil)), Name: f.Name, ExternalID: f.ExternalID,
@@ -297,7 +297,6 @@ type Fields struct {
 	flags          byte
 	shown, creator string
 	creatorName    string
-	firstUsedAt    time.Time
 	scopes         reader
 }
 
@@ -311,7 +310,7 @@ func (k ProvenKey) Fields() Fields {
 		CreatedAt: k.createdAt(), ExpiresAt: k.time(packedExpires), RevokedAt: k.time(packedRevoked),
 	}
 	f.Retiring.Prefix = r.text()
-	f.RotatedAt, f.Retiring.ValidUntil, f.firstUsedAt, f.Revision = r.time(), r.time(), r.time(), r.varint()
+	f.RotatedAt, f.Retiring.ValidUntil, f.Revision = r.time(), r.time(), r.varint()
 	f.scopes = r
 	return f
 }
@@ -477,7 +476,7 @@ func (r *reader) skipToScopes() {
 	for range 9 {
 		r.text()
 	}
-	for range 4 {
+	for range 3 {
 		r.uvarint()
 	}
 }

@@ -29,7 +29,7 @@ func packedKeys() map[string]struct {
 	digest := make([]byte, DigestLength)
 	digest[31] = 7
 	return map[string]packed{
-		"full":  {full, Secret{TokenID: "tok", ProjectID: "prj_1", KeyID: "key_01", Algorithm: HMACSHA256, PepperVersion: 2, Digest: digest, FirstUsedAt: day, ValidUntil: day}},
+		"full":  {full, Secret{TokenID: "tok", ProjectID: "prj_1", KeyID: "key_01", Algorithm: HMACSHA256, PepperVersion: 2, Digest: digest, ValidUntil: day}},
 		"usual": {usual, Secret{TokenID: "tok", ProjectID: "prj_1", KeyID: "key_01", Algorithm: HMACSHA256, Digest: digest}},
 		"bare":  {bare, Secret{TokenID: "", ProjectID: "prj_1", KeyID: "key_02", Algorithm: HMACSHA256, Digest: digest}},
 		"1970":  {func() Key { k := bare; k.ExpiresAt = time.UnixMicro(0).UTC(); return k }(), Secret{ProjectID: "prj_1", KeyID: "key_02", Algorithm: HMACSHA256, Digest: digest}},

@@ -64,7 +64,7 @@ type Secret struct {
 	PepperVersion int // which derivation of the master key the digest is under
 	Digest        Digest
 	CreatedAt     time.Time
-	FirstUsedAt   time.Time // zero: not yet, or a use is still on its way to the database
+	FirstUsedAt   time.Time // zero: not yet, or a use is still on its way to the database; known to who changes keys
 	ValidUntil    time.Time
 
 	// Of secrets that were made elsewhere only. Parameters belong to the
@@ -78,8 +78,7 @@ type Secret struct {
 // Live reports whether the secret is accepted at now.
 func (s Secret) Live(now time.Time) bool { return s.ValidUntil.IsZero() || now.Before(s.ValidUntil) }
 
-// Use is that a secret was used. First is when it was for the first time, unless
-// that is known already.
+// Use is that a secret was used, between First and Last.
 type Use struct {
 	ProjectID ProjectID
 	KeyID     KeyID

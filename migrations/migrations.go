@@ -7,7 +7,8 @@
 // Portable means: ids are TEXT, times are BIGINT microseconds since 1970 (UTC)
 // set by the application's clock, digests are BYTEA (a blob on SQLite), lists
 // and maps are JSON in a JSONB column, and a column is never given a default
-// that the application would have to read back.
+// that the application would have to read back, other than for the rows that are
+// there when it is added.
 package migrations
 
 import (

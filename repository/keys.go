@@ -80,13 +80,14 @@ type secretRow struct {
 	PepperVersion int
 	Digest        []byte
 	CreatedAt     micros
-	FirstUsedAt   micros
 	ValidUntil    micros
 
 	Parameters   string `bun:",nullzero"`
 	Lookup       string `bun:",nullzero"`
 	ImportDigest []byte
 	ImportBatch  int64 `bun:",nullzero"`
+
+	FirstUsedAt micros `bun:",scanonly"`
 
 	Key *keyRow `bun:"rel:belongs-to,join:key_id=id"`
 }
@@ -102,7 +103,7 @@ func (r secretRow) secret() domain.Secret {
 func newSecretRow(scope domain.ProjectScope, v domain.Secret) *secretRow {
 	return &secretRow{
 		TokenID: v.TokenID, ProjectID: scope.Project(), KeyID: v.KeyID, Prefix: v.Prefix, Algorithm: v.Algorithm,
-		PepperVersion: v.PepperVersion, Digest: v.Digest, CreatedAt: micros{v.CreatedAt}, FirstUsedAt: micros{v.FirstUsedAt}, ValidUntil: micros{v.ValidUntil},
+		PepperVersion: v.PepperVersion, Digest: v.Digest, CreatedAt: micros{v.CreatedAt}, ValidUntil: micros{v.ValidUntil},
 		Parameters: v.Parameters, Lookup: v.Lookup, ImportDigest: v.ImportDigest,
 	}
 }
@@ -132,7 +133,9 @@ func (s *Store) EndSecret(ctx context.Context, scope domain.ProjectScope, id dom
 // now, the current one first.
 func (s *Store) LiveSecrets(ctx context.Context, scope domain.ProjectScope, key domain.KeyID, now time.Time) ([]domain.Secret, error) {
 	var rows []secretRow
-	err := selectIn(s, scope, &rows).Where("s.key_id = ?", key).
+	err := selectIn(s, scope, &rows).ColumnExpr("?TableColumns").
+		ColumnExpr("(SELECT u.first_used_at FROM api_key_usage AS u WHERE u.key_id = s.key_id AND u.token_id = s.token_id) AS first_used_at").
+		Where("s.key_id = ?", key).
 		WhereGroup(" AND ", func(q *bun.SelectQuery) *bun.SelectQuery {
 			return q.Where("s.valid_until IS NULL").WhereOr("s.valid_until > ?", micros{now})
 		}).OrderExpr("CASE WHEN s.valid_until IS NULL THEN 0 ELSE 1 END, s.valid_until DESC").Scan(ctx)
@@ -146,7 +149,7 @@ func (s *Store) LiveSecrets(ctx context.Context, scope domain.ProjectScope, key 
 	return secrets, nil
 }
 
-// GetKey returns a key of the project.
+// GetKey returns a key of the project. What is Retiring may have ended already.
 func (s *Store) GetKey(ctx context.Context, scope domain.ProjectScope, id domain.KeyID) (domain.Key, error) {
 	var row keyRow
 	err := keysIn(s, scope, &row).Where("k.id = ?", id).Scan(ctx)
@@ -161,7 +164,8 @@ func (s *Store) LockKey(ctx context.Context, scope domain.ProjectScope, id domai
 	return row.key(), s.error(err)
 }
 
-// ListKeys returns the project's keys that pass the filter, newest first.
+// ListKeys returns the project's keys that pass the filter, newest first. What is
+// Retiring may have ended already.
 func (s *Store) ListKeys(
 	ctx context.Context, scope domain.ProjectScope, f domain.KeyFilter, p domain.Page, now time.Time,
 ) (domain.List[domain.Key], error) {

@@ -18,7 +18,7 @@ import (
 // would take longer than the database needs for them. A key's row is found by its
 // id alone: that it belongs to the secret's project is what the foreign key says.
 const (
-	keyColumns = `s.key_id, s.project_id, s.prefix, s.algorithm, s.pepper_version, s.digest, s.created_at, s.first_used_at, s.valid_until,
+	keyColumns = `s.key_id, s.project_id, s.prefix, s.algorithm, s.pepper_version, s.digest, s.created_at, s.valid_until,
 	COALESCE(s.parameters, ''), k.name, k.prefix, k.environment, k.scopes, k.external_id, k.metadata, k.created_at,
 	k.created_by_kind, k.created_by_id, k.created_by_name, k.expires_at, k.revoked_at, k.revoked_reason, k.rotated_at,
 	k.retiring_prefix, k.retiring_until, k.revision`
@@ -141,7 +141,7 @@ type keyFound struct {
 	secret                             domain.Secret
 	k                                  domain.Key
 	scopes, metadata                   []byte
-	created, firstUsed, until          micros
+	created, until                     micros
 	keyCreated, keyExpires, keyRevoked micros
 	keyRotated, retiringUntil          micros
 }
@@ -149,7 +149,7 @@ type keyFound struct {
 func (r *keyFound) columns() []any {
 	s, k := &r.secret, &r.k
 	return []any{
-		&s.KeyID, &s.ProjectID, &s.Prefix, &s.Algorithm, &s.PepperVersion, (*[]byte)(&s.Digest), &r.created, &r.firstUsed, &r.until,
+		&s.KeyID, &s.ProjectID, &s.Prefix, &s.Algorithm, &s.PepperVersion, (*[]byte)(&s.Digest), &r.created, &r.until,
 		&s.Parameters, &k.Name, &k.Prefix, &k.Environment, &r.scopes, &k.ExternalID, &r.metadata, &r.keyCreated,
 		&k.CreatedBy.Kind, &k.CreatedBy.ID, &k.CreatedBy.Name, &r.keyExpires, &r.keyRevoked, &k.RevokedReason, &r.keyRotated,
 		&k.Retiring.Prefix, &r.retiringUntil, &k.Revision,
@@ -162,7 +162,7 @@ func (r *keyFound) key(id domain.TokenID) (domain.Secret, domain.Key, error) {
 	if err := errors.Join(json.Unmarshal(r.scopes, &k.Scopes), json.Unmarshal(r.metadata, &k.Metadata)); err != nil {
 		return domain.Secret{}, domain.Key{}, fmt.Errorf("key %s: %w", s.KeyID, err)
 	}
-	s.CreatedAt, s.FirstUsedAt, s.ValidUntil = r.created.Time, r.firstUsed.Time, r.until.Time
+	s.CreatedAt, s.ValidUntil = r.created.Time, r.until.Time
 	k.ID, k.ProjectID, k.Retiring.ValidUntil = s.KeyID, s.ProjectID, r.retiringUntil.Time
 	k.CreatedAt, k.ExpiresAt, k.RevokedAt, k.RotatedAt = r.keyCreated.Time, r.keyExpires.Time, r.keyRevoked.Time, r.keyRotated.Time
 	return s, k, nil

@@ -25,9 +25,9 @@ func TestMigrationPairsAreComplete(t *testing.T) {
 	}
 }
 
-// TestLookupMigration guarantees that a database in use brings along when its
-// secrets were first used and what its rotations left behind, up and down again.
-func TestLookupMigration(t *testing.T) {
+// TestRetiringMigration guarantees that a database in use brings along what its
+// rotations left behind, and that a version before can be gone back to.
+func TestRetiringMigration(t *testing.T) {
 	t.Parallel()
 	const before, after = 30, 41
 	for name, database := range map[string]struct {
@@ -60,7 +60,6 @@ func TestLookupMigration(t *testing.T) {
 				`INSERT INTO api_key_secrets (token_id, project_id, key_id, prefix, algorithm, pepper_version, digest, created_at, valid_until) VALUES
 					('ended', 'p', 'rotated', 'lk_ended', '', 1, '', 1, 7), ('retiring', 'p', 'rotated', 'lk_retiring', '', 1, '', 1, 9),
 					('current', 'p', 'rotated', 'lk_current', '', 1, '', 1, NULL), ('only', 'p', 'new', 'lk_only', '', 1, '', 1, NULL)`,
-				`INSERT INTO api_key_usage (project_id, key_id, token_id, first_used_at, last_used_at) VALUES ('p', 'rotated', 'retiring', 3, 4)`,
 			} {
 				_, err := db.ExecContext(t.Context(), statement)
 				check(t, err)
@@ -77,10 +76,9 @@ func TestLookupMigration(t *testing.T) {
 			}
 			holds(`SELECT retiring_prefix || ' ' || retiring_until FROM api_keys WHERE id = 'rotated'`, "lk_retiring 9")
 			holds(`SELECT retiring_prefix || COALESCE(retiring_until, -1) FROM api_keys WHERE id = 'new'`, "-1")
-			holds(`SELECT token_id || ' ' || first_used_at FROM api_key_secrets WHERE first_used_at IS NOT NULL`, "retiring 3")
 			_, err = files.DownTo(t.Context(), before)
 			check(t, err)
-			holds(`SELECT token_id || ' ' || first_used_at || ' ' || last_used_at FROM api_key_usage`, "retiring 3 4")
+			holds(`SELECT COUNT(*) FROM api_keys`, "2")
 		})
 	}
 }

@@ -4,7 +4,7 @@
 // Every query for a tenant's rows takes a domain.ProjectScope or a
 // domain.OrganizationScope right behind ctx and starts from selectIn, updateIn
 // or deleteIn, which add the tenant's predicate. The few methods that find a
-// tenant in the first place (…AsMember, CallingKey) say so.
+// tenant in the first place (…AsMember, CallingKey, KeyByToken) say so.
 //
 // Errors are *domain.Error: not_found for no row, conflict for a taken unique
 // value or a lost race, unavailable when the database cannot answer now. All
@@ -67,7 +67,7 @@ type engine interface { //nolint:interfacebloat // it is all that the two differ
 	ownChanges(ctx context.Context, tx bun.IDB, since int64) ([]domain.Stale, error)
 	follow(ctx context.Context, l *link) (poller, func() error, error)
 	announce(s *Store)
-	// placeholder is how the one statement that is written by hand names its
+	// placeholder is how the statements that are written by hand name their
 	// argument; prepares reports whether the server keeps prepared statements.
 	placeholder() string
 	prepares() bool

@@ -23,7 +23,7 @@ func (a *App) FirstUses() (n int) {
 		shard := &a.usage.shards[i]
 		shard.mu.Lock()
 		for _, use := range shard.uses {
-			if !use.First.IsZero() {
+			if use.first {
 				n++
 			}
 		}

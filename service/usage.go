@@ -12,8 +12,10 @@ import (
 // When uses of secrets are written.
 const (
 	usageInterval   = 30 * time.Second       // all of them
-	firstUseDelay   = 100 * time.Millisecond // first ones, which decide what a rotation may end: gathered so long
+	firstUseDelay   = 100 * time.Millisecond // those that may be first ones, which decide what a rotation may end: gathered so long
+	usageRetry      = time.Second            // after such could not be written
 	usageBatch      = 500                    // rows to a statement
+	usageLimit      = 5 * time.Second        // for a statement
 	usageShards     = 64
 	usageLastChance = 5 * time.Second // at the end of Run
 )
@@ -21,10 +23,13 @@ const (
 // usage gathers in memory which secrets have been used, since writing at every
 // use would make the database the limit of every request. It is in shards so
 // that requests of different keys do not wait for each other.
+//
+// A secret that has been idle for longer than an interval may be used for the
+// first time ever, for all that is known here, so that use is written at once.
 type usage struct {
 	shards  *[usageShards]usageShard
-	first   chan struct{} // a secret has been used for the first time
-	writing *sync.Mutex   // held from taking uses until they are written
+	first   chan struct{} // a secret that was idle is used
+	writing chan struct{} // holds one from taking uses until they are written
 }
 
 type usageShard struct {
@@ -34,11 +39,12 @@ type usageShard struct {
 
 type pendingUse struct {
 	domain.Use
+	first   bool // since the secret was idle, and nobody has begun to write it
 	written bool
 }
 
 func newUsage() usage {
-	u := usage{new([usageShards]usageShard), make(chan struct{}, 1), new(sync.Mutex)}
+	u := usage{new([usageShards]usageShard), make(chan struct{}, 1), make(chan struct{}, 1)}
 	for i := range u.shards {
 		u.shards[i].uses = map[domain.TokenID]*pendingUse{}
 	}
@@ -48,7 +54,7 @@ func newUsage() usage {
 func (u usage) shard(id domain.TokenID) *usageShard { return &u.shards[id[len(id)-1]%usageShards] }
 
 // note remembers that the secret which proved key was used at now. It does no
-// I/O, and allocates only at the first use since all were written.
+// I/O, and allocates only for a secret that was idle.
 func (u usage) note(key domain.ProvenKey, now time.Time) {
 	id := key.TokenID()
 	shard := u.shard(id)
@@ -56,46 +62,48 @@ func (u usage) note(key domain.ProvenKey, now time.Time) {
 	use, known := shard.uses[id]
 	if !known {
 		s := key.Secret()
-		use = &pendingUse{Use: domain.Use{ProjectID: s.ProjectID, KeyID: s.KeyID, TokenID: s.TokenID}}
-		if s.FirstUsedAt.IsZero() {
-			use.First = now
-		}
+		use = &pendingUse{Use: domain.Use{ProjectID: s.ProjectID, KeyID: s.KeyID, TokenID: s.TokenID, First: now}, first: true}
 		shard.uses[id] = use
 	}
 	use.Last, use.written = now, false
-	first := !use.First.IsZero()
+	first := use.first
 	shard.mu.Unlock()
 	if first {
-		select {
-		case u.first <- struct{}{}:
-		default: // somebody has said so already
-		}
+		u.wake()
 	}
 }
 
-// take returns what is to be written: first uses only, or everything, after
-// which the next use of a secret starts anew.
+// wake has what may be first uses written.
+func (u usage) wake() {
+	select {
+	case u.first <- struct{}{}:
+	default: // somebody has said so already
+	}
+}
+
+// take returns what is to be written: what may be first uses only, or everything,
+// and then forgets secrets that were idle since it did so before.
 func (u usage) take(firstOnly bool) []domain.Use {
 	var uses []domain.Use
 	for i := range u.shards {
 		shard := &u.shards[i]
 		shard.mu.Lock()
-		for _, use := range shard.uses {
-			if !use.written && (!use.First.IsZero() || !firstOnly) {
+		for id, use := range shard.uses {
+			switch {
+			case !use.written && (use.first || !firstOnly):
 				uses = append(uses, use.Use)
-				use.First, use.written = time.Time{}, true
+				use.first, use.written = false, true
+			case use.written && !firstOnly:
+				delete(shard.uses, id)
 			}
-		}
-		if !firstOnly {
-			clear(shard.uses)
 		}
 		shard.mu.Unlock()
 	}
 	return uses
 }
 
-// putBack returns what could not be written, so that the next one to ask for it
-// does not miss it.
+// putBack returns what could not be written. Any of it may be a first use, which
+// the next one to ask for those must not miss.
 func (u usage) putBack(uses []domain.Use) {
 	for _, use := range uses {
 		shard := u.shard(use.TokenID)
@@ -103,7 +111,7 @@ func (u usage) putBack(uses []domain.Use) {
 		if now, known := shard.uses[use.TokenID]; known {
 			use.Last = now.Last
 		}
-		shard.uses[use.TokenID] = &pendingUse{Use: use}
+		shard.uses[use.TokenID] = &pendingUse{Use: use, first: true}
 		shard.mu.Unlock()
 	}
 }
@@ -137,8 +145,8 @@ func (a *App) CallingKey(ctx context.Context, caller domain.Principal) (key doma
 }
 
 // RecordUses writes to the database which keys have been used since the last
-// time. Run does it every 30 seconds, and within a second for the first use of
-// a token; who does not Run calls it before leaving.
+// time. Run does it every 30 seconds, and within a second for a token that was
+// idle for as long; who does not Run calls it before leaving.
 func (a *App) RecordUses(ctx context.Context) error { return a.recordUses(ctx, false) }
 
 func (a *App) recordFirstUses(ctx context.Context) error { return a.recordUses(ctx, true) }
@@ -146,16 +154,26 @@ func (a *App) recordFirstUses(ctx context.Context) error { return a.recordUses(c
 // recordUses returns when all uses noted before it was called are written,
 // including those that somebody else has taken to write.
 func (a *App) recordUses(ctx context.Context, firstOnly bool) error {
-	a.usage.writing.Lock()
-	defer a.usage.writing.Unlock()
+	select {
+	case a.usage.writing <- struct{}{}:
+		defer func() { <-a.usage.writing }()
+	case <-ctx.Done():
+		return domain.Unavailable(ctx.Err())
+	}
 	uses := a.usage.take(firstOnly)
 	for batch := range slices.Chunk(uses, usageBatch) {
-		if err := a.store.RecordUses(ctx, batch); err != nil {
+		if err := a.recordBatch(ctx, batch); err != nil {
 			a.usage.putBack(uses) // some may be written twice, which changes nothing
 			return err
 		}
 	}
 	return nil
+}
+
+func (a *App) recordBatch(ctx context.Context, uses []domain.Use) error {
+	ctx, cancel := context.WithTimeout(ctx, usageLimit)
+	defer cancel()
+	return a.store.RecordUses(ctx, uses)
 }
 
 // keepUsage writes uses until ctx ends, and then what is left. That it cannot is
@@ -190,6 +208,8 @@ func (a *App) keepUsage(ctx context.Context) {
 		case err == nil && failing:
 			a.log.InfoContext(ctx, "uses of keys are recorded again")
 		}
-		failing = err != nil
+		if failing = err != nil; failing {
+			time.AfterFunc(usageRetry, a.usage.wake)
+		}
 	}
 }

@@ -191,6 +191,26 @@ func TestRotateKeyWhileUsesAreWritten(t *testing.T) {
 	})
 }
 
+// Guarantees that a use after a while without any is written at once, as it may be
+// the first one ever, and that further ones wait to be written together.
+func TestUseOfAnIdleKeyIsWrittenAtOnce(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, storetest.SQLite(t), nil)
+	_, project := w.tenant(w.signUp("ann@example.com"))
+	_, token, _ := w.key(project)
+	node := w.another(service.Options{}) // which does not Run, so that nobody else writes
+	for i, step := range []struct{ intervals, want int }{{0, 1}, {1, 0}, {1, 0}, {2, 1}, {1, 0}, {3, 1}} {
+		for range step.intervals {
+			w.check(node.RecordUses(t.Context()))
+		}
+		_, err := node.AuthenticateKey(t.Context(), token)
+		w.check(err)
+		if got := node.FirstUses(); got != step.want {
+			t.Errorf("step %d, after %d intervals: got %d uses to write at once, want %d", i, step.intervals, got, step.want)
+		}
+	}
+}
+
 // Guarantees that an outage of however many attempts is two lines in the log: that
 // uses cannot be recorded, and that they can again.
 func TestUsageOutageIsLoggedOnce(t *testing.T) {
@@ -221,18 +241,18 @@ func TestUsageOutageIsLoggedOnce(t *testing.T) {
 		w.check(err)
 	}
 	execute("CREATE TRIGGER full BEFORE INSERT ON api_key_usage BEGIN SELECT RAISE(ABORT, 'no room'); END")
-	use := func(until func() bool) {
-		for deadline := time.Now().Add(time.Minute); !until(); runtime.Gosched() {
-			_, err := w.AuthenticateKey(t.Context(), token.Reveal())
-			w.check(err)
+	await := func(is func() bool) {
+		for deadline := time.Now().Add(time.Minute); !is(); runtime.Gosched() {
 			if time.Now().After(deadline) {
 				t.Fatalf("waited in vain; the log says:\n%s", log.String())
 			}
 		}
 	}
-	use(func() bool { return attempts.Load() >= 4 })
+	_, err = w.AuthenticateKey(t.Context(), token.Reveal()) // once: it is tried again without another use
+	w.check(err)
+	await(func() bool { return attempts.Load() >= 3 })
 	execute("DROP TRIGGER full")
-	use(func() bool { return strings.Contains(log.String(), "recorded again") })
+	await(func() bool { return strings.Contains(log.String(), "recorded again") })
 	for _, want := range []string{"cannot be recorded", "recorded again"} {
 		if got := strings.Count(log.String(), want); got != 1 {
 			t.Errorf("got %d lines that say %q, want 1:\n%s", got, want, log.String())

@@ -511,7 +511,7 @@ func testSecrets(t *testing.T, s *repository.Store) {
 	got, err := s.GetKey(ctx, p.Scope(), key.ID)
 	equal(t, got, key, err)
 	check(t, s.RecordUses(ctx, []domain.Use{{ProjectID: p.ID, KeyID: key.ID, TokenID: "t1", First: epoch, Last: epoch}}))
-	secret.FirstUsedAt, secret.ValidUntil = epoch, key.Retiring.ValidUntil
+	secret.ValidUntil = key.Retiring.ValidUntil
 	for id, want := range map[domain.TokenID]domain.Secret{"t1": secret, "t2": newSecret(key, "t2")} {
 		one, whole, err := s.CallingKey(ctx, id)
 		equal(t, whole, domain.CallingKey{Key: key, Project: p, Organization: org}, err)

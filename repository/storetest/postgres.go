@@ -159,7 +159,7 @@ func CopyKeys(
 		`INSERT INTO api_keys SELECT (jsonb_populate_record(k, jsonb_build_object('id', c.id, 'prefix', c.prefix))).*
 			FROM copied c, api_keys k WHERE k.id = '` + model + `'`,
 		`INSERT INTO api_key_secrets SELECT (jsonb_populate_record(s, jsonb_build_object('key_id', c.id, 'token_id', c.token, 'prefix', c.prefix,
-			'digest', c.digest, 'first_used_at', s.created_at))).* FROM copied c, api_key_secrets s WHERE s.key_id = '` + model + `'`,
+			'digest', c.digest))).* FROM copied c, api_key_secrets s WHERE s.key_id = '` + model + `'`,
 	} {
 		if _, err := conn.Exec(ctx, statement); err != nil {
 			return nil, err

@@ -158,8 +158,9 @@ func TestReadingDuringChangeIsNotKept(t *testing.T) {
 }
 
 // TestTenantComesFromMemory guarantees that keys of projects that are known are
-// read without them, that a wrong guess gives the right tenant, that there is one
-// for at most one key in nine, and that a tenant that has changed is read anew.
+// read without them, that a wrong guess gives the right tenant, that of keys read
+// one after the other at most one in nine costs one, and that a tenant that has
+// changed is read anew.
 func TestTenantComesFromMemory(t *testing.T) {
 	t.Parallel()
 	k := NewKeys(1<<20, Turns())

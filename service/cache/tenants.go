@@ -25,8 +25,8 @@ type tenants struct {
 }
 
 // enoughFamiliar is after how many such keys the next one's tenant is taken to be
-// here, too. A wrong guess costs a second query, so there is one for at most one
-// key in so many.
+// here, too. A wrong guess costs a second query, so there is one for about one
+// key in so many at most: keys that are read at once may all guess wrong.
 const enoughFamiliar = 8
 
 type tenant struct {
