@@ -1,0 +1,154 @@
+package api
+
+import (
+	"bytes"
+	"io"
+	"net/http"
+
+	"github.com/labstack/echo/v4"
+
+	"github.com/latchkey-dev/latchkey/domain"
+)
+
+// readLean reads a short, plainly declared body into b, and lets the request
+// have it again.
+func readLean(r *http.Request, b []byte) ([]byte, bool) {
+	declared := r.Header[echo.HeaderContentType]
+	if len(declared) != 1 || declared[0] != echo.MIMEApplicationJSON || r.Header[echo.HeaderContentEncoding] != nil ||
+		r.ContentLength < 1 || r.ContentLength > leanBody {
+		return b, false
+	}
+	b = append(b, make([]byte, r.ContentLength)...)
+	n, err := io.ReadFull(r.Body, b)
+	r.Body = &readAgain{ReadCloser: r.Body, text: b[:n]}
+	return b, err == nil
+}
+
+// readAgain gives once more what was read of a body, and then the rest.
+type readAgain struct {
+	io.ReadCloser
+	text []byte
+}
+
+func (a *readAgain) Read(p []byte) (int, error) {
+	if len(a.text) == 0 {
+		return a.ReadCloser.Read(p)
+	}
+	n := copy(p, a.text)
+	a.text = a.text[n:]
+	return n, nil
+}
+
+// question is the body of verifyKey.
+type question struct {
+	key     string
+	scopes  []domain.Scope
+	project domain.ProjectID
+}
+
+// parseQuestion reads a body that is plain: the fields in any order, each at
+// most once, strings of printable ASCII without escapes, and scopes and project
+// that openapi.yaml takes. Anything else is not for the lean edge.
+func parseQuestion(b []byte) (q question, ok bool) {
+	p := plain{rest: b, good: true}
+	var key, scopes, project bool
+	p.expect('{')
+	for first := true; p.good && !p.next('}'); first = false {
+		if !first {
+			p.expect(',')
+		}
+		name := p.text()
+		p.expect(':')
+		switch string(name) {
+		case "key":
+			p.good = p.good && !key
+			q.key, key = string(p.text()), true
+		case "scopes":
+			p.good = p.good && !scopes
+			q.scopes, scopes = p.scopes(), true
+		case "project_id":
+			p.good = p.good && !project
+			id, err := domain.ParseID[domain.ProjectID](string(p.text()))
+			p.good = p.good && err == nil
+			q.project, project = id, true
+		default:
+			p.good = false
+		}
+	}
+	p.spaces()
+	return q, p.good && key && len(p.rest) == 0
+}
+
+// plain reads JSON of the simplest kind. Once something else comes it is no
+// longer good, and stays so.
+type plain struct {
+	rest []byte
+	good bool
+}
+
+func (p *plain) spaces() {
+	for len(p.rest) > 0 && (p.rest[0] == ' ' || p.rest[0] == '\n' || p.rest[0] == '\t' || p.rest[0] == '\r') {
+		p.rest = p.rest[1:]
+	}
+}
+
+// next takes b if it comes next.
+func (p *plain) next(b byte) bool {
+	p.spaces()
+	if len(p.rest) == 0 || p.rest[0] != b {
+		return false
+	}
+	p.rest = p.rest[1:]
+	return true
+}
+
+func (p *plain) expect(b byte) { p.good = p.next(b) && p.good }
+
+func (p *plain) text() []byte {
+	p.expect('"')
+	for i, c := range p.rest {
+		switch {
+		case c == '"':
+			text := p.rest[:i]
+			p.rest = p.rest[i+1:]
+			return text
+		case c < ' ' || c > '~' || c == '\\':
+			p.good = false
+			return nil
+		}
+	}
+	p.good = false
+	return nil
+}
+
+func (p *plain) scopes() (scopes []domain.Scope) {
+	const most = 100
+	p.expect('[')
+	for first := true; p.good && !p.next(']'); first = false {
+		if !first {
+			p.expect(',')
+		}
+		text := p.text()
+		p.good = p.good && isScope(text) && len(scopes) < most
+		scopes = append(scopes, domain.Scope(text))
+	}
+	return scopes
+}
+
+// isScope reports whether text is ^[a-z][a-z0-9_.-]{0,31}:[a-z][a-z0-9_.-]{0,63}$.
+func isScope(text []byte) bool {
+	resource, verb, ok := bytes.Cut(text, []byte{':'})
+	return ok && isScopePart(resource, 32) && isScopePart(verb, 64)
+}
+
+func isScopePart(text []byte, longest int) bool {
+	if len(text) == 0 || len(text) > longest || text[0] < 'a' || text[0] > 'z' {
+		return false
+	}
+	for _, c := range text {
+		if !('a' <= c && c <= 'z' || '0' <= c && c <= '9' || c == '_' || c == '.' || c == '-') {
+			return false
+		}
+	}
+	return true
+}

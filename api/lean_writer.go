@@ -1,0 +1,125 @@
+package api
+
+import (
+	"encoding/json"
+	"strconv"
+	"time"
+	"unicode/utf8"
+
+	"github.com/latchkey-dev/latchkey/domain"
+	"github.com/latchkey-dev/latchkey/service"
+)
+
+// appendProject appends a project as ProjectFrom and encoding/json have it.
+func appendProject(b []byte, p *domain.Project) []byte {
+	b = appendTime(append(b, `{"created_at":`...), p.CreatedAt)
+	b = appendString(append(b, `,"id":`...), string(p.ID))
+	b = appendString(append(b, `,"key_prefix":`...), p.KeyPrefix)
+	b = appendString(append(b, `,"name":`...), p.Name)
+	b = appendString(append(b, `,"organization_id":`...), string(p.OrganizationID))
+	b = appendString(append(b, `,"slug":`...), p.Slug)
+	b = appendString(append(b, `,"status":`...), string(p.Status))
+	b = appendTime(append(b, `,"updated_at":`...), p.UpdatedAt)
+	return append(b, '}')
+}
+
+// appendVerification appends an answer as VerificationFrom and encoding/json
+// have it.
+func appendVerification(b []byte, key domain.ProvenKey, code service.VerificationCode, now time.Time) []byte {
+	b = appendString(append(b, `{"code":`...), string(code))
+	valid := code == service.VerifiedValid
+	if !key.IsZero() {
+		b = appendVerifiedKey(append(b, `,"key":`...), key, now)
+	}
+	if valid {
+		p := &key.Tenant().Project
+		b = appendString(append(b, `,"project":{"id":`...), string(p.ID))
+		b = appendString(append(b, `,"name":`...), p.Name)
+		b = append(appendString(append(b, `,"slug":`...), p.Slug), '}')
+	}
+	return append(strconv.AppendBool(append(b, `,"valid":`...), valid), '}')
+}
+
+func appendVerifiedKey(b []byte, key domain.ProvenKey, now time.Time) []byte {
+	f := key.Fields()
+	b = appendTime(append(b, `{"created_at":`...), f.CreatedAt)
+	b = append(f.AppendCreatorID(append(b, `,"created_by":{"id":"`...)), '"') // ids need no escapes
+	b = appendString(append(b, `,"kind":`...), string(f.CreatorKind))
+	b = appendString(append(b, `},"environment":`...), string(f.Environment))
+	b = appendTimeOrNull(append(b, `,"expires_at":`...), f.ExpiresAt)
+	b = appendOrNull(append(b, `,"external_id":`...), f.ExternalID)
+	b = appendString(append(b, `,"id":`...), string(f.ID))
+	b = append(b, `,"metadata":{`...)
+	first := true
+	for name, value := range f.Metadata() {
+		if !first {
+			b = append(b, ',')
+		}
+		first = false
+		b = appendString(append(appendString(b, name), ':'), value)
+	}
+	b = appendString(append(b, `},"name":`...), f.Name)
+	b = appendPrefix(append(b, `,"prefix":`...), &f)
+	b = appendString(append(b, `,"project_id":`...), string(f.ProjectID))
+	if f.Retiring.Live(now) {
+		b = appendString(append(b, `,"retiring":{"prefix":`...), f.Retiring.Prefix)
+		b = append(appendTime(append(b, `,"valid_until":`...), f.Retiring.ValidUntil), '}')
+	}
+	b = appendTimeOrNull(append(b, `,"revoked_at":`...), f.RevokedAt)
+	b = appendOrNull(append(b, `,"revoked_reason":`...), f.RevokedReason)
+	b = appendTimeOrNull(append(b, `,"rotated_at":`...), f.RotatedAt)
+	b = append(b, `,"scopes":[`...)
+	first = true
+	for scope := range f.Scopes() {
+		if !first {
+			b = append(b, ',')
+		}
+		first = false
+		b = appendString(b, string(scope))
+	}
+	b = appendString(append(b, `],"status":`...), string(key.Status(now)))
+	return append(b, '}')
+}
+
+// appendPrefix appends the key's prefix. Ours need no escapes; that of an
+// imported key is whatever the system that made it took for one.
+func appendPrefix(b []byte, f *domain.Fields) []byte {
+	start := len(b)
+	b = append(f.AppendPrefix(append(b, '"')), '"')
+	for _, c := range b[start+1 : len(b)-1] {
+		if c == '"' || c == '\\' || c == '<' || c == '>' || c == '&' {
+			return appendString(b[:start], string(b[start+1:len(b)-1]))
+		}
+	}
+	return b
+}
+
+// appendString appends s as encoding/json writes it; what is not plain is left
+// to encoding/json itself.
+func appendString(b []byte, s string) []byte {
+	for i := range len(s) {
+		if c := s[i]; c < ' ' || c >= utf8.RuneSelf || c == '"' || c == '\\' || c == '<' || c == '>' || c == '&' {
+			text, _ := json.Marshal(s) //nolint:errchkjson // a string cannot fail
+			return append(b, text...)
+		}
+	}
+	return append(append(append(b, '"'), s...), '"')
+}
+
+func appendOrNull(b []byte, s string) []byte {
+	if s == "" {
+		return append(b, "null"...)
+	}
+	return appendString(b, s)
+}
+
+func appendTime(b []byte, t time.Time) []byte {
+	return append(t.UTC().AppendFormat(append(b, '"'), time.RFC3339Nano), '"')
+}
+
+func appendTimeOrNull(b []byte, t time.Time) []byte {
+	if t.IsZero() {
+		return append(b, "null"...)
+	}
+	return appendTime(b, t)
+}
