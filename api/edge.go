@@ -1,0 +1,113 @@
+package api
+
+import (
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/netip"
+	"runtime/debug"
+	"time"
+
+	"github.com/labstack/echo/v4"
+	"github.com/labstack/echo/v4/middleware"
+)
+
+// edge is the outermost part of every request: it gets its id, a panic becomes
+// a fault of ours, an error becomes a problem, and log and metrics hear of it.
+func (g *guard) edge(meter *metrics, leans []*lean) echo.MiddlewareFunc {
+	return func(next echo.HandlerFunc) echo.HandlerFunc {
+		return func(c echo.Context) error {
+			start := time.Now()
+			var err error
+			for _, l := range leans { // two, so that comparing is cheaper than a map
+				if l.operation.path != c.Path() || l.operation.method != c.Request().Method {
+					continue
+				}
+				var done bool
+				if done, err = l.recovered(c, start); done {
+					return nil
+				}
+			}
+			call := g.begin(c)
+			if err == nil {
+				err = recovered(next, c)
+			}
+			if err != nil {
+				_ = call.refuse(c, err) // fails only when nobody is there to read the answer
+				hearOut(c.Request())
+			}
+			took := time.Since(start)
+			meter.observe(call.operation, c.Response().Status, took)
+			g.logRequest(c, call, took)
+			return nil
+		}
+	}
+}
+
+// heard is how much of a refused body is read: rather more than the largest that
+// we take, which is an import.
+const heard = 20 << 20
+
+// hearOut reads what is left of a refused body. Most clients look for an answer
+// only when they have sent everything: to them a connection that is closed
+// before is an error without a reason. Who waits to be asked for the body is
+// answered instead.
+func hearOut(r *http.Request) {
+	if r.Body != http.NoBody && r.Header.Get("Expect") == "" {
+		_, _ = io.CopyN(io.Discard, r.Body, heard) // it ends when it likes
+	}
+}
+
+// recovered runs next and returns a panic as an error with its stack.
+func recovered(next echo.HandlerFunc, c echo.Context) (err error) {
+	defer func() {
+		p := recover()
+		if p == http.ErrAbortHandler { //nolint:errorlint,err113 // net/http compares it so, too
+			panic(p)
+		}
+		if p != nil {
+			err = fmt.Errorf("panic: %v\n%s", p, debug.Stack())
+		}
+	}()
+	return next(c)
+}
+
+// logRequest writes the access log: who did what from where, and how it went.
+// Addresses and headers are not in it, since secrets end up there by mistake.
+func (g *guard) logRequest(c echo.Context, call *call, took time.Duration) {
+	ctx := c.Request().Context()
+	if call.unlogged || !g.log.Enabled(ctx, slog.LevelInfo) {
+		return
+	}
+	g.log.LogAttrs(ctx, slog.LevelInfo, "request",
+		slog.String("request_id", call.origin.RequestID), slog.String("method", c.Request().Method), slog.String("operation", call.name(c)),
+		slog.Int("status", c.Response().Status), slog.Duration("took", took), slog.Int64("bytes", c.Response().Size),
+		slog.String("ip", call.origin.IP), slog.String("actor", call.principal.Actor().ID))
+}
+
+// clientAddress tells where a request comes from: the peer of the connection
+// or, where that is a trusted proxy, the last address before the trusted ones.
+func clientAddress(trusted []netip.Prefix) echo.IPExtractor {
+	if len(trusted) == 0 {
+		return echo.ExtractIPDirect()
+	}
+	options := []echo.TrustOption{echo.TrustLoopback(false), echo.TrustLinkLocal(false), echo.TrustPrivateNet(false)}
+	for _, p := range trusted {
+		p = p.Masked()
+		options = append(options, echo.TrustIPRange(&net.IPNet{
+			IP: p.Addr().AsSlice(), Mask: net.CIDRMask(p.Bits(), p.Addr().BitLen()),
+		}))
+	}
+	return echo.ExtractIPFromXFFHeader(options...)
+}
+
+func cors(config Config) echo.MiddlewareFunc {
+	return middleware.CORSWithConfig(middleware.CORSConfig{
+		AllowOrigins:  config.CORSOrigins,
+		AllowHeaders:  []string{authorization, config.Credentials.header(), "Content-Type", "Idempotency-Key", "If-Match"},
+		ExposeHeaders: []string{headerRequestID, "Link", "ETag", "Retry-After", "WWW-Authenticate"},
+		MaxAge:        int((10 * time.Minute).Seconds()),
+	})
+}

@@ -1,0 +1,185 @@
+package api
+
+import (
+	"cmp"
+	"fmt"
+	"net/http"
+	"slices"
+	"strings"
+	"sync"
+
+	"github.com/getkin/kin-openapi/openapi3"
+	"github.com/labstack/echo/v4"
+
+	"github.com/latchkey-dev/latchkey"
+	"github.com/latchkey-dev/latchkey/api/permission"
+	"github.com/latchkey-dev/latchkey/domain"
+)
+
+// operation is an operation of openapi.yaml with all that is decided about it
+// before the first request.
+type operation struct {
+	id       string
+	method   string
+	path     string // in Echo's spelling
+	rule     rule
+	contract contract
+}
+
+// loadOperations reads the operations of openapi.yaml, once. It fails when one
+// has no rule, or a rule has none.
+var loadOperations = sync.OnceValues(func() ([]operation, error) {
+	doc, err := openapi3.NewLoader().LoadFromData(latchkey.OpenAPI)
+	if err != nil {
+		return nil, err
+	}
+	var operations []operation
+	for path, item := range doc.Paths.Map() {
+		for method, op := range item.Operations() {
+			r, ok := rules[op.OperationID]
+			if !ok {
+				return nil, fmt.Errorf("the operation %s has no rule", op.OperationID)
+			}
+			if _, err := r.permission.Security(); err != nil {
+				return nil, fmt.Errorf("the rule of %s: %w", op.OperationID, err)
+			}
+			contract, err := newContract(op)
+			if err != nil {
+				return nil, fmt.Errorf("the operation %s: %w", op.OperationID, err)
+			}
+			operations = append(operations, operation{op.OperationID, method, echoPath(path), r, contract})
+		}
+	}
+	if len(operations) != len(rules) {
+		return nil, fmt.Errorf("openapi.yaml has %d operations, but there are %d rules", len(operations), len(rules))
+	}
+	slices.SortFunc(operations, func(a, b operation) int { return cmp.Or(cmp.Compare(a.path, b.path), cmp.Compare(a.method, b.method)) })
+	return operations, nil
+})
+
+// echoPath turns /v1/projects/{project_id} into /v1/projects/:project_id.
+func echoPath(path string) string {
+	return strings.NewReplacer("{", ":", "}", "").Replace(path)
+}
+
+// register puts every operation on e, HEAD beside GET.
+func register(e *echo.Echo, g *guard, operations []operation, h *handlers) error {
+	generated := generatedHandlers{handlers: map[route]echo.HandlerFunc{}}
+	RegisterHandlers(generated, NewStrictHandler(h, nil))
+	for _, op := range operations {
+		handler, ok := generated.handlers[route{op.method, op.path}]
+		if !ok {
+			return fmt.Errorf("nothing handles %s %s", op.method, op.path)
+		}
+		methods := []string{op.method}
+		if op.method == http.MethodGet {
+			methods = append(methods, http.MethodHead)
+		}
+		for _, method := range methods {
+			e.Add(method, op.path, unshadowed(op, operations, op.serve(handler)))
+			g.ruled[route{method, op.path}] = true
+		}
+	}
+	return nil
+}
+
+// unshadowed keeps a path from answering for a more concrete one, with a method
+// that only the former has: OpenAPI matches concrete paths first, while Echo looks
+// for the method first. So DELETE of /v1/me/sessions/revoke-others is a wrong
+// method, and not a session of that name.
+func unshadowed(op operation, operations []operation, next echo.HandlerFunc) echo.HandlerFunc {
+	allow := map[string]string{}
+	for _, other := range operations {
+		if other.path != op.path && matches(op.path, other.path) {
+			allow[other.path] = cmp.Or(allow[other.path], http.MethodOptions) + ", " + other.method
+		}
+	}
+	if len(allow) == 0 {
+		return next
+	}
+	return func(c echo.Context) error {
+		for path, methods := range allow {
+			if matches(path, c.Request().URL.Path) {
+				c.Response().Header().Set(echo.HeaderAllow, methods)
+				return echo.ErrMethodNotAllowed
+			}
+		}
+		return next(c)
+	}
+}
+
+// matches reports whether path is one of those that a template in Echo's spelling
+// stands for.
+func matches(template, path string) bool {
+	return slices.EqualFunc(strings.Split(template, "/"), strings.Split(path, "/"), func(want, part string) bool {
+		return want == part || strings.HasPrefix(want, ":")
+	})
+}
+
+// serve is what every request to an operation goes through: who may knock, what
+// may be asked, and then the handler. Answers are for the caller alone, and some
+// hold secrets, so nobody may keep them.
+func (op operation) serve(handler echo.HandlerFunc) echo.HandlerFunc {
+	return func(c echo.Context) error {
+		call, _ := callOf(c.Request().Context())
+		call.operation = op.id
+		c.Response().Header().Set(echo.HeaderCacheControl, "no-store")
+		if err := call.admit(c.Request(), op.rule.permission); err != nil {
+			return err
+		}
+		if err := op.contract.check(c); err != nil {
+			return err
+		}
+		return handler(c)
+	}
+}
+
+// generatedHandlers receives the handlers that the generated code registers.
+type generatedHandlers struct {
+	EchoRouter // nil: openapi.yaml has no other methods
+
+	handlers map[route]echo.HandlerFunc
+}
+
+func (g generatedHandlers) add(method, path string, h echo.HandlerFunc) *echo.Route {
+	g.handlers[route{method, path}] = h
+	return nil
+}
+
+func (g generatedHandlers) GET(path string, h echo.HandlerFunc, _ ...echo.MiddlewareFunc) *echo.Route {
+	return g.add(http.MethodGet, path, h)
+}
+
+func (g generatedHandlers) POST(path string, h echo.HandlerFunc, _ ...echo.MiddlewareFunc) *echo.Route {
+	return g.add(http.MethodPost, path, h)
+}
+
+func (g generatedHandlers) PATCH(path string, h echo.HandlerFunc, _ ...echo.MiddlewareFunc) *echo.Route {
+	return g.add(http.MethodPatch, path, h)
+}
+
+func (g generatedHandlers) DELETE(path string, h echo.HandlerFunc, _ ...echo.MiddlewareFunc) *echo.Route {
+	return g.add(http.MethodDelete, path, h)
+}
+
+// Route is an operation as the command line lists it.
+type Route struct {
+	Method     string
+	Path       string
+	Operation  string
+	Permission permission.Permission
+	Action     domain.Action // empty: none
+}
+
+// Routes returns every operation with who may call it.
+func Routes() ([]Route, error) {
+	operations, err := loadOperations()
+	if err != nil {
+		return nil, err
+	}
+	var routes []Route
+	for _, op := range operations {
+		routes = append(routes, Route{op.method, op.path, op.id, op.rule.permission, op.rule.action})
+	}
+	return routes, nil
+}
