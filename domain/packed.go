@@ -1,0 +1,241 @@
+package domain
+
+import (
+	"encoding/binary"
+	"maps"
+	"math/bits"
+	"slices"
+	"strings"
+	"time"
+)
+
+// Where the parts of fixed size are.
+const (
+	packedFlags     = 0
+	packedScopes    = 1
+	packedAlgorithm = 2
+	packedPepper    = 3
+	packedCreator   = 4
+	packedDigest    = 5
+	packedTimes     = packedDigest + DigestLength
+)
+
+// The flags. The first three say which times there are, in their order.
+const (
+	packedExpires = 1 << iota
+	packedValidUntil
+	packedRevoked
+	packedTest      // the environment
+	packedOwnPrefix // what is shown of the key is what is shown of this token
+	packedPlainID   // the creator's id is a text, not an id of its kind
+)
+
+// DigestLength is the length of a secret's digest, in bytes.
+const DigestLength = 32
+
+var packedCreators = []ActorKind{ActorUser, ActorKey, ActorSystem}
+
+// PackKey appends k, as proved by s, to b. What it appends and the tenant make
+// a ProvenKey. When the key was last used is left out: it is no state.
+func PackKey(b []byte, s Secret, k Key) []byte {
+	var flags, own byte
+	times := binary.LittleEndian.AppendUint64(nil, uint64(k.CreatedAt.UnixMicro()))
+	for i, t := range []time.Time{k.ExpiresAt, s.ValidUntil, k.RevokedAt} {
+		if !t.IsZero() {
+			flags |= 1 << i
+			times = binary.LittleEndian.AppendUint64(times, uint64(t.UnixMicro()))
+		}
+	}
+	if k.Environment == Test {
+		flags |= packedTest
+	}
+	// Most often what is shown can be made of the token's id.
+	shown, ownPrefix := strings.CutSuffix(k.Prefix, "_"+string(k.Environment)+"_"+string(s.TokenID))
+	if ownPrefix {
+		flags |= packedOwnPrefix
+	}
+	creator := slices.Index(packedCreators, k.CreatedBy.Kind)
+	creatorID, ok := packID(k.CreatedBy)
+	if !ok {
+		flags |= packedPlainID
+	}
+	for _, scope := range k.Scopes {
+		own |= ownScope(scope)
+	}
+	b = append(b, flags, own, byte(slices.Index(Algorithms, s.Algorithm)), byte(s.PepperVersion), byte(creator))
+	var digest [DigestLength]byte
+	copy(digest[:], s.Digest)
+	b = append(append(b, digest[:]...), times...)
+	for _, text := range []string{
+		string(k.ID), string(s.TokenID), shown, k.Name, k.ExternalID, k.RevokedReason, creatorID, k.CreatedBy.Name, k.Retiring.Prefix,
+	} {
+		b = appendText(b, text)
+	}
+	for _, t := range []time.Time{k.RotatedAt, k.Retiring.ValidUntil} {
+		micros := int64(0) // for the zero time; no clock of ours shows 1970, and this is one byte
+		if !t.IsZero() {
+			micros = t.UnixMicro()
+		}
+		b = binary.AppendVarint(b, micros)
+	}
+	b = binary.AppendVarint(b, k.Revision)
+	b = binary.AppendUvarint(b, uint64(len(k.Scopes)))
+	for _, scope := range k.Scopes {
+		if i := slices.Index(KeyScopes, scope); i >= 0 {
+			b = append(b, byte(i+1))
+			continue
+		}
+		b = appendText(append(b, 0), string(scope))
+	}
+	b = binary.AppendUvarint(b, uint64(len(k.Metadata)))
+	for _, name := range slices.Sorted(maps.Keys(k.Metadata)) {
+		b = appendText(appendText(b, name), k.Metadata[name])
+	}
+	return b
+}
+
+// packID returns the 16 bytes of a user's or key's id.
+func packID(a Actor) (string, bool) {
+	var err error
+	switch a.Kind {
+	case ActorUser:
+		_, err = ParseID[UserID](a.ID)
+	case ActorKey:
+		_, err = ParseID[KeyID](a.ID)
+	default:
+		return a.ID, false
+	}
+	if err != nil {
+		return a.ID, false
+	}
+	raw, err := crockford.DecodeString("000000" + a.ID[len("usr_"):])
+	if err != nil {
+		return a.ID, false
+	}
+	return string(raw[4:]), true
+}
+
+func appendID(b []byte, kind ActorKind, packed string) []byte {
+	var padded [20]byte
+	var text [32]byte
+	copy(padded[4:], packed)
+	crockford.Encode(text[:], padded[:])
+	if kind == ActorKey {
+		b = append(b, KeyID("").kind()...)
+	} else {
+		b = append(b, UserID("").kind()...)
+	}
+	return append(append(b, '_'), text[6:]...)
+}
+
+// texts reads what follows the times.
+func (k ProvenKey) texts() reader {
+	n := 1 + bits.OnesCount8(k.packed[packedFlags]&(packedExpires|packedValidUntil|packedRevoked))
+	return reader{k.packed[packedTimes+8*n:]}
+}
+
+func (k ProvenKey) createdAt() time.Time { return unpackTime(k.micros(0)) }
+
+// moment returns the time that the flag is for, in microseconds, if there is one.
+func (k ProvenKey) moment(flag byte) (micros int64, ok bool) {
+	flags := k.packed[packedFlags]
+	if flags&flag == 0 {
+		return 0, false
+	}
+	return k.micros(1 + bits.OnesCount8(flags&(flag-1))), true
+}
+
+// micros returns the i-th of the times.
+func (k ProvenKey) micros(i int) int64 {
+	p := k.packed[packedTimes+8*i:][:8]
+	return int64(uint64(p[0]) | uint64(p[1])<<8 | uint64(p[2])<<16 | uint64(p[3])<<24 |
+		uint64(p[4])<<32 | uint64(p[5])<<40 | uint64(p[6])<<48 | uint64(p[7])<<56)
+}
+
+func (k ProvenKey) time(flag byte) time.Time {
+	if micros, ok := k.moment(flag); ok {
+		return unpackTime(micros)
+	}
+	return time.Time{}
+}
+
+func (k ProvenKey) passed(flag byte, now int64) bool {
+	at, ok := k.moment(flag)
+	return ok && at <= now
+}
+
+// ownScope returns the bit of a scope that is Latchkey's own, or 0.
+func ownScope(s Scope) byte {
+	for i, own := range KeyScopes {
+		if s == own {
+			return 1 << i
+		}
+	}
+	return 0
+}
+
+// item returns what PackKey looked up, or zero for what it did not find.
+func item[T any](items []T, i byte) (found T) {
+	if int(i) < len(items) {
+		found = items[i]
+	}
+	return found
+}
+
+func unpackTime(micros int64) time.Time { return time.UnixMicro(micros).UTC() }
+
+func appendText(b []byte, s string) []byte {
+	return append(binary.AppendUvarint(b, uint64(len(s))), s...)
+}
+
+// reader takes a packed key apart from front to back. It reads only what
+// PackKey wrote, in the same order, so nothing can be missing.
+type reader struct{ rest string }
+
+func (r *reader) uvarint() (n uint64) {
+	for shift := 0; ; shift += 7 {
+		b := r.rest[0]
+		r.rest = r.rest[1:]
+		n |= uint64(b&0x7f) << shift
+		if b < 0x80 {
+			return n
+		}
+	}
+}
+
+func (r *reader) varint() int64 {
+	n := r.uvarint()
+	return int64(n>>1) ^ -int64(n&1)
+}
+
+func (r *reader) time() time.Time {
+	micros := r.varint()
+	if micros == 0 {
+		return time.Time{}
+	}
+	return unpackTime(micros)
+}
+
+func (r *reader) text() string {
+	n := r.uvarint()
+	s := r.rest[:n]
+	r.rest = r.rest[n:]
+	return s
+}
+
+func (r *reader) scope() Scope {
+	if place := r.uvarint(); place > 0 {
+		return KeyScopes[place-1]
+	}
+	return Scope(r.text())
+}
+
+// skipToScopes passes over the texts and numbers in front of the scopes.
+func (r *reader) skipToScopes() {
+	for range 9 {
+		r.text()
+	}
+	for range 3 {
+		r.uvarint()
+	}
+}
