@@ -10,16 +10,33 @@ import (
 	"github.com/jackc/pgx/v5"
 )
 
-// Health is what can be told of a database by looking at it.
+// Health is what a look at a database finds.
 type Health struct {
 	Version string        // of the database server or library
-	Clock   time.Time     // the database's; its own use of it is none, but a wrong one misleads people
+	Clock   time.Time     // the database's; nothing is decided by it, but a wrong one misleads people
 	Took    time.Duration // for one small question
-	Faults  []string      // what contradicts itself in what is stored
+	Notes   []string      // what an operator wants to know
+	Faults  []string      // what contradicts itself in what is stored, or endangers it
 }
 
-// Examine looks a migrated database over. Its faults would be ours, or a
-// broken disk's: nothing that the program does leaves any.
+// questions are what Examine asks both databases: how many rows there are that
+// should not be. A note is no fault: it was allowed once, and still works.
+var questions = []struct {
+	note  bool
+	found string
+	query string
+}{
+	{found: "keys have no token that works, nor ever will", query: `SELECT COUNT(*) FROM api_keys k WHERE k.revoked_at IS NULL AND NOT EXISTS
+		(SELECT 1 FROM api_key_secrets s WHERE s.project_id = k.project_id AND s.key_id = k.id AND s.valid_until IS NULL)`},
+	{found: "organizations have no owner", query: `SELECT COUNT(*) FROM organizations o WHERE o.deleted_at IS NULL AND NOT EXISTS
+		(SELECT 1 FROM memberships m WHERE m.organization_id = o.id AND m.role = 'owner')`},
+	{found: "keys were made without a trace in the audit trail", query: `SELECT COUNT(*) FROM api_keys k WHERE NOT EXISTS
+		(SELECT 1 FROM audit_events e WHERE e.organization_id = k.organization_id AND e.target_id = k.id) AND NOT EXISTS
+		(SELECT 1 FROM audit_events e WHERE e.organization_id = k.organization_id AND e.project_id = k.project_id AND e.action = 'keys.imported')`},
+}
+
+// Examine looks at a migrated database. The faults it finds would be the
+// program's, or a broken disk's: normal use leaves none.
 func (s *Store) Examine(ctx context.Context) (Health, error) {
 	var h Health
 	began := time.Now()
@@ -28,21 +45,16 @@ func (s *Store) Examine(ctx context.Context) (Health, error) {
 		return h, s.error(err)
 	}
 	h.Took, h.Clock = time.Since(began), time.UnixMicro(micros).UTC()
-	for _, question := range []struct{ fault, query string }{
-		{"keys have no token that works, nor ever will", `SELECT COUNT(*) FROM api_keys k WHERE k.revoked_at IS NULL AND NOT EXISTS
-			(SELECT 1 FROM api_key_secrets s WHERE s.project_id = k.project_id AND s.key_id = k.id AND s.valid_until IS NULL)`},
-		{"organizations have no owner", `SELECT COUNT(*) FROM organizations o WHERE o.deleted_at IS NULL AND NOT EXISTS
-			(SELECT 1 FROM memberships m WHERE m.organization_id = o.id AND m.role = 'owner')`},
-		{"keys were made without a trace in the audit trail", `SELECT COUNT(*) FROM api_keys k WHERE NOT EXISTS
-			(SELECT 1 FROM audit_events e WHERE e.organization_id = k.organization_id AND e.target_id = k.id)
-			AND NOT EXISTS (SELECT 1 FROM audit_events e WHERE e.organization_id = k.organization_id AND e.project_id = k.project_id AND e.action = 'keys.imported')`},
-	} {
+	for _, q := range questions {
 		var n int
-		if err := s.read.NewRaw(question.query).Scan(ctx, &n); err != nil {
+		if err := s.read.NewRaw(q.query).Scan(ctx, &n); err != nil {
 			return h, s.error(err)
 		}
-		if n > 0 {
-			h.Faults = append(h.Faults, fmt.Sprintf("%d %s", n, question.fault))
+		switch found := fmt.Sprintf("%d %s", n, q.found); {
+		case n > 0 && q.note:
+			h.Notes = append(h.Notes, found)
+		case n > 0:
+			h.Faults = append(h.Faults, found)
 		}
 	}
 	own, err := s.engine.examine(ctx, s)

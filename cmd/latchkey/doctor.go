@@ -12,7 +12,22 @@ import (
 	"github.com/latchkey-dev/latchkey/repository"
 )
 
-// What the doctor finds worth a word.
+// checks are what doctor looks at, in this order. A check reports what it finds
+// with ok, note and fix, and returns an error when it could not look. One that
+// is a question to the database alone is a line in package repository instead:
+// see questions in doctor.go there.
+var checks = []struct {
+	subject string
+	run     func(*doctor, context.Context) error
+}{
+	{"the database", (*doctor).checkDatabase},
+	{"the clock", (*doctor).checkClock},
+	{"the stored data", (*doctor).checkStored},
+	{"the list of nodes", (*doctor).checkNodes},
+	{"the master key", (*doctor).checkMasterKey},
+}
+
+// What doctor finds worth a word.
 const (
 	slowAnswer = 50 * time.Millisecond
 	clockDrift = 2 * time.Second // tokens are issued by one clock and judged by another
@@ -20,14 +35,14 @@ const (
 
 func newDoctor() *cobra.Command {
 	cmd := &cobra.Command{
-		Use: "doctor", Short: "Look settings, database, schema, clock and master key over, and say what to mend", Args: cobra.NoArgs,
-		Long: "Look settings, database, schema, clock and master key over, and say what to mend.\n\n" +
-			"Nothing is changed. The exit status is 1 when something has to be mended.",
+		Use: "doctor", Short: "Check settings, database, schema, clock and master key, and report what to fix", Args: cobra.NoArgs,
+		Long: "Check settings, database, schema, clock and master key, and report what to fix.\n\n" +
+			"Nothing is changed. The exit status is 1 when there is something to fix.",
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			d := &doctor{cmd: cmd}
 			d.examine(cmd.Context())
 			if d.bad > 0 {
-				return fmt.Errorf("%d to mend", d.bad)
+				return fmt.Errorf("%d to fix", d.bad)
 			}
 			return nil
 		},
@@ -36,104 +51,138 @@ func newDoctor() *cobra.Command {
 	return cmd
 }
 
-// doctor says what it finds, line by line.
+// doctor prints what it finds, line by line.
 type doctor struct {
-	cmd *cobra.Command
-	bad int
+	cmd      *cobra.Command
+	settings *settings
+	store    *repository.Store
+	health   repository.Health
+	bad      int
 }
 
-func (d *doctor) good(format string, args ...any) {
-	fmt.Fprintf(d.cmd.OutOrStdout(), "ok    "+format+"\n", args...)
-}
+func (d *doctor) ok(format string, args ...any) { d.line("ok  ", format, args...) }
 
-func (d *doctor) note(format string, args ...any) {
-	fmt.Fprintf(d.cmd.OutOrStdout(), "note  "+format+"\n", args...)
-}
+func (d *doctor) note(format string, args ...any) { d.line("note", format, args...) }
 
-func (d *doctor) mend(format string, args ...any) {
+func (d *doctor) fix(format string, args ...any) {
 	d.bad++
-	fmt.Fprintf(d.cmd.OutOrStdout(), "MEND  "+format+"\n", args...)
+	d.line("FIX ", format, args...)
+}
+
+func (d *doctor) line(kind, format string, args ...any) {
+	fmt.Fprintf(d.cmd.OutOrStdout(), kind+"  "+format+"\n", args...)
 }
 
 func (d *doctor) examine(ctx context.Context) {
-	s, wrong, err := parseSettings(d.cmd)
-	if err != nil {
-		d.mend("%v", err)
+	if !d.checkSettings() {
 		return
 	}
+	if _, err := os.Stat(d.settings.sqlitePath()); !d.settings.postgres() && errors.Is(err, os.ErrNotExist) {
+		d.note("there is no database at %s yet; the first start makes it", d.settings.sqlitePath())
+		return
+	}
+	store, err := d.settings.connect(ctx)
+	if err != nil {
+		d.fix("the database does not answer: %s", explain(err))
+		return
+	}
+	defer store.Close()
+	d.store = store
+	if !d.checkSchema(ctx) {
+		return
+	}
+	if d.health, err = store.Examine(ctx); err != nil {
+		d.fix("the database cannot be examined: %s", explain(err))
+		return
+	}
+	for _, check := range checks {
+		if err := check.run(d, ctx); err != nil {
+			d.fix("%s cannot be checked: %s", check.subject, explain(err))
+		}
+	}
+}
+
+// checkSettings reports whether the settings can be used.
+func (d *doctor) checkSettings() bool {
+	s, wrong, err := parseSettings(d.cmd)
+	if err != nil {
+		d.fix("%v", err)
+		return false
+	}
+	d.settings = s
 	for _, mistake := range append(wrong, s.needMasterKey()...) {
-		d.mend("%s", mistake)
+		d.fix("%s", mistake)
 	}
 	for _, name := range s.unknown {
 		d.note("%s is no setting of this version; it is ignored", name)
 	}
 	if d.bad > 0 {
-		return
+		return false
 	}
-	d.good("settings")
-	if _, err := os.Stat(s.sqlitePath()); !s.postgres() && errors.Is(err, os.ErrNotExist) {
-		d.note("there is no database at %s yet; the first start makes it", s.sqlitePath())
-		return
-	}
-	store, err := s.connect(ctx)
-	if err != nil {
-		d.mend("the database does not answer: %s", explain(err))
-		return
-	}
-	defer store.Close()
-	if d.schema(ctx, store) {
-		d.database(ctx, store)
-		d.masterKey(ctx, s, store)
-	}
+	d.ok("settings")
+	return true
 }
 
-// schema reports whether the schema is the one that this program knows.
-func (d *doctor) schema(ctx context.Context, store *repository.Store) bool {
-	steps, err := store.Migrations(ctx)
+// checkSchema reports whether the schema is the one that this program knows.
+func (d *doctor) checkSchema(ctx context.Context) bool {
+	steps, err := d.store.Migrations(ctx)
 	if err != nil {
-		d.mend("the migrations cannot be read: %s", explain(err))
+		d.fix("the migrations cannot be read: %s", explain(err))
 		return false
 	}
 	for _, step := range steps {
 		if step.AppliedAt.IsZero() {
-			d.mend("migration %s is not applied: run latchkey migrate up, or start with %sMIGRATE=auto", step.Name, settingPrefix)
+			d.fix("migration %s is not applied: run latchkey migrate up, or start with %sMIGRATE=auto", step.Name, settingPrefix)
 			return false
 		}
 	}
-	d.good("schema: %d migrations applied", len(steps))
+	d.ok("schema: %d migrations applied", len(steps))
 	return true
 }
 
-func (d *doctor) database(ctx context.Context, store *repository.Store) {
-	health, err := store.Examine(ctx)
-	if err != nil {
-		d.mend("the database cannot be examined: %s", explain(err))
-		return
-	}
-	d.good("database: %s %s, answers in %v", store.Engine(), health.Version, health.Took.Round(time.Microsecond))
-	if health.Took > slowAnswer {
+func (d *doctor) checkDatabase(context.Context) error {
+	d.ok("database: %s %s, answers in %v", d.store.Engine(), d.health.Version, d.health.Took.Round(time.Microsecond))
+	if d.health.Took > slowAnswer {
 		d.note("that is slow: look-ups of keys that are not cached take at least as long")
 	}
-	if drift := time.Until(health.Clock).Abs(); drift > clockDrift {
-		d.mend("the clocks of this machine and of the database differ by %v: have both follow a time server", drift.Round(time.Millisecond))
-	} else {
-		d.good("clock: within %v of the database's", drift.Round(time.Millisecond))
-	}
-	for _, fault := range health.Faults {
-		d.mend("%s", fault)
-	}
-	nodes, err := store.ListNodes(ctx)
-	if err != nil {
-		d.mend("the nodes cannot be listed: %s", explain(err))
-		return
-	}
-	d.good("nodes: %d have reported within the hour", len(nodes))
+	return nil
 }
 
-func (d *doctor) masterKey(ctx context.Context, s *settings, store *repository.Store) {
-	if _, err := s.newApp(ctx, store, s.publicURL(s.Listen), false, s.logger(d.cmd.ErrOrStderr())); err != nil {
-		d.mend("%s", explain(err))
-		return
+func (d *doctor) checkClock(context.Context) error {
+	drift := time.Until(d.health.Clock).Abs().Round(time.Millisecond)
+	if drift > clockDrift {
+		d.fix("the clocks of this machine and of the database differ by %v: have both follow a time server", drift)
+		return nil
 	}
-	d.good("master key: the one that this database was first used with")
+	d.ok("clock: within %v of the database's", drift)
+	return nil
+}
+
+func (d *doctor) checkStored(context.Context) error {
+	for _, note := range d.health.Notes {
+		d.note("%s", note)
+	}
+	for _, fault := range d.health.Faults {
+		d.fix("%s", fault)
+	}
+	return nil
+}
+
+func (d *doctor) checkNodes(ctx context.Context) error {
+	nodes, err := d.store.ListNodes(ctx)
+	if err != nil {
+		return err
+	}
+	d.ok("nodes: %d have reported within the hour", len(nodes))
+	return nil
+}
+
+func (d *doctor) checkMasterKey(ctx context.Context) error {
+	s := d.settings
+	if _, err := s.newApp(ctx, d.store, s.publicURL(s.Listen), false, s.logger(d.cmd.ErrOrStderr())); err != nil {
+		d.fix("%s", explain(err))
+		return nil
+	}
+	d.ok("master key: the one that this database was first used with")
+	return nil
 }
