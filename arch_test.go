@@ -24,15 +24,16 @@ var mayImport = map[string][]string{
 	"migrations":              {},
 	"repository":              {"domain", "migrations", "database/sql", "bun", "pgx", "sqlite", "goose", "otel"},
 	"repository/storetest":    {"domain", "repository", "pgx"}, // it starts a database for tests
-	"service":                 {"domain", "repository", "service/cache", "service/jwt", "service/mail"},
+	"service":                 {"domain", "repository", "service/cache", "service/fair", "service/jwt", "service/mail"},
 	"service/cache":           {"domain"},
+	"service/fair":            {"domain"},
 	"service/jwt":             {"domain", "golang-jwt"},
 	"service/mail":            {"go-mail"},
-	"api":                     {".", "domain", "service", "service/jwt", "api/permission", "api/problem", "net/http", "echo", "otel"},
+	"api":                     {".", "domain", "service", "service/fair", "service/jwt", "api/permission", "api/problem", "net/http", "echo", "otel"},
 	"api/permission":          {"domain"},
 	"api/problem":             {"domain", "net/http", "echo"},
-	"console":                 {"domain", "service", "net/http", "echo"},
-	"cmd/latchkey":            {".", "domain", "repository", "service", "service/jwt", "service/mail", "api", "api/permission", "console", "net/http", "echo", "otel"},
+	"console":                 {"domain", "service", "service/fair", "net/http", "echo"},
+	"cmd/latchkey":            {".", "domain", "repository", "service", "service/fair", "service/jwt", "service/mail", "api", "api/permission", "console", "net/http", "echo", "otel"},
 	"cmd/latchkey/servertest": {"net/http"}, // it knows the program from outside
 	"bench":                   {},           // what it does lies in its tests
 	"faults":                  {},           // the same
