@@ -9,49 +9,105 @@ import (
 )
 
 // passwords.txt lists what attackers try first, in lower case and sorted:
-// words, names, phrases and runs along the keyboard. Those below
-// MinPasswordLength are there for what people build on them.
+// words, names, phrases and runs along the keyboard, and passwords that every
+// published breach has in its first thousands. Those below MinPasswordLength are
+// there for what people build on them.
 //
 //go:embed passwords.txt
 var commonPasswordsText string
 
-var commonPasswords = sync.OnceValue(func() []string { return strings.Split(strings.TrimSpace(commonPasswordsText), "\n") })
+// commonPasswords are the lines of the list, and longest is how many bytes the
+// longest of them has.
+var commonPasswords = sync.OnceValue(func() (list struct {
+	lines   []string
+	longest int
+},
+) {
+	list.lines = strings.Split(strings.TrimSpace(commonPasswordsText), "\n")
+	for _, line := range list.lines {
+		list.longest = max(list.longest, len(line))
+	}
+	return list
+})
 
 func listed(s string) bool {
-	_, found := slices.BinarySearch(commonPasswords(), s)
+	list := commonPasswords()
+	if len(s) > list.longest {
+		return false
+	}
+	_, found := slices.BinarySearch(list.lines, s)
 	return found
 }
 
 // What people do to a common password, and attackers undo.
 const appended = "0123456789!?.,*#$@%&+=_- "
 
+// leet replaces bytes by bytes, so that what it returns is as long as what it
+// was given.
 var leet = strings.NewReplacer("@", "a", "4", "a", "3", "e", "1", "i", "!", "i", "0", "o", "$", "s", "5", "s", "7", "t")
 
+// shortUnit is how many characters a unit has whose repetition is no password.
+const shortUnit = 4
+
 // commonPassword reports whether s is common: listed in any letter case, with
-// digits for letters, with digits and signs around it, or repeated.
+// digits for letters, with digits and signs around it, or repeated; or a short
+// unit repeated. It looks at each of its prefixes that leave only digits and
+// signs behind, and its cost is that of reading s a few times: a prefix that is
+// too long to be listed is not looked up, and few units repeat at the start of
+// one string.
 func commonPassword(s string) bool {
-	for s = strings.ToLower(s); s != ""; s = s[:len(s)-1] {
-		if listed(s) || listed(leet.Replace(s)) || listed(strings.TrimLeft(s, appended)) || repetitive(s) {
-			return true
+	s = strings.ToLower(s)
+	if built(s) {
+		return true
+	}
+	borders, judged := borders(s), 0
+	for n := len(s); n > 0; n-- {
+		unit := n - borders[n] // the smallest period of s[:n]
+		if unit <= n/2 && unit != judged && utf8.RuneCountInString(s[:n]) >= MinPasswordLength {
+			if judged = unit; utf8.RuneCountInString(s[:unit]) <= shortUnit || built(s[:unit]) {
+				return true
+			}
 		}
-		if !strings.Contains(appended, s[len(s)-1:]) {
+		if !strings.Contains(appended, s[n-1:n]) {
 			return false
 		}
 	}
 	return false
 }
 
-// repetitive reports whether s is up to four characters, or something common,
-// over and over until there are enough.
-func repetitive(s string) bool {
-	if utf8.RuneCountInString(s) < MinPasswordLength {
-		return false
-	}
-	for n := 1; n <= len(s)/2; n++ {
-		unit := s[:n]
-		if s[n:] == s[:len(s)-n] && (utf8.RuneCountInString(unit) <= 4 || commonPassword(unit)) {
+// built reports whether s, in lower case, is a listed password with digits for
+// letters, or with digits and signs around it.
+func built(s string) bool {
+	plain := leet.Replace(s)
+	start := len(s) - len(strings.TrimLeft(s, appended))
+	longest := commonPasswords().longest
+	for n := len(s); n > 0; n-- {
+		if n <= longest && (listed(s[:n]) || listed(plain[:n])) {
 			return true
+		}
+		if start < n && n-start <= longest && (listed(s[start:n]) || listed(plain[start:n])) {
+			return true
+		}
+		if !strings.Contains(appended, s[n-1:n]) {
+			return false
 		}
 	}
 	return false
+}
+
+// borders returns for each prefix of s, by its length, how long the longest part
+// is that it both begins and ends with: the failure function of Knuth, Morris
+// and Pratt.
+func borders(s string) []int {
+	b := make([]int, len(s)+1)
+	for n, k := 1, 0; n < len(s); n++ {
+		for k > 0 && s[n] != s[k] {
+			k = b[k]
+		}
+		if s[n] == s[k] {
+			k++
+		}
+		b[n+1] = k
+	}
+	return b
 }

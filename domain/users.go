@@ -31,10 +31,13 @@ const (
 // one that only quoting makes possible (RFC 5321, section 4.1.2), so that an
 // address never needs quoting in a mail's header.
 func NormalizeEmail(s string) string {
-	if !utf8.ValidString(s) { // ToLower would mend it, and make two addresses one
+	if !utf8.ValidString(s) { // ToLower would replace what is invalid, and make two addresses one
 		return ""
 	}
-	s = strings.ToLower(strings.TrimSpace(s))
+	if s = strings.TrimSpace(s); len(s) > 2*MaxEmailLength { // no letter case makes it short enough
+		return ""
+	}
+	s = strings.ToLower(s)
 	local, host, _ := strings.Cut(s, "@")
 	if local == "" || host == "" || len(s) > MaxEmailLength || strings.ContainsFunc(s, neverInEmail) ||
 		strings.Contains(host, "@") || strings.Contains(host, "..") || strings.Trim(host, ".-") != host {

@@ -102,13 +102,13 @@ func (a *App) ForgotPassword(ctx context.Context, from domain.Origin, email stri
 // nobody in; the address counts as verified, since the token was sent there.
 // Errors: invalid_token, validation_failed.
 func (a *App) ResetForgottenPassword(ctx context.Context, from domain.Origin, token, replacement string) error {
+	// The token is judged before the password, and again in the transaction.
+	if _, err := a.tokenOwner(ctx, a.store, forPassword, token); err != nil {
+		return err
+	}
 	var v domain.Invalid
 	if v.Password("/password", replacement); len(v) > 0 {
 		return v.Err()
-	}
-	// Looked at before a password is hashed, which is work, and again after.
-	if _, err := a.tokenOwner(ctx, a.store, forPassword, token); err != nil {
-		return err
 	}
 	hash, err := a.passwords.hash(ctx, replacement)
 	if err != nil {

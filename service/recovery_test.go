@@ -96,6 +96,8 @@ func TestMail(t *testing.T) {
 		expect("verification") // a fresh one, since the first may be lost
 		for _, forged := range []string{"", "x", token[1:] + "A"} {
 			w.code(app.VerifyEmail(ctx, domain.Origin{}, forged), domain.CodeInvalidToken)
+			// Nothing is said of a password, and no work is spent on one, before the token is good.
+			w.code(app.ResetForgottenPassword(ctx, domain.Origin{}, forged, "short"), domain.CodeInvalidToken)
 		}
 		w.code(app.ResetForgottenPassword(ctx, domain.Origin{}, token, "another passphrase"), domain.CodeInvalidToken) // of another purpose
 		w.check(app.VerifyEmail(ctx, domain.Origin{}, token))
