@@ -17,6 +17,10 @@ const (
 	ActorSystem ActorKind = "system"
 )
 
+// ActorKinds are all of them. The order is part of how a ProvenKey is packed in
+// memory, and of nothing that is stored.
+var ActorKinds = []ActorKind{ActorUser, ActorKey, ActorSystem}
+
 // Actor is who did something, named as they were called at that time.
 type Actor struct {
 	Kind ActorKind

@@ -9,36 +9,64 @@ import (
 	"time"
 )
 
-// Where the parts of fixed size are.
+// Where the parts of fixed size are. Numbers are little-endian.
 const (
-	packedFlags     = 0
-	packedScopes    = 1
-	packedAlgorithm = 2
-	packedPepper    = 3
-	packedCreator   = 4
-	packedDigest    = 5
+	packedFlags     = 0 // 16 bits
+	packedScopes    = 2 // 16 bits
+	packedPepper    = 4 // 16 bits
+	packedAlgorithm = 6
+	packedCreator   = 7
+	packedDigest    = 8
 	packedTimes     = packedDigest + DigestLength
 )
 
+// flag is one of the 16 flags of a packed key.
+type flag uint16
+
 // The flags. The first three say which times there are, in their order.
 const (
-	packedExpires = 1 << iota
+	packedExpires flag = 1 << iota
 	packedValidUntil
 	packedRevoked
 	packedTest      // the environment
 	packedOwnPrefix // what is shown of the key is what is shown of this token
 	packedPlainID   // the creator's id is a text, not an id of its kind
+
+	packedTimeFlags = packedExpires | packedValidUntil | packedRevoked
+)
+
+// The texts, in the order in which they are packed.
+const (
+	packedID = iota
+	packedTokenID
+	packedShown
+	packedName
+	packedExternalID
+	packedRevokedReason
+	packedCreatorID
+	packedCreatorName
+	packedRetiringPrefix
+
+	packedTexts // how many there are
+)
+
+// The numbers behind the texts, in their order.
+const (
+	packedRotatedAt = iota
+	packedRetiringUntil
+	packedRevision
+
+	packedNumbers // how many there are
 )
 
 // DigestLength is the length of a secret's digest, in bytes.
 const DigestLength = 32
 
-var packedCreators = []ActorKind{ActorUser, ActorKey, ActorSystem}
-
 // PackKey appends k, as proved by s, to b. What it appends and the tenant make
 // a ProvenKey. When the key was last used is left out: it is no state.
 func PackKey(b []byte, s Secret, k Key) []byte {
-	var flags, own byte
+	var flags flag
+	var own uint16
 	times := binary.LittleEndian.AppendUint64(nil, uint64(k.CreatedAt.UnixMicro()))
 	for i, t := range []time.Time{k.ExpiresAt, s.ValidUntil, k.RevokedAt} {
 		if !t.IsZero() {
@@ -54,7 +82,6 @@ func PackKey(b []byte, s Secret, k Key) []byte {
 	if ownPrefix {
 		flags |= packedOwnPrefix
 	}
-	creator := slices.Index(packedCreators, k.CreatedBy.Kind)
 	creatorID, ok := packID(k.CreatedBy)
 	if !ok {
 		flags |= packedPlainID
@@ -62,23 +89,33 @@ func PackKey(b []byte, s Secret, k Key) []byte {
 	for _, scope := range k.Scopes {
 		own |= ownScope(scope)
 	}
-	b = append(b, flags, own, byte(slices.Index(Algorithms, s.Algorithm)), byte(s.PepperVersion), byte(creator))
+	b = binary.LittleEndian.AppendUint16(b, uint16(flags))
+	b = binary.LittleEndian.AppendUint16(b, own)
+	b = binary.LittleEndian.AppendUint16(b, uint16(s.PepperVersion))
+	b = append(b, byte(slices.Index(Algorithms, s.Algorithm)), byte(slices.Index(ActorKinds, k.CreatedBy.Kind)))
 	var digest [DigestLength]byte
 	copy(digest[:], s.Digest)
 	b = append(append(b, digest[:]...), times...)
-	for _, text := range []string{
-		string(k.ID), string(s.TokenID), shown, k.Name, k.ExternalID, k.RevokedReason, creatorID, k.CreatedBy.Name, k.Retiring.Prefix,
+	for _, text := range [packedTexts]string{
+		packedID:             string(k.ID),
+		packedTokenID:        string(s.TokenID),
+		packedShown:          shown,
+		packedName:           k.Name,
+		packedExternalID:     k.ExternalID,
+		packedRevokedReason:  k.RevokedReason,
+		packedCreatorID:      creatorID,
+		packedCreatorName:    k.CreatedBy.Name,
+		packedRetiringPrefix: k.Retiring.Prefix,
 	} {
 		b = appendText(b, text)
 	}
-	for _, t := range []time.Time{k.RotatedAt, k.Retiring.ValidUntil} {
-		micros := int64(0) // for the zero time; no clock of ours shows 1970, and this is one byte
-		if !t.IsZero() {
-			micros = t.UnixMicro()
-		}
-		b = binary.AppendVarint(b, micros)
+	for _, number := range [packedNumbers]int64{
+		packedRotatedAt:     packTime(k.RotatedAt),
+		packedRetiringUntil: packTime(k.Retiring.ValidUntil),
+		packedRevision:      k.Revision,
+	} {
+		b = binary.AppendVarint(b, number)
 	}
-	b = binary.AppendVarint(b, k.Revision)
 	b = binary.AppendUvarint(b, uint64(len(k.Scopes)))
 	for _, scope := range k.Scopes {
 		if i := slices.Index(KeyScopes, scope); i >= 0 {
@@ -92,6 +129,15 @@ func PackKey(b []byte, s Secret, k Key) []byte {
 		b = appendText(appendText(b, name), k.Metadata[name])
 	}
 	return b
+}
+
+// packTime returns a time in microseconds, and 0 for the zero time: no clock of
+// an instance shows 1970, and 0 is one byte.
+func packTime(t time.Time) int64 {
+	if t.IsZero() {
+		return 0
+	}
+	return t.UnixMicro()
 }
 
 // packID returns the 16 bytes of a user's or key's id.
@@ -128,21 +174,26 @@ func appendID(b []byte, kind ActorKind, packed string) []byte {
 	return append(append(b, '_'), text[6:]...)
 }
 
+// uint16 returns the 16-bit number at p.
+func (k ProvenKey) uint16(p int) uint16 { return uint16(k.packed[p]) | uint16(k.packed[p+1])<<8 }
+
+func (k ProvenKey) flags() flag { return flag(k.uint16(packedFlags)) }
+
 // texts reads what follows the times.
 func (k ProvenKey) texts() reader {
-	n := 1 + bits.OnesCount8(k.packed[packedFlags]&(packedExpires|packedValidUntil|packedRevoked))
+	n := 1 + bits.OnesCount16(uint16(k.flags()&packedTimeFlags))
 	return reader{k.packed[packedTimes+8*n:]}
 }
 
 func (k ProvenKey) createdAt() time.Time { return unpackTime(k.micros(0)) }
 
-// moment returns the time that the flag is for, in microseconds, if there is one.
-func (k ProvenKey) moment(flag byte) (micros int64, ok bool) {
-	flags := k.packed[packedFlags]
-	if flags&flag == 0 {
+// moment returns the time that a flag is for, in microseconds, if there is one.
+func (k ProvenKey) moment(which flag) (micros int64, ok bool) {
+	flags := k.flags()
+	if flags&which == 0 {
 		return 0, false
 	}
-	return k.micros(1 + bits.OnesCount8(flags&(flag-1))), true
+	return k.micros(1 + bits.OnesCount16(uint16(flags&(which-1)))), true
 }
 
 // micros returns the i-th of the times.
@@ -152,20 +203,20 @@ func (k ProvenKey) micros(i int) int64 {
 		uint64(p[4])<<32 | uint64(p[5])<<40 | uint64(p[6])<<48 | uint64(p[7])<<56)
 }
 
-func (k ProvenKey) time(flag byte) time.Time {
-	if micros, ok := k.moment(flag); ok {
+func (k ProvenKey) time(which flag) time.Time {
+	if micros, ok := k.moment(which); ok {
 		return unpackTime(micros)
 	}
 	return time.Time{}
 }
 
-func (k ProvenKey) passed(flag byte, now int64) bool {
-	at, ok := k.moment(flag)
+func (k ProvenKey) passed(which flag, now int64) bool {
+	at, ok := k.moment(which)
 	return ok && at <= now
 }
 
 // ownScope returns the bit of a scope that is Latchkey's own, or 0.
-func ownScope(s Scope) byte {
+func ownScope(s Scope) uint16 {
 	for i, own := range KeyScopes {
 		if s == own {
 			return 1 << i
@@ -223,6 +274,13 @@ func (r *reader) text() string {
 	return s
 }
 
+func (r *reader) texts() (texts [packedTexts]string) {
+	for i := range texts {
+		texts[i] = r.text()
+	}
+	return texts
+}
+
 func (r *reader) scope() Scope {
 	if place := r.uvarint(); place > 0 {
 		return KeyScopes[place-1]
@@ -232,10 +290,8 @@ func (r *reader) scope() Scope {
 
 // skipToScopes passes over the texts and numbers in front of the scopes.
 func (r *reader) skipToScopes() {
-	for range 9 {
-		r.text()
-	}
-	for range 3 {
+	r.texts()
+	for range packedNumbers {
 		r.uvarint()
 	}
 }

@@ -25,8 +25,10 @@ type Tenant struct {
 // The string holds, in this order:
 //
 //	flags: which of the times and texts below there are, the environment
-//	own scopes                           a bit for each of KeyScopes
-//	algorithm, pepper version, creator   1 byte each
+//	                                     16 bits
+//	own scopes                           16 bits, one for each of KeyScopes
+//	pepper version                       16 bits
+//	algorithm, creator                   1 byte each
 //	digest                               32 bytes
 //	created_at; then expires_at, valid_until, revoked_at, those there are
 //	                                     8 bytes each, microseconds
@@ -79,13 +81,13 @@ func (k ProvenKey) TokenID() TokenID {
 
 // Digest returns what is stored of the secret, and how it was computed.
 func (k ProvenKey) Digest() (digest string, algorithm Algorithm, pepperVersion int) {
-	return k.packed[packedDigest : packedDigest+DigestLength], item(Algorithms, k.packed[packedAlgorithm]), int(k.packed[packedPepper])
+	return k.packed[packedDigest : packedDigest+DigestLength], item(Algorithms, k.packed[packedAlgorithm]), int(k.uint16(packedPepper))
 }
 
 // Holds reports whether the key has the scope.
 func (k ProvenKey) Holds(s Scope) bool {
 	if own := ownScope(s); own != 0 {
-		return k.packed[packedScopes]&own != 0
+		return k.uint16(packedScopes)&own != 0
 	}
 	r := k.texts()
 	r.skipToScopes()
@@ -102,7 +104,7 @@ func (k ProvenKey) Holds(s Scope) bool {
 // organization, or "".
 func (k ProvenKey) Unusable(now time.Time) Code {
 	switch at := now.UnixMicro(); {
-	case k.packed[packedFlags]&packedRevoked != 0:
+	case k.flags()&packedRevoked != 0:
 		return CodeKeyRevoked
 	case k.passed(packedExpires, at), k.passed(packedValidUntil, at):
 		return CodeKeyExpired
@@ -115,7 +117,7 @@ func (k ProvenKey) Unusable(now time.Time) Code {
 // Status returns the state of the key itself at now, as Key.Status does.
 func (k ProvenKey) Status(now time.Time) KeyStatus {
 	switch {
-	case k.packed[packedFlags]&packedRevoked != 0:
+	case k.flags()&packedRevoked != 0:
 		return KeyRevoked
 	case k.passed(packedExpires, now.UnixMicro()):
 		return KeyExpired
@@ -172,7 +174,7 @@ type Fields struct {
 	Retiring                        Retiring
 	Revision                        int64
 
-	flags          byte
+	flags          flag
 	shown, creator string
 	creatorName    string
 	scopes         reader
@@ -181,13 +183,25 @@ type Fields struct {
 // Fields returns what the key carries.
 func (k ProvenKey) Fields() Fields {
 	r := k.texts()
+	texts := r.texts()
 	f := Fields{
-		ID: KeyID(r.text()), ProjectID: k.tenant.Project.ID, TokenID: TokenID(r.text()), shown: r.text(), Name: r.text(), ExternalID: r.text(),
-		RevokedReason: r.text(), creator: r.text(), creatorName: r.text(),
-		flags: k.packed[packedFlags], Environment: k.Environment(), CreatorKind: item(packedCreators, k.packed[packedCreator]),
-		CreatedAt: k.createdAt(), ExpiresAt: k.time(packedExpires), RevokedAt: k.time(packedRevoked),
+		ID:            KeyID(texts[packedID]),
+		ProjectID:     k.tenant.Project.ID,
+		TokenID:       TokenID(texts[packedTokenID]),
+		Name:          texts[packedName],
+		ExternalID:    texts[packedExternalID],
+		RevokedReason: texts[packedRevokedReason],
+		Environment:   k.Environment(),
+		CreatorKind:   item(ActorKinds, k.packed[packedCreator]),
+		CreatedAt:     k.createdAt(),
+		ExpiresAt:     k.time(packedExpires),
+		RevokedAt:     k.time(packedRevoked),
+		Retiring:      Retiring{Prefix: texts[packedRetiringPrefix]},
+		flags:         k.flags(),
+		shown:         texts[packedShown],
+		creator:       texts[packedCreatorID],
+		creatorName:   texts[packedCreatorName],
 	}
-	f.Retiring.Prefix = r.text()
 	f.RotatedAt, f.Retiring.ValidUntil, f.Revision = r.time(), r.time(), r.varint()
 	f.scopes = r
 	return f
@@ -241,7 +255,7 @@ func (f *Fields) Metadata() iter.Seq2[string, string] {
 
 // Environment returns the key's environment.
 func (k ProvenKey) Environment() Environment {
-	if k.packed[packedFlags]&packedTest != 0 {
+	if k.flags()&packedTest != 0 {
 		return Test
 	}
 	return Live
