@@ -72,15 +72,15 @@ type App struct {
 	draining  atomic.Bool
 	random    io.Reader
 
-	keyring   *keyring
-	signing   signing
-	passwords passwordHasher
-	usage     usage
-	imports   imports
-	throttle  *throttle
-	publicURL string
-	mailing   mailing
-	near      *nearby
+	keyring        *keyring
+	signing        signing
+	passwords      passwordHasher
+	foreignHashing turns
+	usage          usage
+	throttle       *throttle
+	publicURL      string
+	mailing        mailing
+	near           *nearby
 }
 
 // New returns an App over a migrated store. It refuses a master key that is
@@ -89,7 +89,7 @@ type App struct {
 func New(ctx context.Context, o Options) (*App, error) {
 	a := &App{
 		store: o.Store, clock: o.Clock, keyPrefix: o.KeyPrefix, signup: o.Signup, log: o.Log, random: o.Random,
-		signing: signing{issuer: o.Issuer}, usage: newUsage(), imports: newImports(), throttle: newThrottle(), near: newNearby(o),
+		signing: signing{issuer: o.Issuer}, usage: newUsage(), foreignHashing: foreignHashing(), throttle: newThrottle(), near: newNearby(o),
 		publicURL: cmp.Or(o.PublicURL, o.Issuer),
 	}
 	if a.clock == nil {

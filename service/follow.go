@@ -5,12 +5,10 @@ import (
 	"crypto/rand"
 	"errors"
 	"os"
-	"sync/atomic"
 	"time"
 
 	"github.com/latchkey-dev/latchkey/domain"
 	"github.com/latchkey-dev/latchkey/repository"
-	"github.com/latchkey-dev/latchkey/service/cache"
 )
 
 // How a node follows what others change.
@@ -36,92 +34,6 @@ const (
 
 func (s Sync) String() string {
 	return [...]string{"not following", "in sync", "degraded", "lost"}[s]
-}
-
-// nearby is what a node keeps of the database, and how true that still is.
-type nearby struct {
-	keys   *cache.Keys
-	people *cache.People
-	sync   atomic.Int32 // a Sync: asked at every request, so kept ready
-	last   atomic.Int64 // when all changes were last heard, in Unix microseconds
-	grace  time.Duration
-
-	graceEnd *time.Timer // makes a degraded node a lost one; for assess
-}
-
-// DefaultOutageGrace is how long callers who are known are served without the
-// database, unless Options say otherwise.
-const DefaultOutageGrace = time.Minute
-
-// DefaultCacheBytes holds about a million keys.
-const DefaultCacheBytes = 256 << 20
-
-func newNearby(o Options) *nearby {
-	turns := cache.Turns()
-	n := &nearby{grace: DefaultOutageGrace, people: cache.NewPeople(turns)}
-	if o.OutageGrace != nil {
-		n.grace = *o.OutageGrace
-	}
-	size := o.CacheBytes
-	if size == 0 {
-		size = DefaultCacheBytes
-	}
-	n.keys = cache.NewKeys(size, turns)
-	return n
-}
-
-// Sync returns how well this node knows what the others have changed.
-func (a *App) Sync() Sync { return Sync(a.near.sync.Load()) }
-
-// SyncLag returns how long ago this node last knew of every change; 0 when it
-// does not follow.
-func (a *App) SyncLag() time.Duration {
-	if a.Sync() == NotFollowing {
-		return 0
-	}
-	return time.Since(time.UnixMicro(a.near.last.Load()))
-}
-
-// CacheStats counts what the cache of keys did and holds.
-func (a *App) CacheStats() cache.Stats { return a.near.keys.Stats() }
-
-// Nodes returns the servers on this database.
-func (a *App) Nodes(ctx context.Context) ([]repository.Node, error) { return a.store.ListNodes(ctx) }
-
-// mayUseCopies reports whether what is kept may be answered from, or unavailable
-// when nothing may be answered at all.
-func (a *App) mayUseCopies() (bool, error) {
-	switch a.Sync() {
-	case NotFollowing:
-		return false, nil
-	case Lost:
-		return false, domain.Unavailable(errors.New("the database has been out of reach for longer than the outage grace"))
-	}
-	return true, nil
-}
-
-// forget drops every copy that the changes make untrue. It is called with what a
-// transaction of this process has changed, before its caller hears that it is
-// done, and with what the feed tells.
-func (a *App) forget(changes []domain.Stale) {
-	reload := false
-	for _, c := range changes {
-		switch c.Kind {
-		case domain.StaleSigningKeys:
-			reload = true
-		case domain.StaleEverything:
-			reload = a.Sync() != NotFollowing // else they have just been read
-			a.near.keys.ForgetAll()
-			a.near.people.ForgetAll()
-		default:
-			a.near.keys.Forget(c)
-			a.near.people.Forget(c)
-		}
-	}
-	if reload {
-		a.signing.outdate()
-		a.near.people.ForgetAll() // also tokens whose signing key is not believed any more
-	}
 }
 
 // follow keeps up with what others change until ctx ends.

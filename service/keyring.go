@@ -148,6 +148,31 @@ func (k *keyring) importDigest(project domain.ProjectID, h domain.ForeignHash) [
 	return k.imports.sum("import", string(project), string(h.Algorithm), h.Parameters, hex.EncodeToString(h.Digest))
 }
 
+// lookup is what an imported token is found by.
+func (k *keyring) lookup(prefix string, h domain.ForeignHash) string {
+	if h.Algorithm == domain.DjangoSHA512 || h.Algorithm == domain.DjangoPBKDF2SHA256 {
+		return djangoLookup(prefix)
+	}
+	return k.digestLookup(h.Digest)
+}
+
+func djangoLookup(prefix string) string { return "django:" + prefix }
+
+func (k *keyring) digestLookup(digest []byte) string {
+	mac := k.imports.mac("lookup", hex.EncodeToString(digest))
+	return "sha256:" + hex.EncodeToString(mac[:])
+}
+
+// lookups are what a token may be found by if it has been imported.
+func (k *keyring) lookups(text string) []string {
+	digest := sha256.Sum256([]byte(text))
+	found := []string{k.digestLookup(digest[:])}
+	if prefix, _, ok := strings.Cut(text, "."); ok {
+		found = append(found, djangoLookup(prefix))
+	}
+	return found
+}
+
 // derivedSecret is how many bytes a derived stream has: secrets are drawn from
 // it as from a random source, and none needs a tenth of that.
 const derivedSecret = 2048

@@ -1,0 +1,80 @@
+package cache
+
+import (
+	"hash/maphash"
+	"slices"
+	"sync"
+
+	"github.com/latchkey-dev/latchkey/domain"
+)
+
+// Imported is the index of tokens that were made elsewhere. Such a token does
+// not name its secret, so it is found by look-ups: texts that are computed from
+// it. The index keeps the ids of the secrets under a hash of each look-up, so
+// that a token that was never imported costs no query. It is safe for
+// concurrent use.
+type Imported struct {
+	seed maphash.Seed
+
+	mu    sync.RWMutex
+	first map[uint64][12]byte         // most look-ups lead to one secret
+	more  map[uint64][]domain.TokenID // and some to others after it
+}
+
+// NewImported returns an empty index.
+func NewImported() *Imported {
+	return &Imported{seed: maphash.MakeSeed(), first: map[uint64][12]byte{}, more: map[uint64][]domain.TokenID{}}
+}
+
+// Add notes that a look-up leads to a secret. The caller adds each pair once.
+func (x *Imported) Add(lookup string, secret domain.TokenID) {
+	h := maphash.String(x.seed, lookup)
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	if _, taken := x.first[h]; taken {
+		x.more[h] = append(x.more[h], secret)
+	} else {
+		x.first[h] = [12]byte([]byte(secret))
+	}
+}
+
+// Empty reports whether no look-up leads anywhere, so that none need be computed.
+func (x *Imported) Empty() bool {
+	x.mu.RLock()
+	defer x.mu.RUnlock()
+	return len(x.first) == 0
+}
+
+// Find returns the secrets that the look-ups lead to, in the order in which they
+// were added to each.
+func (x *Imported) Find(lookups []string) (secrets []domain.TokenID) {
+	x.mu.RLock()
+	defer x.mu.RUnlock()
+	for _, lookup := range lookups {
+		h := maphash.String(x.seed, lookup)
+		if id, ok := x.first[h]; ok {
+			secrets = append(append(secrets, domain.TokenID(id[:])), x.more[h]...)
+		}
+	}
+	return secrets
+}
+
+// Remove drops a secret that no longer exists from the look-ups.
+func (x *Imported) Remove(lookups []string, gone domain.TokenID) {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	for _, lookup := range lookups {
+		h := maphash.String(x.seed, lookup)
+		more := slices.DeleteFunc(x.more[h], func(id domain.TokenID) bool { return id == gone })
+		if first := x.first[h]; domain.TokenID(first[:]) == gone {
+			if len(more) == 0 {
+				delete(x.first, h)
+			} else {
+				x.first[h], more = [12]byte([]byte(more[0])), more[1:]
+			}
+		}
+		if x.more[h] = more; len(more) == 0 {
+			delete(x.more, h)
+		}
+	}
+}

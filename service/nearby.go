@@ -1,0 +1,208 @@
+package service
+
+import (
+	"context"
+	"errors"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/latchkey-dev/latchkey/domain"
+	"github.com/latchkey-dev/latchkey/repository"
+	"github.com/latchkey-dev/latchkey/service/cache"
+)
+
+// importsPage is how many look-ups of imported tokens are read at a time.
+const importsPage = 10_000
+
+// nearby is what a node keeps of the database, and how true that still is.
+type nearby struct {
+	keys     *cache.Keys
+	people   *cache.People
+	imported *cache.Imported
+
+	loadingImports sync.Mutex
+	lastImport     repository.Import // under loadingImports
+
+	sync  atomic.Int32 // a Sync: asked at every request, so kept ready
+	last  atomic.Int64 // when all changes were last heard, in Unix microseconds
+	grace time.Duration
+
+	graceEnd *time.Timer // makes a degraded node a lost one; for assess
+}
+
+// DefaultOutageGrace is how long callers who are known are served without the
+// database, unless Options say otherwise.
+const DefaultOutageGrace = time.Minute
+
+// DefaultCacheBytes holds about a million keys.
+const DefaultCacheBytes = 256 << 20
+
+func newNearby(o Options) *nearby {
+	turns := cache.Turns()
+	n := &nearby{grace: DefaultOutageGrace, people: cache.NewPeople(turns), imported: cache.NewImported()}
+	if o.OutageGrace != nil {
+		n.grace = *o.OutageGrace
+	}
+	size := o.CacheBytes
+	if size == 0 {
+		size = DefaultCacheBytes
+	}
+	n.keys = cache.NewKeys(size, turns)
+	return n
+}
+
+// Sync returns how well this node knows what the others have changed.
+func (a *App) Sync() Sync { return Sync(a.near.sync.Load()) }
+
+// SyncLag returns how long ago this node last knew of every change; 0 when it
+// does not follow.
+func (a *App) SyncLag() time.Duration {
+	if a.Sync() == NotFollowing {
+		return 0
+	}
+	return time.Since(time.UnixMicro(a.near.last.Load()))
+}
+
+// CacheStats counts what the cache of keys did and holds.
+func (a *App) CacheStats() cache.Stats { return a.near.keys.Stats() }
+
+// Nodes returns the servers on this database.
+func (a *App) Nodes(ctx context.Context) ([]repository.Node, error) { return a.store.ListNodes(ctx) }
+
+// mayUseCopies reports whether what is kept may be answered from, or unavailable
+// when nothing may be answered at all.
+func (a *App) mayUseCopies() (bool, error) {
+	switch a.Sync() {
+	case NotFollowing:
+		return false, nil
+	case Lost:
+		return false, domain.Unavailable(errors.New("the database has been out of reach for longer than the outage grace"))
+	}
+	return true, nil
+}
+
+// forget drops every copy that the changes make untrue. It is called with what a
+// transaction of this process has changed, before its caller hears that it is
+// done, and with what the feed tells.
+func (a *App) forget(changes []domain.Stale) {
+	reload := false
+	for _, c := range changes {
+		switch c.Kind {
+		case domain.StaleSigningKeys:
+			reload = true
+		case domain.StaleEverything:
+			reload = a.Sync() != NotFollowing // else they have just been read
+			a.near.keys.ForgetAll()
+			a.near.people.ForgetAll()
+		default:
+			a.near.keys.Forget(c)
+			a.near.people.Forget(c)
+		}
+	}
+	if reload {
+		a.signing.outdate()
+		a.near.people.ForgetAll() // also tokens whose signing key is not believed any more
+	}
+}
+
+// keyOf returns the key that a token's id belongs to, from memory or from the
+// database. Nothing is proved by that.
+func (a *App) keyOf(ctx context.Context, id domain.TokenID, now time.Time) (domain.ProvenKey, error) {
+	copies, err := a.mayUseCopies()
+	if err != nil {
+		return domain.ProvenKey{}, err
+	}
+	if !copies {
+		secret, key, err := a.store.CallingKey(ctx, id)
+		if err != nil {
+			return domain.ProvenKey{}, err
+		}
+		return provenKey(secret, key), nil
+	}
+	if key, ok := a.near.keys.Get(id); ok {
+		return key, nil
+	}
+	return a.near.keys.Load(ctx, id, now, cache.Reader{Key: a.store.KeyByToken, CallingKey: a.store.CallingKey})
+}
+
+func provenKey(s domain.Secret, k domain.CallingKey) domain.ProvenKey {
+	return domain.NewProvenKey(string(domain.PackKey(nil, s, k.Key)), &domain.Tenant{Project: k.Project, Organization: k.Organization})
+}
+
+// session returns a session and its user, from memory or from the database.
+func (a *App) session(ctx context.Context, id domain.SessionID) (*domain.CallingUser, error) {
+	copies, err := a.mayUseCopies()
+	if err != nil {
+		return nil, err
+	}
+	if !copies {
+		caller, err := a.store.CallingUser(ctx, id)
+		return &caller, err
+	}
+	return a.near.people.Session(ctx, id, func(ctx context.Context) (domain.CallingUser, error) { return a.store.CallingUser(ctx, id) })
+}
+
+// projectMember returns what a user is at a project, from memory or from the
+// database.
+func (a *App) projectMember(ctx context.Context, user domain.UserID, at domain.ProjectID) (*cache.Member, error) {
+	copies, err := a.mayUseCopies()
+	if err != nil {
+		return nil, err
+	}
+	if copies {
+		if member, ok := a.near.people.AtProject(user, at); ok {
+			return member, nil
+		}
+	}
+	read := func(ctx context.Context) (m cache.Member, err error) {
+		m.Project, m.Role, err = a.store.ProjectAsMember(ctx, user, at)
+		return m, err
+	}
+	if copies {
+		return a.near.people.ProjectMember(ctx, user, at, read)
+	}
+	member, err := read(ctx)
+	return &member, err
+}
+
+// organizationMember returns what a user is at an organization, from memory or
+// from the database.
+func (a *App) organizationMember(ctx context.Context, user domain.UserID, at domain.OrganizationID) (cache.Member, error) {
+	read := func(ctx context.Context) (cache.Member, error) {
+		m, err := a.store.OrganizationAsMember(ctx, user, at)
+		return cache.Member{Organization: m.Organization, Role: m.Role}, err
+	}
+	copies, err := a.mayUseCopies()
+	if err != nil {
+		return cache.Member{}, err
+	}
+	if !copies {
+		return read(ctx)
+	}
+	member, err := a.near.people.OrganizationMember(ctx, user, at, read)
+	if err != nil {
+		return cache.Member{}, err
+	}
+	return *member, nil
+}
+
+// loadImports learns of what has been imported since the last time.
+func (a *App) loadImports(ctx context.Context) error {
+	n := a.near
+	n.loadingImports.Lock()
+	defer n.loadingImports.Unlock()
+	for {
+		found, err := a.store.ImportedSince(ctx, n.lastImport, importsPage)
+		if err != nil {
+			return err
+		}
+		for _, i := range found {
+			n.imported.Add(i.Lookup, i.TokenID)
+			n.lastImport = i
+		}
+		if len(found) < importsPage {
+			return nil
+		}
+	}
+}

@@ -1,0 +1,90 @@
+package service
+
+import (
+	"context"
+	"crypto/subtle"
+	"time"
+
+	"github.com/latchkey-dev/latchkey/domain"
+)
+
+// AuthenticateKey is ProveKey with all there is to know of the key.
+func (a *App) AuthenticateKey(ctx context.Context, token string) (*domain.CallingKey, error) {
+	proven, err := a.ProveKey(ctx, token)
+	if err != nil {
+		return nil, err
+	}
+	key := proven.CallingKey()
+	return &key, nil
+}
+
+// ProveKey returns the key that proves itself with token, with its project and
+// organization. Errors: invalid_api_key for a token that no key has; key_revoked,
+// key_expired (also a retired secret) and project_disabled (also its
+// organization) only after the secret has been proved; unavailable when it
+// cannot be known. For a key that is kept in memory it allocates nothing.
+func (a *App) ProveKey(ctx context.Context, token string) (domain.ProvenKey, error) {
+	now := a.now()
+	key, err := a.prove(ctx, token, "", now)
+	if err != nil {
+		return domain.ProvenKey{}, err
+	}
+	switch code := key.Unusable(now); code {
+	case "":
+		a.used(ctx, key, token, now)
+		return key, nil
+	case domain.CodeKeyRevoked:
+		return domain.ProvenKey{}, domain.Refused(code, "The API key has been revoked.")
+	case domain.CodeKeyExpired:
+		return domain.ProvenKey{}, domain.Refused(code, "The API key has expired.")
+	default:
+		return domain.ProvenKey{}, domain.Refused(code, "The project of this API key, or its organization, is disabled.")
+	}
+}
+
+// prove is the one way from a token to its key: first as a token that was made
+// here, whose id names its secret, then as one that was imported. It returns the
+// key once the secret is proved, whether or not the key may still be used.
+// Several projects may have imported one token; asks, if it is not empty, is the
+// project whose key is preferred.
+func (a *App) prove(ctx context.Context, text string, asks domain.ProjectID, now time.Time) (domain.ProvenKey, error) {
+	token, err := domain.ParseToken(text)
+	if err != nil {
+		return a.proveImported(ctx, text, asks, now)
+	}
+	key, err := a.keyOf(ctx, token.ID(), now)
+	if domain.CodeOf(err) == domain.CodeNotFound {
+		return a.proveImported(ctx, text, asks, now)
+	}
+	if err != nil {
+		return domain.ProvenKey{}, err
+	}
+	if !a.matches(key, text) {
+		return domain.ProvenKey{}, invalidKey()
+	}
+	return key, nil
+}
+
+// matches reports whether the token is that of the key, whose digest must be one
+// of Latchkey's.
+func (a *App) matches(key domain.ProvenKey, text string) bool {
+	want, algorithm, _ := key.Digest()
+	got := a.keyring.tokenDigest(key.ID(), key.Tenant().Project.ID, text)
+	return algorithm == domain.HMACSHA256 && equal(want, got)
+}
+
+// equal compares in constant time.
+func equal(want string, got [domain.DigestLength]byte) bool {
+	w := [domain.DigestLength]byte([]byte(want))
+	return subtle.ConstantTimeCompare(w[:], got[:]) == 1
+}
+
+// used notes that a token has proved a usable key.
+func (a *App) used(ctx context.Context, key domain.ProvenKey, text string, now time.Time) {
+	a.usage.note(key, now)
+	if _, algorithm, _ := key.Digest(); algorithm != domain.HMACSHA256 {
+		a.rehash(ctx, key, text)
+	}
+}
+
+func invalidKey() error { return domain.Refused(domain.CodeInvalidAPIKey, "The API key is not valid.") }
