@@ -9,7 +9,6 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/stdlib"
 	"github.com/uptrace/bun"
-	"github.com/uptrace/bun/dialect/pgdialect"
 
 	"github.com/latchkey-dev/latchkey/domain"
 )
@@ -71,7 +70,7 @@ func (a *announcer) take() bool {
 func (e postgresEngine) follow(ctx context.Context, l *link) (poller, func() error, error) {
 	db := stdlib.OpenDB(*e.config)
 	db.SetMaxOpenConns(1)
-	p := &postgresPoller{pool: bun.NewDB(db, pgdialect.New()), seen: map[int64]bool{}}
+	p := &postgresPoller{pool: bun.NewDB(db, newPostgresDialect()), seen: map[int64]bool{}}
 	ctx, stop := context.WithCancel(context.WithoutCancel(ctx))
 	var listening sync.WaitGroup
 	listening.Go(func() { e.listen(ctx, l.poke) })
@@ -158,24 +157,3 @@ func (p *postgresPoller) prune(ctx context.Context, before int64) error {
 	_, err := p.pool.NewDelete().Model((*changeRow)(nil)).Where("c.xid < ?", before).Exec(ctx)
 	return err
 }
-
-// parsePostgres reads an address whose parameters are those of libpq.
-func parsePostgres(dsn string) (*pgx.ConnConfig, error) {
-	config, err := pgx.ParseConfig(dsn)
-	if err != nil {
-		return nil, errors.New("the address cannot be read; it looks like postgres://user:password@host:5432/name")
-	}
-	// bun writes arguments into the text, so statements are sent as they are: a
-	// prepared one for each text would pile up on the server.
-	config.DefaultQueryExecMode = pgx.QueryExecModeExec
-	if config.RuntimeParams["application_name"] == "" {
-		config.RuntimeParams["application_name"] = "latchkey"
-	}
-	if config.ConnectTimeout == 0 {
-		config.ConnectTimeout = connectLimit
-	}
-	return config, nil
-}
-
-// connectLimit is for addresses that set no connect_timeout.
-const connectLimit = 5 * time.Second

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"os"
 	"time"
 
@@ -66,17 +67,40 @@ func (postgresEngine) clockQuery() string {
 	return "SELECT current_setting('server_version'), (extract(epoch FROM clock_timestamp()) * 1000000)::bigint"
 }
 
-// examine tries what cannot go through a pooler.
-func (e postgresEngine) examine(ctx context.Context, _ *Store) ([]string, error) {
+// examine looks at what sessions are set to, through a pooler too, and tries
+// what cannot go through one.
+func (e postgresEngine) examine(ctx context.Context, s *Store) ([]string, error) {
+	faults, err := foreignSettings(ctx, s)
+	if err != nil {
+		return nil, err
+	}
 	conn, err := pgx.ConnectConfig(ctx, e.direct)
 	if err != nil {
-		return []string{"the address that leads around the pooler does not answer: nodes fall back to polling"}, nil
+		return append(faults, "the address that leads around the pooler does not answer: nodes fall back to polling"), nil
 	}
 	defer conn.Close(context.WithoutCancel(ctx))
 	if _, err := conn.Exec(ctx, "LISTEN "+changesChannel); err != nil {
-		return []string{"notifications cannot be listened to: nodes fall back to polling"}, nil
+		faults = append(faults, "notifications cannot be listened to: nodes fall back to polling")
 	}
-	return nil, nil
+	return faults, nil
+}
+
+// foreignSettings says which settings a session has that Latchkey does not work
+// with: triggers that do not fire, and behind a pooler any that it cannot keep.
+func foreignSettings(ctx context.Context, s *Store) (faults []string, err error) {
+	want := map[string]string{"session_replication_role": "origin"}
+	maps.Copy(want, startupSettings)
+	for _, setting := range connectionSettings {
+		want[setting.name] = setting.value
+	}
+	var rows []struct{ Name, Setting string }
+	err = s.read.NewRaw("SELECT name, setting FROM pg_settings ORDER BY name").Scan(ctx, &rows)
+	for _, row := range rows {
+		if value, ok := want[row.Name]; ok && row.Setting != value {
+			faults = append(faults, fmt.Sprintf("sessions have %s set to %s: run ALTER DATABASE … SET %s = '%s'", row.Name, row.Setting, row.Name, value))
+		}
+	}
+	return faults, err
 }
 
 func (sqliteEngine) clockQuery() string {

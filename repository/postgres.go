@@ -18,7 +18,7 @@ import (
 	"github.com/pressly/goose/v3"
 	"github.com/pressly/goose/v3/lock"
 	"github.com/uptrace/bun"
-	"github.com/uptrace/bun/dialect/pgdialect"
+
 	"github.com/uptrace/bun/schema"
 
 	"github.com/latchkey-dev/latchkey/domain"
@@ -52,7 +52,7 @@ func openPostgres(dsn string, direct ...string) (*Store, error) {
 	db := stdlib.OpenDB(*config)
 	db.SetMaxOpenConns(postgresConnections)
 	db.SetMaxIdleConns(postgresConnections)
-	return newStore(e, func() schema.Dialect { return pgdialect.New() }, db), nil
+	return newStore(e, func() schema.Dialect { return newPostgresDialect() }, db), nil
 }
 
 func (postgresEngine) name() string { return "PostgreSQL" }
@@ -150,7 +150,7 @@ func column[T any](f *schema.Field, rows reflect.Value, convert func(any) (T, er
 }
 
 func (postgresEngine) texts(values []string) schema.QueryWithArgs {
-	return bun.SafeQuery("unnest(?::text[]) AS l (value)", pgdialect.Array(values))
+	return bun.SafeQuery("unnest(?::text[]) AS l (value)", arrayOfTexts(values))
 }
 
 func (postgresEngine) gooseDialect() goose.Dialect { return goose.DialectPostgres }

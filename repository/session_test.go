@@ -1,12 +1,16 @@
 package repository_test
 
 import (
+	"errors"
 	"fmt"
+	"strings"
 	"testing"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/stdlib"
+	"github.com/uptrace/bun"
 
 	"github.com/latchkey-dev/latchkey/domain"
 	"github.com/latchkey-dev/latchkey/repository"
@@ -70,5 +74,75 @@ func keepsText(t *testing.T, s *repository.Store, slug string) {
 		if string(value) != text {
 			t.Errorf("the value %q comes back as %q", text, value)
 		}
+	}
+}
+
+// TestLiteralsInAnySession guarantees that a value is read as it was written by
+// sessions that nothing has been set for.
+func TestLiteralsInAnySession(t *testing.T) {
+	t.Parallel()
+	config, err := pgx.ParseConfig(storetest.Postgres(t))
+	check(t, err)
+	config.DefaultQueryExecMode = pgx.QueryExecModeExec
+	for _, conforming := range []string{"on", "off"} {
+		config.RuntimeParams = map[string]string{"standard_conforming_strings": conforming, "backslash_quote": "on"}
+		db := bun.NewDB(stdlib.OpenDB(*config), repository.NewPostgresDialect())
+		defer db.Close()
+		for _, text := range awkward {
+			var asText, inJSON, inArray string
+			var asBytes []byte
+			check(t, db.NewRaw("SELECT ?::text, ?::bytea, ?::jsonb->>'a', (?::text[])[1]",
+				text, []byte(text), map[string]string{"a": text}, repository.ArrayOfTexts([]string{text})).
+				Scan(t.Context(), &asText, &asBytes, &inJSON, &inArray))
+			if asText != text || string(asBytes) != text || inJSON != text || inArray != text {
+				t.Errorf("conforming strings %s: %q is read as %q, %q in bytes, %q in JSON and %q in an array",
+					conforming, text, asText, asBytes, inJSON, inArray)
+			}
+		}
+	}
+}
+
+// TestEncoding guarantees that no database is used that cannot keep every text.
+func TestEncoding(t *testing.T) {
+	t.Parallel()
+	dsn := storetest.Postgres(t)
+	conn, err := pgx.Connect(t.Context(), dsn)
+	check(t, err)
+	defer conn.Close(t.Context())
+	for _, encoding := range []string{"LATIN1", "SQL_ASCII"} {
+		name := conn.Config().Database + "_" + strings.ToLower(encoding)
+		_, err := conn.Exec(t.Context(), fmt.Sprintf("CREATE DATABASE %s ENCODING '%s' TEMPLATE template0 LOCALE 'C'", name, encoding))
+		check(t, err)
+		_, err = repository.Open(t.Context(), strings.Replace(dsn, "/"+conn.Config().Database, "/"+name, 1))
+		if err == nil || !strings.Contains(err.Error(), "is encoded in "+encoding) {
+			t.Errorf("%s: got %v, want a refusal that names it", encoding, err)
+		}
+		if _, unfit := errors.AsType[*repository.UnfitError](err); !unfit {
+			t.Errorf("%s: got %T, want an UnfitError", encoding, err)
+		}
+		_, err = conn.Exec(t.Context(), "DROP DATABASE "+name+" WITH (FORCE)")
+		check(t, err)
+	}
+}
+
+// TestDoctorSeesSettings guarantees that a session which Latchkey cannot work in
+// is reported.
+func TestDoctorSeesSettings(t *testing.T) {
+	t.Parallel()
+	dsn := storetest.Postgres(t)
+	storetest.New(t, dsn)
+	conn, err := pgx.Connect(t.Context(), dsn)
+	check(t, err)
+	defer conn.Close(t.Context())
+	_, err = conn.Exec(t.Context(), fmt.Sprintf("ALTER DATABASE %s SET session_replication_role = replica", conn.Config().Database))
+	check(t, err)
+	s, err := repository.Open(t.Context(), dsn)
+	check(t, err)
+	defer s.Close()
+	health, err := s.Examine(t.Context())
+	check(t, err)
+	want := []string{"sessions have session_replication_role set to replica: run ALTER DATABASE … SET session_replication_role = 'origin'"}
+	if diff := cmp.Diff(want, health.Faults); diff != "" {
+		t.Errorf("faults (-want +got):\n%s", diff)
 	}
 }

@@ -110,6 +110,9 @@ func Open(ctx context.Context, dsn string, direct ...string) (*Store, error) {
 		return nil, fmt.Errorf("open %s: %w", Redact(dsn), err)
 	}
 	if err := s.Ping(ctx); err != nil {
+		if unfit, ok := errors.AsType[*UnfitError](err); ok {
+			err = unfit // it answers: this is no outage
+		}
 		return nil, errors.Join(fmt.Errorf("open %s: %w", Redact(dsn), err), s.Close())
 	}
 	return s, nil

@@ -1,0 +1,7 @@
+package repository
+
+// For tests of how values are written into statements.
+var (
+	NewPostgresDialect = newPostgresDialect
+	ArrayOfTexts       = arrayOfTexts
+)
