@@ -18,7 +18,6 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/labstack/echo/v4"
 
-	"github.com/latchkey-dev/latchkey/api/permission"
 	"github.com/latchkey-dev/latchkey/domain"
 	"github.com/latchkey-dev/latchkey/repository/storetest"
 	"github.com/latchkey-dev/latchkey/service"
@@ -255,33 +254,6 @@ func TestUnavailableByEitherEdge(t *testing.T) {
 		lean, ordinary := e.answer(t, e.lean, a), e.answer(t, e.ordinary, a)
 		if diff := cmp.Diff(ordinary, lean); diff != "" || !strings.HasPrefix(lean, "503 ") || !strings.Contains(lean, "Retry-After") {
 			t.Errorf("%+v: got %s\n-ordinary +lean:\n%s", a, lean, diff)
-		}
-	}
-}
-
-// TestFloodDoesNotFillTheLog guarantees that ordinary refusals and answers in an
-// outage are all logged, and those of a flood in part.
-func TestFloodDoesNotFillTheLog(t *testing.T) {
-	e := newEdges(t)
-	for name, c := range map[string]struct {
-		ask           ask
-		status, lines int
-	}{
-		"refused":     {hotAsks["a mistyped token"].ask, http.StatusUnauthorized, 1},
-		"unavailable": {ask{method: "GET", path: "/down"}, http.StatusServiceUnavailable, 2}, // the reason, and the request
-	} {
-		for requests, want := range map[int]struct{ least, most int }{50: {50 * c.lines, 50 * c.lines}, 20_000: {logsPerSecond, 20_000 / 4}} {
-			var log strings.Builder
-			edge, err := newServer(e.app, Config{Log: slog.New(slog.NewTextHandler(&log, nil))}, true)
-			must(t, err)
-			edge.GET("/down", func(echo.Context) error { return domain.Unavailable(io.EOF) }, Require(permission.Public))
-			once := e.repeat(t, edge, c.ask, c.status)
-			for range requests {
-				once()
-			}
-			if got := strings.Count(log.String(), "\n"); got < want.least || got > want.most {
-				t.Errorf("of %d requests that were %s there are %d lines, want %d to %d", requests, name, got, want.least, want.most)
-			}
 		}
 	}
 }
