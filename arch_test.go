@@ -29,11 +29,12 @@ var mayImport = map[string][]string{
 	"service/fair":            {"domain"},
 	"service/jwt":             {"domain", "golang-jwt"},
 	"service/mail":            {"go-mail"},
-	"api":                     {".", "domain", "service", "service/fair", "service/jwt", "api/permission", "api/problem", "net/http", "echo", "otel"},
+	"service/requestlog":      {"net/http"}, // methods and statuses
+	"api":                     {".", "domain", "service", "service/fair", "service/requestlog", "service/jwt", "api/permission", "api/problem", "net/http", "echo", "otel"},
 	"api/permission":          {"domain"},
 	"api/problem":             {"domain", "net/http", "echo"},
-	"console":                 {"domain", "service", "service/fair", "net/http", "echo"},
-	"cmd/latchkey":            {".", "domain", "repository", "service", "service/fair", "service/jwt", "service/mail", "api", "api/permission", "console", "net/http", "echo", "otel"},
+	"console":                 {"domain", "service", "service/fair", "service/requestlog", "net/http", "echo"},
+	"cmd/latchkey":            {".", "domain", "repository", "service", "service/fair", "service/requestlog", "service/jwt", "service/mail", "api", "api/permission", "console", "net/http", "echo", "otel"},
 	"cmd/latchkey/servertest": {"net/http"}, // it knows the program from outside
 	"bench":                   {},           // what it does lies in its tests
 	"faults":                  {},           // the same

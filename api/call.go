@@ -32,7 +32,34 @@ type call struct {
 	principal domain.Principal
 	rule      permission.Permission // the last one that the caller was held to
 	operation string                // operationId, for logs and metrics
-	unlogged  bool                  // one of so many alike that the log does without it
+	logging   logging               // whether the log has the request
+}
+
+// logging is whether the log has a request, which is decided once, as soon as its
+// status is known.
+type logging int
+
+const (
+	undecided logging = iota
+	logged
+	unlogged
+)
+
+// readsByPost are the operations that change nothing though they are sent by POST.
+var readsByPost = map[string]bool{"verifyKey": true}
+
+// isLogged reports whether the log has the request, which is answered with status.
+func (c *call) isLogged(method string, status int) bool {
+	if readsByPost[c.operation] {
+		method = http.MethodGet
+	}
+	if c.logging == undecided {
+		c.logging = unlogged
+		if c.guard.requests.Keeps(method, status, time.Now()) {
+			c.logging = logged
+		}
+	}
+	return c.logging == logged
 }
 
 type callKey struct{}
@@ -127,10 +154,7 @@ func (c *call) mistaken(accessToken string, err error) error {
 // the one place where a fault of ours is logged.
 func (c *call) refuse(ec echo.Context, err error) error {
 	p := problem.From(err, c.origin.RequestID)
-	if p.Status == http.StatusServiceUnavailable {
-		c.unlogged = !c.guard.outages.below(logsPerSecond, time.Now())
-	}
-	if p.Status >= http.StatusInternalServerError && !c.unlogged {
+	if p.Status >= http.StatusInternalServerError && c.isLogged(ec.Request().Method, p.Status) {
 		c.logFault(ec, p.Status, err)
 	}
 	if ec.Response().Committed {

@@ -74,11 +74,19 @@ func recovered(next echo.HandlerFunc, c echo.Context) (err error) {
 	return next(c)
 }
 
-// logRequest writes the access log: who did what from where, and how it went.
-// Addresses and headers are not in it, since secrets end up there by mistake.
+// logRequest writes the request to the access log if the rule keeps it.
 func (g *guard) logRequest(c echo.Context, call *call, took time.Duration) {
+	if call.isLogged(c.Request().Method, c.Response().Status) {
+		g.writeRequest(c, call, took)
+	}
+}
+
+// writeRequest writes a line of the access log: who did what from where, and how
+// it went. Addresses and headers are not in it, since secrets end up there by
+// mistake.
+func (g *guard) writeRequest(c echo.Context, call *call, took time.Duration) {
 	ctx := c.Request().Context()
-	if call.unlogged || !g.log.Enabled(ctx, slog.LevelInfo) {
+	if !g.log.Enabled(ctx, slog.LevelInfo) {
 		return
 	}
 	g.log.LogAttrs(ctx, slog.LevelInfo, "request",

@@ -10,6 +10,7 @@ import (
 	"github.com/latchkey-dev/latchkey/api/permission"
 	"github.com/latchkey-dev/latchkey/domain"
 	"github.com/latchkey-dev/latchkey/service"
+	"github.com/latchkey-dev/latchkey/service/requestlog"
 )
 
 // GuardConfig is how routes are guarded.
@@ -95,7 +96,7 @@ type guard struct {
 	credentials Credentials
 	log         *slog.Logger
 	fallback    echo.MiddlewareFunc
-	outages     perSecond // requests answered unavailable
+	requests    *requestlog.Rule // which requests the log has
 
 	// ruled tells of every registered route whether it has a rule of its own. It
 	// grows while routes are registered, which Echo itself allows only before
@@ -108,6 +109,7 @@ type route struct{ method, path string }
 func newGuard(app *service.App, config GuardConfig) *guard {
 	g := &guard{
 		app: app, credentials: config.Credentials, log: config.Log, fallback: Require(config.Default), ruled: map[route]bool{},
+		requests: &requestlog.Rule{},
 	}
 	if g.log == nil {
 		g.log = slog.Default()

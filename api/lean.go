@@ -28,14 +28,9 @@ import (
 // leanBody is the longest request body that the lean edge reads, in bytes.
 const leanBody = 4 << 10
 
-// What is logged of that which comes in floods; metrics count every one. The lean
-// edge logs one of so many answers, and of refused keys the first so many of each
-// second as well, which is all of them unless somebody floods us. Of requests that
-// are answered unavailable, at whichever edge, only the latter are logged.
-const (
-	leanLogs      = 100
-	logsPerSecond = 100
-)
+// leanLogs is the share of good answers that the lean edge logs: one of so many.
+// Metrics count every one. Refusals follow the one rule for all of them.
+const leanLogs = 100
 
 // lean is the lean edge of one operation.
 type lean struct {
@@ -45,7 +40,6 @@ type lean struct {
 	operation  operation
 	answer     leanAnswer
 	challenges map[domain.Code][]string // WWW-Authenticate, for every refusal
-	refusals   perSecond
 }
 
 // A leanAnswer appends the body of the good answer to b. It fails with the
@@ -107,7 +101,7 @@ func (l *lean) serve(c echo.Context, start time.Time) bool {
 		*buffer = body
 		leanBuffers.Put(buffer)
 	}
-	l.note(c, http.StatusOK, caller, ids[0], start, false)
+	l.note(c, http.StatusOK, caller, ids[0], start, rand.Uint32N(leanLogs) == 0)
 	return true
 }
 
@@ -132,16 +126,16 @@ func (l *lean) refuse(c echo.Context, err error, start time.Time) bool {
 	}
 	_ = refuse(c.Response(), problem.From(err, id), l.challenges[refusal.Code]) // fails only when nobody is there to read it
 	hearOut(c.Request())
-	l.note(c, http.StatusUnauthorized, domain.Principal{}, id, start, l.refusals.below(logsPerSecond, start))
+	l.note(c, http.StatusUnauthorized, domain.Principal{}, id, start, l.guard.requests.Keeps(c.Request().Method, http.StatusUnauthorized, start))
 	return true
 }
 
-// note counts an answer and, for some of them or when it must, logs it.
-func (l *lean) note(c echo.Context, status int, caller domain.Principal, id string, start time.Time, mustLog bool) {
+// note counts an answer and, if logged, writes it to the log.
+func (l *lean) note(c echo.Context, status int, caller domain.Principal, id string, start time.Time, logged bool) {
 	took := time.Since(start)
 	l.meter.count(l.series, l.operation.id, status, took)
-	if mustLog || rand.Uint32N(leanLogs) == 0 {
-		l.guard.logRequest(c, &call{operation: l.operation.id, principal: caller, origin: domain.Origin{IP: c.RealIP(), RequestID: id}}, took)
+	if logged {
+		l.guard.writeRequest(c, &call{operation: l.operation.id, principal: caller, origin: domain.Origin{IP: c.RealIP(), RequestID: id}}, took)
 	}
 }
 

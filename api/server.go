@@ -13,6 +13,7 @@ import (
 
 	"github.com/latchkey-dev/latchkey/api/permission"
 	"github.com/latchkey-dev/latchkey/service"
+	"github.com/latchkey-dev/latchkey/service/requestlog"
 )
 
 // Config is how the API is served.
@@ -23,6 +24,7 @@ type Config struct {
 	TrustedProxies []netip.Prefix        // whose X-Forwarded-For is believed; none: nobody's
 	CORSOrigins    []string              // which web pages may call the API; none: no CORS
 	Log            *slog.Logger          // nil: slog.Default
+	Requests       *requestlog.Rule      // which requests the log has; nil: a rule of its own
 	Metrics        prometheus.Registerer // nil: not registered
 	Tracing        *Tracing              // nil: no spans
 }
@@ -65,6 +67,9 @@ func newServer(app *service.App, config Config, withLean bool) (*echo.Echo, erro
 	e.HideBanner, e.HidePort = true, true
 	e.IPExtractor = clientAddress(config.TrustedProxies)
 	g := newGuard(app, GuardConfig{Credentials: config.Credentials, Default: config.Default, Log: config.Log})
+	if config.Requests != nil {
+		g.requests = config.Requests
+	}
 	e.HTTPErrorHandler = func(err error, c echo.Context) { _ = g.begin(c).refuse(c, err) }
 	var leans []*lean
 	for _, op := range operations {

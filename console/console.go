@@ -19,6 +19,7 @@ import (
 	"github.com/labstack/echo/v4/middleware"
 
 	"github.com/latchkey-dev/latchkey/service"
+	"github.com/latchkey-dev/latchkey/service/requestlog"
 )
 
 // Config says how clients reach the instance that the console belongs to.
@@ -28,6 +29,9 @@ type Config struct {
 	Header    string       // the one header that carries keys; empty: Authorization
 	Version   string       // for the instance page
 	Log       *slog.Logger // nil: slog.Default
+
+	// Requests says which requests the log has; nil: a rule of its own.
+	Requests *requestlog.Rule
 
 	// IPExtractor tells a client's address, for the audit trail; nil: the peer's.
 	IPExtractor echo.IPExtractor
@@ -58,6 +62,9 @@ func Handler(app *service.App, config Config) (http.Handler, error) {
 	c := &console{app: app, config: config}
 	if c.config.Log == nil {
 		c.config.Log = slog.Default()
+	}
+	if c.config.Requests == nil {
+		c.config.Requests = &requestlog.Rule{}
 	}
 	var err error
 	if c.static, err = newStatic(); err != nil {
@@ -167,6 +174,9 @@ func (c *console) log(next echo.HandlerFunc) echo.HandlerFunc {
 		if err := next(ec); err != nil {
 			ec.Error(err)
 		}
+		if !c.isLogged(ec, ec.Response().Status) {
+			return nil
+		}
 		actor := ""
 		if v, ok := ec.Get("visit").(*visit); ok {
 			actor = v.caller.Actor().ID
@@ -177,6 +187,18 @@ func (c *console) log(next echo.HandlerFunc) echo.HandlerFunc {
 			slog.Int64("bytes", ec.Response().Size), slog.String("ip", ec.RealIP()), slog.String("actor", actor))
 		return nil
 	}
+}
+
+// isLogged reports whether the log has the request, which is answered with status.
+// It is decided once for each request, as soon as the status is known.
+func (c *console) isLogged(ec echo.Context, status int) bool {
+	const key = "logged"
+	decided, ok := ec.Get(key).(bool)
+	if !ok {
+		decided = c.config.Requests.Keeps(ec.Request().Method, status, time.Now())
+		ec.Set(key, decided)
+	}
+	return decided
 }
 
 // secure reports whether browsers reach the console by https.

@@ -301,7 +301,7 @@ func (c *console) fail(err error, ec echo.Context) {
 		return
 	}
 	status := statusOf(refused.Code)
-	if status == http.StatusInternalServerError {
+	if status == http.StatusInternalServerError && c.isLogged(ec, status) {
 		c.config.Log.ErrorContext(v.ctx(), "a page failed", "error", err, "request_id", v.caller.Origin().RequestID)
 	}
 	if status == http.StatusServiceUnavailable {

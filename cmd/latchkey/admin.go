@@ -12,13 +12,15 @@ import (
 
 	"github.com/latchkey-dev/latchkey/repository"
 	"github.com/latchkey-dev/latchkey/service"
+	"github.com/latchkey-dev/latchkey/service/requestlog"
 )
 
 // adminRoutes is what operators may ask, on an address of its own: metrics, and
 // the list of nodes.
-func adminRoutes(app *service.App, metrics *prometheus.Registry, log *slog.Logger) http.Handler {
+func adminRoutes(app *service.App, requests *requestlog.Rule, metrics *prometheus.Registry, log *slog.Logger) http.Handler {
 	metrics.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	metrics.MustRegister(appMetrics(app)...)
+	metrics.MustRegister(logMetrics(requests)...)
 	routes := http.NewServeMux()
 	routes.Handle("GET /metrics", promhttp.HandlerFor(metrics, promhttp.HandlerOpts{}))
 	routes.HandleFunc("GET /nodes", func(w http.ResponseWriter, r *http.Request) {
@@ -75,4 +77,15 @@ func appMetrics(app *service.App) []prometheus.Collector {
 		counter("latchkey_key_cache_loads_total", "Look-ups of keys in the database.", func() int64 { return app.CacheStats().Loads }),
 		counter("latchkey_key_cache_evictions_total", "Keys given up for others.", func() int64 { return app.CacheStats().Evictions }),
 	}
+}
+
+// logMetrics count the requests that the log does not have, by kind.
+func logMetrics(rule *requestlog.Rule) (all []prometheus.Collector) {
+	for _, kind := range requestlog.Kinds() {
+		all = append(all, prometheus.NewCounterFunc(prometheus.CounterOpts{
+			Name: "latchkey_log_omitted_requests_total", Help: "Requests that the log does not have, because there were so many in a second.",
+			ConstLabels: prometheus.Labels{"kind": kind.String()},
+		}, func() float64 { return float64(rule.Omitted(kind)) }))
+	}
+	return all
 }

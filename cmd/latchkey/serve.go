@@ -21,6 +21,7 @@ import (
 	"github.com/latchkey-dev/latchkey/console"
 	"github.com/latchkey-dev/latchkey/repository"
 	"github.com/latchkey-dev/latchkey/service"
+	"github.com/latchkey-dev/latchkey/service/requestlog"
 )
 
 // Limits on what one client may take from the server.
@@ -107,6 +108,7 @@ func startServer(ctx context.Context, s *settings, listener net.Listener, log *s
 		return nil, errors.Join(err, listener.Close(), store.Close())
 	}
 	config := s.api(url, log)
+	config.Requests = &requestlog.Rule{}
 	metrics := prometheus.NewRegistry()
 	config.Metrics = metrics
 	if srv.tracing != nil {
@@ -122,7 +124,7 @@ func startServer(ctx context.Context, s *settings, listener net.Listener, log *s
 	if err != nil {
 		return nil, errors.Join(err, listener.Close(), store.Close())
 	}
-	srv.admin = srv.newHTTP(adminRoutes(app, metrics, log))
+	srv.admin = srv.newHTTP(adminRoutes(app, config.Requests, metrics, log))
 	background, rest := context.WithCancel(context.WithoutCancel(ctx))
 	srv.rest = rest
 	srv.resting.Go(func() { app.Run(background) })
@@ -151,7 +153,8 @@ func (s *settings) handler(app *service.App, config api.Config) (http.Handler, e
 	}
 	version, _, _ := buildInfo()
 	c := console.Config{
-		PublicURL: config.PublicURL, Keyword: s.APIKeyKeyword, Header: s.APIKeyHeader, Version: version, Log: config.Log, IPExtractor: calls.IPExtractor,
+		PublicURL: config.PublicURL, Keyword: s.APIKeyKeyword, Header: s.APIKeyHeader, Version: version, Log: config.Log, Requests: config.Requests,
+		IPExtractor: calls.IPExtractor,
 	}
 	if config.Tracing != nil {
 		c.Trace = config.Tracing.Middleware()

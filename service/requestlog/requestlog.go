@@ -1,0 +1,79 @@
+// Package requestlog decides which requests the log has. It is one rule for the
+// API and the console, for every operation, page and unknown path, so that no
+// flood fills a disk: changes are always logged; of everything else the first
+// hundred of each second and one in a hundred beyond.
+package requestlog
+
+import (
+	"math/rand/v2"
+	"net/http"
+	"sync/atomic"
+	"time"
+)
+
+// What the log has of each kind of request.
+const (
+	PerSecond = 100 // the first of each second
+	Share     = 100 // beyond these, one in so many
+)
+
+// Kind is what became of a request, as far as the log is concerned.
+type Kind int
+
+// Kinds have a count each, so that a flood of refusals hides no fault.
+const (
+	Read    Kind = iota // answered, and nothing was changed
+	Refused             // 4xx: the client's fault
+	Failed              // 5xx: a fault or an outage of this side
+	kinds
+)
+
+func (k Kind) String() string { return [...]string{"read", "refused", "failed"}[k] }
+
+// Kinds returns every kind.
+func Kinds() []Kind { return []Kind{Read, Refused, Failed} }
+
+// Rule is the rule with its counters. The zero value is ready to use, by several
+// goroutines at the same time.
+type Rule struct {
+	seconds [kinds]perSecond
+	omitted [kinds]atomic.Int64
+}
+
+// Keeps reports whether the log has the request that was answered with status at
+// the time now, and counts it if not.
+func (r *Rule) Keeps(method string, status int, now time.Time) bool {
+	kind := Read
+	switch {
+	case status >= http.StatusInternalServerError:
+		kind = Failed
+	case status >= http.StatusBadRequest:
+		kind = Refused
+	case method != http.MethodGet && method != http.MethodHead && method != http.MethodOptions:
+		return true
+	}
+	if r.seconds[kind].below(PerSecond, now) || rand.Uint32N(Share) == 0 {
+		return true
+	}
+	r.omitted[kind].Add(1)
+	return false
+}
+
+// Omitted returns how many requests of a kind the log does not have.
+func (r *Rule) Omitted(kind Kind) int64 { return r.omitted[kind].Load() }
+
+// perSecond counts what happens in a second.
+type perSecond struct{ state atomic.Int64 } // the Unix time in seconds, and the count in the lowest 20 bits
+
+// below reports whether fewer than limit have asked in this second. Of those who
+// ask at the turn of a second a few may not be counted.
+func (p *perSecond) below(limit int64, now time.Time) bool {
+	const bits = 20
+	second := now.Unix() << bits
+	if state := p.state.Load(); state>>bits != second>>bits {
+		p.state.Store(second)
+	} else if state-second >= limit {
+		return false
+	}
+	return p.state.Add(1)-second <= limit
+}
