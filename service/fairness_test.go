@@ -1,0 +1,102 @@
+package service_test
+
+import (
+	"fmt"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/latchkey-dev/latchkey/domain"
+	"github.com/latchkey-dev/latchkey/repository/storetest"
+)
+
+// Guarantees that 200 sign-ins of one account at the same moment, with the right
+// password, are that account's matter: another person gets in without a refusal
+// and within the time of a few hashes, from the same network and from another.
+// It runs alone, since it measures.
+func TestSignInsAreFair(t *testing.T) { //nolint:paralleltest // see above
+	for name, network := range map[string]func(i int) string{
+		"from one network":   func(int) string { return "192.0.2.1" },
+		"from many networks": func(i int) string { return fmt.Sprintf("198.51.%d.1", i) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t, storetest.SQLite(t), nil)
+			w.signUp("ann@example.com")
+			w.signUp("bob@example.com")
+			alone := w.signInTime("bob@example.com", "192.0.2.1")
+			started := make(chan struct{}, 200)
+			answers := make(chan domain.Code, 200)
+			var flood sync.WaitGroup
+			for i := range cap(answers) {
+				flood.Go(func() {
+					started <- struct{}{}
+					_, err := w.LogIn(w.Context(), domain.Origin{IP: network(i)}, "ann@example.com", password)
+					answers <- domain.CodeOf(err)
+				})
+			}
+			for range cap(started) {
+				<-started
+			}
+			var slowest time.Duration
+			for i := range 5 {
+				slowest = max(slowest, w.signInTime("bob@example.com", []string{"192.0.2.1", "203.0.113.1", "2001:db8:1:2::7"}[i%3]))
+			}
+			flood.Wait()
+			close(answers)
+			got := map[domain.Code]int{}
+			for code := range answers {
+				got[code]++
+			}
+			t.Logf("another's sign-in: %s alone, %s at most beside 200 of one account, which were answered %v", alone, slowest, got)
+			if slowest > 15*alone+100*time.Millisecond {
+				t.Errorf("another's sign-in took %s, and %s alone", slowest, alone)
+			}
+			if got[""] == 0 || got[""]+got[domain.CodeUnavailable]+got[domain.CodeRateLimited] != cap(answers) {
+				t.Errorf("got answers %v, want sign-ins and refusals that say when to come back", got)
+			}
+		})
+	}
+}
+
+func (w *world) signInTime(email, ip string) time.Duration {
+	w.Helper()
+	started := time.Now()
+	_, err := w.LogIn(w.Context(), domain.Origin{IP: ip}, email, password)
+	w.check(err)
+	return time.Since(started)
+}
+
+// Guarantees that a user has at most 100 sessions: one more ends the one that
+// was used least lately, which the audit trail says.
+func TestSessionsAreBounded(t *testing.T) {
+	onEach(t, func(w *world) {
+		ctx := w.Context()
+		ann, _ := w.signUp("ann@example.com").User()
+		first, err := w.LogIn(ctx, domain.Origin{}, "ann@example.com", password)
+		w.check(err)
+		for range 98 {
+			w.pass(time.Second)
+			w.check(w.store.CreateSession(ctx, domain.Session{
+				ID: domain.NewID[domain.SessionID](w.clock()), UserID: ann.User.ID, CreatedAt: w.clock(), LastUsedAt: w.clock(),
+				ExpiresAt: w.clock().Add(time.Hour), RefreshDigest: domain.Digest{1},
+			}))
+		}
+		w.pass(time.Second)
+		first, err = w.Refresh(ctx, domain.Origin{}, first.RefreshToken) // now the sign-up's is the least lately used
+		w.check(err)
+		for range 2 {
+			_, err = w.LogIn(ctx, domain.Origin{}, "ann@example.com", password)
+			w.check(err)
+		}
+		_, err = w.Refresh(ctx, domain.Origin{}, first.RefreshToken)
+		w.check(err)
+		list, err := w.store.ListSessions(ctx, ann.User.ID, w.clock(), w.clock().Add(-time.Hour), domain.Page{Limit: domain.MaxPageSize})
+		w.check(err)
+		if got := len(list.Items); got != 100 || list.Items[got-1].ID != first.Session.ID {
+			w.Errorf("got %d sessions, the oldest %s, want 100 and not that of the sign-up", got, list.Items[got-1].ID)
+		}
+		if got := w.countEvents("session.displaced"); got != 2 {
+			w.Errorf("got %d events of sessions that made room, want 2", got)
+		}
+	})
+}
