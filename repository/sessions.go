@@ -108,3 +108,16 @@ func (s *Store) DeleteSessions(ctx context.Context, user domain.UserID, keep dom
 	n, err := res.RowsAffected()
 	return int(n), s.error(err)
 }
+
+// DisplaceSessions ends the sessions of a user beyond those that were used most
+// lately, and returns them.
+func (s *Store) DisplaceSessions(ctx context.Context, user domain.UserID, keep int) ([]domain.SessionID, error) {
+	var ids []domain.SessionID
+	err := s.read.NewSelect().Model((*sessionRow)(nil)).Column("id").Where("s.user_id = ?", user).
+		Order("s.last_used_at DESC", "s.id DESC").Limit(1000).Offset(int64(keep)).Scan(ctx, &ids)
+	if err != nil || len(ids) == 0 {
+		return nil, s.error(err)
+	}
+	_, err = s.write.NewDelete().Model((*sessionRow)(nil)).Where("s.user_id = ?", user).Where("s.id IN (?)", bun.List(ids)).Exec(ctx)
+	return ids, s.error(err)
+}

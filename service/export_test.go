@@ -31,3 +31,11 @@ func (a *App) FirstUses() (n int) {
 	}
 	return n
 }
+
+// Attempt notes that many sign-ins of an account from an address, without the
+// work of hashing their passwords.
+func (a *App) Attempt(ip, email string, times int) {
+	for range times {
+		a.noteAttempt(domain.Origin{IP: ip}, email)
+	}
+}

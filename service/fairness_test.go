@@ -1,6 +1,7 @@
 package service_test
 
 import (
+	"errors"
 	"fmt"
 	"sync"
 	"testing"
@@ -64,6 +65,29 @@ func (w *world) signInTime(email, ip string) time.Duration {
 	_, err := w.LogIn(w.Context(), domain.Origin{IP: ip}, email, password)
 	w.check(err)
 	return time.Since(started)
+}
+
+// Guarantees that sign-ins with the right password are bounded, too, with room
+// for what people and their programs do, that the bound holds only the network
+// that they come from, and that a wait is short.
+func TestRightPasswordsAreRated(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, storetest.SQLite(t), nil)
+	w.signUp("ann@example.com")
+	logIn := func(ip string) error {
+		_, err := w.LogIn(w.Context(), domain.Origin{IP: ip}, "ann@example.com", password)
+		return err
+	}
+	w.Attempt("192.0.2.1", "ann@example.com", 149)
+	w.check(logIn("192.0.2.1"))
+	err := logIn("192.0.2.2")
+	w.code(err, domain.CodeRateLimited)
+	if e, ok := errors.AsType[*domain.Error](err); !ok || e.RetryAfter <= 0 || e.RetryAfter > 2*time.Second {
+		w.Errorf("got %v, want a wait of at most 2 s", err)
+	}
+	w.check(logIn("198.51.100.1"))
+	w.pass(2 * time.Second)
+	w.check(logIn("192.0.2.2"))
 }
 
 // Guarantees that a user has at most 100 sessions: one more ends the one that

@@ -6,6 +6,7 @@ import (
 
 	"github.com/latchkey-dev/latchkey/domain"
 	"github.com/latchkey-dev/latchkey/repository"
+	"github.com/latchkey-dev/latchkey/service/fair"
 	"github.com/latchkey-dev/latchkey/service/mail"
 )
 
@@ -103,14 +104,15 @@ func (a *App) ForgotPassword(ctx context.Context, from domain.Origin, email stri
 // Errors: invalid_token, validation_failed.
 func (a *App) ResetForgottenPassword(ctx context.Context, from domain.Origin, token, replacement string) error {
 	// The token is judged before the password, and again in the transaction.
-	if _, err := a.tokenOwner(ctx, a.store, forPassword, token); err != nil {
+	owner, err := a.tokenOwner(ctx, a.store, forPassword, token)
+	if err != nil {
 		return err
 	}
 	var v domain.Invalid
 	if v.Password("/password", replacement); len(v) > 0 {
 		return v.Err()
 	}
-	hash, err := a.passwords.hash(ctx, replacement)
+	hash, err := a.passwords.hash(ctx, hashing{string(owner), fair.Network(from.IP)}, replacement)
 	if err != nil {
 		return err
 	}

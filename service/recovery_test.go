@@ -223,7 +223,7 @@ func TestMailIsBounded(t *testing.T) {
 	if sent != 5 || refused != 10 {
 		w.Errorf("got %d mails sent and %d requests refused, want 5 and 10", sent, refused)
 	}
-	w.check(app.ForgotPassword(ctx, domain.Origin{IP: "192.0.2.2"}, "ann@example.com"))
+	w.check(app.ForgotPassword(ctx, domain.Origin{IP: "198.51.100.2"}, "ann@example.com"))
 }
 
 // Guarantees that who signs up with somebody else's address before they do gets

@@ -22,6 +22,10 @@ const (
 	refreshReplay   = 10 * time.Second    // how long the parent of a refresh token gets the same answer
 )
 
+// sessionsPerUser is how many sessions a user has at most. One more ends the one
+// that was used least lately.
+const sessionsPerUser = 100
+
 // SignedIn is what a signed-in person's client needs: a program the two tokens,
 // a browser the cookie. All three are secrets, and empty where signing up has
 // signed nobody in yet.
@@ -63,6 +67,9 @@ func (a *App) LogIn(ctx context.Context, from domain.Origin, email, password str
 		if err != nil || proved != hash || now.Status != domain.Active {
 			return cmp.Or(err, errWrongCredentials())
 		}
+		if err := a.makeRoomForSession(ctx, tx, from, now); err != nil {
+			return err
+		}
 		if in, err = a.startSession(ctx, tx, from, now); err != nil {
 			return err
 		}
@@ -75,6 +82,24 @@ func (a *App) LogIn(ctx context.Context, from domain.Origin, email, password str
 
 func errWrongCredentials() error {
 	return domain.Refused(domain.CodeInvalidCredentials, "The e-mail address or the password is wrong.")
+}
+
+// makeRoomForSession ends the sessions of a user, who is locked, that are one too
+// many beside a new one.
+func (a *App) makeRoomForSession(ctx context.Context, tx *repository.Store, from domain.Origin, user domain.User) error {
+	displaced, err := tx.DisplaceSessions(ctx, user.ID, sessionsPerUser-1)
+	if err != nil {
+		return err
+	}
+	for _, id := range displaced {
+		err := a.record(ctx, tx, domain.NewPrincipal(nil, &domain.CallingUser{User: user}, from), domain.Event{
+			Action: "session.displaced", Target: sessionTarget(id, user),
+		})
+		if err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // startSession begins a session of a user who has just proved themselves.

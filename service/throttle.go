@@ -4,34 +4,39 @@ import (
 	"container/list"
 	"context"
 	"hash/maphash"
-	"net/netip"
 	"sync"
 	"time"
 
 	"github.com/latchkey-dev/latchkey/domain"
+	"github.com/latchkey-dev/latchkey/service/fair"
 )
 
-// How often something may be tried before it has to wait: a burst at once, then
-// one each interval. No wait is longer than an interval, so nobody is locked
-// out of their account.
+// How often something may be tried before it has to wait: a burst, and then one
+// each interval. No wait is longer than an interval, so no one is locked out of
+// their account. All are counted by network: otherwise anyone could keep the
+// owner of an account out.
 var (
-	// guessesOfAccount bounds wrong passwords for one account from one address.
-	// Not from everywhere: then anyone could keep the owner out.
+	// guessesOfAccount bounds wrong passwords for one account.
 	guessesOfAccount = rate{burst: 10, interval: 20 * time.Second}
-	// guessesFromAddress bounds wrong passwords from one address for whatever
-	// accounts: 1200 an hour.
-	guessesFromAddress = rate{burst: 100, interval: 3 * time.Second}
-	// signUpsFromAddress bounds sign-ups from one address where no mail bounds
-	// them: as many an hour, after a burst that is enough for a class or an office
-	// behind one address.
-	signUpsFromAddress = rate{burst: 300, interval: 3 * time.Second}
+	// guessesFromNetwork bounds wrong passwords for any accounts: 1200 an hour.
+	guessesFromNetwork = rate{burst: 100, interval: 3 * time.Second}
+	// attemptsOfAccount bounds all passwords for one account, right ones too: each
+	// costs a hash and a session. A person's programs that sign in anew each
+	// minute stay far below it.
+	attemptsOfAccount = rate{burst: 150, interval: 2 * time.Second}
+	// attemptsFromNetwork bounds all passwords for any accounts, with room for a
+	// large office that signs in on one morning.
+	attemptsFromNetwork = rate{burst: 1000, interval: 200 * time.Millisecond}
+	// signUpsFromNetwork bounds sign-ups where no mail bounds them: 1200 an hour,
+	// after a burst that is enough for a class or an office.
+	signUpsFromNetwork = rate{burst: 300, interval: 3 * time.Second}
 )
 
 // throttleEntries bounds how many counters a throttle keeps. At 200 bytes or so
 // each that is 13 MB; beyond, the one that was touched least lately goes.
 const throttleEntries = 1 << 16
 
-// rate is a burst at once and then one each interval.
+// rate is a burst and then one each interval.
 type rate struct {
 	burst    int
 	interval time.Duration
@@ -101,63 +106,67 @@ func (t *throttle) key(parts []string) uint64 {
 	return h.Sum64()
 }
 
-// network is the address that attempts are counted by: of IPv6 the /64, which
-// is what one subscriber gets at least.
-func network(ip string) string {
-	address, err := netip.ParseAddr(ip)
-	if err != nil {
-		return ip
-	}
-	address = address.Unmap().WithZone("")
-	if address.Is6() {
-		return netip.PrefixFrom(address, 64).Masked().String()
-	}
-	return address.String()
-}
+// network is what attempts are counted by.
+func network(ip string) string { return string(fair.Network(ip)) }
 
 // provePassword reports whether password is the one hashed, of the account with
 // email; an empty hash, of an account that does not exist, takes the same time
-// and never matches. After too many wrong ones from the same address the answer
-// is rate_limited. Only wrong ones count, and what was counted is looked at
-// again when it is this one's turn, so that many at once do not slip through.
+// and never matches. After too many from the same network, of which few may be
+// wrong, the answer is rate_limited. What was counted is looked at again when it
+// is this one's turn, so that many at the same moment do not slip through.
 func (a *App) provePassword(ctx context.Context, from domain.Origin, email, password, hash string) (match bool, err error) {
-	if err := a.mayGuess(from, email); err != nil {
+	if err := a.mayTry(from, email); err != nil {
 		return false, err
 	}
-	err = a.passwords.inTurn(ctx, func() error {
-		if err := a.mayGuess(from, email); err != nil {
+	err = a.passwords.inTurn(ctx, hashing{email, fair.Network(from.IP)}, func() error {
+		if err := a.mayTry(from, email); err != nil {
 			return err
 		}
+		a.noteAttempt(from, email)
 		if match, err = a.passwords.matches(password, hash); err != nil || match {
 			return err
 		}
-		now, address := a.now(), network(from.IP)
-		a.throttle.count(guessesOfAccount, now, "account", email, address)
-		a.throttle.count(guessesFromAddress, now, "address", address)
+		now, network := a.now(), network(from.IP)
+		a.throttle.count(guessesOfAccount, now, "account", email, network)
+		a.throttle.count(guessesFromNetwork, now, "network", network)
 		return nil
 	})
 	return match, err
 }
 
-func (a *App) mayGuess(from domain.Origin, email string) error {
-	now, address := a.now(), network(from.IP)
-	wait := max(a.throttle.wait(guessesOfAccount, now, "account", email, address), a.throttle.wait(guessesFromAddress, now, "address", address))
-	if wait == 0 {
-		return nil
+func (a *App) mayTry(from domain.Origin, email string) error {
+	now, network := a.now(), network(from.IP)
+	wrong := max(a.throttle.wait(guessesOfAccount, now, "account", email, network), a.throttle.wait(guessesFromNetwork, now, "network", network))
+	if wrong > 0 {
+		return tooMany("Too many wrong passwords from your network. Wait a little before you try again.", wrong)
 	}
-	return &domain.Error{
-		Code: domain.CodeRateLimited, Detail: "Too many wrong passwords from your address. Wait a little before you try again.", RetryAfter: wait,
+	all := max(a.throttle.wait(attemptsOfAccount, now, "attempt", email, network),
+		a.throttle.wait(attemptsFromNetwork, now, "attempts", network))
+	if all > 0 {
+		return tooMany("Too many sign-ins from your network. Wait a little before you try again.", all)
 	}
+	return nil
+}
+
+// noteAttempt counts a password that is about to be compared.
+func (a *App) noteAttempt(from domain.Origin, email string) {
+	now, network := a.now(), network(from.IP)
+	a.throttle.count(attemptsOfAccount, now, "attempt", email, network)
+	a.throttle.count(attemptsFromNetwork, now, "attempts", network)
 }
 
 // mayMakeAccount returns rate_limited when too many have asked for accounts from
-// an address, and counts this one. Each costs the hash of a password, and tells
-// whether an e-mail address is taken.
+// a network, and counts this one. Each costs the hash of a password, and tells
+// whether an email address is taken.
 func (a *App) mayMakeAccount(from domain.Origin) error {
-	now, address := a.now(), network(from.IP)
-	if wait := a.throttle.wait(signUpsFromAddress, now, "sign-up", address); wait > 0 {
-		return &domain.Error{Code: domain.CodeRateLimited, Detail: "Too many sign-ups from your address. Wait a little.", RetryAfter: wait}
+	now, network := a.now(), network(from.IP)
+	if wait := a.throttle.wait(signUpsFromNetwork, now, "sign-up", network); wait > 0 {
+		return tooMany("Too many sign-ups from your network. Wait a little.", wait)
 	}
-	a.throttle.count(signUpsFromAddress, now, "sign-up", address)
+	a.throttle.count(signUpsFromNetwork, now, "sign-up", network)
 	return nil
+}
+
+func tooMany(detail string, wait time.Duration) error {
+	return &domain.Error{Code: domain.CodeRateLimited, Detail: detail, RetryAfter: wait}
 }

@@ -12,7 +12,7 @@ import (
 )
 
 // Guarantees that wrong passwords run into a wait, the same for accounts that
-// exist and that do not; that the wait binds only the address they came from, so
+// exist and that do not; that the wait binds only the network they came from, so
 // that the owner gets in from theirs; and that it passes.
 func TestLogInThrottle(t *testing.T) {
 	t.Parallel()

@@ -6,6 +6,7 @@ import (
 
 	"github.com/latchkey-dev/latchkey/domain"
 	"github.com/latchkey-dev/latchkey/repository"
+	"github.com/latchkey-dev/latchkey/service/fair"
 )
 
 // operatorSetting names the first account, which may see the instance page.
@@ -29,7 +30,7 @@ func (a *App) SignUp(ctx context.Context, from domain.Origin, s domain.SignUp) (
 	if err := may(from); err != nil {
 		return SignedIn{}, err
 	}
-	user, hash, err := a.newUser(ctx, s)
+	user, hash, err := a.newUser(ctx, fair.Network(from.IP), s)
 	if err != nil {
 		return SignedIn{}, err
 	}
@@ -83,11 +84,11 @@ func (a *App) Signup(ctx context.Context) (policy SignupPolicy, first bool, err 
 }
 
 // newUser returns the account that s asks for and the hash of its password.
-func (a *App) newUser(ctx context.Context, s domain.SignUp) (domain.User, string, error) {
+func (a *App) newUser(ctx context.Context, network fair.Payer, s domain.SignUp) (domain.User, string, error) {
 	if err := s.Validate(); err != nil {
 		return domain.User{}, "", err
 	}
-	hash, err := a.passwords.hash(ctx, s.Password.Reveal())
+	hash, err := a.passwords.hash(ctx, hashing{network: network}, s.Password.Reveal())
 	now := a.now()
 	return domain.User{
 		ID: domain.NewID[domain.UserID](now), Email: domain.NormalizeEmail(s.Email), Name: s.Name, Status: domain.Active, CreatedAt: now,
@@ -171,7 +172,7 @@ func (a *Account) ChangePassword(ctx context.Context, current, replacement strin
 	if err != nil || !match {
 		return cmp.Or(err, error(wrong))
 	}
-	successor, err := a.app.passwords.hash(ctx, replacement)
+	successor, err := a.app.passwords.hash(ctx, hashing{user.Email, fair.Network(a.caller.Origin().IP)}, replacement)
 	if err != nil {
 		return err
 	}
@@ -200,7 +201,7 @@ func (a *App) CreateUser(ctx context.Context, caller domain.Principal, s domain.
 	if err := requireSystem(caller); err != nil {
 		return domain.User{}, err
 	}
-	user, hash, err := a.newUser(ctx, s)
+	user, hash, err := a.newUser(ctx, "", s)
 	if err != nil {
 		return domain.User{}, err
 	}
@@ -256,7 +257,7 @@ func (a *App) ResetPassword(ctx context.Context, caller domain.Principal, id dom
 	if v.Password("/password", replacement); len(v) > 0 {
 		return domain.User{}, v.Err()
 	}
-	hash, err := a.passwords.hash(ctx, replacement)
+	hash, err := a.passwords.hash(ctx, hashing{}, replacement)
 	if err != nil {
 		return domain.User{}, err
 	}
