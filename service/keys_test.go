@@ -73,14 +73,15 @@ func TestRotateKey(t *testing.T) {
 }
 
 // Guarantees that a rotation repeated because its answer was lost never ends the
-// token that callers still send, and that there are never more than two tokens.
+// token that callers still send before the grace does, and that there are never
+// more than two tokens.
 func TestRotateKeyAgain(t *testing.T) {
 	onEach(t, func(w *world) {
 		_, project := w.tenant(w.signUp("ann@example.com"))
 		key, inUse, _ := w.key(project)
 		once, lost := w.rotate(project, key.ID, domain.Rotation{Grace: new(time.Hour)})
 		w.pass(time.Minute)
-		twice, second := w.rotate(project, key.ID, domain.Rotation{Grace: new(time.Duration(0))})
+		twice, second := w.rotate(project, key.ID, domain.Rotation{Grace: new(time.Hour)})
 		w.answers(map[string]domain.Code{inUse: "", lost: domain.CodeKeyExpired, second: ""})
 		if once.Retiring != twice.Retiring {
 			w.Errorf("got %v, want it to keep its date %v", twice.Retiring, once.Retiring)
@@ -89,6 +90,31 @@ func TestRotateKeyAgain(t *testing.T) {
 		// The new token has been used, so whoever rotates now does mean it.
 		_, third := w.rotate(project, key.ID, domain.Rotation{})
 		w.answers(map[string]domain.Code{inUse: domain.CodeKeyExpired, second: "", third: ""})
+	})
+}
+
+// Guarantees that nothing that a key had before a rotation works longer than the
+// grace that was asked for, though the newest token was never used; with a grace of
+// zero nothing but the new token works.
+func TestRotateKeySooner(t *testing.T) {
+	onEach(t, func(w *world) {
+		_, project := w.tenant(w.signUp("ann@example.com"))
+		key, first, _ := w.key(project)
+		_, second := w.rotate(project, key.ID, domain.Rotation{Grace: new(24 * time.Hour)})
+		sooner, third := w.rotate(project, key.ID, domain.Rotation{Grace: new(time.Hour)})
+		if got, want := sooner.Retiring, (domain.Retiring{Prefix: key.Prefix, ValidUntil: w.clock().Add(time.Hour)}); got != want {
+			w.Errorf("got %v, want %v", got, want)
+		}
+		w.answers(map[string]domain.Code{first: "", second: domain.CodeKeyExpired})
+		w.pass(time.Hour)
+		w.answers(map[string]domain.Code{first: domain.CodeKeyExpired, third: ""})
+
+		_, fourth := w.rotate(project, key.ID, domain.Rotation{Grace: new(24 * time.Hour)})
+		now, fifth := w.rotate(project, key.ID, domain.Rotation{Grace: new(time.Duration(0))})
+		if now.Retiring.Live(w.clock()) {
+			w.Errorf("got %v, want nothing retiring", now.Retiring)
+		}
+		w.answers(map[string]domain.Code{third: domain.CodeKeyExpired, fourth: domain.CodeKeyExpired, fifth: ""})
 	})
 }
 
