@@ -888,7 +888,7 @@ type Role = domain.Role
 
 // RotateKeyRequest defines model for RotateKeyRequest.
 type RotateKeyRequest struct {
-	// GraceSeconds How long the present token goes on working.
+	// GraceSeconds How long tokens that the key has now may work at most; 0 ends them.
 	//
 	// Example: 86400
 	GraceSeconds *int `json:"grace_seconds,omitempty"`

@@ -1151,7 +1151,7 @@ type Role string
 
 // RotateKeyRequest defines model for RotateKeyRequest.
 type RotateKeyRequest struct {
-	// GraceSeconds How long the present token goes on working.
+	// GraceSeconds How long tokens that the key has now may work at most; 0 ends them.
 	//
 	// Example: 86400
 	GraceSeconds *int `json:"grace_seconds,omitempty"`
@@ -2290,8 +2290,9 @@ type ClientInterface interface {
 
 	// CreateKeyWithBody Create an API key
 	//
-	// Creates a key and gives its token, **this once**: Latchkey keeps only what it takes to recognise it. Nobody
-	// grants more than they hold: a scope that the caller does not hold is refused with `scope_not_held`.
+	// Creates a key and gives its token, **this once**: Latchkey keeps only what it takes to recognise it. A caller
+	// cannot give more than they hold: a scope that the caller does not hold is refused with `scope_not_held`, and so is
+	// a key with `keys:write` that would outlast the calling key.
 	//
 	// Takes any type of body and a specified content type.
 	//
@@ -2300,8 +2301,9 @@ type ClientInterface interface {
 
 	// CreateKey Create an API key
 	//
-	// Creates a key and gives its token, **this once**: Latchkey keeps only what it takes to recognise it. Nobody
-	// grants more than they hold: a scope that the caller does not hold is refused with `scope_not_held`.
+	// Creates a key and gives its token, **this once**: Latchkey keeps only what it takes to recognise it. A caller
+	// cannot give more than they hold: a scope that the caller does not hold is refused with `scope_not_held`, and so is
+	// a key with `keys:write` that would outlast the calling key.
 	//
 	// Takes a body of the `application/json` content type.
 	//
@@ -2351,7 +2353,11 @@ type ClientInterface interface {
 	// UpdateKeyWithBody Change an API key
 	//
 	// Changes the fields that are sent and leaves the others; null clears one. A revoked key is read-only:
-	// 409 `key_revoked`. The caller must hold every scope that the key has before and after the change.
+	// 409 `key_revoked`.
+	//
+	// A change that makes the key do more or last longer (a later expiry or none, another scope, another external id)
+	// needs every scope that the key has afterwards, else 403 `scope_not_held`. A calling key also needs every scope that
+	// the key has before, and cannot give itself, or a key with `keys:write`, a later expiry than its own.
 	//
 	// Takes any type of body and a specified content type.
 	//
@@ -2361,7 +2367,11 @@ type ClientInterface interface {
 	// UpdateKey Change an API key
 	//
 	// Changes the fields that are sent and leaves the others; null clears one. A revoked key is read-only:
-	// 409 `key_revoked`. The caller must hold every scope that the key has before and after the change.
+	// 409 `key_revoked`.
+	//
+	// A change that makes the key do more or last longer (a later expiry or none, another scope, another external id)
+	// needs every scope that the key has afterwards, else 403 `scope_not_held`. A calling key also needs every scope that
+	// the key has before, and cannot give itself, or a key with `keys:write`, a later expiry than its own.
 	//
 	// Takes a body of the `application/json` content type.
 	//
@@ -2388,12 +2398,15 @@ type ClientInterface interface {
 
 	// RotateKeyWithBody Give an API key a new token
 	//
-	// The key keeps its id, its scopes and its history, and gets a new token, shown **this once**. The present token
-	// goes on working for `grace_seconds`, so that its callers can be moved over; `retiring` says until when.
+	// The key keeps its id, its scopes and its history, and gets a new token, shown **this once**. The current token
+	// works for `grace_seconds` more, so that its callers can be moved over; `retiring` says until when. After that time
+	// nothing works but the new token; with `grace_seconds: 0` that is now.
 	//
-	// At most two tokens work at a time. While one is on its way out, a further rotation replaces the newest one if
-	// that has never been used, and the older one keeps its date: repeating a rotation whose answer was lost never ends
-	// the token that callers still send. Otherwise the older one ends at once.
+	// At most two tokens work at a time. While one is retiring, a further rotation replaces the newest one if that has
+	// never been used, and the older one keeps its date, or ends with the grace if that is sooner: repeating a rotation
+	// whose answer was lost does not end the token that callers still send. Otherwise the older one ends immediately.
+	//
+	// The caller needs every scope that the key has, else 403 `scope_not_held`.
 	//
 	// Takes any type of body and a specified content type.
 	//
@@ -2402,12 +2415,15 @@ type ClientInterface interface {
 
 	// RotateKey Give an API key a new token
 	//
-	// The key keeps its id, its scopes and its history, and gets a new token, shown **this once**. The present token
-	// goes on working for `grace_seconds`, so that its callers can be moved over; `retiring` says until when.
+	// The key keeps its id, its scopes and its history, and gets a new token, shown **this once**. The current token
+	// works for `grace_seconds` more, so that its callers can be moved over; `retiring` says until when. After that time
+	// nothing works but the new token; with `grace_seconds: 0` that is now.
 	//
-	// At most two tokens work at a time. While one is on its way out, a further rotation replaces the newest one if
-	// that has never been used, and the older one keeps its date: repeating a rotation whose answer was lost never ends
-	// the token that callers still send. Otherwise the older one ends at once.
+	// At most two tokens work at a time. While one is retiring, a further rotation replaces the newest one if that has
+	// never been used, and the older one keeps its date, or ends with the grace if that is sooner: repeating a rotation
+	// whose answer was lost does not end the token that callers still send. Otherwise the older one ends immediately.
+	//
+	// The caller needs every scope that the key has, else 403 `scope_not_held`.
 	//
 	// Takes a body of the `application/json` content type.
 	//
@@ -3422,8 +3438,9 @@ func (c *API) ListKeys(ctx context.Context, projectID ProjectID, params *ListKey
 
 // CreateKeyWithBody Create an API key
 //
-// Creates a key and gives its token, **this once**: Latchkey keeps only what it takes to recognise it. Nobody
-// grants more than they hold: a scope that the caller does not hold is refused with `scope_not_held`.
+// Creates a key and gives its token, **this once**: Latchkey keeps only what it takes to recognise it. A caller
+// cannot give more than they hold: a scope that the caller does not hold is refused with `scope_not_held`, and so is
+// a key with `keys:write` that would outlast the calling key.
 //
 // Takes any type of body and a specified content type.
 //
@@ -3442,8 +3459,9 @@ func (c *API) CreateKeyWithBody(ctx context.Context, projectID ProjectID, params
 
 // CreateKey Create an API key
 //
-// Creates a key and gives its token, **this once**: Latchkey keeps only what it takes to recognise it. Nobody
-// grants more than they hold: a scope that the caller does not hold is refused with `scope_not_held`.
+// Creates a key and gives its token, **this once**: Latchkey keeps only what it takes to recognise it. A caller
+// cannot give more than they hold: a scope that the caller does not hold is refused with `scope_not_held`, and so is
+// a key with `keys:write` that would outlast the calling key.
 //
 // Takes a body of the `application/json` content type.
 //
@@ -3543,7 +3561,11 @@ func (c *API) GetKey(ctx context.Context, projectID ProjectID, keyID KeyID, reqE
 // UpdateKeyWithBody Change an API key
 //
 // Changes the fields that are sent and leaves the others; null clears one. A revoked key is read-only:
-// 409 `key_revoked`. The caller must hold every scope that the key has before and after the change.
+// 409 `key_revoked`.
+//
+// A change that makes the key do more or last longer (a later expiry or none, another scope, another external id)
+// needs every scope that the key has afterwards, else 403 `scope_not_held`. A calling key also needs every scope that
+// the key has before, and cannot give itself, or a key with `keys:write`, a later expiry than its own.
 //
 // Takes any type of body and a specified content type.
 //
@@ -3563,7 +3585,11 @@ func (c *API) UpdateKeyWithBody(ctx context.Context, projectID ProjectID, keyID 
 // UpdateKey Change an API key
 //
 // Changes the fields that are sent and leaves the others; null clears one. A revoked key is read-only:
-// 409 `key_revoked`. The caller must hold every scope that the key has before and after the change.
+// 409 `key_revoked`.
+//
+// A change that makes the key do more or last longer (a later expiry or none, another scope, another external id)
+// needs every scope that the key has afterwards, else 403 `scope_not_held`. A calling key also needs every scope that
+// the key has before, and cannot give itself, or a key with `keys:write`, a later expiry than its own.
 //
 // Takes a body of the `application/json` content type.
 //
@@ -3620,12 +3646,15 @@ func (c *API) RevokeKey(ctx context.Context, projectID ProjectID, keyID KeyID, p
 
 // RotateKeyWithBody Give an API key a new token
 //
-// The key keeps its id, its scopes and its history, and gets a new token, shown **this once**. The present token
-// goes on working for `grace_seconds`, so that its callers can be moved over; `retiring` says until when.
+// The key keeps its id, its scopes and its history, and gets a new token, shown **this once**. The current token
+// works for `grace_seconds` more, so that its callers can be moved over; `retiring` says until when. After that time
+// nothing works but the new token; with `grace_seconds: 0` that is now.
 //
-// At most two tokens work at a time. While one is on its way out, a further rotation replaces the newest one if
-// that has never been used, and the older one keeps its date: repeating a rotation whose answer was lost never ends
-// the token that callers still send. Otherwise the older one ends at once.
+// At most two tokens work at a time. While one is retiring, a further rotation replaces the newest one if that has
+// never been used, and the older one keeps its date, or ends with the grace if that is sooner: repeating a rotation
+// whose answer was lost does not end the token that callers still send. Otherwise the older one ends immediately.
+//
+// The caller needs every scope that the key has, else 403 `scope_not_held`.
 //
 // Takes any type of body and a specified content type.
 //
@@ -3644,12 +3673,15 @@ func (c *API) RotateKeyWithBody(ctx context.Context, projectID ProjectID, keyID 
 
 // RotateKey Give an API key a new token
 //
-// The key keeps its id, its scopes and its history, and gets a new token, shown **this once**. The present token
-// goes on working for `grace_seconds`, so that its callers can be moved over; `retiring` says until when.
+// The key keeps its id, its scopes and its history, and gets a new token, shown **this once**. The current token
+// works for `grace_seconds` more, so that its callers can be moved over; `retiring` says until when. After that time
+// nothing works but the new token; with `grace_seconds: 0` that is now.
 //
-// At most two tokens work at a time. While one is on its way out, a further rotation replaces the newest one if
-// that has never been used, and the older one keeps its date: repeating a rotation whose answer was lost never ends
-// the token that callers still send. Otherwise the older one ends at once.
+// At most two tokens work at a time. While one is retiring, a further rotation replaces the newest one if that has
+// never been used, and the older one keeps its date, or ends with the grace if that is sooner: repeating a rotation
+// whose answer was lost does not end the token that callers still send. Otherwise the older one ends immediately.
+//
+// The caller needs every scope that the key has, else 403 `scope_not_held`.
 //
 // Takes a body of the `application/json` content type.
 //
@@ -6523,8 +6555,9 @@ type ClientWithResponsesInterface interface {
 
 	// CreateKeyWithBodyWithResponse Create an API key
 	//
-	// Creates a key and gives its token, **this once**: Latchkey keeps only what it takes to recognise it. Nobody
-	// grants more than they hold: a scope that the caller does not hold is refused with `scope_not_held`.
+	// Creates a key and gives its token, **this once**: Latchkey keeps only what it takes to recognise it. A caller
+	// cannot give more than they hold: a scope that the caller does not hold is refused with `scope_not_held`, and so is
+	// a key with `keys:write` that would outlast the calling key.
 	//
 	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 	//
@@ -6533,8 +6566,9 @@ type ClientWithResponsesInterface interface {
 
 	// CreateKeyWithResponse Create an API key
 	//
-	// Creates a key and gives its token, **this once**: Latchkey keeps only what it takes to recognise it. Nobody
-	// grants more than they hold: a scope that the caller does not hold is refused with `scope_not_held`.
+	// Creates a key and gives its token, **this once**: Latchkey keeps only what it takes to recognise it. A caller
+	// cannot give more than they hold: a scope that the caller does not hold is refused with `scope_not_held`, and so is
+	// a key with `keys:write` that would outlast the calling key.
 	//
 	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 	//
@@ -6588,7 +6622,11 @@ type ClientWithResponsesInterface interface {
 	// UpdateKeyWithBodyWithResponse Change an API key
 	//
 	// Changes the fields that are sent and leaves the others; null clears one. A revoked key is read-only:
-	// 409 `key_revoked`. The caller must hold every scope that the key has before and after the change.
+	// 409 `key_revoked`.
+	//
+	// A change that makes the key do more or last longer (a later expiry or none, another scope, another external id)
+	// needs every scope that the key has afterwards, else 403 `scope_not_held`. A calling key also needs every scope that
+	// the key has before, and cannot give itself, or a key with `keys:write`, a later expiry than its own.
 	//
 	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 	//
@@ -6598,7 +6636,11 @@ type ClientWithResponsesInterface interface {
 	// UpdateKeyWithResponse Change an API key
 	//
 	// Changes the fields that are sent and leaves the others; null clears one. A revoked key is read-only:
-	// 409 `key_revoked`. The caller must hold every scope that the key has before and after the change.
+	// 409 `key_revoked`.
+	//
+	// A change that makes the key do more or last longer (a later expiry or none, another scope, another external id)
+	// needs every scope that the key has afterwards, else 403 `scope_not_held`. A calling key also needs every scope that
+	// the key has before, and cannot give itself, or a key with `keys:write`, a later expiry than its own.
 	//
 	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 	//
@@ -6625,12 +6667,15 @@ type ClientWithResponsesInterface interface {
 
 	// RotateKeyWithBodyWithResponse Give an API key a new token
 	//
-	// The key keeps its id, its scopes and its history, and gets a new token, shown **this once**. The present token
-	// goes on working for `grace_seconds`, so that its callers can be moved over; `retiring` says until when.
+	// The key keeps its id, its scopes and its history, and gets a new token, shown **this once**. The current token
+	// works for `grace_seconds` more, so that its callers can be moved over; `retiring` says until when. After that time
+	// nothing works but the new token; with `grace_seconds: 0` that is now.
 	//
-	// At most two tokens work at a time. While one is on its way out, a further rotation replaces the newest one if
-	// that has never been used, and the older one keeps its date: repeating a rotation whose answer was lost never ends
-	// the token that callers still send. Otherwise the older one ends at once.
+	// At most two tokens work at a time. While one is retiring, a further rotation replaces the newest one if that has
+	// never been used, and the older one keeps its date, or ends with the grace if that is sooner: repeating a rotation
+	// whose answer was lost does not end the token that callers still send. Otherwise the older one ends immediately.
+	//
+	// The caller needs every scope that the key has, else 403 `scope_not_held`.
 	//
 	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 	//
@@ -6639,12 +6684,15 @@ type ClientWithResponsesInterface interface {
 
 	// RotateKeyWithResponse Give an API key a new token
 	//
-	// The key keeps its id, its scopes and its history, and gets a new token, shown **this once**. The present token
-	// goes on working for `grace_seconds`, so that its callers can be moved over; `retiring` says until when.
+	// The key keeps its id, its scopes and its history, and gets a new token, shown **this once**. The current token
+	// works for `grace_seconds` more, so that its callers can be moved over; `retiring` says until when. After that time
+	// nothing works but the new token; with `grace_seconds: 0` that is now.
 	//
-	// At most two tokens work at a time. While one is on its way out, a further rotation replaces the newest one if
-	// that has never been used, and the older one keeps its date: repeating a rotation whose answer was lost never ends
-	// the token that callers still send. Otherwise the older one ends at once.
+	// At most two tokens work at a time. While one is retiring, a further rotation replaces the newest one if that has
+	// never been used, and the older one keeps its date, or ends with the grace if that is sooner: repeating a rotation
+	// whose answer was lost does not end the token that callers still send. Otherwise the older one ends immediately.
+	//
+	// The caller needs every scope that the key has, else 403 `scope_not_held`.
 	//
 	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 	//
@@ -9593,8 +9641,9 @@ func (c *ClientWithResponses) ListKeysWithResponse(ctx context.Context, projectI
 
 // CreateKeyWithBodyWithResponse Create an API key
 //
-// Creates a key and gives its token, **this once**: Latchkey keeps only what it takes to recognise it. Nobody
-// grants more than they hold: a scope that the caller does not hold is refused with `scope_not_held`.
+// Creates a key and gives its token, **this once**: Latchkey keeps only what it takes to recognise it. A caller
+// cannot give more than they hold: a scope that the caller does not hold is refused with `scope_not_held`, and so is
+// a key with `keys:write` that would outlast the calling key.
 //
 // Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 //
@@ -9609,8 +9658,9 @@ func (c *ClientWithResponses) CreateKeyWithBodyWithResponse(ctx context.Context,
 
 // CreateKeyWithResponse Create an API key
 //
-// Creates a key and gives its token, **this once**: Latchkey keeps only what it takes to recognise it. Nobody
-// grants more than they hold: a scope that the caller does not hold is refused with `scope_not_held`.
+// Creates a key and gives its token, **this once**: Latchkey keeps only what it takes to recognise it. A caller
+// cannot give more than they hold: a scope that the caller does not hold is refused with `scope_not_held`, and so is
+// a key with `keys:write` that would outlast the calling key.
 //
 // Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 //
@@ -9694,7 +9744,11 @@ func (c *ClientWithResponses) GetKeyWithResponse(ctx context.Context, projectID 
 // UpdateKeyWithBodyWithResponse Change an API key
 //
 // Changes the fields that are sent and leaves the others; null clears one. A revoked key is read-only:
-// 409 `key_revoked`. The caller must hold every scope that the key has before and after the change.
+// 409 `key_revoked`.
+//
+// A change that makes the key do more or last longer (a later expiry or none, another scope, another external id)
+// needs every scope that the key has afterwards, else 403 `scope_not_held`. A calling key also needs every scope that
+// the key has before, and cannot give itself, or a key with `keys:write`, a later expiry than its own.
 //
 // Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 //
@@ -9710,7 +9764,11 @@ func (c *ClientWithResponses) UpdateKeyWithBodyWithResponse(ctx context.Context,
 // UpdateKeyWithResponse Change an API key
 //
 // Changes the fields that are sent and leaves the others; null clears one. A revoked key is read-only:
-// 409 `key_revoked`. The caller must hold every scope that the key has before and after the change.
+// 409 `key_revoked`.
+//
+// A change that makes the key do more or last longer (a later expiry or none, another scope, another external id)
+// needs every scope that the key has afterwards, else 403 `scope_not_held`. A calling key also needs every scope that
+// the key has before, and cannot give itself, or a key with `keys:write`, a later expiry than its own.
 //
 // Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 //
@@ -9755,12 +9813,15 @@ func (c *ClientWithResponses) RevokeKeyWithResponse(ctx context.Context, project
 
 // RotateKeyWithBodyWithResponse Give an API key a new token
 //
-// The key keeps its id, its scopes and its history, and gets a new token, shown **this once**. The present token
-// goes on working for `grace_seconds`, so that its callers can be moved over; `retiring` says until when.
+// The key keeps its id, its scopes and its history, and gets a new token, shown **this once**. The current token
+// works for `grace_seconds` more, so that its callers can be moved over; `retiring` says until when. After that time
+// nothing works but the new token; with `grace_seconds: 0` that is now.
 //
-// At most two tokens work at a time. While one is on its way out, a further rotation replaces the newest one if
-// that has never been used, and the older one keeps its date: repeating a rotation whose answer was lost never ends
-// the token that callers still send. Otherwise the older one ends at once.
+// At most two tokens work at a time. While one is retiring, a further rotation replaces the newest one if that has
+// never been used, and the older one keeps its date, or ends with the grace if that is sooner: repeating a rotation
+// whose answer was lost does not end the token that callers still send. Otherwise the older one ends immediately.
+//
+// The caller needs every scope that the key has, else 403 `scope_not_held`.
 //
 // Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 //
@@ -9775,12 +9836,15 @@ func (c *ClientWithResponses) RotateKeyWithBodyWithResponse(ctx context.Context,
 
 // RotateKeyWithResponse Give an API key a new token
 //
-// The key keeps its id, its scopes and its history, and gets a new token, shown **this once**. The present token
-// goes on working for `grace_seconds`, so that its callers can be moved over; `retiring` says until when.
+// The key keeps its id, its scopes and its history, and gets a new token, shown **this once**. The current token
+// works for `grace_seconds` more, so that its callers can be moved over; `retiring` says until when. After that time
+// nothing works but the new token; with `grace_seconds: 0` that is now.
 //
-// At most two tokens work at a time. While one is on its way out, a further rotation replaces the newest one if
-// that has never been used, and the older one keeps its date: repeating a rotation whose answer was lost never ends
-// the token that callers still send. Otherwise the older one ends at once.
+// At most two tokens work at a time. While one is retiring, a further rotation replaces the newest one if that has
+// never been used, and the older one keeps its date, or ends with the grace if that is sooner: repeating a rotation
+// whose answer was lost does not end the token that callers still send. Otherwise the older one ends immediately.
+//
+// The caller needs every scope that the key has, else 403 `scope_not_held`.
 //
 // Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 //

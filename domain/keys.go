@@ -61,6 +61,26 @@ func (k Key) Status(now time.Time) KeyStatus {
 	return KeyActive
 }
 
+// Outlasts reports whether k ends later than other, of which either may never end.
+func (k Key) Outlasts(other Key) bool {
+	return !other.ExpiresAt.IsZero() && (k.ExpiresAt.IsZero() || k.ExpiresAt.After(other.ExpiresAt))
+}
+
+// Holds reports whether the key has the scope.
+func (k Key) Holds(s Scope) bool { return slices.Contains(k.Scopes, s) }
+
+// Exceeds returns the scopes that k has and other has not.
+func (k Key) Exceeds(other Key) []Scope {
+	return slices.DeleteFunc(slices.Clone(k.Scopes), other.Holds)
+}
+
+// Widens reports whether k, which is before after a change, lets its holder do
+// more or for longer: it ends later, has another scope, acts for another external
+// id, or has another token.
+func (k Key) Widens(before Key) bool {
+	return k.Outlasts(before) || len(k.Exceeds(before)) > 0 || k.ExternalID != before.ExternalID || k.Prefix != before.Prefix
+}
+
 // Limits on what a key may carry.
 const (
 	MaxNameLength        = 100      // characters

@@ -3,7 +3,6 @@ package domain
 import (
 	"fmt"
 	"io"
-	"slices"
 	"strings"
 )
 
@@ -25,7 +24,7 @@ type CallingKey struct {
 }
 
 // Holds reports whether the key has the scope.
-func (k CallingKey) Holds(a Action) bool { return slices.Contains(k.Key.Scopes, a) }
+func (k CallingKey) Holds(a Action) bool { return k.Key.Holds(a) }
 
 // CallingUser is a person who has proved themselves, and the session they did
 // it in.

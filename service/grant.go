@@ -64,6 +64,10 @@ func (g grant) requireScopes(scopes []domain.Scope) error {
 	if len(missing) == 0 {
 		return nil
 	}
+	return errNotHeld(missing)
+}
+
+func errNotHeld(missing []domain.Scope) error {
 	return domain.Errorf(domain.CodeScopeNotHeld, "You do not hold %s yourself, so you cannot give it to a key or act on a key that has it.",
 		join(missing))
 }

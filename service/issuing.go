@@ -40,7 +40,7 @@ func (p *Project) reissue(ctx context.Context, tx *repository.Store, answer *iss
 	if err != nil {
 		return err
 	}
-	if err := p.requireScopes(key.Scopes); err != nil {
+	if err := p.requireToGive(key); err != nil {
 		return err
 	}
 	if !key.RevokedAt.IsZero() {

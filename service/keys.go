@@ -4,7 +4,6 @@ import (
 	"context"
 	"io"
 	"maps"
-	"slices"
 	"time"
 
 	"github.com/latchkey-dev/latchkey/domain"
@@ -25,15 +24,15 @@ func (p *Project) CreateKey(ctx context.Context, spec domain.KeySpec) (domain.Ke
 	if err := spec.Validate(); err != nil {
 		return domain.Key{}, domain.Token{}, err
 	}
-	if err := p.requireScopes(spec.Scopes); err != nil {
-		return domain.Key{}, domain.Token{}, err
-	}
 	spec.Scopes = domain.DistinctScopes(spec.Scopes)
 	now := p.app.now()
 	key := domain.Key{
 		ID: domain.NewID[domain.KeyID](now), ProjectID: p.project.ID, Name: spec.Name, Environment: spec.Environment,
 		Scopes: append([]domain.Scope{}, spec.Scopes...), ExternalID: spec.ExternalID, Metadata: maps.Collect(maps.All(spec.Metadata)),
 		CreatedAt: now, CreatedBy: p.caller.Actor(), ExpiresAt: spec.ExpiresAt.Truncate(time.Microsecond), Revision: 1,
+	}
+	if err := p.requireToGive(key); err != nil {
+		return domain.Key{}, domain.Token{}, err
 	}
 	r, err := p.app.newRequest(p.caller, spec.IdempotencyKey.Reveal(), "createKey", p.project.ID, spec)
 	if err != nil {
@@ -103,8 +102,9 @@ func (p *Project) GetKey(ctx context.Context, id domain.KeyID) (domain.Key, erro
 }
 
 // UpdateKey changes what a key is called and may do. A revoked key is read-only
-// (key_revoked). It needs keys:write and every scope that is added, else
-// scope_not_held; a key needs all scopes that the other one has, too.
+// (key_revoked). It needs keys:write; what makes the key do more or last longer
+// needs what requireWidening says, else scope_not_held; a key needs all scopes that
+// the other one has, too.
 func (p *Project) UpdateKey(ctx context.Context, id domain.KeyID, patch domain.KeyPatch) (domain.Key, error) {
 	return p.changeKey(ctx, id, "key.updated", func(before domain.Key) (domain.Key, error) {
 		if !before.RevokedAt.IsZero() {
@@ -115,8 +115,7 @@ func (p *Project) UpdateKey(ctx context.Context, id domain.KeyID, patch domain.K
 			return before, err
 		}
 		after.ExpiresAt = after.ExpiresAt.Truncate(time.Microsecond)
-		added := slices.DeleteFunc(slices.Clone(after.Scopes), func(s domain.Scope) bool { return slices.Contains(before.Scopes, s) })
-		return after, p.requireScopes(added)
+		return after, p.requireWidening(before, after)
 	})
 }
 
@@ -180,7 +179,7 @@ func (p *Project) lockKey(ctx context.Context, tx *repository.Store, id domain.K
 	if err != nil {
 		return domain.Key{}, err
 	}
-	if _, isKey := p.caller.Key(); isKey {
+	if _, isKey := p.caller.ProvenKey(); isKey {
 		err = p.requireScopes(key.Scopes)
 	}
 	return key, err

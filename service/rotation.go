@@ -10,15 +10,17 @@ import (
 )
 
 // RotateKey gives a key a new token, which is stored nowhere and cannot be had
-// again; id, scopes, use and history of the key go on. The present token works
-// for the grace, so that callers can be moved over.
+// again; the key keeps its id, scopes, use and history. The current token works
+// for the grace, so that callers can be moved over. Nothing that the key had
+// before works longer than that: a grace of zero ends everything but the new token.
 //
-// At most two tokens work at a time. While one is on its way out, a further
-// rotation replaces the newest one if that has never been used, so that
-// repeating a rotation whose answer was lost never ends the token that callers
-// still send; otherwise the older one ends at once.
+// At most two tokens work at a time. While one is retiring, a further rotation
+// replaces the newest one if that has never been used, so that repeating a rotation
+// whose answer was lost does not end the token that callers still send: it keeps
+// its date, or the end of the grace where that is sooner. Otherwise the older one
+// ends immediately.
 //
-// It needs keys:write and every scope of the key, else scope_not_held. Errors:
+// It needs keys:write and what requireToGive says, else scope_not_held. Errors:
 // key_revoked, key_expired.
 func (p *Project) RotateKey(ctx context.Context, id domain.KeyID, r domain.Rotation) (domain.Key, domain.Token, error) {
 	if err := p.Require(domain.KeysWrite); err != nil {
@@ -76,8 +78,8 @@ func (p *Project) RotateKey(ctx context.Context, id domain.KeyID, r domain.Rotat
 	})
 }
 
-// rotatable says why a key can get no new token: it has ended, or it may do
-// what the caller may not.
+// rotatable says why a key can get no new token: it has ended, or the caller may
+// not give away what it may do.
 func (p *Project) rotatable(k domain.Key, now time.Time) error {
 	switch k.Status(now) {
 	case domain.KeyRevoked:
@@ -85,28 +87,32 @@ func (p *Project) rotatable(k domain.Key, now time.Time) error {
 	case domain.KeyExpired:
 		return domain.Errorf(domain.CodeKeyExpired, "The key has expired. Move its expiry before you rotate it.")
 	}
-	return p.requireScopes(k.Scopes)
+	return p.requireToGive(k)
 }
 
-// retire makes room for a new current secret and returns the one that goes on
-// working beside it.
+// retire makes room for a new current secret and returns the one that works beside
+// it, until the end of the grace at the latest.
 func (p *Project) retire(ctx context.Context, tx *repository.Store, id domain.KeyID, now time.Time, grace time.Duration) (domain.Retiring, error) {
 	secrets, err := tx.LiveSecrets(ctx, p.project.Scope(), id, now)
 	if err != nil {
 		return domain.Retiring{}, err
 	}
 	current, older := secrets[0], secrets[1:]
+	kept, ended := current, older
 	if len(older) > 0 && current.FirstUsedAt.IsZero() {
-		err := tx.EndSecret(ctx, p.project.Scope(), current.TokenID, now)
-		return domain.Retiring{Prefix: older[0].Prefix, ValidUntil: older[0].ValidUntil}, err
+		kept, ended = older[0], append(older[1:], current)
 	}
-	for _, s := range older {
+	for _, s := range ended {
 		if err := tx.EndSecret(ctx, p.project.Scope(), s.TokenID, now); err != nil {
 			return domain.Retiring{}, err
 		}
 	}
-	if err := tx.EndSecret(ctx, p.project.Scope(), current.TokenID, now.Add(grace)); err != nil || grace == 0 {
+	until := now.Add(grace)
+	if !kept.ValidUntil.IsZero() && !kept.ValidUntil.After(until) {
+		return domain.Retiring{Prefix: kept.Prefix, ValidUntil: kept.ValidUntil}, nil
+	}
+	if err := tx.EndSecret(ctx, p.project.Scope(), kept.TokenID, until); err != nil || grace == 0 {
 		return domain.Retiring{}, err
 	}
-	return domain.Retiring{Prefix: current.Prefix, ValidUntil: now.Add(grace)}, nil
+	return domain.Retiring{Prefix: kept.Prefix, ValidUntil: until}, nil
 }

@@ -1,0 +1,51 @@
+package service
+
+import (
+	"time"
+
+	"github.com/latchkey-dev/latchkey/domain"
+)
+
+// requireWidening returns scope_not_held when a change makes a key do more or last
+// longer than the caller may give. Every change to a key goes through it. A key
+// that changes itself gets nothing that the database did not give it: neither a
+// later end nor another scope, though an older copy of it still holds that.
+func (p *Project) requireWidening(before, after domain.Key) error {
+	if !after.Widens(before) {
+		return nil
+	}
+	if caller, ok := p.caller.ProvenKey(); ok && caller.ID() == before.ID {
+		if after.Outlasts(before) {
+			return errOutlasts(before.ExpiresAt)
+		}
+		if added := after.Exceeds(before); len(added) > 0 {
+			return errNotHeld(added)
+		}
+	}
+	return p.requireToGive(after)
+}
+
+// requireToGive returns scope_not_held unless the caller may put the key into
+// somebody's hands: they hold all its scopes and, where the key may make and
+// prolong keys itself, the calling key lasts as long. Else a key that ends could
+// leave its power over keys to another one, and never end. Every new key and every
+// new token goes through it, and so does one that is handed out again.
+func (p *Project) requireToGive(k domain.Key) error {
+	if err := p.requireScopes(k.Scopes); err != nil {
+		return err
+	}
+	caller, ok := p.caller.ProvenKey()
+	if !ok || !k.Holds(domain.KeysWrite) {
+		return nil
+	}
+	if own := caller.Key(); k.Outlasts(own) {
+		return errOutlasts(own.ExpiresAt)
+	}
+	return nil
+}
+
+func errOutlasts(end time.Time) error {
+	return domain.Errorf(domain.CodeScopeNotHeld,
+		"This API key ends at %s and cannot give itself, or a key that holds %s, a later end. A member can.",
+		end.UTC().Format(time.RFC3339), domain.KeysWrite)
+}
