@@ -43,7 +43,9 @@ func wideningCallers(t *testing.T, w *world, home tenant) (callers [6]credential
 		w.member(t, p, home.organization.ID, role)
 		callers[i] = p.as
 	}
-	key := func(fields map[string]any) credential { return byKey(w.key(t, home.owner, home.project.ID, fields).Token) }
+	key := func(fields map[string]any) credential {
+		return byKey(w.key(t, home.owner, home.project.ID, fields).Token)
+	}
 	more := append([]domain.Scope{"documents:write"}, managing...)
 	callers[3] = key(map[string]any{"scopes": more})
 	callers[4] = key(map[string]any{"scopes": more, "expires_at": w.clock.time().Add(time.Hour)})
