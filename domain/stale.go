@@ -11,6 +11,7 @@ const (
 	StaleSession      StaleKind = "session"      // it has ended
 	StaleUser         StaleKind = "user"         // the person, their memberships, or all their sessions
 	StaleSigningKeys  StaleKind = "signing_keys" // of access tokens
+	StaleUntagged     StaleKind = "untagged"     // a token without a tag has been made, so it must be looked up
 	StaleEverything   StaleKind = "everything"   // what has changed cannot be told any more
 )
 

@@ -195,6 +195,7 @@ func (f *Feed) Close() error { return f.close() }
 type Node struct {
 	ID        string
 	Name      string
+	Version   string // what it runs, as domain.VersionAtLeast reads it; empty: 0.1
 	StartedAt time.Time
 	SeenAt    time.Time     // when it last said so
 	Lag       time.Duration // how long before that it had last heard all changes
@@ -205,6 +206,7 @@ type nodeRow struct {
 
 	ID        string `bun:",pk"`
 	Name      string
+	Version   string
 	StartedAt micros
 	SeenAt    micros
 	Lag       int64 // microseconds
@@ -217,7 +219,9 @@ const nodeForgotten = time.Hour
 func (f *Feed) ReportNode(ctx context.Context, n Node) error {
 	ctx, cancel := context.WithTimeout(ctx, probeLimit)
 	defer cancel()
-	row := &nodeRow{ID: n.ID, Name: n.Name, StartedAt: micros{n.StartedAt}, SeenAt: micros{n.SeenAt}, Lag: n.Lag.Microseconds()}
+	row := &nodeRow{
+		ID: n.ID, Name: n.Name, Version: n.Version, StartedAt: micros{n.StartedAt}, SeenAt: micros{n.SeenAt}, Lag: n.Lag.Microseconds(),
+	}
 	db := f.poll.db()
 	if _, err := db.NewInsert().Model(row).On("CONFLICT (id) DO UPDATE").Set("seen_at = EXCLUDED.seen_at").Set("lag = EXCLUDED.lag").Exec(ctx); err != nil {
 		return err
@@ -240,9 +244,29 @@ func (s *Store) ListNodes(ctx context.Context) ([]Node, error) {
 	}
 	nodes := make([]Node, len(rows))
 	for i, r := range rows {
-		nodes[i] = Node{r.ID, r.Name, r.StartedAt.Time, r.SeenAt.Time, time.Duration(r.Lag) * time.Microsecond}
+		nodes[i] = Node{
+			ID: r.ID, Name: r.Name, Version: r.Version, StartedAt: r.StartedAt.Time, SeenAt: r.SeenAt.Time,
+			Lag: time.Duration(r.Lag) * time.Microsecond,
+		}
 	}
 	return nodes, nil
+}
+
+// EveryNodeAtLeast reports whether all servers that have reported within the last
+// hour run version or newer, so that a form of data which came with that version
+// may be written: an older server could not read it. On a database without
+// servers nothing older reads along. Ask in the transaction that writes.
+func (s *Store) EveryNodeAtLeast(ctx context.Context, version string) (bool, error) {
+	var running []string
+	if err := s.read.NewSelect().Model((*nodeRow)(nil)).Distinct().Column("version").Scan(ctx, &running); err != nil {
+		return false, s.error(err)
+	}
+	for _, v := range running {
+		if !domain.VersionAtLeast(v, version) {
+			return false, nil
+		}
+	}
+	return true, nil
 }
 
 // stale returns the rows as what they say.

@@ -68,7 +68,7 @@ func (a *App) followOnce(ctx context.Context) error {
 	a.forget([]domain.Stale{{Kind: domain.StaleEverything}})
 	a.assess(nil)
 
-	node := repository.Node{ID: rand.Text(), StartedAt: time.Now()}
+	node := repository.Node{ID: rand.Text(), Version: domain.Version, StartedAt: time.Now()}
 	node.Name, _ = os.Hostname() // an empty name is a name, too
 	ticker := time.NewTicker(followEvery)
 	defer ticker.Stop()

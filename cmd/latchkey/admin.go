@@ -40,6 +40,7 @@ func adminRoutes(app *service.App, requests *requestlog.Rule, metrics *prometheu
 type node struct {
 	ID         string    `json:"id"`
 	Name       string    `json:"name"`
+	Version    string    `json:"version"` // empty for 0.1
 	StartedAt  time.Time `json:"started_at"`
 	SeenAt     time.Time `json:"seen_at"`
 	LagSeconds float64   `json:"lag_seconds"` // how long it has not heard of changes, as far as is known
@@ -52,7 +53,7 @@ func nodeList(nodes []repository.Node, now time.Time) map[string][]node {
 		if silent := now.Sub(n.SeenAt); silent > 2*service.NodeReports {
 			lag += silent
 		}
-		list[i] = node{n.ID, n.Name, n.StartedAt, n.SeenAt, lag.Seconds()}
+		list[i] = node{n.ID, n.Name, n.Version, n.StartedAt, n.SeenAt, lag.Seconds()}
 	}
 	return map[string][]node{"nodes": list}
 }

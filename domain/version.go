@@ -1,0 +1,42 @@
+package domain
+
+import (
+	"cmp"
+	"strconv"
+	"strings"
+)
+
+// Version is what this program reports to the other nodes on its database. They
+// write a form of data that an older program cannot read only when every node
+// reports a version that can: see VersionAtLeast.
+const Version = "0.2.0"
+
+// VersionAtLeast reports whether a program that reports version is least or
+// newer. Programs before 0.2 report nothing, and what cannot be read counts as
+// nothing.
+func VersionAtLeast(version, least string) bool {
+	v, w := versionNumbers(version), versionNumbers(least)
+	for i := range v {
+		if c := cmp.Compare(v[i], w[i]); c != 0 {
+			return c > 0
+		}
+	}
+	return true
+}
+
+// versionNumbers reads MAJOR.MINOR.PATCH; a suffix such as -rc.1 is ignored.
+func versionNumbers(version string) (numbers [3]int) {
+	version, _, _ = strings.Cut(version, "-")
+	parts := strings.Split(version, ".")
+	if len(parts) != len(numbers) {
+		return [3]int{}
+	}
+	for i, part := range parts {
+		n, err := strconv.Atoi(part)
+		if err != nil {
+			return [3]int{}
+		}
+		numbers[i] = n
+	}
+	return numbers
+}
