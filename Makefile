@@ -64,6 +64,10 @@ faults: tools ## break things on purpose at full size and print what held: about
 bench: tools ## every goal for speed beside its floor, as a table: about twenty minutes on an idle machine
 	go test ./bench -v -count=1 -timeout 1h -args -full
 
+.PHONY: mutants
+mutants: tools ## change one place of the code at a time and count what the tests notice: 300 changes, about two hours
+	go run ./scripts/mutants -n 300 -out docs/measured/mutants.md
+
 .PHONY: test-documents
 test-documents: tools ## follow the recipe for a resource of one's own in a copy, and test it there
 	examples/documents/prove

@@ -3,7 +3,7 @@ package fair
 import (
 	"context"
 	"fmt"
-	"math/rand/v2"
+	"runtime"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -179,7 +179,7 @@ func TestNoBoundIsPassed(t *testing.T) {
 					t.Errorf("%d places of %d, %d of them %q's", total, b.Total, holding[p], p)
 				}
 				mu.Unlock()
-				time.Sleep(time.Duration(rand.IntN(50)) * time.Microsecond) //nolint:gosec // not a secret
+				runtime.Gosched()
 				mu.Lock()
 				holding[p]--
 				total--
