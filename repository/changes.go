@@ -27,7 +27,8 @@ type link struct {
 	down   atomic.Bool
 	queue  queue
 	refuse *sql.DB
-	wake   chan struct{} // the feed should look at once
+	wake   chan struct{} // the feed should look immediately
+	posted chan struct{} // emails have been posted
 }
 
 // OnStale adds who is told, after each transaction and before InTx returns,
@@ -58,7 +59,7 @@ func errDown() error { return domain.Unavailable(errors.New("the database is out
 
 // newLink returns a link whose refusing database fails whatever it is asked.
 func newLink() *link {
-	l := &link{wake: make(chan struct{}, 1)}
+	l := &link{wake: make(chan struct{}, 1), posted: make(chan struct{}, 1)}
 	l.refuse = sql.OpenDB(refuser{l})
 	return l
 }
@@ -99,6 +100,14 @@ func (l *link) poke() {
 	select {
 	case l.wake <- struct{}{}:
 	default: // it will already
+	}
+}
+
+// mailPosted wakes those who wait for MailPosted.
+func (l *link) mailPosted() {
+	select {
+	case l.posted <- struct{}{}:
+	default: // they are about to look
 	}
 }
 

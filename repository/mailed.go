@@ -24,6 +24,13 @@ func (s *Store) AddMailedToken(ctx context.Context, user domain.UserID, purpose 
 	return s.insert(ctx, &mailedTokenRow{Digest: digest, Purpose: purpose, UserID: user, ExpiresAt: micros{expires}})
 }
 
+// ProlongMailedToken moves the expiry of a token that is sent again; not_found
+// when it has been used since.
+func (s *Store) ProlongMailedToken(ctx context.Context, digest []byte, expires time.Time) error {
+	res, err := s.write.NewUpdate().Model((*mailedTokenRow)(nil)).Set("expires_at = ?", micros{expires}).Where("t.digest = ?", digest).Exec(ctx)
+	return s.changed(res, err, domain.NotFound())
+}
+
 // UserByMailedToken returns the user whom a token was mailed to; not_found for
 // one that was used, has expired at now, or is for another purpose.
 func (s *Store) UserByMailedToken(ctx context.Context, purpose string, digest []byte, now time.Time) (domain.UserID, error) {
@@ -33,8 +40,8 @@ func (s *Store) UserByMailedToken(ctx context.Context, purpose string, digest []
 	return row.UserID, s.error(err)
 }
 
-// UseMailedToken uses a token up; not_found when a rival was first. All others
-// that the user was mailed for the purpose go with it.
+// UseMailedToken uses a token up; not_found when another request was
+// first. All others that the user was mailed for the purpose go with it.
 func (s *Store) UseMailedToken(ctx context.Context, user domain.UserID, purpose string, digest []byte) error {
 	res, err := s.write.NewDelete().Model((*mailedTokenRow)(nil)).Where("t.digest = ?", digest).Exec(ctx)
 	if err := s.changed(res, err, domain.NotFound()); err != nil {

@@ -63,6 +63,10 @@ func (postgresEngine) forUpdate(q *bun.SelectQuery) *bun.SelectQuery {
 	return q.For("NO KEY UPDATE OF ?TableAlias")
 }
 
+func (postgresEngine) skipLocked(q *bun.SelectQuery) *bun.SelectQuery {
+	return q.For("UPDATE OF ?TableAlias SKIP LOCKED")
+}
+
 func (postgresEngine) keepRows(alias string) string { return "FOR KEY SHARE OF " + alias }
 
 func (postgresEngine) boundWaits(ctx context.Context, tx bun.IDB, d time.Duration) error {

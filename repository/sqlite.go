@@ -88,6 +88,9 @@ func (sqliteEngine) name() string { return "SQLite" }
 // forUpdate has nothing to add: a transaction that writes is the only one.
 func (sqliteEngine) forUpdate(q *bun.SelectQuery) *bun.SelectQuery { return q }
 
+// skipLocked has nothing to skip, for the same reason.
+func (sqliteEngine) skipLocked(q *bun.SelectQuery) *bun.SelectQuery { return q }
+
 // keepRows has nothing to add, for the same reason.
 func (sqliteEngine) keepRows(string) string { return "" }
 

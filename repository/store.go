@@ -38,6 +38,7 @@ type Store struct {
 	pools       []*bun.DB
 	link        *link
 	lookups     *lookups
+	onCommit    *[]func() // nil outside of InTx
 }
 
 // engine is what the two databases do differently.
@@ -46,6 +47,8 @@ type engine interface { //nolint:interfacebloat // it is all that the two differ
 	name() string
 	// forUpdate locks the selected rows until the transaction ends.
 	forUpdate(*bun.SelectQuery) *bun.SelectQuery
+	// skipLocked locks the selected rows and leaves out those that are locked.
+	skipLocked(*bun.SelectQuery) *bun.SelectQuery
 	// keepRows is the clause that keeps the rows which a query reads under an alias
 	// from being deleted until its transaction ends.
 	keepRows(alias string) string
@@ -190,12 +193,13 @@ func (s *Store) InTx(ctx context.Context, fn func(ctx context.Context, tx *Store
 	ctx, cancel := context.WithTimeout(ctx, deadline)
 	defer cancel()
 	var changes []domain.Stale
+	var onCommit []func()
 	err := s.write.RunInTx(ctx, nil, func(ctx context.Context, tx bun.Tx) error {
 		before, err := s.engine.changesSoFar(ctx, tx)
 		if err != nil {
 			return err
 		}
-		if err := fn(ctx, &Store{engine: s.engine, read: tx, write: tx, link: s.link, lookups: s.lookups}); err != nil {
+		if err := fn(ctx, &Store{engine: s.engine, read: tx, write: tx, link: s.link, lookups: s.lookups, onCommit: &onCommit}); err != nil {
 			return err
 		}
 		changes, err = s.engine.ownChanges(ctx, tx, before)
@@ -206,7 +210,20 @@ func (s *Store) InTx(ctx context.Context, fn func(ctx context.Context, tx *Store
 		s.link.tellAll(changes)
 		s.engine.announce(s)
 	}
+	for _, act := range onCommit {
+		act()
+	}
 	return s.error(err)
+}
+
+// afterCommit has act called once the transaction has ended, or immediately
+// where there is none. It only wakes: what is lost then must come otherwise.
+func (s *Store) afterCommit(act func()) {
+	if s.onCommit == nil {
+		act()
+		return
+	}
+	*s.onCommit = append(*s.onCommit, act)
 }
 
 // Migrate applies the migrations that are pending; other nodes wait meanwhile.

@@ -79,7 +79,7 @@ type App struct {
 	usage          usage
 	throttle       *throttle
 	publicURL      string
-	mailing        mailing
+	mailing        *mailing
 	near           *nearby
 }
 

@@ -26,6 +26,7 @@ func (a *App) Run(ctx context.Context) {
 	jobs.Go(func() { a.every(ctx, importsInterval, "learn of keys that other nodes have imported", a.loadImports) })
 	jobs.Go(func() { a.every(ctx, time.Minute, "read the keys that sign access tokens", a.loadSigningKeys) })
 	jobs.Go(func() { a.sendMails(ctx) })
+	jobs.Go(func() { a.every(ctx, mailWaitingEvery, "look at the emails that wait", a.tidyMail) })
 	jobs.Wait()
 }
 

@@ -50,9 +50,6 @@ func (o *Organization) CreateInvitation(ctx context.Context, spec domain.Invitat
 	if err != nil {
 		return domain.Invitation{}, "", err
 	}
-	if answer.made && o.app.mayMail(spec.Email) {
-		o.app.postLetter(ctx, o.app.invitationLetter(answer.Invitation, o.organization, answer.token.text))
-	}
 	if spec.TokenOnce && !answer.made {
 		return answer.Invitation, "", nil
 	}
@@ -92,6 +89,14 @@ func (o *Organization) invite(ctx context.Context, tx *repository.Store, spec do
 	}
 	if err := tx.CreateInvitation(ctx, o.organization.Scope(), v, token.digest); err != nil {
 		return invited{}, err
+	}
+	if o.app.mayMail(spec.Email) {
+		letter := o.app.invitationLetter(v, o.organization, token.text)
+		if err := o.app.post(ctx, tx, posting{
+			kind: "invitation", to: v.Email, letter: &letter, payer: string(o.organization.ID), known: true, good: sendLetters,
+		}); err != nil {
+			return invited{}, err
+		}
 	}
 	return invited{v, token, true}, o.app.record(ctx, tx, o.caller, invitationEvent("invitation.created", v,
 		domain.Diff(nil, map[string]any{"email": v.Email, "role": v.Role, "expires_at": v.ExpiresAt})))

@@ -67,6 +67,7 @@ type keyring struct {
 	imports macKey // what imported hashes are wrapped, found and recognised by
 	retry   macKey // digests of Idempotency-Keys
 	mailed  macKey // digests of tokens that are mailed or handed over to people
+	outbox  macKey // tokens of emails, and what emails are counted by
 	check   macKey // the check value
 	derive  []byte // secrets that an Idempotency-Key can bring again
 	sealer  cipher.AEAD
@@ -82,7 +83,8 @@ func newKeyring(master [32]byte) (*keyring, error) {
 	k := &keyring{
 		tokens: newMACKey(derive("token-digest")), refresh: newMACKey(derive("refresh-token")), cookie: newMACKey(derive("console-cookie")),
 		imports: newMACKey(derive("imported-hash")), retry: newMACKey(derive("idempotency-key")), mailed: newMACKey(derive("mailed-token")),
-		check: newMACKey(derive("check-value")), derive: derive("derived-secret"),
+		outbox: newMACKey(derive("outbox")),
+		check:  newMACKey(derive("check-value")), derive: derive("derived-secret"),
 	}
 	block, err := aes.NewCipher(derive("seal"))
 	if err != nil {

@@ -40,3 +40,10 @@ func (a *App) mailedTokenDigest(p purpose, text string) ([]byte, bool) {
 	}
 	return a.keyring.mailed.sum(string(p), base64.RawURLEncoding.EncodeToString(raw)), true
 }
+
+// derivedMailedToken is the token of an email that has an id. Only the master key
+// gives it, so neither it nor what it is drawn from has to be stored.
+func (a *App) derivedMailedToken(p purpose, id string) mailedToken {
+	text := base64.RawURLEncoding.EncodeToString(a.keyring.outbox.sum("token", string(p), id))
+	return mailedToken{text, a.keyring.mailed.sum(string(p), text)}
+}

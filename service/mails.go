@@ -3,144 +3,70 @@ package service
 import (
 	"context"
 	"fmt"
-	"log/slog"
 	"time"
 
 	"github.com/latchkey-dev/latchkey/domain"
+	"github.com/latchkey-dev/latchkey/repository"
+	"github.com/latchkey-dev/latchkey/service/fair"
 	"github.com/latchkey-dev/latchkey/service/mail"
 )
 
-// Mailer delivers mails to people.
-type Mailer interface {
-	// Send hands a mail over. Its error must say nothing of what is in it.
-	Send(ctx context.Context, m mail.Message) error
-}
-
-const (
-	mailQueue   = 512              // mails that wait; beyond, they are lost and the log says so
-	mailTries   = 3                // how often one is tried
-	mailPause   = 5 * time.Second  // before the second try; longer before each further one
-	mailGoodbye = 10 * time.Second // for those that wait when the program ends
-)
-
-// How many mails one person is sent, and one network may cause, at once and then
-// each interval. Whoever asks for more to one address is answered the same and
+// How many emails one address is sent, and one network may cause, in a burst and
+// then each interval. Further requests for an address are answered the same and
 // nothing is sent.
 var (
 	mailsToAddress   = rate{burst: 5, interval: 5 * time.Minute}
 	mailsFromNetwork = rate{burst: 100, interval: 10 * time.Second}
 )
 
-// mailing sends mails after the change that they tell of has been committed,
-// and so that no answer takes longer for somebody who gets one.
-type mailing struct {
-	mailer Mailer
-	on     bool // a mail server is set up, so addresses are verified
-	queue  chan func(context.Context) (mail.Letter, bool, error)
+// The kinds of email that are written when they are sent.
+const (
+	mailVerification  = "verification"
+	mailAccountExists = "account-exists"
+	mailPasswordReset = "password-reset"
+)
+
+// writers write the emails whose posting must not depend on whether an address
+// has an account. They return nil when nothing is to be sent.
+var writers = map[string]func(ctx context.Context, a *App, m repository.OutgoingMail, to string) (*mail.Letter, error){
+	mailVerification:  writeVerification,
+	mailAccountExists: writeAccountExists,
+	mailPasswordReset: writePasswordReset,
 }
 
-func newMailing(o Options, log *slog.Logger) mailing {
-	m := mailing{mailer: o.Mailer, on: o.Mailer != nil, queue: make(chan func(context.Context) (mail.Letter, bool, error), mailQueue)}
-	if m.mailer == nil {
-		m.mailer = mail.Log{Log: log, Terminal: o.Terminal}
+// How long it makes sense to send what was posted.
+const (
+	sendRequested    = time.Hour      // what a person has asked for and waits for
+	sendVerification = 24 * time.Hour // what lets somebody into a new account
+	sendLetters      = 72 * time.Hour // invitations and notices
+)
+
+// requested is an email that a stranger asks to have sent to an address, whether
+// or not it has an account.
+func (a *App) requested(kind, to string, from domain.Origin) posting {
+	good := sendRequested
+	if kind == mailVerification {
+		good = sendVerification
 	}
-	return m
+	return posting{kind: kind, to: to, payer: string(fair.Network(from.IP)), good: good}
 }
 
-// Mails reports whether mails reach people: whether a mail server is set up.
-func (a *App) Mails() bool { return a.mailing.on }
-
-// post sends what write returns, soon. It never blocks.
-func (a *App) post(ctx context.Context, write func(context.Context) (letter mail.Letter, send bool, err error)) {
-	select {
-	case a.mailing.queue <- write:
-	default:
-		a.log.ErrorContext(ctx, "a mail was lost, since too many wait already")
+// postRequested posts an email that a stranger asks for, if the address has not
+// had too many.
+func (a *App) postRequested(ctx context.Context, tx *repository.Store, kind, to string, from domain.Origin) error {
+	if !a.mayMail(to) {
+		return nil
 	}
+	return a.post(ctx, tx, a.requested(kind, to, from))
 }
 
-// postLetter is post for a letter that is written already.
-func (a *App) postLetter(ctx context.Context, l mail.Letter) {
-	a.post(ctx, func(context.Context) (mail.Letter, bool, error) { return l, true, nil })
-}
-
-// sendMails sends what is posted until ctx ends, and then what still waits.
-func (a *App) sendMails(ctx context.Context) {
-	for {
-		select {
-		case write := <-a.mailing.queue:
-			a.sendMail(ctx, write)
-		case <-ctx.Done():
-			last, cancel := context.WithTimeout(context.WithoutCancel(ctx), mailGoodbye)
-			defer cancel()
-			a.SendMails(last)
-			return
-		}
-	}
-}
-
-// SendMails sends what has been posted so far. Programs that do not Run call it
-// before they end.
-func (a *App) SendMails(ctx context.Context) {
-	for {
-		select {
-		case write := <-a.mailing.queue:
-			a.sendMail(ctx, write)
-		default:
-			return
-		}
-	}
-}
-
-func (a *App) sendMail(ctx context.Context, write func(context.Context) (mail.Letter, bool, error)) {
-	letter, send, err := write(ctx)
-	if err != nil {
-		a.log.ErrorContext(ctx, "a mail could not be written", "mail", letter.Kind, "error", err)
-		return
-	}
-	if !send {
-		return
-	}
-	message, err := letter.Write()
-	if err != nil {
-		a.log.ErrorContext(ctx, "a mail could not be written", "mail", letter.Kind, "error", err)
-		return
-	}
-	for try := 1; ; try++ {
-		if err = a.mailing.mailer.Send(ctx, message); err == nil {
-			return
-		}
-		if try == mailTries || ctx.Err() != nil {
-			break
-		}
-		select {
-		case <-time.After(time.Duration(try) * mailPause):
-		case <-ctx.Done():
-		}
-	}
-	a.log.ErrorContext(ctx, "a mail could not be sent", "mail", letter.Kind, "error", err)
-}
-
-// mayMail reports whether one more mail that somebody else can cause is not too
-// many for an address, and counts it. Notices are not asked about: otherwise a
-// flood of other mails would keep them away.
-func (a *App) mayMail(to string) bool {
-	now := a.now()
-	if a.throttle.wait(mailsToAddress, now, "mail", to) > 0 {
-		return false
-	}
-	a.throttle.count(mailsToAddress, now, "mail", to)
-	return true
-}
-
-// mayCauseMail returns rate_limited when a network has caused too many mails.
-func (a *App) mayCauseMail(from domain.Origin) error {
-	now, address := a.now(), network(from.IP)
-	if wait := a.throttle.wait(mailsFromNetwork, now, "mailed", address); wait > 0 {
-		return &domain.Error{Code: domain.CodeRateLimited, Detail: "Too many mails have been asked for from your address. Wait a little.", RetryAfter: wait}
-	}
-	a.throttle.count(mailsFromNetwork, now, "mailed", address)
-	return nil
+// postNotice tells the owner of an account what has been done to it, in the
+// transaction that does it.
+func (a *App) postNotice(ctx context.Context, tx *repository.Store, kind string, u domain.User, subject, what string, from domain.Origin) error {
+	letter := a.noticeLetter(kind, u, subject, what, from)
+	return a.post(ctx, tx, posting{
+		kind: kind, to: u.Email, letter: &letter, payer: string(u.ID), known: true, notice: true, good: sendLetters,
+	})
 }
 
 // page is the address of a page of the console.

@@ -16,44 +16,76 @@ const (
 	resetLifetime        = 10 * time.Minute
 )
 
-// postVerification sends the address of somebody who knows the account's
-// password what verifies it.
-func (a *App) postVerification(ctx context.Context, email string) {
-	a.post(ctx, func(ctx context.Context) (mail.Letter, bool, error) {
-		user, _, err := a.store.GetUserByEmail(ctx, email)
-		if err != nil || user.Status != domain.Active || user.EmailVerified || !a.mayMail(email) {
-			return mail.Letter{}, false, ignoreNotFound(err)
-		}
-		token, err := a.mailToken(ctx, user, forAddress, verificationLifetime)
-		return a.verificationLetter(user, token), true, err
-	})
+// mailRecipient returns the account that an address has, if it may sign in.
+func (a *App) mailRecipient(ctx context.Context, email string) (u domain.User, found bool, err error) {
+	u, _, err = a.store.GetUserByEmail(ctx, email)
+	if domain.CodeOf(err) == domain.CodeNotFound {
+		return u, false, nil
+	}
+	return u, err == nil && u.Status == domain.Active, err
 }
 
-// postAccountExists tells an address that somebody signed up with it though it
-// has an account. While the address is not verified, anybody may have made that
+// writeVerification writes what verifies the address of an account.
+func writeVerification(ctx context.Context, a *App, m repository.OutgoingMail, to string) (*mail.Letter, error) {
+	user, found, err := a.mailRecipient(ctx, to)
+	if err != nil || !found || user.EmailVerified {
+		return nil, err
+	}
+	return a.withToken(ctx, m, user, forAddress, verificationLifetime, a.verificationLetter)
+}
+
+// writeAccountExists tells an address that it was used to sign up though it has
+// an account. While the address is not verified, anyone may have made that
 // account: confirming it now would let in whoever did, with their password. So
 // its owner is sent what sets one of their own instead.
-func (a *App) postAccountExists(ctx context.Context, email string) {
-	a.post(ctx, func(ctx context.Context) (mail.Letter, bool, error) {
-		user, _, err := a.store.GetUserByEmail(ctx, email)
-		if err != nil || user.Status != domain.Active || !a.mayMail(email) {
-			return mail.Letter{}, false, ignoreNotFound(err)
-		}
-		if user.EmailVerified {
-			return a.accountExistsLetter(user), true, nil
-		}
-		token, err := a.mailToken(ctx, user, forPassword, resetLifetime)
-		return a.claimLetter(user, token), true, err
-	})
+func writeAccountExists(ctx context.Context, a *App, m repository.OutgoingMail, to string) (*mail.Letter, error) {
+	user, found, err := a.mailRecipient(ctx, to)
+	if err != nil || !found {
+		return nil, err
+	}
+	if user.EmailVerified {
+		letter := a.accountExistsLetter(user)
+		return &letter, nil
+	}
+	return a.withToken(ctx, m, user, forPassword, resetLifetime, a.claimLetter)
 }
 
-// mailToken draws a token for a user and stores what is needed to know it again.
-func (a *App) mailToken(ctx context.Context, u domain.User, p purpose, lifetime time.Duration) (string, error) {
-	token, err := a.newMailedToken(p, a.random)
-	if err != nil {
-		return "", err
+// writePasswordReset writes what sets a new password.
+func writePasswordReset(ctx context.Context, a *App, m repository.OutgoingMail, to string) (*mail.Letter, error) {
+	user, found, err := a.mailRecipient(ctx, to)
+	if err != nil || !found {
+		return nil, err
 	}
-	return token.text, a.store.AddMailedToken(ctx, u.ID, string(p), token.digest, a.now().Add(lifetime))
+	return a.withToken(ctx, m, user, forPassword, resetLifetime, a.resetLetter)
+}
+
+// withToken writes a letter around the token of an email. The token is derived
+// from the email's id, so it is stored nowhere and each try sends the same one.
+// Its time begins with each try. One that has been used since the last try is not
+// made again, and nothing is sent.
+func (a *App) withToken(
+	ctx context.Context, m repository.OutgoingMail, u domain.User, p purpose, lifetime time.Duration,
+	write func(u domain.User, token string) mail.Letter,
+) (*mail.Letter, error) {
+	token := a.derivedMailedToken(p, m.ID)
+	expires := a.now().Add(lifetime)
+	err := a.store.InTx(ctx, func(ctx context.Context, tx *repository.Store) error {
+		if !m.TokenAt.IsZero() {
+			return tx.ProlongMailedToken(ctx, token.digest, expires)
+		}
+		if err := tx.NoteMailToken(ctx, m, a.now()); err != nil {
+			return err
+		}
+		return tx.AddMailedToken(ctx, u.ID, string(p), token.digest, expires)
+	})
+	if domain.CodeOf(err) == domain.CodeNotFound {
+		return nil, nil //nolint:nilnil // nothing is to be sent
+	}
+	if err != nil {
+		return nil, err
+	}
+	letter := write(u, token.text)
+	return &letter, nil
 }
 
 // VerifyEmail notes that whoever presents the token reads the mails of an
@@ -87,15 +119,9 @@ func (a *App) ForgotPassword(ctx context.Context, from domain.Origin, email stri
 	if err := a.mayCauseMail(from); err != nil {
 		return err
 	}
-	a.post(ctx, func(ctx context.Context) (mail.Letter, bool, error) {
-		user, _, err := a.store.GetUserByEmail(ctx, email)
-		if err != nil || user.Status != domain.Active || !a.mayMail(email) {
-			return mail.Letter{}, false, ignoreNotFound(err)
-		}
-		token, err := a.mailToken(ctx, user, forPassword, resetLifetime)
-		return a.resetLetter(user, token), true, err
+	return a.store.InTx(ctx, func(ctx context.Context, tx *repository.Store) error {
+		return a.postRequested(ctx, tx, mailPasswordReset, email, from)
 	})
-	return nil
 }
 
 // ResetForgottenPassword sets a new password for whoever presents the token that
@@ -116,9 +142,8 @@ func (a *App) ResetForgottenPassword(ctx context.Context, from domain.Origin, to
 	if err != nil {
 		return err
 	}
-	var user domain.User
-	err = a.useToken(ctx, forPassword, token, func(ctx context.Context, tx *repository.Store, before domain.User) error {
-		user = before
+	return a.useToken(ctx, forPassword, token, func(ctx context.Context, tx *repository.Store, before domain.User) error {
+		user := before
 		user.EmailVerified = true
 		if err := tx.UpdateUser(ctx, user); err != nil {
 			return err
@@ -129,16 +154,15 @@ func (a *App) ResetForgottenPassword(ctx context.Context, from domain.Origin, to
 		if _, err := tx.DeleteSessions(ctx, user.ID, ""); err != nil {
 			return err
 		}
+		if err := a.postNotice(ctx, tx, "password-changed", user, "Your password has been changed",
+			"A new password has been set for your account with a link that was sent to you by email", from); err != nil {
+			return err
+		}
 		return a.record(ctx, tx, domain.NewPrincipal(nil, &domain.CallingUser{User: user}, from), domain.Event{
 			Action: "user.password_reset", Target: userTarget(user),
 			Changes: domain.Diff(map[string]any{"email_verified": before.EmailVerified}, map[string]any{"email_verified": true}),
 		})
 	})
-	if err == nil {
-		a.postLetter(ctx, a.noticeLetter("password-changed", user, "Your password has been changed",
-			"A new password has been set for your account with a link that was mailed to you", from))
-	}
-	return err
 }
 
 // tokenOwner returns whom a token was mailed to, or invalid_token.
@@ -182,11 +206,4 @@ func (a *App) useToken(
 
 func errTokenRefused() error {
 	return domain.Refused(domain.CodeInvalidToken, "The link has been used, has expired, or was never sent. Ask for a new one.")
-}
-
-func ignoreNotFound(err error) error {
-	if domain.CodeOf(err) == domain.CodeNotFound {
-		return nil
-	}
-	return err
 }

@@ -56,7 +56,9 @@ func (a *App) LogIn(ctx context.Context, from domain.Origin, email, password str
 		return SignedIn{}, errWrongCredentials()
 	}
 	if a.mailing.on && !user.EmailVerified {
-		a.postVerification(ctx, user.Email)
+		if err := a.postRequested(ctx, a.store, mailVerification, user.Email, from); err != nil {
+			return SignedIn{}, err
+		}
 		return SignedIn{}, domain.Errorf(domain.CodeEmailUnverified, "Confirm your e-mail address first: a mail with a link is on its way to it.")
 	}
 	var in SignedIn
@@ -233,14 +235,15 @@ func (a *App) replayRefresh(ctx context.Context, from domain.Origin, token, succ
 		if err := tx.DeleteSession(ctx, caller.User.ID, id); err != nil {
 			return err
 		}
+		if err := a.postNotice(ctx, tx, "session-ended", caller.User, "One of your sessions has been ended",
+			"A refresh token of yours was used that had been used before, so its session has been ended", from); err != nil {
+			return err
+		}
 		return a.record(ctx, tx, domain.NewPrincipal(nil, &caller, from), domain.Event{
 			Action: "session.reuse_detected", Target: sessionTarget(id, caller.User),
 		})
 	})
-	if err == nil {
-		a.postLetter(ctx, a.noticeLetter("session-ended", caller.User, "A session of yours has been ended",
-			"Somebody used a refresh token of yours that had been used before, so the session has been ended", from))
-	} else if domain.CodeOf(err) != domain.CodeNotFound {
+	if err != nil && domain.CodeOf(err) != domain.CodeNotFound {
 		return SignedIn{}, err
 	}
 	return SignedIn{}, refreshRefused()

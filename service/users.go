@@ -41,19 +41,18 @@ func (a *App) SignUp(ctx context.Context, from domain.Origin, s domain.SignUp) (
 			return err
 		}
 		user.Operator = err == nil
-		if err := a.addUser(ctx, tx, domain.NewPrincipal(nil, &domain.CallingUser{User: user}, from), user, hash); err != nil || a.mailing.on {
+		err = a.addUser(ctx, tx, domain.NewPrincipal(nil, &domain.CallingUser{User: user}, from), user, hash)
+		switch {
+		case a.mailing.on && err == nil:
+			return a.postRequested(ctx, tx, mailVerification, user.Email, from)
+		case a.mailing.on && domain.CodeOf(err) == domain.CodeConflict && !user.Operator:
+			return a.postRequested(ctx, tx, mailAccountExists, user.Email, from)
+		case err != nil:
 			return err
 		}
 		in, err = a.startSession(ctx, tx, from, user)
 		return err
 	})
-	if a.mailing.on && domain.CodeOf(err) == domain.CodeConflict {
-		a.postAccountExists(ctx, user.Email)
-		return SignedIn{}, nil
-	}
-	if a.mailing.on && err == nil {
-		a.postVerification(ctx, user.Email)
-	}
 	return in, err
 }
 
@@ -176,7 +175,7 @@ func (a *Account) ChangePassword(ctx context.Context, current, replacement strin
 	if err != nil {
 		return err
 	}
-	err = a.app.store.InTx(ctx, func(ctx context.Context, tx *repository.Store) error {
+	return a.app.store.InTx(ctx, func(ctx context.Context, tx *repository.Store) error {
 		if _, proved, err := tx.LockUser(ctx, user.ID); err != nil || proved != hash {
 			return cmp.Or(err, error(wrong)) // a rival change was first
 		}
@@ -186,13 +185,12 @@ func (a *Account) ChangePassword(ctx context.Context, current, replacement strin
 		if _, err := tx.DeleteSessions(ctx, user.ID, a.user.Session.ID); err != nil {
 			return err
 		}
+		if err := a.app.postNotice(ctx, tx, "password-changed", user, "Your password has been changed",
+			"The password of your account has been changed", a.caller.Origin()); err != nil {
+			return err
+		}
 		return a.app.record(ctx, tx, a.caller, domain.Event{Action: "user.password_changed", Target: userTarget(user)})
 	})
-	if err == nil {
-		a.app.postLetter(ctx, a.app.noticeLetter("password-changed", user, "Your password has been changed",
-			"The password of your account has been changed", a.caller.Origin()))
-	}
-	return err
 }
 
 // CreateUser makes an account for somebody else, whatever the sign-up policy

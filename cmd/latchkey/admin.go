@@ -12,6 +12,7 @@ import (
 
 	"github.com/latchkey-dev/latchkey/repository"
 	"github.com/latchkey-dev/latchkey/service"
+	"github.com/latchkey-dev/latchkey/service/mail"
 	"github.com/latchkey-dev/latchkey/service/requestlog"
 )
 
@@ -67,7 +68,20 @@ func appMetrics(app *service.App) []prometheus.Collector {
 	counter := func(name, help string, value func() int64) prometheus.Collector {
 		return prometheus.NewCounterFunc(prometheus.CounterOpts{Name: name, Help: help}, func() float64 { return float64(value()) })
 	}
-	return []prometheus.Collector{
+	failed := make([]prometheus.Collector, len(mail.Classes))
+	for i, class := range mail.Classes {
+		failed[i] = prometheus.NewCounterFunc(prometheus.CounterOpts{
+			Name: "latchkey_emails_failed_total", Help: "Emails that were given up, by the class of the failure.",
+			ConstLabels: prometheus.Labels{"class": string(class)},
+		}, func() float64 { return float64(app.MailStats().Failed[class]) })
+	}
+	return append(failed,
+		gauge("latchkey_email_queue_length", "Emails that wait in the outbox of the instance, as of some seconds ago.",
+			func() float64 { return float64(app.MailStats().Waiting) }),
+		gauge("latchkey_email_queue_oldest_seconds", "Time that the oldest of them has been waiting; 0 when none is.",
+			func() float64 { return app.MailStats().OldestAge.Seconds() }),
+		counter("latchkey_emails_sent_total", "Emails that the mail server has taken from this node.", func() int64 { return app.MailStats().Sent }),
+		counter("latchkey_emails_retried_total", "Tries after which an email waits for another one.", func() int64 { return app.MailStats().Retried }),
 		gauge("latchkey_sync_state", "How well this node knows what others change: 1 in sync, 2 degraded, 3 lost.",
 			func() float64 { return float64(app.Sync()) }),
 		gauge("latchkey_sync_lag_seconds", "Time since this node last knew of every change.", func() float64 { return app.SyncLag().Seconds() }),
@@ -77,7 +91,7 @@ func appMetrics(app *service.App) []prometheus.Collector {
 		counter("latchkey_key_cache_misses_total", "Keys that were not.", func() int64 { return app.CacheStats().Misses }),
 		counter("latchkey_key_cache_loads_total", "Look-ups of keys in the database.", func() int64 { return app.CacheStats().Loads }),
 		counter("latchkey_key_cache_evictions_total", "Keys given up for others.", func() int64 { return app.CacheStats().Evictions }),
-	}
+	)
 }
 
 // logMetrics count the requests that the log does not have, by kind.

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"fmt"
 	"net"
 	"net/netip"
@@ -44,6 +45,7 @@ type settings struct {
 	TrustedProxies    string `env:"TRUSTED_PROXIES" usage:"addresses and networks, with commas, whose X-Forwarded-For is believed"`
 	CORSOrigins       string `env:"CORS_ORIGINS" usage:"origins, with commas, whose pages may call the API"`
 	SMTPURL           string `env:"SMTP_URL"`
+	SMTPHello         string `env:"SMTP_HELLO" usage:"name that mail servers are greeted with (default: the host of PUBLIC_URL)"`
 	AdminListen       string `env:"ADMIN_LISTEN" envDefault:"127.0.0.1:9090" usage:"address to serve metrics on"`
 	OutageGrace       string `env:"OUTAGE_GRACE" envDefault:"60s" usage:"how long known callers are served while the database is out of reach"`
 	Log               string `env:"LOG" envDefault:"text" usage:"how the log is written: text or json"`
@@ -289,6 +291,10 @@ func (s *settings) checkOrigins(wrong *mistakes) {
 }
 
 func (s *settings) checkMail(wrong *mistakes) {
+	if err := mail.CheckHello(s.SMTPHello); s.SMTPHello != "" && err != nil {
+		wrong.add("SMTP_HELLO", "%v", err)
+		return
+	}
 	if s.SMTPURL == "" {
 		return
 	}
@@ -297,13 +303,13 @@ func (s *settings) checkMail(wrong *mistakes) {
 	}
 }
 
-// mailer delivers mails to the configured server, for an instance at publicURL.
+// mailer delivers email to the configured server, for an instance at publicURL.
 func (s *settings) mailer(publicURL string) (*mail.SMTP, error) {
 	u, err := url.Parse(publicURL)
 	if err != nil {
 		return nil, err
 	}
-	return mail.NewSMTP(s.SMTPURL, u.Hostname())
+	return mail.NewSMTP(s.SMTPURL, u.Hostname(), cmp.Or(s.SMTPHello, u.Hostname()))
 }
 
 func commaList(text string) (items []string) {

@@ -76,7 +76,7 @@ func converse(conn net.Conn, refuse string) string {
 func TestSMTP(t *testing.T) {
 	t.Parallel()
 	address, told := serve(t, "")
-	s, err := mail.NewSMTP("smtp://"+address+"?from=keys@example.com", "localhost")
+	s, err := mail.NewSMTP("smtp://"+address+"?from=keys@example.com", "localhost", "localhost")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -107,7 +107,7 @@ func TestSMTPErrorsKeepSecrets(t *testing.T) {
 	t.Parallel()
 	for _, refuse := range []string{"MAIL", "RCPT", "DATA"} {
 		address, _ := serve(t, refuse)
-		s, err := mail.NewSMTP("smtp://"+address, "localhost")
+		s, err := mail.NewSMTP("smtp://"+address, "localhost", "localhost")
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -127,12 +127,12 @@ func TestSMTPAddresses(t *testing.T) {
 	for _, good := range []string{
 		"smtp://localhost", "smtps://user:canary@mail.example.com", "smtp://user:p%40ss@mail.example.com:587?from=Keys%20%3Ckeys@example.com%3E",
 	} {
-		if _, err := mail.NewSMTP(good, "keys.example.com"); err != nil {
+		if _, err := mail.NewSMTP(good, "keys.example.com", "keys.example.com"); err != nil {
 			t.Errorf("%s: %v", good, err)
 		}
 	}
 	for _, bad := range []string{"", "mail.example.com", "http://canary@mail", "smtp://", "smtp://h/path", "smtp://h?x=canary", "smtp://h?from=canary", "smtp://canary:x@h:99999"} {
-		if _, err := mail.NewSMTP(bad, "keys.example.com"); err == nil || strings.Contains(err.Error(), "canary") {
+		if _, err := mail.NewSMTP(bad, "keys.example.com", "keys.example.com"); err == nil || strings.Contains(err.Error(), "canary") {
 			t.Errorf("%s: got %v, want an error that does not repeat it", bad, err)
 		}
 	}
