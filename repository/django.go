@@ -71,9 +71,9 @@ func openDjango(dsn string) (*bun.DB, error) {
 		}
 		return bun.NewDB(db, sqlitedialect.New()), nil
 	case "postgres", "postgresql":
-		config, err := pgx.ParseConfig(dsn)
+		config, err := readAddress(dsn)
 		if err != nil {
-			return nil, errors.New("the address cannot be read; it looks like postgres://user:password@host:5432/name")
+			return nil, fmt.Errorf("the address of the database %w", err)
 		}
 		config.DefaultQueryExecMode = pgx.QueryExecModeExec
 		config.RuntimeParams["default_transaction_read_only"] = "on"

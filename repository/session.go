@@ -3,7 +3,6 @@ package repository
 import (
 	"bytes"
 	"context"
-	"errors"
 	"fmt"
 	"maps"
 	"strings"
@@ -41,9 +40,9 @@ type setting struct{ name, value string }
 
 // parsePostgres reads an address and settles what its sessions are set to.
 func parsePostgres(dsn string) (*pgx.ConnConfig, error) {
-	config, err := pgx.ParseConfig(dsn)
+	config, err := readAddress(dsn)
 	if err != nil {
-		return nil, errors.New("the address cannot be read; it looks like postgres://user:password@host:5432/name")
+		return nil, err
 	}
 	// bun writes arguments into the text, so statements are sent as they are: a
 	// prepared one for each text would pile up on the server.

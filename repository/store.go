@@ -18,7 +18,6 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"net/url"
 	"strings"
 	"time"
 
@@ -119,15 +118,6 @@ func Open(ctx context.Context, dsn string, direct ...string) (*Store, error) {
 		return nil, errors.Join(fmt.Errorf("open %s: %w", Redact(dsn), err), s.Close())
 	}
 	return s, nil
-}
-
-// Redact returns dsn without its password.
-func Redact(dsn string) string {
-	u, err := url.Parse(dsn)
-	if err != nil {
-		return "the database"
-	}
-	return u.Redacted()
 }
 
 // newStore wraps connection pools: one, or the reader's and then the writer's.

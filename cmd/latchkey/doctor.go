@@ -119,6 +119,9 @@ func (d *doctor) checkSettings() bool {
 	if d.bad > 0 {
 		return false
 	}
+	for _, warning := range s.warnings() {
+		d.note("%s", warning)
+	}
 	d.ok("settings")
 	return true
 }

@@ -18,7 +18,7 @@ func (s *settings) findMasterKey(ctx context.Context, store *repository.Store) (
 	if s.masterKey != nil {
 		return *s.masterKey, nil
 	}
-	path := filepath.Join(filepath.Dir(s.sqlitePath()), "latchkey.key")
+	path := s.masterKeyPath()
 	key, err := readMasterKey(path)
 	if !errors.Is(err, fs.ErrNotExist) {
 		return key, err
@@ -27,6 +27,14 @@ func (s *settings) findMasterKey(ctx context.Context, store *repository.Store) (
 		return key, err
 	}
 	return readMasterKey(path)
+}
+
+// masterKeyPath is where the master key is when no setting holds it, or "".
+func (s *settings) masterKeyPath() string {
+	if s.MasterKeyFile != "" || s.MasterKey != "" || s.postgres() {
+		return s.MasterKeyFile
+	}
+	return filepath.Join(filepath.Dir(s.sqlitePath()), "latchkey.key")
 }
 
 func readMasterKey(path string) ([32]byte, error) {

@@ -133,6 +133,9 @@ func startServer(ctx context.Context, s *settings, listener net.Listener, log *s
 	go func() { srv.failed <- srv.public.Serve(netutil.LimitListener(listener, maxConnections)) }()
 	go func() { srv.failed <- srv.admin.Serve(admin) }()
 
+	for _, warning := range s.warnings() {
+		log.Warn("the instance is not as safe as it could be", "because", warning)
+	}
 	for _, name := range s.unknown {
 		log.Warn("this version has no such setting; it is ignored", "setting", name)
 	}
