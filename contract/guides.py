@@ -2,15 +2,18 @@
 """Runs what the pages of this repository print, block by block, and fails for a block that nothing runs.
 
 A page is any Markdown file. Its shell blocks run in one shell, in order, in a folder of the page's own, beside the files
-that stand in contract/guides/PAGE. What a block prints is the text block behind it; without one it prints nothing. There
-"…" stands for anything on a line, and the blanks behind it for as many as there are; alone it stands for any lines. A
-word behind the language names the file that a program is saved as, for later blocks to run. A page that starts a server
-of its own finds nothing; any other finds an instance, which is told as the guides say: LATCHKEY_URL, LATCHKEY_API_KEY
-for an API that asks, PRESENTED for a customer's key.
+in contract/guides/PAGE; those of README.md run in a copy of this repository. What a block prints is the text block after
+it; without one it prints nothing. There "…" matches anything on a line, and the spaces after it any number of spaces;
+alone it matches any lines. A word after the language names the file that a program is saved as, for later blocks to run.
+A page that starts its own server finds nothing; any other finds an instance and these variables: LATCHKEY_URL,
+LATCHKEY_API_KEY for an API that asks, PRESENTED for a customer's key.
 
-A comment right before a block says what is not to be seen: "goes on: TEXT" that its command stays until the next such
-one, and has said TEXT, "in the clone" that it runs in this repository, "in CI" that .ci/run runs it, and "folders" that
-the block is a list of folders.
+A page says which scopes these keys need, in the words that NEEDS matches, and runs with keys that hold exactly those.
+Then it runs once for each scope with a key that lacks it, or, where the page creates the key, with the scope removed
+from its text. That run is in a plain shell, as a reader's is: it must fail, and say which scope is missing.
+
+A comment right before a block says what the reader does not see: "goes on: TEXT" that its command runs until the next
+such command, and has printed TEXT, "in CI" that .ci/run runs it, and "folders" that the block is a list of folders.
 
 Usage: guides.py [PAGE...]; without any, all of them.
 """
@@ -43,11 +46,20 @@ PATIENCE = 180  # seconds for one block, which may have to compile
 PROGRAMS = {"go": "go run", "javascript": "node", "python": "python"}
 SUFFIXES = {"go": "go", "javascript": "mjs", "python": "py"}
 # What the guides call the variables of programs that call Latchkey, beside its own settings.
-CALLERS = {"LATCHKEY_URL", "LATCHKEY_API_KEY", "LATCHKEY_TOKEN", "LATCHKEY_EMAIL", "LATCHKEY_PASSWORD"}
+CALLERS = {"LATCHKEY_URL", "LATCHKEY_API_KEY", "LATCHKEY_EMAIL", "LATCHKEY_PASSWORD"}
+# The sentence in which a page says what a key needs.
+NEEDS = re.compile(r"`(LATCHKEY_API_KEY|PRESENTED)` needs (no scope|the scopes? `[^`]+`(?:(?:, | and )`[^`]+`)*)")
+# Where the blocks of a page create a key.
+CREATES = re.compile(r'"scopes": \["([^]]+)"\]')
+CREATED = "the key that the page creates"
 
 
 class Wrong(Exception):
-    """What a page says is not so."""
+    """What a page says is not true."""
+
+
+class Failed(Wrong):
+    """A block of a page ended with an error."""
 
 
 @dataclass
@@ -92,6 +104,11 @@ def pattern(want: str) -> str:
     return "".join(lines)
 
 
+def needs(text: str) -> dict[str, list[str]]:
+    """Return the scopes that a page says its keys need, by the variable that holds the key."""
+    return {name: re.findall("`([^`]+)`", scopes) for name, scopes in NEEDS.findall(" ".join(text.split()))}
+
+
 def compare(block: Block, got: str, want: str) -> None:
     if not re.fullmatch(pattern(want), got):
         raise Wrong(f"line {block.line}:\n{block.text}printed\n{got}instead of\n{want}")
@@ -120,11 +137,14 @@ def free_port() -> int:
 
 
 class Page:
-    """A page while it is run."""
+    """A page while it is run, with keys that hold all scopes that it names or all except the one that is missing."""
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, missing: tuple[str, str] = ("", "")) -> None:
         self.name = name
         self.text = (ROOT / name).read_text()
+        self.missing = missing
+        if missing[0] == CREATED:
+            self.text = CREATES.sub(lambda made: made[0].replace(f'"{missing[1]}"', ""), self.text, count=1)
         self.blocks = read(self.text)
         self.folder = WORK / name.replace("/", "-").removesuffix(".md")
         self.shell: subprocess.Popen[str] | None = None
@@ -135,7 +155,9 @@ class Page:
     def __enter__(self) -> Self:
         shutil.rmtree(self.folder, ignore_errors=True)
         fixed = FIXED / pathlib.Path(self.name).stem
-        if fixed.is_dir():
+        if self.name == "README.md":
+            clone(self.folder)
+        elif fixed.is_dir():
             shutil.copytree(fixed, self.folder)
         else:
             self.folder.mkdir(parents=True)
@@ -207,7 +229,7 @@ class Page:
         else:
             self.prepare_instance()
         self.shell = subprocess.Popen(
-            ["bash", "-euo", "pipefail"],
+            ["bash"] if self.missing[0] else ["bash", "-euo", "pipefail"],
             cwd=self.folder,
             env=self.environment,
             stdin=subprocess.PIPE,
@@ -224,9 +246,11 @@ class Page:
         self.instance = True
         exports = re.findall(r"(LATCHKEY_\w+)='(.*?)'", server("start"))
         home = BUILT / "instance"
+        scopes = {"LATCHKEY_API_KEY": [], "PRESENTED": ["documents:read"]} | needs(self.text)
+        held = {name: ",".join(s for s in all if (name, s) != self.missing) for name, all in scopes.items()}
         self.environment |= dict(exports) | {
-            "LATCHKEY_API_KEY": server("key", "payments"),
-            "PRESENTED": server("customer", "payments"),
+            "LATCHKEY_API_KEY": server("key", "payments", held["LATCHKEY_API_KEY"]),
+            "PRESENTED": server("customer", "payments", held["PRESENTED"]),
             "LATCHKEY_DATABASE": f"sqlite:{home / 'latchkey.db'}",
             "LATCHKEY_MASTER_KEY": (home / "latchkey.key").read_text().strip(),
         }
@@ -240,51 +264,50 @@ class Page:
         keys = json.loads((FROZEN / "django-3.json").read_text())["keys"]
         self.environment["DJANGO_TOKEN"] = next(key["token"] for key in keys if key["good"])
 
-    def bash(self, text: str, folder: pathlib.Path | None = None) -> str:
+    def bash(self, text: str) -> str:
         """Run lines in the page's shell."""
         self.prepare()
         assert self.shell is not None and self.shell.stdin is not None and self.shell.stdout is not None
         lines, done = self.folder / ".block", f"done {secrets.token_hex(8)}"
         lines.write_text(text)
         # Read from a file, so that a command that reads its input does not read the next lines.
-        self.shell.stdin.write(f"cd {folder or self.folder}; . {lines} </dev/null; cd {self.folder}; echo '{done}'\n")
+        self.shell.stdin.write(f". {lines} </dev/null; echo '{done}' $?\n")
         self.shell.stdin.flush()
         late = threading.Timer(PATIENCE, end, [self.shell])
         late.start()
         got = ""
         try:
-            while not got.endswith(done + "\n"):
+            while not (end := re.search(rf"{done} (\d+)\n\Z", got)):
                 line = self.shell.stdout.readline()
                 if not line:
-                    raise Wrong(f"{text}failed after printing\n{got}{(self.folder / 'stderr').read_text()}")
+                    break
                 got += line
         finally:
             late.cancel()
-        return got.removesuffix(done + "\n")
+        if not end or end[1] != "0":
+            said = "".join((self.folder / name).read_text() for name in ("stderr", "goes-on") if (self.folder / name).exists())
+            raise Failed(f"{text}failed after printing\n{got}{said}")
+        return got[: end.start()]
 
     def console(self, block: Block) -> str:
         commands = "".join(line[2:] + "\n" for line in block.text.splitlines() if line.startswith("$ "))
         shown = "".join(line + "\n" for line in block.text.splitlines() if not line.startswith("$ "))
-        clone, stays = "in the clone" in block.comment, block.comment.partition("goes on: ")[2]
-        if stays:
-            self.stay(commands, ROOT if clone else self.folder, stays)
+        if stays := block.comment.partition("goes on: ")[2]:
+            self.stay(commands, stays)
             return ""
-        compare(block, self.bash(commands, ROOT if clone else None), shown)
+        compare(block, self.bash(commands), shown)
         return ""
 
-    def stay(self, command: str, folder: pathlib.Path, until: str) -> None:
+    def stay(self, command: str, until: str) -> None:
         """Run a command that goes on, until it has said something."""
         self.prepare()
         end(self.goes_on)
-        environment = self.environment
-        if folder == ROOT:  # where it would leave its database
-            environment = environment | {"LATCHKEY_DATABASE": f"sqlite:{self.folder / 'clone.db'}"}
         log = self.folder / "goes-on"
         with log.open("w") as out:
             running = self.goes_on = subprocess.Popen(
                 ["bash", "-euc", command],
-                cwd=folder,
-                env=environment,
+                cwd=self.folder,
+                env=self.environment,
                 stdin=subprocess.DEVNULL,
                 stdout=out,
                 stderr=out,
@@ -357,6 +380,15 @@ class Page:
         return ""
 
 
+def clone(folder: pathlib.Path) -> None:
+    """Copy what Git would have after the next commit: what a reader of README.md has."""
+    for name in output("git", "ls-files", "--cached", "--others", "--exclude-standard", cwd=ROOT).splitlines():
+        target = folder / name
+        target.parent.mkdir(parents=True, exist_ok=True)
+        if (ROOT / name).exists():
+            shutil.copy(ROOT / name, target)
+
+
 def end(process: subprocess.Popen | None) -> None:
     """End a process and all that it has started."""
     if process is not None:
@@ -411,6 +443,8 @@ def names(page: Page) -> None:
         if not file.exists() or (anchor and anchor not in anchors(file.read_text())):
             raise Wrong(f"there is no {target}")
     settings(page.text)
+    if page.text.count("$LATCHKEY_API_KEY") and not (needs(page.text) or CREATES.search(page.text)):
+        raise Wrong("it does not say which scopes LATCHKEY_API_KEY needs")
     sources = "".join(file.read_text() for folder in ("api", "cmd/latchkey") for file in (ROOT / folder).glob("*.go"))
     for metric in re.findall(r"`(latchkey_\w+)`", prose):
         if f'"{metric}"' not in sources:
@@ -450,6 +484,7 @@ def gates() -> None:
         "Run `make nothing`.\n",
         "Run `latchkey key nothing`.\n",
         "Watch `latchkey_nothing_total`.\n",
+        "```sh\necho \"$LATCHKEY_API_KEY\" >/dev/null\n```\n",
     ):
         try:
             check(Made(text))
@@ -478,6 +513,23 @@ def check(page: Page) -> int:
         return page.run()
 
 
+def refused(name: str) -> int:
+    """Run a page once for each scope that it needs, without that scope, and return how often."""
+    text = (ROOT / name).read_text()
+    scopes = [(key, scope) for key, all in needs(text).items() for scope in all]
+    scopes += [(CREATED, scope) for made in CREATES.findall(text)[:1] for scope in made.split('", "')]
+    for missing in scopes:
+        try:
+            with Page(name, missing) as page:
+                page.run()
+        except Failed as failure:
+            if missing[1] not in str(failure):
+                raise Wrong(f"without {missing[1]} it does not say what is missing: {failure}") from failure
+        else:
+            raise Wrong(f"it succeeds although {missing[0]} lacks {missing[1]}")
+    return len(scopes)
+
+
 def pages() -> Iterator[str]:
     yield from sorted(
         output("git", "ls-files", "--cached", "--others", "--exclude-standard", "*.md", cwd=ROOT).splitlines()
@@ -499,10 +551,10 @@ def main() -> None:
     for page in sys.argv[1:] or pages():
         start = time.monotonic()
         try:
-            count = check(Page(page))
+            count, lacking = check(Page(page)), refused(page)
         except Wrong as wrong:
             sys.exit(f"{page}: {wrong}")
-        print(f"{page}: {count} blocks, {time.monotonic() - start:.0f} s", flush=True)
+        print(f"{page}: {count} blocks, {lacking} missing scopes, {time.monotonic() - start:.0f} s", flush=True)
     shutil.rmtree(WORK)
 
 
