@@ -42,7 +42,7 @@ SERVER = ROOT / "contract" / "server"
 BUILT = ROOT / "build" / "contract"
 WORK = BUILT / "guides"
 FROZEN = ROOT / "repository" / "storetest" / "testdata"
-PATIENCE = 180  # seconds for one block, which may have to compile
+PATIENCE = 600  # seconds for one block, which may have to compile everything
 PROGRAMS = {"go": "go run", "javascript": "node", "python": "python"}
 SUFFIXES = {"go": "go", "javascript": "mjs", "python": "py"}
 # What the guides call the variables of programs that call Latchkey, beside its own settings.
@@ -50,7 +50,7 @@ CALLERS = {"LATCHKEY_URL", "LATCHKEY_API_KEY", "LATCHKEY_EMAIL", "LATCHKEY_PASSW
 # The sentence in which a page says what a key needs.
 NEEDS = re.compile(r"`(LATCHKEY_API_KEY|PRESENTED)` needs (no scope|the scopes? `[^`]+`(?:(?:, | and )`[^`]+`)*)")
 # Where the blocks of a page create a key.
-CREATES = re.compile(r'"scopes": \["([^]]+)"\]')
+CREATES = re.compile(r'"name": "[^"]+", "scopes": \["([^]]+)"\]')
 CREATED = "the key that the page creates"
 
 
@@ -192,11 +192,11 @@ class Page:
         if block.comment == "in CI":
             return in_ci(block)
         match block.language:
-            case "sh":
+            case "sh" if not block.name:
                 return self.bash(block.text)
             case "console":
                 return self.console(block)
-            case "go" | "javascript" | "python":
+            case "sh" | "go" | "javascript" | "python":
                 return self.program(block)
             case "nginx":
                 return self.nginx(block)
@@ -259,10 +259,12 @@ class Page:
             self.prepare_django()
 
     def prepare_django(self) -> None:
-        """Give Django a database that the library has made, and one of the tokens that it handed out."""
+        """Give Django a database that the library has made, and three of its tokens: good, expired and revoked."""
         shutil.copy(FROZEN / "django-3.sqlite3", self.folder / "db.sqlite3")
         keys = json.loads((FROZEN / "django-3.json").read_text())["keys"]
-        self.environment["DJANGO_TOKEN"] = next(key["token"] for key in keys if key["good"])
+        tokens = {key["name"]: key["token"] for key in reversed(keys)}
+        named = {"DJANGO_TOKEN": "nightly export", "EXPIRED": "expired", "REVOKED": "revoked"}
+        self.environment |= {variable: tokens[name] for variable, name in named.items()}
 
     def bash(self, text: str) -> str:
         """Run lines in the page's shell."""
@@ -277,17 +279,17 @@ class Page:
         late.start()
         got = ""
         try:
-            while not (end := re.search(rf"{done} (\d+)\n\Z", got)):
+            while not (finished := re.search(rf"{done} (\d+)\n\Z", got)):
                 line = self.shell.stdout.readline()
                 if not line:
                     break
                 got += line
         finally:
             late.cancel()
-        if not end or end[1] != "0":
+        if not finished or finished[1] != "0":
             said = "".join((self.folder / name).read_text() for name in ("stderr", "goes-on") if (self.folder / name).exists())
             raise Failed(f"{text}failed after printing\n{got}{said}")
-        return got[: end.start()]
+        return got[: finished.start()]
 
     def console(self, block: Block) -> str:
         commands = "".join(line[2:] + "\n" for line in block.text.splitlines() if line.startswith("$ "))

@@ -35,7 +35,7 @@ func readmeBlocks() ([]block, error) {
 	return blocks, nil
 }
 
-var assignment = regexp.MustCompile(`(?m)^([A-Z]+)=`)
+var assignment = regexp.MustCompile(`(?m)^(?:export )?([A-Z_]+)=`)
 
 // readme runs the shell lines of a section of README.md as they are printed, or
 // only its nth block of them. Variables live on until the script ends. What
@@ -86,7 +86,7 @@ func goclient(ts *testscript.TestScript, _ bool, _ []string) {
 	ctx := ts.Value(contextKey{}).(context.Context)
 	url := "http://" + ts.Getenv("ADDRESS")
 	for _, header := range []string{"X-Api-Key", "Authorization"} {
-		token := ts.Getenv("KEY")
+		token := ts.Getenv("LATCHKEY_API_KEY")
 		if header == "Authorization" {
 			token = "Api-Key " + token
 		}
@@ -97,7 +97,7 @@ func goclient(ts *testscript.TestScript, _ bool, _ []string) {
 		if got, want := current.JSON200.ID, ts.Getenv("PROJECT"); got != want {
 			ts.Fatalf("%s: the key's project is %s, want %s", header, got, want)
 		}
-		answer, err := backend.VerifyKeyWithResponse(ctx, client.VerifyKeyRequest{Key: ts.Getenv("KEY")})
+		answer, err := backend.VerifyKeyWithResponse(ctx, client.VerifyKeyRequest{Key: ts.Getenv("LATCHKEY_API_KEY")})
 		ts.Check(err)
 		if !answer.JSON200.Valid {
 			ts.Fatalf("%s: the key is %s", header, answer.JSON200.Code)
