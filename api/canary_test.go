@@ -76,7 +76,8 @@ func TestCanaries(t *testing.T) {
 func canaryRun(t *testing.T, w *world, box mailbox) (canaries, []byte) {
 	t.Helper()
 	c := canaries{
-		"the first password": "canary-one violet lamps", "the second password": "canary-two violet lamps",
+		"the first password": "canary-one violet lamps", "the confirming password": "canary-zero violet lamps",
+		"the second password": "canary-two violet lamps",
 		"the third password": "canary-three violet lamps", "a wrong password": "canary-wrong violet lamps",
 		"an Idempotency-Key": "canary-idempotency-key-0001", "another Idempotency-Key": "canary-idempotency-key-0002",
 		"a key in the wrong place": "lk_live_canary000000_" + strings.Repeat("canary7", 7),
@@ -85,7 +86,10 @@ func canaryRun(t *testing.T, w *world, box mailbox) (canaries, []byte) {
 	login := map[string]string{"email": "canary@example.com", "password": c["the first password"]}
 	post("/v1/auth/signup", anonymous, login).want(t, 202, nil)
 	c["a verification token"] = box.read(t, "verification")
-	post("/v1/auth/email/verify", anonymous, map[string]string{"token": c["a verification token"]}).want(t, 204, nil)
+	login["password"] = c["the confirming password"]
+	post("/v1/auth/email/verify", anonymous, map[string]string{
+		"token": c["a verification token"], "password": c["the confirming password"],
+	}).want(t, 204, nil)
 	post("/v1/auth/login", anonymous, map[string]string{"email": "canary@example.com", "password": c["a wrong password"]}).want(t, 401, nil)
 	post("/v1/auth/login", anonymous, `{"email": "canary@example.com", "password": "`+c["a wrong password"]+`", "password": 1}`).want(t, 400, nil)
 	post("/v1/auth/login", anonymous, map[string]any{"email": 1, "password": []string{c["a wrong password"]}}).want(t, 422, nil)

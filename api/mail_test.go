@@ -62,13 +62,23 @@ func TestMailOverHTTP(t *testing.T) {
 
 	w.clock.advance(time.Second)
 	at := w.clock.time()
-	post("/v1/auth/email/verify", map[string]string{"token": "garbage"}).fails(t, 401, domain.CodeInvalidToken)
-	post("/v1/auth/email/verify", map[string]string{"token": verify}).want(t, 204, nil)
-	post("/v1/auth/email/verify", map[string]string{"token": verify}).fails(t, 401, domain.CodeInvalidToken)
+	// Who signed up may be a stranger, so the mail's reader chooses the password.
+	const chosen = "nine yellow kites over the dunes"
+	w.secret(chosen)
+	confirm := func(token, password string) answer {
+		return post("/v1/auth/email/verify", map[string]string{"token": token, "password": password})
+	}
+	confirm("garbage", "letmein").fails(t, 401, domain.CodeInvalidToken) // the token is judged first
+	confirm(verify, "passwordpassword").fails(t, 422, domain.CodeValidationFailed)
+	post("/v1/auth/email/verify", map[string]string{"token": verify}).fails(t, 422, domain.CodeValidationFailed)
+	confirm(verify, chosen).want(t, 204, nil)
+	confirm(verify, chosen).fails(t, 401, domain.CodeInvalidToken)
 	if got := w.since(t, at); len(got) != 1 || got[0].Action != "user.email_verified" {
 		t.Errorf("got events %+v, want one user.email_verified", got)
 	}
 	var in person
+	post("/v1/auth/login", ada).fails(t, 401, domain.CodeInvalidCredentials)
+	ada["password"] = chosen
 	post("/v1/auth/login", ada).want(t, 200, &in.Session)
 	w.secret(in.AccessToken, in.RefreshToken)
 	if !in.User.EmailVerified {
@@ -88,6 +98,7 @@ func TestMailOverHTTP(t *testing.T) {
 	at = w.clock.time()
 	const replacement = "eight green boats on the canal"
 	w.secret(replacement)
+	post("/v1/auth/password/reset", map[string]string{"token": "garbage", "password": "letmein"}).fails(t, 401, domain.CodeInvalidToken)
 	post("/v1/auth/password/reset", map[string]string{"token": reset, "password": "short"}).fails(t, 422, domain.CodeValidationFailed)
 	post("/v1/auth/password/reset", map[string]string{"token": verify, "password": replacement}).fails(t, 401, domain.CodeInvalidToken)
 	post("/v1/auth/password/reset", map[string]string{"token": reset, "password": replacement}).want(t, 204, nil)

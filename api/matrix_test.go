@@ -210,7 +210,7 @@ func (s *scene) request(t *testing.T, id, path, column string) (address string, 
 	case "refreshSession":
 		body = map[string]string{"refresh_token": s.logIn(t, s.home.owner).RefreshToken}
 	case "verifyEmail":
-		body = map[string]string{"token": "garbage"}
+		body = map[string]string{"token": "garbage", "password": password}
 	case "forgotPassword":
 		body = map[string]string{"email": "owner@example.com"}
 	case "resetPassword":
