@@ -49,7 +49,6 @@ var unscoped = map[string]string{
 	"CountProjects":         "counts over all tenants, for the operator",
 	"countFaults":           "runs the checks that SQLite has of its own",
 	"Examine":               "counts contradictions over all tenants, for the command line, and tells no more",
-	"IsInvited":             "asks over all tenants whether an address may sign up, and tells no more",
 	"importsHere":           "goes through a list of texts, and for each through what selectIn gives",
 	"crowdedLookups":        "counts over all tenants what an unknown token could cost, and tells no more",
 	"ImportedSince":         "finds the tenants: whoever holds an imported token is still to prove it",

@@ -78,7 +78,7 @@ func canaryRun(t *testing.T, w *world, box mailbox) (canaries, []byte) {
 	c := canaries{
 		"the first password": "canary-one violet lamps", "the confirming password": "canary-zero violet lamps",
 		"the second password": "canary-two violet lamps",
-		"the third password": "canary-three violet lamps", "a wrong password": "canary-wrong violet lamps",
+		"the third password":  "canary-three violet lamps", "a wrong password": "canary-wrong violet lamps",
 		"an Idempotency-Key": "canary-idempotency-key-0001", "another Idempotency-Key": "canary-idempotency-key-0002",
 		"a key in the wrong place": "lk_live_canary000000_" + strings.Repeat("canary7", 7),
 	}
@@ -104,7 +104,7 @@ func canaryRun(t *testing.T, w *world, box mailbox) (canaries, []byte) {
 	var next api.Session
 	post("/v1/auth/refresh", anonymous, map[string]string{"refresh_token": ada.RefreshToken}).want(t, 200, &next)
 	c["a successor"] = next.RefreshToken
-	post("/v1/me/password", ada.as, map[string]string{"current": c["the first password"], "new": c["the second password"]}).want(t, 204, nil)
+	post("/v1/me/password", ada.as, map[string]string{"current": c["the confirming password"], "new": c["the second password"]}).want(t, 204, nil)
 	box.read(t, "password-changed")
 	post("/v1/auth/password/forgot", anonymous, map[string]string{"email": "canary@example.com"}).want(t, 202, nil)
 	c["a reset token"] = box.read(t, "password-reset")

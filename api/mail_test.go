@@ -68,7 +68,7 @@ func TestMailOverHTTP(t *testing.T) {
 	confirm := func(token, password string) answer {
 		return post("/v1/auth/email/verify", map[string]string{"token": token, "password": password})
 	}
-	confirm("garbage", "letmein").fails(t, 401, domain.CodeInvalidToken) // the token is judged first
+	confirm("garbage", "passwordpassword").fails(t, 401, domain.CodeInvalidToken) // the token is judged first
 	confirm(verify, "passwordpassword").fails(t, 422, domain.CodeValidationFailed)
 	post("/v1/auth/email/verify", map[string]string{"token": verify}).fails(t, 422, domain.CodeValidationFailed)
 	confirm(verify, chosen).want(t, 204, nil)
@@ -98,7 +98,7 @@ func TestMailOverHTTP(t *testing.T) {
 	at = w.clock.time()
 	const replacement = "eight green boats on the canal"
 	w.secret(replacement)
-	post("/v1/auth/password/reset", map[string]string{"token": "garbage", "password": "letmein"}).fails(t, 401, domain.CodeInvalidToken)
+	post("/v1/auth/password/reset", map[string]string{"token": "garbage", "password": "passwordpassword"}).fails(t, 401, domain.CodeInvalidToken)
 	post("/v1/auth/password/reset", map[string]string{"token": reset, "password": "short"}).fails(t, 422, domain.CodeValidationFailed)
 	post("/v1/auth/password/reset", map[string]string{"token": verify, "password": replacement}).fails(t, 401, domain.CodeInvalidToken)
 	post("/v1/auth/password/reset", map[string]string{"token": reset, "password": replacement}).want(t, 204, nil)

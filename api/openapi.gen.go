@@ -980,6 +980,10 @@ type SignUpRequest struct {
 	// Example: ada@example.com
 	Email string `json:"email"`
 
+	// InvitationToken The token of an invitation for this address. It is needed where sign-up is by invitation and ignored
+	// elsewhere. Signing up does not use it up: `acceptInvitation` takes it.
+	InvitationToken *string `json:"invitation_token,omitempty"`
+
 	// Name What to call the person.
 	//
 	// Example: Ada Lovelace
@@ -1213,6 +1217,11 @@ type VerifiedKey struct {
 
 // VerifyEmailRequest defines model for VerifyEmailRequest.
 type VerifyEmailRequest struct {
+	// Password The account's new password; the rules are those of `signUp`.
+	//
+	// Example: seven violet lamps at the harbour
+	Password string `json:"password"`
+
 	// Token The token in the mail.
 	//
 	// Example: 3q2-7wEjRWeJq83vASNFZ4mrze8BI0Vnias3k8cBI0U
@@ -1543,7 +1552,7 @@ type ServerInterface interface {
 	// GetReadiness Tell whether the instance can serve
 	// (GET /readyz)
 	GetReadiness(ctx echo.Context) error
-	// VerifyEmail Verify an e-mail address
+	// VerifyEmail Verify an email address
 	// (POST /v1/auth/email/verify)
 	VerifyEmail(ctx echo.Context) error
 	// LogIn Sign in with a password
@@ -10372,7 +10381,7 @@ type StrictServerInterface interface {
 	// GetReadiness Tell whether the instance can serve
 	// (GET /readyz)
 	GetReadiness(ctx context.Context, request GetReadinessRequestObject) (GetReadinessResponseObject, error)
-	// VerifyEmail Verify an e-mail address
+	// VerifyEmail Verify an email address
 	// (POST /v1/auth/email/verify)
 	VerifyEmail(ctx context.Context, request VerifyEmailRequestObject) (VerifyEmailResponseObject, error)
 	// LogIn Sign in with a password

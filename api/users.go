@@ -8,7 +8,10 @@ import (
 
 // SignUp makes an account and signs it in, or mails its address.
 func (h *handlers) SignUp(ctx context.Context, r SignUpRequestObject) (SignUpResponseObject, error) {
-	in, err := h.app.SignUp(ctx, origin(ctx), domain.SignUp{Email: r.Body.Email, Password: domain.Hidden(r.Body.Password), Name: value(r.Body.Name)})
+	in, err := h.app.SignUp(ctx, origin(ctx), domain.SignUp{
+		Email: r.Body.Email, Password: domain.Hidden(r.Body.Password), Name: value(r.Body.Name),
+		InvitationToken: domain.Hidden(value(r.Body.InvitationToken)),
+	})
 	if err != nil {
 		return nil, err
 	}
@@ -18,9 +21,9 @@ func (h *handlers) SignUp(ctx context.Context, r SignUpRequestObject) (SignUpRes
 	return SignUp201JSONResponse(session(in)), nil
 }
 
-// VerifyEmail takes the token that was mailed to an address.
+// VerifyEmail takes the token that was mailed to an address and a new password.
 func (h *handlers) VerifyEmail(ctx context.Context, r VerifyEmailRequestObject) (VerifyEmailResponseObject, error) {
-	return VerifyEmail204Response{}, h.app.VerifyEmail(ctx, origin(ctx), r.Body.Token)
+	return VerifyEmail204Response{}, h.app.VerifyEmail(ctx, origin(ctx), r.Body.Token, r.Body.Password)
 }
 
 // ForgotPassword mails a token for a new password to an address with an account.

@@ -1243,6 +1243,10 @@ type SignUpRequest struct {
 	// Example: ada@example.com
 	Email string `json:"email"`
 
+	// InvitationToken The token of an invitation for this address. It is needed where sign-up is by invitation and ignored
+	// elsewhere. Signing up does not use it up: `acceptInvitation` takes it.
+	InvitationToken *string `json:"invitation_token,omitempty"`
+
 	// Name What to call the person.
 	//
 	// Example: Ada Lovelace
@@ -1476,6 +1480,11 @@ type VerifiedKey struct {
 
 // VerifyEmailRequest defines model for VerifyEmailRequest.
 type VerifyEmailRequest struct {
+	// Password The account's new password; the rules are those of `signUp`.
+	//
+	// Example: seven violet lamps at the harbour
+	Password string `json:"password"`
+
 	// Token The token in the mail.
 	//
 	// Example: 3q2-7wEjRWeJq83vASNFZ4mrze8BI0Vnias3k8cBI0U
@@ -1844,18 +1853,22 @@ type ClientInterface interface {
 	// Corresponds with GET /readyz (the `GetReadiness` operationId).
 	GetReadiness(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error)
 
-	// VerifyEmailWithBody Verify an e-mail address
+	// VerifyEmailWithBody Verify an email address
 	//
-	// Takes the token that was mailed to the address. It works once, for 24 hours, and signs nobody in.
+	// Takes the token that was mailed to the address and a new password. Anyone can sign up with an address, so the
+	// password of the sign-up ends here, and so do the account's sessions. The token works once, for 24 hours, and
+	// signs no one in.
 	//
 	// Takes any type of body and a specified content type.
 	//
 	// Corresponds with POST /v1/auth/email/verify (the `VerifyEmail` operationId).
 	VerifyEmailWithBody(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
 
-	// VerifyEmail Verify an e-mail address
+	// VerifyEmail Verify an email address
 	//
-	// Takes the token that was mailed to the address. It works once, for 24 hours, and signs nobody in.
+	// Takes the token that was mailed to the address and a new password. Anyone can sign up with an address, so the
+	// password of the sign-up ends here, and so do the account's sessions. The token works once, for 24 hours, and
+	// signs no one in.
 	//
 	// Takes a body of the `application/json` content type.
 	//
@@ -1949,7 +1962,8 @@ type ClientInterface interface {
 
 	// SignUpWithBody Make an account
 	//
-	// Makes an account and signs it in. Instances may be closed to new accounts.
+	// Makes an account and signs it in. Instances may be closed to new accounts, or open only to people who were
+	// invited to an organization; the invitation's token is then needed, and the address must be the invited one.
 	//
 	// Takes any type of body and a specified content type.
 	//
@@ -1958,7 +1972,8 @@ type ClientInterface interface {
 
 	// SignUp Make an account
 	//
-	// Makes an account and signs it in. Instances may be closed to new accounts.
+	// Makes an account and signs it in. Instances may be closed to new accounts, or open only to people who were
+	// invited to an organization; the invitation's token is then needed, and the address must be the invited one.
 	//
 	// Takes a body of the `application/json` content type.
 	//
@@ -2492,9 +2507,11 @@ func (c *API) GetReadiness(ctx context.Context, reqEditors ...RequestEditorFn) (
 	return c.Client.Do(req)
 }
 
-// VerifyEmailWithBody Verify an e-mail address
+// VerifyEmailWithBody Verify an email address
 //
-// Takes the token that was mailed to the address. It works once, for 24 hours, and signs nobody in.
+// Takes the token that was mailed to the address and a new password. Anyone can sign up with an address, so the
+// password of the sign-up ends here, and so do the account's sessions. The token works once, for 24 hours, and
+// signs no one in.
 //
 // Takes any type of body and a specified content type.
 //
@@ -2511,9 +2528,11 @@ func (c *API) VerifyEmailWithBody(ctx context.Context, contentType string, body 
 	return c.Client.Do(req)
 }
 
-// VerifyEmail Verify an e-mail address
+// VerifyEmail Verify an email address
 //
-// Takes the token that was mailed to the address. It works once, for 24 hours, and signs nobody in.
+// Takes the token that was mailed to the address and a new password. Anyone can sign up with an address, so the
+// password of the sign-up ends here, and so do the account's sessions. The token works once, for 24 hours, and
+// signs no one in.
 //
 // Takes a body of the `application/json` content type.
 //
@@ -2707,7 +2726,8 @@ func (c *API) RefreshSession(ctx context.Context, body RefreshSessionJSONRequest
 
 // SignUpWithBody Make an account
 //
-// Makes an account and signs it in. Instances may be closed to new accounts.
+// Makes an account and signs it in. Instances may be closed to new accounts, or open only to people who were
+// invited to an organization; the invitation's token is then needed, and the address must be the invited one.
 //
 // Takes any type of body and a specified content type.
 //
@@ -2726,7 +2746,8 @@ func (c *API) SignUpWithBody(ctx context.Context, contentType string, body io.Re
 
 // SignUp Make an account
 //
-// Makes an account and signs it in. Instances may be closed to new accounts.
+// Makes an account and signs it in. Instances may be closed to new accounts, or open only to people who were
+// invited to an organization; the invitation's token is then needed, and the address must be the invited one.
 //
 // Takes a body of the `application/json` content type.
 //
@@ -6073,18 +6094,22 @@ type ClientWithResponsesInterface interface {
 	// Corresponds with GET /readyz (the `GetReadiness` operationId).
 	GetReadinessWithResponse(ctx context.Context, reqEditors ...RequestEditorFn) (*GetReadinessResponse, error)
 
-	// VerifyEmailWithBodyWithResponse Verify an e-mail address
+	// VerifyEmailWithBodyWithResponse Verify an email address
 	//
-	// Takes the token that was mailed to the address. It works once, for 24 hours, and signs nobody in.
+	// Takes the token that was mailed to the address and a new password. Anyone can sign up with an address, so the
+	// password of the sign-up ends here, and so do the account's sessions. The token works once, for 24 hours, and
+	// signs no one in.
 	//
 	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 	//
 	// Corresponds with POST /v1/auth/email/verify (the `VerifyEmail` operationId).
 	VerifyEmailWithBodyWithResponse(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*VerifyEmailResponse, error)
 
-	// VerifyEmailWithResponse Verify an e-mail address
+	// VerifyEmailWithResponse Verify an email address
 	//
-	// Takes the token that was mailed to the address. It works once, for 24 hours, and signs nobody in.
+	// Takes the token that was mailed to the address and a new password. Anyone can sign up with an address, so the
+	// password of the sign-up ends here, and so do the account's sessions. The token works once, for 24 hours, and
+	// signs no one in.
 	//
 	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 	//
@@ -6180,7 +6205,8 @@ type ClientWithResponsesInterface interface {
 
 	// SignUpWithBodyWithResponse Make an account
 	//
-	// Makes an account and signs it in. Instances may be closed to new accounts.
+	// Makes an account and signs it in. Instances may be closed to new accounts, or open only to people who were
+	// invited to an organization; the invitation's token is then needed, and the address must be the invited one.
 	//
 	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 	//
@@ -6189,7 +6215,8 @@ type ClientWithResponsesInterface interface {
 
 	// SignUpWithResponse Make an account
 	//
-	// Makes an account and signs it in. Instances may be closed to new accounts.
+	// Makes an account and signs it in. Instances may be closed to new accounts, or open only to people who were
+	// invited to an organization; the invitation's token is then needed, and the address must be the invited one.
 	//
 	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 	//
@@ -8859,9 +8886,11 @@ func (c *ClientWithResponses) GetReadinessWithResponse(ctx context.Context, reqE
 	return ParseGetReadinessResponse(rsp)
 }
 
-// VerifyEmailWithBodyWithResponse Verify an e-mail address
+// VerifyEmailWithBodyWithResponse Verify an email address
 //
-// Takes the token that was mailed to the address. It works once, for 24 hours, and signs nobody in.
+// Takes the token that was mailed to the address and a new password. Anyone can sign up with an address, so the
+// password of the sign-up ends here, and so do the account's sessions. The token works once, for 24 hours, and
+// signs no one in.
 //
 // Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 //
@@ -8874,9 +8903,11 @@ func (c *ClientWithResponses) VerifyEmailWithBodyWithResponse(ctx context.Contex
 	return ParseVerifyEmailResponse(rsp)
 }
 
-// VerifyEmailWithResponse Verify an e-mail address
+// VerifyEmailWithResponse Verify an email address
 //
-// Takes the token that was mailed to the address. It works once, for 24 hours, and signs nobody in.
+// Takes the token that was mailed to the address and a new password. Anyone can sign up with an address, so the
+// password of the sign-up ends here, and so do the account's sessions. The token works once, for 24 hours, and
+// signs no one in.
 //
 // Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 //
@@ -9032,7 +9063,8 @@ func (c *ClientWithResponses) RefreshSessionWithResponse(ctx context.Context, bo
 
 // SignUpWithBodyWithResponse Make an account
 //
-// Makes an account and signs it in. Instances may be closed to new accounts.
+// Makes an account and signs it in. Instances may be closed to new accounts, or open only to people who were
+// invited to an organization; the invitation's token is then needed, and the address must be the invited one.
 //
 // Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 //
@@ -9047,7 +9079,8 @@ func (c *ClientWithResponses) SignUpWithBodyWithResponse(ctx context.Context, co
 
 // SignUpWithResponse Make an account
 //
-// Makes an account and signs it in. Instances may be closed to new accounts.
+// Makes an account and signs it in. Instances may be closed to new accounts, or open only to people who were
+// invited to an organization; the invitation's token is then needed, and the address must be the invited one.
 //
 // Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 //

@@ -82,7 +82,7 @@ func verifyEmail(v *visit) error {
 	if err != nil {
 		return err
 	}
-	if err := mailed(v.app.VerifyEmail(v.ctx(), v.caller.Origin(), f.token())); err != nil {
+	if err := mailed(v.app.VerifyEmail(v.ctx(), v.caller.Origin(), f.token(), f.Get("password"))); err != nil {
 		if err := f.refuse(err); err != nil {
 			return err
 		}

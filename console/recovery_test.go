@@ -60,7 +60,8 @@ func TestMailedLinks(t *testing.T) {
 			b.fill("email", "ann@example.com").fill("password", password).follow("Create account")
 			b.shows("Look at your mail")
 			arrive()
-			b.follow("Confirm the address")
+			const chosen = "nine yellow kites over the dunes"
+			b.fill("password", chosen).follow("Confirm the address")
 			b.shows("Your e-mail address is confirmed")
 
 			b.follow("Forgotten your password?")

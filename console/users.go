@@ -9,6 +9,8 @@ type signUpPage struct {
 	Form  form
 	Next  string
 	First bool // this account will be the operator's
+
+	ByInvitation bool // the form asks for an invitation's token
 }
 
 func showSignUp(v *visit) error {
@@ -24,9 +26,11 @@ func (v *visit) signUpPage(f form) error {
 		return err
 	}
 	if policy == service.SignupClosed {
-		return domain.Errorf(domain.CodeSignupClosed, "This instance does not take sign-ups. Ask whoever runs it for an account.")
+		return domain.Errorf(domain.CodeSignupClosed, "This instance does not take sign-ups. Ask its operator for an account.")
 	}
-	return v.render(f.status, "sign-up", "Create your account", signUpPage{Form: f, Next: next(v), First: first})
+	return v.render(f.status, "sign-up", "Create your account", signUpPage{
+		Form: f, Next: next(v), First: first, ByInvitation: policy == service.SignupInvite,
+	})
 }
 
 func signUp(v *visit) error {
@@ -36,6 +40,7 @@ func signUp(v *visit) error {
 	}
 	in, err := v.app.SignUp(v.ctx(), v.caller.Origin(), domain.SignUp{
 		Email: f.Get("email"), Password: domain.Hidden(f.Get("password")), Name: f.Text("name"),
+		InvitationToken: domain.Hidden(f.token()),
 	})
 	if err != nil {
 		if err := f.refuse(err); err != nil {

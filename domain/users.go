@@ -55,6 +55,10 @@ type SignUp struct {
 	Email    string
 	Password Hidden
 	Name     string // may be empty
+
+	// InvitationToken is the token of an invitation for the address, where sign-up
+	// is by invitation.
+	InvitationToken Hidden
 }
 
 // Validate returns validation_failed naming every field that is wrong.

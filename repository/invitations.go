@@ -55,14 +55,6 @@ func (s *Store) InvitationByDigest(ctx context.Context, digest []byte) (domain.I
 	return row.invitation(), row.Organization.organization(), nil
 }
 
-// IsInvited reports whether an invitation to a normalised address can still be
-// accepted at now, to whichever organization.
-func (s *Store) IsInvited(ctx context.Context, email string, now time.Time) (bool, error) {
-	found, err := s.read.NewSelect().Model((*invitationRow)(nil)).
-		Where("i.email = ?", email).Where("i.accepted_at IS NULL").Where("i.expires_at > ?", micros{now}).Exists(ctx)
-	return found, s.error(err)
-}
-
 // GetInvitation returns an invitation to the organization.
 func (s *Store) GetInvitation(ctx context.Context, scope domain.OrganizationScope, id domain.InvitationID) (domain.Invitation, error) {
 	var row invitationRow

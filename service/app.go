@@ -31,8 +31,8 @@ type SignupPolicy string
 // The sign-up policies.
 const (
 	SignupOpen   SignupPolicy = "open"   // anyone
-	SignupInvite SignupPolicy = "invite" // whoever has been invited to an organization
-	SignupClosed SignupPolicy = "closed" // nobody; the command line makes accounts
+	SignupInvite SignupPolicy = "invite" // people who hold an invitation to an organization
+	SignupClosed SignupPolicy = "closed" // no one; the command line makes accounts
 )
 
 // Options is what an App is made of.

@@ -77,7 +77,7 @@ func (a *App) verificationLetter(u domain.User, token string) mail.Letter {
 		Kind: "verification", To: u.Email, Subject: "Confirm your e-mail address",
 		Paragraphs: []string{
 			"Somebody, probably you, made an account with this e-mail address at " + a.publicURL + ".",
-			"Confirm that the address is yours, and then sign in. The link works once, for 24 hours.",
+			"Confirm that the address is yours and choose your password, and then sign in. The link works once, for 24 hours.",
 		},
 		Action:  mail.Action{Label: "Confirm the address", Page: a.page("verify-email"), Token: token},
 		Closing: "If it was not you, leave this mail alone: without it nobody can use the account.",

@@ -1,9 +1,9 @@
 package service_test
 
 import (
+	"strings"
 	"sync"
 	"testing"
-	"time"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -269,27 +269,36 @@ func TestInvitations(t *testing.T) {
 	})
 }
 
-// Guarantees that with sign-up by invitation an account is for an address that
-// somebody has invited, and with sign-up closed for nobody.
+// Guarantees that with sign-up by invitation an account needs the token of an
+// invitation for its address, which is still open, so that knowing an address
+// that was invited is not enough; and that with sign-up closed there is none.
 func TestSignupPolicies(t *testing.T) {
 	onEach(t, func(w *world) {
 		ctx := w.Context()
 		acme, _ := w.tenant(w.signUp("owner@example.com"))
 		byInvitation, closed := w.another(service.Options{Signup: service.SignupInvite}), w.another(service.Options{Signup: service.SignupClosed})
-		signUp := func(app *service.App, email string) error {
-			_, err := app.SignUp(ctx, domain.Origin{}, domain.SignUp{Email: email, Password: password})
+		signUp := func(app *service.App, email, token string) error {
+			_, err := app.SignUp(ctx, domain.Origin{}, domain.SignUp{Email: email, Password: password, InvitationToken: domain.Hidden(token)})
 			return err
 		}
-		w.code(signUp(byInvitation, "bob@example.com"), domain.CodeSignupClosed)
-		_, _, err := acme.CreateInvitation(ctx, domain.InvitationSpec{Email: "bob@example.com", Role: domain.Viewer})
+		w.code(signUp(byInvitation, "bob@example.com", ""), domain.CodeSignupClosed)
+		invitation, token, err := acme.CreateInvitation(ctx, domain.InvitationSpec{Email: "bob@example.com", Role: domain.Viewer})
 		w.check(err)
-		w.code(signUp(closed, "bob@example.com"), domain.CodeSignupClosed)
-		w.code(signUp(byInvitation, "eve@example.com"), domain.CodeSignupClosed)
-		w.check(signUp(byInvitation, "BOB@example.com"))
+		w.code(signUp(closed, "bob@example.com", token), domain.CodeSignupClosed)
+		for _, wrong := range []string{"", "garbage", token[1:] + "A", strings.Repeat("x", 1000), string(invitation.ID)} {
+			w.code(signUp(byInvitation, "bob@example.com", wrong), domain.CodeSignupClosed)
+		}
+		w.code(signUp(byInvitation, "eve@example.com", token), domain.CodeSignupClosed)
+		w.check(signUp(byInvitation, "BOB@example.com", token))
 
-		_, _, err = acme.CreateInvitation(ctx, domain.InvitationSpec{Email: "eve@example.com", Role: domain.Viewer})
+		revoked, token, err := acme.CreateInvitation(ctx, domain.InvitationSpec{Email: "eve@example.com", Role: domain.Viewer})
 		w.check(err)
-		w.pass(domain.InvitationLifetime + time.Second)
-		w.code(signUp(byInvitation, "eve@example.com"), domain.CodeSignupClosed)
+		w.check(acme.RevokeInvitation(ctx, revoked.ID))
+		w.code(signUp(byInvitation, "eve@example.com", token), domain.CodeSignupClosed)
+		_, token, err = acme.CreateInvitation(ctx, domain.InvitationSpec{Email: "eve@example.com", Role: domain.Viewer})
+		w.check(err)
+		w.pass(domain.InvitationLifetime)
+		w.code(signUp(byInvitation, "eve@example.com", token), domain.CodeSignupClosed)
+		w.check(signUp(w.App, "eve@example.com", token)) // ignored where sign-up is open
 	})
 }

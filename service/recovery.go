@@ -88,22 +88,12 @@ func (a *App) withToken(
 	return &letter, nil
 }
 
-// VerifyEmail notes that whoever presents the token reads the mails of an
-// account's address. It signs nobody in. A token that was used, has expired or
-// was never mailed gives invalid_token.
-func (a *App) VerifyEmail(ctx context.Context, from domain.Origin, token string) error {
-	return a.useToken(ctx, forAddress, token, func(ctx context.Context, tx *repository.Store, u domain.User) error {
-		if u.EmailVerified {
-			return nil
-		}
-		u.EmailVerified = true
-		if err := tx.UpdateUser(ctx, u); err != nil {
-			return err
-		}
-		return a.record(ctx, tx, domain.NewPrincipal(nil, &domain.CallingUser{User: u}, from), domain.Event{
-			Action: "user.email_verified", Target: userTarget(u), Changes: domain.Changes{"email_verified": {false, true}},
-		})
-	})
+// VerifyEmail notes that the person who presents the token reads the mail of an
+// account's address, and sets their password: the one that the account was made
+// with may be a stranger's, and so may its sessions, which end. It signs no one
+// in. A token that was used, has expired or was never mailed gives invalid_token.
+func (a *App) VerifyEmail(ctx context.Context, from domain.Origin, token, password string) error {
+	return a.setPassword(ctx, from, forAddress, "user.email_verified", token, password)
 }
 
 // ForgotPassword sends the address a token that sets a new password, if it has
@@ -124,25 +114,31 @@ func (a *App) ForgotPassword(ctx context.Context, from domain.Origin, email stri
 	})
 }
 
-// ResetForgottenPassword sets a new password for whoever presents the token that
-// ForgotPassword had mailed, and ends all sessions of the account. It signs
-// nobody in; the address counts as verified, since the token was sent there.
+// ResetForgottenPassword sets a new password for the person who presents the token
+// that ForgotPassword had mailed, and ends all sessions of the account. It signs
+// no one in; the address counts as verified, since the token was sent there.
 // Errors: invalid_token, validation_failed.
 func (a *App) ResetForgottenPassword(ctx context.Context, from domain.Origin, token, replacement string) error {
+	return a.setPassword(ctx, from, forPassword, "user.password_reset", token, replacement)
+}
+
+// setPassword sets the password of the user whom a token was mailed to for a
+// purpose, notes that their address is verified, and ends their sessions.
+func (a *App) setPassword(ctx context.Context, from domain.Origin, p purpose, action, token, password string) error {
 	// The token is judged before the password, and again in the transaction.
-	owner, err := a.tokenOwner(ctx, a.store, forPassword, token)
+	owner, err := a.tokenOwner(ctx, a.store, p, token)
 	if err != nil {
 		return err
 	}
 	var v domain.Invalid
-	if v.Password("/password", replacement); len(v) > 0 {
+	if v.Password("/password", password); len(v) > 0 {
 		return v.Err()
 	}
-	hash, err := a.passwords.hash(ctx, hashing{string(owner), fair.Network(from.IP)}, replacement)
+	hash, err := a.passwords.hash(ctx, hashing{string(owner), fair.Network(from.IP)}, password)
 	if err != nil {
 		return err
 	}
-	return a.useToken(ctx, forPassword, token, func(ctx context.Context, tx *repository.Store, before domain.User) error {
+	return a.useToken(ctx, p, token, func(ctx context.Context, tx *repository.Store, before domain.User) error {
 		user := before
 		user.EmailVerified = true
 		if err := tx.UpdateUser(ctx, user); err != nil {
@@ -154,12 +150,15 @@ func (a *App) ResetForgottenPassword(ctx context.Context, from domain.Origin, to
 		if _, err := tx.DeleteSessions(ctx, user.ID, ""); err != nil {
 			return err
 		}
-		if err := a.postNotice(ctx, tx, "password-changed", user, "Your password has been changed",
-			"A new password has been set for your account with a link that was sent to you by email", from); err != nil {
-			return err
+		if p == forPassword {
+			err := a.postNotice(ctx, tx, "password-changed", user, "Your password has been changed",
+				"A new password has been set for your account with a link that was sent to you by email", from)
+			if err != nil {
+				return err
+			}
 		}
 		return a.record(ctx, tx, domain.NewPrincipal(nil, &domain.CallingUser{User: user}, from), domain.Event{
-			Action: "user.password_reset", Target: userTarget(user),
+			Action: action, Target: userTarget(user),
 			Changes: domain.Diff(map[string]any{"email_verified": before.EmailVerified}, map[string]any{"email_verified": true}),
 		})
 	})

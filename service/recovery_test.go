@@ -95,13 +95,14 @@ func TestMail(t *testing.T) {
 		w.code(logIn(password), domain.CodeEmailUnverified)
 		expect("verification") // a fresh one, since the first may be lost
 		for _, forged := range []string{"", "x", token[1:] + "A"} {
-			w.code(app.VerifyEmail(ctx, domain.Origin{}, forged), domain.CodeInvalidToken)
+			w.code(app.VerifyEmail(ctx, domain.Origin{}, forged, "short"), domain.CodeInvalidToken)
 			// Nothing is said of a password, and no work is spent on one, before the token is good.
 			w.code(app.ResetForgottenPassword(ctx, domain.Origin{}, forged, "short"), domain.CodeInvalidToken)
 		}
 		w.code(app.ResetForgottenPassword(ctx, domain.Origin{}, token, "another passphrase"), domain.CodeInvalidToken) // of another purpose
-		w.check(app.VerifyEmail(ctx, domain.Origin{}, token))
-		w.code(app.VerifyEmail(ctx, domain.Origin{}, token), domain.CodeInvalidToken)
+		w.code(app.VerifyEmail(ctx, domain.Origin{}, token, "short"), domain.CodeValidationFailed)
+		w.check(app.VerifyEmail(ctx, domain.Origin{}, token, password))
+		w.code(app.VerifyEmail(ctx, domain.Origin{}, token, password), domain.CodeInvalidToken)
 		w.check(logIn(password))
 
 		again, err := signUp("Ann@Example.com")
@@ -226,8 +227,32 @@ func TestMailIsBounded(t *testing.T) {
 	w.check(app.ForgotPassword(ctx, domain.Origin{IP: "198.51.100.2"}, "ann@example.com"))
 }
 
-// Guarantees that who signs up with somebody else's address before they do gets
-// no way into what its owner then takes for their account.
+// Guarantees that a person who confirms the address of an account that a stranger
+// made, perhaps while there was no mail server, has it for themselves: neither
+// the stranger's password nor their session survives.
+func TestVerifiedAccountIsTheReaders(t *testing.T) {
+	onEach(t, func(w *world) {
+		ctx, office := w.Context(), &postOffice{}
+		eve, err := w.SignUp(ctx, domain.Origin{}, domain.SignUp{Email: "ann@example.com", Password: "the passphrase of eve"})
+		w.check(err)
+		app := w.another(service.Options{Mailer: office})
+		_, err = app.LogIn(ctx, domain.Origin{}, "ann@example.com", "the passphrase of eve")
+		w.code(err, domain.CodeEmailUnverified)
+		token := tokenIn(w.T, office.collect(app)["verification"])
+		w.check(app.VerifyEmail(ctx, domain.Origin{}, token, "the passphrase of ann"))
+		_, err = app.LogIn(ctx, domain.Origin{}, "ann@example.com", "the passphrase of eve")
+		w.code(err, domain.CodeInvalidCredentials)
+		_, err = app.Refresh(ctx, domain.Origin{}, eve.RefreshToken)
+		w.code(err, domain.CodeInvalidToken)
+		_, err = app.AuthenticateSession(ctx, eve.Cookie)
+		w.code(err, domain.CodeInvalidToken)
+		_, err = app.LogIn(ctx, domain.Origin{}, "ann@example.com", "the passphrase of ann")
+		w.check(err)
+	})
+}
+
+// Guarantees that a person who signs up with another's address before its owner
+// does gets no way into what the owner then takes for their account.
 func TestAccountMadeForSomebodyElse(t *testing.T) {
 	onEach(t, func(w *world) {
 		ctx, office := w.Context(), &postOffice{}

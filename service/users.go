@@ -20,7 +20,7 @@ const operatorSetting = "operator"
 // signed in: the address gets a mail, to verify it or to say that there is an
 // account already.
 func (a *App) SignUp(ctx context.Context, from domain.Origin, s domain.SignUp) (SignedIn, error) {
-	if err := a.maySignUp(ctx, s.Email); err != nil {
+	if err := a.maySignUp(ctx, s); err != nil {
 		return SignedIn{}, err
 	}
 	may := a.mayMakeAccount
@@ -56,20 +56,39 @@ func (a *App) SignUp(ctx context.Context, from domain.Origin, s domain.SignUp) (
 	return in, err
 }
 
-// maySignUp returns signup_closed unless the policy lets the address in.
-func (a *App) maySignUp(ctx context.Context, email string) error {
+// maySignUp returns signup_closed unless the policy lets the person in. Where
+// that takes an invitation, its token is what proves it: an address that was
+// invited is no secret.
+func (a *App) maySignUp(ctx context.Context, s domain.SignUp) error {
 	switch a.signup {
 	case SignupOpen:
 		return nil
 	case SignupInvite:
-		invited, err := a.store.IsInvited(ctx, domain.NormalizeEmail(email), a.now())
+		invited, err := a.isInvited(ctx, s)
 		if err != nil || invited {
 			return err
 		}
-		return domain.Errorf(domain.CodeSignupClosed, "This instance takes sign-ups by invitation only. Ask somebody who has an organization here "+
-			"to invite this e-mail address.")
+		return domain.Errorf(domain.CodeSignupClosed, "This instance takes sign-ups by invitation only. Send the token of an invitation "+
+			"for this email address; anyone who administers an organization here can make one.")
 	}
-	return domain.Errorf(domain.CodeSignupClosed, "This instance does not take sign-ups. Ask whoever runs it for an account.")
+	return domain.Errorf(domain.CodeSignupClosed, "This instance does not take sign-ups. Ask its operator for an account.")
+}
+
+// isInvited reports whether the sign-up has the token of an invitation for its
+// address that can still be accepted.
+func (a *App) isInvited(ctx context.Context, s domain.SignUp) (bool, error) {
+	digest, ok := a.mailedTokenDigest(forInvitation, s.InvitationToken.Reveal())
+	if !ok {
+		return false, nil
+	}
+	v, _, err := a.store.InvitationByDigest(ctx, digest)
+	if domain.CodeOf(err) == domain.CodeNotFound {
+		return false, nil
+	}
+	if err != nil {
+		return false, err
+	}
+	return v.Email == domain.NormalizeEmail(s.Email) && v.AcceptedAt.IsZero() && a.now().Before(v.ExpiresAt), nil
 }
 
 // Signup says who may make an account, and whether nobody has yet become the

@@ -129,7 +129,7 @@ var given = map[string]map[string]string{
 	"refreshSession":   {"refresh_token": "{{refresh_token}}"},
 	"forgotPassword":   {"email": "{{email}}"},
 	"changePassword":   {"current": "{{password}}", "new": "{{password}}"},
-	"verifyEmail":      {"token": "from the mail"},
+	"verifyEmail":      {"token": "from the mail", "password": "{{password}}"},
 	"resetPassword":    {"token": "from the mail", "password": "{{password}}"},
 	"acceptInvitation": {"token": "from the invitation"},
 	"verifyKey":        {"key": "{{api_key}}", "project_id": "{{project_id}}"},
