@@ -193,6 +193,16 @@ func TestClientAddress(t *testing.T) {
 		"a range with host bits":   {"192.0.2.1/24", []string{"203.0.113.9"}, "203.0.113.9"},
 		"a client with IPv6":       {"192.0.2.1/32", []string{"2001:db8::1"}, "2001:db8::1"},
 		"only other ranges listed": {"2001:db8::/32", []string{"203.0.113.9"}, peer},
+		"with a port":              {"192.0.2.0/24", []string{"203.0.113.7:4711"}, "203.0.113.7"},
+		"IPv6 with a port":         {"192.0.2.0/24", []string{"[2001:db8::1]:4711"}, "2001:db8::1"},
+		"IPv6 in brackets":         {"192.0.2.0/24", []string{"[2001:db8::1]"}, "2001:db8::1"},
+		"IPv4 written as IPv6":     {"192.0.2.0/24", []string{"::ffff:203.0.113.7"}, "203.0.113.7"},
+		"a proxy with a port":      {"192.0.2.0/24", []string{"203.0.113.9:1,\t192.0.2.77:2"}, "203.0.113.9"},
+		"a liar with a port":       {"192.0.2.0/24", []string{"1.1.1.1:1, 203.0.113.9:2"}, "203.0.113.9"},
+		"garbage behind a proxy":   {"192.0.2.0/24", []string{"1.1.1.1, unknown, 192.0.2.77"}, "192.0.2.77"},
+		"a port that is none":      {"192.0.2.0/24", []string{"203.0.113.7:x"}, peer},
+		"an empty entry":           {"192.0.2.0/24", []string{"203.0.113.7,"}, peer},
+		"only trusted ones":        {"192.0.2.0/24", []string{"192.0.2.5:80, 192.0.2.77"}, "192.0.2.5"},
 	} {
 		w := newWorld(t, func(c *api.Config) {
 			if test.trusted != "" {
