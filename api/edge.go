@@ -4,9 +4,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
-	"net"
 	"net/http"
-	"net/netip"
 	"runtime/debug"
 	"time"
 
@@ -93,22 +91,6 @@ func (g *guard) writeRequest(c echo.Context, call *call, took time.Duration) {
 		slog.String("request_id", call.origin.RequestID), slog.String("method", c.Request().Method), slog.String("operation", call.name(c)),
 		slog.Int("status", c.Response().Status), slog.Duration("took", took), slog.Int64("bytes", c.Response().Size),
 		slog.String("ip", call.origin.IP), slog.String("actor", call.principal.Actor().ID))
-}
-
-// clientAddress tells where a request comes from: the peer of the connection
-// or, where that is a trusted proxy, the last address before the trusted ones.
-func clientAddress(trusted []netip.Prefix) echo.IPExtractor {
-	if len(trusted) == 0 {
-		return echo.ExtractIPDirect()
-	}
-	options := []echo.TrustOption{echo.TrustLoopback(false), echo.TrustLinkLocal(false), echo.TrustPrivateNet(false)}
-	for _, p := range trusted {
-		p = p.Masked()
-		options = append(options, echo.TrustIPRange(&net.IPNet{
-			IP: p.Addr().AsSlice(), Mask: net.CIDRMask(p.Bits(), p.Addr().BitLen()),
-		}))
-	}
-	return echo.ExtractIPFromXFFHeader(options...)
 }
 
 func cors(config Config) echo.MiddlewareFunc {

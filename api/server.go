@@ -65,8 +65,14 @@ func newServer(app *service.App, config Config, withLean bool) (*echo.Echo, erro
 
 	e := echo.New()
 	e.HideBanner, e.HidePort = true, true
-	e.IPExtractor = clientAddress(config.TrustedProxies)
 	g := newGuard(app, GuardConfig{Credentials: config.Credentials, Default: config.Default, Log: config.Log})
+	clients := newAddresses(config.TrustedProxies, g.log)
+	e.IPExtractor = clients.client
+	if config.Metrics != nil {
+		if err := config.Metrics.Register(clients.metric()); err != nil {
+			return nil, err
+		}
+	}
 	if config.Requests != nil {
 		g.requests = config.Requests
 	}

@@ -1,0 +1,106 @@
+package api
+
+import (
+	"log/slog"
+	"net/http"
+	"net/netip"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+
+	"github.com/labstack/echo/v4"
+	"github.com/prometheus/client_golang/prometheus"
+)
+
+// addresses finds out where requests come from. It believes X-Forwarded-For only
+// of proxies that are trusted, and of the peer of a Unix socket, whose file says
+// who may connect.
+type addresses struct {
+	trusted  []netip.Prefix
+	log      *slog.Logger
+	warned   sync.Once
+	unheeded atomic.Int64 // requests with an X-Forwarded-For that no one is trusted to send
+}
+
+func newAddresses(trusted []netip.Prefix, log *slog.Logger) *addresses {
+	a := &addresses{log: log}
+	for _, p := range trusted {
+		a.trusted = append(a.trusted, p.Masked())
+	}
+	return a
+}
+
+// client returns the address of a request's client: the peer of the connection or,
+// where that is trusted, the last address before the trusted ones. It is empty
+// for the peer of a Unix socket that names no other.
+func (a *addresses) client(r *http.Request) string {
+	peer := netip.Addr{}
+	if at, err := netip.ParseAddrPort(r.RemoteAddr); err == nil {
+		peer = at.Addr().Unmap().WithZone("")
+	}
+	entries := r.Header[echo.HeaderXForwardedFor]
+	if peer.IsValid() && !a.trusts(peer) {
+		if len(entries) > 0 && len(a.trusted) == 0 {
+			a.warn(peer)
+		}
+		return peer.String()
+	}
+	nearest := peer
+	for _, header := range slices.Backward(entries) {
+		for _, entry := range slices.Backward(strings.Split(header, ",")) {
+			address, ok := parseForwarded(entry)
+			if !ok {
+				return text(nearest)
+			}
+			nearest = address
+			if !a.trusts(address) {
+				return text(nearest)
+			}
+		}
+	}
+	return text(nearest)
+}
+
+func text(a netip.Addr) string {
+	if !a.IsValid() {
+		return ""
+	}
+	return a.String()
+}
+
+func (a *addresses) trusts(address netip.Addr) bool {
+	return slices.ContainsFunc(a.trusted, func(p netip.Prefix) bool { return p.Contains(address) })
+}
+
+// warn says, once, that a proxy seems to stand in front and is not trusted.
+func (a *addresses) warn(peer netip.Addr) {
+	a.unheeded.Add(1)
+	a.warned.Do(func() {
+		a.log.Warn("requests name their client in X-Forwarded-For, and no proxy is trusted to do so: all clients of a proxy look like one, "+
+			"and share its limits", "peer", peer.String(), "set", "LATCHKEY_TRUSTED_PROXIES")
+	})
+}
+
+// metric counts what warn warns about.
+func (a *addresses) metric() prometheus.Collector {
+	return prometheus.NewCounterFunc(prometheus.CounterOpts{
+		Name: "latchkey_forwarded_unheeded_total", Help: "Requests with an X-Forwarded-For while no proxy is trusted.",
+	}, func() float64 { return float64(a.unheeded.Load()) })
+}
+
+// parseForwarded reads an entry of X-Forwarded-For: an address, IPv6 in brackets
+// or not, with a port or not.
+func parseForwarded(entry string) (netip.Addr, bool) {
+	entry = strings.TrimSpace(entry)
+	if at, err := netip.ParseAddrPort(entry); err == nil {
+		return at.Addr().Unmap().WithZone(""), true
+	}
+	if inner, ok := strings.CutPrefix(entry, "["); ok {
+		if entry, ok = strings.CutSuffix(inner, "]"); !ok {
+			return netip.Addr{}, false
+		}
+	}
+	address, err := netip.ParseAddr(entry)
+	return address.Unmap().WithZone(""), err == nil
+}
