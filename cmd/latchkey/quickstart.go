@@ -41,7 +41,7 @@ func newQuickstart() *cobra.Command {
 				return err
 			}
 			// A log is for whoever runs a server; here the answers speak.
-			srv, err := startServer(cmd.Context(), s, listener, slog.New(slog.DiscardHandler))
+			srv, err := startServer(cmd.Context(), s, sockets{public: listener}, slog.New(slog.DiscardHandler))
 			if err != nil {
 				return err
 			}

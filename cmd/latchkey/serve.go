@@ -15,7 +15,6 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/spf13/cobra"
-	"golang.org/x/net/netutil"
 
 	"github.com/latchkey-dev/latchkey/api"
 	"github.com/latchkey-dev/latchkey/console"
@@ -31,7 +30,9 @@ const (
 	writeTimeout      = 2 * time.Minute // an export of the audit trail is long
 	idleTimeout       = 2 * time.Minute
 	maxHeaderBytes    = 16 << 10
-	maxConnections    = 10_000 // more wait to be accepted
+	maxConnections    = 10_000 // then those that have waited for the longest are closed
+
+	maxAdminConnections = 200
 )
 
 // How long the server takes to end.
@@ -50,11 +51,11 @@ func newServe() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			listener, err := listen(cmd.Context(), "LISTEN", s.Listen)
+			on, err := s.listen(cmd.Context())
 			if err != nil {
 				return err
 			}
-			srv, err := startServer(cmd.Context(), s, listener, s.logger(cmd.ErrOrStderr()))
+			srv, err := startServer(cmd.Context(), s, on, s.logger(cmd.ErrOrStderr()))
 			if err != nil {
 				return err
 			}
@@ -80,22 +81,10 @@ type server struct {
 	tracing *tracing // nil: off
 }
 
-// listen opens the address of a setting.
-func listen(ctx context.Context, setting, address string) (net.Listener, error) {
-	var config net.ListenConfig
-	listener, err := config.Listen(ctx, "tcp", address)
-	if errors.Is(err, syscall.EADDRINUSE) {
-		return nil, fmt.Errorf("%s is in use by another program; choose another address with %s%s", address, settingPrefix, setting)
-	}
-	if err != nil {
-		return nil, fmt.Errorf("%s%s: %w", settingPrefix, setting, err)
-	}
-	return listener, nil
-}
-
-// startServer opens everything that the settings name and serves on listener,
-// which it takes over. The caller stops it.
-func startServer(ctx context.Context, s *settings, listener net.Listener, log *slog.Logger) (*server, error) {
+// startServer opens everything that the settings name and serves on sockets that
+// are open, which it takes over. The caller stops it.
+func startServer(ctx context.Context, s *settings, on sockets, log *slog.Logger) (*server, error) {
+	listener := newConnections(on.public, s.publicBounds())
 	url := s.publicURL(listener.Addr().String())
 	app, store, err := s.openApp(ctx, url, true, log)
 	if err != nil {
@@ -120,17 +109,20 @@ func startServer(ctx context.Context, s *settings, listener net.Listener, log *s
 		return nil, errors.Join(err, listener.Close(), store.Close())
 	}
 	srv.public = srv.newHTTP(handler)
-	admin, err := s.listenAdmin(ctx, log)
-	if err != nil {
-		return nil, errors.Join(err, listener.Close(), store.Close())
+	if on.admin == nil {
+		if on.admin, err = s.listenAdmin(ctx, log); err != nil {
+			return nil, errors.Join(err, listener.Close(), store.Close())
+		}
 	}
+	metrics.MustRegister(listener.metrics()...)
+	admin := newConnections(on.admin, adminBounds())
 	srv.admin = srv.newHTTP(adminRoutes(app, config.Requests, metrics, log))
 	background, rest := context.WithCancel(context.WithoutCancel(ctx))
 	srv.rest = rest
 	srv.resting.Go(func() { app.Run(background) })
 	srv.resting.Go(func() { tuneCollector(background) })
-	signal.Notify(srv.signals, os.Interrupt, syscall.SIGTERM) // before anybody hears that it serves
-	go func() { srv.failed <- srv.public.Serve(netutil.LimitListener(listener, maxConnections)) }()
+	signal.Notify(srv.signals, os.Interrupt, syscall.SIGTERM, syscall.SIGHUP) // before anybody hears that it serves
+	go func() { srv.failed <- srv.public.Serve(listener) }()
 	go func() { srv.failed <- srv.admin.Serve(admin) }()
 
 	for _, warning := range s.warnings() {
@@ -177,29 +169,18 @@ func (s *settings) api(url string, log *slog.Logger) api.Config {
 	}
 }
 
-// listenAdmin opens the address for metrics. Nobody chose the default one, so
-// another program there, such as a second Latchkey, is no reason to fail.
-func (s *settings) listenAdmin(ctx context.Context, log *slog.Logger) (net.Listener, error) {
-	admin, err := listen(ctx, "ADMIN_LISTEN", s.AdminListen)
-	if err == nil || s.chosen["ADMIN_LISTEN"] {
-		return admin, err
-	}
-	log.Warn("metrics are served on a free port", "because", err)
-	return listen(ctx, "ADMIN_LISTEN", "127.0.0.1:0")
-}
-
 func (srv *server) newHTTP(h http.Handler) *http.Server {
 	return &http.Server{
-		Handler: h, ReadHeaderTimeout: readHeaderTimeout, ReadTimeout: readTimeout, WriteTimeout: writeTimeout,
+		Handler: waitsForClients(h), ConnContext: inContext, ReadHeaderTimeout: readHeaderTimeout, ReadTimeout: readTimeout, WriteTimeout: writeTimeout,
 		IdleTimeout: idleTimeout, MaxHeaderBytes: maxHeaderBytes, ErrorLog: slog.NewLogLogger(srv.log.Handler(), slog.LevelWarn),
 	}
 }
 
-// wait returns when the server has failed or somebody asks it to end: by
-// SIGINT, as Ctrl-C does, or by SIGTERM, as supervisors do. Those also tell
-// balancers, which get a moment to look away.
+// wait returns when the server has failed or is asked to end: by SIGINT, as Ctrl-C
+// does, by SIGTERM, as supervisors do, or by SIGHUP, as a terminal that closes
+// does. After the last two, balancers get a moment to send requests elsewhere.
 func (srv *server) wait(ctx context.Context) error {
-	defer signal.Stop(srv.signals) // a second one then ends the process at once
+	defer signal.Stop(srv.signals) // a second one then ends the process immediately
 	select {
 	case err := <-srv.failed:
 		return fmt.Errorf("serve: %w", err)
@@ -208,7 +189,7 @@ func (srv *server) wait(ctx context.Context) error {
 	case sig := <-srv.signals:
 		srv.app.Drain()
 		srv.log.Info("ending", "signal", sig.String())
-		if sig == syscall.SIGTERM {
+		if sig != os.Interrupt {
 			select {
 			case <-time.After(drainNotice):
 			case <-ctx.Done():

@@ -23,7 +23,7 @@ const settingPrefix = "LATCHKEY_"
 // One that is marked secret has no flag: an argument is visible to every process
 // of the machine. docs/settings.md is generated from the tags.
 type settings struct {
-	Listen            string `env:"LISTEN" envDefault:"127.0.0.1:8080" usage:"address to serve on" example:":8080"`
+	Listen            string `env:"LISTEN" envDefault:"127.0.0.1:8080" usage:"address to serve on, or unix:PATH" example:":8080"`
 	Database          string `env:"DATABASE" envDefault:"sqlite:latchkey.db" usage:"sqlite:PATH or postgres://…" example:"postgres://latchkey:password@db.example.com/latchkey?sslmode=verify-full"`
 	DatabaseDirect    string `env:"DATABASE_DIRECT" usage:"address of the PostgreSQL server itself, where DATABASE is that of a transaction pooler" example:"postgres://latchkey:password@db.example.com/latchkey?sslmode=verify-full"`
 	DatabaseTLS       string `env:"DATABASE_TLS" envDefault:"verified" usage:"connections to PostgreSQL on other machines: verified, unverified, or hosts and networks, with commas, that need no verified TLS" example:"postgres,10.0.0.0/8"`

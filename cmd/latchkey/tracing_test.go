@@ -87,7 +87,7 @@ func startTraced(t *testing.T, env map[string]string) *server {
 	if err != nil {
 		t.Fatal(err)
 	}
-	srv, err := startServer(t.Context(), s, listener, slog.New(slog.DiscardHandler))
+	srv, err := startServer(t.Context(), s, sockets{public: listener}, slog.New(slog.DiscardHandler))
 	if err != nil {
 		t.Fatal(err)
 	}
