@@ -46,9 +46,12 @@ func (s *settings) check() (wrong mistakes) {
 
 func (s *settings) checkAddresses(wrong *mistakes) {
 	for setting, address := range map[string]string{"LISTEN": s.Listen, "ADMIN_LISTEN": s.AdminListen} {
+		if path, ok := strings.CutPrefix(address, unixPrefix); ok && path != "" {
+			continue
+		}
 		_, port, err := net.SplitHostPort(address)
 		if n, numErr := strconv.ParseUint(port, 10, 16); err != nil || numErr != nil || n > 65535 {
-			wrong.add(setting, "must be an address and a port, as in 127.0.0.1:8080 or :8080, not %q", address)
+			wrong.add(setting, "must be an address and a port, as in 127.0.0.1:8080 or :8080, or unix:PATH, not %q", address)
 		}
 	}
 	slices.Sort(*wrong) // the map has no order
@@ -106,6 +109,10 @@ func (s *settings) warnings() (found []string) {
 	slices.Sort(found) // the map has no order
 	if s.postgres() && s.tls.Unverified {
 		found = append(found, fmt.Sprintf("%sDATABASE_TLS is unverified: a machine between this one and the database can read and answer what is sent", settingPrefix))
+	}
+	if strings.HasPrefix(s.PublicURL, "https:") && len(s.proxies) == 0 && !strings.HasPrefix(s.Listen, unixPrefix) {
+		found = append(found, fmt.Sprintf("a proxy ends TLS for %s, and %sTRUSTED_PROXIES does not name it: all clients look like one and share its limits",
+			s.PublicURL, settingPrefix))
 	}
 	files := []string{s.masterKeyPath()}
 	if !s.postgres() {

@@ -24,6 +24,7 @@ var checks = []struct {
 	{"the clock", (*doctor).checkClock},
 	{"the stored data", (*doctor).checkStored},
 	{"the list of nodes", (*doctor).checkNodes},
+	{"the proxies", (*doctor).checkProxies},
 	{"the master key", (*doctor).checkMasterKey},
 }
 

@@ -201,3 +201,37 @@ func TestHangUpDrains(t *testing.T) {
 		t.Errorf("it ended with %v", err)
 	}
 }
+
+// Guarantees that doctor says so when the server beside it takes all clients of a
+// proxy for one, since no setting names the proxy.
+func TestDoctorSeesAForgottenProxy(t *testing.T) {
+	t.Parallel()
+	c := startChild(t, "exec latchkey serve", []string{"LATCHKEY_LISTEN=127.0.0.1:0"})
+	line := c.says(t, "serving")
+	doctor := func() string {
+		cmd := exec.CommandContext(t.Context(), "latchkey", "doctor", "--admin-listen", line["admin"].(string))
+		cmd.Dir = c.Dir
+		out, err := cmd.CombinedOutput()
+		if err != nil {
+			t.Fatalf("%v\n%s", err, out)
+		}
+		return string(out)
+	}
+	const note = "TRUSTED_PROXIES names no proxy"
+	if out := doctor(); strings.Contains(out, note) || !strings.Contains(out, "ok    proxies") {
+		t.Errorf("without a proxy doctor says\n%s", out)
+	}
+	r, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "http://"+line["address"].(string)+"/v1/me", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.Header.Set("X-Forwarded-For", "203.0.113.9")
+	a, err := http.DefaultClient.Do(r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_ = a.Body.Close()
+	if out := doctor(); !strings.Contains(out, note) {
+		t.Errorf("with a forgotten proxy doctor says\n%s", out)
+	}
+}
