@@ -149,7 +149,8 @@ func (w *world) verifiedAtBothEdges(t *testing.T, n tenant, token string) map[st
 		var verified struct {
 			Key map[string]any `json:"key"`
 		}
-		w.call(t, http.MethodPost, "/v1/keys/verify", as, map[string]any{"key": token, "project_id": n.project.ID}).want(t, http.StatusOK, &verified)
+		question := map[string]any{"key": token, "project_id": n.project.ID}
+		w.call(t, http.MethodPost, "/v1/keys/verify", as, question).want(t, http.StatusOK, &verified)
 		shows[edge] = verified.Key
 	}
 	return shows

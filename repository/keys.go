@@ -268,8 +268,7 @@ func keysIn(s *Store, scope domain.ProjectScope, model any) *bun.SelectQuery {
 // conflict. It never touches a revoked key, so nothing can un-revoke one.
 func (s *Store) UpdateKey(ctx context.Context, scope domain.ProjectScope, k domain.Key) error {
 	res, err := updateIn(s, scope, newKeyRow(scope, k)).
-		Column("name", "prefix", "scopes", "external_id", "metadata", "expires_at", "revoked_at", "revoked_reason", "rotated_at",
-			"retiring_prefix", "retiring_until", "revision").
+		ExcludeColumn("id", "organization_id", "project_id", "environment", "created_at", "created_by_kind", "created_by_id", "created_by_name").
 		Where("k.id = ?", k.ID).Where("k.revision = ?", k.Revision-1).Where("k.revoked_at IS NULL").Exec(ctx)
 	return s.changed(res, err, conflict(nil))
 }
