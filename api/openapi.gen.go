@@ -718,10 +718,16 @@ type Organization struct {
 	// Example: acme
 	Slug Slug `json:"slug"`
 
-	// Status Whether it is in use. A disabled organization or project ends every key below it until enabled again.
+	// Status Whether the tenant uses it. A disabled organization or project ends every key below it until enabled again.
+	//
 	//
 	// Example: active
 	Status Status `json:"status"`
+
+	// Suspended The operator of the instance has stopped the organization or project, for a reason. No key below works
+	// (401 `project_disabled`); members read and export, and change nothing. Only the operator lifts it. Absent when
+	// there is none.
+	Suspended *Suspension `json:"suspended,omitempty"`
 
 	// UpdatedAt Example: 2026-03-02T09:30:00Z
 	UpdatedAt time.Time `json:"updated_at"`
@@ -759,7 +765,8 @@ type OrganizationSummary struct {
 	// Example: acme
 	Slug Slug `json:"slug"`
 
-	// Status Whether it is in use. A disabled organization or project ends every key below it until enabled again.
+	// Status Whether the tenant uses it. A disabled organization or project ends every key below it until enabled again.
+	//
 	//
 	// Example: active
 	Status Status `json:"status"`
@@ -801,10 +808,16 @@ type ProjectBody struct {
 	// Example: acme
 	Slug Slug `json:"slug"`
 
-	// Status Whether it is in use. A disabled organization or project ends every key below it until enabled again.
+	// Status Whether the tenant uses it. A disabled organization or project ends every key below it until enabled again.
+	//
 	//
 	// Example: active
 	Status Status `json:"status"`
+
+	// Suspended The operator of the instance has stopped the organization or project, for a reason. No key below works
+	// (401 `project_disabled`); members read and export, and change nothing. Only the operator lifts it. Absent when
+	// there is none.
+	Suspended *Suspension `json:"suspended,omitempty"`
 
 	// UpdatedAt Example: 2026-03-02T09:30:00Z
 	UpdatedAt time.Time `json:"updated_at"`
@@ -999,10 +1012,23 @@ type SignUpRequest struct {
 // Example: acme
 type Slug = string
 
-// Status Whether it is in use. A disabled organization or project ends every key below it until enabled again.
+// Status Whether the tenant uses it. A disabled organization or project ends every key below it until enabled again.
 //
 // Example: active
 type Status = domain.Status
+
+// Suspension The operator of the instance has stopped the organization or project, for a reason. No key below works
+// (401 `project_disabled`); members read and export, and change nothing. Only the operator lifts it. Absent when
+// there is none.
+type Suspension struct {
+	// Reason What the operator says about it.
+	//
+	// Example: Unpaid since January.
+	Reason string `json:"reason"`
+
+	// Since Example: 2026-03-02T09:30:00Z
+	Since time.Time `json:"since"`
+}
 
 // TokenType How to send the access token.
 //
@@ -1068,7 +1094,8 @@ type UpdateOrganizationRequest struct {
 	// Example: acme
 	Slug *Slug `json:"slug,omitempty"`
 
-	// Status Whether it is in use. A disabled organization or project ends every key below it until enabled again.
+	// Status Whether the tenant uses it. A disabled organization or project ends every key below it until enabled again.
+	//
 	//
 	// Example: active
 	Status *Status `json:"status,omitempty"`
@@ -1094,7 +1121,8 @@ type UpdateProjectRequest struct {
 	// Example: acme
 	Slug *Slug `json:"slug,omitempty"`
 
-	// Status Whether it is in use. A disabled organization or project ends every key below it until enabled again.
+	// Status Whether the tenant uses it. A disabled organization or project ends every key below it until enabled again.
+	//
 	//
 	// Example: active
 	Status *Status `json:"status,omitempty"`

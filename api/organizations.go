@@ -80,6 +80,15 @@ func (h *handlers) DeleteOrganization(ctx context.Context, r DeleteOrganizationR
 // OrganizationFrom returns an organization as a member of it sees it.
 func OrganizationFrom(o domain.MemberOf) Organization {
 	return Organization{
-		ID: o.ID, Name: o.Name, Slug: o.Slug, Status: o.Status, Role: o.Role, CreatedAt: o.CreatedAt.UTC(), UpdatedAt: o.UpdatedAt.UTC(),
+		ID: o.ID, Name: o.Name, Slug: o.Slug, Status: o.Status, Suspended: suspensionFrom(o.Suspended), Role: o.Role,
+		CreatedAt: o.CreatedAt.UTC(), UpdatedAt: o.UpdatedAt.UTC(),
 	}
+}
+
+// suspensionFrom returns a suspension as members see it; nil for none.
+func suspensionFrom(s domain.Suspension) *Suspension {
+	if !s.Active() {
+		return nil
+	}
+	return &Suspension{Since: s.Since.UTC(), Reason: s.Reason}
 }

@@ -94,6 +94,6 @@ func (h *handlers) DeleteProject(ctx context.Context, r DeleteProjectRequestObje
 func ProjectFrom(p domain.Project) ProjectBody {
 	return ProjectBody{
 		ID: p.ID, OrganizationID: p.OrganizationID, Name: p.Name, Slug: p.Slug, KeyPrefix: p.KeyPrefix, Status: p.Status,
-		CreatedAt: p.CreatedAt.UTC(), UpdatedAt: p.UpdatedAt.UTC(),
+		Suspended: suspensionFrom(p.Suspended), CreatedAt: p.CreatedAt.UTC(), UpdatedAt: p.UpdatedAt.UTC(),
 	}
 }

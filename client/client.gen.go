@@ -948,10 +948,16 @@ type Organization struct {
 	// Example: acme
 	Slug Slug `json:"slug"`
 
-	// Status Whether it is in use. A disabled organization or project ends every key below it until enabled again.
+	// Status Whether the tenant uses it. A disabled organization or project ends every key below it until enabled again.
+	//
 	//
 	// Example: active
 	Status Status `json:"status"`
+
+	// Suspended The operator of the instance has stopped the organization or project, for a reason. No key below works
+	// (401 `project_disabled`); members read and export, and change nothing. Only the operator lifts it. Absent when
+	// there is none.
+	Suspended *Suspension `json:"suspended,omitempty"`
 
 	// UpdatedAt Example: 2026-03-02T09:30:00Z
 	UpdatedAt time.Time `json:"updated_at"`
@@ -989,7 +995,8 @@ type OrganizationSummary struct {
 	// Example: acme
 	Slug Slug `json:"slug"`
 
-	// Status Whether it is in use. A disabled organization or project ends every key below it until enabled again.
+	// Status Whether the tenant uses it. A disabled organization or project ends every key below it until enabled again.
+	//
 	//
 	// Example: active
 	Status Status `json:"status"`
@@ -1064,10 +1071,16 @@ type Project struct {
 	// Example: acme
 	Slug Slug `json:"slug"`
 
-	// Status Whether it is in use. A disabled organization or project ends every key below it until enabled again.
+	// Status Whether the tenant uses it. A disabled organization or project ends every key below it until enabled again.
+	//
 	//
 	// Example: active
 	Status Status `json:"status"`
+
+	// Suspended The operator of the instance has stopped the organization or project, for a reason. No key below works
+	// (401 `project_disabled`); members read and export, and change nothing. Only the operator lifts it. Absent when
+	// there is none.
+	Suspended *Suspension `json:"suspended,omitempty"`
 
 	// UpdatedAt Example: 2026-03-02T09:30:00Z
 	UpdatedAt time.Time `json:"updated_at"`
@@ -1262,10 +1275,23 @@ type SignUpRequest struct {
 // Example: acme
 type Slug = string
 
-// Status Whether it is in use. A disabled organization or project ends every key below it until enabled again.
+// Status Whether the tenant uses it. A disabled organization or project ends every key below it until enabled again.
 //
 // Example: active
 type Status string
+
+// Suspension The operator of the instance has stopped the organization or project, for a reason. No key below works
+// (401 `project_disabled`); members read and export, and change nothing. Only the operator lifts it. Absent when
+// there is none.
+type Suspension struct {
+	// Reason What the operator says about it.
+	//
+	// Example: Unpaid since January.
+	Reason string `json:"reason"`
+
+	// Since Example: 2026-03-02T09:30:00Z
+	Since time.Time `json:"since"`
+}
 
 // TokenType How to send the access token.
 //
@@ -1331,7 +1357,8 @@ type UpdateOrganizationRequest struct {
 	// Example: acme
 	Slug *Slug `json:"slug,omitempty"`
 
-	// Status Whether it is in use. A disabled organization or project ends every key below it until enabled again.
+	// Status Whether the tenant uses it. A disabled organization or project ends every key below it until enabled again.
+	//
 	//
 	// Example: active
 	Status *Status `json:"status,omitempty"`
@@ -1357,7 +1384,8 @@ type UpdateProjectRequest struct {
 	// Example: acme
 	Slug *Slug `json:"slug,omitempty"`
 
-	// Status Whether it is in use. A disabled organization or project ends every key below it until enabled again.
+	// Status Whether the tenant uses it. A disabled organization or project ends every key below it until enabled again.
+	//
 	//
 	// Example: active
 	Status *Status `json:"status,omitempty"`

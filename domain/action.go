@@ -63,6 +63,11 @@ var roleActions = map[Role][]Action{
 	Owner:     {OrganizationDelete},
 }
 
+// Reads reports whether a changes nothing.
+func (a Action) Reads() bool {
+	return a == KeysVerify || strings.HasSuffix(string(a), ":read")
+}
+
 // Valid reports whether r is one of the roles.
 func (r Role) Valid() bool { return slices.Contains(Roles, r) }
 

@@ -9,10 +9,14 @@ type Organization struct {
 	Name      string
 	Slug      string // unique in the instance
 	Status    Status
+	Suspended Suspension
 	CreatedAt time.Time
 	UpdatedAt time.Time
 	Revision  int64
 }
+
+// Usable reports whether keys of the organization's projects may work.
+func (o Organization) Usable() bool { return o.Status == Active && !o.Suspended.Active() }
 
 // Scope returns the permission to query this organization's rows. Having
 // loaded the organization is what earns it.

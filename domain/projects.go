@@ -28,10 +28,15 @@ type Project struct {
 	Slug           string // unique in the organization
 	KeyPrefix      string // what its new tokens start with
 	Status         Status
+	Suspended      Suspension
 	CreatedAt      time.Time
 	UpdatedAt      time.Time
 	Revision       int64
 }
+
+// Usable reports whether keys of the project may work, as far as it depends on the
+// project itself.
+func (p Project) Usable() bool { return p.Status == Active && !p.Suspended.Active() }
 
 // Scope returns the permission to query this project's rows. Having loaded the
 // project is what earns it.

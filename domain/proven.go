@@ -108,7 +108,7 @@ func (k ProvenKey) Unusable(now time.Time) Code {
 		return CodeKeyRevoked
 	case k.passed(packedExpires, at), k.passed(packedValidUntil, at):
 		return CodeKeyExpired
-	case k.tenant.Project.Status != Active, k.tenant.Organization.Status != Active:
+	case !k.tenant.Project.Usable(), !k.tenant.Organization.Usable():
 		return CodeProjectDisabled
 	}
 	return ""

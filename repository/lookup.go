@@ -27,6 +27,7 @@ const (
 
 	callingKeyQuery = "SELECT " + keyColumns + `,
 	p.organization_id, p.name, p.slug, p.key_prefix, p.status, p.created_at, p.updated_at, p.revision,
+	p.suspended_at, p.suspended_reason, o.suspended_at, o.suspended_reason,
 	o.name, o.slug, o.status, o.created_at, o.updated_at, o.revision
 FROM api_key_secrets s
 JOIN api_keys k ON k.id = s.key_id
@@ -173,12 +174,14 @@ type tenantFound struct {
 	p                                                      domain.Project
 	o                                                      domain.Organization
 	projectCreated, projectUpdated, orgCreated, orgUpdated micros
+	projectSuspended, orgSuspended                         micros
 }
 
 func (r *tenantFound) columns() []any {
 	p, o := &r.p, &r.o
 	return []any{
 		&o.ID, &p.Name, &p.Slug, &p.KeyPrefix, &p.Status, &r.projectCreated, &r.projectUpdated, &p.Revision,
+		&r.projectSuspended, &p.Suspended.Reason, &r.orgSuspended, &o.Suspended.Reason,
 		&o.Name, &o.Slug, &o.Status, &r.orgCreated, &r.orgUpdated, &o.Revision,
 	}
 }
@@ -187,5 +190,6 @@ func (r *tenantFound) tenant(id domain.ProjectID) (domain.Project, domain.Organi
 	p, o := r.p, r.o
 	p.ID, p.OrganizationID, p.CreatedAt, p.UpdatedAt = id, o.ID, r.projectCreated.Time, r.projectUpdated.Time
 	o.CreatedAt, o.UpdatedAt = r.orgCreated.Time, r.orgUpdated.Time
+	p.Suspended.Since, o.Suspended.Since = r.projectSuspended.Time, r.orgSuspended.Time
 	return p, o
 }

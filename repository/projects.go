@@ -25,6 +25,9 @@ type projectRow struct {
 	UpdatedAt      micros
 	Revision       int64
 
+	SuspendedAt     micros
+	SuspendedReason string
+
 	Organization *organizationRow `bun:"rel:belongs-to,join:organization_id=id"`
 	Role         domain.Role      `bun:",scanonly"` // of the member who asks
 }
@@ -32,6 +35,7 @@ type projectRow struct {
 func (r projectRow) project() domain.Project {
 	return domain.Project{
 		ID: r.ID, OrganizationID: r.OrganizationID, Name: r.Name, Slug: r.Slug, KeyPrefix: r.KeyPrefix, Status: r.Status,
+		Suspended: domain.Suspension{Since: r.SuspendedAt.Time, Reason: r.SuspendedReason},
 		CreatedAt: r.CreatedAt.Time, UpdatedAt: r.UpdatedAt.Time, Revision: r.Revision,
 	}
 }
@@ -39,6 +43,7 @@ func (r projectRow) project() domain.Project {
 func newProjectRow(p domain.Project) *projectRow {
 	return &projectRow{
 		ID: p.ID, OrganizationID: p.OrganizationID, Name: p.Name, Slug: p.Slug, KeyPrefix: p.KeyPrefix, Status: p.Status,
+		SuspendedAt: micros{p.Suspended.Since}, SuspendedReason: p.Suspended.Reason,
 		CreatedAt: micros{p.CreatedAt}, UpdatedAt: micros{p.UpdatedAt}, Revision: p.Revision,
 	}
 }
@@ -78,13 +83,17 @@ func (s *Store) GetProjectBySlug(ctx context.Context, scope domain.OrganizationS
 }
 
 // ProjectAsMember finds a project of an organization that the user is a member
-// of, with their role there; not_found when it is absent and when they are not.
-func (s *Store) ProjectAsMember(ctx context.Context, user domain.UserID, id domain.ProjectID) (domain.Project, domain.Role, error) {
+// of, with that organization and their role there; not_found when it is absent and
+// when they are not.
+func (s *Store) ProjectAsMember(ctx context.Context, user domain.UserID, id domain.ProjectID) (domain.Project, domain.MemberOf, error) {
 	var row projectRow
-	err := s.read.NewSelect().Model(&row).ColumnExpr("?TableColumns").ColumnExpr("m.role AS role").
+	err := s.read.NewSelect().Model(&row).ColumnExpr("?TableColumns").ColumnExpr("m.role AS role").Relation("Organization").
 		Join("JOIN memberships AS m ON m.organization_id = p.organization_id").
 		Where("p.id = ?", id).Where("m.user_id = ?", user).Where(projectStanding).Scan(ctx)
-	return row.project(), row.Role, s.error(err)
+	if err != nil {
+		return domain.Project{}, domain.MemberOf{}, s.error(err)
+	}
+	return row.project(), domain.MemberOf{Organization: row.Organization.organization(), Role: row.Role}, nil
 }
 
 // CountProjects returns how many projects the instance has.

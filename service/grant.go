@@ -18,6 +18,9 @@ type grant struct {
 	caller domain.Principal
 	role   domain.Role
 
+	// suspended is what keeps everybody but the command line from changes here.
+	suspended domain.Suspension
+
 	precondition domain.Precondition
 }
 
@@ -34,6 +37,9 @@ func (g grant) Holds(a domain.Action) bool {
 	if g.caller.IsSystem() {
 		return true
 	}
+	if g.suspended.Active() && !a.Reads() {
+		return false
+	}
 	key, hasKey := g.caller.ProvenKey()
 	hasUser := g.caller.HasUser()
 	return (hasKey || hasUser) && (!hasKey || key.Holds(a)) && (!hasUser || g.role.Holds(a))
@@ -44,6 +50,9 @@ func (g grant) Holds(a domain.Action) bool {
 func (g grant) Require(a domain.Action) error {
 	if g.Holds(a) {
 		return nil
+	}
+	if g.suspended.Active() && !a.Reads() {
+		return errSuspended(g.suspended)
 	}
 	if key, ok := g.caller.ProvenKey(); ok && !key.Holds(a) {
 		return domain.Errorf(domain.CodeForbidden, "This API key lacks the scope %s. A member who holds it can add it to the key.", a)

@@ -173,6 +173,9 @@ func (a *App) AcceptInvitation(ctx context.Context, caller domain.Principal, tok
 		if err != nil {
 			return err
 		}
+		if org.Suspended.Active() {
+			return domain.Errorf(domain.CodeForbidden, "The operator of this instance has suspended this organization. It takes no members now.")
+		}
 		now := a.now()
 		if err := a.acceptable(ctx, tx, user.User, invitation, org.Scope()); err != nil {
 			return err

@@ -97,6 +97,7 @@ func (o *Organization) lock(ctx context.Context, tx *repository.Store) (err erro
 	if o.organization, err = tx.LockOrganization(ctx, o.organization.Scope()); err != nil {
 		return err
 	}
+	o.suspended = o.organization.Suspended
 	if user, ok := o.caller.User(); ok {
 		member, err := tx.GetMember(ctx, o.organization.Scope(), user.User.ID)
 		if err != nil {

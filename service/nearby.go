@@ -155,9 +155,9 @@ func (a *App) projectMember(ctx context.Context, user domain.UserID, at domain.P
 			return member, nil
 		}
 	}
-	read := func(ctx context.Context) (m cache.Member, err error) {
-		m.Project, m.Role, err = a.store.ProjectAsMember(ctx, user, at)
-		return m, err
+	read := func(ctx context.Context) (cache.Member, error) {
+		project, in, err := a.store.ProjectAsMember(ctx, user, at)
+		return cache.Member{Project: project, Organization: in.Organization, Role: in.Role}, err
 	}
 	if copies {
 		return a.near.people.ProjectMember(ctx, user, at, read)

@@ -110,7 +110,7 @@ func (a *App) Organization(ctx context.Context, caller domain.Principal, id doma
 		return nil, errAnonymous()
 	}
 	member, err := a.organizationMember(ctx, user.User.ID, id)
-	o.organization, o.role = member.Organization, member.Role
+	o.organization, o.role, o.suspended = member.Organization, member.Role, member.Organization.Suspended
 	return o, err
 }
 
@@ -132,12 +132,46 @@ func (o *Organization) Get() (domain.MemberOf, error) {
 	return domain.MemberOf{Organization: o.organization, Role: o.role}, o.Require(domain.OrganizationRead)
 }
 
-// Update changes name, slug or status. Disabling ends every key below at once.
-// It needs organization:write; a slug that is taken gives conflict.
+// Update changes name, slug or status. Disabling ends every key below
+// immediately. It needs organization:write; a slug that is taken gives conflict.
 func (o *Organization) Update(ctx context.Context, patch domain.OrganizationPatch) (domain.MemberOf, error) {
 	if err := o.Require(domain.OrganizationWrite); err != nil {
 		return domain.MemberOf{}, err
 	}
+	return o.change(ctx, "organization.updated", patch.Apply)
+}
+
+// Suspend stops the organization: none of its keys works, its members read and
+// change nothing, and only Resume lifts that. Suspending it again changes the
+// reason. Only the command line may.
+func (o *Organization) Suspend(ctx context.Context, reason string) (domain.MemberOf, error) {
+	suspension, err := o.suspension(reason)
+	if err != nil {
+		return domain.MemberOf{}, err
+	}
+	return o.change(ctx, "organization.suspended", func(org domain.Organization) (domain.Organization, error) {
+		org.Suspended = org.Suspended.Again(suspension)
+		return org, nil
+	})
+}
+
+// Resume lifts what Suspend did. Only the command line may.
+func (o *Organization) Resume(ctx context.Context) (domain.MemberOf, error) {
+	if err := requireSystem(o.caller); err != nil {
+		return domain.MemberOf{}, err
+	}
+	return o.change(ctx, "organization.resumed", func(org domain.Organization) (domain.Organization, error) {
+		org.Suspended = domain.Suspension{}
+		return org, nil
+	})
+}
+
+// change is how every change to the organization's own row is made: under a lock,
+// one revision on, with what changed in the audit trail. A change that changes
+// nothing is neither stored nor recorded.
+func (o *Organization) change(
+	ctx context.Context, action string, change func(domain.Organization) (domain.Organization, error),
+) (domain.MemberOf, error) {
 	err := o.app.store.InTx(ctx, func(ctx context.Context, tx *repository.Store) error {
 		if err := o.lock(ctx, tx); err != nil {
 			return err
@@ -146,7 +180,7 @@ func (o *Organization) Update(ctx context.Context, patch domain.OrganizationPatc
 			return err
 		}
 		before := o.organization
-		after, err := patch.Apply(before)
+		after, err := change(before)
 		if err != nil {
 			return err
 		}
@@ -160,7 +194,7 @@ func (o *Organization) Update(ctx context.Context, patch domain.OrganizationPatc
 		}
 		o.organization = after
 		return o.app.record(ctx, tx, o.caller, domain.Event{
-			Action: "organization.updated", Target: organizationTarget(after), OrganizationID: after.ID, Changes: changes,
+			Action: action, Target: organizationTarget(after), OrganizationID: after.ID, Changes: changes,
 		})
 	})
 	return domain.MemberOf{Organization: o.organization, Role: o.role}, err
@@ -197,7 +231,7 @@ func organizationTarget(o domain.Organization) domain.Target {
 }
 
 func organizationFields(o domain.Organization) map[string]any {
-	return map[string]any{"name": o.Name, "slug": o.Slug, "status": o.Status}
+	return withSuspension(map[string]any{"name": o.Name, "slug": o.Slug, "status": o.Status}, o.Suspended)
 }
 
 // purgeBatch bounds how many rows go in one transaction, so that nobody waits

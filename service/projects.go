@@ -109,7 +109,7 @@ func (p *Project) find(ctx context.Context, want domain.ProjectID) error {
 		if err != nil {
 			return err
 		}
-		p.project, p.role = &member.Project, member.Role
+		p.project, p.role, p.suspended = &member.Project, member.Role, member.Suspended()
 	case !hasKey:
 		return errAnonymous()
 	}
@@ -125,21 +125,51 @@ func (p *Project) Get() (domain.Project, error) {
 	return *p.project, nil
 }
 
-// Update changes name, slug, key prefix or status. Disabling ends its keys at
-// once. It needs project:write; a slug that is taken gives conflict.
+// Update changes name, slug, key prefix or status. Disabling ends its keys
+// immediately. It needs project:write; a slug that is taken gives conflict.
 func (p *Project) Update(ctx context.Context, patch domain.ProjectPatch) (domain.Project, error) {
 	if err := p.Require(domain.ProjectWrite); err != nil {
 		return domain.Project{}, err
 	}
+	return p.change(ctx, "project.updated", patch.Apply)
+}
+
+// Suspend stops the project: none of its keys works, members read and change
+// nothing in it, and only Resume lifts that. Suspending it again changes the
+// reason. Only the command line may.
+func (p *Project) Suspend(ctx context.Context, reason string) (domain.Project, error) {
+	suspension, err := p.suspension(reason)
+	if err != nil {
+		return domain.Project{}, err
+	}
+	return p.change(ctx, "project.suspended", func(project domain.Project) (domain.Project, error) {
+		project.Suspended = project.Suspended.Again(suspension)
+		return project, nil
+	})
+}
+
+// Resume lifts what Suspend did. Only the command line may.
+func (p *Project) Resume(ctx context.Context) (domain.Project, error) {
+	if err := requireSystem(p.caller); err != nil {
+		return domain.Project{}, err
+	}
+	return p.change(ctx, "project.resumed", func(project domain.Project) (domain.Project, error) {
+		project.Suspended = domain.Suspension{}
+		return project, nil
+	})
+}
+
+// change is how every change to the project's own row is made, as
+// Organization.change is for an organization.
+func (p *Project) change(
+	ctx context.Context, action string, change func(domain.Project) (domain.Project, error),
+) (domain.Project, error) {
 	err := p.app.store.InTx(ctx, func(ctx context.Context, tx *repository.Store) error {
-		before, err := tx.LockProject(ctx, p.project.Scope())
+		before, err := p.lock(ctx, tx)
 		if err != nil {
 			return err
 		}
-		if err := p.precondition.Check(before.Revision); err != nil {
-			return err
-		}
-		after, err := patch.Apply(before)
+		after, err := change(before)
 		if err != nil {
 			return err
 		}
@@ -153,9 +183,22 @@ func (p *Project) Update(ctx context.Context, patch domain.ProjectPatch) (domain
 			return err
 		}
 		p.project = &after
-		return p.app.record(ctx, tx, p.caller, projectEvent("project.updated", after, changes))
+		return p.app.record(ctx, tx, p.caller, projectEvent(action, after, changes))
 	})
 	return *p.project, err
+}
+
+// lock keeps others from changing the project until the transaction ends. What has
+// been suspended since the handle was made is not changed by its members any more.
+func (p *Project) lock(ctx context.Context, tx *repository.Store) (domain.Project, error) {
+	project, err := tx.LockProject(ctx, p.project.Scope())
+	if err != nil {
+		return domain.Project{}, err
+	}
+	if project.Suspended.Active() && !p.caller.IsSystem() {
+		return domain.Project{}, errSuspended(project.Suspended)
+	}
+	return project, p.precondition.Check(project.Revision)
 }
 
 // Delete removes the project with its keys: at once for everybody who looks, from
@@ -169,11 +212,7 @@ func (p *Project) Delete(ctx context.Context) error {
 		return err
 	}
 	return p.app.store.InTx(ctx, func(ctx context.Context, tx *repository.Store) error {
-		project, err := tx.LockProject(ctx, p.project.Scope())
-		if err != nil {
-			return err
-		}
-		if err := p.precondition.Check(project.Revision); err != nil {
+		if _, err := p.lock(ctx, tx); err != nil {
 			return err
 		}
 		if err := tx.DeleteProject(ctx, p.project.Scope(), p.app.now()); err != nil {
@@ -191,5 +230,5 @@ func projectEvent(action string, p domain.Project, changes domain.Changes) domai
 }
 
 func projectFields(p domain.Project) map[string]any {
-	return map[string]any{"name": p.Name, "slug": p.Slug, "key_prefix": p.KeyPrefix, "status": p.Status}
+	return withSuspension(map[string]any{"name": p.Name, "slug": p.Slug, "key_prefix": p.KeyPrefix, "status": p.Status}, p.Suspended)
 }

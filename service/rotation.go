@@ -92,7 +92,9 @@ func (p *Project) rotatable(k domain.Key, now time.Time) error {
 
 // retire makes room for a new current secret and returns the one that works beside
 // it, until the end of the grace at the latest.
-func (p *Project) retire(ctx context.Context, tx *repository.Store, id domain.KeyID, now time.Time, grace time.Duration) (domain.Retiring, error) {
+func (p *Project) retire(
+	ctx context.Context, tx *repository.Store, id domain.KeyID, now time.Time, grace time.Duration,
+) (domain.Retiring, error) {
 	secrets, err := tx.LiveSecrets(ctx, p.project.Scope(), id, now)
 	if err != nil {
 		return domain.Retiring{}, err

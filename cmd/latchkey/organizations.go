@@ -15,6 +15,7 @@ func newOrganization() *cobra.Command {
 		newOrganizationCreate(), newOrganizationList(),
 		newOrganizationStatus("disable", "End all keys of an organization until it is enabled again", domain.Disabled),
 		newOrganizationStatus("enable", "Bring a disabled organization and its keys back", domain.Active),
+		newOrganizationSuspend(), newOrganizationResume(),
 	)
 	return cmd
 }
@@ -57,7 +58,7 @@ func newOrganizationList() *cobra.Command {
 			return op.ListOrganizations(ctx, op.caller, p)
 		},
 			organizationJSON, "ID SLUG NAME STATUS CREATED", func(o domain.MemberOf) []string {
-				return []string{string(o.ID), o.Slug, o.Name, string(o.Status), date(o.CreatedAt)}
+				return []string{string(o.ID), o.Slug, o.Name, standing(o.Status, o.Suspended), date(o.CreatedAt)}
 			})
 	})
 }
@@ -76,4 +77,60 @@ func newOrganizationStatus(verb, short string, status domain.Status) *cobra.Comm
 		}
 		return answer(cmd, organizationJSON(org), string(org.ID), "%s is %s.", org.Name, org.Status)
 	})
+}
+
+func newOrganizationSuspend() *cobra.Command {
+	return suspendCommand(&cobra.Command{
+		Use: "suspend ID|SLUG", Short: "Stop an organization until you resume it; its owners cannot",
+		Example: "  latchkey organization suspend acme --reason 'Unpaid since January.'",
+	}, func(ctx context.Context, op operator, cmd *cobra.Command, name, reason string) error {
+		handle, err := op.organization(ctx, name)
+		if err != nil {
+			return notFound(err, "organization", name)
+		}
+		org, err := handle.Suspend(ctx, reason)
+		if err != nil {
+			return err
+		}
+		return answer(cmd, organizationJSON(org), string(org.ID), "%s is suspended: no key of its projects works.", org.Name)
+	})
+}
+
+func newOrganizationResume() *cobra.Command {
+	return databaseCommand(&cobra.Command{
+		Use: "resume ID|SLUG", Short: "Lift the suspension of an organization", Args: cobra.ExactArgs(1),
+	}, func(ctx context.Context, op operator, cmd *cobra.Command, args []string) error {
+		handle, err := op.organization(ctx, args[0])
+		if err != nil {
+			return notFound(err, "organization", args[0])
+		}
+		org, err := handle.Resume(ctx)
+		if err != nil {
+			return err
+		}
+		return answer(cmd, organizationJSON(org), string(org.ID), "%s is %s.", org.Name, org.Status)
+	})
+}
+
+// suspendCommand is a command that suspends what its argument names, for the reason
+// that --reason gives.
+func suspendCommand(
+	cmd *cobra.Command, run func(ctx context.Context, op operator, cmd *cobra.Command, name, reason string) error,
+) *cobra.Command {
+	var reason string
+	cmd.Args = cobra.ExactArgs(1)
+	cmd = databaseCommand(cmd, func(ctx context.Context, op operator, cmd *cobra.Command, args []string) error {
+		return run(ctx, op, cmd, args[0], reason)
+	})
+	cmd.Flags().StringVar(&reason, "reason", "", "why, for the members to read")
+	required(cmd, "reason")
+	return cmd
+}
+
+// standing is what a list says of an organization or project.
+func standing(status domain.Status, s domain.Suspension) string {
+	if s.Active() {
+		return "suspended"
+	}
+	return string(status)
 }

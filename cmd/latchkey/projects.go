@@ -16,6 +16,7 @@ func newProject() *cobra.Command {
 		newProjectCreate(), newProjectList(),
 		newProjectStatus("disable", "End all keys of a project until it is enabled again", domain.Disabled),
 		newProjectStatus("enable", "Bring a disabled project and its keys back", domain.Active),
+		newProjectSuspend(), newProjectResume(),
 	)
 	return cmd
 }
@@ -74,7 +75,7 @@ func newProjectList() *cobra.Command {
 		}
 		return printList(cmd, func(p domain.Page) (domain.List[domain.Project], error) { return org.ListProjects(ctx, p) },
 			projectJSON, "ID SLUG NAME STATUS CREATED", func(p domain.Project) []string {
-				return []string{string(p.ID), p.Slug, p.Name, string(p.Status), date(p.CreatedAt)}
+				return []string{string(p.ID), p.Slug, p.Name, standing(p.Status, p.Suspended), date(p.CreatedAt)}
 			})
 	})
 	cmd.Flags().StringVar(&organization, "organization", "", "id or slug of the organization")
@@ -91,6 +92,39 @@ func newProjectStatus(verb, short string, status domain.Status) *cobra.Command {
 			return notFound(err, "project", args[0])
 		}
 		project, err := handle.Update(ctx, domain.ProjectPatch{Status: &status})
+		if err != nil {
+			return err
+		}
+		return answer(cmd, projectJSON(project), string(project.ID), "%s is %s.", project.Name, project.Status)
+	})
+}
+
+func newProjectSuspend() *cobra.Command {
+	return suspendCommand(&cobra.Command{
+		Use: "suspend ID|ORGANIZATION/SLUG", Short: "Stop a project until you resume it; its members cannot",
+		Example: "  latchkey project suspend acme/payments --reason 'It sends spam.'",
+	}, func(ctx context.Context, op operator, cmd *cobra.Command, name, reason string) error {
+		handle, err := op.project(ctx, name)
+		if err != nil {
+			return notFound(err, "project", name)
+		}
+		project, err := handle.Suspend(ctx, reason)
+		if err != nil {
+			return err
+		}
+		return answer(cmd, projectJSON(project), string(project.ID), "%s is suspended: none of its keys works.", project.Name)
+	})
+}
+
+func newProjectResume() *cobra.Command {
+	return databaseCommand(&cobra.Command{
+		Use: "resume ID|ORGANIZATION/SLUG", Short: "Lift the suspension of a project", Args: cobra.ExactArgs(1),
+	}, func(ctx context.Context, op operator, cmd *cobra.Command, args []string) error {
+		handle, err := op.project(ctx, args[0])
+		if err != nil {
+			return notFound(err, "project", args[0])
+		}
+		project, err := handle.Resume(ctx)
 		if err != nil {
 			return err
 		}

@@ -351,9 +351,9 @@ func testProjects(t *testing.T, s *repository.Store) {
 	org := newOrganization(t, s, "acme", ann)
 	p := newProject(t, s, org, "api")
 
-	got, role, err := s.ProjectAsMember(ctx, ann.ID, p.ID)
+	got, in, err := s.ProjectAsMember(ctx, ann.ID, p.ID)
 	equal(t, got, p, err)
-	equal(t, role, domain.Owner, nil)
+	equal(t, in, domain.MemberOf{Organization: org, Role: domain.Owner}, nil)
 	_, _, err = s.ProjectAsMember(ctx, newUser(t, s, "bob@example.com").ID, p.ID)
 	code(t, err, domain.CodeNotFound)
 

@@ -41,9 +41,18 @@ type membership struct {
 
 // Member is where a user is a member, and as what.
 type Member struct {
-	Project      domain.Project // empty when it was asked about the organization
+	Project      domain.Project // empty when it was the organization that was asked about
 	Organization domain.Organization
 	Role         domain.Role
+}
+
+// Suspended returns the suspension that a member meets there: the organization's,
+// or else the project's own.
+func (m *Member) Suspended() domain.Suspension {
+	if m.Organization.Suspended.Active() {
+		return m.Organization.Suspended
+	}
+	return m.Project.Suspended
 }
 
 // NewPeople returns an empty cache. turns bounds the look-ups under way.
