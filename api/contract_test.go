@@ -442,6 +442,7 @@ func TestUnusualRequestsAreTaken(t *testing.T) {
 	s := newScene(t)
 	for name, headers := range map[string]credential{
 		"charset":            headers("Content-Type", "application/json; charset=UTF-8"),
+		"charset as often":   headers("Content-Type", "application/json;charset=utf8"),
 		"upper case":         headers("Content-Type", "Application/JSON"),
 		"identity":           headers("Content-Type", "application/json", "Content-Encoding", "identity"),
 		"accept other":       headers("Content-Type", "application/json", "Accept", "text/html"),

@@ -225,7 +225,7 @@ func TestClientAddress(t *testing.T) {
 func TestCORS(t *testing.T) {
 	t.Parallel()
 	preflight := func(w *world, origin string) answer {
-		return w.call(t, "OPTIONS", "/v1/project", headers("Origin", origin, "Access-Control-Request-Method", "GET", "Access-Control-Request-Headers", "x-api-key"), nil).
+		return w.call(t, "OPTIONS", "/v1/project", headers("Origin", origin, "Access-Control-Request-Method", "GET", "Access-Control-Request-Headers", "x-api-key, traceparent, tracestate"), nil).
 			want(t, http.StatusNoContent, nil)
 	}
 	for name := range preflight(newWorld(t), "https://app.example").header {
@@ -239,6 +239,7 @@ func TestCORS(t *testing.T) {
 	})
 	got := preflight(w, "https://app.example").header
 	if got.Get("Access-Control-Allow-Origin") != "https://app.example" || !strings.Contains(got.Get("Access-Control-Allow-Headers"), "X-My-Key") ||
+		!strings.Contains(got.Get("Access-Control-Allow-Headers"), "Traceparent,Tracestate") ||
 		got.Get("Access-Control-Allow-Credentials") != "" {
 		t.Errorf("got %v", got)
 	}
@@ -290,6 +291,7 @@ func TestCacheControl(t *testing.T) {
 	for path, want := range map[string]string{
 		"/v1/me": "no-store", n.path("/keys"): "no-store", "/v1/project": "no-store", "/nowhere": "no-store", "/healthz": "no-store",
 		"/openapi.yaml": "public, max-age=300", "/openapi.json": "public, max-age=300",
+		"/.well-known/jwks.json": "public, max-age=50", // a new key signs a minute after it is published; nodes know it in 10 s
 	} {
 		if got := w.call(t, "GET", path, n.owner.as, nil).header.Get("Cache-Control"); got != want {
 			t.Errorf("%s: got %q, want %q", path, got, want)
