@@ -80,7 +80,7 @@ func readBody(r *http.Request, w http.ResponseWriter, longest int64) ([]byte, er
 }
 
 // isJSON reports whether the body is declared to be JSON, in UTF-8 as RFC 8259,
-// section 8.1, has it.
+// section 8.1, has it; many clients spell that utf8.
 func isJSON(h http.Header) bool {
 	declared := h.Values(echo.HeaderContentType)
 	if len(declared) != 1 {
@@ -88,7 +88,7 @@ func isJSON(h http.Header) bool {
 	}
 	mediaType, params, err := mime.ParseMediaType(declared[0])
 	charset, given := params["charset"]
-	return err == nil && mediaType == echo.MIMEApplicationJSON && (!given || strings.EqualFold(charset, "utf-8"))
+	return err == nil && mediaType == echo.MIMEApplicationJSON && (!given || strings.EqualFold(charset, "utf-8") || strings.EqualFold(charset, "utf8"))
 }
 
 // decode reads a body as strictly as JSON can be read: one value and nothing

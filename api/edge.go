@@ -96,7 +96,7 @@ func (g *guard) writeRequest(c echo.Context, call *call, took time.Duration) {
 func cors(config Config) echo.MiddlewareFunc {
 	return middleware.CORSWithConfig(middleware.CORSConfig{
 		AllowOrigins:  config.CORSOrigins,
-		AllowHeaders:  []string{authorization, config.Credentials.header(), "Content-Type", "Idempotency-Key", "If-Match"},
+		AllowHeaders:  []string{authorization, config.Credentials.header(), "Content-Type", "Idempotency-Key", "If-Match", "Traceparent", "Tracestate"},
 		ExposeHeaders: []string{headerRequestID, "Link", "ETag", "Retry-After", "WWW-Authenticate"},
 		MaxAge:        int((10 * time.Minute).Seconds()),
 	})

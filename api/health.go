@@ -2,6 +2,8 @@ package api
 
 import (
 	"context"
+	"fmt"
+	"net/http"
 
 	"github.com/latchkey-dev/latchkey/service"
 )
@@ -25,5 +27,17 @@ func (h *handlers) GetReadiness(ctx context.Context, _ GetReadinessRequestObject
 
 // GetJWKS answers the public keys of access tokens.
 func (h *handlers) GetJWKS(ctx context.Context, _ GetJWKSRequestObject) (GetJWKSResponseObject, error) {
-	return GetJWKS200JSONResponse(h.app.JWKS(ctx)), nil
+	return keySet(h.app.JWKS(ctx)), nil
+}
+
+// keySet is an answer that may be cached: a new key is published for longer than
+// that before it signs.
+type keySet GetJWKS200JSONResponse
+
+var keySetAge = fmt.Sprintf("public, max-age=%d", int(service.SigningAge.Seconds()))
+
+// VisitGetJWKSResponse writes the key set.
+func (s keySet) VisitGetJWKSResponse(w http.ResponseWriter) error {
+	w.Header().Set("Cache-Control", keySetAge)
+	return GetJWKS200JSONResponse(s).VisitGetJWKSResponse(w)
 }

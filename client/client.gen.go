@@ -1862,7 +1862,8 @@ type ClientInterface interface {
 	//
 	// The public keys under which this instance signs access tokens (RFC 7517). A service of yours may verify access
 	// tokens with them on its own; a token that it accepts may belong to a session that has ended since, for up to
-	// the five minutes that an access token lives.
+	// the five minutes that an access token lives. The answer may be cached for as long as `Cache-Control` says: a new
+	// key is published for longer than that before it signs.
 	//
 	// Corresponds with GET /.well-known/jwks.json (the `GetJWKS` operationId).
 	GetJWKS(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error)
@@ -2486,7 +2487,8 @@ type ClientInterface interface {
 //
 // The public keys under which this instance signs access tokens (RFC 7517). A service of yours may verify access
 // tokens with them on its own; a token that it accepts may belong to a session that has ended since, for up to
-// the five minutes that an access token lives.
+// the five minutes that an access token lives. The answer may be cached for as long as `Cache-Control` says: a new
+// key is published for longer than that before it signs.
 //
 // Corresponds with GET /.well-known/jwks.json (the `GetJWKS` operationId).
 func (c *API) GetJWKS(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error) {
@@ -6097,7 +6099,8 @@ type ClientWithResponsesInterface interface {
 	//
 	// The public keys under which this instance signs access tokens (RFC 7517). A service of yours may verify access
 	// tokens with them on its own; a token that it accepts may belong to a session that has ended since, for up to
-	// the five minutes that an access token lives.
+	// the five minutes that an access token lives. The answer may be cached for as long as `Cache-Control` says: a new
+	// key is published for longer than that before it signs.
 	//
 	// Returns a wrapper object for the known response body format(s).
 	//
@@ -8871,7 +8874,8 @@ func (r GetCallerResponse) ContentType() string {
 //
 // The public keys under which this instance signs access tokens (RFC 7517). A service of yours may verify access
 // tokens with them on its own; a token that it accepts may belong to a session that has ended since, for up to
-// the five minutes that an access token lives.
+// the five minutes that an access token lives. The answer may be cached for as long as `Cache-Control` says: a new
+// key is published for longer than that before it signs.
 //
 // Returns a wrapper object for the known response body format(s).
 //

@@ -14,9 +14,14 @@ import (
 )
 
 const (
-	// signingLead is how long a new key is published before it signs: more than
-	// the time in which all nodes learn of it, so that none refuses its tokens.
-	signingLead = 10 * time.Second
+	// signingLead is how long a new key is published before it signs, so that no
+	// one who follows the key set refuses its tokens: neither the nodes, which
+	// learn of it within signingNews, nor those who keep a copy for SigningAge.
+	signingLead = time.Minute
+	signingNews = 10 * time.Second
+
+	// SigningAge is how long a copy of the key set may be kept.
+	SigningAge = signingLead - signingNews
 
 	// signingOverlap is how long a key that signs no more is still believed: more
 	// than its last token lives, by all clocks.

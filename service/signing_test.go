@@ -48,15 +48,15 @@ func TestRotateSigningKey(t *testing.T) {
 		}
 		early := logIn()
 		good(other, early) // a node that has not heard of the new key: the old one signs yet
-		w.pass(10 * time.Second)
+		w.pass(time.Minute)
 		after := logIn()
 		for _, token := range []string{before, early, after} {
 			good(w.App, token)
 			good(other, token) // which reads the keys anew for the last one
 		}
-		w.pass(4 * time.Minute)
+		w.pass(3 * time.Minute)
 		good(w.App, early)
-		w.pass(7 * time.Minute)
+		w.pass(8 * time.Minute)
 		if got := published(w.App); len(got) != 1 || got[0] != id {
 			w.Errorf("got published keys %v, want only %s once no token of the old one lives", got, id)
 		}

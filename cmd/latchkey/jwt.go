@@ -16,7 +16,7 @@ func newJWTRotate() *cobra.Command {
 	var atOnce bool
 	cmd := databaseCommand(&cobra.Command{
 		Use: "rotate", Short: "Sign access tokens with a new key", Args: cobra.NoArgs,
-		Long: "Sign access tokens with a new key. It is published at once and signs ten seconds later; the present one is believed until " +
+		Long: "Sign access tokens with a new key. It is published at once and signs a minute later; the present one is believed until " +
 			"no token of it lives any more, so nobody is signed out.",
 	}, func(ctx context.Context, op operator, cmd *cobra.Command, _ []string) error {
 		id, err := op.RotateSigningKey(ctx, op.caller, atOnce)
