@@ -23,7 +23,7 @@ var mayImport = map[string][]string{
 	"domain":                  {},
 	"migrations":              {},
 	"repository":              {"domain", "migrations", "database/sql", "bun", "pgx", "sqlite", "goose", "otel"},
-	"repository/storetest":    {"domain", "repository", "pgx"}, // it starts a database for tests
+	"repository/storetest":    {"domain", "repository", "pgx", "database/sql"}, // it starts a database for tests
 	"service":                 {"domain", "repository", "service/cache", "service/fair", "service/jwt", "service/mail"},
 	"service/cache":           {"domain"},
 	"service/fair":            {"domain"},

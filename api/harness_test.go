@@ -80,15 +80,23 @@ var migrated = sync.OnceValue(func() []byte {
 // startWorld starts an instance on a database; mailer may be nil.
 func startWorld(t *testing.T, dsn string, mailer service.Mailer, change ...func(*api.Config)) *world {
 	t.Helper()
+	return startWorldOn(t, storetest.New(t, dsn), mailer, change...)
+}
+
+// startWorldOn starts an instance on a store.
+func startWorldOn(t *testing.T, store *repository.Store, mailer service.Mailer, change ...func(*api.Config)) *world {
+	t.Helper()
+	w := idleWorldOn(t, store, mailer, change...)
+	w.follow(t)
+	return w
+}
+
+// idleWorldOn starts an instance that does nothing but answer, and from no
+// memory.
+func idleWorldOn(t *testing.T, store *repository.Store, mailer service.Mailer, change ...func(*api.Config)) *world {
+	t.Helper()
 	ctx := t.Context()
-	store, err := repository.Open(ctx, dsn)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { store.Close() })
-	if err := store.Migrate(ctx); err != nil {
-		t.Fatal(err)
-	}
+	var err error
 	w := &world{store: store, log: &logged{}, clock: &clock{now: time.Date(2026, 3, 2, 9, 30, 0, 0, time.UTC)}}
 	logger := slog.New(slog.NewJSONHandler(w.log, &slog.HandlerOptions{Level: slog.LevelDebug}))
 	w.app, err = service.New(ctx, service.Options{
@@ -98,7 +106,6 @@ func startWorld(t *testing.T, dsn string, mailer service.Mailer, change ...func(
 	if err != nil {
 		t.Fatal(err)
 	}
-	w.follow(t)
 	config := api.Config{Log: logger}
 	for _, f := range change {
 		f(&config)

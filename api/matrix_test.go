@@ -92,7 +92,12 @@ type scene struct {
 
 func newScene(t *testing.T) *scene {
 	t.Helper()
-	w := newWorld(t)
+	return newSceneIn(t, newWorld(t))
+}
+
+// newSceneIn makes the scene in a world that is empty.
+func newSceneIn(t *testing.T, w *world) *scene {
+	t.Helper()
 	s := &scene{world: w, home: w.tenant(t, "owner"), people: map[string]person{}, as: map[string]credential{"anonymous": anonymous}}
 	stranger := w.tenant(t, "stranger")
 	s.people["owner"], s.people["stranger"] = s.home.owner, stranger.owner

@@ -3,6 +3,7 @@ package repository
 import (
 	"context"
 	"database/sql"
+	"database/sql/driver"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -37,7 +38,7 @@ type postgresEngine struct {
 
 // openPostgres connects to the database at dsn, and at direct, if that is given,
 // for what cannot go through a pooler.
-func openPostgres(dsn string, direct ...string) (*Store, error) {
+func openPostgres(through func(driver.Connector) driver.Connector, dsn string, direct ...string) (*Store, error) {
 	config, err := parsePostgres(dsn)
 	if err != nil {
 		return nil, err
@@ -49,7 +50,7 @@ func openPostgres(dsn string, direct ...string) (*Store, error) {
 		}
 		e.pooled = true
 	}
-	db := stdlib.OpenDB(*config)
+	db := sql.OpenDB(through(stdlib.GetConnector(*config)))
 	db.SetMaxOpenConns(postgresConnections)
 	db.SetMaxIdleConns(postgresConnections)
 	return newStore(e, func() schema.Dialect { return newPostgresDialect() }, db), nil

@@ -31,8 +31,19 @@ const sqliteReaders = 8
 // PostgreSQL does; SQLite's own knows those of ASCII.
 const sqliteDriver = "latchkey-sqlite"
 
+// sqliteConnector connects to the SQLite database of an address.
+type sqliteConnector string
+
+func (c sqliteConnector) Connect(context.Context) (driver.Conn, error) {
+	return lowering.Open(string(c))
+}
+
+func (sqliteConnector) Driver() driver.Driver { return lowering }
+
+var lowering = &sqlite.Driver{}
+
 func init() {
-	d := &sqlite.Driver{}
+	d := lowering
 	d.MustRegisterDeterministicScalarFunction("lower", 1, func(_ *sqlite.FunctionContext, args []driver.Value) (driver.Value, error) {
 		if text, ok := args[0].(string); ok {
 			return strings.ToLower(text), nil
@@ -47,7 +58,7 @@ type sqliteEngine struct{ dsn string }
 // openSQLite opens the file at path. Writers queue in Go for one connection,
 // and transactions take the write lock at once, so that none fails half-way
 // with SQLITE_BUSY. synchronous=FULL: what is acknowledged survives a crash.
-func openSQLite(ctx context.Context, path string) (*Store, error) {
+func openSQLite(ctx context.Context, through func(driver.Connector) driver.Connector, path string) (*Store, error) {
 	if path == "" {
 		return nil, errors.New("the path is empty")
 	}
@@ -65,15 +76,9 @@ func openSQLite(ctx context.Context, path string) (*Store, error) {
 		"_pragma": {"busy_timeout(5000)", "journal_mode(WAL)", "foreign_keys(ON)", "synchronous(FULL)"},
 	}
 	dsn := "file:" + (&url.URL{Path: path}).EscapedPath() + "?" + query.Encode()
-	write, err := sql.Open(sqliteDriver, dsn)
-	if err != nil {
-		return nil, err
-	}
+	write := sql.OpenDB(through(sqliteConnector(dsn)))
 	write.SetMaxOpenConns(1)
-	read, err := sql.Open(sqliteDriver, dsn+"&_pragma=query_only(ON)")
-	if err != nil {
-		return nil, errors.Join(err, write.Close())
-	}
+	read := sql.OpenDB(through(sqliteConnector(dsn + "&_pragma=query_only(ON)")))
 	read.SetMaxOpenConns(sqliteReaders)
 	read.SetMaxIdleConns(sqliteReaders)
 	// The writer first: it creates the file and turns WAL on.

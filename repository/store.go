@@ -95,6 +95,12 @@ type engine interface { //nolint:interfacebloat // it is all that the two differ
 // direct is an address that leads around it, for what needs a connection of its
 // own: locks while migrating, and notifications. Otherwise leave it out.
 func Open(ctx context.Context, dsn string, direct ...string) (*Store, error) {
+	return OpenThrough(ctx, func(c driver.Connector) driver.Connector { return c }, dsn, direct...)
+}
+
+// OpenThrough is like Open, but has the driver's connections made by what
+// through returns, for those who watch them or have them fail.
+func OpenThrough(ctx context.Context, through func(driver.Connector) driver.Connector, dsn string, direct ...string) (*Store, error) {
 	scheme, rest, _ := strings.Cut(dsn, ":")
 	var (
 		s   *Store
@@ -102,9 +108,9 @@ func Open(ctx context.Context, dsn string, direct ...string) (*Store, error) {
 	)
 	switch scheme {
 	case "sqlite":
-		s, err = openSQLite(ctx, rest)
+		s, err = openSQLite(ctx, through, rest)
 	case "postgres", "postgresql":
-		s, err = openPostgres(dsn, direct...)
+		s, err = openPostgres(through, dsn, direct...)
 	default:
 		return nil, fmt.Errorf("a database is sqlite:PATH or postgres://…, not %s:…", scheme)
 	}

@@ -32,7 +32,11 @@ func (p *Project) ImportKeys(ctx context.Context, rows []domain.ImportRow) (doma
 			return result, err
 		}
 	}
-	return result, p.app.loadImports(ctx)
+	if err := p.app.loadImports(ctx); err != nil {
+		// The keys are there: this node learns of them as the others do.
+		p.app.log.WarnContext(ctx, "imported keys are not known to this node yet", "error", err)
+	}
+	return result, nil
 }
 
 // importBatch imports some rows, of which the first has the given number.
