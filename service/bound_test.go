@@ -1,0 +1,87 @@
+package service_test
+
+import (
+	"database/sql"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/latchkey-dev/latchkey/domain"
+	"github.com/latchkey-dev/latchkey/repository/storetest"
+)
+
+// database is the world's database as someone sees it who can write to it and
+// does not have the master key.
+func (w *world) database() *sql.DB {
+	w.Helper()
+	driver, address := "pgx", w.dsn
+	if path, ok := strings.CutPrefix(w.dsn, "sqlite:"); ok {
+		driver, address = "sqlite", path+"?_pragma=busy_timeout(60000)"
+	}
+	db, err := sql.Open(driver, address)
+	w.check(err)
+	w.Cleanup(func() { db.Close() })
+	return db
+}
+
+func (w *world) exec(db *sql.DB, statement string, args ...any) {
+	w.Helper()
+	if !strings.HasPrefix(w.dsn, "sqlite:") {
+		for i := range args {
+			statement = strings.Replace(statement, "?", "$"+string(rune('1'+i)), 1)
+		}
+	}
+	_, err := db.ExecContext(w.Context(), statement, args...)
+	w.check(err)
+}
+
+// Guarantees that someone who writes to the database without the master key gets
+// into no account: a session row that is given to another user, a hash that is
+// copied from another user, and a hash that was made elsewhere all prove nothing.
+func TestWriterWithoutMasterKeyGetsNowhere(t *testing.T) {
+	t.Parallel()
+	for name, dsn := range storetest.Engines {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			w := newWorld(t, dsn(t), nil)
+			ctx, db := w.Context(), w.database()
+			ann, _ := w.signUp("ann@example.com").User()
+			w.signUp("eve@example.com")
+			eves, err := w.LogIn(ctx, domain.Origin{}, "eve@example.com", password)
+			w.check(err)
+
+			w.exec(db, "UPDATE sessions SET user_id = ? WHERE id = ?", string(ann.User.ID), string(eves.Session.ID))
+			w.await(func() bool { _, err := w.AuthenticateSession(ctx, eves.Cookie); return err != nil })
+			_, err = w.AuthenticateSession(ctx, eves.Cookie)
+			w.code(err, domain.CodeInvalidToken)
+			_, err = w.Refresh(ctx, domain.Origin{}, eves.RefreshToken)
+			w.code(err, domain.CodeInvalidToken)
+
+			account, err := w.Account(ctx, w.signUp("mallory@example.com"))
+			w.check(err)
+			w.check(account.ChangePassword(ctx, password, "the passphrase of mallory"))
+			w.exec(db, "UPDATE users SET password_hash = (SELECT password_hash FROM users WHERE email = 'mallory@example.com') WHERE id = ?",
+				string(ann.User.ID))
+			_, err = w.LogIn(ctx, domain.Origin{IP: "192.0.2.1"}, "ann@example.com", "the passphrase of mallory")
+			w.code(err, domain.CodeInvalidCredentials)
+
+			// argon2id of "the passphrase of mallory", as 0.1 stored it.
+
+			w.exec(db, "UPDATE users SET password_hash = ? WHERE id = ?", plainHash, string(ann.User.ID))
+			_, err = w.LogIn(ctx, domain.Origin{IP: "198.51.100.1"}, "ann@example.com", "the passphrase of mallory")
+			w.code(err, domain.CodeInvalidCredentials)
+		})
+	}
+}
+
+const plainHash = "$argon2id$v=19$m=19456,t=2,p=1$NRA+nIq2hA06OGYjtSPLxQ$oRjOyoJ9uugvnxXJ40jrdpbEkYyj0iu0UaXb9ZWah/g"
+
+// await waits until the node has heard of a change.
+func (w *world) await(heard func() bool) {
+	w.Helper()
+	for deadline := time.Now().Add(20 * time.Second); !heard(); {
+		if time.Now().After(deadline) {
+			w.Fatal("the node did not hear of the change")
+		}
+	}
+}
