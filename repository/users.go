@@ -93,6 +93,27 @@ func (s *Store) SetPassword(ctx context.Context, id domain.UserID, hash string) 
 	return s.error(err)
 }
 
+// PasswordHashes returns the stored hashes that begin with a prefix, at most so
+// many, by user.
+func (s *Store) PasswordHashes(ctx context.Context, prefix string, most int64) (map[domain.UserID]string, error) {
+	var rows []userRow
+	err := s.read.NewSelect().Model(&rows).Column("id", "password_hash").
+		Where("substr(u.password_hash, 1, ?) = ?", len(prefix), prefix).Limit(most).Scan(ctx)
+	hashes := make(map[domain.UserID]string, len(rows))
+	for _, r := range rows {
+		hashes[r.ID] = r.PasswordHash
+	}
+	return hashes, s.error(err)
+}
+
+// RewritePassword replaces the stored hash of a user by another form of it;
+// not_found when it is not that one any more.
+func (s *Store) RewritePassword(ctx context.Context, id domain.UserID, stored, successor string) error {
+	res, err := s.write.NewUpdate().Model((*userRow)(nil)).Set("password_hash = ?", successor).
+		Where("u.id = ?", id).Where("u.password_hash = ?", stored).Exec(ctx)
+	return s.changed(res, err, domain.NotFound())
+}
+
 // list turns rows, of which one more than asked was read, into a page of items.
 func list[R, T any](rows []R, p domain.Page, item func(R) T, at func(T) domain.Cursor) domain.List[T] {
 	items := make([]T, len(rows))

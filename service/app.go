@@ -75,6 +75,7 @@ type App struct {
 	keyring        *keyring
 	signing        signing
 	passwords      passwordHasher
+	boundSince     atomic.Int64 // in microseconds; 0: not yet. See bindsToUsers
 	foreignHashing turns
 	usage          usage
 	throttle       *throttle
@@ -115,8 +116,9 @@ func New(ctx context.Context, o Options) (*App, error) {
 	if err := a.checkMasterKey(ctx); err != nil {
 		return nil, err
 	}
-	if a.passwords, err = newPasswordHasher(); err != nil {
-		return nil, err
+	a.passwords = newPasswordHasher()
+	if err := a.readBoundSince(ctx); err != nil {
+		return nil, fmt.Errorf("read since when what is stored is bound to users: %w", err)
 	}
 	if err := a.loadSigningKeys(ctx); err != nil {
 		return nil, fmt.Errorf("load the keys that sign access tokens: %w", err)

@@ -22,6 +22,7 @@ func (a *App) Run(ctx context.Context) {
 		})
 	})
 	jobs.Go(func() { a.every(ctx, time.Minute, "remove what deleted organizations and projects owned", a.purge) })
+	jobs.Go(func() { a.every(ctx, time.Minute, "bind password hashes to their users", a.bindPasswords) })
 	jobs.Go(func() { a.every(ctx, time.Hour, "forget sessions that have ended", a.forgetEnded) })
 	jobs.Go(func() { a.every(ctx, importsInterval, "learn of keys that other nodes have imported", a.loadImports) })
 	jobs.Go(func() { a.every(ctx, time.Minute, "read the keys that sign access tokens", a.loadSigningKeys) })

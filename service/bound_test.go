@@ -8,6 +8,7 @@ import (
 
 	"github.com/latchkey-dev/latchkey/domain"
 	"github.com/latchkey-dev/latchkey/repository/storetest"
+	"github.com/latchkey-dev/latchkey/service"
 )
 
 // database is the world's database as someone sees it who can write to it and
@@ -65,6 +66,7 @@ func TestWriterWithoutMasterKeyGetsNowhere(t *testing.T) {
 			_, err = w.LogIn(ctx, domain.Origin{IP: "192.0.2.1"}, "ann@example.com", "the passphrase of mallory")
 			w.code(err, domain.CodeInvalidCredentials)
 
+			w.check(w.BindPasswords(ctx))
 			// argon2id of "the passphrase of mallory", as 0.1 stored it.
 
 			w.exec(db, "UPDATE users SET password_hash = ? WHERE id = ?", plainHash, string(ann.User.ID))
@@ -83,5 +85,55 @@ func (w *world) await(heard func() bool) {
 		if time.Now().After(deadline) {
 			w.Fatal("the node did not hear of the change")
 		}
+	}
+}
+
+// Guarantees that while a node of 0.1 is listed everything is written as it reads
+// it; that the first time without one binds what is there, without a password;
+// and that what was handed out before is good until its time is up.
+func TestOldFormsWhileOldNodesRun(t *testing.T) {
+	t.Parallel()
+	for name, dsn := range storetest.Engines {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			address := dsn(t)
+			w := &world{T: t, store: storetest.New(t, address), dsn: address, now: time.Date(2026, 3, 14, 15, 9, 26, 0, time.UTC)}
+			ctx, db := w.Context(), w.database()
+			w.exec(db, "INSERT INTO nodes (id, name, started_at, seen_at, lag) VALUES ('old', '', 1, 1, 0)")
+			w.App = w.another(service.Options{})
+			hash := func() (stored string) {
+				w.check(db.QueryRowContext(ctx, "SELECT password_hash FROM users").Scan(&stored))
+				return stored
+			}
+			in, err := w.SignUp(ctx, domain.Origin{}, domain.SignUp{Email: "ann@example.com", Password: password})
+			w.check(err)
+			w.check(w.BindPasswords(ctx))
+			if !strings.HasPrefix(hash(), "$argon2id$") || strings.Count(in.Cookie, ".") != 1 {
+				w.Errorf("got a hash and a cookie that 0.1 cannot read")
+			}
+			w.exec(db, "DELETE FROM nodes")
+			w.check(w.BindPasswords(ctx))
+			if !strings.HasPrefix(hash(), "$latchkey-argon2id$") {
+				w.Errorf("the hash is not bound")
+			}
+			again, err := w.LogIn(ctx, domain.Origin{}, "ann@example.com", password)
+			w.check(err)
+			if strings.Count(again.Cookie, ".") != 2 {
+				w.Errorf("the cookie is not bound")
+			}
+			_, err = w.AuthenticateSession(ctx, in.Cookie)
+			w.check(err)
+			in, err = w.Refresh(ctx, domain.Origin{}, in.RefreshToken)
+			w.check(err)
+			_, err = w.Refresh(ctx, domain.Origin{}, in.RefreshToken)
+			w.check(err)
+
+			w.exec(db, "INSERT INTO nodes (id, name, started_at, seen_at, lag) VALUES ('old', '', 1, 1, 0)")
+			again, err = w.LogIn(ctx, domain.Origin{}, "ann@example.com", password)
+			w.check(err)
+			if strings.Count(again.Cookie, ".") != 2 {
+				w.Errorf("what is bound once is bound for good; got an old cookie")
+			}
+		})
 	}
 }

@@ -39,3 +39,6 @@ func (a *App) Attempt(ip, email string, times int) {
 		a.noteAttempt(domain.Origin{IP: ip}, email)
 	}
 }
+
+// BindPasswords is the job in the background.
+func (a *App) BindPasswords(ctx context.Context) error { return a.bindPasswords(ctx) }

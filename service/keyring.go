@@ -61,16 +61,17 @@ func HasMasterKey(ctx context.Context, store *repository.Store) (bool, error) {
 
 // keyring holds one key for each purpose, all derived from the master key.
 type keyring struct {
-	tokens  macKey // digests of API keys' tokens
-	refresh macKey // digests, tags and successors of refresh tokens
-	cookie  macKey // proofs in the console's cookies
-	imports macKey // what imported hashes are wrapped, found and recognised by
-	retry   macKey // digests of Idempotency-Keys
-	mailed  macKey // digests of tokens that are mailed or handed over to people
-	outbox  macKey // tokens of emails, and what emails are counted by
-	check   macKey // the check value
-	derive  []byte // secrets that an Idempotency-Key can bring again
-	sealer  cipher.AEAD
+	tokens    macKey // digests of API keys' tokens
+	refresh   macKey // digests, tags and successors of refresh tokens
+	cookie    macKey // proofs in the console's cookies
+	imports   macKey // what imported hashes are wrapped, found and recognised by
+	retry     macKey // digests of Idempotency-Keys
+	passwords macKey // password hashes, bound to their users
+	mailed    macKey // digests of tokens that are mailed or handed over to people
+	outbox    macKey // tokens of emails, and what emails are counted by
+	check     macKey // the check value
+	derive    []byte // secrets that an Idempotency-Key can bring again
+	sealer    cipher.AEAD
 }
 
 func newKeyring(master [32]byte) (*keyring, error) {
@@ -82,7 +83,7 @@ func newKeyring(master [32]byte) (*keyring, error) {
 	}
 	k := &keyring{
 		tokens: newMACKey(derive("token-digest")), refresh: newMACKey(derive("refresh-token")), cookie: newMACKey(derive("console-cookie")),
-		imports: newMACKey(derive("imported-hash")), retry: newMACKey(derive("idempotency-key")), mailed: newMACKey(derive("mailed-token")),
+		imports: newMACKey(derive("imported-hash")), retry: newMACKey(derive("idempotency-key")), passwords: newMACKey(derive("password-hash")), mailed: newMACKey(derive("mailed-token")),
 		outbox: newMACKey(derive("outbox")),
 		check:  newMACKey(derive("check-value")), derive: derive("derived-secret"),
 	}

@@ -144,7 +144,7 @@ func (a *App) setPassword(ctx context.Context, from domain.Origin, p purpose, ac
 		if err := tx.UpdateUser(ctx, user); err != nil {
 			return err
 		}
-		if err := tx.SetPassword(ctx, user.ID, hash); err != nil {
+		if err := a.storePassword(ctx, tx, user.ID, hash); err != nil {
 			return err
 		}
 		if _, err := tx.DeleteSessions(ctx, user.ID, ""); err != nil {

@@ -3,11 +3,7 @@ package service
 import (
 	"cmp"
 	"context"
-	"crypto/hmac"
-	"crypto/rand"
-	"encoding/base64"
 	"errors"
-	"strings"
 	"time"
 
 	"github.com/latchkey-dev/latchkey/domain"
@@ -48,7 +44,7 @@ func (a *App) LogIn(ctx context.Context, from domain.Origin, email, password str
 	if err != nil && domain.CodeOf(err) != domain.CodeNotFound {
 		return SignedIn{}, err
 	}
-	match, err := a.provePassword(ctx, from, email, password, hash)
+	match, err := a.provePassword(ctx, from, email, user.ID, password, hash)
 	if err != nil {
 		return SignedIn{}, err
 	}
@@ -66,7 +62,7 @@ func (a *App) LogIn(ctx context.Context, from domain.Origin, email, password str
 		// What was proved is worth nothing if the password was replaced, or the
 		// account disabled, while it was being hashed.
 		now, proved, err := tx.LockUser(ctx, user.ID)
-		if err != nil || proved != hash || now.Status != domain.Active {
+		if err != nil || !a.keyring.samePassword(user.ID, proved, hash) || now.Status != domain.Active {
 			return cmp.Or(err, errWrongCredentials())
 		}
 		if err := a.makeRoomForSession(ctx, tx, from, now); err != nil {
@@ -111,18 +107,18 @@ func (a *App) startSession(ctx context.Context, tx *repository.Store, from domai
 		ID: domain.NewID[domain.SessionID](now), UserID: user.ID, CreatedAt: now, LastUsedAt: now, ExpiresAt: now.Add(sessionAbsolute),
 		IP: from.IP, UserAgent: from.UserAgent,
 	}
-	var secret [32]byte
-	rand.Read(secret[:]) // never fails
-	token := a.newRefreshToken(session.ID, secret[:])
-	session.RefreshDigest = token.digest
+	token := a.newRefreshToken(session.ID, randomBytes(32))
+	session.RefreshDigest = a.refreshDigest(ctx, tx, user.ID, token)
 	if err := tx.CreateSession(ctx, session); err != nil {
 		return SignedIn{}, err
 	}
-	return a.signedIn(user, session, token)
+	return a.signedIn(ctx, tx, user, session, token)
 }
 
 // signedIn issues an access token beside the session's refresh token.
-func (a *App) signedIn(user domain.User, session domain.Session, refresh refreshToken) (SignedIn, error) {
+func (a *App) signedIn(
+	ctx context.Context, store *repository.Store, user domain.User, session domain.Session, refresh refreshToken,
+) (SignedIn, error) {
 	now := a.now()
 	access, err := a.keySet().Sign(jwt.Claims{User: user.ID, Session: session.ID, IssuedAt: now, ExpiresAt: now.Add(jwt.Lifetime)})
 	if err != nil {
@@ -130,8 +126,8 @@ func (a *App) signedIn(user domain.User, session domain.Session, refresh refresh
 	}
 	return SignedIn{
 		AccessToken: access, AccessLifetime: jwt.Lifetime,
-		RefreshToken: refresh.text, RefreshLifetime: min(sessionIdle, session.ExpiresAt.Sub(now)),
-		Cookie: a.cookie(session.ID), User: user, Session: session,
+		RefreshToken: string(refresh), RefreshLifetime: min(sessionIdle, session.ExpiresAt.Sub(now)),
+		Cookie: a.newCookie(ctx, store, session.ID, user.ID), User: user, Session: session,
 	}, nil
 }
 
@@ -210,15 +206,18 @@ func (a *App) Refresh(ctx context.Context, from domain.Origin, text string) (Sig
 	if caller.User.Status != domain.Active || sessionEnded(caller.Session, now) {
 		return SignedIn{}, refreshRefused()
 	}
-	successor := a.newRefreshToken(id, a.keyring.refresh.sum("successor", token.text))
-	err = a.store.RotateRefresh(ctx, id, token.digest, successor.digest, now)
+	successor := a.newRefreshToken(id, a.keyring.refresh.sum("successor", string(token)))
+	if !a.refreshes(caller, caller.Session.RefreshDigest, token) {
+		return a.replayRefresh(ctx, from, token, successor, id)
+	}
+	err = a.store.RotateRefresh(ctx, id, caller.Session.RefreshDigest, a.refreshDigest(ctx, a.store, caller.User.ID, successor), now)
 	if domain.CodeOf(err) == domain.CodeConflict {
 		return a.replayRefresh(ctx, from, token, successor, id)
 	}
 	if err != nil {
 		return SignedIn{}, err
 	}
-	return a.signedIn(caller.User, caller.Session, successor)
+	return a.signedIn(ctx, a.store, caller.User, caller.Session, successor)
 }
 
 // replayRefresh answers a refresh token of ours that is not its session's
@@ -228,8 +227,8 @@ func (a *App) replayRefresh(ctx context.Context, from domain.Origin, token, succ
 	if err != nil {
 		return SignedIn{}, refreshRefused()
 	}
-	if hmac.Equal(caller.Session.PreviousDigest, token.digest) && a.now().Sub(caller.Session.RotatedAt) <= refreshReplay {
-		return a.signedIn(caller.User, caller.Session, successor)
+	if a.refreshes(caller, caller.Session.PreviousDigest, token) && a.now().Sub(caller.Session.RotatedAt) <= refreshReplay {
+		return a.signedIn(ctx, a.store, caller.User, caller.Session, successor)
 	}
 	err = a.store.InTx(ctx, func(ctx context.Context, tx *repository.Store) error {
 		if err := tx.DeleteSession(ctx, caller.User.ID, id); err != nil {
@@ -253,40 +252,7 @@ func refreshRefused() error {
 	return domain.Refused(domain.CodeInvalidToken, "The refresh token is not valid, or its session has ended. Sign in again.")
 }
 
-// cookie names a session and proves that it was issued here. Nothing of it is
-// stored: without the master key a copy of the database gives no cookie.
-func (a *App) cookie(id domain.SessionID) string {
-	return string(id) + "." + base64.RawURLEncoding.EncodeToString(a.keyring.cookie.sum(string(id)))
-}
-
 // sessionEnded reports whether a session has idled out or run its time.
 func sessionEnded(s domain.Session, now time.Time) bool {
 	return !now.Before(s.ExpiresAt) || now.Sub(s.LastUsedAt) > sessionIdle
-}
-
-// refreshToken is a refresh token and what is stored of it.
-type refreshToken struct {
-	text   string
-	digest []byte
-}
-
-// newRefreshToken renders session.secret.tag. The tag tells a token that was
-// once ours from a guess: only the former, used again, may end the session.
-func (a *App) newRefreshToken(id domain.SessionID, secret []byte) refreshToken {
-	encode := base64.RawURLEncoding.EncodeToString
-	body := string(id) + "." + encode(secret)
-	text := body + "." + encode(a.keyring.refresh.sum("tag", body)[:16])
-	return refreshToken{text, a.keyring.refresh.sum("digest", text)}
-}
-
-func (a *App) parseRefreshToken(text string) (refreshToken, domain.SessionID, bool) {
-	session, rest, _ := strings.Cut(text, ".")
-	id, err := domain.ParseID[domain.SessionID](session)
-	encoded, _, _ := strings.Cut(rest, ".")
-	secret, decodeErr := base64.RawURLEncoding.Strict().DecodeString(encoded)
-	if err != nil || decodeErr != nil || len(secret) != 32 {
-		return refreshToken{}, "", false
-	}
-	token := a.newRefreshToken(id, secret)
-	return token, id, hmac.Equal([]byte(token.text), []byte(text))
 }

@@ -3,6 +3,7 @@ package service
 import (
 	"container/list"
 	"context"
+	"errors"
 	"hash/maphash"
 	"sync"
 	"time"
@@ -109,22 +110,23 @@ func (t *throttle) key(parts []string) uint64 {
 // network is what attempts are counted by.
 func network(ip string) string { return string(fair.Network(ip)) }
 
-// provePassword reports whether password is the one hashed, of the account with
-// email; an empty hash, of an account that does not exist, takes the same time
-// and never matches. After too many from the same network, of which few may be
+// provePassword reports whether password is that of the user whose stored hash it
+// is, and whose address is email; an empty hash, of an account that does not
+// exist, takes the same time and never matches. After too many from the same network, of which few may be
 // wrong, the answer is rate_limited. What was counted is looked at again when it
 // is this one's turn, so that many at the same moment do not slip through.
-func (a *App) provePassword(ctx context.Context, from domain.Origin, email, password, hash string) (match bool, err error) {
+func (a *App) provePassword(ctx context.Context, from domain.Origin, email string, user domain.UserID, password, stored string) (match bool, err error) {
 	if err := a.mayTry(from, email); err != nil {
 		return false, err
 	}
+	hash := a.usableHash(ctx, user, stored)
 	err = a.passwords.inTurn(ctx, hashing{email, fair.Network(from.IP)}, func() error {
 		if err := a.mayTry(from, email); err != nil {
 			return err
 		}
 		a.noteAttempt(from, email)
-		if match, err = a.passwords.matches(password, hash); err != nil || match {
-			return err
+		if match = a.keyring.matches(user, password, hash); match {
+			return nil
 		}
 		now, network := a.now(), network(from.IP)
 		a.throttle.count(guessesOfAccount, now, "account", email, network)
@@ -132,6 +134,24 @@ func (a *App) provePassword(ctx context.Context, from domain.Origin, email, pass
 		return nil
 	})
 	return match, err
+}
+
+// usableHash returns a stored hash, or one that nothing matches in its place:
+// when there is none, when it is out of bounds, and when it must have been written
+// by someone without the master key.
+func (a *App) usableHash(ctx context.Context, user domain.UserID, stored string) passwordHash {
+	if stored == "" {
+		return a.passwords.decoy
+	}
+	hash, err := parsePasswordHash(stored)
+	if err == nil && !hash.bound && !a.takesUnboundPassword() {
+		err = errors.New("a password hash is not bound to its user; it was written without the master key")
+	}
+	if err != nil {
+		a.log.ErrorContext(ctx, "a password hash cannot be used; its owner needs a new password", "user", user, "error", err)
+		return a.passwords.decoy
+	}
+	return hash
 }
 
 func (a *App) mayTry(from domain.Origin, email string) error {

@@ -102,9 +102,9 @@ func (a *App) Signup(ctx context.Context) (policy SignupPolicy, first bool, err 
 }
 
 // newUser returns the account that s asks for and the hash of its password.
-func (a *App) newUser(ctx context.Context, network fair.Payer, s domain.SignUp) (domain.User, string, error) {
+func (a *App) newUser(ctx context.Context, network fair.Payer, s domain.SignUp) (domain.User, passwordHash, error) {
 	if err := s.Validate(); err != nil {
-		return domain.User{}, "", err
+		return domain.User{}, passwordHash{}, err
 	}
 	hash, err := a.passwords.hash(ctx, hashing{network: network}, s.Password.Reveal())
 	now := a.now()
@@ -113,8 +113,8 @@ func (a *App) newUser(ctx context.Context, network fair.Payer, s domain.SignUp) 
 	}, hash, err
 }
 
-func (a *App) addUser(ctx context.Context, tx *repository.Store, caller domain.Principal, user domain.User, hash string) error {
-	err := tx.CreateUser(ctx, user, hash)
+func (a *App) addUser(ctx context.Context, tx *repository.Store, caller domain.Principal, user domain.User, hash passwordHash) error {
+	err := tx.CreateUser(ctx, user, a.stored(ctx, tx, user.ID, hash))
 	if domain.CodeOf(err) == domain.CodeConflict {
 		return domain.Errorf(domain.CodeConflict, "There is an account with this e-mail address already.")
 	}
@@ -122,6 +122,18 @@ func (a *App) addUser(ctx context.Context, tx *repository.Store, caller domain.P
 		return err
 	}
 	return a.record(ctx, tx, caller, domain.Event{Action: "user.created", Target: userTarget(user)})
+}
+
+// stored returns the form in which a new hash is stored.
+func (a *App) stored(ctx context.Context, tx *repository.Store, user domain.UserID, hash passwordHash) string {
+	if a.bindsToUsers(ctx, tx) {
+		hash = a.keyring.bind(user, hash)
+	}
+	return hash.String()
+}
+
+func (a *App) storePassword(ctx context.Context, tx *repository.Store, user domain.UserID, hash passwordHash) error {
+	return tx.SetPassword(ctx, user, a.stored(ctx, tx, user, hash))
 }
 
 // Account is a person's own account in their hands.
@@ -186,7 +198,7 @@ func (a *Account) ChangePassword(ctx context.Context, current, replacement strin
 		return err
 	}
 	wrong := domain.Refused(domain.CodeInvalidCredentials, "The current password is wrong.")
-	match, err := a.app.provePassword(ctx, a.caller.Origin(), user.Email, current, hash)
+	match, err := a.app.provePassword(ctx, a.caller.Origin(), user.Email, user.ID, current, hash)
 	if err != nil || !match {
 		return cmp.Or(err, error(wrong))
 	}
@@ -195,10 +207,10 @@ func (a *Account) ChangePassword(ctx context.Context, current, replacement strin
 		return err
 	}
 	return a.app.store.InTx(ctx, func(ctx context.Context, tx *repository.Store) error {
-		if _, proved, err := tx.LockUser(ctx, user.ID); err != nil || proved != hash {
-			return cmp.Or(err, error(wrong)) // a rival change was first
+		if _, proved, err := tx.LockUser(ctx, user.ID); err != nil || !a.app.keyring.samePassword(user.ID, proved, hash) {
+			return cmp.Or(err, error(wrong)) // another change was first
 		}
-		if err := tx.SetPassword(ctx, user.ID, successor); err != nil {
+		if err := a.app.storePassword(ctx, tx, user.ID, successor); err != nil {
 			return err
 		}
 		if _, err := tx.DeleteSessions(ctx, user.ID, a.user.Session.ID); err != nil {
@@ -279,7 +291,7 @@ func (a *App) ResetPassword(ctx context.Context, caller domain.Principal, id dom
 		return domain.User{}, err
 	}
 	return a.changeUser(ctx, caller, id, "user.password_reset", func(tx *repository.Store, u domain.User) (domain.User, error) {
-		return u, tx.SetPassword(ctx, u.ID, hash)
+		return u, a.storePassword(ctx, tx, u.ID, hash)
 	})
 }
 

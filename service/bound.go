@@ -1,0 +1,110 @@
+package service
+
+import (
+	"context"
+	"crypto/hmac"
+	"encoding/binary"
+	"time"
+
+	"github.com/latchkey-dev/latchkey/domain"
+	"github.com/latchkey-dev/latchkey/repository"
+)
+
+// boundVersion is the first program that reads what is bound to a user: digests
+// of refresh tokens, cookies and password hashes.
+const boundVersion = "0.2.0"
+
+// boundSetting says since when everything that is written is bound, and that no
+// password hash is left that is not. It is proved by the master key.
+const boundSetting = "bound_since"
+
+// bindsToUsers reports whether what is written for a user is bound to them. That
+// is so once every node can read it, and for good once all hashes are bound. An
+// error leaves it at the form that every node reads.
+func (a *App) bindsToUsers(ctx context.Context, store *repository.Store) bool {
+	if a.boundSince.Load() != 0 {
+		return true
+	}
+	all, err := store.EveryNodeAtLeast(ctx, boundVersion)
+	return err == nil && all
+}
+
+// takesUnboundSession reports whether a refresh token or a cookie that is not
+// bound to its user may still belong to a session: none does when all that were
+// begun before are over. Otherwise someone who writes to the database could give
+// an old session to another user.
+func (a *App) takesUnboundSession() bool {
+	since := a.boundSince.Load()
+	return since == 0 || a.now().Before(time.UnixMicro(since).Add(sessionAbsolute))
+}
+
+// takesUnboundPassword reports whether a password hash that is not bound may be
+// one of ours. Once all are bound it is not: someone has written it who has the
+// database and not the master key.
+func (a *App) takesUnboundPassword() bool { return a.boundSince.Load() == 0 }
+
+// bindPasswords binds the password hashes that an older program has written,
+// which takes no password, and notes that none is left. Until every node can read
+// them it does nothing.
+func (a *App) bindPasswords(ctx context.Context) error {
+	if err := a.readBoundSince(ctx); err != nil {
+		return err
+	}
+	for done := a.boundSince.Load() != 0; !done; {
+		err := a.store.InTx(ctx, func(ctx context.Context, tx *repository.Store) error {
+			if done = !a.bindsToUsers(ctx, tx); done {
+				return nil
+			}
+			hashes, err := tx.PasswordHashes(ctx, plainForm, 200)
+			if err != nil {
+				return err
+			}
+			if done = len(hashes) == 0; done {
+				return a.noteBoundSince(ctx, tx)
+			}
+			return a.bindHashes(ctx, tx, hashes)
+		})
+		if err != nil {
+			return err
+		}
+	}
+	return a.readBoundSince(ctx)
+}
+
+func (a *App) bindHashes(ctx context.Context, tx *repository.Store, hashes map[domain.UserID]string) error {
+	for user, stored := range hashes {
+		h, err := parsePasswordHash(stored)
+		successor := a.keyring.bind(user, h).String()
+		if err != nil {
+			a.log.ErrorContext(ctx, "a password hash cannot be used; its owner needs a new password", "user", user, "error", err)
+			successor = "!" + stored // no form begins like that, so it is not looked at again
+		}
+		err = tx.RewritePassword(ctx, user, stored, successor)
+		if err != nil && domain.CodeOf(err) != domain.CodeNotFound { // not_found: it has just been replaced
+			return err
+		}
+	}
+	return nil
+}
+
+func (a *App) noteBoundSince(ctx context.Context, tx *repository.Store) error {
+	value := binary.BigEndian.AppendUint64(nil, uint64(a.now().UnixMicro()))
+	err := tx.AddSetting(ctx, boundSetting, append(value, a.keyring.check.sum(boundSetting, string(value))...))
+	if domain.CodeOf(err) == domain.CodeConflict {
+		return nil // another node was first
+	}
+	return err
+}
+
+// readBoundSince reads since when everything is bound.
+func (a *App) readBoundSince(ctx context.Context) error {
+	value, err := a.store.GetSetting(ctx, boundSetting)
+	if domain.CodeOf(err) == domain.CodeNotFound {
+		return nil
+	}
+	if err != nil || len(value) < 8 || !hmac.Equal(value[8:], a.keyring.check.sum(boundSetting, string(value[:8]))) {
+		return err
+	}
+	a.boundSince.Store(int64(binary.BigEndian.Uint64(value)))
+	return nil
+}
