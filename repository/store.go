@@ -17,7 +17,6 @@ import (
 	"database/sql/driver"
 	"errors"
 	"fmt"
-	"io/fs"
 	"strings"
 	"time"
 
@@ -27,7 +26,6 @@ import (
 	"github.com/uptrace/bun/schema"
 
 	"github.com/latchkey-dev/latchkey/domain"
-	"github.com/latchkey-dev/latchkey/migrations"
 )
 
 // Store is a database, or inside InTx one transaction of it.
@@ -83,6 +81,7 @@ type engine interface { //nolint:interfacebloat // it is all that the two differ
 	// needs no locker, since its writers exclude each other. otherMigrations are
 	// the files that are for the other database alone.
 	gooseDialect() goose.Dialect
+	migratedQuery() string // counts the tables that the library notes migrations in
 	otherMigrations() []string
 	migrationPool(s *Store) (pool *sql.DB, end func() error)
 	locker() (lock.SessionLocker, error)
@@ -121,6 +120,9 @@ func OpenThrough(ctx context.Context, through func(driver.Connector) driver.Conn
 		if unfit, ok := errors.AsType[*UnfitError](err); ok {
 			err = unfit // it answers: this is no outage
 		}
+		return nil, errors.Join(fmt.Errorf("open %s: %w", Redact(dsn), err), s.Close())
+	}
+	if err := s.checkProgram(ctx); err != nil {
 		return nil, errors.Join(fmt.Errorf("open %s: %w", Redact(dsn), err), s.Close())
 	}
 	return s, nil
@@ -220,56 +222,6 @@ func (s *Store) afterCommit(act func()) {
 		return
 	}
 	*s.onCommit = append(*s.onCommit, act)
-}
-
-// Migrate applies the migrations that are pending; other nodes wait meanwhile.
-func (s *Store) Migrate(ctx context.Context) error {
-	locker, err := s.engine.locker()
-	if err != nil {
-		return err
-	}
-	pool, end := s.engine.migrationPool(s)
-	defer end() //nolint:errcheck // what matters has been committed
-	p, err := s.migrator(pool, locker)
-	if err != nil {
-		return err
-	}
-	if _, err := p.Up(ctx); err != nil {
-		return fmt.Errorf("migrate: %w", s.error(err))
-	}
-	return nil
-}
-
-// Migration is one step of the schema's history.
-type Migration struct {
-	Version   int64
-	Name      string
-	AppliedAt time.Time // zero: pending
-}
-
-// Migrations lists all steps this program knows, oldest first.
-func (s *Store) Migrations(ctx context.Context) ([]Migration, error) {
-	p, err := s.migrator(s.pools[len(s.pools)-1].DB, nil)
-	if err != nil {
-		return nil, err
-	}
-	states, err := p.Status(ctx)
-	if err != nil {
-		return nil, s.error(err)
-	}
-	all := make([]Migration, len(states))
-	for i, st := range states {
-		all[i] = Migration{st.Source.Version, st.Source.Path, st.AppliedAt}
-	}
-	return all, nil
-}
-
-func (s *Store) migrator(pool *sql.DB, locker lock.SessionLocker) (*goose.Provider, error) {
-	options := []goose.ProviderOption{goose.WithDisableGlobalRegistry(true), goose.WithExcludeNames(s.engine.otherMigrations())}
-	if locker != nil {
-		options = append(options, goose.WithSessionLocker(locker))
-	}
-	return goose.NewProvider(s.engine.gooseDialect(), pool, fs.FS(migrations.FS), options...)
 }
 
 // error is the one place where what the database says becomes a domain error.

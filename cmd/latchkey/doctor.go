@@ -9,6 +9,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/latchkey-dev/latchkey/domain"
 	"github.com/latchkey-dev/latchkey/repository"
 )
 
@@ -84,7 +85,7 @@ func (d *doctor) examine(ctx context.Context) {
 	}
 	store, err := d.settings.connect(ctx)
 	if err != nil {
-		d.fix("the database does not answer: %s", explain(err))
+		d.fix("the database cannot be used: %s", explain(err))
 		return
 	}
 	defer store.Close()
@@ -141,6 +142,15 @@ func (d *doctor) checkSchema(ctx context.Context) bool {
 		}
 	}
 	d.ok("schema: %d migrations applied", len(steps))
+	unknown, err := d.store.UnknownMigrations(ctx)
+	if err != nil {
+		d.fix("the migrations cannot be read: %s", explain(err))
+		return false
+	}
+	if len(unknown) > 0 {
+		d.note("a newer Latchkey has applied migrations that this one (%s) does not know: %v. They do no harm; run the same version everywhere",
+			domain.Version, unknown)
+	}
 	return true
 }
 
