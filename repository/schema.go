@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io/fs"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/pressly/goose/v3"
@@ -94,6 +95,29 @@ func (s *Store) Migrations(ctx context.Context) ([]Migration, error) {
 	all := make([]Migration, len(states))
 	for i, st := range states {
 		all[i] = Migration{st.Source.Version, st.Source.Path, st.AppliedAt}
+	}
+	return all, nil
+}
+
+// AllMigrations lists all steps for the database that dsn would lead to, as
+// pending; it connects to none.
+func AllMigrations(dsn string) ([]Migration, error) {
+	var e engine = sqliteEngine{}
+	if !strings.HasPrefix(dsn, "sqlite:") {
+		e = postgresEngine{}
+	}
+	pool, err := sql.Open(sqliteDriver, ":memory:")
+	if err != nil {
+		return nil, err
+	}
+	defer pool.Close()
+	p, err := (&Store{engine: e}).migrator(pool, nil)
+	if err != nil {
+		return nil, err
+	}
+	var all []Migration
+	for _, source := range p.ListSources() {
+		all = append(all, Migration{Version: source.Version, Name: source.Path})
 	}
 	return all, nil
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"log/slog"
 	"os"
 
@@ -29,12 +30,42 @@ func (s *settings) openStore(ctx context.Context) (*repository.Store, error) {
 	return store, nil
 }
 
-// connect opens the configured database as it is.
+// connect opens the configured database as it is. Only a command that makes one
+// gets a database that is not there.
 func (s *settings) connect(ctx context.Context) (*repository.Store, error) {
-	if s.DatabaseDirect != "" {
-		return repository.Open(ctx, s.Database, s.DatabaseDirect)
+	if _, err := os.Stat(s.sqlitePath()); !s.makes && !s.postgres() && errors.Is(err, fs.ErrNotExist) {
+		return nil, s.missing()
 	}
-	return repository.Open(ctx, s.Database)
+	var direct []string
+	if s.DatabaseDirect != "" {
+		direct = append(direct, s.DatabaseDirect)
+	}
+	store, err := repository.Open(ctx, s.Database, direct...)
+	if err != nil || s.makes {
+		return store, err
+	}
+	empty, err := store.Empty(ctx)
+	if empty && err == nil {
+		err = s.missing()
+	}
+	if err != nil {
+		return nil, errors.Join(err, store.Close())
+	}
+	return store, nil
+}
+
+// missingError says that there is nothing yet to act on.
+type missingError struct{ text string }
+
+func (e *missingError) Error() string { return e.text }
+
+func (s *settings) missing() error {
+	text := fmt.Sprintf("there is no Latchkey database at %s (%sDATABASE); serve, quickstart, migrate up and user create make one",
+		repository.Redact(s.Database), settingPrefix)
+	for _, name := range s.unknown {
+		text += "\n" + name + " is no setting of this version; it is ignored"
+	}
+	return &missingError{text}
 }
 
 func (s *settings) migrate(ctx context.Context, store *repository.Store) error {
@@ -116,10 +147,17 @@ type operator struct {
 	caller domain.Principal
 }
 
-// databaseCommand makes cmd act on the configured database.
-func databaseCommand(
-	cmd *cobra.Command, act func(ctx context.Context, op operator, cmd *cobra.Command, args []string) error,
-) *cobra.Command {
+// action is what a command does with the database.
+type action func(ctx context.Context, op operator, cmd *cobra.Command, args []string) error
+
+// databaseCommand has cmd act on the configured database, which must be there.
+func databaseCommand(cmd *cobra.Command, act action) *cobra.Command { return actOn(cmd, false, act) }
+
+// firstCommand is databaseCommand for what may be the first thing that is done
+// with an instance: where there is no database, it makes one.
+func firstCommand(cmd *cobra.Command, act action) *cobra.Command { return actOn(cmd, true, act) }
+
+func actOn(cmd *cobra.Command, makes bool, act action) *cobra.Command {
 	addOutputFlag(cmd)
 	addSettingFlags(cmd, "DATABASE", "DATABASE_DIRECT", "MASTER_KEY_FILE")
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
@@ -127,6 +165,7 @@ func databaseCommand(
 		if err != nil {
 			return err
 		}
+		s.makes = makes
 		ctx := cmd.Context()
 		app, store, err := s.openApp(ctx, s.publicURL(s.Listen), false, s.logger(cmd.ErrOrStderr()))
 		if err != nil {

@@ -9,7 +9,7 @@ import (
 )
 
 func newAudit() *cobra.Command {
-	cmd := &cobra.Command{Use: "audit", Short: "Read the audit trail of the whole instance", Args: cobra.NoArgs}
+	cmd := &cobra.Command{Use: "audit", Short: "Read the audit trail of the whole instance"}
 	cmd.AddCommand(newAuditList())
 	return cmd
 }
@@ -17,7 +17,7 @@ func newAudit() *cobra.Command {
 func newAuditList() *cobra.Command {
 	var f domain.EventFilter
 	cmd := databaseCommand(&cobra.Command{
-		Use: "list", Short: "List audit events, newest first, those that concern only people too", Args: cobra.NoArgs,
+		Use: "list", Short: "List audit events, newest first, those that concern only people too",
 	}, func(ctx context.Context, op operator, cmd *cobra.Command, _ []string) error {
 		return printList(cmd, func(p domain.Page) (domain.List[domain.Event], error) { return op.ListEvents(ctx, op.caller, f, p) },
 			eventJSON, "AT ACTION TARGET ACTOR", func(e domain.Event) []string {

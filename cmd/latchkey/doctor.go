@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -37,7 +36,7 @@ const (
 
 func newDoctor() *cobra.Command {
 	cmd := &cobra.Command{
-		Use: "doctor", Short: "Check settings, database, schema, clock and master key, and report what to fix", Args: cobra.NoArgs,
+		Use: "doctor", Short: "Check settings, database, schema, clock and master key, and report what to fix",
 		Long: "Check settings, database, schema, clock and master key, and report what to fix.\n\n" +
 			"Nothing is changed. The exit status is 1 when there is something to fix.",
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -72,18 +71,18 @@ func (d *doctor) fix(format string, args ...any) {
 }
 
 func (d *doctor) line(kind, format string, args ...any) {
-	fmt.Fprintf(d.cmd.OutOrStdout(), kind+"  "+format+"\n", args...)
+	fmt.Fprintln(d.cmd.OutOrStdout(), kind+"  "+visibleLines(fmt.Sprintf(format, args...)))
 }
 
 func (d *doctor) examine(ctx context.Context) {
 	if !d.checkSettings() {
 		return
 	}
-	if _, err := os.Stat(d.settings.sqlitePath()); !d.settings.postgres() && errors.Is(err, os.ErrNotExist) {
-		d.note("there is no database at %s yet; the first start makes it", d.settings.sqlitePath())
+	store, err := d.settings.connect(ctx)
+	if missing, ok := errors.AsType[*missingError](err); ok {
+		d.note("%s", missing)
 		return
 	}
-	store, err := d.settings.connect(ctx)
 	if err != nil {
 		d.fix("the database cannot be used: %s", explain(err))
 		return
@@ -193,7 +192,12 @@ func (d *doctor) checkNodes(ctx context.Context) error {
 
 func (d *doctor) checkMasterKey(ctx context.Context) error {
 	s := d.settings
-	if _, err := s.newApp(ctx, d.store, s.publicURL(s.Listen), false, s.logger(d.cmd.ErrOrStderr())); err != nil {
+	_, err := s.newApp(ctx, d.store, s.publicURL(s.Listen), false, s.logger(d.cmd.ErrOrStderr()))
+	if missing, ok := errors.AsType[*missingError](err); ok {
+		d.note("%s", missing)
+		return nil
+	}
+	if err != nil {
 		d.fix("%s", explain(err))
 		return nil
 	}

@@ -34,7 +34,7 @@ func newKeyImport() *cobra.Command {
 	var project, algorithm, format, djangoDSN string
 	table := repository.DefaultDjangoTable
 	cmd := databaseCommand(&cobra.Command{
-		Use: "import [FILE]", Short: "Take over keys that were made elsewhere, by the hashes of their tokens", Args: cobra.MaximumNArgs(1),
+		Use: "import [FILE]", Short: "Take over keys that were made elsewhere, by the hashes of their tokens",
 		Long: `Take over keys that were made elsewhere, by the hashes of their tokens, so that their clients go on sending what they have.
 
 FILE holds a key in each line: as a JSON object, or as CSV with the names of the columns in the first line. "-" is standard
@@ -112,7 +112,7 @@ func importAll(ctx context.Context, cmd *cobra.Command, p *service.Project, line
 	read, begun, told := 0, time.Now(), time.Now()
 	bad := func(b badLine) {
 		report.Errors = append(report.Errors, b)
-		fmt.Fprintf(cmd.ErrOrStderr(), "line %d: %s\n", b.Line, strings.TrimSpace(b.Field+" "+b.Detail))
+		say(cmd, "line %d: %s", b.Line, strings.TrimSpace(b.Field+" "+b.Detail))
 	}
 	var batch []line
 	flush := func() error {
@@ -137,7 +137,7 @@ func importAll(ctx context.Context, cmd *cobra.Command, p *service.Project, line
 		batch = batch[:0]
 		if time.Since(told) >= importProgress {
 			told = time.Now()
-			fmt.Fprintf(cmd.ErrOrStderr(), "%d rows read, %.0f in a second\n", read, float64(read)/time.Since(begun).Seconds())
+			say(cmd, "%d rows read, %.0f in a second", read, float64(read)/time.Since(begun).Seconds())
 		}
 		return nil
 	}
@@ -161,7 +161,7 @@ func importAll(ctx context.Context, cmd *cobra.Command, p *service.Project, line
 	took := time.Since(begun)
 	slices.SortStableFunc(report.Errors, func(a, b badLine) int { return a.Line - b.Line })
 	refused := read - report.Imported - report.Unchanged
-	fmt.Fprintf(cmd.ErrOrStderr(), "%d imported, %d here already, %d rows not taken, in %v (%.0f rows in a second)\n",
+	say(cmd, "%d imported, %d here already, %d rows not taken, in %v (%.0f rows in a second)",
 		report.Imported, report.Unchanged, refused, took.Round(time.Millisecond), float64(read)/took.Seconds())
 	if wantsJSON(cmd) {
 		if err := printJSON(cmd, report); err != nil {

@@ -7,7 +7,7 @@ import (
 )
 
 func newJWT() *cobra.Command {
-	cmd := &cobra.Command{Use: "jwt", Short: "Manage the keys that sign access tokens", Args: cobra.NoArgs}
+	cmd := &cobra.Command{Use: "jwt", Short: "Manage the keys that sign access tokens"}
 	cmd.AddCommand(newJWTRotate())
 	return cmd
 }
@@ -15,7 +15,7 @@ func newJWT() *cobra.Command {
 func newJWTRotate() *cobra.Command {
 	var atOnce bool
 	cmd := databaseCommand(&cobra.Command{
-		Use: "rotate", Short: "Sign access tokens with a new key", Args: cobra.NoArgs,
+		Use: "rotate", Short: "Sign access tokens with a new key",
 		Long: "Sign access tokens with a new key. It is published at once and signs a minute later; the present one is believed until " +
 			"no token of it lives any more, so nobody is signed out.",
 	}, func(ctx context.Context, op operator, cmd *cobra.Command, _ []string) error {

@@ -13,18 +13,18 @@ import (
 )
 
 func newKey() *cobra.Command {
-	cmd := &cobra.Command{Use: "key", Short: "Make and manage API keys", Args: cobra.NoArgs}
+	cmd := &cobra.Command{Use: "key", Short: "Make and manage API keys"}
 	cmd.AddCommand(newKeyCreate(), newKeyList(), newKeyCount(), newKeyShow(), newKeyRevoke(), newKeyRotate(), newKeyImport(), newKeyDelete(), newKeyVerify())
 	return cmd
 }
 
 func newKeyCreate() *cobra.Command {
 	var project, expiresAt string
-	var expiresIn time.Duration
+	var expiresIn span
 	var scopes []string
 	var spec domain.KeySpec
 	cmd := databaseCommand(&cobra.Command{
-		Use: "create NAME", Short: "Make a key and print its token, this once", Args: cobra.ExactArgs(1),
+		Use: "create NAME", Short: "Make a key and print its token, this once",
 		Example: "  latchkey key create backend --project acme/payments --scope keys:verify > token.txt",
 	}, func(ctx context.Context, op operator, cmd *cobra.Command, args []string) error {
 		handle, err := op.project(ctx, project)
@@ -32,26 +32,22 @@ func newKeyCreate() *cobra.Command {
 			return notFound(err, "project", project)
 		}
 		spec.Name, spec.Scopes = args[0], as[domain.Scope](scopes)
-		if spec.ExpiresAt, err = expiry(expiresAt, expiresIn); err != nil {
+		if spec.ExpiresAt, err = expiry(expiresAt, time.Duration(expiresIn), cmd.Flags().Changed("expires-in")); err != nil {
 			return err
 		}
 		key, token, err := handle.CreateKey(ctx, spec)
 		if err != nil {
 			return err
 		}
-		if wantsJSON(cmd) {
-			return printJSON(cmd, createdKeyJSON(key, token))
-		}
-		fmt.Fprintf(cmd.ErrOrStderr(), "Created the key %s (%s). Its token is shown this once and stored nowhere:\n", key.Name, key.ID)
-		_, err = fmt.Fprintln(cmd.OutOrStdout(), token.Reveal())
-		return err
+		say(cmd, "Created the key %s (%s). Its token is shown this once and stored nowhere:", key.Name, key.ID)
+		return printToken(cmd, key, token)
 	})
 	flags := cmd.Flags()
 	flags.StringVar(&project, "project", "", "id of the project, or ORGANIZATION/PROJECT by slug")
 	flags.StringSliceVar(&scopes, "scope", nil, "what it may do, as in keys:verify or documents:read; may be repeated")
 	flags.StringVar((*string)(&spec.Environment), "environment", string(domain.Live), "live or test")
 	flags.StringVar(&expiresAt, "expires-at", "", "when it ends, as in 2030-01-31T12:00:00Z (default: never)")
-	flags.DurationVar(&expiresIn, "expires-in", 0, "how long it lives, as in 720h")
+	flags.Var(&expiresIn, "expires-in", "how long it lives, as in 12h, 30d or 2w")
 	flags.StringVar(&spec.ExternalID, "external-id", "", "what you call it in your own system")
 	flags.StringToStringVar(&spec.Metadata, "metadata", nil, "facts of your own, as in team=billing,tier=gold")
 	cmd.MarkFlagsMutuallyExclusive("expires-at", "expires-in")
@@ -59,8 +55,11 @@ func newKeyCreate() *cobra.Command {
 	return cmd
 }
 
-func expiry(at string, in time.Duration) (time.Time, error) {
-	if in != 0 {
+func expiry(at string, in time.Duration, isIn bool) (time.Time, error) {
+	if isIn && in <= 0 {
+		return time.Time{}, usage("--expires-in must be longer than nothing; leave it out for a key that does not expire")
+	}
+	if isIn {
 		return time.Now().Add(in).UTC(), nil
 	}
 	if at == "" {
@@ -80,7 +79,7 @@ func newKeyList() *cobra.Command {
 	var project string
 	var filter domain.KeyFilter
 	cmd := databaseCommand(&cobra.Command{
-		Use: "list", Short: "List the keys of a project, newest first", Args: cobra.NoArgs,
+		Use: "list", Short: "List the keys of a project, newest first",
 	}, func(ctx context.Context, op operator, cmd *cobra.Command, _ []string) error {
 		handle, err := op.project(ctx, project)
 		if err != nil {
@@ -104,7 +103,7 @@ func newKeyList() *cobra.Command {
 func newKeyCount() *cobra.Command {
 	var project string
 	cmd := databaseCommand(&cobra.Command{
-		Use: "count", Short: "Count the keys of a project, or of the whole instance", Args: cobra.NoArgs,
+		Use: "count", Short: "Count the keys of a project, or of the whole instance",
 	}, func(ctx context.Context, op operator, cmd *cobra.Command, _ []string) error {
 		n, err := op.countKeys(ctx, project)
 		if err != nil {
@@ -133,7 +132,6 @@ func (op operator) countKeys(ctx context.Context, project string) (int, error) {
 
 // onKey is a command about one key, named by its id.
 func onKey(cmd *cobra.Command, act func(ctx context.Context, p *service.Project, cmd *cobra.Command, id domain.KeyID) error) *cobra.Command {
-	cmd.Args = cobra.ExactArgs(1)
 	return databaseCommand(cmd, func(ctx context.Context, op operator, cmd *cobra.Command, args []string) error {
 		id, err := domain.ParseID[domain.KeyID](args[0])
 		if err != nil {
@@ -174,29 +172,25 @@ func newKeyRevoke() *cobra.Command {
 
 func newKeyRotate() *cobra.Command {
 	var rotation domain.Rotation
-	var grace time.Duration
+	grace := span(domain.DefaultGrace)
 	cmd := onKey(&cobra.Command{
-		Use: "rotate ID", Short: "Give a key a new token and print it, this once; the present one goes on for a while",
+		Use: "rotate ID", Short: "Give a key a new token and print it, this once; the present one works for a while longer",
 		Example: "  latchkey key rotate key_01k0… --grace 48h > token.txt",
 	}, func(ctx context.Context, p *service.Project, cmd *cobra.Command, id domain.KeyID) error {
-		rotation.Grace = &grace
+		rotation.Grace = (*time.Duration)(&grace)
 		key, token, err := p.RotateKey(ctx, id, rotation)
 		if err != nil {
 			return err
 		}
-		if wantsJSON(cmd) {
-			return printJSON(cmd, createdKeyJSON(key, token))
-		}
 		if key.Retiring.ValidUntil.IsZero() {
-			fmt.Fprintln(cmd.ErrOrStderr(), "The token before it has ended.")
+			say(cmd, "The token before it has ended.")
 		} else {
-			fmt.Fprintf(cmd.ErrOrStderr(), "The token before it (%s) goes on until %s.\n", key.Retiring.Prefix, date(key.Retiring.ValidUntil))
+			say(cmd, "The token before it (%s) works until %s.", key.Retiring.Prefix, date(key.Retiring.ValidUntil))
 		}
-		fmt.Fprintf(cmd.ErrOrStderr(), "The key %s has a new token, which is shown this once and stored nowhere:\n", key.Name)
-		_, err = fmt.Fprintln(cmd.OutOrStdout(), token.Reveal())
-		return err
+		say(cmd, "The key %s has a new token, which is shown this once and stored nowhere:", key.Name)
+		return printToken(cmd, key, token)
 	})
-	cmd.Flags().DurationVar(&grace, "grace", domain.DefaultGrace, "how long the present token goes on working, up to 720h")
+	cmd.Flags().Var(&grace, "grace", "how long the present token continues to work, up to 30d")
 	return cmd
 }
 
@@ -206,7 +200,7 @@ func newKeyDelete() *cobra.Command {
 			if err := p.DeleteKey(ctx, id); err != nil {
 				return err
 			}
-			fmt.Fprintf(cmd.ErrOrStderr(), "The key %s is deleted.\n", id)
+			say(cmd, "The key %s is deleted.", id)
 			return nil
 		})
 }
@@ -214,7 +208,7 @@ func newKeyDelete() *cobra.Command {
 func newKeyVerify() *cobra.Command {
 	var scopes []string
 	cmd := databaseCommand(&cobra.Command{
-		Use: "verify", Short: "Tell whether a token, read from standard input, is good", Args: cobra.NoArgs,
+		Use: "verify", Short: "Tell whether a token, read from standard input, is good",
 		Long: "Tell whether a token, read from standard input, is good, and whose it is.\n\nIt ends with status 0 if the token is good.",
 	}, func(ctx context.Context, op operator, cmd *cobra.Command, _ []string) error {
 		token, err := readSecret(cmd, "token")
@@ -231,7 +225,7 @@ func newKeyVerify() *cobra.Command {
 			_, err = fmt.Fprintln(cmd.OutOrStdout(), v.Code)
 		}
 		if v.Key != nil {
-			fmt.Fprintf(cmd.ErrOrStderr(), "It is a token of the key %s (%s), of project %s.\n", v.Key.Name, v.Key.ID, v.Key.ProjectID)
+			say(cmd, "It is a token of the key %s (%s), of project %s.", v.Key.Name, v.Key.ID, v.Key.ProjectID)
 		}
 		if !v.Valid {
 			err = errors.Join(err, errors.New("the token is not good: "+string(v.Code)))

@@ -17,7 +17,10 @@ import (
 func main() {
 	root := newRoot()
 	if err := root.ExecuteContext(context.Background()); err != nil {
-		fmt.Fprintln(root.ErrOrStderr(), "latchkey: "+explain(err))
+		fmt.Fprintln(root.ErrOrStderr(), "latchkey: "+visibleLines(explain(err)))
+		if _, unclear := errors.AsType[*usageError](err); unclear {
+			os.Exit(2)
+		}
 		os.Exit(1)
 	}
 }
@@ -32,12 +35,14 @@ func newRoot() *cobra.Command {
 			"what they say about it to standard error.",
 		SilenceErrors: true, // main says it, once
 		SilenceUsage:  true, // a mistake in a value is not helped by a list of flags
-		Args:          cobra.NoArgs,
+		Version:       versionLine(),
 	}
+	root.SetVersionTemplate("{{.Version}}\n")
 	root.AddCommand(
 		newServe(), newQuickstart(), newMigrate(), newRoutes(), newOpenAPI(), newVersion(),
 		newUser(), newOrganization(), newProject(), newKey(), newAudit(), newJWT(), newDoctor(), newBackup(),
 	)
+	checkUsage(root)
 	return root
 }
 

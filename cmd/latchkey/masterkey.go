@@ -23,6 +23,9 @@ func (s *settings) findMasterKey(ctx context.Context, store *repository.Store) (
 	if !errors.Is(err, fs.ErrNotExist) {
 		return key, err
 	}
+	if used, err := service.HasMasterKey(ctx, store); err != nil || !used && !s.makes {
+		return key, errors.Join(err, &missingError{fmt.Sprintf("there is no master key at %s yet; serve, quickstart and user create make one", path)})
+	}
 	if err := s.makeMasterKey(ctx, store, path); err != nil {
 		return key, err
 	}

@@ -1,8 +1,8 @@
 package main
 
 import (
-	"fmt"
-	"text/tabwriter"
+	"context"
+	"errors"
 
 	"github.com/spf13/cobra"
 
@@ -10,19 +10,24 @@ import (
 )
 
 func newMigrate() *cobra.Command {
-	cmd := &cobra.Command{Use: "migrate", Short: "Bring the database's schema up to date, or look how far it is", Args: cobra.NoArgs}
+	cmd := &cobra.Command{Use: "migrate", Short: "Bring the database's schema up to date, or look how far it is"}
 	cmd.AddCommand(
-		migrateCommand("up", "Apply pending migrations; other nodes wait meanwhile", func(cmd *cobra.Command, store *repository.Store) error {
-			return store.Migrate(cmd.Context())
+		migrateCommand("up", "Apply pending migrations; other nodes wait until that is done", func(cmd *cobra.Command, s *settings) error {
+			s.makes = true
+			store, err := s.connect(cmd.Context())
+			if err != nil {
+				return err
+			}
+			return errors.Join(store.Migrate(cmd.Context()), store.Close())
 		}),
-		migrateCommand("status", "List migrations and when they were applied", func(*cobra.Command, *repository.Store) error { return nil }),
+		migrateCommand("status", "List migrations and when they were applied", func(*cobra.Command, *settings) error { return nil }),
 	)
 	return cmd
 }
 
-// migrateCommand does its work on the store and tells how far the schema is.
-func migrateCommand(use, short string, act func(*cobra.Command, *repository.Store) error) *cobra.Command {
-	cmd := &cobra.Command{Use: use, Short: short, Args: cobra.NoArgs, RunE: func(cmd *cobra.Command, _ []string) error {
+// migrateCommand acts and then lists how far the schema is.
+func migrateCommand(use, short string, act func(*cobra.Command, *settings) error) *cobra.Command {
+	cmd := &cobra.Command{Use: use, Short: short, RunE: func(cmd *cobra.Command, _ []string) error {
 		s, wrong, err := parseSettings(cmd)
 		if err != nil {
 			return err
@@ -30,27 +35,36 @@ func migrateCommand(use, short string, act func(*cobra.Command, *repository.Stor
 		if len(wrong) > 0 {
 			return wrong
 		}
-		store, err := s.connect(cmd.Context())
+		if err := act(cmd, s); err != nil {
+			return err
+		}
+		steps, err := s.migrations(cmd.Context())
 		if err != nil {
 			return err
 		}
-		defer store.Close()
-		if err := act(cmd, store); err != nil {
-			return err
-		}
-		return printMigrations(cmd, store)
+		return printMigrations(cmd, steps)
 	}}
 	addOutputFlag(cmd)
 	addSettingFlags(cmd, "DATABASE", "DATABASE_DIRECT")
 	return cmd
 }
 
-func printMigrations(cmd *cobra.Command, store *repository.Store) error {
-	steps, err := store.Migrations(cmd.Context())
-	if err != nil {
-		return err
+// migrations are those of the database; of one that is not there all are pending.
+func (s *settings) migrations(ctx context.Context) ([]repository.Migration, error) {
+	s.makes = false
+	store, err := s.connect(ctx)
+	if _, missing := errors.AsType[*missingError](err); missing {
+		return repository.AllMigrations(s.Database)
 	}
-	table := tabwriter.NewWriter(cmd.OutOrStdout(), 0, 0, 2, ' ', 0)
+	if err != nil {
+		return nil, err
+	}
+	steps, err := store.Migrations(ctx)
+	return steps, errors.Join(err, store.Close())
+}
+
+func printMigrations(cmd *cobra.Command, steps []repository.Migration) error {
+	table := newTable(cmd)
 	for _, step := range steps {
 		applied := "pending"
 		if !step.AppliedAt.IsZero() {
@@ -62,7 +76,7 @@ func printMigrations(cmd *cobra.Command, store *repository.Store) error {
 			}
 			continue
 		}
-		fmt.Fprintf(table, "%s\t%s\n", step.Name, applied)
+		table.row(step.Name, applied)
 	}
 	return table.Flush()
 }

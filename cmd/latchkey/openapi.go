@@ -8,7 +8,7 @@ import (
 
 func newOpenAPI() *cobra.Command {
 	cmd := &cobra.Command{
-		Use: "openapi", Short: "Print the contract with the configured address and header names, to generate clients from", Args: cobra.NoArgs,
+		Use: "openapi", Short: "Print the contract with the configured address and header names, to generate clients from",
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			s, wrong, err := parseSettings(cmd)
 			if err != nil {

@@ -10,7 +10,7 @@ import (
 )
 
 func newOrganization() *cobra.Command {
-	cmd := &cobra.Command{Use: "organization", Short: "Make and manage organizations, the tenants", Args: cobra.NoArgs}
+	cmd := &cobra.Command{Use: "organization", Short: "Make and manage organizations, the tenants"}
 	cmd.AddCommand(
 		newOrganizationCreate(), newOrganizationList(),
 		newOrganizationStatus("disable", "End all keys of an organization until it is enabled again", domain.Disabled),
@@ -31,7 +31,7 @@ func (op operator) organization(ctx context.Context, idOrSlug string) (*service.
 func newOrganizationCreate() *cobra.Command {
 	var owner, slug string
 	cmd := databaseCommand(&cobra.Command{
-		Use: "create NAME", Short: "Make an organization", Args: cobra.ExactArgs(1),
+		Use: "create NAME", Short: "Make an organization",
 		Example: "  latchkey organization create Acme --owner ada@example.com",
 	}, func(ctx context.Context, op operator, cmd *cobra.Command, args []string) error {
 		user, err := op.FindUser(ctx, op.caller, owner)
@@ -52,7 +52,7 @@ func newOrganizationCreate() *cobra.Command {
 
 func newOrganizationList() *cobra.Command {
 	return databaseCommand(&cobra.Command{
-		Use: "list", Short: "List all organizations, newest first", Args: cobra.NoArgs,
+		Use: "list", Short: "List all organizations, newest first",
 	}, func(ctx context.Context, op operator, cmd *cobra.Command, _ []string) error {
 		return printList(cmd, func(p domain.Page) (domain.List[domain.MemberOf], error) {
 			return op.ListOrganizations(ctx, op.caller, p)
@@ -65,7 +65,7 @@ func newOrganizationList() *cobra.Command {
 
 func newOrganizationStatus(verb, short string, status domain.Status) *cobra.Command {
 	return databaseCommand(&cobra.Command{
-		Use: verb + " ID|SLUG", Short: short, Args: cobra.ExactArgs(1),
+		Use: verb + " ID|SLUG", Short: short,
 	}, func(ctx context.Context, op operator, cmd *cobra.Command, args []string) error {
 		handle, err := op.organization(ctx, args[0])
 		if err != nil {

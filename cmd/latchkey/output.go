@@ -29,12 +29,27 @@ func wantsJSON(cmd *cobra.Command) bool {
 // answer prints one object: as JSON if asked for, else its id alone, for the
 // next command of a script, with a sentence for the reader beside it.
 func answer(cmd *cobra.Command, object any, id, format string, args ...any) error {
-	fmt.Fprintf(cmd.ErrOrStderr(), format+"\n", args...)
+	say(cmd, format, args...)
 	if wantsJSON(cmd) {
 		return printJSON(cmd, object)
 	}
 	_, err := fmt.Fprintln(cmd.OutOrStdout(), id)
 	return err
+}
+
+// printToken prints the token of a key that was just made or rotated. When it
+// cannot be written, the token is lost, and the error says how to get another.
+func printToken(cmd *cobra.Command, key domain.Key, token domain.Token) (err error) {
+	if wantsJSON(cmd) {
+		err = printJSON(cmd, createdKeyJSON(key, token))
+	} else {
+		_, err = fmt.Fprintln(cmd.OutOrStdout(), token.Reveal())
+	}
+	if err != nil {
+		return fmt.Errorf("the key %s has a new token that could not be written, and it is stored nowhere: %w\n"+
+			"Give the key another one with: latchkey key rotate %s --grace 0s", key.ID, err, key.ID)
+	}
+	return nil
 }
 
 func printJSON(cmd *cobra.Command, object any) error {
@@ -45,9 +60,9 @@ func printJSON(cmd *cobra.Command, object any) error {
 func printList[T any](
 	cmd *cobra.Command, list func(domain.Page) (domain.List[T], error), object func(T) any, head string, row func(T) []string,
 ) error {
-	table := tabwriter.NewWriter(cmd.OutOrStdout(), 0, 0, 2, ' ', 0)
+	table := newTable(cmd)
 	if !wantsJSON(cmd) {
-		fmt.Fprintln(table, strings.ReplaceAll(head, " ", "\t"))
+		table.row(strings.Fields(head)...)
 	}
 	page := domain.Page{Limit: domain.MaxPageSize}
 	for {
@@ -62,12 +77,26 @@ func printList[T any](
 				}
 				continue
 			}
-			fmt.Fprintln(table, strings.Join(row(item), "\t"))
+			table.row(row(item)...)
 		}
 		if page.After = items.Next; page.After.IsZero() {
 			return table.Flush()
 		}
 	}
+}
+
+// table prints rows in columns. What a cell holds may be chosen by others.
+type table struct{ *tabwriter.Writer }
+
+func newTable(cmd *cobra.Command) table {
+	return table{tabwriter.NewWriter(cmd.OutOrStdout(), 0, 0, 2, ' ', 0)}
+}
+
+func (t table) row(cells ...string) {
+	for i, cell := range cells {
+		cells[i] = visible(cell)
+	}
+	fmt.Fprintln(t, strings.Join(cells, "\t")) // an error shows again when the table is flushed
 }
 
 // readSecret reads one line from standard input. On a terminal it asks for it

@@ -11,7 +11,7 @@ import (
 )
 
 func newProject() *cobra.Command {
-	cmd := &cobra.Command{Use: "project", Short: "Make and manage projects, which own keys", Args: cobra.NoArgs}
+	cmd := &cobra.Command{Use: "project", Short: "Make and manage projects, which own keys"}
 	cmd.AddCommand(
 		newProjectCreate(), newProjectList(),
 		newProjectStatus("disable", "End all keys of a project until it is enabled again", domain.Disabled),
@@ -43,7 +43,7 @@ func newProjectCreate() *cobra.Command {
 	var organization string
 	var spec domain.ProjectSpec
 	cmd := databaseCommand(&cobra.Command{
-		Use: "create NAME", Short: "Make a project", Args: cobra.ExactArgs(1),
+		Use: "create NAME", Short: "Make a project",
 		Example: "  latchkey project create Payments --organization acme",
 	}, func(ctx context.Context, op operator, cmd *cobra.Command, args []string) error {
 		org, err := op.organization(ctx, organization)
@@ -67,7 +67,7 @@ func newProjectCreate() *cobra.Command {
 func newProjectList() *cobra.Command {
 	var organization string
 	cmd := databaseCommand(&cobra.Command{
-		Use: "list", Short: "List the projects of an organization, newest first", Args: cobra.NoArgs,
+		Use: "list", Short: "List the projects of an organization, newest first",
 	}, func(ctx context.Context, op operator, cmd *cobra.Command, _ []string) error {
 		org, err := op.organization(ctx, organization)
 		if err != nil {
@@ -85,7 +85,7 @@ func newProjectList() *cobra.Command {
 
 func newProjectStatus(verb, short string, status domain.Status) *cobra.Command {
 	return databaseCommand(&cobra.Command{
-		Use: verb + " ID|ORGANIZATION/SLUG", Short: short, Args: cobra.ExactArgs(1),
+		Use: verb + " ID|ORGANIZATION/SLUG", Short: short,
 	}, func(ctx context.Context, op operator, cmd *cobra.Command, args []string) error {
 		handle, err := op.project(ctx, args[0])
 		if err != nil {

@@ -24,7 +24,7 @@ import (
 func newQuickstart() *cobra.Command {
 	var once bool
 	cmd := &cobra.Command{
-		Use: "quickstart", Short: "Start the server and show the main job as curl commands, with real answers", Args: cobra.NoArgs,
+		Use: "quickstart", Short: "Start the server and show the main job as curl commands, with real answers",
 		Long: "Start the server on the configured database, make a user, an organization, a project and an API key through the HTTP API, and use " +
 			"the key and the user's access token. Every step is printed as a curl command with its real answer. Then the server goes on.",
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -32,6 +32,7 @@ func newQuickstart() *cobra.Command {
 			if err != nil {
 				return err
 			}
+			s.makes = true
 			listener, err := listen(cmd.Context(), "LISTEN", s.Listen)
 			if err != nil && !s.chosen["LISTEN"] {
 				// Nobody chose the default address, and this has to work beside a server.

@@ -2,8 +2,6 @@ package main
 
 import (
 	"cmp"
-	"fmt"
-	"text/tabwriter"
 
 	"github.com/spf13/cobra"
 
@@ -12,13 +10,13 @@ import (
 
 func newRoutes() *cobra.Command {
 	cmd := &cobra.Command{
-		Use: "routes", Short: "List all operations: method, path, who may call them, the action they need", Args: cobra.NoArgs,
+		Use: "routes", Short: "List all operations: method, path, who may call them, the action they need",
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			routes, err := api.Routes()
 			if err != nil {
 				return err
 			}
-			table := tabwriter.NewWriter(cmd.OutOrStdout(), 0, 0, 2, ' ', 0)
+			table := newTable(cmd)
 			for _, r := range routes {
 				if wantsJSON(cmd) {
 					err := printJSON(cmd, map[string]string{
@@ -29,7 +27,7 @@ func newRoutes() *cobra.Command {
 					}
 					continue
 				}
-				fmt.Fprintf(table, "%s\t%s\t%s\t%s\n", r.Method, r.Path, r.Permission, cmp.Or(string(r.Action), "-"))
+				table.row(r.Method, r.Path, r.Permission.String(), cmp.Or(string(r.Action), "-"))
 			}
 			return table.Flush()
 		},

@@ -43,7 +43,7 @@ const (
 
 func newServe() *cobra.Command {
 	cmd := &cobra.Command{
-		Use: "serve", Short: "Run the server", Args: cobra.NoArgs,
+		Use: "serve", Short: "Run the server",
 		Long: "Run the server.\n\nWithout a setting it serves on loopback, with an SQLite database and a master key in the working directory. " +
 			"Every setting is an environment variable and, but for LATCHKEY_MASTER_KEY, a flag; the flag wins.",
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -51,6 +51,7 @@ func newServe() *cobra.Command {
 			if err != nil {
 				return err
 			}
+			s.makes = true
 			on, err := s.listen(cmd.Context())
 			if err != nil {
 				return err

@@ -52,6 +52,7 @@ type settings struct {
 	grace      time.Duration
 	tracing    tracingSettings
 	tls        repository.TLSPolicy
+	makes      bool            // a database and a master key that are not there
 	chosen     map[string]bool // the settings that were made
 	arguments  map[string]bool // those of them that are arguments
 	unknown    []string        // variables that look like settings and are not

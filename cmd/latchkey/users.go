@@ -9,7 +9,7 @@ import (
 )
 
 func newUser() *cobra.Command {
-	cmd := &cobra.Command{Use: "user", Short: "Make and manage accounts of people", Args: cobra.NoArgs}
+	cmd := &cobra.Command{Use: "user", Short: "Make and manage accounts of people"}
 	cmd.AddCommand(
 		newUserCreate(), newUserList(), newUserResetPassword(),
 		newUserStatus("disable", "Keep a person out and end their sessions", domain.Disabled),
@@ -21,8 +21,8 @@ func newUser() *cobra.Command {
 func newUserCreate() *cobra.Command {
 	var name string
 	var isOperator bool
-	cmd := databaseCommand(&cobra.Command{
-		Use: "create EMAIL", Short: "Make an account; the password is read from standard input", Args: cobra.ExactArgs(1),
+	cmd := firstCommand(&cobra.Command{
+		Use: "create EMAIL", Short: "Make an account; the password is read from standard input",
 		Example: "  openssl rand -base64 18 | tee password.txt | latchkey user create ada@example.com --operator",
 	}, func(ctx context.Context, op operator, cmd *cobra.Command, args []string) error {
 		password, err := readSecret(cmd, "password")
@@ -42,7 +42,7 @@ func newUserCreate() *cobra.Command {
 
 func newUserList() *cobra.Command {
 	return databaseCommand(&cobra.Command{
-		Use: "list", Short: "List all accounts, newest first", Args: cobra.NoArgs,
+		Use: "list", Short: "List all accounts, newest first",
 	}, func(ctx context.Context, op operator, cmd *cobra.Command, _ []string) error {
 		return printList(cmd, func(p domain.Page) (domain.List[domain.User], error) { return op.ListUsers(ctx, op.caller, p) },
 			userJSON, "ID EMAIL NAME STATUS CREATED", func(u domain.User) []string {
@@ -53,7 +53,7 @@ func newUserList() *cobra.Command {
 
 func newUserStatus(verb, short string, status domain.Status) *cobra.Command {
 	return databaseCommand(&cobra.Command{
-		Use: verb + " EMAIL|ID", Short: short, Args: cobra.ExactArgs(1),
+		Use: verb + " EMAIL|ID", Short: short,
 	}, func(ctx context.Context, op operator, cmd *cobra.Command, args []string) error {
 		user, err := op.FindUser(ctx, op.caller, args[0])
 		if err != nil {
@@ -68,7 +68,7 @@ func newUserStatus(verb, short string, status domain.Status) *cobra.Command {
 
 func newUserResetPassword() *cobra.Command {
 	return databaseCommand(&cobra.Command{
-		Use: "reset-password EMAIL|ID", Args: cobra.ExactArgs(1),
+		Use:   "reset-password EMAIL|ID",
 		Short: "Set a new password, read from standard input, and end all sessions",
 	}, func(ctx context.Context, op operator, cmd *cobra.Command, args []string) error {
 		user, err := op.FindUser(ctx, op.caller, args[0])

@@ -8,16 +8,22 @@ import (
 )
 
 func newVersion() *cobra.Command {
-	cmd := &cobra.Command{Use: "version", Short: "Tell which version this is", Args: cobra.NoArgs, RunE: func(cmd *cobra.Command, _ []string) error {
-		version, revision, goVersion := buildInfo()
+	cmd := &cobra.Command{Use: "version", Short: "Print which version this is", RunE: func(cmd *cobra.Command, _ []string) error {
 		if wantsJSON(cmd) {
+			version, revision, goVersion := buildInfo()
 			return printJSON(cmd, map[string]string{"version": version, "revision": revision, "go": goVersion})
 		}
-		_, err := fmt.Fprintf(cmd.OutOrStdout(), "latchkey %s (revision %s, %s)\n", version, revision, goVersion)
+		_, err := fmt.Fprintln(cmd.OutOrStdout(), versionLine())
 		return err
 	}}
 	addOutputFlag(cmd)
 	return cmd
+}
+
+// versionLine is what version and --version print.
+func versionLine() string {
+	version, revision, goVersion := buildInfo()
+	return fmt.Sprintf("latchkey %s (revision %s, %s)", version, revision, goVersion)
 }
 
 // buildInfo is what the Go toolchain noted when it built this program.

@@ -1,0 +1,163 @@
+package main
+
+import (
+	"bytes"
+	"database/sql"
+	"encoding/json"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/spf13/cobra"
+)
+
+// attack is a name that drives a terminal, forges a line and turns the direction
+// of writing, in all the ways that a terminal knows.
+const attack = "\x1b[2J\r\nROOT usr_0\u009b31m\u202eevil\u2066\u200f\x7f\u2028x"
+
+// TestTerminal guarantees that nothing which others chose reaches the terminal
+// of an operator as anything but letters, in whatever command prints rows or
+// names, and that JSON is exact.
+func TestTerminal(t *testing.T) {
+	t.Parallel()
+	folder := t.TempDir()
+	database := filepath.Join(folder, "latchkey.db")
+	run := func(input string, args ...string) (stdout, stderr string, err error) {
+		t.Helper()
+		var out, said bytes.Buffer
+		root := newRoot()
+		root.SetIn(strings.NewReader(input))
+		root.SetOut(&out)
+		root.SetErr(&said)
+		root.SetArgs(append(args, "--database", "sqlite:"+database))
+		err = root.ExecuteContext(t.Context())
+		return out.String(), said.String(), err
+	}
+	must := func(input string, args ...string) string {
+		t.Helper()
+		out, said, err := run(input, args...)
+		if err != nil {
+			t.Fatalf("latchkey %s: %v\n%s", strings.Join(args, " "), err, said)
+		}
+		return strings.TrimSpace(out)
+	}
+	user := must("a quiet lighthouse keeper\n", "user", "create", "ada@example.com")
+	organization := must("", "organization", "create", "Acme", "--owner", user)
+	project := must("", "project", "create", "API", "--organization", organization)
+	token := must("", "key", "create", "backend", "--project", project)
+	foul(t, database)
+
+	printed := 0
+	for _, c := range leaves(newRoot()) {
+		args, ok := map[string][]string{
+			"user list": {}, "user disable": {user}, "user enable": {user}, "organization list": {}, "organization disable": {organization},
+			"organization enable": {organization}, "project list": {"--organization", organization}, "project disable": {project},
+			"project enable": {project}, "key list": {"--project", project}, "key verify": {}, "audit list": {}, "migrate status": {},
+		}[c]
+		if !ok {
+			if strings.HasSuffix(c, " list") {
+				t.Errorf("%s prints rows and is not tried", c)
+			}
+			continue
+		}
+		out, said, err := run(token+"\n", slices.Concat(strings.Fields(c), args)...)
+		if err != nil {
+			t.Errorf("%s: %v", c, err)
+		}
+		if !strings.HasPrefix(c, "migrate") && !strings.Contains(out+said, `\u001b[2J`) {
+			t.Errorf("%s does not show the name: %q, %q", c, out, said)
+		}
+		for line := range strings.Lines(out + said) {
+			if line = strings.TrimSuffix(line, "\n"); strings.IndexFunc(line, hidden) >= 0 || strings.HasPrefix(line, "ROOT") {
+				t.Errorf("%s prints %q", c, line)
+			}
+		}
+		printed++
+	}
+	if printed < 13 {
+		t.Errorf("%d commands were tried", printed)
+	}
+
+	var exact struct{ Name string }
+	if err := json.Unmarshal([]byte(must("", "user", "list", "--json")), &exact); err != nil || exact.Name != attack {
+		t.Errorf("JSON has the name %q (%v), want %q", exact.Name, err, attack)
+	}
+	_, _, err := run("", "project", "list", "--organization", attack)
+	if text := visibleLines(explain(err)); strings.IndexFunc(strings.ReplaceAll(text, "\n", ""), hidden) >= 0 {
+		t.Errorf("an error prints %q", text)
+	}
+}
+
+// leaves are the commands that do something, such as "user list".
+func leaves(cmd *cobra.Command) (paths []string) {
+	for _, sub := range cmd.Commands() {
+		paths = append(paths, leaves(sub)...)
+	}
+	if !cmd.HasSubCommands() {
+		paths = append(paths, strings.TrimPrefix(cmd.CommandPath(), "latchkey "))
+	}
+	return paths
+}
+
+// foul puts the attack wherever a stranger's text is stored, past all checks.
+func foul(t *testing.T, database string) {
+	t.Helper()
+	db, err := sql.Open("sqlite", database)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer db.Close()
+	for _, statement := range []string{
+		"UPDATE users SET name = $1, email = $1", "UPDATE organizations SET name = $1", "UPDATE projects SET name = $1",
+		"UPDATE api_keys SET name = $1, prefix = $1",
+		"INSERT INTO audit_events (id, at, project_id, actor_kind, actor_id, actor_name, action, target_kind, target_id, target_name, ip, " +
+			"user_agent, request_id, changes) VALUES ('evt_0', 0, '', 'user', $1, $1, $1, $1, $1, $1, $1, $1, $1, '{}')",
+	} {
+		if _, err := db.ExecContext(t.Context(), statement, attack); err != nil {
+			t.Fatalf("%s: %v", statement, err)
+		}
+	}
+}
+
+// TestVisible guarantees that what is no text is shown as bytes, and that what
+// can be read stays.
+func TestVisible(t *testing.T) {
+	t.Parallel()
+	for text, want := range map[string]string{
+		"Zoë 王 👩": "Zoë 王 👩", "a\tb": `a\u0009b`, "\xff\x9b1m": `\xff\x9b1m`, "\x00": `\u0000`, "\ufeff\U000e0001": `\ufeff\U000e0001`,
+		"�": "�",
+	} {
+		if got := visible(text); got != want {
+			t.Errorf("%q is shown as %s, want %s", text, got, want)
+		}
+	}
+}
+
+// TestOneWayToTheTerminal guarantees that no command goes around the place that
+// makes text visible.
+func TestOneWayToTheTerminal(t *testing.T) {
+	t.Parallel()
+	files, err := filepath.Glob("*.go")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range files {
+		if strings.HasSuffix(name, "_test.go") || slices.Contains([]string{"output.go", "terminal.go", "doctor.go", "main.go"}, name) {
+			continue
+		}
+		text, err := os.ReadFile(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for i, line := range strings.Split(string(text), "\n") {
+			if strings.Contains(line, "fmt.Fprint") && strings.Contains(line, "ErrOrStderr()") {
+				t.Errorf("%s:%d: use say", name, i+1)
+			}
+			if strings.Contains(line, "tabwriter.") {
+				t.Errorf("%s:%d: use newTable", name, i+1)
+			}
+		}
+	}
+}

@@ -1,0 +1,112 @@
+package main
+
+import (
+	"fmt"
+	"strings"
+
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+)
+
+// usageError is a command line that cannot be meant; the process ends with 2,
+// as shells and many programs do for it.
+type usageError struct{ text string }
+
+func (e *usageError) Error() string { return e.text }
+
+func usage(format string, args ...any) error { return &usageError{fmt.Sprintf(format, args...)} }
+
+// checkUsage has every command below cmd refuse what it does not know, with the
+// nearest that it does, and name what is missing as its usage line does.
+func checkUsage(cmd *cobra.Command) {
+	cmd.Args = checkArguments
+	if cmd.HasSubCommands() {
+		cmd.RunE = func(cmd *cobra.Command, _ []string) error { return cmd.Help() }
+	}
+	cmd.SetFlagErrorFunc(unknownFlag)
+	for _, sub := range cmd.Commands() {
+		checkUsage(sub)
+	}
+}
+
+// checkArguments compares args with the usage line of cmd, where [X] may be left out.
+func checkArguments(cmd *cobra.Command, args []string) error {
+	if cmd.HasSubCommands() && len(args) > 0 {
+		return unknownCommand(cmd, args[0])
+	}
+	names := strings.Fields(cmd.Use)[1:]
+	for i, name := range names {
+		if i >= len(args) && !strings.HasPrefix(name, "[") {
+			return usage("%s is missing; the command is: %s", name, cmd.CommandPath()+" "+strings.Join(names, " "))
+		}
+	}
+	if len(args) > len(names) {
+		return usage("%s takes no argument %q; see %s --help", cmd.CommandPath(), args[len(names)], cmd.CommandPath())
+	}
+	var missing error
+	cmd.Flags().VisitAll(func(f *pflag.Flag) {
+		if _, required := f.Annotations[cobra.BashCompOneRequiredFlag]; required && !f.Changed && missing == nil {
+			missing = usage("--%s is missing: %s", f.Name, f.Usage)
+		}
+	})
+	return missing
+}
+
+func unknownCommand(cmd *cobra.Command, name string) error {
+	var names []string
+	for _, sub := range cmd.Commands() {
+		if sub.IsAvailableCommand() {
+			names = append(names, sub.Name())
+		}
+	}
+	return usage("%s has no command %q; the nearest is: %s %s\nIt has: %s",
+		cmd.CommandPath(), name, cmd.CommandPath(), nearest(name, names), strings.Join(names, ", "))
+}
+
+func unknownFlag(cmd *cobra.Command, err error) error {
+	name, ok := strings.CutPrefix(err.Error(), "unknown flag: --")
+	if !ok {
+		return usage("%v; see %s --help", err, cmd.CommandPath())
+	}
+	var names []string
+	cmd.Flags().VisitAll(func(f *pflag.Flag) { names = append(names, f.Name) })
+	if len(names) == 0 {
+		return usage("%v", err)
+	}
+	return usage("%v; the nearest is --%s", err, nearest(name, names))
+}
+
+// nearest returns the one of names that takes the fewest changes of a character
+// to get to from name.
+func nearest(name string, names []string) (best string) {
+	fewest := -1
+	for _, candidate := range names {
+		if d := distance(name, candidate); fewest < 0 || d < fewest {
+			best, fewest = candidate, d
+		}
+	}
+	return best
+}
+
+// distance is Levenshtein's: how many characters to add, drop or replace.
+func distance(a, b string) int {
+	const longest = 64 // a name is shorter, and an argument may be of any length
+	a, b = a[:min(len(a), longest)], b[:min(len(b), longest)]
+	row := make([]int, len(b)+1)
+	for j := range row {
+		row[j] = j
+	}
+	for i := range len(a) {
+		diagonal := row[0]
+		row[0] = i + 1
+		for j := range len(b) {
+			replaced := diagonal
+			if a[i] != b[j] {
+				replaced++
+			}
+			diagonal = row[j+1]
+			row[j+1] = min(replaced, row[j]+1, row[j+1]+1)
+		}
+	}
+	return row[len(b)]
+}
