@@ -98,7 +98,7 @@ func newOrganizationSuspend() *cobra.Command {
 
 func newOrganizationResume() *cobra.Command {
 	return databaseCommand(&cobra.Command{
-		Use: "resume ID|SLUG", Short: "Lift the suspension of an organization", Args: cobra.ExactArgs(1),
+		Use: "resume ID|SLUG", Short: "Lift the suspension of an organization",
 	}, func(ctx context.Context, op operator, cmd *cobra.Command, args []string) error {
 		handle, err := op.organization(ctx, args[0])
 		if err != nil {
@@ -118,7 +118,6 @@ func suspendCommand(
 	cmd *cobra.Command, run func(ctx context.Context, op operator, cmd *cobra.Command, name, reason string) error,
 ) *cobra.Command {
 	var reason string
-	cmd.Args = cobra.ExactArgs(1)
 	cmd = databaseCommand(cmd, func(ctx context.Context, op operator, cmd *cobra.Command, args []string) error {
 		return run(ctx, op, cmd, args[0], reason)
 	})

@@ -118,7 +118,7 @@ func newProjectSuspend() *cobra.Command {
 
 func newProjectResume() *cobra.Command {
 	return databaseCommand(&cobra.Command{
-		Use: "resume ID|ORGANIZATION/SLUG", Short: "Lift the suspension of a project", Args: cobra.ExactArgs(1),
+		Use: "resume ID|ORGANIZATION/SLUG", Short: "Lift the suspension of a project",
 	}, func(ctx context.Context, op operator, cmd *cobra.Command, args []string) error {
 		handle, err := op.project(ctx, args[0])
 		if err != nil {
