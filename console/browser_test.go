@@ -243,6 +243,14 @@ func (b *tab) source() string {
 	return html
 }
 
+// evaluated returns the text that a JavaScript expression gives.
+func (b *tab) evaluated(expression string) string {
+	b.t.Helper()
+	text, err := chromedp.Run(b.ctx, chromedp.Evaluate[string](expression))
+	b.do(err)
+	return text
+}
+
 func (b *tab) eval(expression string) {
 	b.t.Helper()
 	b.do(chromedp.Do(b.ctx, chromedp.Evaluate[chromedp.Void](expression)))
