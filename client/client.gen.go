@@ -1664,7 +1664,7 @@ type ListKeysParams struct {
 	// Status Only keys in this state.
 	Status *KeyStatus `form:"status,omitempty" json:"status,omitempty"`
 
-	// Search Only keys whose name or prefix contains this, in any letter case.
+	// Search Only keys whose name or prefix contains this, in any letter case, and the key whose id or external id it is.
 	Search *string `form:"search,omitempty" json:"search,omitempty"`
 
 	// Environment Only keys of this environment.

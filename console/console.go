@@ -144,6 +144,7 @@ func (c *console) routes(e *echo.Echo) {
 		"POST /projects/:project/delete":                            deleteProject,
 		"GET /projects/:project/keys":                               showKeys,
 		"POST /projects/:project/keys":                              createKey,
+		"POST /projects/:project/keys/search":                       searchKeys,
 		"GET /projects/:project/keys/new":                           showNewKey,
 		"GET /projects/:project/keys/revoke":                        showRevokeKeys,
 		"POST /projects/:project/keys/revoke":                       revokeKeys,

@@ -34,22 +34,28 @@ func showKeys(v *visit) error {
 	if err != nil {
 		return err
 	}
-	filter := domain.KeyFilter{
-		Status: domain.KeyStatus(v.QueryParam("status")), Environment: domain.Environment(v.QueryParam("environment")),
-		Search: strings.TrimSpace(v.QueryParam("search")),
-	}
+	filter := keyFilter(v.QueryParams())
 	keys, err := p.ListKeys(v.ctx(), filter, page)
 	if err != nil {
 		return err
 	}
-	v.layout.Wide = true
+	return v.keysPage(p, project, filter, keys, page)
+}
+
+func (v *visit) keysPage(
+	p *service.Project, project domain.Project, filter domain.KeyFilter, keys domain.List[domain.Key], page domain.Page,
+) error {
+	next := ""
+	if !keys.Next.IsZero() {
+		next = keysURL(project, filter, keys.Next)
+	}
 	return v.render(newForm().status, "keys", "Keys", keysPage{
-		Project: project, Filter: filter, Keys: keys, Next: v.nextPage(keys.Next), Later: !page.After.IsZero(),
+		Project: project, Filter: filter, Keys: keys, Next: next, Later: !page.After.IsZero(),
 		MayWrite: p.Holds(domain.KeysWrite), Notice: v.revokedNotice(),
 	})
 }
 
-// nextPage is the address of this list from after on, or "".
+// nextPage returns the address of this list from after on, or "".
 func (v *visit) nextPage(after domain.Cursor) string {
 	if after.IsZero() {
 		return ""

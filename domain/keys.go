@@ -171,7 +171,7 @@ func (r Rotation) Validate() error {
 // KeyFilter narrows a list of keys. A zero field does not narrow.
 type KeyFilter struct {
 	Status      KeyStatus
-	Search      string // part of the name or of the prefix, in any letter case
+	Search      string // part of the name or of a prefix, in any letter case; or the whole id or external id
 	Environment Environment
 	ExternalID  string
 }

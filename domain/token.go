@@ -118,6 +118,16 @@ func ParseToken(s string) (Token, error) {
 	return Token{start: unsafe.StringData(s), length: uint8(len(s)), shown: uint8(len(body) - secretLength - 1)}, nil
 }
 
+// PublicPart returns the part of a token that may be shown again, also of one
+// that was cut off within its secret. Any other text is returned as it is.
+func PublicPart(s string) string {
+	parts := strings.SplitN(s, "_", 4)
+	if len(parts) < 4 || !isKeyPrefix(parts[0]) || !Environment(parts[1]).Valid() || len(parts[2]) != tokenIDLength || !isBase62(parts[2]) {
+		return s
+	}
+	return strings.Join(parts[:3], "_")
+}
+
 func invalidToken() error { return Refused(CodeInvalidAPIKey, "The API key is not valid.") }
 
 func isBase62(s string) bool {

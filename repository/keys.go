@@ -186,7 +186,10 @@ func (s *Store) ListKeys(
 		// as PostgreSQL does in the locale C, then still finds the others as typed.
 		like := "%" + likeEscape.Replace(f.Search) + "%"
 		q = q.WhereGroup(" AND ", func(q *bun.SelectQuery) *bun.SelectQuery {
-			return q.Where("LOWER(k.name) LIKE LOWER(?) ESCAPE '!'", like).WhereOr("LOWER(k.prefix) LIKE LOWER(?) ESCAPE '!'", like)
+			for _, column := range []string{"name", "prefix", "retiring_prefix"} {
+				q = q.WhereOr("LOWER(k.?) LIKE LOWER(?) ESCAPE '!'", bun.Ident(column), like)
+			}
+			return q.WhereOr("k.id = ?", f.Search).WhereOr("k.external_id = ?", f.Search)
 		})
 	}
 	if f.Environment != "" {

@@ -462,6 +462,8 @@ func testKeyFilters(t *testing.T, s *repository.Store) {
 		{domain.KeyFilter{Search: "%"}, []string{"Live_100%"}}, // not a wildcard
 		{domain.KeyFilter{Search: "!"}, []string{"test!"}},
 		{domain.KeyFilter{Search: "' OR 1=1 --"}, nil},
+		{domain.KeyFilter{Search: "cust_7"}, []string{"future"}}, // an external id
+		{domain.KeyFilter{Search: "cust_"}, nil},                 // a part of one
 		{domain.KeyFilter{Search: "test", Status: domain.KeyRevoked}, nil},
 	} {
 		list, err := s.ListKeys(ctx, p.Scope(), test.filter, domain.Page{Limit: 100}, epoch)

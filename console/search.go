@@ -1,0 +1,82 @@
+package console
+
+import (
+	"net/url"
+	"strings"
+
+	"github.com/latchkey-dev/latchkey/domain"
+	"github.com/latchkey-dev/latchkey/service"
+)
+
+// keyFilter reads the filter of a list of keys. Of a pasted token only the part
+// that may be shown is kept.
+func keyFilter(values url.Values) domain.KeyFilter {
+	return domain.KeyFilter{
+		Status: domain.KeyStatus(values.Get("status")), Environment: domain.Environment(values.Get("environment")),
+		Search: domain.PublicPart(strings.TrimSpace(values.Get("search"))),
+	}
+}
+
+// searchKeys lists the keys that a form asks for. The form is sent by POST,
+// since people paste tokens into it: what they searched for becomes part of an
+// address only if it found something, and is then part of what keys show anyway.
+func searchKeys(v *visit) error {
+	p, project, err := v.project()
+	if err != nil {
+		return err
+	}
+	f, err := v.sent()
+	if err != nil {
+		return err
+	}
+	filter := keyFilter(f.Values)
+	keys, err := v.findKeys(p, &filter)
+	if err != nil {
+		return err
+	}
+	shown := filter
+	if len(keys.Items) == 0 {
+		shown.Search = ""
+	}
+	switch {
+	case v.Request().Header.Get("HX-Request") != "":
+		v.Response().Header().Set("HX-Replace-Url", keysURL(project, shown, domain.Cursor{}))
+	case shown == filter:
+		return v.redirect(keysURL(project, filter, domain.Cursor{}))
+	}
+	v.at("Keys")
+	return v.keysPage(p, project, filter, keys, domain.Page{})
+}
+
+// keysURL returns the address of a list of keys from after on.
+func keysURL(project domain.Project, filter domain.KeyFilter, after domain.Cursor) string {
+	query := url.Values{}
+	for _, field := range [][2]string{
+		{"status", string(filter.Status)}, {"environment", string(filter.Environment)}, {"search", filter.Search}, {"cursor", after.String()},
+	} {
+		if field[1] != "" {
+			query.Set(field[0], field[1])
+		}
+	}
+	if len(query) == 0 {
+		return projectURL(project) + "/keys"
+	}
+	return projectURL(project) + "/keys?" + query.Encode()
+}
+
+// findKeys lists the first keys that pass the filter. A token that was imported
+// begins with what its key shows, up to a dot.
+func (v *visit) findKeys(p *service.Project, filter *domain.KeyFilter) (domain.List[domain.Key], error) {
+	page := domain.Page{Limit: domain.DefaultPageSize}
+	keys, err := p.ListKeys(v.ctx(), *filter, page)
+	head, _, dotted := strings.Cut(filter.Search, ".")
+	if err != nil || len(keys.Items) > 0 || !dotted || head == "" {
+		return keys, err
+	}
+	imported := *filter
+	imported.Search = head
+	if keys, err = p.ListKeys(v.ctx(), imported, page); err == nil && len(keys.Items) > 0 {
+		*filter = imported
+	}
+	return keys, err
+}
