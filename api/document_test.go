@@ -1,7 +1,9 @@
 package api_test
 
 import (
+	"maps"
 	"net/http"
+	"slices"
 	"strings"
 	"testing"
 
@@ -129,5 +131,16 @@ func TestEveryAnswerNamesItsRequest(t *testing.T) {
 				}
 			}
 		}
+	}
+}
+
+// The first example of a verification is a success, in the file and in the JSON
+// that /docs reads, where names are in alphabetical order.
+func TestFirstExampleIsASuccess(t *testing.T) {
+	t.Parallel()
+	examples := operation(t, "verifyKey").Responses.Status(http.StatusOK).Value.Content["application/json"].Examples
+	first := slices.Min(slices.Collect(maps.Keys(examples)))
+	if value, ok := examples[first].Value.Value.(map[string]any); !ok || value["valid"] != true {
+		t.Errorf("the first example is %q: %v", first, examples[first].Value.Value)
 	}
 }

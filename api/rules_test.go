@@ -1,12 +1,14 @@
 package api_test
 
 import (
+	"strings"
 	"testing"
 
 	"github.com/getkin/kin-openapi/openapi3"
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/latchkey-dev/latchkey/api"
+	"github.com/latchkey-dev/latchkey/domain"
 )
 
 // What openapi.yaml tells clients about who may call is what the rules enforce,
@@ -52,4 +54,37 @@ func operation(t *testing.T, id string) *openapi3.Operation {
 	}
 	t.Fatalf("openapi.yaml has no operation %s", id)
 	return nil
+}
+
+// Every operation with an action says in its description, which is what people
+// read at /docs, which scope or role its callers need.
+func TestDescriptionsNameWhatIsNeeded(t *testing.T) {
+	t.Parallel()
+	routes, err := api.Routes()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, r := range routes {
+		if r.Action == "" {
+			continue
+		}
+		op := operation(t, r.Operation)
+		roles := make([]string, 0, len(domain.Roles))
+		for _, role := range domain.RolesHolding(r.Action) {
+			roles = append(roles, "`"+string(role)+"`")
+		}
+		last := len(roles) - 1
+		who := "the role " + roles[last]
+		if last > 0 {
+			who = "the role " + strings.Join(roles[:last], ", ") + " or " + roles[last]
+		}
+		want := "**A user needs " + who + ".**"
+		_, byKey := (*op.Security)[0]["ApiKeyHeader"]
+		if byKey && domain.ValidateScope(r.Action) == "" {
+			want = "**A key needs the scope `" + string(r.Action) + "`**, a user " + who + "."
+		}
+		if got := strings.Join(strings.Fields(op.Description), " "); !strings.HasSuffix(got, want) {
+			t.Errorf("%s: the description ends with %q, want %q", r.Operation, got[max(0, len(got)-80):], want)
+		}
+	}
 }

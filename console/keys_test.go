@@ -162,7 +162,7 @@ func TestTakingTheTokenAlong(t *testing.T) {
 	b.open("/console/projects/" + string(project.ID) + "/keys/new")
 	b.fill("name", "billing-service").follow("Create key")
 	token := b.text("#token")
-	b.waits(fmt.Sprintf(`decodeURIComponent(document.querySelector("a[download]").href) === "data:text/plain;charset=utf-8,LATCHKEY_TOKEN=" + %q + "\n"`, token))
+	b.waits(fmt.Sprintf(`decodeURIComponent(document.querySelector("a[download]").href) === "data:text/plain;charset=utf-8,LATCHKEY_API_KEY=" + %q + "\n"`, token))
 	b.eval(`window.copied = []; navigator.clipboard.writeText = async (text) => { copied.push(text) }`)
 	b.press("Copy").waits(fmt.Sprintf(`copied[0] === %q`, token))
 

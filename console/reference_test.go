@@ -20,6 +20,9 @@ func TestReference(t *testing.T) {
 	}
 	b.shows("/v1/keys/verify")
 	b.shows("Authentication")
+	b.waits(`document.querySelector('[placeholder="Paste a key or an access token"]') !== null`)
+	b.waits(`!document.body.outerHTML.includes("QUxMIFlPVVIgQkFTRSBBUkUgQkVMT05HIFRPIFVT")`)
+	b.waits(`document.querySelector('nav a[href="console"]') !== null`)
 	b.waits(`performance.getEntriesByType("resource").every(e => /^(data|blob):/.test(e.name) || e.name.startsWith(location.origin + "/"))`)
 	if got := b.open("/docs/errors#key_revoked"); got != 200 {
 		t.Fatalf("got %d", got)
