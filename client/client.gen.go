@@ -2036,6 +2036,8 @@ type ClientInterface interface {
 	// keys of one project: a key asks about its own project, a user names one as `project_id`. The token of another
 	// project answers `not_found`, like one that never existed.
 	//
+	// **A key needs the scope `keys:verify`**, a user the role `developer`, `admin` or `owner`.
+	//
 	// Takes any type of body and a specified content type.
 	//
 	// Corresponds with POST /v1/keys/verify (the `VerifyKey` operationId).
@@ -2047,6 +2049,8 @@ type ClientInterface interface {
 	// The answer is 200 whenever the question is allowed, and `valid` says how it went. A caller learns only about
 	// keys of one project: a key asks about its own project, a user names one as `project_id`. The token of another
 	// project answers `not_found`, like one that never existed.
+	//
+	// **A key needs the scope `keys:verify`**, a user the role `developer`, `admin` or `owner`.
 	//
 	// Takes a body of the `application/json` content type.
 	//
@@ -2147,12 +2151,16 @@ type ClientInterface interface {
 	// Deletes the organization with its projects, keys and audit trail, for good. The session must be younger than
 	// ten minutes; otherwise the answer is 403 `reauthentication_required`, and logging in again helps.
 	//
+	// **A user needs the role `owner`.**
+	//
 	// Corresponds with DELETE /v1/organizations/{organization_id} (the `DeleteOrganization` operationId).
 	DeleteOrganization(ctx context.Context, organizationID OrganizationID, params *DeleteOrganizationParams, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// GetOrganization Get an organization
 	//
 	// Any member may read it.
+	//
+	// **A user needs the role `viewer`, `developer`, `admin` or `owner`.**
 	//
 	// Corresponds with GET /v1/organizations/{organization_id} (the `GetOrganization` operationId).
 	GetOrganization(ctx context.Context, organizationID OrganizationID, reqEditors ...RequestEditorFn) (*http.Response, error)
@@ -2161,6 +2169,8 @@ type ClientInterface interface {
 	//
 	// Changes the fields that are sent and leaves the others. Disabling an organization ends every key of its
 	// projects at once; enabling it brings them back.
+	//
+	// **A user needs the role `admin` or `owner`.**
 	//
 	// Takes any type of body and a specified content type.
 	//
@@ -2171,6 +2181,8 @@ type ClientInterface interface {
 	//
 	// Changes the fields that are sent and leaves the others. Disabling an organization ends every key of its
 	// projects at once; enabling it brings them back.
+	//
+	// **A user needs the role `admin` or `owner`.**
 	//
 	// Takes a body of the `application/json` content type.
 	//
@@ -2186,12 +2198,16 @@ type ClientInterface interface {
 	// that passes the filters. Lines of the latter are AuditEvent objects. In the former `changes` is JSON, and cells
 	// that a spreadsheet would take for formulas start with an apostrophe.
 	//
+	// **A user needs the role `admin` or `owner`.**
+	//
 	// Corresponds with GET /v1/organizations/{organization_id}/audit-events (the `ListAuditEvents` operationId).
 	ListAuditEvents(ctx context.Context, organizationID OrganizationID, params *ListAuditEventsParams, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// ListInvitations List an organization's invitations
 	//
 	// Invitations that wait, have been accepted, or have expired, newest first.
+	//
+	// **A user needs the role `admin` or `owner`.**
 	//
 	// Corresponds with GET /v1/organizations/{organization_id}/invitations (the `ListInvitations` operationId).
 	ListInvitations(ctx context.Context, organizationID OrganizationID, params *ListInvitationsParams, reqEditors ...RequestEditorFn) (*http.Response, error)
@@ -2200,6 +2216,8 @@ type ClientInterface interface {
 	//
 	// Invites the person with an e-mail address, in a role no greater than one's own. The token is shown this once; with
 	// mail set up it is also sent to them.
+	//
+	// **A user needs the role `admin` or `owner`.**
 	//
 	// Takes any type of body and a specified content type.
 	//
@@ -2211,6 +2229,8 @@ type ClientInterface interface {
 	// Invites the person with an e-mail address, in a role no greater than one's own. The token is shown this once; with
 	// mail set up it is also sent to them.
 	//
+	// **A user needs the role `admin` or `owner`.**
+	//
 	// Takes a body of the `application/json` content type.
 	//
 	// Corresponds with POST /v1/organizations/{organization_id}/invitations (the `CreateInvitation` operationId).
@@ -2220,12 +2240,16 @@ type ClientInterface interface {
 	//
 	// Withdraws an invitation. One that has been accepted stays: remove the member instead.
 	//
+	// **A user needs the role `admin` or `owner`.**
+	//
 	// Corresponds with DELETE /v1/organizations/{organization_id}/invitations/{invitation_id} (the `RevokeInvitation` operationId).
 	RevokeInvitation(ctx context.Context, organizationID OrganizationID, invitationID InvitationID, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// ListMembers List an organization's members
 	//
 	// Who shares the organization and in which role, the latest first.
+	//
+	// **A user needs the role `viewer`, `developer`, `admin` or `owner`.**
 	//
 	// Corresponds with GET /v1/organizations/{organization_id}/members (the `ListMembers` operationId).
 	ListMembers(ctx context.Context, organizationID OrganizationID, params *ListMembersParams, reqEditors ...RequestEditorFn) (*http.Response, error)
@@ -2235,6 +2259,8 @@ type ClientInterface interface {
 	// Takes a member out of the organization; what they made stays. Leaving, which is removing oneself, takes no action.
 	// The last owner stays: 409 `last_owner`.
 	//
+	// **A user needs the role `admin` or `owner`.**
+	//
 	// Corresponds with DELETE /v1/organizations/{organization_id}/members/{user_id} (the `RemoveMember` operationId).
 	RemoveMember(ctx context.Context, organizationID OrganizationID, userID UserID, reqEditors ...RequestEditorFn) (*http.Response, error)
 
@@ -2242,6 +2268,8 @@ type ClientInterface interface {
 	//
 	// Gives a member another role. It takes a role of one's own that is no less than the old and the new one: only owners
 	// make or change owners. The last owner stays: 409 `last_owner`.
+	//
+	// **A user needs the role `admin` or `owner`.**
 	//
 	// Takes any type of body and a specified content type.
 	//
@@ -2253,6 +2281,8 @@ type ClientInterface interface {
 	// Gives a member another role. It takes a role of one's own that is no less than the old and the new one: only owners
 	// make or change owners. The last owner stays: 409 `last_owner`.
 	//
+	// **A user needs the role `admin` or `owner`.**
+	//
 	// Takes a body of the `application/json` content type.
 	//
 	// Corresponds with PATCH /v1/organizations/{organization_id}/members/{user_id} (the `UpdateMember` operationId).
@@ -2262,12 +2292,16 @@ type ClientInterface interface {
 	//
 	// The projects of the organization, newest first.
 	//
+	// **A user needs the role `viewer`, `developer`, `admin` or `owner`.**
+	//
 	// Corresponds with GET /v1/organizations/{organization_id}/projects (the `ListProjects` operationId).
 	ListProjects(ctx context.Context, organizationID OrganizationID, params *ListProjectsParams, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// CreateProjectWithBody Create a project
 	//
 	// Creates a project in the organization.
+	//
+	// **A user needs the role `admin` or `owner`.**
 	//
 	// Takes any type of body and a specified content type.
 	//
@@ -2277,6 +2311,8 @@ type ClientInterface interface {
 	// CreateProject Create a project
 	//
 	// Creates a project in the organization.
+	//
+	// **A user needs the role `admin` or `owner`.**
 	//
 	// Takes a body of the `application/json` content type.
 	//
@@ -2295,12 +2331,16 @@ type ClientInterface interface {
 	// Deletes the project with its keys, for good. The session must be younger than ten minutes; otherwise the answer
 	// is 403 `reauthentication_required`, and logging in again helps.
 	//
+	// **A user needs the role `admin` or `owner`.**
+	//
 	// Corresponds with DELETE /v1/projects/{project_id} (the `DeleteProject` operationId).
 	DeleteProject(ctx context.Context, projectID ProjectID, params *DeleteProjectParams, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// GetProject Get a project
 	//
 	// Any member of its organization and any good key of the project may read it; a key needs no scope.
+	//
+	// **A key needs the scope `project:read`**, a user the role `viewer`, `developer`, `admin` or `owner`.
 	//
 	// Corresponds with GET /v1/projects/{project_id} (the `GetProject` operationId).
 	GetProject(ctx context.Context, projectID ProjectID, reqEditors ...RequestEditorFn) (*http.Response, error)
@@ -2309,6 +2349,8 @@ type ClientInterface interface {
 	//
 	// Changes the fields that are sent and leaves the others. Disabling a project ends its keys at once; enabling it
 	// brings them back. A new key prefix holds for new tokens only.
+	//
+	// **A key needs the scope `project:write`**, a user the role `admin` or `owner`.
 	//
 	// Takes any type of body and a specified content type.
 	//
@@ -2320,6 +2362,8 @@ type ClientInterface interface {
 	// Changes the fields that are sent and leaves the others. Disabling a project ends its keys at once; enabling it
 	// brings them back. A new key prefix holds for new tokens only.
 	//
+	// **A key needs the scope `project:write`**, a user the role `admin` or `owner`.
+	//
 	// Takes a body of the `application/json` content type.
 	//
 	// Corresponds with PATCH /v1/projects/{project_id} (the `UpdateProject` operationId).
@@ -2329,6 +2373,8 @@ type ClientInterface interface {
 	//
 	// The keys of the project, newest first. Tokens are never shown again, only their public prefix.
 	//
+	// **A key needs the scope `keys:read`**, a user the role `viewer`, `developer`, `admin` or `owner`.
+	//
 	// Corresponds with GET /v1/projects/{project_id}/keys (the `ListKeys` operationId).
 	ListKeys(ctx context.Context, projectID ProjectID, params *ListKeysParams, reqEditors ...RequestEditorFn) (*http.Response, error)
 
@@ -2337,6 +2383,8 @@ type ClientInterface interface {
 	// Creates a key and gives its token, **this once**: Latchkey keeps only what it takes to recognise it. A caller
 	// cannot give more than they hold: a scope that the caller does not hold is refused with `scope_not_held`, and so is
 	// a key with `keys:write` that would outlast the calling key.
+	//
+	// **A key needs the scope `keys:write`**, a user the role `developer`, `admin` or `owner`.
 	//
 	// Takes any type of body and a specified content type.
 	//
@@ -2348,6 +2396,8 @@ type ClientInterface interface {
 	// Creates a key and gives its token, **this once**: Latchkey keeps only what it takes to recognise it. A caller
 	// cannot give more than they hold: a scope that the caller does not hold is refused with `scope_not_held`, and so is
 	// a key with `keys:write` that would outlast the calling key.
+	//
+	// **A key needs the scope `keys:write`**, a user the role `developer`, `admin` or `owner`.
 	//
 	// Takes a body of the `application/json` content type.
 	//
@@ -2362,6 +2412,8 @@ type ClientInterface interface {
 	// Good rows are taken even when others are not; `errors` says by pointer which those are. Rows that are here already
 	// stay as they are, so that sending the same rows again changes nothing. The body may have 16 MiB.
 	//
+	// **A user needs the role `developer`, `admin` or `owner`.**
+	//
 	// Takes any type of body and a specified content type.
 	//
 	// Corresponds with POST /v1/projects/{project_id}/keys/import (the `ImportKeys` operationId).
@@ -2375,6 +2427,8 @@ type ClientInterface interface {
 	// Good rows are taken even when others are not; `errors` says by pointer which those are. Rows that are here already
 	// stay as they are, so that sending the same rows again changes nothing. The body may have 16 MiB.
 	//
+	// **A user needs the role `developer`, `admin` or `owner`.**
+	//
 	// Takes a body of the `application/json` content type.
 	//
 	// Corresponds with POST /v1/projects/{project_id}/keys/import (the `ImportKeys` operationId).
@@ -2384,12 +2438,16 @@ type ClientInterface interface {
 	//
 	// Deletes the key for good; its token stops working at once. To stop a key and keep it on record, revoke it.
 	//
+	// **A key needs the scope `keys:write`**, a user the role `developer`, `admin` or `owner`.
+	//
 	// Corresponds with DELETE /v1/projects/{project_id}/keys/{key_id} (the `DeleteKey` operationId).
 	DeleteKey(ctx context.Context, projectID ProjectID, keyID KeyID, params *DeleteKeyParams, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// GetKey Get an API key
 	//
 	// The key, without its token.
+	//
+	// **A key needs the scope `keys:read`**, a user the role `viewer`, `developer`, `admin` or `owner`.
 	//
 	// Corresponds with GET /v1/projects/{project_id}/keys/{key_id} (the `GetKey` operationId).
 	GetKey(ctx context.Context, projectID ProjectID, keyID KeyID, reqEditors ...RequestEditorFn) (*http.Response, error)
@@ -2402,6 +2460,8 @@ type ClientInterface interface {
 	// A change that makes the key do more or last longer (a later expiry or none, another scope, another external id)
 	// needs every scope that the key has afterwards, else 403 `scope_not_held`. A calling key also needs every scope that
 	// the key has before, and cannot give itself, or a key with `keys:write`, a later expiry than its own.
+	//
+	// **A key needs the scope `keys:write`**, a user the role `developer`, `admin` or `owner`.
 	//
 	// Takes any type of body and a specified content type.
 	//
@@ -2417,6 +2477,8 @@ type ClientInterface interface {
 	// needs every scope that the key has afterwards, else 403 `scope_not_held`. A calling key also needs every scope that
 	// the key has before, and cannot give itself, or a key with `keys:write`, a later expiry than its own.
 	//
+	// **A key needs the scope `keys:write`**, a user the role `developer`, `admin` or `owner`.
+	//
 	// Takes a body of the `application/json` content type.
 	//
 	// Corresponds with PATCH /v1/projects/{project_id}/keys/{key_id} (the `UpdateKey` operationId).
@@ -2426,6 +2488,8 @@ type ClientInterface interface {
 	//
 	// Ends the key at once and for good; nothing un-revokes it. Revoking it again answers 200 and changes nothing.
 	//
+	// **A key needs the scope `keys:write`**, a user the role `developer`, `admin` or `owner`.
+	//
 	// Takes any type of body and a specified content type.
 	//
 	// Corresponds with POST /v1/projects/{project_id}/keys/{key_id}/revoke (the `RevokeKey` operationId).
@@ -2434,6 +2498,8 @@ type ClientInterface interface {
 	// RevokeKey Revoke an API key
 	//
 	// Ends the key at once and for good; nothing un-revokes it. Revoking it again answers 200 and changes nothing.
+	//
+	// **A key needs the scope `keys:write`**, a user the role `developer`, `admin` or `owner`.
 	//
 	// Takes a body of the `application/json` content type.
 	//
@@ -2452,6 +2518,8 @@ type ClientInterface interface {
 	//
 	// The caller needs every scope that the key has, else 403 `scope_not_held`.
 	//
+	// **A key needs the scope `keys:write`**, a user the role `developer`, `admin` or `owner`.
+	//
 	// Takes any type of body and a specified content type.
 	//
 	// Corresponds with POST /v1/projects/{project_id}/keys/{key_id}/rotate (the `RotateKey` operationId).
@@ -2468,6 +2536,8 @@ type ClientInterface interface {
 	// whose answer was lost does not end the token that callers still send. Otherwise the older one ends immediately.
 	//
 	// The caller needs every scope that the key has, else 403 `scope_not_held`.
+	//
+	// **A key needs the scope `keys:write`**, a user the role `developer`, `admin` or `owner`.
 	//
 	// Takes a body of the `application/json` content type.
 	//
@@ -2841,6 +2911,8 @@ func (c *API) AcceptInvitation(ctx context.Context, body AcceptInvitationJSONReq
 // keys of one project: a key asks about its own project, a user names one as `project_id`. The token of another
 // project answers `not_found`, like one that never existed.
 //
+// **A key needs the scope `keys:verify`**, a user the role `developer`, `admin` or `owner`.
+//
 // Takes any type of body and a specified content type.
 //
 // Corresponds with POST /v1/keys/verify (the `VerifyKey` operationId).
@@ -2862,6 +2934,8 @@ func (c *API) VerifyKeyWithBody(ctx context.Context, contentType string, body io
 // The answer is 200 whenever the question is allowed, and `valid` says how it went. A caller learns only about
 // keys of one project: a key asks about its own project, a user names one as `project_id`. The token of another
 // project answers `not_found`, like one that never existed.
+//
+// **A key needs the scope `keys:verify`**, a user the role `developer`, `admin` or `owner`.
 //
 // Takes a body of the `application/json` content type.
 //
@@ -3082,6 +3156,8 @@ func (c *API) CreateOrganization(ctx context.Context, params *CreateOrganization
 // Deletes the organization with its projects, keys and audit trail, for good. The session must be younger than
 // ten minutes; otherwise the answer is 403 `reauthentication_required`, and logging in again helps.
 //
+// **A user needs the role `owner`.**
+//
 // Corresponds with DELETE /v1/organizations/{organization_id} (the `DeleteOrganization` operationId).
 func (c *API) DeleteOrganization(ctx context.Context, organizationID OrganizationID, params *DeleteOrganizationParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
 	req, err := NewDeleteOrganizationRequest(c.Server, organizationID, params)
@@ -3098,6 +3174,8 @@ func (c *API) DeleteOrganization(ctx context.Context, organizationID Organizatio
 // GetOrganization Get an organization
 //
 // Any member may read it.
+//
+// **A user needs the role `viewer`, `developer`, `admin` or `owner`.**
 //
 // Corresponds with GET /v1/organizations/{organization_id} (the `GetOrganization` operationId).
 func (c *API) GetOrganization(ctx context.Context, organizationID OrganizationID, reqEditors ...RequestEditorFn) (*http.Response, error) {
@@ -3116,6 +3194,8 @@ func (c *API) GetOrganization(ctx context.Context, organizationID OrganizationID
 //
 // Changes the fields that are sent and leaves the others. Disabling an organization ends every key of its
 // projects at once; enabling it brings them back.
+//
+// **A user needs the role `admin` or `owner`.**
 //
 // Takes any type of body and a specified content type.
 //
@@ -3136,6 +3216,8 @@ func (c *API) UpdateOrganizationWithBody(ctx context.Context, organizationID Org
 //
 // Changes the fields that are sent and leaves the others. Disabling an organization ends every key of its
 // projects at once; enabling it brings them back.
+//
+// **A user needs the role `admin` or `owner`.**
 //
 // Takes a body of the `application/json` content type.
 //
@@ -3161,6 +3243,8 @@ func (c *API) UpdateOrganization(ctx context.Context, organizationID Organizatio
 // that passes the filters. Lines of the latter are AuditEvent objects. In the former `changes` is JSON, and cells
 // that a spreadsheet would take for formulas start with an apostrophe.
 //
+// **A user needs the role `admin` or `owner`.**
+//
 // Corresponds with GET /v1/organizations/{organization_id}/audit-events (the `ListAuditEvents` operationId).
 func (c *API) ListAuditEvents(ctx context.Context, organizationID OrganizationID, params *ListAuditEventsParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
 	req, err := NewListAuditEventsRequest(c.Server, organizationID, params)
@@ -3177,6 +3261,8 @@ func (c *API) ListAuditEvents(ctx context.Context, organizationID OrganizationID
 // ListInvitations List an organization's invitations
 //
 // Invitations that wait, have been accepted, or have expired, newest first.
+//
+// **A user needs the role `admin` or `owner`.**
 //
 // Corresponds with GET /v1/organizations/{organization_id}/invitations (the `ListInvitations` operationId).
 func (c *API) ListInvitations(ctx context.Context, organizationID OrganizationID, params *ListInvitationsParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
@@ -3195,6 +3281,8 @@ func (c *API) ListInvitations(ctx context.Context, organizationID OrganizationID
 //
 // Invites the person with an e-mail address, in a role no greater than one's own. The token is shown this once; with
 // mail set up it is also sent to them.
+//
+// **A user needs the role `admin` or `owner`.**
 //
 // Takes any type of body and a specified content type.
 //
@@ -3216,6 +3304,8 @@ func (c *API) CreateInvitationWithBody(ctx context.Context, organizationID Organ
 // Invites the person with an e-mail address, in a role no greater than one's own. The token is shown this once; with
 // mail set up it is also sent to them.
 //
+// **A user needs the role `admin` or `owner`.**
+//
 // Takes a body of the `application/json` content type.
 //
 // Corresponds with POST /v1/organizations/{organization_id}/invitations (the `CreateInvitation` operationId).
@@ -3235,6 +3325,8 @@ func (c *API) CreateInvitation(ctx context.Context, organizationID OrganizationI
 //
 // Withdraws an invitation. One that has been accepted stays: remove the member instead.
 //
+// **A user needs the role `admin` or `owner`.**
+//
 // Corresponds with DELETE /v1/organizations/{organization_id}/invitations/{invitation_id} (the `RevokeInvitation` operationId).
 func (c *API) RevokeInvitation(ctx context.Context, organizationID OrganizationID, invitationID InvitationID, reqEditors ...RequestEditorFn) (*http.Response, error) {
 	req, err := NewRevokeInvitationRequest(c.Server, organizationID, invitationID)
@@ -3251,6 +3343,8 @@ func (c *API) RevokeInvitation(ctx context.Context, organizationID OrganizationI
 // ListMembers List an organization's members
 //
 // Who shares the organization and in which role, the latest first.
+//
+// **A user needs the role `viewer`, `developer`, `admin` or `owner`.**
 //
 // Corresponds with GET /v1/organizations/{organization_id}/members (the `ListMembers` operationId).
 func (c *API) ListMembers(ctx context.Context, organizationID OrganizationID, params *ListMembersParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
@@ -3270,6 +3364,8 @@ func (c *API) ListMembers(ctx context.Context, organizationID OrganizationID, pa
 // Takes a member out of the organization; what they made stays. Leaving, which is removing oneself, takes no action.
 // The last owner stays: 409 `last_owner`.
 //
+// **A user needs the role `admin` or `owner`.**
+//
 // Corresponds with DELETE /v1/organizations/{organization_id}/members/{user_id} (the `RemoveMember` operationId).
 func (c *API) RemoveMember(ctx context.Context, organizationID OrganizationID, userID UserID, reqEditors ...RequestEditorFn) (*http.Response, error) {
 	req, err := NewRemoveMemberRequest(c.Server, organizationID, userID)
@@ -3287,6 +3383,8 @@ func (c *API) RemoveMember(ctx context.Context, organizationID OrganizationID, u
 //
 // Gives a member another role. It takes a role of one's own that is no less than the old and the new one: only owners
 // make or change owners. The last owner stays: 409 `last_owner`.
+//
+// **A user needs the role `admin` or `owner`.**
 //
 // Takes any type of body and a specified content type.
 //
@@ -3308,6 +3406,8 @@ func (c *API) UpdateMemberWithBody(ctx context.Context, organizationID Organizat
 // Gives a member another role. It takes a role of one's own that is no less than the old and the new one: only owners
 // make or change owners. The last owner stays: 409 `last_owner`.
 //
+// **A user needs the role `admin` or `owner`.**
+//
 // Takes a body of the `application/json` content type.
 //
 // Corresponds with PATCH /v1/organizations/{organization_id}/members/{user_id} (the `UpdateMember` operationId).
@@ -3327,6 +3427,8 @@ func (c *API) UpdateMember(ctx context.Context, organizationID OrganizationID, u
 //
 // The projects of the organization, newest first.
 //
+// **A user needs the role `viewer`, `developer`, `admin` or `owner`.**
+//
 // Corresponds with GET /v1/organizations/{organization_id}/projects (the `ListProjects` operationId).
 func (c *API) ListProjects(ctx context.Context, organizationID OrganizationID, params *ListProjectsParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
 	req, err := NewListProjectsRequest(c.Server, organizationID, params)
@@ -3343,6 +3445,8 @@ func (c *API) ListProjects(ctx context.Context, organizationID OrganizationID, p
 // CreateProjectWithBody Create a project
 //
 // Creates a project in the organization.
+//
+// **A user needs the role `admin` or `owner`.**
 //
 // Takes any type of body and a specified content type.
 //
@@ -3362,6 +3466,8 @@ func (c *API) CreateProjectWithBody(ctx context.Context, organizationID Organiza
 // CreateProject Create a project
 //
 // Creates a project in the organization.
+//
+// **A user needs the role `admin` or `owner`.**
 //
 // Takes a body of the `application/json` content type.
 //
@@ -3400,6 +3506,8 @@ func (c *API) GetCurrentProject(ctx context.Context, reqEditors ...RequestEditor
 // Deletes the project with its keys, for good. The session must be younger than ten minutes; otherwise the answer
 // is 403 `reauthentication_required`, and logging in again helps.
 //
+// **A user needs the role `admin` or `owner`.**
+//
 // Corresponds with DELETE /v1/projects/{project_id} (the `DeleteProject` operationId).
 func (c *API) DeleteProject(ctx context.Context, projectID ProjectID, params *DeleteProjectParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
 	req, err := NewDeleteProjectRequest(c.Server, projectID, params)
@@ -3416,6 +3524,8 @@ func (c *API) DeleteProject(ctx context.Context, projectID ProjectID, params *De
 // GetProject Get a project
 //
 // Any member of its organization and any good key of the project may read it; a key needs no scope.
+//
+// **A key needs the scope `project:read`**, a user the role `viewer`, `developer`, `admin` or `owner`.
 //
 // Corresponds with GET /v1/projects/{project_id} (the `GetProject` operationId).
 func (c *API) GetProject(ctx context.Context, projectID ProjectID, reqEditors ...RequestEditorFn) (*http.Response, error) {
@@ -3434,6 +3544,8 @@ func (c *API) GetProject(ctx context.Context, projectID ProjectID, reqEditors ..
 //
 // Changes the fields that are sent and leaves the others. Disabling a project ends its keys at once; enabling it
 // brings them back. A new key prefix holds for new tokens only.
+//
+// **A key needs the scope `project:write`**, a user the role `admin` or `owner`.
 //
 // Takes any type of body and a specified content type.
 //
@@ -3455,6 +3567,8 @@ func (c *API) UpdateProjectWithBody(ctx context.Context, projectID ProjectID, pa
 // Changes the fields that are sent and leaves the others. Disabling a project ends its keys at once; enabling it
 // brings them back. A new key prefix holds for new tokens only.
 //
+// **A key needs the scope `project:write`**, a user the role `admin` or `owner`.
+//
 // Takes a body of the `application/json` content type.
 //
 // Corresponds with PATCH /v1/projects/{project_id} (the `UpdateProject` operationId).
@@ -3474,6 +3588,8 @@ func (c *API) UpdateProject(ctx context.Context, projectID ProjectID, params *Up
 //
 // The keys of the project, newest first. Tokens are never shown again, only their public prefix.
 //
+// **A key needs the scope `keys:read`**, a user the role `viewer`, `developer`, `admin` or `owner`.
+//
 // Corresponds with GET /v1/projects/{project_id}/keys (the `ListKeys` operationId).
 func (c *API) ListKeys(ctx context.Context, projectID ProjectID, params *ListKeysParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
 	req, err := NewListKeysRequest(c.Server, projectID, params)
@@ -3492,6 +3608,8 @@ func (c *API) ListKeys(ctx context.Context, projectID ProjectID, params *ListKey
 // Creates a key and gives its token, **this once**: Latchkey keeps only what it takes to recognise it. A caller
 // cannot give more than they hold: a scope that the caller does not hold is refused with `scope_not_held`, and so is
 // a key with `keys:write` that would outlast the calling key.
+//
+// **A key needs the scope `keys:write`**, a user the role `developer`, `admin` or `owner`.
 //
 // Takes any type of body and a specified content type.
 //
@@ -3513,6 +3631,8 @@ func (c *API) CreateKeyWithBody(ctx context.Context, projectID ProjectID, params
 // Creates a key and gives its token, **this once**: Latchkey keeps only what it takes to recognise it. A caller
 // cannot give more than they hold: a scope that the caller does not hold is refused with `scope_not_held`, and so is
 // a key with `keys:write` that would outlast the calling key.
+//
+// **A key needs the scope `keys:write`**, a user the role `developer`, `admin` or `owner`.
 //
 // Takes a body of the `application/json` content type.
 //
@@ -3537,6 +3657,8 @@ func (c *API) CreateKey(ctx context.Context, projectID ProjectID, params *Create
 // Good rows are taken even when others are not; `errors` says by pointer which those are. Rows that are here already
 // stay as they are, so that sending the same rows again changes nothing. The body may have 16 MiB.
 //
+// **A user needs the role `developer`, `admin` or `owner`.**
+//
 // Takes any type of body and a specified content type.
 //
 // Corresponds with POST /v1/projects/{project_id}/keys/import (the `ImportKeys` operationId).
@@ -3560,6 +3682,8 @@ func (c *API) ImportKeysWithBody(ctx context.Context, projectID ProjectID, conte
 // Good rows are taken even when others are not; `errors` says by pointer which those are. Rows that are here already
 // stay as they are, so that sending the same rows again changes nothing. The body may have 16 MiB.
 //
+// **A user needs the role `developer`, `admin` or `owner`.**
+//
 // Takes a body of the `application/json` content type.
 //
 // Corresponds with POST /v1/projects/{project_id}/keys/import (the `ImportKeys` operationId).
@@ -3579,6 +3703,8 @@ func (c *API) ImportKeys(ctx context.Context, projectID ProjectID, body ImportKe
 //
 // Deletes the key for good; its token stops working at once. To stop a key and keep it on record, revoke it.
 //
+// **A key needs the scope `keys:write`**, a user the role `developer`, `admin` or `owner`.
+//
 // Corresponds with DELETE /v1/projects/{project_id}/keys/{key_id} (the `DeleteKey` operationId).
 func (c *API) DeleteKey(ctx context.Context, projectID ProjectID, keyID KeyID, params *DeleteKeyParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
 	req, err := NewDeleteKeyRequest(c.Server, projectID, keyID, params)
@@ -3595,6 +3721,8 @@ func (c *API) DeleteKey(ctx context.Context, projectID ProjectID, keyID KeyID, p
 // GetKey Get an API key
 //
 // The key, without its token.
+//
+// **A key needs the scope `keys:read`**, a user the role `viewer`, `developer`, `admin` or `owner`.
 //
 // Corresponds with GET /v1/projects/{project_id}/keys/{key_id} (the `GetKey` operationId).
 func (c *API) GetKey(ctx context.Context, projectID ProjectID, keyID KeyID, reqEditors ...RequestEditorFn) (*http.Response, error) {
@@ -3617,6 +3745,8 @@ func (c *API) GetKey(ctx context.Context, projectID ProjectID, keyID KeyID, reqE
 // A change that makes the key do more or last longer (a later expiry or none, another scope, another external id)
 // needs every scope that the key has afterwards, else 403 `scope_not_held`. A calling key also needs every scope that
 // the key has before, and cannot give itself, or a key with `keys:write`, a later expiry than its own.
+//
+// **A key needs the scope `keys:write`**, a user the role `developer`, `admin` or `owner`.
 //
 // Takes any type of body and a specified content type.
 //
@@ -3642,6 +3772,8 @@ func (c *API) UpdateKeyWithBody(ctx context.Context, projectID ProjectID, keyID 
 // needs every scope that the key has afterwards, else 403 `scope_not_held`. A calling key also needs every scope that
 // the key has before, and cannot give itself, or a key with `keys:write`, a later expiry than its own.
 //
+// **A key needs the scope `keys:write`**, a user the role `developer`, `admin` or `owner`.
+//
 // Takes a body of the `application/json` content type.
 //
 // Corresponds with PATCH /v1/projects/{project_id}/keys/{key_id} (the `UpdateKey` operationId).
@@ -3661,6 +3793,8 @@ func (c *API) UpdateKey(ctx context.Context, projectID ProjectID, keyID KeyID, p
 //
 // Ends the key at once and for good; nothing un-revokes it. Revoking it again answers 200 and changes nothing.
 //
+// **A key needs the scope `keys:write`**, a user the role `developer`, `admin` or `owner`.
+//
 // Takes any type of body and a specified content type.
 //
 // Corresponds with POST /v1/projects/{project_id}/keys/{key_id}/revoke (the `RevokeKey` operationId).
@@ -3679,6 +3813,8 @@ func (c *API) RevokeKeyWithBody(ctx context.Context, projectID ProjectID, keyID 
 // RevokeKey Revoke an API key
 //
 // Ends the key at once and for good; nothing un-revokes it. Revoking it again answers 200 and changes nothing.
+//
+// **A key needs the scope `keys:write`**, a user the role `developer`, `admin` or `owner`.
 //
 // Takes a body of the `application/json` content type.
 //
@@ -3707,6 +3843,8 @@ func (c *API) RevokeKey(ctx context.Context, projectID ProjectID, keyID KeyID, p
 //
 // The caller needs every scope that the key has, else 403 `scope_not_held`.
 //
+// **A key needs the scope `keys:write`**, a user the role `developer`, `admin` or `owner`.
+//
 // Takes any type of body and a specified content type.
 //
 // Corresponds with POST /v1/projects/{project_id}/keys/{key_id}/rotate (the `RotateKey` operationId).
@@ -3733,6 +3871,8 @@ func (c *API) RotateKeyWithBody(ctx context.Context, projectID ProjectID, keyID 
 // whose answer was lost does not end the token that callers still send. Otherwise the older one ends immediately.
 //
 // The caller needs every scope that the key has, else 403 `scope_not_held`.
+//
+// **A key needs the scope `keys:write`**, a user the role `developer`, `admin` or `owner`.
 //
 // Takes a body of the `application/json` content type.
 //
@@ -6281,6 +6421,8 @@ type ClientWithResponsesInterface interface {
 	// keys of one project: a key asks about its own project, a user names one as `project_id`. The token of another
 	// project answers `not_found`, like one that never existed.
 	//
+	// **A key needs the scope `keys:verify`**, a user the role `developer`, `admin` or `owner`.
+	//
 	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 	//
 	// Corresponds with POST /v1/keys/verify (the `VerifyKey` operationId).
@@ -6292,6 +6434,8 @@ type ClientWithResponsesInterface interface {
 	// The answer is 200 whenever the question is allowed, and `valid` says how it went. A caller learns only about
 	// keys of one project: a key asks about its own project, a user names one as `project_id`. The token of another
 	// project answers `not_found`, like one that never existed.
+	//
+	// **A key needs the scope `keys:verify`**, a user the role `developer`, `admin` or `owner`.
 	//
 	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 	//
@@ -6402,6 +6546,8 @@ type ClientWithResponsesInterface interface {
 	// Deletes the organization with its projects, keys and audit trail, for good. The session must be younger than
 	// ten minutes; otherwise the answer is 403 `reauthentication_required`, and logging in again helps.
 	//
+	// **A user needs the role `owner`.**
+	//
 	// Returns a wrapper object for the known response body format(s).
 	//
 	// Corresponds with DELETE /v1/organizations/{organization_id} (the `DeleteOrganization` operationId).
@@ -6410,6 +6556,8 @@ type ClientWithResponsesInterface interface {
 	// GetOrganizationWithResponse Get an organization
 	//
 	// Any member may read it.
+	//
+	// **A user needs the role `viewer`, `developer`, `admin` or `owner`.**
 	//
 	// Returns a wrapper object for the known response body format(s).
 	//
@@ -6421,6 +6569,8 @@ type ClientWithResponsesInterface interface {
 	// Changes the fields that are sent and leaves the others. Disabling an organization ends every key of its
 	// projects at once; enabling it brings them back.
 	//
+	// **A user needs the role `admin` or `owner`.**
+	//
 	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 	//
 	// Corresponds with PATCH /v1/organizations/{organization_id} (the `UpdateOrganization` operationId).
@@ -6430,6 +6580,8 @@ type ClientWithResponsesInterface interface {
 	//
 	// Changes the fields that are sent and leaves the others. Disabling an organization ends every key of its
 	// projects at once; enabling it brings them back.
+	//
+	// **A user needs the role `admin` or `owner`.**
 	//
 	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 	//
@@ -6445,6 +6597,8 @@ type ClientWithResponsesInterface interface {
 	// that passes the filters. Lines of the latter are AuditEvent objects. In the former `changes` is JSON, and cells
 	// that a spreadsheet would take for formulas start with an apostrophe.
 	//
+	// **A user needs the role `admin` or `owner`.**
+	//
 	// Returns a wrapper object for the known response body format(s).
 	//
 	// Corresponds with GET /v1/organizations/{organization_id}/audit-events (the `ListAuditEvents` operationId).
@@ -6453,6 +6607,8 @@ type ClientWithResponsesInterface interface {
 	// ListInvitationsWithResponse List an organization's invitations
 	//
 	// Invitations that wait, have been accepted, or have expired, newest first.
+	//
+	// **A user needs the role `admin` or `owner`.**
 	//
 	// Returns a wrapper object for the known response body format(s).
 	//
@@ -6464,6 +6620,8 @@ type ClientWithResponsesInterface interface {
 	// Invites the person with an e-mail address, in a role no greater than one's own. The token is shown this once; with
 	// mail set up it is also sent to them.
 	//
+	// **A user needs the role `admin` or `owner`.**
+	//
 	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 	//
 	// Corresponds with POST /v1/organizations/{organization_id}/invitations (the `CreateInvitation` operationId).
@@ -6474,6 +6632,8 @@ type ClientWithResponsesInterface interface {
 	// Invites the person with an e-mail address, in a role no greater than one's own. The token is shown this once; with
 	// mail set up it is also sent to them.
 	//
+	// **A user needs the role `admin` or `owner`.**
+	//
 	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 	//
 	// Corresponds with POST /v1/organizations/{organization_id}/invitations (the `CreateInvitation` operationId).
@@ -6483,6 +6643,8 @@ type ClientWithResponsesInterface interface {
 	//
 	// Withdraws an invitation. One that has been accepted stays: remove the member instead.
 	//
+	// **A user needs the role `admin` or `owner`.**
+	//
 	// Returns a wrapper object for the known response body format(s).
 	//
 	// Corresponds with DELETE /v1/organizations/{organization_id}/invitations/{invitation_id} (the `RevokeInvitation` operationId).
@@ -6491,6 +6653,8 @@ type ClientWithResponsesInterface interface {
 	// ListMembersWithResponse List an organization's members
 	//
 	// Who shares the organization and in which role, the latest first.
+	//
+	// **A user needs the role `viewer`, `developer`, `admin` or `owner`.**
 	//
 	// Returns a wrapper object for the known response body format(s).
 	//
@@ -6502,6 +6666,8 @@ type ClientWithResponsesInterface interface {
 	// Takes a member out of the organization; what they made stays. Leaving, which is removing oneself, takes no action.
 	// The last owner stays: 409 `last_owner`.
 	//
+	// **A user needs the role `admin` or `owner`.**
+	//
 	// Returns a wrapper object for the known response body format(s).
 	//
 	// Corresponds with DELETE /v1/organizations/{organization_id}/members/{user_id} (the `RemoveMember` operationId).
@@ -6511,6 +6677,8 @@ type ClientWithResponsesInterface interface {
 	//
 	// Gives a member another role. It takes a role of one's own that is no less than the old and the new one: only owners
 	// make or change owners. The last owner stays: 409 `last_owner`.
+	//
+	// **A user needs the role `admin` or `owner`.**
 	//
 	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 	//
@@ -6522,6 +6690,8 @@ type ClientWithResponsesInterface interface {
 	// Gives a member another role. It takes a role of one's own that is no less than the old and the new one: only owners
 	// make or change owners. The last owner stays: 409 `last_owner`.
 	//
+	// **A user needs the role `admin` or `owner`.**
+	//
 	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 	//
 	// Corresponds with PATCH /v1/organizations/{organization_id}/members/{user_id} (the `UpdateMember` operationId).
@@ -6530,6 +6700,8 @@ type ClientWithResponsesInterface interface {
 	// ListProjectsWithResponse List an organization's projects
 	//
 	// The projects of the organization, newest first.
+	//
+	// **A user needs the role `viewer`, `developer`, `admin` or `owner`.**
 	//
 	// Returns a wrapper object for the known response body format(s).
 	//
@@ -6540,6 +6712,8 @@ type ClientWithResponsesInterface interface {
 	//
 	// Creates a project in the organization.
 	//
+	// **A user needs the role `admin` or `owner`.**
+	//
 	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 	//
 	// Corresponds with POST /v1/organizations/{organization_id}/projects (the `CreateProject` operationId).
@@ -6548,6 +6722,8 @@ type ClientWithResponsesInterface interface {
 	// CreateProjectWithResponse Create a project
 	//
 	// Creates a project in the organization.
+	//
+	// **A user needs the role `admin` or `owner`.**
 	//
 	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 	//
@@ -6568,6 +6744,8 @@ type ClientWithResponsesInterface interface {
 	// Deletes the project with its keys, for good. The session must be younger than ten minutes; otherwise the answer
 	// is 403 `reauthentication_required`, and logging in again helps.
 	//
+	// **A user needs the role `admin` or `owner`.**
+	//
 	// Returns a wrapper object for the known response body format(s).
 	//
 	// Corresponds with DELETE /v1/projects/{project_id} (the `DeleteProject` operationId).
@@ -6576,6 +6754,8 @@ type ClientWithResponsesInterface interface {
 	// GetProjectWithResponse Get a project
 	//
 	// Any member of its organization and any good key of the project may read it; a key needs no scope.
+	//
+	// **A key needs the scope `project:read`**, a user the role `viewer`, `developer`, `admin` or `owner`.
 	//
 	// Returns a wrapper object for the known response body format(s).
 	//
@@ -6587,6 +6767,8 @@ type ClientWithResponsesInterface interface {
 	// Changes the fields that are sent and leaves the others. Disabling a project ends its keys at once; enabling it
 	// brings them back. A new key prefix holds for new tokens only.
 	//
+	// **A key needs the scope `project:write`**, a user the role `admin` or `owner`.
+	//
 	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 	//
 	// Corresponds with PATCH /v1/projects/{project_id} (the `UpdateProject` operationId).
@@ -6597,6 +6779,8 @@ type ClientWithResponsesInterface interface {
 	// Changes the fields that are sent and leaves the others. Disabling a project ends its keys at once; enabling it
 	// brings them back. A new key prefix holds for new tokens only.
 	//
+	// **A key needs the scope `project:write`**, a user the role `admin` or `owner`.
+	//
 	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 	//
 	// Corresponds with PATCH /v1/projects/{project_id} (the `UpdateProject` operationId).
@@ -6605,6 +6789,8 @@ type ClientWithResponsesInterface interface {
 	// ListKeysWithResponse List a project's API keys
 	//
 	// The keys of the project, newest first. Tokens are never shown again, only their public prefix.
+	//
+	// **A key needs the scope `keys:read`**, a user the role `viewer`, `developer`, `admin` or `owner`.
 	//
 	// Returns a wrapper object for the known response body format(s).
 	//
@@ -6617,6 +6803,8 @@ type ClientWithResponsesInterface interface {
 	// cannot give more than they hold: a scope that the caller does not hold is refused with `scope_not_held`, and so is
 	// a key with `keys:write` that would outlast the calling key.
 	//
+	// **A key needs the scope `keys:write`**, a user the role `developer`, `admin` or `owner`.
+	//
 	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 	//
 	// Corresponds with POST /v1/projects/{project_id}/keys (the `CreateKey` operationId).
@@ -6627,6 +6815,8 @@ type ClientWithResponsesInterface interface {
 	// Creates a key and gives its token, **this once**: Latchkey keeps only what it takes to recognise it. A caller
 	// cannot give more than they hold: a scope that the caller does not hold is refused with `scope_not_held`, and so is
 	// a key with `keys:write` that would outlast the calling key.
+	//
+	// **A key needs the scope `keys:write`**, a user the role `developer`, `admin` or `owner`.
 	//
 	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 	//
@@ -6641,6 +6831,8 @@ type ClientWithResponsesInterface interface {
 	// Good rows are taken even when others are not; `errors` says by pointer which those are. Rows that are here already
 	// stay as they are, so that sending the same rows again changes nothing. The body may have 16 MiB.
 	//
+	// **A user needs the role `developer`, `admin` or `owner`.**
+	//
 	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 	//
 	// Corresponds with POST /v1/projects/{project_id}/keys/import (the `ImportKeys` operationId).
@@ -6654,6 +6846,8 @@ type ClientWithResponsesInterface interface {
 	// Good rows are taken even when others are not; `errors` says by pointer which those are. Rows that are here already
 	// stay as they are, so that sending the same rows again changes nothing. The body may have 16 MiB.
 	//
+	// **A user needs the role `developer`, `admin` or `owner`.**
+	//
 	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 	//
 	// Corresponds with POST /v1/projects/{project_id}/keys/import (the `ImportKeys` operationId).
@@ -6663,6 +6857,8 @@ type ClientWithResponsesInterface interface {
 	//
 	// Deletes the key for good; its token stops working at once. To stop a key and keep it on record, revoke it.
 	//
+	// **A key needs the scope `keys:write`**, a user the role `developer`, `admin` or `owner`.
+	//
 	// Returns a wrapper object for the known response body format(s).
 	//
 	// Corresponds with DELETE /v1/projects/{project_id}/keys/{key_id} (the `DeleteKey` operationId).
@@ -6671,6 +6867,8 @@ type ClientWithResponsesInterface interface {
 	// GetKeyWithResponse Get an API key
 	//
 	// The key, without its token.
+	//
+	// **A key needs the scope `keys:read`**, a user the role `viewer`, `developer`, `admin` or `owner`.
 	//
 	// Returns a wrapper object for the known response body format(s).
 	//
@@ -6686,6 +6884,8 @@ type ClientWithResponsesInterface interface {
 	// needs every scope that the key has afterwards, else 403 `scope_not_held`. A calling key also needs every scope that
 	// the key has before, and cannot give itself, or a key with `keys:write`, a later expiry than its own.
 	//
+	// **A key needs the scope `keys:write`**, a user the role `developer`, `admin` or `owner`.
+	//
 	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 	//
 	// Corresponds with PATCH /v1/projects/{project_id}/keys/{key_id} (the `UpdateKey` operationId).
@@ -6700,6 +6900,8 @@ type ClientWithResponsesInterface interface {
 	// needs every scope that the key has afterwards, else 403 `scope_not_held`. A calling key also needs every scope that
 	// the key has before, and cannot give itself, or a key with `keys:write`, a later expiry than its own.
 	//
+	// **A key needs the scope `keys:write`**, a user the role `developer`, `admin` or `owner`.
+	//
 	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 	//
 	// Corresponds with PATCH /v1/projects/{project_id}/keys/{key_id} (the `UpdateKey` operationId).
@@ -6709,6 +6911,8 @@ type ClientWithResponsesInterface interface {
 	//
 	// Ends the key at once and for good; nothing un-revokes it. Revoking it again answers 200 and changes nothing.
 	//
+	// **A key needs the scope `keys:write`**, a user the role `developer`, `admin` or `owner`.
+	//
 	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 	//
 	// Corresponds with POST /v1/projects/{project_id}/keys/{key_id}/revoke (the `RevokeKey` operationId).
@@ -6717,6 +6921,8 @@ type ClientWithResponsesInterface interface {
 	// RevokeKeyWithResponse Revoke an API key
 	//
 	// Ends the key at once and for good; nothing un-revokes it. Revoking it again answers 200 and changes nothing.
+	//
+	// **A key needs the scope `keys:write`**, a user the role `developer`, `admin` or `owner`.
 	//
 	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 	//
@@ -6735,6 +6941,8 @@ type ClientWithResponsesInterface interface {
 	//
 	// The caller needs every scope that the key has, else 403 `scope_not_held`.
 	//
+	// **A key needs the scope `keys:write`**, a user the role `developer`, `admin` or `owner`.
+	//
 	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 	//
 	// Corresponds with POST /v1/projects/{project_id}/keys/{key_id}/rotate (the `RotateKey` operationId).
@@ -6751,6 +6959,8 @@ type ClientWithResponsesInterface interface {
 	// whose answer was lost does not end the token that callers still send. Otherwise the older one ends immediately.
 	//
 	// The caller needs every scope that the key has, else 403 `scope_not_held`.
+	//
+	// **A key needs the scope `keys:write`**, a user the role `developer`, `admin` or `owner`.
 	//
 	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 	//
@@ -9164,6 +9374,8 @@ func (c *ClientWithResponses) AcceptInvitationWithResponse(ctx context.Context, 
 // keys of one project: a key asks about its own project, a user names one as `project_id`. The token of another
 // project answers `not_found`, like one that never existed.
 //
+// **A key needs the scope `keys:verify`**, a user the role `developer`, `admin` or `owner`.
+//
 // Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 //
 // Corresponds with POST /v1/keys/verify (the `VerifyKey` operationId).
@@ -9181,6 +9393,8 @@ func (c *ClientWithResponses) VerifyKeyWithBodyWithResponse(ctx context.Context,
 // The answer is 200 whenever the question is allowed, and `valid` says how it went. A caller learns only about
 // keys of one project: a key asks about its own project, a user names one as `project_id`. The token of another
 // project answers `not_found`, like one that never existed.
+//
+// **A key needs the scope `keys:verify`**, a user the role `developer`, `admin` or `owner`.
 //
 // Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 //
@@ -9363,6 +9577,8 @@ func (c *ClientWithResponses) CreateOrganizationWithResponse(ctx context.Context
 // Deletes the organization with its projects, keys and audit trail, for good. The session must be younger than
 // ten minutes; otherwise the answer is 403 `reauthentication_required`, and logging in again helps.
 //
+// **A user needs the role `owner`.**
+//
 // Returns a wrapper object for the known response body format(s).
 //
 // Corresponds with DELETE /v1/organizations/{organization_id} (the `DeleteOrganization` operationId).
@@ -9377,6 +9593,8 @@ func (c *ClientWithResponses) DeleteOrganizationWithResponse(ctx context.Context
 // GetOrganizationWithResponse Get an organization
 //
 // Any member may read it.
+//
+// **A user needs the role `viewer`, `developer`, `admin` or `owner`.**
 //
 // Returns a wrapper object for the known response body format(s).
 //
@@ -9394,6 +9612,8 @@ func (c *ClientWithResponses) GetOrganizationWithResponse(ctx context.Context, o
 // Changes the fields that are sent and leaves the others. Disabling an organization ends every key of its
 // projects at once; enabling it brings them back.
 //
+// **A user needs the role `admin` or `owner`.**
+//
 // Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 //
 // Corresponds with PATCH /v1/organizations/{organization_id} (the `UpdateOrganization` operationId).
@@ -9409,6 +9629,8 @@ func (c *ClientWithResponses) UpdateOrganizationWithBodyWithResponse(ctx context
 //
 // Changes the fields that are sent and leaves the others. Disabling an organization ends every key of its
 // projects at once; enabling it brings them back.
+//
+// **A user needs the role `admin` or `owner`.**
 //
 // Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 //
@@ -9430,6 +9652,8 @@ func (c *ClientWithResponses) UpdateOrganizationWithResponse(ctx context.Context
 // that passes the filters. Lines of the latter are AuditEvent objects. In the former `changes` is JSON, and cells
 // that a spreadsheet would take for formulas start with an apostrophe.
 //
+// **A user needs the role `admin` or `owner`.**
+//
 // Returns a wrapper object for the known response body format(s).
 //
 // Corresponds with GET /v1/organizations/{organization_id}/audit-events (the `ListAuditEvents` operationId).
@@ -9444,6 +9668,8 @@ func (c *ClientWithResponses) ListAuditEventsWithResponse(ctx context.Context, o
 // ListInvitationsWithResponse List an organization's invitations
 //
 // Invitations that wait, have been accepted, or have expired, newest first.
+//
+// **A user needs the role `admin` or `owner`.**
 //
 // Returns a wrapper object for the known response body format(s).
 //
@@ -9461,6 +9687,8 @@ func (c *ClientWithResponses) ListInvitationsWithResponse(ctx context.Context, o
 // Invites the person with an e-mail address, in a role no greater than one's own. The token is shown this once; with
 // mail set up it is also sent to them.
 //
+// **A user needs the role `admin` or `owner`.**
+//
 // Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 //
 // Corresponds with POST /v1/organizations/{organization_id}/invitations (the `CreateInvitation` operationId).
@@ -9477,6 +9705,8 @@ func (c *ClientWithResponses) CreateInvitationWithBodyWithResponse(ctx context.C
 // Invites the person with an e-mail address, in a role no greater than one's own. The token is shown this once; with
 // mail set up it is also sent to them.
 //
+// **A user needs the role `admin` or `owner`.**
+//
 // Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 //
 // Corresponds with POST /v1/organizations/{organization_id}/invitations (the `CreateInvitation` operationId).
@@ -9492,6 +9722,8 @@ func (c *ClientWithResponses) CreateInvitationWithResponse(ctx context.Context, 
 //
 // Withdraws an invitation. One that has been accepted stays: remove the member instead.
 //
+// **A user needs the role `admin` or `owner`.**
+//
 // Returns a wrapper object for the known response body format(s).
 //
 // Corresponds with DELETE /v1/organizations/{organization_id}/invitations/{invitation_id} (the `RevokeInvitation` operationId).
@@ -9506,6 +9738,8 @@ func (c *ClientWithResponses) RevokeInvitationWithResponse(ctx context.Context, 
 // ListMembersWithResponse List an organization's members
 //
 // Who shares the organization and in which role, the latest first.
+//
+// **A user needs the role `viewer`, `developer`, `admin` or `owner`.**
 //
 // Returns a wrapper object for the known response body format(s).
 //
@@ -9523,6 +9757,8 @@ func (c *ClientWithResponses) ListMembersWithResponse(ctx context.Context, organ
 // Takes a member out of the organization; what they made stays. Leaving, which is removing oneself, takes no action.
 // The last owner stays: 409 `last_owner`.
 //
+// **A user needs the role `admin` or `owner`.**
+//
 // Returns a wrapper object for the known response body format(s).
 //
 // Corresponds with DELETE /v1/organizations/{organization_id}/members/{user_id} (the `RemoveMember` operationId).
@@ -9538,6 +9774,8 @@ func (c *ClientWithResponses) RemoveMemberWithResponse(ctx context.Context, orga
 //
 // Gives a member another role. It takes a role of one's own that is no less than the old and the new one: only owners
 // make or change owners. The last owner stays: 409 `last_owner`.
+//
+// **A user needs the role `admin` or `owner`.**
 //
 // Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 //
@@ -9555,6 +9793,8 @@ func (c *ClientWithResponses) UpdateMemberWithBodyWithResponse(ctx context.Conte
 // Gives a member another role. It takes a role of one's own that is no less than the old and the new one: only owners
 // make or change owners. The last owner stays: 409 `last_owner`.
 //
+// **A user needs the role `admin` or `owner`.**
+//
 // Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 //
 // Corresponds with PATCH /v1/organizations/{organization_id}/members/{user_id} (the `UpdateMember` operationId).
@@ -9569,6 +9809,8 @@ func (c *ClientWithResponses) UpdateMemberWithResponse(ctx context.Context, orga
 // ListProjectsWithResponse List an organization's projects
 //
 // The projects of the organization, newest first.
+//
+// **A user needs the role `viewer`, `developer`, `admin` or `owner`.**
 //
 // Returns a wrapper object for the known response body format(s).
 //
@@ -9585,6 +9827,8 @@ func (c *ClientWithResponses) ListProjectsWithResponse(ctx context.Context, orga
 //
 // Creates a project in the organization.
 //
+// **A user needs the role `admin` or `owner`.**
+//
 // Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 //
 // Corresponds with POST /v1/organizations/{organization_id}/projects (the `CreateProject` operationId).
@@ -9599,6 +9843,8 @@ func (c *ClientWithResponses) CreateProjectWithBodyWithResponse(ctx context.Cont
 // CreateProjectWithResponse Create a project
 //
 // Creates a project in the organization.
+//
+// **A user needs the role `admin` or `owner`.**
 //
 // Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 //
@@ -9631,6 +9877,8 @@ func (c *ClientWithResponses) GetCurrentProjectWithResponse(ctx context.Context,
 // Deletes the project with its keys, for good. The session must be younger than ten minutes; otherwise the answer
 // is 403 `reauthentication_required`, and logging in again helps.
 //
+// **A user needs the role `admin` or `owner`.**
+//
 // Returns a wrapper object for the known response body format(s).
 //
 // Corresponds with DELETE /v1/projects/{project_id} (the `DeleteProject` operationId).
@@ -9645,6 +9893,8 @@ func (c *ClientWithResponses) DeleteProjectWithResponse(ctx context.Context, pro
 // GetProjectWithResponse Get a project
 //
 // Any member of its organization and any good key of the project may read it; a key needs no scope.
+//
+// **A key needs the scope `project:read`**, a user the role `viewer`, `developer`, `admin` or `owner`.
 //
 // Returns a wrapper object for the known response body format(s).
 //
@@ -9662,6 +9912,8 @@ func (c *ClientWithResponses) GetProjectWithResponse(ctx context.Context, projec
 // Changes the fields that are sent and leaves the others. Disabling a project ends its keys at once; enabling it
 // brings them back. A new key prefix holds for new tokens only.
 //
+// **A key needs the scope `project:write`**, a user the role `admin` or `owner`.
+//
 // Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 //
 // Corresponds with PATCH /v1/projects/{project_id} (the `UpdateProject` operationId).
@@ -9678,6 +9930,8 @@ func (c *ClientWithResponses) UpdateProjectWithBodyWithResponse(ctx context.Cont
 // Changes the fields that are sent and leaves the others. Disabling a project ends its keys at once; enabling it
 // brings them back. A new key prefix holds for new tokens only.
 //
+// **A key needs the scope `project:write`**, a user the role `admin` or `owner`.
+//
 // Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 //
 // Corresponds with PATCH /v1/projects/{project_id} (the `UpdateProject` operationId).
@@ -9692,6 +9946,8 @@ func (c *ClientWithResponses) UpdateProjectWithResponse(ctx context.Context, pro
 // ListKeysWithResponse List a project's API keys
 //
 // The keys of the project, newest first. Tokens are never shown again, only their public prefix.
+//
+// **A key needs the scope `keys:read`**, a user the role `viewer`, `developer`, `admin` or `owner`.
 //
 // Returns a wrapper object for the known response body format(s).
 //
@@ -9710,6 +9966,8 @@ func (c *ClientWithResponses) ListKeysWithResponse(ctx context.Context, projectI
 // cannot give more than they hold: a scope that the caller does not hold is refused with `scope_not_held`, and so is
 // a key with `keys:write` that would outlast the calling key.
 //
+// **A key needs the scope `keys:write`**, a user the role `developer`, `admin` or `owner`.
+//
 // Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 //
 // Corresponds with POST /v1/projects/{project_id}/keys (the `CreateKey` operationId).
@@ -9726,6 +9984,8 @@ func (c *ClientWithResponses) CreateKeyWithBodyWithResponse(ctx context.Context,
 // Creates a key and gives its token, **this once**: Latchkey keeps only what it takes to recognise it. A caller
 // cannot give more than they hold: a scope that the caller does not hold is refused with `scope_not_held`, and so is
 // a key with `keys:write` that would outlast the calling key.
+//
+// **A key needs the scope `keys:write`**, a user the role `developer`, `admin` or `owner`.
 //
 // Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 //
@@ -9746,6 +10006,8 @@ func (c *ClientWithResponses) CreateKeyWithResponse(ctx context.Context, project
 // Good rows are taken even when others are not; `errors` says by pointer which those are. Rows that are here already
 // stay as they are, so that sending the same rows again changes nothing. The body may have 16 MiB.
 //
+// **A user needs the role `developer`, `admin` or `owner`.**
+//
 // Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 //
 // Corresponds with POST /v1/projects/{project_id}/keys/import (the `ImportKeys` operationId).
@@ -9765,6 +10027,8 @@ func (c *ClientWithResponses) ImportKeysWithBodyWithResponse(ctx context.Context
 // Good rows are taken even when others are not; `errors` says by pointer which those are. Rows that are here already
 // stay as they are, so that sending the same rows again changes nothing. The body may have 16 MiB.
 //
+// **A user needs the role `developer`, `admin` or `owner`.**
+//
 // Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 //
 // Corresponds with POST /v1/projects/{project_id}/keys/import (the `ImportKeys` operationId).
@@ -9780,6 +10044,8 @@ func (c *ClientWithResponses) ImportKeysWithResponse(ctx context.Context, projec
 //
 // Deletes the key for good; its token stops working at once. To stop a key and keep it on record, revoke it.
 //
+// **A key needs the scope `keys:write`**, a user the role `developer`, `admin` or `owner`.
+//
 // Returns a wrapper object for the known response body format(s).
 //
 // Corresponds with DELETE /v1/projects/{project_id}/keys/{key_id} (the `DeleteKey` operationId).
@@ -9794,6 +10060,8 @@ func (c *ClientWithResponses) DeleteKeyWithResponse(ctx context.Context, project
 // GetKeyWithResponse Get an API key
 //
 // The key, without its token.
+//
+// **A key needs the scope `keys:read`**, a user the role `viewer`, `developer`, `admin` or `owner`.
 //
 // Returns a wrapper object for the known response body format(s).
 //
@@ -9815,6 +10083,8 @@ func (c *ClientWithResponses) GetKeyWithResponse(ctx context.Context, projectID 
 // needs every scope that the key has afterwards, else 403 `scope_not_held`. A calling key also needs every scope that
 // the key has before, and cannot give itself, or a key with `keys:write`, a later expiry than its own.
 //
+// **A key needs the scope `keys:write`**, a user the role `developer`, `admin` or `owner`.
+//
 // Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 //
 // Corresponds with PATCH /v1/projects/{project_id}/keys/{key_id} (the `UpdateKey` operationId).
@@ -9835,6 +10105,8 @@ func (c *ClientWithResponses) UpdateKeyWithBodyWithResponse(ctx context.Context,
 // needs every scope that the key has afterwards, else 403 `scope_not_held`. A calling key also needs every scope that
 // the key has before, and cannot give itself, or a key with `keys:write`, a later expiry than its own.
 //
+// **A key needs the scope `keys:write`**, a user the role `developer`, `admin` or `owner`.
+//
 // Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 //
 // Corresponds with PATCH /v1/projects/{project_id}/keys/{key_id} (the `UpdateKey` operationId).
@@ -9850,6 +10122,8 @@ func (c *ClientWithResponses) UpdateKeyWithResponse(ctx context.Context, project
 //
 // Ends the key at once and for good; nothing un-revokes it. Revoking it again answers 200 and changes nothing.
 //
+// **A key needs the scope `keys:write`**, a user the role `developer`, `admin` or `owner`.
+//
 // Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 //
 // Corresponds with POST /v1/projects/{project_id}/keys/{key_id}/revoke (the `RevokeKey` operationId).
@@ -9864,6 +10138,8 @@ func (c *ClientWithResponses) RevokeKeyWithBodyWithResponse(ctx context.Context,
 // RevokeKeyWithResponse Revoke an API key
 //
 // Ends the key at once and for good; nothing un-revokes it. Revoking it again answers 200 and changes nothing.
+//
+// **A key needs the scope `keys:write`**, a user the role `developer`, `admin` or `owner`.
 //
 // Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 //
@@ -9888,6 +10164,8 @@ func (c *ClientWithResponses) RevokeKeyWithResponse(ctx context.Context, project
 //
 // The caller needs every scope that the key has, else 403 `scope_not_held`.
 //
+// **A key needs the scope `keys:write`**, a user the role `developer`, `admin` or `owner`.
+//
 // Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 //
 // Corresponds with POST /v1/projects/{project_id}/keys/{key_id}/rotate (the `RotateKey` operationId).
@@ -9910,6 +10188,8 @@ func (c *ClientWithResponses) RotateKeyWithBodyWithResponse(ctx context.Context,
 // whose answer was lost does not end the token that callers still send. Otherwise the older one ends immediately.
 //
 // The caller needs every scope that the key has, else 403 `scope_not_held`.
+//
+// **A key needs the scope `keys:write`**, a user the role `developer`, `admin` or `owner`.
 //
 // Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 //

@@ -33,7 +33,6 @@ func showAudit(v *visit) error {
 	if err != nil {
 		return err
 	}
-	v.layout.Wide = true
 	return v.render(f.status, "audit", "Audit log", auditPage{
 		Organization: organization, Form: f, Events: events, Next: v.nextPage(events.Next), Later: !page.After.IsZero(),
 		Export: organizationURL(organization.Organization) + "/audit/export?" + v.QueryParams().Encode(),

@@ -25,8 +25,7 @@ import (
 // Config says how clients reach the instance that the console belongs to.
 type Config struct {
 	PublicURL string       // https, or http on loopback; what the curl lines call
-	Keyword   string       // the word before a key in Authorization; empty: Api-Key
-	Header    string       // the one header that carries keys; empty: Authorization
+	Header    string       // the one header that carries keys; empty: X-Api-Key and Authorization
 	Version   string       // for the instance page
 	Log       *slog.Logger // nil: slog.Default
 

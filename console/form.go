@@ -122,13 +122,22 @@ func (f form) Checked(name string, value any) template.HTMLAttr {
 	return ""
 }
 
-// Describe ties a field to its hint and to what is wrong with it, for those who
-// hear the page.
+// Describe ties a field to its hint and to what is wrong with it, for screen
+// readers. A wrong field gets the focus, the first one if there are several.
 func (f form) Describe(name string) template.HTMLAttr {
 	if f.Faults[name] != "" {
-		return template.HTMLAttr(`aria-invalid="true" aria-describedby="` + name + `-fault ` + name + `-hint"`) //nolint:gosec // names are literals in templates
+		return template.HTMLAttr(`autofocus aria-invalid="true" aria-describedby="` + name + `-fault ` + name + `-hint"`) //nolint:gosec // names are literals in templates
 	}
 	return template.HTMLAttr(`aria-describedby="` + name + `-hint"`) //nolint:gosec // the same
+}
+
+// Autofocus gives the focus to the field that comes first in a form, unless a
+// field is wrong.
+func (f form) Autofocus() template.HTMLAttr {
+	if len(f.Faults) > 0 {
+		return ""
+	}
+	return "autofocus"
 }
 
 // Fault returns what the template "fault" shows beneath a field.

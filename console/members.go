@@ -17,8 +17,12 @@ type membersPage struct {
 	MayWrite    bool
 	Link        string // only in the answer that made it
 	Invited     string // whom the link is for
+	OneOwner    bool   // who can neither leave nor be demoted
 	Notice      string
 }
+
+// Stays reports whether a member with the role is the last owner.
+func (m membersPage) Stays(role domain.Role) bool { return m.OneOwner && role == domain.Owner }
 
 // Mine reports whether the caller may change what a member with the role is.
 func (m membersPage) Mine(role domain.Role) bool { return slices.Contains(m.Roles, role) }
@@ -47,6 +51,9 @@ func (v *visit) membersPage(o *service.Organization, organization domain.MemberO
 		Notice: map[string]string{
 			"role": "The role has been changed.", "removed": "Removed. Their access ended at once.", "revoked": "The invitation is withdrawn.",
 		}[v.QueryParam("notice")],
+	}
+	if m.OneOwner, err = o.HasOneOwner(v.ctx()); err != nil {
+		return err
 	}
 	for _, role := range domain.Roles {
 		if organization.Role.MayGrant(role) {

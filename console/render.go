@@ -2,6 +2,7 @@ package console
 
 import (
 	"bytes"
+	"cmp"
 	"fmt"
 	"html/template"
 	"maps"
@@ -92,27 +93,21 @@ func (c *console) functions() template.FuncMap {
 	}
 }
 
-// credential is the header that carries a key here: "Authorization: Api-Key …".
+// credential returns the header that carries a key: the one that every guide
+// uses, or the instance's own.
 func (c *console) credential(token string) string {
-	if c.config.Header != "" {
-		return c.config.Header + ": " + token
-	}
-	keyword := c.config.Keyword
-	if keyword == "" {
-		keyword = "Api-Key"
-	}
-	return "Authorization: " + keyword + " " + token
+	return cmp.Or(c.config.Header, "X-Api-Key") + ": " + token
 }
 
-// callLine is a call that any good key of the project may make.
-func (c *console) callLine(token string, p domain.Project) string {
-	return fmt.Sprintf("curl -H %q \\\n  %s/v1/projects/%s", c.credential(token), c.config.PublicURL, p.ID)
+// callLine returns the first call of every guide, which any valid key may make.
+func (c *console) callLine(token string) string {
+	return fmt.Sprintf("curl %s/v1/project \\\n  --header %q", c.config.PublicURL, c.credential(token))
 }
 
-// verifyLine asks whether a key is good.
+// verifyLine asks whether a key is valid.
 func (c *console) verifyLine() string {
-	return fmt.Sprintf("curl -H %q \\\n  -H \"Content-Type: application/json\" \\\n  -d '{\"key\": \"…\"}' \\\n  %s/v1/keys/verify",
-		c.credential("$LATCHKEY_TOKEN"), c.config.PublicURL)
+	return fmt.Sprintf("curl %s/v1/keys/verify \\\n  --header %q \\\n  --json '{\"key\": \"…\"}'",
+		c.config.PublicURL, c.credential("$LATCHKEY_API_KEY"))
 }
 
 // moment is a time as pages show it: relative, with the exact one on hover.
@@ -136,18 +131,26 @@ func newMoment(now, t time.Time) moment {
 	return m
 }
 
+// units are what span counts in. A unit is used from a number of it on, so that
+// 45 days are not "1 month", and a length is rounded to parts of it, so that a
+// grace of 7 days is not "6 days" a second later. console.js has the same list.
+var units = []struct {
+	size, part time.Duration
+	from       time.Duration
+	name       string
+}{
+	{365 * day, 30 * day, 2, "year"}, {30 * day, day, 2, "month"}, {7 * day, day, 2, "week"},
+	{day, time.Hour, 1, "day"}, {time.Hour, time.Minute, 1, "hour"}, {time.Minute, time.Second, 1, "minute"},
+}
+
+const day = 24 * time.Hour
+
 // span names a length of time by its largest unit: good enough to decide by,
 // short enough for a column.
 func span(d time.Duration) string {
-	const day = 24 * time.Hour
-	units := []struct {
-		size time.Duration
-		name string
-	}{{365 * day, "year"}, {30 * day, "month"}, {7 * day, "week"}, {day, "day"}, {time.Hour, "hour"}, {time.Minute, "minute"}}
-	for i, unit := range units {
-		// A larger unit is used from two of it on, so that 45 days are not "1 month".
-		if d >= 2*unit.size || d >= unit.size && i >= 3 {
-			return count(int(d/unit.size), unit.name, unit.name+"s")
+	for _, unit := range units {
+		if rounded := d.Round(unit.part); rounded >= unit.from*unit.size {
+			return count(int(rounded/unit.size), unit.name, unit.name+"s")
 		}
 	}
 	return "a moment"

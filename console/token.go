@@ -13,7 +13,7 @@ type dotEnv struct {
 }
 
 func newDotEnv(token string) dotEnv {
-	line := "LATCHKEY_TOKEN=" + token
+	line := "LATCHKEY_API_KEY=" + token
 	return dotEnv{
 		Line: line,
 		URL:  template.URL("data:text/plain;charset=utf-8," + url.PathEscape(line+"\n")), //nolint:gosec // tokens are letters, digits and underscores

@@ -35,7 +35,6 @@ type layout struct {
 	Organization *domain.Organization // nil: the page belongs to none
 	Project      *domain.Project      // nil: the page belongs to none
 	Tabs         []tab
-	Wide         bool // the page holds a table
 	Page         any
 	Main         template.HTML // what the page's template made of it
 }

@@ -119,6 +119,16 @@ func (o *Organization) requireRoles(roles ...domain.Role) error {
 	return nil
 }
 
+// HasOneOwner reports whether the organization has a single owner, who can
+// neither leave nor be demoted. It needs members:read.
+func (o *Organization) HasOneOwner(ctx context.Context) (bool, error) {
+	if err := o.Require(domain.MembersRead); err != nil {
+		return false, err
+	}
+	owners, err := o.app.store.CountOwners(ctx, o.organization.Scope())
+	return owners == 1, err
+}
+
 // keepAnOwner returns last_owner when the organization would be left without
 // one by taking role from somebody. The organization must be locked.
 func (o *Organization) keepAnOwner(ctx context.Context, tx *repository.Store, role domain.Role) error {

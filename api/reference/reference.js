@@ -1,4 +1,4 @@
-// Everything comes from this instance, and nothing is told to anybody else.
+// Everything comes from this instance, and nothing is sent to any other.
 fetch("/openapi.json").then((answer) => answer.json()).then((contract) => {
   // Examples are to be read. Sent, the one of If-Match would refuse every change, and everybody would name their
   // requests by the one of Idempotency-Key.
@@ -9,6 +9,12 @@ fetch("/openapi.json").then((answer) => answer.json()).then((contract) => {
       delete parameter.example;
     }
   }
+  // Scalar's own placeholder looks like a key.
+  new MutationObserver(() => {
+    for (const field of document.querySelectorAll('[placeholder="QUxMIFlPVVIgQkFTRSBBUkUgQkVMT05HIFRPIFVT"]')) {
+      field.placeholder = "Paste a key or an access token";
+    }
+  }).observe(document.getElementById("reference"), { childList: true, subtree: true, attributeFilter: ["placeholder"] });
   Scalar.createApiReference("#reference", {
     content: contract,
     authentication: { preferredSecurityScheme: "ApiKeyHeader" },

@@ -149,7 +149,7 @@ func (s *settings) handler(app *service.App, config api.Config) (http.Handler, e
 	}
 	version, _, _ := buildInfo()
 	c := console.Config{
-		PublicURL: config.PublicURL, Keyword: s.APIKeyKeyword, Header: s.APIKeyHeader, Version: version, Log: config.Log, Requests: config.Requests,
+		PublicURL: config.PublicURL, Header: s.APIKeyHeader, Version: version, Log: config.Log, Requests: config.Requests,
 		IPExtractor: calls.IPExtractor,
 	}
 	if config.Tracing != nil {

@@ -47,17 +47,25 @@ function showDate(select) {
   date.required = !date.hidden;
 }
 
-// Countdowns.
+// Countdowns, in the words of the server: span in render.go has the same units.
+const units = [
+  [31536000, 2592000, 2, "year"], [2592000, 86400, 2, "month"], [604800, 86400, 2, "week"],
+  [86400, 3600, 1, "day"], [3600, 60, 1, "hour"], [60, 1, 1, "minute"],
+];
+
+function span(seconds) {
+  for (const [size, part, from, name] of units) {
+    const rounded = Math.round(seconds / part) * part;
+    if (rounded < from * size) continue;
+    const n = Math.floor(rounded / size);
+    return n === 1 ? `1 ${name}` : `${n} ${name}s`;
+  }
+  return "a moment";
+}
+
 function countDown() {
   for (const element of document.querySelectorAll("[data-until]")) {
-    let left = Math.max(0, Math.round((Date.parse(element.dataset.until) - Date.now()) / 1000));
-    const parts = [];
-    for (const [size, name] of [[86400, "d"], [3600, "h"], [60, "min"], [1, "s"]]) {
-      const n = Math.floor(left / size);
-      left -= n * size;
-      if (n > 0 || parts.length > 0 || name === "s") parts.push(`${n} ${name}`);
-    }
-    element.textContent = parts.slice(0, 3).join(" ");
+    element.textContent = span((Date.parse(element.dataset.until) - Date.now()) / 1000);
   }
 }
 
