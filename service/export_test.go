@@ -42,3 +42,33 @@ func (a *App) Attempt(ip, email string, times int) {
 
 // BindPasswords is the job in the background.
 func (a *App) BindPasswords(ctx context.Context) error { return a.bindPasswords(ctx) }
+
+// Jobs are what a node does in the background, each once.
+func (a *App) Jobs() map[string]func(context.Context) error {
+	return map[string]func(context.Context) error{
+		"forget old Idempotency-Keys": func(ctx context.Context) error {
+			return a.store.ForgetIdempotency(ctx, a.now().Add(-idempotencyLife))
+		},
+		"purge":                 a.purge,
+		"forget what has ended": a.forgetEnded,
+		"learn of imports":      a.loadImports,
+		"read signing keys":     a.loadSigningKeys,
+		"tidy the outbox":       a.tidyMail,
+		"bind passwords":        a.bindPasswords,
+		"record uses":           a.RecordUses,
+		"claim an email": func(ctx context.Context) error {
+			m, err := a.claimMail(ctx)
+			if err == nil {
+				a.mailing.count(m, -1)
+			}
+			return ignoreNotFound(err) // one that was claimed before waits for its lease
+		},
+	}
+}
+
+func ignoreNotFound(err error) error {
+	if domain.CodeOf(err) == domain.CodeNotFound {
+		return nil
+	}
+	return err
+}

@@ -188,7 +188,11 @@ func (a *App) RotateSigningKey(ctx context.Context, caller domain.Principal, atO
 	if err != nil {
 		return "", err
 	}
-	return key.ID, a.loadSigningKeys(ctx)
+	if err := a.loadSigningKeys(ctx); err != nil {
+		// The key is there: this process learns of it as the others do.
+		a.log.WarnContext(ctx, "the new key that signs access tokens is not known to this process yet", "error", err)
+	}
+	return key.ID, nil
 }
 
 // outlived returns those of the keys, newest first, that nobody believes any

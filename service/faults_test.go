@@ -1,0 +1,168 @@
+package service_test
+
+import (
+	"context"
+	"fmt"
+	"math/rand/v2"
+	"testing"
+	"time"
+
+	"github.com/latchkey-dev/latchkey/domain"
+	"github.com/latchkey-dev/latchkey/repository/storetest"
+	"github.com/latchkey-dev/latchkey/service"
+)
+
+// faultSeed draws the sample of statements that a plain run has fail.
+const faultSeed = 52
+
+// breaking is a world whose statements can fail, and an App in it that remembers
+// nothing.
+type breaking struct {
+	*world
+
+	app   *service.App
+	fresh int
+}
+
+// email is an address that nothing has used.
+func (b *breaking) email() string {
+	b.fresh++
+	return fmt.Sprintf("person-%d@example.com", b.fresh)
+}
+
+// from is a network that nothing has been counted for.
+func (b *breaking) from() domain.Origin {
+	return domain.Origin{IP: fmt.Sprintf("10.%d.%d.1", b.fresh/250, b.fresh%250)}
+}
+
+func (b *breaking) user() domain.User {
+	u, err := b.CreateUser(b.Context(), domain.System(), domain.SignUp{Email: b.email(), Password: password}, false)
+	b.check(err)
+	return u
+}
+
+// only makes a use case of what needs no preparation.
+func only(name string, act func(context.Context) error) storetest.UseCase {
+	return storetest.UseCase{Name: name, Prepare: func() func(context.Context) error { return act }}
+}
+
+// useCases are those that no operation of the contract reaches: of the command
+// line and of the console's own session.
+func (b *breaking) useCases() []storetest.UseCase {
+	system := domain.System()
+	organization, project := b.tenant(b.signUp(b.email()))
+	key, _, _ := b.key(project)
+	acme, err := organization.Get()
+	b.check(err)
+	return []storetest.UseCase{
+		{Name: "user create", Prepare: func() func(context.Context) error {
+			spec := domain.SignUp{Email: b.email(), Password: password}
+			return func(ctx context.Context) error {
+				_, err := b.app.CreateUser(ctx, system, spec, false)
+				return err
+			}
+		}},
+		{Name: "user disable", Prepare: func() func(context.Context) error {
+			u := b.user()
+			return func(ctx context.Context) error {
+				_, err := b.app.SetUserStatus(ctx, system, u.ID, domain.Disabled)
+				return err
+			}
+		}},
+		{Name: "sign in", Prepare: func() func(context.Context) error {
+			u := b.user()
+			return func(ctx context.Context) error {
+				_, err := b.app.LogIn(ctx, b.from(), u.Email, password)
+				return err
+			}
+		}},
+		{Name: "session of the console", Prepare: func() func(context.Context) error {
+			in, err := b.app.LogIn(b.Context(), b.from(), b.user().Email, password)
+			b.check(err)
+			return func(ctx context.Context) error {
+				_, err := b.app.AuthenticateSession(ctx, in.Cookie)
+				return err
+			}
+		}},
+		only("user list", func(ctx context.Context) error {
+			_, err := b.app.ListUsers(ctx, system, domain.Page{Limit: 10})
+			return err
+		}),
+		only("key count", func(ctx context.Context) error {
+			_, err := b.app.CountKeys(ctx, system)
+			return err
+		}),
+		only("audit list", func(ctx context.Context) error {
+			_, err := b.app.ListEvents(ctx, system, domain.EventFilter{}, domain.Page{Limit: 10})
+			return err
+		}),
+		only("organization by slug", func(ctx context.Context) error {
+			_, err := b.app.OrganizationBySlug(ctx, system, acme.Slug)
+			return err
+		}),
+		only("project of a key", func(ctx context.Context) error {
+			_, err := b.app.ProjectOfKey(ctx, system, key.ID)
+			return err
+		}),
+		only("signing-key rotate", func(ctx context.Context) error {
+			_, err := b.app.RotateSigningKey(ctx, system, false)
+			return err
+		}),
+	}
+}
+
+// jobs are what a node does in the background, each with something to do.
+func (b *breaking) jobs() (all []storetest.UseCase) {
+	work := map[string]func(){
+		"purge": func() {
+			organization, _ := b.tenant(b.signUp(b.email()))
+			b.check(organization.Delete(b.Context()))
+		},
+		"claim an email": func() {
+			_, err := b.app.SignUp(b.Context(), b.from(), domain.SignUp{Email: b.email(), Password: password})
+			b.check(err)
+		},
+		"record uses": func() {
+			_, project := b.tenant(b.signUp(b.email()))
+			_, token, err := project.CreateKey(b.Context(), domain.KeySpec{Name: "k"})
+			b.check(err)
+			_, err = b.app.AuthenticateKey(b.Context(), token.Reveal())
+			b.check(err)
+		},
+	}
+	for name, job := range b.app.Jobs() {
+		all = append(all, storetest.UseCase{Name: name, InSteps: true, Prepare: func() func(context.Context) error {
+			if prepare, ok := work[name]; ok {
+				prepare()
+			}
+			return job
+		}})
+	}
+	return all
+}
+
+// Guarantees that no use case of the command line, the console's session or the
+// background takes a statement that fails for success, whichever it is: it says
+// unavailable, leaves no half of its change behind, and succeeds afterwards.
+func TestEveryStatementOfAUseCaseFailsOnce(t *testing.T) {
+	t.Parallel()
+	for engine, database := range storetest.Engines {
+		t.Run(engine, func(t *testing.T) {
+			t.Parallel()
+			dsn := database(t)
+			w := &world{T: t, store: storetest.NewBreakable(t, dsn), dsn: dsn, now: time.Date(2026, 3, 14, 15, 9, 26, 0, time.UTC)}
+			w.App = w.another(service.Options{})
+			b := &breaking{world: w, app: w.another(service.Options{Mailer: &postOffice{}})}
+			dump := storetest.NewDumper(t, dsn)
+			random, share := rand.New(rand.NewPCG(faultSeed, 0)), 0.25
+			if *long {
+				share = 1
+			}
+			tried := 0
+			for _, u := range append(b.useCases(), b.jobs()...) {
+				tried += u.FailOnce(t, dump, share, random)
+			}
+			t.Logf("seed %d: %d statements", faultSeed, tried)
+		})
+	}
+}
