@@ -1,14 +1,15 @@
 package api
 
 import (
+	"errors"
 	"fmt"
 	"maps"
 	"net/http"
 	"net/url"
 	"regexp"
 	"slices"
-	"strconv"
 	"strings"
+	"time"
 	"unicode/utf8"
 
 	"github.com/getkin/kin-openapi/openapi3"
@@ -22,41 +23,48 @@ import (
 // may be secrets.
 type contract struct {
 	path         map[string]*regexp.Regexp
-	query        map[string]*openapi3.Schema
-	header       map[string]*openapi3.Schema
-	body         *openapi3.Schema // nil: the operation takes none
+	query        map[string]*schema
+	header       map[string]*schema
+	body         *schema // nil: the operation takes none
 	bodyRequired bool
 	maxBody      int64
 }
 
 func newContract(op *openapi3.Operation) (contract, error) {
-	k := contract{path: map[string]*regexp.Regexp{}, query: map[string]*openapi3.Schema{}, header: map[string]*openapi3.Schema{}, maxBody: maxBody}
+	k := contract{path: map[string]*regexp.Regexp{}, query: map[string]*schema{}, header: map[string]*schema{}, maxBody: maxBody}
 	for _, ref := range op.Parameters {
-		p, schema := ref.Value, ref.Value.Schema.Value
-		switch {
-		case p.In == openapi3.ParameterInPath && schema.Pattern != "":
-			pattern, err := regexp.Compile(schema.Pattern)
-			if err != nil {
-				return contract{}, fmt.Errorf("parameter %s: %w", p.Name, err)
-			}
-			k.path[p.Name] = pattern
-		case p.In == openapi3.ParameterInQuery && !p.Required && (schema.Type.Is(openapi3.TypeString) || schema.Type.Is(openapi3.TypeInteger)):
-			k.query[p.Name] = schema
-		case p.In == openapi3.ParameterInHeader && !p.Required && schema.Type.Is(openapi3.TypeString):
-			k.header[p.Name] = schema
-		default:
-			return contract{}, fmt.Errorf("parameter %s: only path parameters with a pattern, optional query parameters, "+
-				"strings or integers, and optional headers are known here", p.Name)
+		if err := k.addParameter(ref.Value); err != nil {
+			return contract{}, fmt.Errorf("parameter %s: %w", ref.Value.Name, err)
 		}
 	}
-	if op.RequestBody != nil {
-		k.body = op.RequestBody.Value.Content.Get(echo.MIMEApplicationJSON).Schema.Value
-		k.bodyRequired = op.RequestBody.Value.Required
-		if n, given := op.Extensions["x-max-body"].(float64); given {
-			k.maxBody = int64(n)
-		}
+	if op.RequestBody == nil {
+		return k, nil
 	}
-	return k, nil
+	var err error
+	k.body, err = newSchema(op.RequestBody.Value.Content.Get(echo.MIMEApplicationJSON).Schema.Value)
+	k.bodyRequired = op.RequestBody.Value.Required
+	if n, given := op.Extensions["x-max-body"].(float64); given {
+		k.maxBody = int64(n)
+	}
+	return k, err
+}
+
+func (k contract) addParameter(p *openapi3.Parameter) error {
+	s, err := newSchema(p.Schema.Value)
+	if err != nil {
+		return err
+	}
+	switch {
+	case p.In == openapi3.ParameterInPath && s.pattern != nil:
+		k.path[p.Name] = s.pattern
+	case p.In == openapi3.ParameterInQuery && !p.Required && (s.kind == openapi3.TypeString || s.kind == openapi3.TypeInteger):
+		k.query[p.Name] = s
+	case p.In == openapi3.ParameterInHeader && !p.Required && s.kind == openapi3.TypeString:
+		k.header[p.Name] = s
+	default:
+		return errors.New("only path parameters with a pattern, optional query parameters, strings or integers, and optional headers are known here")
+	}
+	return nil
 }
 
 // check holds a request to the contract and leaves behind the body as it was
@@ -69,7 +77,7 @@ func (k contract) check(c echo.Context) error {
 			return domain.NotFound()
 		}
 	}
-	if err := k.checkQuery(c.Request().URL.RawQuery); err != nil {
+	if err := k.checkQuery(c); err != nil {
 		return err
 	}
 	if err := k.checkHeader(c.Request().Header); err != nil {
@@ -81,7 +89,10 @@ func (k contract) check(c echo.Context) error {
 	return k.checkBody(c.Request(), c.Response().Writer)
 }
 
-func (k contract) checkQuery(raw string) error {
+// checkQuery leaves times behind in UTC, in the one form that all who read them
+// take.
+func (k contract) checkQuery(c echo.Context) error {
+	raw := c.Request().URL.RawQuery
 	if raw == "" {
 		return nil
 	}
@@ -91,17 +102,20 @@ func (k contract) checkQuery(raw string) error {
 	}
 	var v domain.Invalid
 	for _, name := range slices.Sorted(maps.Keys(query)) {
-		schema, known := k.query[name]
+		s, known := k.query[name]
 		switch values := query[name]; {
+		case len(v) == maxFieldErrors:
+			return v.Err()
 		case !known:
 			v.Add(shown(name), "is not a parameter of this operation")
 		case len(values) > 1:
 			v.Add(name, "was given more than once")
-		case strings.ContainsRune(values[0], 0):
-			v.Add(name, "must not hold NUL")
 		default:
-			for _, f := range violations(schema, parameter(schema, values[0])) {
-				v.Add(name, "%s", f.Detail)
+			if why := s.parameter(values[0]); why != "" {
+				v.Add(name, "%s", why)
+			} else if s.isTime {
+				t, _ := domain.ParseTime(values[0])
+				c.QueryParams().Set(name, t.Format(time.RFC3339Nano))
 			}
 		}
 	}
@@ -110,27 +124,16 @@ func (k contract) checkQuery(raw string) error {
 
 func (k contract) checkHeader(header http.Header) error {
 	var v domain.Invalid
-	for name, schema := range k.header {
+	for name, s := range k.header {
 		switch values := header.Values(name); len(values) {
 		case 0:
 		case 1:
-			for _, f := range violations(schema, values[0]) {
-				v.Add(name, "%s", f.Detail)
+			if why := s.parameter(values[0]); why != "" {
+				v.Add(name, "%s", why)
 			}
 		default:
 			v.Add(name, "was given more than once")
 		}
 	}
 	return v.Err()
-}
-
-// parameter reads a query value as what its schema asks for; what cannot be read
-// so stays a string, which the schema then refuses.
-func parameter(schema *openapi3.Schema, value string) any {
-	if schema.Type.Is(openapi3.TypeInteger) {
-		if n, err := strconv.ParseInt(value, 10, 32); err == nil {
-			return float64(n)
-		}
-	}
-	return value
 }

@@ -3,10 +3,11 @@ package api
 import (
 	"encoding/json"
 	"net/http"
-	"reflect"
 	"strings"
 	"testing"
 	"unicode/utf8"
+
+	"github.com/labstack/echo/v4"
 
 	"github.com/latchkey-dev/latchkey/domain"
 )
@@ -51,27 +52,45 @@ func FuzzCredentials(f *testing.F) {
 	})
 }
 
-// A body that is taken means the same to encoding/json, which takes more.
-func FuzzDecode(f *testing.F) {
+// A body that the contract takes is valid for encoding/json, too, which takes
+// more, and binds to the type that its handler gets.
+func FuzzBody(f *testing.F) {
 	for _, s := range []string{
-		`{}`, `{"a":1,"a":2}`, `{"a":"\u0000"}`, `{"a":[1,2,{"b":null}]}`, `"\ud800"`, "\"\xff\"", `1e999`, `{} x`, "\ufeff{}", `[[[[[[[[[[[[[[[[[[]]]]]]]]]]]]]]]]]]`, `-0`, `{"a":"\ud83d\udd11"}`,
+		`{}`, `{"name":1,"name":2}`, `{"name":"\u0000"}`, `{"scopes":[1,2,{"b":null}]}`, `{"name":"\ud800"}`, "\"\xff\"", `{"grace_seconds":1e999}`, `{} x`,
+		"\ufeff{}", `[[[[[[[[[[[[[[[[[[]]]]]]]]]]]]]]]]]]`, `{"grace_seconds":-0}`, `{"name":"\ud83d\udd11"}`, `{"grace_seconds":1e6}`,
+		`{"grace_seconds":100000000000000000000e-15}`, `{"name":"a","expires_at":"2030-01-31t12:00:00.5z","metadata":{"a":"b"},"external_id":null}`,
+		`{"keys":[{"name":"a","scopes":["a:b"],"metadata":null,"revoked":true}]}`, ` `, `null`, `{"name":"a","scopes":["a:b","a:b"]}`,
 	} {
 		f.Add([]byte(s))
 	}
+	operations, err := loadOperations()
+	if err != nil {
+		f.Fatal(err)
+	}
+	targets := map[string]func() any{
+		"createKey": func() any { return new(CreateKeyJSONRequestBody) }, "rotateKey": func() any { return new(RotateKeyJSONRequestBody) },
+		"updateKey": func() any { return new(UpdateKeyJSONRequestBody) }, "importKeys": func() any { return new(ImportKeysJSONRequestBody) },
+		"verifyKey": func() any { return new(VerifyKeyJSONRequestBody) }, "signUp": func() any { return new(SignUpJSONRequestBody) },
+	}
 	f.Fuzz(func(t *testing.T, data []byte) {
-		got, err := decode(data)
-		if err != nil {
-			if code := domain.CodeOf(err); code != domain.CodeMalformedRequest && code != domain.CodeValidationFailed {
-				t.Fatalf("got %v", err)
+		for _, op := range operations {
+			target := targets[op.id]
+			if target == nil {
+				continue
 			}
-			return
-		}
-		var want any
-		if err := json.Unmarshal(data, &want); err != nil || !utf8.Valid(data) {
-			t.Fatalf("took %q, which encoding/json refuses: %v", data, err)
-		}
-		if !reflect.DeepEqual(got, want) {
-			t.Errorf("%q: got %#v, want %#v", data, got, want)
+			if err := op.contract.body.checkText(t.Context(), data); err != nil {
+				if code := domain.CodeOf(err); code != domain.CodeMalformedRequest && code != domain.CodeValidationFailed {
+					t.Fatalf("%s: got %v", op.id, err)
+				}
+				continue
+			}
+			if !json.Valid(data) || !utf8.Valid(data) {
+				t.Fatalf("%s took %q, which encoding/json refuses", op.id, data)
+			}
+			c := echo.New().NewContext(&http.Request{Body: checkedBody{http.NoBody, data}}, nil)
+			if err := new(binder).Bind(target(), c); err != nil {
+				t.Errorf("%s: %q was checked and does not bind: %v", op.id, data, err)
+			}
 		}
 	})
 }

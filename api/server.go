@@ -64,7 +64,7 @@ func newServer(app *service.App, config Config, withLean bool) (*echo.Echo, erro
 	}
 
 	e := echo.New()
-	e.HideBanner, e.HidePort = true, true
+	e.HideBanner, e.HidePort, e.Binder = true, true, &binder{}
 	g := newGuard(app, GuardConfig{Credentials: config.Credentials, Default: config.Default, Log: config.Log})
 	clients := newAddresses(config.TrustedProxies, g.log)
 	e.IPExtractor = clients.client

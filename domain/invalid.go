@@ -31,7 +31,7 @@ func (v *Invalid) Text(pointer, s string, shortest, longest int) {
 // every database and every JSON parser can hold; what is that early or late is a
 // mistake, and rounding it must not turn it into never.
 func (v *Invalid) moment(pointer string, t time.Time) {
-	if year := t.UTC().Year(); !t.IsZero() && (year < 1970 || year > 9999) {
+	if !t.IsZero() && !storable(t) {
 		v.Add(pointer, "must be a time (RFC 3339) of the years 1970 to 9999")
 	}
 }

@@ -1,0 +1,100 @@
+package api
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"math"
+	"strconv"
+	"time"
+
+	"github.com/go-json-experiment/json"
+	"github.com/go-json-experiment/json/jsontext"
+	"github.com/labstack/echo/v4"
+	"github.com/oapi-codegen/nullable"
+
+	"github.com/latchkey-dev/latchkey/domain"
+)
+
+// checkedBody is a request body that has been read and held to the contract.
+// Its text is for the binder alone; as a reader it is empty.
+type checkedBody struct {
+	io.ReadCloser
+
+	text []byte // empty: there was none
+}
+
+// binder gives handlers the body that was checked, decoded by the same rules. A
+// checked body that cannot be bound is a fault of ours and never an empty one.
+// Requests to routes that are not of the contract are bound as Echo does.
+type binder struct{ echo.DefaultBinder }
+
+// Bind implements echo.Binder.
+func (b *binder) Bind(target any, c echo.Context) error {
+	body, checked := c.Request().Body.(checkedBody)
+	switch {
+	case !checked:
+		return b.DefaultBinder.Bind(target, c)
+	case len(body.text) == 0:
+		return io.EOF // by which the generated code knows that there is none
+	}
+	err := json.Unmarshal(body.text, target, bound)
+	if e, ok := errors.AsType[*json.SemanticError](err); ok {
+		return fmt.Errorf("a checked body does not bind at %s to %v", e.JSONPointer, e.GoType) // without its value, which may be a secret
+	}
+	return err
+}
+
+// bound is how checked bodies are decoded. What package json leaves to a type's
+// own methods would be decoded by encoding/json, which is more lenient.
+var bound = json.JoinOptions(json.RejectUnknownMembers(true), json.WithUnmarshalers(json.JoinUnmarshalers(
+	json.UnmarshalFromFunc(bindInteger), json.UnmarshalFromFunc(bindTime),
+	json.UnmarshalFromFunc(bindNullable[string]), json.UnmarshalFromFunc(bindNullable[time.Time]), json.UnmarshalFromFunc(bindNullable[bool]),
+	json.UnmarshalFromFunc(bindNullable[[]string]), json.UnmarshalFromFunc(bindNullable[map[string]string]),
+)))
+
+var errNotBound = errors.New("is not what the contract was checked for")
+
+// bindInteger reads an integer however JSON writes it: 1000000, 1e6 and 1000000.0
+// are the same.
+func bindInteger(d *jsontext.Decoder, n *int) error {
+	raw, err := d.ReadValue()
+	if err != nil {
+		return err
+	}
+	if *n, err = strconv.Atoi(string(raw)); err == nil {
+		return nil
+	}
+	f, err := strconv.ParseFloat(string(raw), 64)
+	if err != nil || f != math.Trunc(f) || math.Abs(f) > 1<<53 {
+		return errNotBound
+	}
+	*n = int(f)
+	return nil
+}
+
+// bindTime reads a time into UTC.
+func bindTime(d *jsontext.Decoder, t *time.Time) error {
+	token, err := d.ReadToken()
+	if err != nil {
+		return err
+	}
+	var ok bool
+	if *t, ok = domain.ParseTime(token.String()); !ok {
+		return errNotBound
+	}
+	return nil
+}
+
+func bindNullable[T any](d *jsontext.Decoder, n *nullable.Nullable[T]) error {
+	if d.PeekKind() == 'n' {
+		n.SetNull()
+		return d.SkipValue()
+	}
+	var value T
+	if err := json.UnmarshalDecode(d, &value); err != nil {
+		return err
+	}
+	n.Set(value)
+	return nil
+}

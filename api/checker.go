@@ -1,0 +1,309 @@
+package api
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"io"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/getkin/kin-openapi/openapi3"
+	"github.com/go-json-experiment/json/jsontext"
+
+	"github.com/latchkey-dev/latchkey/domain"
+)
+
+// What a body may cost is ruled here, for every operation: it is read once, from
+// its first byte on, and no further than it takes to refuse it. No body makes
+// more work or takes more memory than its length.
+const (
+	// maxDepth is how deep a body may nest. No body that we take goes deeper than 4.
+	maxDepth = 16
+
+	// maxFieldErrors is how many wrong fields an answer names. Reading stops there.
+	maxFieldErrors = 20
+
+	// maxUnwanted is how many values are read that no good body has: those of
+	// unknown fields, of wrong types and beyond the bounds of arrays and objects.
+	// They are read because a body that is not JSON is refused as that.
+	maxUnwanted = 1000
+
+	// heedEvery is after how many values we look whether the client has left.
+	heedEvery = 256
+)
+
+// checker holds the text of a body to a schema. Messages are made from schemas
+// and pointers, never from values, which may be secrets.
+type checker struct {
+	ctx      context.Context
+	dec      *jsontext.Decoder
+	faults   domain.Invalid
+	unwanted int // values left that may be read though no good body has them
+	values   int // read until now
+	buffer   []byte
+}
+
+// errRefused ends the reading of a body of which enough is known.
+var errRefused = errors.New("the body is refused")
+
+// checkText returns nil for JSON that the schema allows, as strictly as JSON can
+// be read: one value and nothing behind it, no name twice in an object, valid
+// UTF-8 (RFC 7493), and no NUL, which databases cannot hold. Errors:
+// malformed_request, validation_failed, the context's.
+func (s *schema) checkText(ctx context.Context, text []byte) error {
+	k := checker{ctx: ctx, dec: jsontext.NewDecoder(bytes.NewBuffer(text)), unwanted: maxUnwanted}
+	err := k.value(s)
+	if err == nil {
+		if _, err = k.dec.ReadToken(); err == nil {
+			err = notJSON(k.dec.InputOffset())
+		} else if errors.Is(err, io.EOF) {
+			err = k.faults.Err()
+		}
+	}
+	if errors.Is(err, errRefused) {
+		return k.faults.Err()
+	}
+	return malformed(err)
+}
+
+// value reads one value. No schema means that no good body has it.
+func (k *checker) value(s *schema) error {
+	if err := k.count(s); err != nil {
+		return err
+	}
+	kind := k.dec.PeekKind()
+	if kind == '{' || kind == '[' {
+		return k.container(s, kind)
+	}
+	raw, err := k.dec.ReadValue()
+	if err != nil {
+		return err
+	}
+	why, err := k.scalar(s, kind, raw)
+	if err != nil || why == "" {
+		return err
+	}
+	return k.add(string(k.dec.StackPointer()), why)
+}
+
+// count bounds how much is read of what no good body has, and of what nobody
+// waits for anymore.
+func (k *checker) count(s *schema) error {
+	if k.values++; k.values%heedEvery == 0 && k.ctx.Err() != nil {
+		return k.ctx.Err()
+	}
+	if s != nil {
+		return nil
+	}
+	if k.unwanted--; k.unwanted < 0 {
+		return errRefused
+	}
+	return nil
+}
+
+// add notes what is wrong with a field, the first time.
+func (k *checker) add(at, why string) error {
+	if slices.ContainsFunc(k.faults, func(f domain.FieldError) bool { return f.Pointer == at }) {
+		return nil
+	}
+	if k.faults.Add(at, "%s", why); len(k.faults) == maxFieldErrors {
+		return errRefused
+	}
+	return nil
+}
+
+// scalar returns what is wrong with a value that is neither array nor object.
+func (k *checker) scalar(s *schema, kind jsontext.Kind, raw jsontext.Value) (why string, err error) {
+	switch kind {
+	case '"':
+		text, err := k.unquote(raw)
+		if err != nil || s == nil {
+			return "", err
+		}
+		return s.text(text), nil
+	case '0':
+		n, err := strconv.ParseFloat(string(raw), 64)
+		if err != nil {
+			return "", domain.Errorf(domain.CodeMalformedRequest, "The body holds a number that is out of range.")
+		}
+		if s == nil {
+			return "", nil
+		}
+		return s.number(n), nil
+	}
+	switch {
+	case s == nil:
+		return "", nil
+	case kind == 'n' && !s.nullable:
+		return "must not be null", nil
+	case kind != 'n' && s.kind != openapi3.TypeBoolean:
+		return s.expected(), nil
+	}
+	return "", nil
+}
+
+// unquote returns the text of a JSON string, which is good until the next one.
+func (k *checker) unquote(raw jsontext.Value) (text []byte, err error) {
+	if bytes.IndexByte(raw, '\\') < 0 {
+		return raw[1 : len(raw)-1], nil
+	}
+	k.buffer, err = jsontext.AppendUnquote(slices.Grow(k.buffer[:0], len(raw)), raw)
+	return k.buffer, err
+}
+
+// container reads an array or an object.
+func (k *checker) container(s *schema, kind jsontext.Kind) error {
+	if k.dec.StackDepth() == maxDepth {
+		return domain.Errorf(domain.CodeMalformedRequest, "The body nests deeper than %d levels.", maxDepth)
+	}
+	if _, err := k.dec.ReadToken(); err != nil {
+		return err
+	}
+	read, want := k.array, openapi3.TypeArray
+	if kind == '{' {
+		read, want = k.object, openapi3.TypeObject
+	}
+	var at string // where no good body has anything, nothing is pointed at
+	if s != nil {
+		at = string(k.dec.StackPointer())
+	}
+	if s != nil && s.kind != want {
+		if err := k.add(at, s.expected()); err != nil {
+			return err
+		}
+		s = nil
+	}
+	if err := read(s, at); err != nil {
+		return err
+	}
+	_, err := k.dec.ReadToken()
+	return err
+}
+
+// array reads the items of an array. Those beyond its bound are unwanted.
+func (k *checker) array(s *schema, at string) error {
+	n := uint64(0)
+	for ; k.more(']'); n++ {
+		var items *schema
+		if s != nil && n < s.most {
+			items = s.items
+		}
+		if s != nil && n == s.most {
+			if err := k.add(at, "must have "+s.bounds()+" entries"); err != nil {
+				return err
+			}
+		}
+		if err := k.value(items); err != nil {
+			return err
+		}
+	}
+	if s != nil && n < s.least {
+		return k.add(at, "must have "+s.bounds()+" entries")
+	}
+	return nil
+}
+
+// object reads the fields of an object. Those beyond its bound are unwanted.
+func (k *checker) object(s *schema, at string) error {
+	n := uint64(0)
+	var missing []string
+	if s != nil {
+		missing = slices.Clone(s.required)
+	}
+	for ; k.more('}'); n++ {
+		name, err := k.name(s, at)
+		if err != nil {
+			return err
+		}
+		field, err := k.field(s, at, name, n)
+		if err != nil {
+			return err
+		}
+		missing = slices.DeleteFunc(missing, func(m string) bool { return m == string(name) })
+		if err := k.value(field); err != nil {
+			return err
+		}
+	}
+	if s != nil && n < s.least {
+		if err := k.add(at, "must have "+s.bounds()+" fields"); err != nil {
+			return err
+		}
+	}
+	for _, name := range missing {
+		if err := k.add(at+"/"+escape(name), "is required"); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (k *checker) more(end jsontext.Kind) bool {
+	kind := k.dec.PeekKind()
+	return kind != end && kind != 0
+}
+
+// name reads the name of the next field of an object. It is good until the next
+// value is read.
+func (k *checker) name(s *schema, at string) ([]byte, error) {
+	raw, err := k.dec.ReadValue()
+	if err != nil {
+		return nil, err
+	}
+	name, err := k.unquote(raw)
+	if err == nil && s != nil && bytes.IndexByte(name, 0) >= 0 {
+		err = k.add(at, "must not have names that hold NUL")
+	}
+	return name, err
+}
+
+// field returns the schema of an object's next field, or nil for one that it
+// should not have.
+func (k *checker) field(s *schema, at string, name []byte, before uint64) (*schema, error) {
+	switch {
+	case s == nil || before > s.most:
+		return nil, nil
+	case before == s.most:
+		return nil, k.add(at, "must have "+s.bounds()+" fields")
+	case s.fields[string(name)] != nil:
+		return s.fields[string(name)], nil
+	case s.others != nil:
+		return s.others, nil
+	}
+	return nil, k.add(at+"/"+escape(shown(string(name))), s.unknown(string(name)))
+}
+
+func notJSON(from int64) error {
+	return domain.Errorf(domain.CodeMalformedRequest, "The body is not valid JSON, from byte %d on.", from)
+}
+
+// malformed returns what a decoder's error means for the sender.
+func malformed(err error) error {
+	if errors.Is(err, jsontext.ErrDuplicateName) {
+		return domain.Errorf(domain.CodeMalformedRequest, "The body is not valid JSON: the same name stands twice in one object.")
+	}
+	if e, ok := errors.AsType[*jsontext.SyntacticError](err); ok {
+		return notJSON(e.ByteOffset)
+	}
+	if errors.Is(err, io.EOF) {
+		return notJSON(0) // only spaces
+	}
+	return err
+}
+
+// escape writes a name as a part of a JSON Pointer (RFC 6901, section 3).
+func escape(name string) string {
+	return strings.ReplaceAll(strings.ReplaceAll(name, "~", "~0"), "/", "~1")
+}
+
+// maxShown is how much of a name that we do not know is repeated to its sender.
+const maxShown = 40
+
+// shown cuts a stranger's name short.
+func shown(name string) string {
+	if len(name) <= maxShown {
+		return name
+	}
+	return strings.ToValidUTF8(name[:maxShown], "") + "…"
+}
