@@ -1,6 +1,7 @@
 package console
 
 import (
+	"cmp"
 	"crypto/rand"
 	"net/url"
 	"slices"
@@ -372,10 +373,11 @@ func rotateKey(v *visit) error {
 	if err != nil {
 		return err
 	}
-	rotation := domain.Rotation{IdempotencyKey: domain.Hidden(f.Get("nonce")), TokenOnce: true}
-	if period, err := time.ParseDuration(f.Get("grace")); err == nil {
-		rotation.Grace = &period
+	grace, err := time.ParseDuration(cmp.Or(f.Get("grace"), domain.DefaultGrace.String()))
+	if err != nil {
+		grace = -1 // which is refused: a grace that cannot be read is not the default one
 	}
+	rotation := domain.Rotation{Grace: &grace, IdempotencyKey: domain.Hidden(f.Get("nonce")), TokenOnce: true}
 	rotated, token, err := p.RotateKey(v.ctx(), key.ID, rotation)
 	if err != nil {
 		if err := f.refuse(err); err != nil {

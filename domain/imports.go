@@ -3,6 +3,7 @@ package domain
 import (
 	"encoding/base64"
 	"encoding/hex"
+	"regexp"
 	"strconv"
 	"strings"
 	"time"
@@ -110,19 +111,32 @@ func AlgorithmOf(hash string) Algorithm {
 	return ""
 }
 
+// exportTime is a time as Django and databases write it: with a space, and with
+// a zone of hours, hours and minutes, or none.
+var exportTime = regexp.MustCompile(`^[0-9]{4}-[0-9]{2}-[0-9]{2}([T ][0-9]{2}:[0-9]{2}:[0-9]{2}(\.[0-9]+)?(Z|[+-]([01][0-9]|2[0-3])(:?[0-5][0-9])?)?)?$`)
+
 // ParseImportTime reads a time as exports write it: RFC 3339, or as Django and
-// databases do, with a blank and perhaps without a zone, which is then UTC. What
+// databases do, with a space and perhaps without a zone, which is then UTC. What
 // is empty is the zero time; what is none becomes one that Validate refuses.
 func ParseImportTime(s string) time.Time {
 	if s == "" {
 		return time.Time{}
 	}
-	for _, layout := range []string{time.RFC3339, "2006-01-02 15:04:05Z07:00", "2006-01-02 15:04:05Z07", "2006-01-02T15:04:05", time.DateTime, time.DateOnly} {
-		if t, err := time.Parse(layout, s); err == nil && !t.IsZero() {
-			return t.UTC()
+	if t, ok := ParseTime(s); ok {
+		return t
+	}
+	refused := time.Time{}.Add(1)
+	if !exportTime.MatchString(s) {
+		return refused
+	}
+	for _, zone := range []string{"Z07:00", "Z0700", "Z07", ""} {
+		for _, layout := range []string{"2006-01-02 15:04:05", "2006-01-02T15:04:05", time.DateOnly} {
+			if t, err := time.Parse(layout+zone, s); err == nil && storable(t) {
+				return t.UTC()
+			}
 		}
 	}
-	return time.Time{}.Add(1)
+	return refused
 }
 
 // Validate returns validation_failed naming every field that is wrong.

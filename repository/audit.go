@@ -2,6 +2,8 @@ package repository
 
 import (
 	"context"
+	"encoding/json"
+	"fmt"
 
 	"github.com/uptrace/bun"
 
@@ -41,6 +43,10 @@ func (r eventRow) event() domain.Event {
 func (s *Store) AddEvent(ctx context.Context, e domain.Event) error {
 	if e.Changes == nil {
 		e.Changes = domain.Changes{}
+	}
+	// Where bun cannot marshal a value, it writes the error into the SQL.
+	if _, err := json.Marshal(e.Changes); err != nil {
+		return fmt.Errorf("the changes of %s: %w", e.Action, err)
 	}
 	return s.insert(ctx, &eventRow{
 		ID: e.ID, At: micros{e.At}, OrganizationID: e.OrganizationID, ProjectID: e.ProjectID,

@@ -185,5 +185,7 @@ func (p Problem) Write(w http.ResponseWriter) error {
 		h.Set("Retry-After", strconv.Itoa(int((wait+time.Second-1)/time.Second)))
 	}
 	w.WriteHeader(p.Status)
-	return json.NewEncoder(w).Encode(p)
+	plain := json.NewEncoder(w)
+	plain.SetEscapeHTML(false) // it is for people to read, and never part of a page
+	return plain.Encode(p)
 }

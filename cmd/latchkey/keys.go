@@ -65,14 +65,11 @@ func expiry(at string, in time.Duration, isIn bool) (time.Time, error) {
 	if at == "" {
 		return time.Time{}, nil
 	}
-	t, err := time.Parse(time.RFC3339, at)
-	if err != nil {
-		return t, fmt.Errorf("--expires-at is a time such as 2030-01-31T12:00:00Z, not %q", at)
+	t, ok := domain.ParseTime(at)
+	if !ok {
+		return t, fmt.Errorf("--expires-at is a time of the years 1970 to 9999, such as 2030-01-31T12:00:00Z, not %q", at)
 	}
-	if t.IsZero() {
-		return t.Add(1), nil // the year 1 is a time, which is refused as too early, and not "never"
-	}
-	return t.UTC(), nil
+	return t, nil
 }
 
 func newKeyList() *cobra.Command {
