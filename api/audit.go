@@ -18,7 +18,9 @@ func (h *handlers) ListAuditEvents(ctx context.Context, r ListAuditEventsRequest
 		return nil, err
 	}
 	if media := preferred(ctx, jsonMedia, csvMedia, linesMedia); media != jsonMedia {
-		return exportEvents(ctx, media, organization, eventFilter(r.Params), page.After)
+		export, err := organization.ExportEvents(ctx, eventFilter(r.Params), page.After)
+		call, _ := callOf(ctx)
+		return eventExport{media, call.guard.log, export}, err
 	}
 	list, err := organization.ListEvents(ctx, eventFilter(r.Params), page)
 	next, link := nextPage(ctx, list.Next)

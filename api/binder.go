@@ -38,6 +38,10 @@ func (b *binder) Bind(target any, c echo.Context) error {
 	case len(body.text) == 0:
 		return io.EOF // by which the generated code knows that there is none
 	}
+	if rows, ok := target.(*ImportBody); ok {
+		rows.text = body.text
+		return nil
+	}
 	err := json.Unmarshal(body.text, target, bound)
 	if e, ok := errors.AsType[*json.SemanticError](err); ok {
 		return fmt.Errorf("a checked body does not bind at %s to %v", e.JSONPointer, e.GoType) // without its value, which may be a secret

@@ -5,6 +5,7 @@ import (
 	"io"
 	"mime"
 	"net/http"
+	"slices"
 	"strings"
 
 	"github.com/labstack/echo/v4"
@@ -16,11 +17,13 @@ import (
 // x-max-body says otherwise.
 const maxBody = 64 * 1024
 
-func (k contract) checkBody(r *http.Request, w http.ResponseWriter) error {
+// checkBody reads the body and holds it to the contract. Before it reads more than
+// maxBody, it asks for room.
+func (k contract) checkBody(r *http.Request, w http.ResponseWriter, room func() error) error {
 	if encoding := r.Header.Get(echo.HeaderContentEncoding); encoding != "" && !strings.EqualFold(encoding, "identity") {
 		return domain.Errorf(domain.CodeUnsupportedMediaType, "Send the body uncompressed.")
 	}
-	data, err := readBody(r, w, k.maxBody)
+	data, err := readBody(r, w, k.maxBody, room)
 	if err != nil {
 		return err
 	}
@@ -41,19 +44,49 @@ func (k contract) checkBody(r *http.Request, w http.ResponseWriter) error {
 	return nil
 }
 
-func readBody(r *http.Request, w http.ResponseWriter, longest int64) ([]byte, error) {
-	tooLarge := domain.Errorf(domain.CodePayloadTooLarge, "The body may have at most %d bytes.", longest)
+func readBody(r *http.Request, w http.ResponseWriter, longest int64, room func() error) ([]byte, error) {
 	if r.ContentLength > longest {
-		return nil, tooLarge
+		return nil, errTooLarge(longest)
 	}
-	data, err := io.ReadAll(http.MaxBytesReader(w, r.Body, longest))
+	body := http.MaxBytesReader(w, r.Body, longest)
+	data, err := io.ReadAll(io.LimitReader(body, maxBody+1))
+	if err == nil && len(data) > maxBody {
+		if err := room(); err != nil {
+			return nil, err
+		}
+		data, err = readRest(data, body, r.ContentLength, longest)
+	}
 	if _, ok := errors.AsType[*http.MaxBytesError](err); ok {
-		return nil, tooLarge
+		return nil, errTooLarge(longest)
 	}
 	if err != nil {
 		return nil, &domain.Error{Code: domain.CodeMalformedRequest, Detail: "The body ended before it was complete.", Err: err}
 	}
 	return data, nil
+}
+
+func errTooLarge(longest int64) error {
+	return domain.Errorf(domain.CodePayloadTooLarge, "The body may have at most %d bytes.", longest)
+}
+
+// readRest reads a large body to its end. It takes as much memory as the length
+// that was declared and, where none was, at most half as much again as the
+// longest body.
+func readRest(begun []byte, rest io.Reader, declared, longest int64) ([]byte, error) {
+	data := slices.Grow(begun, int(max(declared, 2*maxBody))-len(begun)+1)
+	for {
+		n, err := rest.Read(data[len(data):cap(data)])
+		data = data[:len(data)+n]
+		if errors.Is(err, io.EOF) {
+			return data, nil
+		}
+		if err != nil {
+			return nil, err
+		}
+		if len(data) == cap(data) {
+			data = append(make([]byte, 0, min(2*cap(data), int(longest)+1)), data...)
+		}
+	}
 }
 
 // isJSON reports whether the body is declared to be JSON, in UTF-8 as RFC 8259,

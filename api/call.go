@@ -33,6 +33,7 @@ type call struct {
 	rule      permission.Permission // the last one that the caller was held to
 	operation string                // operationId, for logs and metrics
 	logging   logging               // whether the log has the request
+	leaving   func()                // gives back the place of a large body; nil: it has none
 }
 
 // logging is whether the log has a request, which is decided once, as soon as its
@@ -140,6 +141,34 @@ func (c *call) prove(r *http.Request) error {
 	}
 	c.principal, c.proved = domain.ProvenPrincipal(key, user, c.origin), true
 	return nil
+}
+
+// mayAct asks the service whether the caller may do what an operation of a project
+// does, before more of the request is read.
+func (c *call) mayAct(ec echo.Context, action domain.Action) error {
+	project, err := c.guard.app.Project(ec.Request().Context(), c.principal, domain.ProjectID(ec.Param("project_id")))
+	if err != nil {
+		return err
+	}
+	return project.Require(action)
+}
+
+// room returns what takes a place for a large body on this node, until leave.
+func (c *call) room(ctx context.Context) func() error {
+	return func() error {
+		leave, err := c.guard.app.LargeBody(ctx, c.principal)
+		if err == nil {
+			c.leaving = leave
+		}
+		return err
+	}
+}
+
+// leave gives back the place of a large body.
+func (c *call) leave() {
+	if c.leaving != nil {
+		c.leaving()
+	}
 }
 
 // mistaken tells a caller who sent an API key where an access token belongs.

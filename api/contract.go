@@ -67,16 +67,25 @@ func (k contract) addParameter(p *openapi3.Parameter) error {
 	return nil
 }
 
-// check holds a request to the contract and leaves behind the body as it was
-// checked, so that handlers decode that and nothing else. Errors: not_found for
-// a path that cannot name anything, malformed_request for what cannot be read,
-// payload_too_large, unsupported_media_type, validation_failed.
-func (k contract) check(c echo.Context) error {
+// takesLargeBodies reports whether bodies may be so large that it matters who
+// sends them.
+func (k contract) takesLargeBodies() bool { return k.maxBody > maxBody }
+
+// checkPath returns not_found for a path that cannot name anything.
+func (k contract) checkPath(c echo.Context) error {
 	for i, name := range c.ParamNames() {
 		if pattern := k.path[name]; pattern == nil || !pattern.MatchString(c.ParamValues()[i]) {
 			return domain.NotFound()
 		}
 	}
+	return nil
+}
+
+// check holds a request to the contract and leaves behind the body as it was
+// checked, so that handlers decode that and nothing else. Before it reads a large
+// body, it asks for room. Errors: malformed_request for what cannot be read,
+// payload_too_large, unsupported_media_type, validation_failed, those of room.
+func (k contract) check(c echo.Context, room func() error) error {
 	if err := k.checkQuery(c); err != nil {
 		return err
 	}
@@ -86,7 +95,7 @@ func (k contract) check(c echo.Context) error {
 	if k.body == nil {
 		return nil
 	}
-	return k.checkBody(c.Request(), c.Response().Writer)
+	return k.checkBody(c.Request(), c.Response().Writer, room)
 }
 
 // checkQuery leaves times behind in UTC, in the one form that all who read them

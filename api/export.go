@@ -56,28 +56,15 @@ func weightOf(offer, accept string) (weight float64) {
 	return weight
 }
 
-// eventExport answers every event that passes a filter, a page of memory at a
-// time.
+// eventExport answers every event that passes a filter.
 type eventExport struct {
-	media string
-	log   *slog.Logger
-	first domain.List[domain.Event] // read before the answer begins, so that it can still be a refusal
-	next  func(domain.Cursor) (domain.List[domain.Event], error)
-}
-
-func exportEvents(
-	ctx context.Context, media string, o *service.Organization, f domain.EventFilter, after domain.Cursor,
-) (ListAuditEventsResponseObject, error) {
-	next := func(after domain.Cursor) (domain.List[domain.Event], error) {
-		return o.ListEvents(ctx, f, domain.Page{Limit: domain.MaxPageSize, After: after})
-	}
-	call, _ := callOf(ctx)
-	first, err := next(after)
-	return eventExport{media, call.guard.log, first, next}, err
+	media  string
+	log    *slog.Logger
+	export service.Export
 }
 
 // VisitListAuditEventsResponse writes the export. When it cannot go on, it breaks
-// the connection off, so that nobody takes a part for the whole.
+// the connection off, so that no one takes a part for the whole.
 func (e eventExport) VisitListAuditEventsResponse(w http.ResponseWriter) error {
 	w.Header().Set("Content-Type", e.media)
 	name := "audit-events.csv"
@@ -86,19 +73,11 @@ func (e eventExport) VisitListAuditEventsResponse(w http.ResponseWriter) error {
 		name, write = "audit-events.ndjson", writeLines(w)
 	}
 	w.Header().Set("Content-Disposition", `attachment; filename="`+name+`"`)
-	for list := e.first; ; {
-		err := write(list.Items)
-		if err == nil && list.Next.IsZero() {
-			return nil
-		}
-		if err == nil {
-			list, err = e.next(list.Next)
-		}
-		if err != nil {
-			e.log.Warn("an export of audit events was broken off", "error", err)
-			panic(http.ErrAbortHandler)
-		}
+	if err := e.export.All(write); err != nil {
+		e.log.Warn("an export of audit events was broken off", "error", err)
+		panic(http.ErrAbortHandler)
 	}
+	return nil
 }
 
 func writeLines(w http.ResponseWriter) func([]domain.Event) error {

@@ -1,9 +1,16 @@
 package api
 
 import (
+	"bytes"
 	"context"
+	"encoding/json"
+	"fmt"
+	"iter"
+	"net/http"
 	"time"
 
+	jsonv2 "github.com/go-json-experiment/json"
+	"github.com/go-json-experiment/json/jsontext"
 	"github.com/oapi-codegen/nullable"
 
 	"github.com/latchkey-dev/latchkey/domain"
@@ -15,19 +22,62 @@ func (h *handlers) ImportKeys(ctx context.Context, r ImportKeysRequestObject) (I
 	if err != nil {
 		return nil, err
 	}
-	result, err := project.ImportKeys(ctx, each(r.Body.Keys, importRow))
-	if err != nil {
-		return nil, err
-	}
-	return ImportKeys200JSONResponse{
+	result, err := project.ImportKeys(ctx, r.Body.rows())
+	answer := importAnswer{
 		Imported: result.Imported, Unchanged: result.Unchanged,
 		Errors: each(result.Errors, func(e domain.FieldError) FieldProblem {
 			return FieldProblem{Pointer: "/keys" + e.Pointer, Detail: e.Detail}
 		}),
-	}, nil
+	}
+	if result.More > 0 {
+		answer.Errors = append(answer.Errors, FieldProblem{Pointer: "/keys", Detail: fmt.Sprintf("and %d more", result.More)})
+	}
+	return answer, err
 }
 
-func importRow(k ImportedKey) domain.ImportRow {
+// importAnswer is an ImportResult whose details are written as they are, without
+// the escapes for HTML of the generated answers.
+type importAnswer ImportResult
+
+// VisitImportKeysResponse implements ImportKeysResponseObject.
+func (a importAnswer) VisitImportKeysResponse(w http.ResponseWriter) error {
+	w.Header().Set("Content-Type", jsonMedia)
+	plain := json.NewEncoder(w)
+	plain.SetEscapeHTML(false)
+	return plain.Encode(a)
+}
+
+// ImportBody is the body of importKeys as it was checked. Its rows are decoded
+// one at a time, since all of them would take many times the memory of the text.
+type ImportBody struct{ text []byte }
+
+// rows returns the rows in their order, once.
+func (b *ImportBody) rows() iter.Seq[domain.ImportRow] {
+	d := jsontext.NewDecoder(bytes.NewBuffer(b.text))
+	return func(yield func(domain.ImportRow) bool) {
+		// It has been checked that the text is {"keys":[…]}.
+		for range 3 {
+			if _, err := d.ReadToken(); err != nil {
+				return
+			}
+		}
+		for d.PeekKind() == '{' {
+			text, err := d.ReadValue()
+			if err != nil || !yield(importRow(text)) {
+				return
+			}
+		}
+	}
+}
+
+func importRow(text []byte) domain.ImportRow {
+	if len(text) > domain.MaxImportRowBytes {
+		return domain.ImportRow{Unread: fmt.Sprintf("is longer than %d bytes", domain.MaxImportRowBytes)}
+	}
+	var k ImportedKey
+	if err := jsonv2.Unmarshal(text, &k, bound); err != nil {
+		return domain.ImportRow{Unread: "cannot be read"}
+	}
 	row := domain.ImportRow{
 		Name: value(k.Name), Algorithm: domain.Algorithm(value(k.Algorithm)), Hash: domain.Hidden(value(k.Hash)), Prefix: value(given(k.Prefix)),
 		Environment: domain.Environment(value(given(k.Environment))), ExternalID: value(given(k.ExternalID)),

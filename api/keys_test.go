@@ -208,26 +208,6 @@ func TestImportKeys(t *testing.T) {
 	w.call(t, "POST", n.path("/keys/import"), n.owner.as, `{}`).fails(t, http.StatusUnprocessableEntity, domain.CodeValidationFailed)
 }
 
-// Guarantees that an import may be larger than other requests, and not larger
-// than 16 MiB.
-func TestImportSize(t *testing.T) {
-	t.Parallel()
-	w := newWorld(t)
-	n := w.tenant(t, "ada")
-	body := func(size int) string {
-		row := `{"name": "k", "algorithm": "sha256-hex", "hash": "` + strings.Repeat("0", 64) + `"}`
-		text := `{"keys": [` + row + strings.Repeat(","+row, (size-20)/(len(row)+1)-1) + `]}`
-		return text + strings.Repeat(" ", size-len(text))
-	}
-	var result api.ImportResult
-	w.call(t, "POST", n.path("/keys/import"), n.owner.as, body(2<<20)).want(t, http.StatusOK, &result)
-	if result.Imported != 1 || result.Unchanged < 10_000 {
-		t.Errorf("got %d imported, %d unchanged, want one and the rest", result.Imported, result.Unchanged)
-	}
-	w.call(t, "POST", n.path("/keys/import"), n.owner.as, strings.Repeat(" ", 16<<20+1)).fails(t, http.StatusRequestEntityTooLarge, domain.CodePayloadTooLarge)
-	w.call(t, "POST", n.path("/keys"), n.owner.as, strings.Repeat(" ", 64<<10+1)).fails(t, http.StatusRequestEntityTooLarge, domain.CodePayloadTooLarge)
-}
-
 // Guarantees that what is stored of a token, of our kind or of another, is shown
 // nowhere: in no answer, no list, no audit event, no error and no log line; and
 // that it is no token itself.

@@ -10,6 +10,7 @@ import (
 	"net/http/httptest"
 	"regexp"
 	"runtime"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -92,10 +93,10 @@ func newEdges(t testing.TB) *edges {
 	must(t, err)
 	e.tokens["CURRENT"] = token.Reveal()
 	e.tokens["FOREIGN"] = "made-by-another-system"
-	imported, err := e.project.ImportKeys(ctx, []domain.ImportRow{{
+	imported, err := e.project.ImportKeys(ctx, slices.Values([]domain.ImportRow{{
 		Name: "imported", Algorithm: domain.SHA256Hex, Hash: domain.Hidden(fmt.Sprintf("%x", sha256.Sum256([]byte(e.tokens["FOREIGN"])))),
 		Prefix: `x","valid":true,"<&>\`,
-	}})
+	}}))
 	must(t, err)
 	if imported.Imported != 1 {
 		t.Fatal(imported)

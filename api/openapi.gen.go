@@ -400,14 +400,11 @@ type Health struct {
 type HealthStatus string
 
 // ImportKeysRequest defines model for ImportKeysRequest.
-type ImportKeysRequest struct {
-	// Keys The keys. What is wrong with one of them is told in the answer, and does not keep the others out.
-	Keys []ImportedKey `json:"keys"`
-}
+type ImportKeysRequest = ImportBody
 
 // ImportResult defines model for ImportResult.
 type ImportResult struct {
-	// Errors Why the others were not taken.
+	// Errors Why the others were not taken. After 1,000 errors, one last entry says how many there are more.
 	Errors []FieldProblem `json:"errors"`
 
 	// Imported How many keys are new.

@@ -116,9 +116,9 @@ func matches(template, path string) bool {
 	})
 }
 
-// serve is what every request to an operation goes through: who may knock, what
+// serve is what every request to an operation goes through: who gets in, what
 // may be asked, and then the handler. Answers are for the caller alone, and some
-// hold secrets, so nobody may keep them.
+// hold secrets, so they may not be cached.
 func (op operation) serve(handler echo.HandlerFunc) echo.HandlerFunc {
 	return func(c echo.Context) error {
 		call, _ := callOf(c.Request().Context())
@@ -127,7 +127,16 @@ func (op operation) serve(handler echo.HandlerFunc) echo.HandlerFunc {
 		if err := call.admit(c.Request(), op.rule.permission); err != nil {
 			return err
 		}
-		if err := op.contract.check(c); err != nil {
+		if err := op.contract.checkPath(c); err != nil {
+			return err
+		}
+		if op.contract.takesLargeBodies() {
+			if err := call.mayAct(c, op.rule.action); err != nil {
+				return err
+			}
+		}
+		defer call.leave()
+		if err := op.contract.check(c, call.room(c.Request().Context())); err != nil {
 			return err
 		}
 		return handler(c)

@@ -4,6 +4,7 @@ import (
 	"crypto/sha512"
 	"encoding/hex"
 	"fmt"
+	"slices"
 	"testing"
 	"time"
 
@@ -30,8 +31,8 @@ func TestImport(t *testing.T) {
 	for range rounds() {
 		database := storetest.NewCluster(t).Database(t)
 		project := newProject(t, newApp(t, storetest.New(t, database)))
-		imported := timed(t, func() (domain.ImportResult, error) { return project.ImportKeys(t.Context(), rows) }, domain.ImportResult{Imported: len(rows)})
-		repeated := timed(t, func() (domain.ImportResult, error) { return project.ImportKeys(t.Context(), rows) }, domain.ImportResult{Unchanged: len(rows)})
+		imported := timed(t, func() (domain.ImportResult, error) { return project.ImportKeys(t.Context(), slices.Values(rows)) }, domain.ImportResult{Imported: len(rows)})
+		repeated := timed(t, func() (domain.ImportResult, error) { return project.ImportKeys(t.Context(), slices.Values(rows)) }, domain.ImportResult{Unchanged: len(rows)})
 		floor = copyImported(t, database)
 		imports, again = append(imports, floor.Seconds()/imported.Seconds()), append(again, floor.Seconds()/repeated.Seconds())
 	}

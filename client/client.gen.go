@@ -599,13 +599,13 @@ type HealthStatus string
 
 // ImportKeysRequest defines model for ImportKeysRequest.
 type ImportKeysRequest struct {
-	// Keys The keys. What is wrong with one of them is told in the answer, and does not keep the others out.
+	// Keys The keys. What is wrong with one of them is in the answer, and does not keep the others out.
 	Keys []ImportedKey `json:"keys"`
 }
 
 // ImportResult defines model for ImportResult.
 type ImportResult struct {
-	// Errors Why the others were not taken.
+	// Errors Why the others were not taken. After 1,000 errors, one last entry says how many there are more.
 	Errors []FieldProblem `json:"errors"`
 
 	// Imported How many keys are new.
@@ -2410,7 +2410,8 @@ type ClientInterface interface {
 	// under Latchkey's master key at once, and replaced by Latchkey's own at the first good use.
 	//
 	// Good rows are taken even when others are not; `errors` says by pointer which those are. Rows that are here already
-	// stay as they are, so that sending the same rows again changes nothing. The body may have 16 MiB.
+	// stay as they are, so that sending the same rows again changes nothing. The body may have 16 MiB and 10,000 rows, and
+	// a row 64 KiB. An instance takes few bodies over 64 KiB at a time, and one of each user; others wait for their turn.
 	//
 	// **A user needs the role `developer`, `admin` or `owner`.**
 	//
@@ -2425,7 +2426,8 @@ type ClientInterface interface {
 	// under Latchkey's master key at once, and replaced by Latchkey's own at the first good use.
 	//
 	// Good rows are taken even when others are not; `errors` says by pointer which those are. Rows that are here already
-	// stay as they are, so that sending the same rows again changes nothing. The body may have 16 MiB.
+	// stay as they are, so that sending the same rows again changes nothing. The body may have 16 MiB and 10,000 rows, and
+	// a row 64 KiB. An instance takes few bodies over 64 KiB at a time, and one of each user; others wait for their turn.
 	//
 	// **A user needs the role `developer`, `admin` or `owner`.**
 	//
@@ -3655,7 +3657,8 @@ func (c *API) CreateKey(ctx context.Context, projectID ProjectID, params *Create
 // under Latchkey's master key at once, and replaced by Latchkey's own at the first good use.
 //
 // Good rows are taken even when others are not; `errors` says by pointer which those are. Rows that are here already
-// stay as they are, so that sending the same rows again changes nothing. The body may have 16 MiB.
+// stay as they are, so that sending the same rows again changes nothing. The body may have 16 MiB and 10,000 rows, and
+// a row 64 KiB. An instance takes few bodies over 64 KiB at a time, and one of each user; others wait for their turn.
 //
 // **A user needs the role `developer`, `admin` or `owner`.**
 //
@@ -3680,7 +3683,8 @@ func (c *API) ImportKeysWithBody(ctx context.Context, projectID ProjectID, conte
 // under Latchkey's master key at once, and replaced by Latchkey's own at the first good use.
 //
 // Good rows are taken even when others are not; `errors` says by pointer which those are. Rows that are here already
-// stay as they are, so that sending the same rows again changes nothing. The body may have 16 MiB.
+// stay as they are, so that sending the same rows again changes nothing. The body may have 16 MiB and 10,000 rows, and
+// a row 64 KiB. An instance takes few bodies over 64 KiB at a time, and one of each user; others wait for their turn.
 //
 // **A user needs the role `developer`, `admin` or `owner`.**
 //
@@ -6829,7 +6833,8 @@ type ClientWithResponsesInterface interface {
 	// under Latchkey's master key at once, and replaced by Latchkey's own at the first good use.
 	//
 	// Good rows are taken even when others are not; `errors` says by pointer which those are. Rows that are here already
-	// stay as they are, so that sending the same rows again changes nothing. The body may have 16 MiB.
+	// stay as they are, so that sending the same rows again changes nothing. The body may have 16 MiB and 10,000 rows, and
+	// a row 64 KiB. An instance takes few bodies over 64 KiB at a time, and one of each user; others wait for their turn.
 	//
 	// **A user needs the role `developer`, `admin` or `owner`.**
 	//
@@ -6844,7 +6849,8 @@ type ClientWithResponsesInterface interface {
 	// under Latchkey's master key at once, and replaced by Latchkey's own at the first good use.
 	//
 	// Good rows are taken even when others are not; `errors` says by pointer which those are. Rows that are here already
-	// stay as they are, so that sending the same rows again changes nothing. The body may have 16 MiB.
+	// stay as they are, so that sending the same rows again changes nothing. The body may have 16 MiB and 10,000 rows, and
+	// a row 64 KiB. An instance takes few bodies over 64 KiB at a time, and one of each user; others wait for their turn.
 	//
 	// **A user needs the role `developer`, `admin` or `owner`.**
 	//
@@ -10004,7 +10010,8 @@ func (c *ClientWithResponses) CreateKeyWithResponse(ctx context.Context, project
 // under Latchkey's master key at once, and replaced by Latchkey's own at the first good use.
 //
 // Good rows are taken even when others are not; `errors` says by pointer which those are. Rows that are here already
-// stay as they are, so that sending the same rows again changes nothing. The body may have 16 MiB.
+// stay as they are, so that sending the same rows again changes nothing. The body may have 16 MiB and 10,000 rows, and
+// a row 64 KiB. An instance takes few bodies over 64 KiB at a time, and one of each user; others wait for their turn.
 //
 // **A user needs the role `developer`, `admin` or `owner`.**
 //
@@ -10025,7 +10032,8 @@ func (c *ClientWithResponses) ImportKeysWithBodyWithResponse(ctx context.Context
 // under Latchkey's master key at once, and replaced by Latchkey's own at the first good use.
 //
 // Good rows are taken even when others are not; `errors` says by pointer which those are. Rows that are here already
-// stay as they are, so that sending the same rows again changes nothing. The body may have 16 MiB.
+// stay as they are, so that sending the same rows again changes nothing. The body may have 16 MiB and 10,000 rows, and
+// a row 64 KiB. An instance takes few bodies over 64 KiB at a time, and one of each user; others wait for their turn.
 //
 // **A user needs the role `developer`, `admin` or `owner`.**
 //

@@ -61,8 +61,7 @@ func exportAudit(v *visit) error {
 		return err
 	}
 	_, filter := v.eventFilter()
-	page := domain.Page{Limit: domain.MaxPageSize}
-	events, err := o.ListEvents(v.ctx(), filter, page)
+	export, err := o.ExportEvents(v.ctx(), filter, domain.Cursor{})
 	if err != nil {
 		return err
 	}
@@ -70,18 +69,14 @@ func exportAudit(v *visit) error {
 	v.Response().Header().Set(echo.HeaderContentDisposition, `attachment; filename="audit-events.csv"`)
 	rows := csv.NewWriter(v.Response())
 	rows.UseCRLF = true // RFC 4180, section 2
-	err = rows.Write(domain.EventColumns)
-	for err == nil {
-		if err = writeEvents(rows, events.Items); err == nil && events.Next.IsZero() {
-			return nil
-		}
-		if err == nil {
-			page.After = events.Next
-			events, err = o.ListEvents(v.ctx(), filter, page)
-		}
+	if err = rows.Write(domain.EventColumns); err == nil {
+		err = export.All(func(events []domain.Event) error { return writeEvents(rows, events) })
 	}
-	v.console.config.Log.WarnContext(v.ctx(), "an export of audit events was broken off", "error", err)
-	panic(http.ErrAbortHandler)
+	if err != nil {
+		v.console.config.Log.WarnContext(v.ctx(), "an export of audit events was broken off", "error", err)
+		panic(http.ErrAbortHandler)
+	}
+	return nil
 }
 
 func writeEvents(rows *csv.Writer, events []domain.Event) error {

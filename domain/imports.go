@@ -48,6 +48,8 @@ type ImportRow struct {
 	CreatedAt   time.Time // zero: now
 	ExpiresAt   time.Time
 	Revoked     bool
+
+	Unread string // why the row could not be read; it is then refused for that alone
 }
 
 // ForeignHash is a hash in one form, so that equal hashes compare equal.
@@ -142,6 +144,10 @@ func ParseImportTime(s string) time.Time {
 // Validate returns validation_failed naming every field that is wrong.
 func (r ImportRow) Validate() error {
 	var v Invalid
+	if r.Unread != "" {
+		v.Add("", "%s", r.Unread)
+		return v.Err()
+	}
 	known := false
 	for _, a := range ImportAlgorithms {
 		known = known || a == r.Algorithm
@@ -184,13 +190,33 @@ func visible(s string) bool {
 	return !strings.ContainsFunc(s, func(r rune) bool { return r <= ' ' || r > '~' })
 }
 
+// Limits on one call that imports keys.
+const (
+	MaxImportRows     = 10_000
+	MaxImportRowBytes = 64 * 1024 // of JSON, which is more than any good row has
+	maxImportErrors   = 1000
+)
+
 // ImportResult is what became of imported rows: Imported and Unchanged count
 // those taken now and those that were here already, Errors say by a JSON Pointer
-// that starts with the row's number (/0/hash) why others were not taken.
+// that starts with the row's number (/0/hash) why others were not taken: the
+// first thousand, and how many More there are.
 type ImportResult struct {
 	Imported  int
 	Unchanged int
 	Errors    []FieldError
+	More      int
+}
+
+// Complain adds errors about the row that a pointer names.
+func (r *ImportResult) Complain(row string, errs ...FieldError) {
+	for _, e := range errs {
+		if len(r.Errors) == maxImportErrors {
+			r.More++
+			continue
+		}
+		r.Errors = append(r.Errors, FieldError{Pointer: row + e.Pointer, Detail: e.Detail})
+	}
 }
 
 // ImportedKey is a key made elsewhere together with what recognises its token.

@@ -78,6 +78,7 @@ type App struct {
 	boundSince     atomic.Int64 // in microseconds; 0: not yet. See bindsToUsers
 	foreignHashing turns
 	usage          usage
+	scarce         scarce
 	throttle       *throttle
 	publicURL      string
 	mailing        *mailing
@@ -90,7 +91,7 @@ type App struct {
 func New(ctx context.Context, o Options) (*App, error) {
 	a := &App{
 		store: o.Store, clock: o.Clock, keyPrefix: o.KeyPrefix, signup: o.Signup, log: o.Log, random: o.Random,
-		signing: signing{issuer: o.Issuer}, usage: newUsage(), foreignHashing: foreignHashing(), throttle: newThrottle(), near: newNearby(o),
+		signing: signing{issuer: o.Issuer}, usage: newUsage(), scarce: newScarce(), foreignHashing: foreignHashing(), throttle: newThrottle(), near: newNearby(o),
 		publicURL: cmp.Or(o.PublicURL, o.Issuer),
 	}
 	if a.clock == nil {

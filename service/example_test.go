@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 
 	"github.com/latchkey-dev/latchkey/domain"
 	"github.com/latchkey-dev/latchkey/repository"
@@ -151,14 +152,14 @@ func ExampleProject_RotateKey() {
 func ExampleProject_ImportKeys() {
 	ctx, app, project, done := example()
 	defer done()
-	result := must(project.ImportKeys(ctx, []domain.ImportRow{
+	result := must(project.ImportKeys(ctx, slices.Values([]domain.ImportRow{
 		{
 			Name: "from Django", Algorithm: domain.DjangoSHA512, Prefix: "dOwgmSHc",
 			Hash: "sha512$$80090f0a7149a59234a66878e7dbe5b6cb15f30d3a167cbd16542d0e44f22f59" +
 				"fb27c3518c092e2c8a6cb709708d338fe2d6ffaba66aa09b66506425727c5756",
 		},
 		{Name: "broken", Algorithm: domain.DjangoSHA512, Prefix: "xxxxxxxx", Hash: "sha512$$"},
-	}))
+	})))
 	fmt.Println(result.Imported, result.Errors)
 	fmt.Println(must(app.AuthenticateKey(ctx, "dOwgmSHc.8l3xMZ2XoFzfRCzwPIeGCBzS5ZWqvW3N")).Key.Name)
 	// Output:

@@ -3,6 +3,7 @@ package service
 import (
 	"context"
 	"crypto/hmac"
+	"iter"
 	"strconv"
 	"time"
 
@@ -21,16 +22,34 @@ const (
 // importing the same rows again changes nothing, and a key that has been revoked
 // or deleted here does not come back. It needs keys:import, and for each row the
 // scopes that it asks for.
-func (p *Project) ImportKeys(ctx context.Context, rows []domain.ImportRow) (domain.ImportResult, error) {
+func (p *Project) ImportKeys(ctx context.Context, rows iter.Seq[domain.ImportRow]) (domain.ImportResult, error) {
 	var result domain.ImportResult
 	if err := p.Require(domain.KeysImport); err != nil {
 		return result, err
 	}
-	for first := 0; first < len(rows); first += importBatch {
-		batch := rows[first:min(first+importBatch, len(rows))]
-		if err := p.importBatch(ctx, batch, first, &result); err != nil {
+	var good []domain.ImportedKey // of at most one batch, so that memory is bounded whatever the rows are
+	var pointers []string
+	number := 0
+	for row := range rows {
+		pointer := "/" + strconv.Itoa(number)
+		key, err := p.imported(row)
+		switch {
+		case err == nil:
+			good, pointers = append(good, key), append(pointers, pointer)
+		case domain.CodeOf(err) == domain.CodeValidationFailed:
+			result.Complain(pointer, domain.FieldErrors(err)...)
+		default:
 			return result, err
 		}
+		if number++; number%importBatch == 0 {
+			if err := p.importBatch(ctx, good, pointers, &result); err != nil {
+				return result, err
+			}
+			good, pointers = good[:0], pointers[:0]
+		}
+	}
+	if err := p.importBatch(ctx, good, pointers, &result); err != nil {
+		return result, err
 	}
 	if err := p.app.loadImports(ctx); err != nil {
 		// The keys are there: this node learns of them as the others do.
@@ -39,26 +58,11 @@ func (p *Project) ImportKeys(ctx context.Context, rows []domain.ImportRow) (doma
 	return result, nil
 }
 
-// importBatch imports some rows, of which the first has the given number.
-func (p *Project) importBatch(ctx context.Context, rows []domain.ImportRow, first int, result *domain.ImportResult) error {
-	var good []domain.ImportedKey
-	var pointers []string
-	for i, row := range rows {
-		pointer := "/" + strconv.Itoa(first+i)
-		key, err := p.imported(row)
-		switch {
-		case err == nil:
-			good, pointers = append(good, key), append(pointers, pointer)
-		case domain.CodeOf(err) == domain.CodeValidationFailed:
-			for _, f := range domain.FieldErrors(err) {
-				result.Errors = append(result.Errors, domain.FieldError{Pointer: pointer + f.Pointer, Detail: f.Detail})
-			}
-		default:
-			return err
-		}
-	}
-	if len(good) == 0 {
-		return nil
+// importBatch stores keys that were made elsewhere, of the rows that the
+// pointers name.
+func (p *Project) importBatch(ctx context.Context, good []domain.ImportedKey, pointers []string, result *domain.ImportResult) error {
+	if err := ctx.Err(); err != nil || len(good) == 0 {
+		return err
 	}
 	var done domain.ImportResult
 	err := p.app.store.InTx(ctx, func(ctx context.Context, tx *repository.Store) error {
@@ -86,7 +90,8 @@ func (p *Project) importBatch(ctx context.Context, rows []domain.ImportRow, firs
 	}
 	result.Imported += done.Imported
 	result.Unchanged += done.Unchanged
-	result.Errors = append(result.Errors, done.Errors...)
+	result.Complain("", done.Errors...)
+	result.More += done.More
 	return nil
 }
 
@@ -139,7 +144,7 @@ func (p *Project) freshImports(
 	var fresh []domain.ImportedKey
 	for i, k := range keys {
 		complain := func(field, detail string) {
-			result.Errors = append(result.Errors, domain.FieldError{Pointer: pointers[i] + field, Detail: detail})
+			result.Complain(pointers[i], domain.FieldError{Pointer: field, Detail: detail})
 		}
 		here, isHere := known.Here[k.Secret.Lookup]
 		switch {

@@ -51,7 +51,7 @@ const foreignToken = "dOwgmSHc.8l3xMZ2XoFzfRCzwPIeGCBzS5ZWqvW3N"
 
 func (w *world) importRows(p *service.Project, rows ...domain.ImportRow) domain.ImportResult {
 	w.Helper()
-	result, err := p.ImportKeys(w.Context(), rows)
+	result, err := p.ImportKeys(w.Context(), slices.Values(rows))
 	w.check(err)
 	return result
 }
@@ -199,7 +199,7 @@ func TestImportNoEscalation(t *testing.T) {
 			w.Errorf("got %+v, want the scope refused", result)
 		}
 		_, _, strong := w.key(project, domain.KeysWrite)
-		_, err = w.project(strong, "").ImportKeys(w.Context(), []domain.ImportRow{row})
+		_, err = w.project(strong, "").ImportKeys(w.Context(), slices.Values([]domain.ImportRow{row}))
 		w.code(err, domain.CodeForbidden)
 		w.answers(map[string]domain.Code{foreignToken: domain.CodeInvalidAPIKey})
 	})

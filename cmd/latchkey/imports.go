@@ -120,7 +120,7 @@ func importAll(ctx context.Context, cmd *cobra.Command, p *service.Project, line
 		for i, l := range batch {
 			rows[i] = l.row
 		}
-		result, err := p.ImportKeys(ctx, rows)
+		result, err := p.ImportKeys(ctx, slices.Values(rows))
 		if err != nil {
 			return fmt.Errorf("stopped before line %d (start it again to go on): %w", firstNumber(batch), err)
 		}

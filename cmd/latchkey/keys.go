@@ -67,7 +67,7 @@ func expiry(at string, in time.Duration, isIn bool) (time.Time, error) {
 	}
 	t, ok := domain.ParseTime(at)
 	if !ok {
-		return t, fmt.Errorf("--expires-at is a time of the years 1970 to 9999, such as 2030-01-31T12:00:00Z, not %q", at)
+		return t, fmt.Errorf("--expires-at is a time such as 2030-01-31T12:00:00Z, not %q, and from 1970 on", at)
 	}
 	return t, nil
 }
