@@ -32,7 +32,6 @@ func newQuickstart() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			s.makes = true
 			listener, err := listen(cmd.Context(), "LISTEN", s.Listen)
 			if err != nil && !s.chosen["LISTEN"] {
 				// Nobody chose the default address, and this has to work beside a server.

@@ -51,7 +51,6 @@ func newServe() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			s.makes = true
 			on, err := s.listen(cmd.Context())
 			if err != nil {
 				return err
@@ -85,6 +84,7 @@ type server struct {
 // startServer opens everything that the settings name and serves on sockets that
 // are open, which it takes over. The caller stops it.
 func startServer(ctx context.Context, s *settings, on sockets, log *slog.Logger) (*server, error) {
+	s.makes = true
 	listener := newConnections(on.public, s.publicBounds())
 	url := s.publicURL(listener.Addr().String())
 	app, store, err := s.openApp(ctx, url, true, log)
