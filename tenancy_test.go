@@ -52,6 +52,7 @@ var unscoped = map[string]string{
 	"importsHere":           "goes through a list of texts, and for each through what selectIn gives",
 	"crowdedLookups":        "counts over all tenants what an unknown token could cost, and tells no more",
 	"ImportedSince":         "finds the tenants: whoever holds an imported token is still to prove it",
+	"UntaggedTokens":        "finds the tenants: whoever holds such a token is still to prove it",
 	"RecordUses":            "writes for many tenants at once, each row's tenant taken from the key's own",
 	"CreateOrganization":    "makes a tenant",
 	"AddEvent":              "takes its tenant from the event; what concerns only a person has none",

@@ -411,12 +411,12 @@ func TestColdSQLite(t *testing.T) {
 		fmt.Sprintf("%.2f (%.2f)", r, spread), "0.45", "floor: one row by its key, the same driver"})
 }
 
-// manyKeys copies a key many times, with digests of tokens of their own.
+// manyKeys copies a key many times, with tokens of their own.
 func manyKeys(t testing.TB, database string, n int) []domain.Token {
 	t.Helper()
-	digest, err := service.TokenDigests(masterKey)
+	mint, err := service.Minter(masterKey)
 	must(t, err)
-	tokens, err := storetest.CopyKeys(t, database, n, digest)
+	tokens, err := storetest.CopyKeys(t, database, n, mint)
 	must(t, err)
 	return tokens
 }

@@ -88,6 +88,7 @@ type ProjectPatch struct {
 
 // Apply returns pr with the patch applied, or validation_failed.
 func (p ProjectPatch) Apply(pr Project) (Project, error) {
+	before := pr.KeyPrefix
 	set(&pr.Name, p.Name)
 	set(&pr.Slug, p.Slug)
 	set(&pr.KeyPrefix, p.KeyPrefix)
@@ -96,7 +97,8 @@ func (p ProjectPatch) Apply(pr Project) (Project, error) {
 	v.Name("/name", pr.Name)
 	v.slug(pr.Slug)
 	v.status(pr.Status)
-	if why := ValidateKeyPrefix(pr.KeyPrefix); why != "" {
+	// A prefix that was allowed when the project got it does not keep it from other changes.
+	if why := ValidateKeyPrefix(pr.KeyPrefix); why != "" && pr.KeyPrefix != before {
 		v.Add("/key_prefix", "%s", why)
 	}
 	return pr, v.Err()

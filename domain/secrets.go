@@ -63,6 +63,7 @@ type Secret struct {
 	Algorithm     Algorithm
 	PepperVersion int // which derivation of the master key the digest is under
 	Digest        Digest
+	Tagged        bool // the token has a tag, so it need not be known to be looked up
 	CreatedAt     time.Time
 	FirstUsedAt   time.Time // zero: not yet, or a use is still on its way to the database; known to who changes keys
 	ValidUntil    time.Time

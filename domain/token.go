@@ -2,6 +2,8 @@ package domain
 
 import (
 	"crypto/rand"
+	"crypto/subtle"
+	"encoding/binary"
 	"fmt"
 	"hash/crc32"
 	"io"
@@ -26,7 +28,8 @@ func (e Environment) Valid() bool { return e == Live || e == Test }
 // The parts of a token, in base62 characters.
 const (
 	tokenIDLength = 12
-	secretLength  = 43 // 43 × log2(62) = 256 bits
+	secretLength  = 43 // 43 × log2(62) = 256 bits; of a tagged token the first 33 are random, which is 196 bits
+	tagLength     = 10 // the last of the secret's characters
 	checkLength   = 6
 )
 
@@ -45,6 +48,10 @@ type TokenID string
 // look-up and lets secret scanners be exact; it protects nothing, since anyone
 // can compute it.
 //
+// The last 10 characters of the secret are the tag of the instance that made the
+// token, so that an instance needs no look-up to refuse what it never made.
+// Tokens made by 0.1 have random characters there.
+//
 // Whatever prints a Token gives the public part at most. The text is held by a
 // pointer to its first byte because fmt asks no method of a value in another
 // struct's unexported field: it would print a string there, and prints a
@@ -56,12 +63,30 @@ type Token struct {
 	shown  uint8 // how much of it Prefix gives
 }
 
-// NewToken returns a token whose id and secret are drawn from random, which is
-// crypto/rand outside of key derivation: equal streams give equal tokens. It
-// reads blocks of 128 bytes, seldom more than one, and fails when random does or
-// when the prefix or the environment cannot be part of a token.
+// Tagger returns a code over the start of a token that only one instance can
+// compute. The tag is made of it.
+type Tagger func(start string) [32]byte
+
+// NewToken returns a token without a tag, as 0.1 makes them: its id and its
+// secret are drawn from random, which is crypto/rand outside of key derivation:
+// equal streams give equal tokens. It reads blocks of 128 bytes, rarely more than
+// one, and fails when random does or when the prefix or the environment cannot be
+// part of a token.
 func NewToken(prefix string, env Environment, random io.Reader) (Token, error) {
-	drawn := make([]byte, 0, tokenIDLength+secretLength)
+	return newToken(prefix, env, random, nil)
+}
+
+// NewTaggedToken is NewToken, with a tag over everything before it.
+func NewTaggedToken(prefix string, env Environment, random io.Reader, tag Tagger) (Token, error) {
+	return newToken(prefix, env, random, tag)
+}
+
+func newToken(prefix string, env Environment, random io.Reader, tag Tagger) (Token, error) {
+	length := tokenIDLength + secretLength
+	if tag != nil {
+		length -= tagLength
+	}
+	drawn := make([]byte, 0, length)
 	buf := make([]byte, 128)
 	for len(drawn) < cap(drawn) {
 		if _, err := io.ReadFull(random, buf); err != nil {
@@ -75,6 +100,10 @@ func NewToken(prefix string, env Environment, random io.Reader) (Token, error) {
 		}
 	}
 	body := prefix + "_" + string(env) + "_" + string(drawn[:tokenIDLength]) + "_" + string(drawn[tokenIDLength:])
+	if tag != nil {
+		text := tagOf(tag, body)
+		body += string(text[:])
+	}
 	sum := check(body)
 	return ParseToken(body + string(sum[:]))
 }
@@ -149,6 +178,28 @@ func check(s string) (out [checkLength]byte) {
 	return out
 }
 
+// tagOf returns the first 64 bits of a code in base62, without the highest of 11
+// characters.
+func tagOf(tag Tagger, start string) (out [tagLength]byte) {
+	code := tag(start)
+	number := binary.BigEndian.Uint64(code[:])
+	for i := range slices.Backward(out[:]) {
+		out[i] = base62[number%62]
+		number /= 62
+	}
+	return out
+}
+
+// TaggedBy reports whether the tagger's instance made the token, or another one
+// made it and its random characters happen to be right, which is as likely as
+// guessing 59 bits. It proves nothing else: a token is proved by its digest.
+func (t Token) TaggedBy(tag Tagger) bool {
+	text := t.Reveal()
+	start, got := text[:len(text)-checkLength-tagLength], text[len(text)-checkLength-tagLength:len(text)-checkLength]
+	want, have := tagOf(tag, start), [tagLength]byte([]byte(got))
+	return subtle.ConstantTimeCompare(want[:], have[:]) == 1
+}
+
 // ID returns the token's public id.
 func (t Token) ID() TokenID {
 	p := t.Prefix()
@@ -209,11 +260,16 @@ var vendorPrefixes = []string{
 	"figd", "lin", "ntn", "sntrys", "sntryu", "re", "tfp", "glsa", "glc", "phc", "phx", "rdme", "eyj",
 }
 
+// ServiceTokenPrefix is reserved for tokens of services of Latchkey itself.
+const ServiceTokenPrefix = "lks"
+
 // ValidateKeyPrefix says why prefix cannot start a project's tokens, or "".
 func ValidateKeyPrefix(prefix string) string {
 	switch {
 	case !isKeyPrefix(prefix):
 		return "must be 2 to 16 characters: a lower-case letter, then lower-case letters and digits"
+	case prefix == ServiceTokenPrefix:
+		return "is reserved for tokens of Latchkey itself; choose another"
 	case slices.Contains(vendorPrefixes, prefix):
 		return "is used by another vendor, whose secret scanner would claim your keys; choose another"
 	}

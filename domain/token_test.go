@@ -2,12 +2,15 @@ package domain_test
 
 import (
 	"bytes"
+	"crypto/hmac"
 	"crypto/rand"
+	"crypto/sha256"
 	"encoding/gob"
 	"encoding/json"
 	"encoding/xml"
 	"errors"
 	"fmt"
+	"hash/crc32"
 	"io"
 	"log/slog"
 	"math/big"
@@ -336,7 +339,7 @@ func TestValidateKeyPrefix(t *testing.T) {
 	}
 	for _, prefix := range []string{
 		"", "a", "1a", "A1", "Lk", "lK", "a_b", "a-b", "lk_", "lk_live", "abcdefghijklmnopq", "é1", "a b", "a\n", "a\x00",
-		"sk", "rk", "pk", "ghp", "glpat", "npm", "hvs", "xoxb", "rzp", "shippo", "github", "hf", "sbp",
+		"lks", "sk", "rk", "pk", "ghp", "glpat", "npm", "hvs", "xoxb", "rzp", "shippo", "github", "hf", "sbp",
 	} {
 		if why := domain.ValidateKeyPrefix(prefix); why == "" {
 			t.Errorf("%q: taken, want it refused", prefix)
@@ -351,4 +354,63 @@ func BenchmarkParseToken(b *testing.B) {
 			b.Fatal(err)
 		}
 	}
+}
+
+// Guarantees that a tag is of everything before it: no character of a token can
+// be changed without changing the tag, and no other instance computes it.
+func TestTag(t *testing.T) {
+	t.Parallel()
+	tagger := func(secret string) domain.Tagger {
+		return func(start string) [32]byte {
+			mac := hmac.New(sha256.New, []byte(secret))
+			mac.Write([]byte(start))
+			return [32]byte(mac.Sum(nil))
+		}
+	}
+	ours := tagger("ours")
+	for _, env := range []domain.Environment{domain.Live, domain.Test} {
+		token, err := domain.NewTaggedToken("acme", env, rand.Reader, ours)
+		if err != nil {
+			t.Fatal(err)
+		}
+		text := token.Reveal()
+		if !isToken(text) || !token.TaggedBy(ours) || token.TaggedBy(tagger("theirs")) {
+			t.Errorf("%s: token %t, tagged by us %t, by others %t", token, isToken(text), token.TaggedBy(ours), token.TaggedBy(tagger("theirs")))
+		}
+		// The tag as the documentation has it, computed in another way.
+		start, tag := text[:len(text)-16], text[len(text)-16:len(text)-6]
+		code := ours(start)
+		number := new(big.Int).SetBytes(code[:8])
+		number.Mod(number, new(big.Int).Exp(big.NewInt(62), big.NewInt(10), nil))
+		if got, want := inBase62(number, 10), tag; got != want {
+			t.Errorf("got the tag %q, want %q", got, want)
+		}
+		for i := range len(text) - 6 {
+			for _, c := range "0Zaz" {
+				changed := text[:i] + string(c) + text[i+1:len(text)-6]
+				sum := crc32.ChecksumIEEE([]byte(changed))
+				other, err := domain.ParseToken(changed + inBase62(big.NewInt(int64(sum)), 6))
+				if err == nil && changed != text[:len(text)-6] && other.TaggedBy(ours) {
+					t.Errorf("character %d can be changed to %q", i, c)
+				}
+			}
+		}
+	}
+	for range 1000 {
+		if token, err := domain.RandomToken("lk", domain.Live); err != nil || token.TaggedBy(ours) {
+			t.Errorf("%s was made without a tag, and has one: %v", token, err)
+		}
+	}
+}
+
+// inBase62 writes a number with leading zeros.
+func inBase62(n *big.Int, length int) string {
+	const digits = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
+	out := make([]byte, length)
+	n, rest := new(big.Int).Set(n), new(big.Int)
+	for i := range slices.Backward(out) {
+		n.DivMod(n, big.NewInt(62), rest)
+		out[i] = digits[rest.Int64()]
+	}
+	return string(out)
 }

@@ -6,9 +6,12 @@ import (
 	"fmt"
 	"maps"
 	"os"
+	"strings"
 	"time"
 
 	"github.com/jackc/pgx/v5"
+
+	"github.com/latchkey-dev/latchkey/domain"
 )
 
 // Health is what a look at a database finds.
@@ -57,6 +60,16 @@ func (s *Store) Examine(ctx context.Context) (Health, error) {
 		case n > 0:
 			h.Faults = append(h.Faults, found)
 		}
+	}
+	var reserved []string
+	err := s.read.NewRaw("SELECT id FROM projects WHERE key_prefix = ? AND deleted_at IS NULL ORDER BY id LIMIT 20", domain.ServiceTokenPrefix).
+		Scan(ctx, &reserved)
+	if err != nil {
+		return h, s.error(err)
+	}
+	if len(reserved) > 0 {
+		h.Notes = append(h.Notes, "the key prefix "+domain.ServiceTokenPrefix+" is reserved for tokens of Latchkey itself; give these projects another: "+
+			strings.Join(reserved, ", "))
 	}
 	own, err := s.engine.examine(ctx, s)
 	h.Faults = append(h.Faults, own...)

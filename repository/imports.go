@@ -119,6 +119,15 @@ func (s *Store) ImportedSince(ctx context.Context, last Import, limit int) ([]Im
 	return found, s.error(err)
 }
 
+// UntaggedTokens returns up to limit tokens without a tag that come after the
+// given one, whatever their project, in the order of their ids.
+func (s *Store) UntaggedTokens(ctx context.Context, after domain.TokenID, limit int) ([]domain.TokenID, error) {
+	var found []domain.TokenID
+	err := s.read.NewSelect().Model((*secretRow)(nil)).Column("token_id").Where("NOT s.tagged").Where("s.lookup IS NULL").
+		Where("s.token_id > ?", after).Order("token_id").Limit(int64(limit)).Scan(ctx, &found)
+	return found, s.error(err)
+}
+
 // RehashSecret replaces how a secret is recognised, if it still is as old has
 // it; conflict when it is not. It touches nothing of the key: a revocation at
 // the same time stands.

@@ -79,6 +79,7 @@ type secretRow struct {
 	Algorithm     domain.Algorithm
 	PepperVersion int
 	Digest        []byte
+	Tagged        bool
 	CreatedAt     micros
 	ValidUntil    micros
 
@@ -95,7 +96,7 @@ type secretRow struct {
 func (r secretRow) secret() domain.Secret {
 	return domain.Secret{
 		TokenID: r.TokenID, ProjectID: r.ProjectID, KeyID: r.KeyID, Prefix: r.Prefix, Algorithm: r.Algorithm,
-		PepperVersion: r.PepperVersion, Digest: r.Digest, CreatedAt: r.CreatedAt.Time, FirstUsedAt: r.FirstUsedAt.Time, ValidUntil: r.ValidUntil.Time,
+		PepperVersion: r.PepperVersion, Digest: r.Digest, Tagged: r.Tagged, CreatedAt: r.CreatedAt.Time, FirstUsedAt: r.FirstUsedAt.Time, ValidUntil: r.ValidUntil.Time,
 		Parameters: r.Parameters, Lookup: r.Lookup, ImportDigest: r.ImportDigest,
 	}
 }
@@ -103,7 +104,7 @@ func (r secretRow) secret() domain.Secret {
 func newSecretRow(scope domain.ProjectScope, v domain.Secret) *secretRow {
 	return &secretRow{
 		TokenID: v.TokenID, ProjectID: scope.Project(), KeyID: v.KeyID, Prefix: v.Prefix, Algorithm: v.Algorithm,
-		PepperVersion: v.PepperVersion, Digest: v.Digest, CreatedAt: micros{v.CreatedAt}, ValidUntil: micros{v.ValidUntil},
+		PepperVersion: v.PepperVersion, Digest: v.Digest, Tagged: v.Tagged, CreatedAt: micros{v.CreatedAt}, ValidUntil: micros{v.ValidUntil},
 		Parameters: v.Parameters, Lookup: v.Lookup, ImportDigest: v.ImportDigest,
 	}
 }

@@ -129,6 +129,9 @@ func columnArray(f *schema.Field, rows reflect.Value) (array any, kind string, e
 	case f.IndirectType.Kind() == reflect.Slice:
 		array, err = column(f, rows, func(v any) ([]byte, error) { return v.([]byte), nil })
 		return array, "bytea[]", err
+	case f.IndirectType.Kind() == reflect.Bool:
+		array, err = column(f, rows, func(v any) (bool, error) { return v.(bool), nil })
+		return array, "boolean[]", err
 	}
 	array, err = column(f, rows, func(v any) (string, error) { return reflect.ValueOf(v).String(), nil })
 	return array, "text[]", err

@@ -15,6 +15,7 @@ import (
 func (a *App) Run(ctx context.Context) {
 	var jobs sync.WaitGroup
 	jobs.Go(func() { a.follow(ctx) })
+	jobs.Go(func() { a.keepUntagged(ctx) })
 	jobs.Go(func() { a.keepUsage(ctx) })
 	jobs.Go(func() {
 		a.every(ctx, time.Hour, "forget old Idempotency-Keys", func(ctx context.Context) error {

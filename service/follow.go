@@ -76,8 +76,8 @@ func (a *App) followOnce(ctx context.Context) error {
 		if time.Since(node.SeenAt) > NodeReports && a.Sync() == InSync {
 			node.SeenAt = time.Now()
 			node.Lag = a.SyncLag()
-			if err := feed.ReportNode(ctx, node); err != nil {
-				a.log.DebugContext(ctx, "this node could not put itself on the list", "error", err)
+			if err := errors.Join(feed.ReportNode(ctx, node), a.lookForOlderNodes(ctx)); err != nil {
+				a.log.DebugContext(ctx, "this node could not keep the list of nodes", "error", err)
 			}
 		}
 		select {

@@ -31,6 +31,7 @@ type request struct {
 	caller         string
 	idempotencyKey string
 	fingerprint    []byte // keyed, since what is asked for could be guessed
+	tagged         bool   // the tokens that it makes get a tag
 }
 
 // newRequest describes a request: who asks for which operation on which target,
@@ -44,7 +45,9 @@ func (a *App) newRequest(caller domain.Principal, idempotencyKey, operation stri
 		return request{}, v.Err()
 	}
 	asked, err := json.Marshal([]any{operation, target, spec})
-	return request{callerID(caller), idempotencyKey, a.keyring.retry.sum("request", string(asked))}, err
+	return request{
+		caller: callerID(caller), idempotencyKey: idempotencyKey, fingerprint: a.keyring.retry.sum("request", string(asked)),
+	}, err
 }
 
 // callerID names all credentials that a caller has proved.
@@ -62,10 +65,48 @@ func callerID(caller domain.Principal) string {
 	return strings.Join(ids, "+")
 }
 
+// tagsSince is the first version that makes tokens with a tag.
+const tagsSince = "0.2.0"
+
+// Versions of how the secrets of an answer are derived. A token is derived again
+// as it was the first time, also by a node that would now make another.
+const (
+	derivationUntagged = pepperVersion
+	derivationTagged   = 2
+)
+
+func derivation(tagged bool) int {
+	if tagged {
+		return derivationTagged
+	}
+	return derivationUntagged
+}
+
+// source is what the secrets of one request are drawn from.
+type source struct {
+	io.Reader
+	tag domain.Tagger // nil: tokens get no tag
+}
+
+func (a *App) source(random io.Reader, tagged bool) source {
+	if tagged {
+		return source{random, a.keyring.tag}
+	}
+	return source{random, nil}
+}
+
+// token draws a token of an API key.
+func (s source) token(prefix string, env domain.Environment) (domain.Token, error) {
+	if s.tag == nil {
+		return domain.NewToken(prefix, env, s)
+	}
+	return domain.NewTaggedToken(prefix, env, s, s.tag)
+}
+
 // attempt creates something in a transaction, and draws its secrets from
 // random. What it returns may be stored, so secrets belong into fields that are
 // not exported.
-type attempt[T any] func(ctx context.Context, tx *repository.Store, random io.Reader) (T, error)
+type attempt[T any] func(ctx context.Context, tx *repository.Store, random source) (T, error)
 
 // once runs create in a transaction. With an Idempotency-Key it does so once in
 // 24 hours, whatever the number of nodes and of rivals: everybody else who asks
@@ -75,12 +116,12 @@ type attempt[T any] func(ctx context.Context, tx *repository.Store, random io.Re
 // asked under the same Idempotency-Key, in_flight, those of create and again.
 func once[T any](
 	ctx context.Context, a *App, r request, create attempt[T],
-	again func(ctx context.Context, tx *repository.Store, answer *T, random io.Reader) error,
+	again func(ctx context.Context, tx *repository.Store, answer *T, random source) error,
 ) (answer T, err error) {
 	for range tokenTries {
 		err = a.store.InTx(ctx, func(ctx context.Context, tx *repository.Store) (err error) {
 			if r.idempotencyKey == "" {
-				answer, err = create(ctx, tx, a.random)
+				answer, err = create(ctx, tx, a.source(a.random, r.tagged))
 				return err
 			}
 			answer, err = claim(ctx, a, tx, r, create, again)
@@ -99,22 +140,23 @@ func once[T any](
 
 func claim[T any](
 	ctx context.Context, a *App, tx *repository.Store, r request, create attempt[T],
-	again func(ctx context.Context, tx *repository.Store, answer *T, random io.Reader) error,
+	again func(ctx context.Context, tx *repository.Store, answer *T, random source) error,
 ) (answer T, err error) {
 	now := a.now()
 	salt := make([]byte, sha256.Size)
 	rand.Read(salt) // never fails
 	row, first, err := tx.ClaimIdempotency(ctx, repository.Idempotency{
 		Caller: r.caller, Digest: a.keyring.retry.sum("key", r.caller, r.idempotencyKey), Fingerprint: r.fingerprint, Salt: salt,
-		PepperVersion: pepperVersion, CreatedAt: now,
+		PepperVersion: derivation(r.tagged), CreatedAt: now,
 	}, now.Add(-idempotencyLife))
 	if err != nil {
 		return answer, err
 	}
-	random, err := a.keyring.secrets(row.Salt, r.caller, r.idempotencyKey)
+	stream, err := a.keyring.secrets(row.Salt, r.caller, r.idempotencyKey)
 	if err != nil {
 		return answer, err
 	}
+	random := a.source(stream, row.PepperVersion == derivationTagged)
 	if !first {
 		if !bytes.Equal(row.Fingerprint, r.fingerprint) {
 			return answer, domain.Errorf(domain.CodeIdempotencyMismatch,

@@ -2,7 +2,6 @@ package service
 
 import (
 	"context"
-	"io"
 
 	"github.com/latchkey-dev/latchkey/domain"
 	"github.com/latchkey-dev/latchkey/repository"
@@ -35,9 +34,9 @@ func (o *Organization) CreateInvitation(ctx context.Context, spec domain.Invitat
 	if err != nil {
 		return domain.Invitation{}, "", err
 	}
-	answer, err := once(ctx, o.app, request, func(ctx context.Context, tx *repository.Store, random io.Reader) (invited, error) {
+	answer, err := once(ctx, o.app, request, func(ctx context.Context, tx *repository.Store, random source) (invited, error) {
 		return o.invite(ctx, tx, spec, random)
-	}, func(ctx context.Context, tx *repository.Store, answer *invited, random io.Reader) error {
+	}, func(ctx context.Context, tx *repository.Store, answer *invited, random source) error {
 		if err := o.mayInvite(ctx, tx, spec.Role); err != nil {
 			return err
 		}
@@ -68,7 +67,7 @@ func (o *Organization) mayInvite(ctx context.Context, tx *repository.Store, role
 	return o.requireRoles(role)
 }
 
-func (o *Organization) invite(ctx context.Context, tx *repository.Store, spec domain.InvitationSpec, random io.Reader) (invited, error) {
+func (o *Organization) invite(ctx context.Context, tx *repository.Store, spec domain.InvitationSpec, random source) (invited, error) {
 	if err := o.mayInvite(ctx, tx, spec.Role); err != nil {
 		return invited{}, err
 	}

@@ -3,7 +3,6 @@ package service
 import (
 	"context"
 	"crypto/hmac"
-	"io"
 	"slices"
 	"strings"
 	"time"
@@ -23,6 +22,11 @@ type issued struct {
 // issue hands out a token, once or, to whoever names the request by an
 // Idempotency-Key and did not ask for it once, the same one again while it works.
 func (p *Project) issue(ctx context.Context, r request, tokenOnce bool, create attempt[issued]) (domain.Key, domain.Token, error) {
+	// A node of 0.1 could not derive a token with a tag again.
+	var err error
+	if r.tagged, err = p.app.store.EveryNodeAtLeast(ctx, tagsSince); err != nil {
+		return domain.Key{}, domain.Token{}, err
+	}
 	answer, err := once(ctx, p.app, r, create, p.reissue)
 	if tokenOnce && !answer.made {
 		return answer.Key, domain.Token{}, err
@@ -32,7 +36,7 @@ func (p *Project) issue(ctx context.Context, r request, tokenOnce bool, create a
 
 // reissue derives the token of an answer that was lost. What has ended since is
 // not brought again.
-func (p *Project) reissue(ctx context.Context, tx *repository.Store, answer *issued, random io.Reader) error {
+func (p *Project) reissue(ctx context.Context, tx *repository.Store, answer *issued, random source) error {
 	key, err := p.lockKey(ctx, tx, answer.Key.ID)
 	if domain.CodeOf(err) == domain.CodeNotFound {
 		return errEnded()
@@ -47,7 +51,7 @@ func (p *Project) reissue(ctx context.Context, tx *repository.Store, answer *iss
 		return domain.Errorf(domain.CodeKeyRevoked, "The key has been revoked since this was answered.")
 	}
 	prefix, _, _ := strings.Cut(answer.Key.Prefix, "_")
-	token, err := domain.NewToken(prefix, answer.Key.Environment, random)
+	token, err := random.token(prefix, answer.Key.Environment)
 	if err != nil {
 		return err
 	}
@@ -77,6 +81,6 @@ func (a *App) newSecret(k domain.Key, t domain.Token, now time.Time) domain.Secr
 	digest := a.keyring.tokenDigest(k.ID, k.ProjectID, t.Reveal())
 	return domain.Secret{
 		TokenID: t.ID(), ProjectID: k.ProjectID, KeyID: k.ID, Prefix: t.Prefix(), Algorithm: domain.HMACSHA256,
-		PepperVersion: pepperVersion, Digest: digest[:], CreatedAt: now,
+		PepperVersion: pepperVersion, Digest: digest[:], Tagged: t.TaggedBy(a.keyring.tag), CreatedAt: now,
 	}
 }

@@ -62,6 +62,7 @@ func HasMasterKey(ctx context.Context, store *repository.Store) (bool, error) {
 // keyring holds one key for each purpose, all derived from the master key.
 type keyring struct {
 	tokens    macKey // digests of API keys' tokens
+	tags      macKey // their tags; service tokens will have "service-token-tag"
 	refresh   macKey // digests, tags and successors of refresh tokens
 	cookie    macKey // proofs in the console's cookies
 	imports   macKey // what imported hashes are wrapped, found and recognised by
@@ -82,10 +83,17 @@ func newKeyring(master [32]byte) (*keyring, error) {
 		return key
 	}
 	k := &keyring{
-		tokens: newMACKey(derive("token-digest")), refresh: newMACKey(derive("refresh-token")), cookie: newMACKey(derive("console-cookie")),
-		imports: newMACKey(derive("imported-hash")), retry: newMACKey(derive("idempotency-key")), passwords: newMACKey(derive("password-hash")), mailed: newMACKey(derive("mailed-token")),
-		outbox: newMACKey(derive("outbox")),
-		check:  newMACKey(derive("check-value")), derive: derive("derived-secret"),
+		tokens:    newMACKey(derive("token-digest")),
+		tags:      newMACKey(derive("token-tag")),
+		refresh:   newMACKey(derive("refresh-token")),
+		cookie:    newMACKey(derive("console-cookie")),
+		imports:   newMACKey(derive("imported-hash")),
+		retry:     newMACKey(derive("idempotency-key")),
+		passwords: newMACKey(derive("password-hash")),
+		mailed:    newMACKey(derive("mailed-token")),
+		outbox:    newMACKey(derive("outbox")),
+		check:     newMACKey(derive("check-value")),
+		derive:    derive("derived-secret"),
 	}
 	block, err := aes.NewCipher(derive("seal"))
 	if err != nil {
@@ -139,6 +147,9 @@ func (k *macKey) sum(parts ...string) []byte {
 func (k *keyring) tokenDigest(key domain.KeyID, project domain.ProjectID, token string) [sha256.Size]byte {
 	return k.tokens.mac(string(key), string(project), token)
 }
+
+// tag is a domain.Tagger.
+func (k *keyring) tag(start string) [sha256.Size]byte { return k.tags.mac(start) }
 
 // importedDigest wraps a hash that was made elsewhere, so that its row is bound
 // to key and project and proves nothing without the master key, like ours.
@@ -218,12 +229,17 @@ func (a *App) checkMasterKey(ctx context.Context) error {
 	return nil
 }
 
-// TokenDigests returns how a token is digested under a master key. It is for
-// measuring, where keys are made by the million beside the service.
-func TokenDigests(master [32]byte) (func(domain.KeyID, domain.ProjectID, domain.Token) []byte, error) {
+// Minter returns what makes tokens under a master key, with the digest that is
+// stored of each. It is for measuring, where keys are made by the million beside
+// the service.
+func Minter(master [32]byte) (func(domain.KeyID, domain.ProjectID) (domain.Token, []byte, error), error) {
 	k, err := newKeyring(master)
-	return func(key domain.KeyID, project domain.ProjectID, t domain.Token) []byte {
+	return func(key domain.KeyID, project domain.ProjectID) (domain.Token, []byte, error) {
+		t, err := domain.NewTaggedToken(domain.DefaultKeyPrefix, domain.Live, rand.Reader, k.tag)
+		if err != nil {
+			return t, nil, err
+		}
 		digest := k.tokenDigest(key, project, t.Reveal())
-		return digest[:]
+		return t, digest[:], nil
 	}, err
 }

@@ -2,7 +2,6 @@ package service
 
 import (
 	"context"
-	"io"
 	"maps"
 	"time"
 
@@ -38,8 +37,8 @@ func (p *Project) CreateKey(ctx context.Context, spec domain.KeySpec) (domain.Ke
 	if err != nil {
 		return domain.Key{}, domain.Token{}, err
 	}
-	return p.issue(ctx, r, spec.TokenOnce, func(ctx context.Context, tx *repository.Store, random io.Reader) (issued, error) {
-		token, err := domain.NewToken(p.project.KeyPrefix, spec.Environment, random)
+	return p.issue(ctx, r, spec.TokenOnce, func(ctx context.Context, tx *repository.Store, random source) (issued, error) {
+		token, err := random.token(p.project.KeyPrefix, spec.Environment)
 		if err != nil {
 			return issued{}, err
 		}

@@ -12,14 +12,18 @@ import (
 	"github.com/latchkey-dev/latchkey/service/cache"
 )
 
-// importsPage is how many look-ups of imported tokens are read at a time.
-const importsPage = 10_000
+// indexPage is how many entries of an index are read at a time.
+const indexPage = 10_000
 
 // nearby is what a node keeps of the database, and how true that still is.
 type nearby struct {
 	keys     *cache.Keys
 	people   *cache.People
 	imported *cache.Imported
+	untagged *cache.Untagged
+
+	outdated  chan struct{} // the index of untagged tokens has to be read
+	olderNode atomic.Int64  // when a node was last listed that makes untagged tokens, in Unix microseconds
 
 	loadingImports sync.Mutex
 	lastImport     repository.Import // under loadingImports
@@ -40,7 +44,10 @@ const DefaultCacheBytes = 256 << 20
 
 func newNearby(o Options) *nearby {
 	turns := cache.Turns()
-	n := &nearby{grace: DefaultOutageGrace, people: cache.NewPeople(turns), imported: cache.NewImported()}
+	n := &nearby{
+		grace: DefaultOutageGrace, people: cache.NewPeople(turns), imported: cache.NewImported(),
+		untagged: cache.NewUntagged(), outdated: make(chan struct{}, 1),
+	}
 	if o.OutageGrace != nil {
 		n.grace = *o.OutageGrace
 	}
@@ -95,6 +102,9 @@ func (a *App) forget(changes []domain.Stale) {
 			reload = a.Sync() != NotFollowing // else they have just been read
 			a.near.keys.ForgetAll()
 			a.near.people.ForgetAll()
+			a.near.outdateUntagged()
+		case domain.StaleUntagged:
+			a.near.untagged.Add(domain.TokenID(c.ID))
 		default:
 			a.near.keys.Forget(c)
 			a.near.people.Forget(c)
@@ -106,24 +116,53 @@ func (a *App) forget(changes []domain.Stale) {
 	}
 }
 
+// keyOfToken is keyOf for the token itself: one that this instance never made
+// costs a code over it, and no query.
+func (a *App) keyOfToken(ctx context.Context, token domain.Token, now time.Time) (domain.ProvenKey, error) {
+	id := token.ID()
+	key, known, err := a.keyNear(id)
+	if known || err != nil {
+		return key, err
+	}
+	if a.Sync() == InSync && !token.TaggedBy(a.keyring.tag) && !a.near.mayBeUntagged(id) {
+		return domain.ProvenKey{}, domain.NotFound()
+	}
+	key, err = a.readKey(ctx, id, now)
+	if domain.CodeOf(err) == domain.CodeNotFound {
+		a.near.untagged.Remove(id)
+	}
+	return key, err
+}
+
 // keyOf returns the key that a token's id belongs to, from memory or from the
 // database. Nothing is proved by that.
 func (a *App) keyOf(ctx context.Context, id domain.TokenID, now time.Time) (domain.ProvenKey, error) {
+	key, known, err := a.keyNear(id)
+	if known || err != nil {
+		return key, err
+	}
+	return a.readKey(ctx, id, now)
+}
+
+// keyNear is the half of keyOf that asks no database.
+func (a *App) keyNear(id domain.TokenID) (key domain.ProvenKey, known bool, err error) {
 	copies, err := a.mayUseCopies()
+	if copies {
+		key, known = a.near.keys.Get(id)
+	}
+	return key, known, err
+}
+
+// readKey is the other half.
+func (a *App) readKey(ctx context.Context, id domain.TokenID, now time.Time) (domain.ProvenKey, error) {
+	if a.Sync() != NotFollowing {
+		return a.near.keys.Load(ctx, id, now, cache.Reader{Key: a.store.KeyByToken, CallingKey: a.store.CallingKey})
+	}
+	secret, key, err := a.store.CallingKey(ctx, id)
 	if err != nil {
 		return domain.ProvenKey{}, err
 	}
-	if !copies {
-		secret, key, err := a.store.CallingKey(ctx, id)
-		if err != nil {
-			return domain.ProvenKey{}, err
-		}
-		return provenKey(secret, key), nil
-	}
-	if key, ok := a.near.keys.Get(id); ok {
-		return key, nil
-	}
-	return a.near.keys.Load(ctx, id, now, cache.Reader{Key: a.store.KeyByToken, CallingKey: a.store.CallingKey})
+	return provenKey(secret, key), nil
 }
 
 func provenKey(s domain.Secret, k domain.CallingKey) domain.ProvenKey {
@@ -193,7 +232,7 @@ func (a *App) loadImports(ctx context.Context) error {
 	n.loadingImports.Lock()
 	defer n.loadingImports.Unlock()
 	for {
-		found, err := a.store.ImportedSince(ctx, n.lastImport, importsPage)
+		found, err := a.store.ImportedSince(ctx, n.lastImport, indexPage)
 		if err != nil {
 			return err
 		}
@@ -201,8 +240,72 @@ func (a *App) loadImports(ctx context.Context) error {
 			n.imported.Add(i.Lookup, i.TokenID)
 			n.lastImport = i
 		}
-		if len(found) < importsPage {
+		if len(found) < indexPage {
 			return nil
 		}
 	}
+}
+
+// olderNodesLinger is for how long tokens without a tag are looked up after the
+// last node of 0.1 has left the list: each newer node reads the list in that
+// time, and then makes only tagged tokens.
+const olderNodesLinger = 3 * NodeReports
+
+// mayBeUntagged reports whether a token without a tag may have been made here.
+func (n *nearby) mayBeUntagged(id domain.TokenID) bool {
+	return n.untagged.MayHave(id) || time.Since(time.UnixMicro(n.olderNode.Load())) < olderNodesLinger
+}
+
+// outdateUntagged has the index of untagged tokens read again.
+func (n *nearby) outdateUntagged() {
+	n.untagged.Outdate()
+	select {
+	case n.outdated <- struct{}{}:
+	default: // it will be already
+	}
+}
+
+// keepUntagged reads the tokens without a tag whenever this node may have missed
+// some, until ctx ends. Those made later reach it by the feed of changes.
+func (a *App) keepUntagged(ctx context.Context) {
+	for {
+		select {
+		case <-a.near.outdated:
+		case <-ctx.Done():
+			return
+		}
+		if err := a.loadUntagged(ctx); err != nil && ctx.Err() == nil {
+			a.log.WarnContext(ctx, "the tokens without a tag could not be read; trying again", "error", err)
+			time.AfterFunc(reconnectEvery, a.near.outdateUntagged)
+		}
+	}
+}
+
+func (a *App) loadUntagged(ctx context.Context) error {
+	since := a.near.untagged.Since()
+	if err := a.lookForOlderNodes(ctx); err != nil {
+		return err
+	}
+	for after := domain.TokenID(""); ; {
+		found, err := a.store.UntaggedTokens(ctx, after, indexPage)
+		if err != nil {
+			return err
+		}
+		a.near.untagged.Add(found...)
+		if len(found) < indexPage {
+			break
+		}
+		after = found[len(found)-1]
+	}
+	a.near.untagged.Complete(since)
+	return nil
+}
+
+// lookForOlderNodes notes whether a node is listed that makes untagged tokens.
+func (a *App) lookForOlderNodes(ctx context.Context) error {
+	none, err := a.store.EveryNodeAtLeast(ctx, tagsSince)
+	if err == nil && !none {
+		a.near.olderNode.Store(time.Now().UnixMicro())
+	}
+	return err
 }

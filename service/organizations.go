@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"context"
 	"fmt"
-	"io"
 
 	"github.com/latchkey-dev/latchkey/domain"
 	"github.com/latchkey-dev/latchkey/repository"
@@ -33,7 +32,7 @@ func (a *App) CreateOrganization(ctx context.Context, caller domain.Principal, s
 	if err != nil {
 		return domain.MemberOf{}, err
 	}
-	return once(ctx, a, r, func(ctx context.Context, tx *repository.Store, _ io.Reader) (domain.MemberOf, error) {
+	return once(ctx, a, r, func(ctx context.Context, tx *repository.Store, _ source) (domain.MemberOf, error) {
 		err := withSlug(spec.Slug, spec.Name, "organization", func(slug string) error {
 			org.Slug = slug
 			return tx.CreateOrganization(ctx, org)
@@ -48,7 +47,7 @@ func (a *App) CreateOrganization(ctx context.Context, caller domain.Principal, s
 			Action: "organization.created", Target: organizationTarget(org), OrganizationID: org.ID,
 			Changes: domain.Diff(nil, organizationFields(org)),
 		})
-	}, func(ctx context.Context, tx *repository.Store, answer *domain.MemberOf, _ io.Reader) error {
+	}, func(ctx context.Context, tx *repository.Store, answer *domain.MemberOf, _ source) error {
 		_, err := tx.OrganizationAsMember(ctx, spec.Owner, answer.ID)
 		return ended(err)
 	})

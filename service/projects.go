@@ -2,7 +2,6 @@ package service
 
 import (
 	"context"
-	"io"
 
 	"github.com/latchkey-dev/latchkey/domain"
 	"github.com/latchkey-dev/latchkey/repository"
@@ -29,7 +28,7 @@ func (o *Organization) CreateProject(ctx context.Context, spec domain.ProjectSpe
 	if err != nil {
 		return domain.Project{}, err
 	}
-	return once(ctx, o.app, r, func(ctx context.Context, tx *repository.Store, _ io.Reader) (domain.Project, error) {
+	return once(ctx, o.app, r, func(ctx context.Context, tx *repository.Store, _ source) (domain.Project, error) {
 		err := withSlug(spec.Slug, spec.Name, "project", func(slug string) error {
 			project.Slug = slug
 			return tx.CreateProject(ctx, o.organization.Scope(), project)
@@ -38,7 +37,7 @@ func (o *Organization) CreateProject(ctx context.Context, spec domain.ProjectSpe
 			return domain.Project{}, err
 		}
 		return project, o.app.record(ctx, tx, o.caller, projectEvent("project.created", project, domain.Diff(nil, projectFields(project))))
-	}, func(ctx context.Context, tx *repository.Store, answer *domain.Project, _ io.Reader) error {
+	}, func(ctx context.Context, tx *repository.Store, answer *domain.Project, _ source) error {
 		_, err := tx.LockProject(ctx, answer.Scope())
 		return ended(err)
 	})

@@ -52,7 +52,7 @@ func (a *App) prove(ctx context.Context, text string, asks domain.ProjectID, now
 	if err != nil {
 		return a.proveImported(ctx, text, asks, now)
 	}
-	key, err := a.keyOf(ctx, token.ID(), now)
+	key, err := a.keyOfToken(ctx, token, now)
 	if domain.CodeOf(err) == domain.CodeNotFound {
 		return a.proveImported(ctx, text, asks, now)
 	}

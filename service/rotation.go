@@ -2,7 +2,6 @@ package service
 
 import (
 	"context"
-	"io"
 	"time"
 
 	"github.com/latchkey-dev/latchkey/domain"
@@ -41,7 +40,7 @@ func (p *Project) RotateKey(ctx context.Context, id domain.KeyID, r domain.Rotat
 	if err != nil {
 		return domain.Key{}, domain.Token{}, err
 	}
-	return p.issue(ctx, request, r.TokenOnce, func(ctx context.Context, tx *repository.Store, random io.Reader) (issued, error) {
+	return p.issue(ctx, request, r.TokenOnce, func(ctx context.Context, tx *repository.Store, random source) (issued, error) {
 		before, err := p.lockKey(ctx, tx, id)
 		if err != nil {
 			return issued{}, err
@@ -57,7 +56,7 @@ func (p *Project) RotateKey(ctx context.Context, id domain.KeyID, r domain.Rotat
 		if after.Retiring, err = p.retire(ctx, tx, id, now, grace); err != nil {
 			return issued{}, err
 		}
-		token, err := domain.NewToken(p.project.KeyPrefix, before.Environment, random)
+		token, err := random.token(p.project.KeyPrefix, before.Environment)
 		if err != nil {
 			return issued{}, err
 		}

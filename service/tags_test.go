@@ -10,6 +10,8 @@ import (
 	"time"
 
 	"github.com/latchkey-dev/latchkey/domain"
+	"github.com/latchkey-dev/latchkey/repository"
+	"github.com/latchkey-dev/latchkey/repository/storetest"
 	"github.com/latchkey-dev/latchkey/service"
 )
 
@@ -89,4 +91,111 @@ func (w *world) eventually(what string, happened func() bool) {
 		case <-retry.C:
 		}
 	}
+}
+
+// olderNode lists a node of 0.1 until the function it returns is called.
+func (w *world) olderNode() (leaves func()) {
+	w.Helper()
+	feed, err := w.store.Feed(w.Context())
+	w.check(err)
+	now := time.Now()
+	w.check(feed.ReportNode(w.Context(), repository.Node{ID: "of 0.1", StartedAt: now, SeenAt: now}))
+	return func() {
+		w.Helper()
+		w.check(feed.RemoveNode(w.Context(), "of 0.1"))
+		w.check(feed.Close())
+	}
+}
+
+// tagged reports whether the newest token of a key has a tag.
+func (w *world) tagged(p *service.Project, id domain.KeyID) bool {
+	w.Helper()
+	project, err := p.Get()
+	w.check(err)
+	secrets, err := w.store.LiveSecrets(w.Context(), project.Scope(), id, w.clock())
+	w.check(err)
+	return secrets[0].Tagged
+}
+
+// Guarantees that no key is refused for want of a tag: those of 0.1 work on every
+// node until they are rotated, those made beside a node of 0.1 have none, and
+// those made after it has left do.
+func TestTokensOfOlderNodes(t *testing.T) {
+	onEach(t, func(w *world) {
+		_, project := w.tenant(w.signUp("ann@example.com"))
+		leaves := w.olderNode()
+		old, oldToken := w.fresh(project)
+		leaves()
+		newer, newToken := w.fresh(project)
+		if w.tagged(project, old.ID) || !w.tagged(project, newer.ID) {
+			w.Errorf("tagged %t beside a node of 0.1, %t after it; want false, true", w.tagged(project, old.ID), w.tagged(project, newer.ID))
+		}
+		node := w.another(service.Options{})
+		go node.Run(w.Context())
+		w.refusesForged(node)
+		for _, token := range []string{oldToken, newToken} {
+			_, err := node.AuthenticateKey(w.Context(), token)
+			w.check(err)
+			w.answers(map[string]domain.Code{token: ""})
+		}
+		_, rotated := w.rotate(project, old.ID, domain.Rotation{})
+		if !w.tagged(project, old.ID) {
+			w.Error("the token of a rotation has no tag")
+		}
+		w.answers(map[string]domain.Code{oldToken: "", rotated: ""})
+		w.check(project.DeleteKey(w.Context(), old.ID))
+		w.answers(map[string]domain.Code{oldToken: domain.CodeInvalidAPIKey, rotated: domain.CodeInvalidAPIKey})
+	})
+}
+
+// Guarantees that a token without a tag which another process makes, when this
+// node had thought that there would be no more, is known here within moments.
+func TestUntaggedTokenIsHeardOf(t *testing.T) {
+	onEach(t, func(w *world) {
+		ann := w.signUp("ann@example.com")
+		_, project := w.tenant(ann)
+		w.refusesForged(w.App)
+		own, err := project.Get()
+		w.check(err)
+		elsewhere, err := service.New(w.Context(), service.Options{
+			Store: storetest.New(w, w.dsn), MasterKey: masterKey, Clock: w.clock, Issuer: "http://localhost",
+		})
+		w.check(err)
+		leaves := w.olderNode()
+		handle, err := elsewhere.Project(w.Context(), ann, own.ID)
+		w.check(err)
+		_, token := w.fresh(handle)
+		leaves()
+		w.eventually("the token is known here", func() bool {
+			_, err := w.AuthenticateKey(w.Context(), token)
+			return err == nil
+		})
+	})
+}
+
+// Guarantees that a lost answer brings the same token again whichever version
+// gave it, and whichever versions are there when it is asked for again.
+func TestRepeatedAcrossVersions(t *testing.T) {
+	onEach(t, func(w *world) {
+		_, project := w.tenant(w.signUp("ann@example.com"))
+		create := func(name domain.Hidden) string {
+			w.Helper()
+			_, token, err := project.CreateKey(w.Context(), domain.KeySpec{Name: "k", IdempotencyKey: name})
+			w.check(err)
+			return token.Reveal()
+		}
+		leaves := w.olderNode()
+		untagged := create("an-untagged-answer")
+		leaves()
+		tagged := create("a-tagged-answer-0")
+		if again := create("an-untagged-answer"); again != untagged {
+			w.Error("another token, after the node of 0.1 has left")
+		}
+		leaves = w.olderNode()
+		defer leaves()
+		if again := create("a-tagged-answer-0"); again != tagged {
+			w.Error("another token, after a node of 0.1 has come")
+		}
+		w.answers(map[string]domain.Code{untagged: "", tagged: ""})
+	})
 }

@@ -124,7 +124,7 @@ func (c *Cluster) Program(name string) string {
 // but for id, token and digest, and returns their tokens. It is for measuring:
 // no other way makes so many so soon.
 func CopyKeys(
-	t testing.TB, dsn string, n int, digest func(domain.KeyID, domain.ProjectID, domain.Token) []byte,
+	t testing.TB, dsn string, n int, mint func(domain.KeyID, domain.ProjectID) (domain.Token, []byte, error),
 ) ([]domain.Token, error) {
 	t.Helper()
 	ctx := t.Context()
@@ -140,9 +140,10 @@ func CopyKeys(
 	now := time.Now()
 	tokens := make([]domain.Token, n)
 	ids := make([]domain.KeyID, n)
+	digests := make([][]byte, n)
 	for i := range tokens {
 		ids[i] = domain.NewID[domain.KeyID](now)
-		if tokens[i], err = domain.RandomToken(domain.DefaultKeyPrefix, domain.Live); err != nil {
+		if tokens[i], digests[i], err = mint(ids[i], domain.ProjectID(project)); err != nil {
 			return nil, err
 		}
 	}
@@ -150,7 +151,7 @@ func CopyKeys(
 		return nil, err
 	}
 	_, err = conn.CopyFrom(ctx, pgx.Identifier{"copied"}, []string{"id", "token", "prefix", "digest"}, pgx.CopyFromSlice(n, func(i int) ([]any, error) {
-		return []any{ids[i], tokens[i].ID(), tokens[i].Prefix(), digest(ids[i], domain.ProjectID(project), tokens[i])}, nil
+		return []any{ids[i], tokens[i].ID(), tokens[i].Prefix(), digests[i]}, nil
 	}))
 	if err != nil {
 		return nil, err
@@ -159,7 +160,7 @@ func CopyKeys(
 		`INSERT INTO api_keys SELECT (jsonb_populate_record(k, jsonb_build_object('id', c.id, 'prefix', c.prefix))).*
 			FROM copied c, api_keys k WHERE k.id = '` + model + `'`,
 		`INSERT INTO api_key_secrets SELECT (jsonb_populate_record(s, jsonb_build_object('key_id', c.id, 'token_id', c.token, 'prefix', c.prefix,
-			'digest', c.digest))).* FROM copied c, api_key_secrets s WHERE s.key_id = '` + model + `'`,
+			'digest', c.digest, 'tagged', true))).* FROM copied c, api_key_secrets s WHERE s.key_id = '` + model + `'`,
 	} {
 		if _, err := conn.Exec(ctx, statement); err != nil {
 			return nil, err

@@ -32,8 +32,13 @@
 // number of keys they are shared; those keys are then read again when asked
 // for.
 //
+// Tokens that do not lie in memory are looked up only if they may exist. A token
+// of this instance carries a tag, which the caller checks. For those that carry
+// none there are two indexes, which hold a hash for each: Untagged, of tokens of
+// 0.1, and Imported, of tokens that were made elsewhere.
+//
 // A miss is read once, however many wait for it (see loader), by a bounded
 // number of look-ups at a time. Ids that do not exist are remembered for a
-// moment, in a bounded table, so that one forged token sent again and again
-// costs one look-up.
+// moment, in a bounded table, so that the token of a deleted key sent again and
+// again costs one look-up.
 package cache
