@@ -155,6 +155,11 @@ func TestKilledBeforeTheEmail(t *testing.T) {
 			var mu sync.Mutex
 			var expected []string
 			var kills []time.Time
+			acknowledged := func() int {
+				mu.Lock()
+				defer mu.Unlock()
+				return len(expected)
+			}
 			random := rand.New(rand.NewPCG(11, 52))
 			for range servertest.Size(2, 50) {
 				// The mail server is away for half of the rounds: then everything waits.
@@ -174,7 +179,9 @@ func TestKilledBeforeTheEmail(t *testing.T) {
 						}
 					})
 				}
-				time.Sleep(300*time.Millisecond + time.Duration(random.IntN(200))*time.Millisecond)
+				before := acknowledged()
+				eventually(t, 30*time.Second, "people sign up", func() bool { return acknowledged() > before+1 })
+				time.Sleep(time.Duration(random.IntN(200)) * time.Millisecond)
 				n.Kill()
 				kills = append(kills, time.Now())
 				stop()

@@ -19,14 +19,12 @@ const boundVersion = "0.2.0"
 const boundSetting = "bound_since"
 
 // bindsToUsers reports whether what is written for a user is bound to them. That
-// is so once every node can read it, and for good once all hashes are bound. An
-// error leaves it at the form that every node reads.
-func (a *App) bindsToUsers(ctx context.Context, store *repository.Store) bool {
+// is so once every node can read it, and for good once all hashes are bound.
+func (a *App) bindsToUsers(ctx context.Context, store *repository.Store) (bool, error) {
 	if a.boundSince.Load() != 0 {
-		return true
+		return true, nil
 	}
-	all, err := store.EveryNodeAtLeast(ctx, boundVersion)
-	return err == nil && all
+	return store.EveryNodeAtLeast(ctx, boundVersion)
 }
 
 // takesUnboundSession reports whether a refresh token or a cookie that is not
@@ -52,8 +50,9 @@ func (a *App) bindPasswords(ctx context.Context) error {
 	}
 	for done := a.boundSince.Load() != 0; !done; {
 		err := a.store.InTx(ctx, func(ctx context.Context, tx *repository.Store) error {
-			if done = !a.bindsToUsers(ctx, tx); done {
-				return nil
+			if binds, err := a.bindsToUsers(ctx, tx); err != nil || !binds {
+				done = true
+				return err
 			}
 			hashes, err := tx.PasswordHashes(ctx, plainForm, 200)
 			if err != nil {

@@ -84,6 +84,16 @@ func (b *breaking) useCases() []storetest.UseCase {
 				return err
 			}
 		}},
+		{Name: "lost answer of a refresh", Prepare: func() func(context.Context) error {
+			in, err := b.app.LogIn(b.Context(), b.from(), b.user().Email, password)
+			b.check(err)
+			_, err = b.app.Refresh(b.Context(), b.from(), in.RefreshToken)
+			b.check(err)
+			return func(ctx context.Context) error {
+				_, err := b.app.Refresh(ctx, b.from(), in.RefreshToken)
+				return err
+			}
+		}},
 		only("user list", func(ctx context.Context) error {
 			_, err := b.app.ListUsers(ctx, system, domain.Page{Limit: 10})
 			return err

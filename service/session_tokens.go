@@ -1,13 +1,11 @@
 package service
 
 import (
-	"context"
 	"crypto/hmac"
 	"encoding/base64"
 	"strings"
 
 	"github.com/latchkey-dev/latchkey/domain"
-	"github.com/latchkey-dev/latchkey/repository"
 )
 
 // refreshToken is session.secret.tag. The tag tells a token that was once issued
@@ -33,9 +31,10 @@ func (a *App) parseRefreshToken(text string) (refreshToken, domain.SessionID, bo
 }
 
 // refreshDigest is what is stored of a refresh token. It is bound to the user, so
-// that a session's row is worth nothing as another user's.
-func (a *App) refreshDigest(ctx context.Context, store *repository.Store, user domain.UserID, token refreshToken) []byte {
-	if !a.bindsToUsers(ctx, store) {
+// that a session's row is worth nothing as another user's, once every node reads
+// such digests.
+func (a *App) refreshDigest(bound bool, user domain.UserID, token refreshToken) []byte {
+	if !bound {
 		return a.unboundRefreshDigest(token)
 	}
 	return a.boundRefreshDigest(user, token)
@@ -60,8 +59,8 @@ func (a *App) refreshes(caller domain.CallingUser, digest domain.Digest, token r
 // newCookie names a session and its user and proves that it was issued here.
 // Nothing of it is stored: without the master key a copy of the database gives no
 // cookie, and a session's row that is given to another user is worth nothing.
-func (a *App) newCookie(ctx context.Context, store *repository.Store, id domain.SessionID, user domain.UserID) string {
-	if !a.bindsToUsers(ctx, store) {
+func (a *App) newCookie(bound bool, id domain.SessionID, user domain.UserID) string {
+	if !bound {
 		return a.unboundCookie(id)
 	}
 	return a.boundCookie(id, user)

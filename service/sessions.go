@@ -107,18 +107,20 @@ func (a *App) startSession(ctx context.Context, tx *repository.Store, from domai
 		ID: domain.NewID[domain.SessionID](now), UserID: user.ID, CreatedAt: now, LastUsedAt: now, ExpiresAt: now.Add(sessionAbsolute),
 		IP: from.IP, UserAgent: from.UserAgent,
 	}
+	bound, err := a.bindsToUsers(ctx, tx)
+	if err != nil {
+		return SignedIn{}, err
+	}
 	token := a.newRefreshToken(session.ID, randomBytes(32))
-	session.RefreshDigest = a.refreshDigest(ctx, tx, user.ID, token)
+	session.RefreshDigest = a.refreshDigest(bound, user.ID, token)
 	if err := tx.CreateSession(ctx, session); err != nil {
 		return SignedIn{}, err
 	}
-	return a.signedIn(ctx, tx, user, session, token)
+	return a.signedIn(bound, user, session, token)
 }
 
 // signedIn issues an access token beside the session's refresh token.
-func (a *App) signedIn(
-	ctx context.Context, store *repository.Store, user domain.User, session domain.Session, refresh refreshToken,
-) (SignedIn, error) {
+func (a *App) signedIn(bound bool, user domain.User, session domain.Session, refresh refreshToken) (SignedIn, error) {
 	now := a.now()
 	access, err := a.keySet().Sign(jwt.Claims{User: user.ID, Session: session.ID, IssuedAt: now, ExpiresAt: now.Add(jwt.Lifetime)})
 	if err != nil {
@@ -127,7 +129,7 @@ func (a *App) signedIn(
 	return SignedIn{
 		AccessToken: access, AccessLifetime: jwt.Lifetime,
 		RefreshToken: string(refresh), RefreshLifetime: min(sessionIdle, session.ExpiresAt.Sub(now)),
-		Cookie: a.newCookie(ctx, store, session.ID, user.ID), User: user, Session: session,
+		Cookie: a.newCookie(bound, session.ID, user.ID), User: user, Session: session,
 	}, nil
 }
 
@@ -206,29 +208,38 @@ func (a *App) Refresh(ctx context.Context, from domain.Origin, text string) (Sig
 	if caller.User.Status != domain.Active || sessionEnded(caller.Session, now) {
 		return SignedIn{}, refreshRefused()
 	}
+	bound, err := a.bindsToUsers(ctx, a.store)
+	if err != nil {
+		return SignedIn{}, err
+	}
 	successor := a.newRefreshToken(id, a.keyring.refresh.sum("successor", string(token)))
 	if !a.refreshes(caller, caller.Session.RefreshDigest, token) {
-		return a.replayRefresh(ctx, from, token, successor, id)
+		return a.replayRefresh(ctx, from, bound, token, successor, id)
 	}
-	err = a.store.RotateRefresh(ctx, id, caller.Session.RefreshDigest, a.refreshDigest(ctx, a.store, caller.User.ID, successor), now)
+	err = a.store.RotateRefresh(ctx, id, caller.Session.RefreshDigest, a.refreshDigest(bound, caller.User.ID, successor), now)
 	if domain.CodeOf(err) == domain.CodeConflict {
-		return a.replayRefresh(ctx, from, token, successor, id)
+		return a.replayRefresh(ctx, from, bound, token, successor, id)
 	}
 	if err != nil {
 		return SignedIn{}, err
 	}
-	return a.signedIn(ctx, a.store, caller.User, caller.Session, successor)
+	return a.signedIn(bound, caller.User, caller.Session, successor)
 }
 
 // replayRefresh answers a refresh token of ours that is not its session's
 // current one.
-func (a *App) replayRefresh(ctx context.Context, from domain.Origin, token, successor refreshToken, id domain.SessionID) (SignedIn, error) {
+func (a *App) replayRefresh(
+	ctx context.Context, from domain.Origin, bound bool, token, successor refreshToken, id domain.SessionID,
+) (SignedIn, error) {
 	caller, err := a.store.CallingUser(ctx, id)
-	if err != nil {
+	if domain.CodeOf(err) == domain.CodeNotFound {
 		return SignedIn{}, refreshRefused()
 	}
+	if err != nil {
+		return SignedIn{}, err
+	}
 	if a.refreshes(caller, caller.Session.PreviousDigest, token) && a.now().Sub(caller.Session.RotatedAt) <= refreshReplay {
-		return a.signedIn(ctx, a.store, caller.User, caller.Session, successor)
+		return a.signedIn(bound, caller.User, caller.Session, successor)
 	}
 	err = a.store.InTx(ctx, func(ctx context.Context, tx *repository.Store) error {
 		if err := tx.DeleteSession(ctx, caller.User.ID, id); err != nil {

@@ -114,7 +114,11 @@ func (a *App) newUser(ctx context.Context, network fair.Payer, s domain.SignUp) 
 }
 
 func (a *App) addUser(ctx context.Context, tx *repository.Store, caller domain.Principal, user domain.User, hash passwordHash) error {
-	err := tx.CreateUser(ctx, user, a.stored(ctx, tx, user.ID, hash))
+	stored, err := a.stored(ctx, tx, user.ID, hash)
+	if err != nil {
+		return err
+	}
+	err = tx.CreateUser(ctx, user, stored)
 	if domain.CodeOf(err) == domain.CodeConflict {
 		return domain.Errorf(domain.CodeConflict, "There is an account with this e-mail address already.")
 	}
@@ -125,15 +129,20 @@ func (a *App) addUser(ctx context.Context, tx *repository.Store, caller domain.P
 }
 
 // stored returns the form in which a new hash is stored.
-func (a *App) stored(ctx context.Context, tx *repository.Store, user domain.UserID, hash passwordHash) string {
-	if a.bindsToUsers(ctx, tx) {
+func (a *App) stored(ctx context.Context, tx *repository.Store, user domain.UserID, hash passwordHash) (string, error) {
+	bound, err := a.bindsToUsers(ctx, tx)
+	if bound {
 		hash = a.keyring.bind(user, hash)
 	}
-	return hash.String()
+	return hash.String(), err
 }
 
 func (a *App) storePassword(ctx context.Context, tx *repository.Store, user domain.UserID, hash passwordHash) error {
-	return tx.SetPassword(ctx, user, a.stored(ctx, tx, user, hash))
+	stored, err := a.stored(ctx, tx, user, hash)
+	if err != nil {
+		return err
+	}
+	return tx.SetPassword(ctx, user, stored)
 }
 
 // Account is a person's own account in their hands.
