@@ -281,7 +281,7 @@ func notJSON(from int64) error {
 // malformed returns what a decoder's error means for the sender.
 func malformed(err error) error {
 	if errors.Is(err, jsontext.ErrDuplicateName) {
-		return domain.Errorf(domain.CodeMalformedRequest, "The body is not valid JSON: the same name stands twice in one object.")
+		return domain.Errorf(domain.CodeMalformedRequest, "The body is not valid JSON: the same name appears twice in one object.")
 	}
 	if e, ok := errors.AsType[*jsontext.SyntacticError](err); ok {
 		return notJSON(e.ByteOffset)

@@ -77,7 +77,7 @@ var matrix = map[string]string{
 	"verifyKey":           "401 404 404 403 200 200 200 200 403 401 401 401",
 }
 
-// scene is a tenant with everybody around it who may knock.
+// scene is a tenant with everybody around it who gets in.
 type scene struct {
 	*world
 

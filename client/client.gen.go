@@ -1011,7 +1011,7 @@ type Problem struct {
 
 	// Detail What went wrong this time.
 	//
-	// Example: The request has fields that cannot be accepted.
+	// Example: Some fields of the request are not valid.
 	Detail string `json:"detail"`
 
 	// Errors What is wrong with which field; with `validation_failed` only.

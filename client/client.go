@@ -26,13 +26,13 @@ func HTTPClient(hc *http.Client) Option {
 }
 
 // Attempts is how often a request is sent at most, the first time included;
-// 4 unless told otherwise, and 1 turns retries off.
+// 4 by default, and 1 turns retries off.
 func Attempts(n int) Option {
 	return func(s *sender) { s.attempts = n }
 }
 
-// MaxWait is how long to wait before one retry at most; 30 s unless told
-// otherwise. A refusal that asks for a longer wait is returned at once, with
+// MaxWait is how long to wait before one retry at most; 30 s by
+// default. A refusal that asks for a longer wait is returned immediately, with
 // Error.RetryAfter saying how long.
 func MaxWait(d time.Duration) Option {
 	return func(s *sender) { s.maxWait = d }

@@ -85,8 +85,8 @@ func (u *user) authorize(req *http.Request, public *ClientWithResponses) error {
 		<-u.turn
 		return nil
 	}
-	// Not for this request alone, and so not ended with it: the answer holds the
-	// refresh token that goes on, and nobody could ask for it again for long.
+	// The refresh outlives this request: its answer holds the next refresh token,
+	// and it can be asked for again only for a short time.
 	renewed := make(chan error, 1)
 	var access string
 	go func() {

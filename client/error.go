@@ -42,7 +42,7 @@ func refusal(res *http.Response) *Error {
 	case http.StatusAccepted, http.StatusNoContent:
 		return nil
 	case http.StatusOK, http.StatusCreated:
-		// Whoever asked for another form, such as CSV, gets what comes.
+		// A caller that asked for another form, such as CSV, gets it as it is.
 		if isJSON(res) || res.Request != nil && res.Request.Header.Get("Accept") != "" {
 			return nil
 		}

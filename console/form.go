@@ -76,7 +76,7 @@ func (f *form) refuse(err error) error {
 		refused.Detail = "Somebody has changed this meanwhile. Send the form again to put what you see here in its place."
 	}
 	if len(refused.Fields) > 0 {
-		refused.Detail = "Please look at what is marked below."
+		refused.Detail = "Please fix the errors below."
 	}
 	f.status, f.Detail, f.Faults = statusOf(refused.Code), refused.Detail, map[string]string{}
 	for _, fault := range refused.Fields {

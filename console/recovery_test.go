@@ -64,7 +64,7 @@ func TestMailedLinks(t *testing.T) {
 			b.fill("password", chosen).follow("Confirm the address")
 			b.shows("Your e-mail address is confirmed")
 
-			b.follow("Forgotten your password?")
+			b.follow("Forgot password?")
 			b.fill("email", "ann@example.com").follow("Send the link")
 			b.shows("a mail with a link is on its way")
 			arrive()

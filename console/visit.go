@@ -280,7 +280,7 @@ var headlines = map[int]string{
 	http.StatusForbidden:          "You may not do that",
 	http.StatusNotFound:           "Nothing here",
 	http.StatusConflict:           "That is not possible now",
-	http.StatusPreconditionFailed: "Somebody was faster",
+	http.StatusPreconditionFailed: "Someone else changed this first",
 	http.StatusTooManyRequests:    "Too many attempts",
 	http.StatusServiceUnavailable: "Back in a moment",
 }

@@ -83,14 +83,14 @@ func (r Role) Holds(a Action) bool {
 }
 
 // MayGrant reports whether a member with this role may give, change or take
-// away the other one. Only owners make or change owners; nobody grants more
+// away the other one. Only owners make or change owners; no one grants more
 // than they hold.
 func (r Role) MayGrant(other Role) bool {
 	return other.Valid() && r.Holds(MembersWrite) && slices.Index(Roles, other) <= slices.Index(Roles, r)
 }
 
 // RolesHolding names the roles that hold a, for the sentence that tells a
-// refused caller whom to ask.
+// refused caller who can grant it.
 func RolesHolding(a Action) []Role {
 	return slices.DeleteFunc(slices.Clone(Roles), func(r Role) bool { return !r.Holds(a) })
 }
@@ -98,7 +98,7 @@ func RolesHolding(a Action) []Role {
 var customScope = regexp.MustCompile(`^[a-z][a-z0-9_.-]{0,31}:[a-z][a-z0-9_.-]{0,63}$`)
 
 // reservedResources may not be the first half of a project's own scope: they
-// are ours, now or in the releases to come.
+// belong to Latchkey, now or in later releases.
 var reservedResources = []string{
 	"organization", "members", "projects", "project", "keys", "audit", "usage", "limits", "webhooks", "tokens", "sessions", "users",
 }

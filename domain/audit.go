@@ -51,8 +51,8 @@ type Change [2]any
 // Changes are the fields that an event changed.
 type Changes map[string]Change
 
-// Diff returns the fields whose values differ. A nil map stands for an object
-// that does not exist: all fields of the other one then differ.
+// Diff returns the fields whose values differ. A nil map means an object
+// that does not exist: then all fields of the other one differ.
 func Diff(before, after map[string]any) Changes {
 	changes := Changes{}
 	for _, fields := range []map[string]any{before, after} {
@@ -66,8 +66,8 @@ func Diff(before, after map[string]any) Changes {
 }
 
 // Event is one entry of the audit trail. It is written in the transaction of
-// the change it tells of and never altered afterwards; it outlives what it is
-// about, but goes with its organization.
+// the change that it describes and never altered afterwards. It outlives its
+// target and is deleted with its organization.
 type Event struct {
 	ID             EventID
 	At             time.Time

@@ -106,9 +106,9 @@ func CodeOf(err error) Code {
 }
 
 // NotFound is the one answer for what is absent and for what belongs to
-// somebody else, so that the two cannot be told apart.
+// another tenant, so that the two cannot be distinguished.
 func NotFound() *Error {
-	return &Error{Code: CodeNotFound, Detail: "There is nothing here, or it is not yours to see."}
+	return &Error{Code: CodeNotFound, Detail: "Not found, or you do not have access to it."}
 }
 
 // Unavailable says that the answer cannot be known now; the caller may retry.
@@ -134,5 +134,5 @@ func (v *Invalid) Err() error {
 	if len(*v) == 0 {
 		return nil
 	}
-	return &Error{Code: CodeValidationFailed, Detail: "The request has fields that cannot be accepted.", Fields: *v}
+	return &Error{Code: CodeValidationFailed, Detail: "Some fields of the request are not valid.", Fields: *v}
 }

@@ -16,7 +16,7 @@ func AtRevision(revisions ...int64) Precondition { return Precondition{true, rev
 // Check returns precondition_failed unless revision is as expected.
 func (p Precondition) Check(revision int64) error {
 	if p.set && !slices.Contains(p.revisions, revision) {
-		return Errorf(CodePreconditionFailed, "It has been changed since you read it. Read it again before you change it.")
+		return Errorf(CodePreconditionFailed, "The resource has changed since you read it. Read it again before you change it.")
 	}
 	return nil
 }

@@ -7,7 +7,7 @@ import (
 )
 
 // Principal is who is calling, proven: an API key, a user, both, the operator
-// at the command line, or nobody. The zero value is anonymous.
+// at the command line, or an anonymous caller, which is the zero value.
 type Principal struct {
 	key    ProvenKey
 	user   *CallingUser
@@ -72,8 +72,8 @@ func ProvenPrincipal(key ProvenKey, user *CallingUser, from Origin) Principal {
 	return Principal{key: key, user: user, origin: from}
 }
 
-// System returns the principal of whoever operates the instance from its
-// command line. It holds every action and is audited as system.
+// System returns the principal of the operator at the command line of the
+// instance. It holds every action and is audited as system.
 func System() Principal { return Principal{system: true} }
 
 // Key returns the proven key, if there is one.

@@ -11,7 +11,7 @@ import (
 const DefaultKeyPrefix = "lk"
 
 // Status is whether an organization or a project is in use. Disabling one ends
-// every key below it at once; enabling it brings them back.
+// every key below it immediately; enabling it brings them back.
 type Status string
 
 // The states of organizations and projects.

@@ -9,7 +9,7 @@ import (
 // Algorithm names how the digest of a secret was computed.
 type Algorithm string
 
-// HMACSHA256 is the only algorithm of ours: HMAC-SHA-256 over key
+// HMACSHA256 is the only algorithm made here: HMAC-SHA-256 over key
 // id, project id and the whole token, under a key derived from the master key.
 const HMACSHA256 Algorithm = "hmac-sha256"
 
@@ -17,7 +17,7 @@ const HMACSHA256 Algorithm = "hmac-sha256"
 // memory, and of nothing that is stored.
 var Algorithms = append([]Algorithm{HMACSHA256}, ImportAlgorithms...)
 
-// hidden is what is shown in place of what nobody is to see.
+// hidden is what is shown in place of a secret.
 const hidden = "…"
 
 // Digest is what recognises a secret. Whatever prints or encodes it shows

@@ -12,11 +12,11 @@ const (
 	StaleUser         StaleKind = "user"         // the person, their memberships, or all their sessions
 	StaleSigningKeys  StaleKind = "signing_keys" // of access tokens
 	StaleUntagged     StaleKind = "untagged"     // a token without a tag has been made, so it must be looked up
-	StaleEverything   StaleKind = "everything"   // what has changed cannot be told any more
+	StaleEverything   StaleKind = "everything"   // what has changed is no longer known
 )
 
 // Stale says that copies of an object, wherever they are kept, are no longer
-// true. It tells what changed, not how: whoever keeps a copy drops it and reads
+// true. It says what changed, not how: a node that keeps a copy drops it and reads
 // again, so that learning of a change twice, late or out of order does no harm.
 type Stale struct {
 	Kind StaleKind

@@ -132,6 +132,6 @@ func (a *App) assess(err error) {
 // enter changes the state, unless somebody else has meanwhile.
 func (a *App) enter(before, after Sync, err error) {
 	if a.near.sync.CompareAndSwap(int32(before), int32(after)) && before != after && before != NotFollowing {
-		a.log.Warn("the state of this node towards its database has changed", "from", before.String(), "to", after.String(), "error", err)
+		a.log.Warn("database sync state changed", "from", before.String(), "to", after.String(), "error", err)
 	}
 }

@@ -132,7 +132,7 @@ var ways = []struct {
 
 func (p Permission) admits(c credentials) bool { return p.verdict(c) == Allowed && !p.ambiguous(c) }
 
-// enough is the sentence that tells a refused caller what would do.
+// enough is the sentence that says what a refused caller has to send.
 func (p Permission) enough() string {
 	var words []string
 	for _, way := range ways {
@@ -141,15 +141,15 @@ func (p Permission) enough() string {
 		}
 	}
 	if words == nil {
-		return "Nothing would: the rule of this route admits nobody."
+		return "No credentials are: the rule of this route admits no one."
 	}
-	return "What would be enough: " + strings.Join(words, ", or ") + "."
+	return "Send " + strings.Join(words, ", or ") + "."
 }
 
 // Security returns the rule as an OpenAPI security requirement: alternatives,
 // each a set of schemes that must be sent together. They are exactly what
 // Require admits. Public gives an empty list, which OpenAPI reads as public; a
-// rule that admits nobody is therefore an error, and never an empty list.
+// rule that admits no one is therefore an error, and never an empty list.
 func (p Permission) Security() ([][]Scheme, error) {
 	alternatives := [][]Scheme{}
 	if p.op == public {
@@ -161,7 +161,7 @@ func (p Permission) Security() ([][]Scheme, error) {
 		}
 	}
 	if len(alternatives) == 0 {
-		return nil, fmt.Errorf("the permission %s admits nobody", p)
+		return nil, fmt.Errorf("the permission %s admits no one", p)
 	}
 	return alternatives, nil
 }

@@ -4,10 +4,10 @@
 //	permission.Any(permission.HasAPIKey, permission.IsUser)
 //
 // A permission is a rule over the credentials that a caller has proved. It is
-// data: built once, without I/O, printable, and told to clients by the OpenAPI
-// document in the same words that the server enforces. What a caller may do
-// behind the door is no question for this package: that is an action, held by a
-// role or a scope, and asked of the project or organization itself.
+// data: built once, without I/O, printable, and published in the OpenAPI document
+// in the same words that the server enforces. What a caller may do inside is not
+// decided here: that is an action, which a role or a scope holds and which the
+// project or the organization checks.
 package permission
 
 import (
@@ -25,7 +25,7 @@ type Verdict int8
 
 // The verdicts.
 const (
-	Denied  Verdict = -1 // what was proved does not open this: 403
+	Denied  Verdict = -1 // what was proved is not accepted here: 403
 	Unknown Verdict = 0  // nothing was proved yet: 401
 	Allowed Verdict = +1
 )
@@ -46,15 +46,15 @@ func (v Verdict) String() string {
 // Permission is a rule about callers. Permissions are immutable and safe for
 // concurrent use.
 //
-// The zero value is a forgotten rule: it denies everybody, and it poisons, so
-// that every expression it is part of denies everybody too, even under Not.
+// The zero value is a forgotten rule: it denies every caller, and it poisons, so
+// that every expression it is part of denies every caller too, even under Not.
 type Permission struct {
 	op       op
 	leaf     credentials  // of a leaf: the credential it names
 	operands []Permission // of the others; one for not
 }
 
-// op is what a permission is. The operators stand in the order of how tightly
+// op is what a permission is. The operators are in the order of how tightly
 // they bind in writing.
 type op uint8
 
@@ -68,8 +68,8 @@ const (
 )
 
 var (
-	// Public admits everybody: credentials are not even read. It stands alone;
-	// Any, All and Not panic when they meet it.
+	// Public admits every caller: credentials are not even read. It cannot be
+	// combined; Any, All and Not panic when they meet it.
 	Public = Permission{op: public}
 
 	// HasAPIKey admits callers who proved an API key.
@@ -79,13 +79,13 @@ var (
 	IsUser = Permission{op: leaf, leaf: aUser}
 )
 
-// Any admits whom at least one of the permissions admits.
+// Any admits callers that at least one of the permissions admits.
 func Any(first Permission, rest ...Permission) Permission { return compose(anyOf, first, rest...) }
 
-// All admits whom every one of the permissions admits.
+// All admits callers that every one of the permissions admits.
 func All(first Permission, rest ...Permission) Permission { return compose(allOf, first, rest...) }
 
-// Not admits proven callers whom p denies. It never admits an anonymous one:
+// Not admits proven callers that p denies. It never admits an anonymous one:
 // what is unknown stays unknown.
 func Not(p Permission) Permission { return compose(not, p) }
 
@@ -94,7 +94,7 @@ func compose(o op, first Permission, rest ...Permission) Permission {
 	is := func(o op) func(Permission) bool { return func(p Permission) bool { return p.op == o } }
 	switch {
 	case slices.ContainsFunc(operands, is(public)):
-		panic("permission: Public stands alone and cannot be part of an expression")
+		panic("permission: Public cannot be part of an expression")
 	case slices.ContainsFunc(operands, is(forgotten)):
 		return Permission{}
 	case len(operands) == 1 && o != not:
@@ -106,15 +106,15 @@ func compose(o op, first Permission, rest ...Permission) Permission {
 // IsPublic reports whether p is Public, so that credentials need not be read.
 func (p Permission) IsPublic() bool { return p.op == public }
 
-// Check returns the verdict over what the caller has proved. It does not tell
-// whether two credentials at once are too many: Require does.
+// Check returns the verdict over what the caller has proved. It does not
+// say whether two credentials together are too many: Require does.
 func (p Permission) Check(caller domain.Principal) Verdict { return p.verdict(proved(caller)) }
 
 // Require returns nil for a caller who may enter, and otherwise a *domain.Error
 // that says what would be enough:
 //
 //   - unauthenticated, when nothing was proved;
-//   - forbidden, when what was proved does not open this;
+//   - forbidden, when what was proved is not accepted here;
 //   - multiple_credentials, when a key and a user were both proved and no branch
 //     of the rule that holds names both: whose action it would be, and whose name
 //     the audit trail would bear, would be a guess.
@@ -122,11 +122,11 @@ func (p Permission) Require(caller domain.Principal) error {
 	c := proved(caller)
 	switch v := p.verdict(c); {
 	case v == Unknown:
-		return domain.Errorf(domain.CodeUnauthenticated, "Credentials are needed here. %s", p.enough())
+		return domain.Errorf(domain.CodeUnauthenticated, "Authentication required. %s", p.enough())
 	case v == Denied:
-		return domain.Errorf(domain.CodeForbidden, "These credentials do not open this. %s", p.enough())
+		return domain.Errorf(domain.CodeForbidden, "These credentials are not accepted here. %s", p.enough())
 	case p.ambiguous(c):
-		return domain.Errorf(domain.CodeMultipleCredentials, "Two credentials were sent where one is meant; send one. %s", p.enough())
+		return domain.Errorf(domain.CodeMultipleCredentials, "Two credentials were sent, and this operation takes one. %s", p.enough())
 	}
 	return nil
 }
@@ -146,7 +146,7 @@ func (p Permission) String() string {
 	case not:
 		return "~" + p.join("")
 	}
-	return "Nobody"
+	return "None"
 }
 
 // join writes the operands, in parentheses those that bind less tightly than p.
@@ -162,7 +162,7 @@ func (p Permission) join(sign string) string {
 }
 
 // Parse reads a default rule: HasAPIKey, IsUser, HasAPIKey|IsUser or
-// HasAPIKey&IsUser. Nothing at all is the zero value, which denies everybody.
+// HasAPIKey&IsUser. An empty text is the zero value, which denies every caller.
 func Parse(s string) (Permission, error) {
 	if s == "" {
 		return Permission{}, nil

@@ -23,7 +23,7 @@ var callers = map[string]domain.Principal{
 	"both proven": domain.NewPrincipal(&domain.CallingKey{}, &domain.CallingUser{}, domain.Origin{}),
 }
 
-// The table of ARCHITECTURE, "Permissions: who may knock", word by word.
+// The table of ARCHITECTURE, "Permissions: who gets in", word by word.
 const table = `
 | rule \ caller | anonymous | user | key | both proven |
 |---|---|---|---|---|
@@ -119,7 +119,7 @@ func alike(t *testing.T, p, q Permission) {
 }
 
 // same fails unless p and q give every caller the same answer, also about two
-// credentials at once, and the same contract.
+// credentials together, and the same contract.
 func same(t *testing.T, p, q Permission) {
 	t.Helper()
 	alike(t, p, q)
@@ -229,7 +229,7 @@ func TestZeroValuePoisons(t *testing.T) {
 		if got, err := p.Security(); err == nil {
 			t.Errorf("%v: Security gives %v, want an error", p, got)
 		}
-		if got, want := p.String(), "Nobody"; got != want {
+		if got, want := p.String(), "None"; got != want {
 			t.Errorf("got %q, want %q", got, want)
 		}
 	}
@@ -370,12 +370,12 @@ func TestRefusalsSayWhatWouldBeEnough(t *testing.T) {
 		caller string
 		want   string
 	}{
-		{HasAPIKey, "anonymous", "Credentials are needed here. What would be enough: an API key."},
-		{Any(HasAPIKey, IsUser), "anonymous", "Credentials are needed here. What would be enough: an API key, or a user's access token."},
-		{IsUser, "key", "These credentials do not open this. What would be enough: a user's access token."},
-		{All(HasAPIKey, IsUser), "user", "These credentials do not open this. What would be enough: an API key together with a user's access token."},
-		{Any(HasAPIKey, IsUser), "both proven", "Two credentials were sent where one is meant; send one. What would be enough: an API key, or a user's access token."},
-		{Permission{}, "key", "These credentials do not open this. Nothing would: the rule of this route admits nobody."},
+		{HasAPIKey, "anonymous", "Authentication required. Send an API key."},
+		{Any(HasAPIKey, IsUser), "anonymous", "Authentication required. Send an API key, or a user's access token."},
+		{IsUser, "key", "These credentials are not accepted here. Send a user's access token."},
+		{All(HasAPIKey, IsUser), "user", "These credentials are not accepted here. Send an API key together with a user's access token."},
+		{Any(HasAPIKey, IsUser), "both proven", "Two credentials were sent, and this operation takes one. Send an API key, or a user's access token."},
+		{Permission{}, "key", "These credentials are not accepted here. No credentials are: the rule of this route admits no one."},
 	} {
 		err, ok := errors.AsType[*domain.Error](test.rule.Require(callers[test.caller]))
 		if !ok {
@@ -452,8 +452,8 @@ func TestParse(t *testing.T) {
 			t.Errorf("%q: got %v, %v; want %v", s, got, err, want)
 		}
 	}
-	for _, s := range []string{"Public", "Nobody", "hasapikey", "HasAPIKey||IsUser", "IsUser|HasAPIKey", "~HasAPIKey", "AllowAny", " "} {
-		if got, err := Parse(s); err == nil || got.String() != "Nobody" {
+	for _, s := range []string{"Public", "None", "hasapikey", "HasAPIKey||IsUser", "IsUser|HasAPIKey", "~HasAPIKey", "AllowAny", " "} {
+		if got, err := Parse(s); err == nil || got.String() != "None" {
 			t.Errorf("%q: got %v, %v; want an error and a rule that denies everybody", s, got, err)
 		}
 	}
@@ -490,5 +490,5 @@ func ExampleAny() {
 	// Output:
 	// HasAPIKey|IsUser&~HasAPIKey
 	// [[ApiKeyHeader] [ApiKeyAuthorization] [BearerJWT]]
-	// unauthenticated: Credentials are needed here. What would be enough: an API key, or a user's access token.
+	// unauthenticated: Authentication required. Send an API key, or a user's access token.
 }

@@ -50,35 +50,35 @@ type kind struct {
 
 // kinds gives each code its status, its title and its meaning.
 var kinds = map[domain.Code]kind{
-	domain.CodeMalformedRequest:         {http.StatusBadRequest, "Malformed request", "The request cannot be read: broken JSON, a name that stands twice in one object, text that is not UTF-8, or a header that cannot be. Mend the program that sends it."},
-	domain.CodeAmbiguousCredentials:     {http.StatusBadRequest, "Ambiguous credentials", "A credential came twice: a header was repeated, or an API key stood in two places. Send it once."},
-	domain.CodeMultipleCredentials:      {http.StatusBadRequest, "Too many credentials", "An API key and an access token came together, and it would be a guess who is calling. Send one of them."},
-	domain.CodeUnauthenticated:          {http.StatusUnauthorized, "Credentials needed", "No credential came. The WWW-Authenticate header names each scheme that would do."},
-	domain.CodeInvalidAPIKey:            {http.StatusUnauthorized, "Invalid API key", "There is no such API key: it is mistyped, cut short, deleted, or of another instance. Latchkey cannot tell more, since nothing has been proved."},
-	domain.CodeKeyExpired:               {http.StatusConflict, "Key expired", "The API key has expired, or the token was replaced by a rotation and its grace is over: 401 where it was the credential. 409 where it was to be rotated: move its expiry first."},
-	domain.CodeKeyRevoked:               {http.StatusConflict, "Key revoked", "The API key has been revoked, for good: 401 where it was the credential. 409 where it was to be changed: a revoked key can only be read and deleted."},
+	domain.CodeMalformedRequest:         {http.StatusBadRequest, "Malformed request", "The request cannot be read: broken JSON, the same name twice in one object, text that is not UTF-8, or an invalid header. Fix the client that sent it."},
+	domain.CodeAmbiguousCredentials:     {http.StatusBadRequest, "Ambiguous credentials", "A credential was sent twice: a header was repeated, or an API key was sent in two places. Send it once."},
+	domain.CodeMultipleCredentials:      {http.StatusBadRequest, "Too many credentials", "An API key and an access token were sent together, so it is unclear who is calling. Send one of them."},
+	domain.CodeUnauthenticated:          {http.StatusUnauthorized, "Authentication required", "No credential was sent. The WWW-Authenticate header lists each scheme that is accepted."},
+	domain.CodeInvalidAPIKey:            {http.StatusUnauthorized, "Invalid API key", "No such API key exists: it is mistyped, cut short, deleted, or from another instance. Latchkey cannot say more, because nothing has been proved."},
+	domain.CodeKeyExpired:               {http.StatusConflict, "Key expired", "The API key has expired, or a rotation replaced its token and the grace period is over: 401 if it was the credential. 409 if it was to be rotated: move its expiry first."},
+	domain.CodeKeyRevoked:               {http.StatusConflict, "Key revoked", "The API key has been revoked permanently: 401 if it was the credential. 409 if it was to be changed: a revoked key can only be read and deleted."},
 	domain.CodeProjectDisabled:          {http.StatusUnauthorized, "Project disabled", "The API key is good, but its project or its organization is disabled. An admin can enable it again."},
 	domain.CodeInvalidToken:             {http.StatusUnauthorized, "Invalid token", "The token is not valid: it was not issued here, its session has ended, or it has been used or replaced. Log in again."},
-	domain.CodeTokenExpired:             {http.StatusUnauthorized, "Token expired", "The access token is too old. Get the next one with the refresh token, or log in again."},
-	domain.CodeInvalidCredentials:       {http.StatusUnauthorized, "Invalid credentials", "The address or the password is wrong; which of them, nobody is told."},
-	domain.CodeForbidden:                {http.StatusForbidden, "Forbidden", "The caller is known and may not do this. The detail names what is missing and who holds it."},
-	domain.CodeScopeNotHeld:             {http.StatusForbidden, "Scope not held", "Nobody grants what they do not hold: the scope or the role to be given is beyond the caller's own."},
-	domain.CodeReauthenticationRequired: {http.StatusForbidden, "Fresh sign-in needed", "This cannot be undone, so it takes a sign-in younger than ten minutes. Log in again and repeat it."},
-	domain.CodeSignupClosed:             {http.StatusForbidden, "Sign-up closed", "This instance takes no new accounts, or only those that were invited. Ask whoever runs it."},
-	domain.CodeEmailUnverified:          {http.StatusForbidden, "E-mail address not verified", "The e-mail address has not been verified yet. Follow the link in the mail."},
-	domain.CodeNotFound:                 {http.StatusNotFound, "Not found", "It does not exist, or it belongs to somebody else; both answer alike. Check the id, and the credential's project."},
-	domain.CodeMethodNotAllowed:         {http.StatusMethodNotAllowed, "Method not allowed", "The address exists and does not take this method. The Allow header names those that it takes."},
-	domain.CodeConflict:                 {http.StatusConflict, "Conflict", "The request does not go with the state that things are in; the detail says why, such as a slug that is taken."},
-	domain.CodeLastOwner:                {http.StatusConflict, "Last owner", "An organization keeps at least one owner. Make somebody else owner first."},
-	domain.CodeInFlight:                 {http.StatusConflict, "Still in flight", "A request with the same Idempotency-Key is still being answered. Repeat it in a moment."},
-	domain.CodePreconditionFailed:       {http.StatusPreconditionFailed, "Precondition failed", "It has changed since you read it, so the If-Match header no longer holds. Read it again, then decide."},
-	domain.CodePayloadTooLarge:          {http.StatusRequestEntityTooLarge, "Payload too large", "The body is larger than the operation takes. The detail says how large it may be."},
+	domain.CodeTokenExpired:             {http.StatusUnauthorized, "Token expired", "The access token has expired. Get a new one with the refresh token, or log in again."},
+	domain.CodeInvalidCredentials:       {http.StatusUnauthorized, "Invalid credentials", "The email address or the password is wrong. The answer does not say which."},
+	domain.CodeForbidden:                {http.StatusForbidden, "Forbidden", "The caller is known but may not do this. The detail names the missing permission and who can grant it."},
+	domain.CodeScopeNotHeld:             {http.StatusForbidden, "Scope not held", "No one can grant what they do not hold: the scope or the role is beyond the caller's own."},
+	domain.CodeReauthenticationRequired: {http.StatusForbidden, "Recent sign-in required", "This cannot be undone, so it needs a sign-in from the last ten minutes. Log in again and repeat it."},
+	domain.CodeSignupClosed:             {http.StatusForbidden, "Sign-up closed", "This instance accepts no new accounts, or only those that were invited. Ask the operator."},
+	domain.CodeEmailUnverified:          {http.StatusForbidden, "Email address not verified", "The email address has not been verified yet. Follow the link in the email."},
+	domain.CodeNotFound:                 {http.StatusNotFound, "Not found", "The resource does not exist, or it belongs to another tenant; both are answered alike. Check the id, and the project of the credential."},
+	domain.CodeMethodNotAllowed:         {http.StatusMethodNotAllowed, "Method not allowed", "The address exists but does not accept this method. The Allow header lists those that it accepts."},
+	domain.CodeConflict:                 {http.StatusConflict, "Conflict", "The request conflicts with the current state of the resource. The detail says why, such as a slug that is taken."},
+	domain.CodeLastOwner:                {http.StatusConflict, "Last owner", "An organization keeps at least one owner. Make another member an owner first."},
+	domain.CodeInFlight:                 {http.StatusConflict, "Still in progress", "A request with the same Idempotency-Key is still being answered. Repeat it in a moment."},
+	domain.CodePreconditionFailed:       {http.StatusPreconditionFailed, "Precondition failed", "The resource has changed since you read it, so the If-Match header no longer matches. Read it again, then decide."},
+	domain.CodePayloadTooLarge:          {http.StatusRequestEntityTooLarge, "Payload too large", "The body is larger than the operation accepts. The detail gives the limit."},
 	domain.CodeUnsupportedMediaType:     {http.StatusUnsupportedMediaType, "Unsupported media type", "The body is not plain JSON. Send it uncompressed, with Content-Type: application/json."},
-	domain.CodeValidationFailed:         {http.StatusUnprocessableEntity, "Validation failed", "The request can be read, but fields or parameters cannot be accepted. Each entry of errors names one by pointer and says what it must be."},
-	domain.CodeIdempotencyMismatch:      {http.StatusUnprocessableEntity, "Idempotency-Key used otherwise", "The Idempotency-Key was used for another request within 24 hours. Make up a fresh one for each thing you want done."},
-	domain.CodeRateLimited:              {http.StatusTooManyRequests, "Too many requests", "Too many attempts. Wait as many seconds as the Retry-After header says."},
-	domain.CodeInternal:                 {http.StatusInternalServerError, "Internal error", "A fault on our side. Nothing more is told here; the request_id finds it in the log of the instance."},
-	domain.CodeUnavailable:              {http.StatusServiceUnavailable, "Unavailable", "The answer cannot be known right now, so it is neither yes nor no. Repeat it after the Retry-After header's seconds."},
+	domain.CodeValidationFailed:         {http.StatusUnprocessableEntity, "Validation failed", "The request can be read, but some fields or parameters are not valid. Each entry of errors points to one and says what it must be."},
+	domain.CodeIdempotencyMismatch:      {http.StatusUnprocessableEntity, "Idempotency-Key reused", "The Idempotency-Key was used for a different request within the last 24 hours. Use a new one for each request."},
+	domain.CodeRateLimited:              {http.StatusTooManyRequests, "Too many requests", "Too many attempts. Wait for the number of seconds in the Retry-After header."},
+	domain.CodeInternal:                 {http.StatusInternalServerError, "Internal error", "An error on our side. The request_id finds the details in the log of the instance."},
+	domain.CodeUnavailable:              {http.StatusServiceUnavailable, "Unavailable", "The answer cannot be known right now, so it is neither yes nor no. Repeat the request after the number of seconds in the Retry-After header."},
 }
 
 // Codes returns every code, in no order.
@@ -108,8 +108,8 @@ func Explanations() []Explanation {
 	return all
 }
 
-// From returns the problem that tells a caller of err. What is not a
-// *domain.Error is a fault of ours, of which the caller learns nothing but the
+// From returns the problem that describes err to a caller. An error that is not
+// a *domain.Error is an internal error, of which the caller learns only the
 // request id.
 func From(err error, requestID string) Problem {
 	e, ok := errors.AsType[*domain.Error](err)
@@ -148,27 +148,27 @@ func fromEcho(err error) *domain.Error {
 	return internal()
 }
 
-// byStatus is what Echo, or a handler of somebody's own, means by a status. What
-// the error says beside it may hold anything, so it is not passed on.
+// byStatus is what Echo, or a handler that is not Latchkey's, means by a status.
+// The text of such an error may hold anything, so it is not passed on.
 var byStatus = map[int]struct {
 	code   domain.Code
 	detail string
 }{
-	http.StatusUnauthorized:          {domain.CodeUnauthenticated, "Credentials are needed here."},
+	http.StatusUnauthorized:          {domain.CodeUnauthenticated, "Authentication required."},
 	http.StatusForbidden:             {domain.CodeForbidden, "You may not do this."},
 	http.StatusNotFound:              {domain.CodeNotFound, domain.NotFound().Detail},
-	http.StatusMethodNotAllowed:      {domain.CodeMethodNotAllowed, "This address does not take this method; the Allow header names those that it takes."},
-	http.StatusConflict:              {domain.CodeConflict, "This does not go with the state that things are in."},
-	http.StatusPreconditionFailed:    {domain.CodePreconditionFailed, "It has been changed meanwhile."},
+	http.StatusMethodNotAllowed:      {domain.CodeMethodNotAllowed, "This address does not accept this method; the Allow header lists those that it accepts."},
+	http.StatusConflict:              {domain.CodeConflict, "The request conflicts with the current state of the resource."},
+	http.StatusPreconditionFailed:    {domain.CodePreconditionFailed, "The resource has changed since you read it."},
 	http.StatusRequestEntityTooLarge: {domain.CodePayloadTooLarge, "The body is too large."},
-	http.StatusUnsupportedMediaType:  {domain.CodeUnsupportedMediaType, "The body is not of a media type that this address takes."},
-	http.StatusUnprocessableEntity:   {domain.CodeValidationFailed, "The request cannot be accepted."},
+	http.StatusUnsupportedMediaType:  {domain.CodeUnsupportedMediaType, "This address does not accept a body of this media type."},
+	http.StatusUnprocessableEntity:   {domain.CodeValidationFailed, "The request is not valid."},
 	http.StatusTooManyRequests:       {domain.CodeRateLimited, "Too many requests. Try again later."},
 	http.StatusServiceUnavailable:    {domain.CodeUnavailable, "The service cannot answer right now. Try again shortly."},
 }
 
 func internal() *domain.Error {
-	return domain.Errorf(domain.CodeInternal, "Something went wrong on our side. Name the request id when you ask about it.")
+	return domain.Errorf(domain.CodeInternal, "Something went wrong on our side. Quote the request id when you ask about it.")
 }
 
 // Write answers with the problem. Headers that belong to the status, other than

@@ -154,7 +154,7 @@ func TestFieldsArePointedAt(t *testing.T) {
 		t.Fatal(err)
 	}
 	want := `{"type":"/docs/errors#validation_failed","title":"Validation failed","status":422,` +
-		`"detail":"The request has fields that cannot be accepted.","code":"validation_failed","request_id":"req",` +
+		`"detail":"Some fields of the request are not valid.","code":"validation_failed","request_id":"req",` +
 		`"errors":[{"pointer":"/name","detail":"must not be empty"}]}` + "\n"
 	if diff := cmp.Diff(want, w.Body.String()); diff != "" {
 		t.Error(diff)
