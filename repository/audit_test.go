@@ -10,8 +10,12 @@ import (
 	"github.com/latchkey-dev/latchkey/repository/storetest"
 )
 
-// Whoever reaches the database with the application's own rights cannot alter
-// an audit event, nor remove one while its organization stands.
+// Guarantees that someone who reaches the database with the application's own
+// rights cannot alter an audit event, nor remove one while its organization is
+// there; and that the organization cannot be made to look deleted for a moment:
+// its deletion is final, and its id is not used again. What they can do is delete
+// the organization for good, which its members notice, and drop the triggers
+// where they own the tables.
 func TestAuditEventsAreAppendOnly(t *testing.T) {
 	for name, dsn := range storetest.Engines {
 		t.Run(name, func(t *testing.T) {
@@ -45,8 +49,11 @@ func TestAuditEventsAreAppendOnly(t *testing.T) {
 				"UPDATE audit_events SET actor_id = 'someone else'", "UPDATE audit_events SET organization_id = NULL",
 				"DELETE FROM audit_events", "DELETE FROM audit_events WHERE organization_id IS NULL",
 			}
+			if name == "SQLite" { // REPLACE removes a row without the triggers of its deletion
+				tampering = append(tampering, "INSERT OR REPLACE INTO audit_events SELECT * FROM audit_events")
+			}
 			if name == "PostgreSQL" {
-				tampering = append(tampering, "TRUNCATE audit_events")
+				tampering = append(tampering, "TRUNCATE audit_events", "TRUNCATE organizations CASCADE", "TRUNCATE deleted_organizations")
 			}
 			for _, statement := range tampering {
 				if _, err := db.ExecContext(ctx, statement); err == nil || !strings.Contains(err.Error(), "append-only") {
@@ -59,11 +66,27 @@ func TestAuditEventsAreAppendOnly(t *testing.T) {
 					t.Errorf("%s: got %d events, %v; want %d", when, got, err, want)
 				}
 			}
+			refused := func(statement string) {
+				if _, err := db.ExecContext(ctx, statement); err == nil || !strings.Contains(err.Error(), "append-only") {
+					t.Errorf("%s: got %v, want a refusal", statement, err)
+				}
+			}
+			refused("DELETE FROM organizations")
+			refused("UPDATE organizations SET id = 'org_other'")
 			count(2, "after tampering")
+			if err := s.DeleteOrganization(ctx, o.Scope(), now); err != nil {
+				t.Fatal(err)
+			}
+			refused("UPDATE organizations SET deleted_at = NULL")
+			refused("UPDATE organizations SET deleted_at = 1")
 			if _, err := db.ExecContext(ctx, "DELETE FROM organizations"); err != nil {
 				t.Fatal(err)
 			}
 			count(1, "after the organization is gone")
+			refused(`INSERT INTO organizations (id, name, slug, status, created_at, updated_at, revision)
+				VALUES ('` + string(o.ID) + `', 'Acme', 'acme', 'active', 1, 1, 1)`)
+			refused("DELETE FROM deleted_organizations")
+			refused("UPDATE deleted_organizations SET id = 'org_other'")
 		})
 	}
 }
