@@ -38,7 +38,7 @@ func printed(t *testing.T) map[string]any {
 		domain.Retiring{}, domain.KeySpec{}, domain.KeyPatch{}, domain.Rotation{}, domain.KeyFilter{}, domain.KeyStatistics{}, domain.KeyDay{},
 		domain.Membership{}, domain.Member{}, domain.Organization{}, domain.OrganizationScope{}, domain.MemberOf{}, domain.OrganizationSpec{},
 		domain.OrganizationPatch{}, domain.Page{}, domain.Cursor{}, domain.List[domain.ImportedKey]{}, domain.Precondition{}, domain.CallingKey{},
-		domain.CallingUser{}, domain.Origin{}, domain.Project{}, domain.ProjectScope{}, domain.ProjectSpec{}, domain.ProjectPatch{},
+		domain.CallingUser{}, domain.Origin{}, domain.Project{}, domain.Suspension{}, domain.ProjectScope{}, domain.ProjectSpec{}, domain.ProjectPatch{},
 		domain.Tenant{}, domain.Secret{}, domain.Use{}, domain.Stale{}, domain.User{}, domain.SignUp{}, domain.Session{},
 	} {
 		filled := reflect.New(reflect.TypeOf(v))
