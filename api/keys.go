@@ -127,6 +127,7 @@ func (h *handlers) VerifyKey(ctx context.Context, r VerifyKeyRequestObject) (Ver
 func keyFilter(p ListKeysParams) domain.KeyFilter {
 	return domain.KeyFilter{
 		Status: value(p.Status), Search: value(p.Search), Environment: value(p.Environment), ExternalID: value(p.ExternalID),
+		CreatedBy: value(p.CreatedBy),
 	}
 }
 

@@ -1350,13 +1350,13 @@ type UpdateOrganizationParams struct {
 
 // ListAuditEventsParams defines parameters for ListAuditEvents.
 type ListAuditEventsParams struct {
-	// Actor Only what this user or key did, by id.
+	// Actor Only what this user or key did, by id, by the name they had, or by a user's e-mail address.
 	Actor *string `form:"actor,omitempty" json:"actor,omitempty"`
 
 	// Action Only events of this kind.
 	Action *string `form:"action,omitempty" json:"action,omitempty"`
 
-	// Target Only what was done to this, by id.
+	// Target Only what was done to this, by id or by the name it had.
 	Target *string `form:"target,omitempty" json:"target,omitempty"`
 
 	// Since Only events at this time or later.
@@ -1442,6 +1442,9 @@ type ListKeysParams struct {
 
 	// ExternalID Only keys with exactly this external id.
 	ExternalID *string `form:"external_id,omitempty" json:"external_id,omitempty"`
+
+	// CreatedBy Only keys that this user or key made, by id; `system` is the command line.
+	CreatedBy *string `form:"created_by,omitempty" json:"created_by,omitempty"`
 
 	// Limit How many items the page may hold.
 	Limit *int `form:"limit,omitempty" json:"limit,omitempty"`
@@ -2516,6 +2519,13 @@ func (w *ServerInterfaceWrapper) ListKeys(ctx echo.Context) error {
 	err = runtime.BindQueryParameterWithOptions("form", true, false, "external_id", ctx.QueryParams(), &params.ExternalID, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
 	if err != nil {
 		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter external_id: %s", err))
+	}
+
+	// ------------- Optional query parameter "created_by" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "created_by", ctx.QueryParams(), &params.CreatedBy, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter created_by: %s", err))
 	}
 
 	// ------------- Optional query parameter "limit" -------------

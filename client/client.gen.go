@@ -1580,13 +1580,13 @@ type UpdateOrganizationParams struct {
 
 // ListAuditEventsParams defines parameters for ListAuditEvents.
 type ListAuditEventsParams struct {
-	// Actor Only what this user or key did, by id.
+	// Actor Only what this user or key did, by id, by the name they had, or by a user's e-mail address.
 	Actor *string `form:"actor,omitempty" json:"actor,omitempty"`
 
 	// Action Only events of this kind.
 	Action *string `form:"action,omitempty" json:"action,omitempty"`
 
-	// Target Only what was done to this, by id.
+	// Target Only what was done to this, by id or by the name it had.
 	Target *string `form:"target,omitempty" json:"target,omitempty"`
 
 	// Since Only events at this time or later.
@@ -1672,6 +1672,9 @@ type ListKeysParams struct {
 
 	// ExternalID Only keys with exactly this external id.
 	ExternalID *string `form:"external_id,omitempty" json:"external_id,omitempty"`
+
+	// CreatedBy Only keys that this user or key made, by id; `system` is the command line.
+	CreatedBy *string `form:"created_by,omitempty" json:"created_by,omitempty"`
 
 	// Limit How many items the page may hold.
 	Limit *int `form:"limit,omitempty" json:"limit,omitempty"`
@@ -5697,6 +5700,18 @@ func NewListKeysRequest(server string, projectID ProjectID, params *ListKeysPara
 		if params.ExternalID != nil {
 
 			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "external_id", *params.ExternalID, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.CreatedBy != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "created_by", *params.CreatedBy, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
 				return nil, err
 			} else {
 				for _, qp := range strings.Split(queryFrag, "&") {

@@ -28,7 +28,10 @@ func showAudit(v *visit) error {
 	if err != nil {
 		return err
 	}
-	f, filter := v.eventFilter()
+	f, filter, err := v.eventFilter()
+	if err != nil {
+		return err
+	}
 	events, err := o.ListEvents(v.ctx(), filter, page)
 	if err != nil {
 		return err
@@ -39,17 +42,19 @@ func showAudit(v *visit) error {
 	})
 }
 
-// eventFilter reads what the log is narrowed to; the last day is meant to be in.
-func (v *visit) eventFilter() (form, domain.EventFilter) {
+// eventFilter reads what the log is narrowed to, the last day included; validation_failed
+// for a day that is none.
+func (v *visit) eventFilter() (form, domain.EventFilter, error) {
 	f := newForm()
 	f.Values = v.QueryParams()
-	filter := domain.EventFilter{
-		Actor: f.Text("actor"), Action: f.Text("action"), Target: f.Text("target"), Since: f.day("since"), Until: f.day("until"),
-	}
+	filter := domain.EventFilter{Actor: f.Text("actor"), Action: f.Text("action"), Target: f.Text("target")}
+	var invalid domain.Invalid
+	filter.Since = f.day("since", &invalid)
+	filter.Until = f.day("until", &invalid)
 	if !filter.Until.IsZero() {
 		filter.Until = filter.Until.AddDate(0, 0, 1)
 	}
-	return f, filter
+	return f, filter, invalid.Err()
 }
 
 // exportAudit answers with every event that passes the filter, a page of memory
@@ -60,7 +65,10 @@ func exportAudit(v *visit) error {
 	if err != nil {
 		return err
 	}
-	_, filter := v.eventFilter()
+	_, filter, err := v.eventFilter()
+	if err != nil {
+		return err
+	}
 	export, err := o.ExportEvents(v.ctx(), filter, domain.Cursor{})
 	if err != nil {
 		return err
@@ -93,11 +101,14 @@ func writeEvents(rows *csv.Writer, events []domain.Event) error {
 	return rows.Error()
 }
 
-// day reads a date; what is none does not narrow the list.
-func (f form) day(name string) time.Time {
+// day reads a date, if there is one.
+func (f form) day(name string, invalid *domain.Invalid) time.Time {
+	if f.Get(name) == "" {
+		return time.Time{}
+	}
 	day, err := time.Parse(time.DateOnly, f.Get(name))
 	if err != nil {
-		return time.Time{}
+		invalid.Add(name, "must be a day, such as 2026-03-14")
 	}
 	return day
 }

@@ -219,11 +219,12 @@ func device(userAgent string) string {
 	return "A program"
 }
 
-// auditActions are suggested where the audit log is narrowed.
+// auditActions are all that an organization's audit log can be narrowed to.
 var auditActions = []string{
-	"key.created", "key.updated", "key.rotated", "key.revoked", "key.deleted", "project.created", "project.updated", "project.deleted",
-	"organization.created", "organization.updated", "member.joined", "member.updated", "member.removed", "invitation.created",
-	"invitation.revoked",
+	"key.created", "key.updated", "key.rotated", "key.revoked", "key.deleted", "keys.imported",
+	"project.created", "project.updated", "project.suspended", "project.resumed", "project.deleted",
+	"organization.created", "organization.updated", "organization.suspended", "organization.resumed",
+	"member.joined", "member.updated", "member.removed", "member.left", "invitation.created", "invitation.revoked",
 }
 
 // words turns a field's or an action's name into words: expires_at, key.created.

@@ -245,13 +245,18 @@ func TestFieldsStayText(t *testing.T) {
 	base, orgBase := "/console/projects/"+string(project.ID), "/console/organizations/"+string(org.ID)
 	for _, path := range []string{
 		"/console?all=1", "/console/account", "/console/sign-in?next=" + url.QueryEscape("/console/"+hostile), orgBase, orgBase + "/members", orgBase + "/audit",
-		orgBase + "/audit?" + url.Values{"actor": {hostile}, "action": {hostile}, "target": {hostile}, "since": {hostile}}.Encode(),
+		orgBase + "/audit?" + url.Values{"actor": {hostile}, "target": {hostile}}.Encode(),
+		orgBase + "/audit?" + url.Values{"action": {hostile}}.Encode(), orgBase + "/audit?" + url.Values{"since": {hostile}}.Encode(),
 		orgBase + "/settings", base, base + "/settings", base + "/keys", base + "/keys?search=" + url.QueryEscape(hostile),
 		base + "/keys?" + url.Values{"status": {hostile}, "environment": {hostile}}.Encode(),
 		base + "/keys/new?name=" + url.QueryEscape(hostile), base + "/keys/" + string(key.ID), base + "/keys/" + string(open.ID),
 		base + "/keys/revoke?key=" + string(open.ID), "/console/invitation?token=" + url.QueryEscape(hostile),
 	} {
-		if got, want := b.open(path), int64(200); got != want {
+		want := int64(http.StatusOK)
+		if strings.Contains(path, "action=") || strings.Contains(path, "since=") || strings.Contains(path, "status=") {
+			want = http.StatusUnprocessableEntity // no row can match
+		}
+		if got := b.open(path); got != want {
 			t.Errorf("%s: got %d, want %d", path, got, want)
 		}
 		if source := b.source(); strings.Contains(source, "<img") || strings.Count(source, "<script") != 2 {

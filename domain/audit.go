@@ -3,6 +3,7 @@ package domain
 import (
 	"encoding/json"
 	"reflect"
+	"regexp"
 	"strings"
 	"time"
 )
@@ -116,11 +117,19 @@ func inert(cell string) string {
 	return cell
 }
 
+var actionPattern = regexp.MustCompile(`^[a-z][a-z_]*\.[a-z][a-z_]*$`)
+
+// IsID reports whether s is an id of one of the kinds that an event names, and not
+// the name of what has it.
+func IsID(s string) bool { return idPattern.MatchString(s) }
+
+var idPattern = regexp.MustCompile(`^[a-z]{3}_[0-9a-hjkmnp-tv-z]{26}$`)
+
 // EventFilter narrows a list of audit events. A zero field does not narrow.
 type EventFilter struct {
-	Actor  string // an actor's id
+	Actor  string // an actor's id, or the name that they had
 	Action string
-	Target string    // a target's id
+	Target string    // a target's id, or the name that it had
 	Since  time.Time // inclusive
 	Until  time.Time // exclusive
 }
@@ -129,7 +138,9 @@ type EventFilter struct {
 func (f EventFilter) Validate() error {
 	var v Invalid
 	v.findable("actor", f.Actor)
-	v.findable("action", f.Action)
+	if f.Action != "" && !actionPattern.MatchString(f.Action) {
+		v.Add("action", "must be what was done, such as key.revoked")
+	}
 	v.findable("target", f.Target)
 	return v.Err()
 }

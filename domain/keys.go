@@ -49,6 +49,9 @@ const (
 	KeyRevoked KeyStatus = "revoked"
 )
 
+// KeyStatuses are all of them.
+var KeyStatuses = []KeyStatus{KeyActive, KeyExpired, KeyRevoked}
+
 // Status returns the state of the key at now. A key is expired from the very
 // moment of its expiry.
 func (k Key) Status(now time.Time) KeyStatus {
@@ -174,14 +177,31 @@ type KeyFilter struct {
 	Search      string // part of the name or of a prefix, in any letter case; or the whole id or external id
 	Environment Environment
 	ExternalID  string
+	CreatedBy   string // the id of who made it: a user, a key, or "system"
 }
 
-// Validate returns validation_failed for what no key can hold.
+// Validate returns validation_failed for what no key can match, so that no caller
+// of a list takes one that was not narrowed for one that was.
 func (f KeyFilter) Validate() error {
 	var v Invalid
+	if f.Status != "" && !slices.Contains(KeyStatuses, f.Status) {
+		v.Add("status", "must be active, expired or revoked")
+	}
 	v.findable("search", f.Search)
+	if f.Environment != "" && !f.Environment.Valid() {
+		v.Add("environment", "must be live or test")
+	}
 	v.findable("external_id", f.ExternalID)
+	if f.CreatedBy != "" && !f.creator() {
+		v.Add("created_by", "must be the id of a user or of a key, or system")
+	}
 	return v.Err()
+}
+
+func (f KeyFilter) creator() bool {
+	_, notUser := ParseID[UserID](f.CreatedBy)
+	_, notKey := ParseID[KeyID](f.CreatedBy)
+	return notUser == nil || notKey == nil || f.CreatedBy == System().Actor().ID
 }
 
 // KeyStatistics are a project's keys in numbers.

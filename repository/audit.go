@@ -75,11 +75,11 @@ func (s *Store) listEvents(
 ) (domain.List[domain.Event], error) {
 	var rows []eventRow
 	q := newest(from(&rows), "at", p)
-	for column, want := range map[string]string{"actor_id": f.Actor, "action": f.Action, "target_id": f.Target} {
-		if want != "" {
-			q = q.Where("e.? = ?", bun.Ident(column), want)
-		}
+	q = named(q, "actor", f.Actor)
+	if f.Action != "" {
+		q = q.Where("e.action = ?", f.Action)
 	}
+	q = named(q, "target", f.Target)
 	if !f.Since.IsZero() {
 		q = q.Where("e.at >= ?", micros{f.Since})
 	}
@@ -90,4 +90,19 @@ func (s *Store) listEvents(
 		return domain.List[domain.Event]{}, s.error(err)
 	}
 	return list(rows, p, eventRow.event, func(e domain.Event) domain.Cursor { return domain.Cursor{At: e.At, ID: string(e.ID)} }), nil
+}
+
+// named narrows a list of events to those whose actor or target has the id or the
+// name, the latter in any letter case. An id is looked for as such, which an index
+// answers.
+func named(q *bun.SelectQuery, who, idOrName string) *bun.SelectQuery {
+	switch {
+	case idOrName == "":
+		return q
+	case domain.IsID(idOrName):
+		return q.Where("e.? = ?", bun.Ident(who+"_id"), idOrName)
+	}
+	return q.WhereGroup(" AND ", func(q *bun.SelectQuery) *bun.SelectQuery {
+		return q.Where("e.? = ?", bun.Ident(who+"_id"), idOrName).WhereOr("LOWER(e.?) = LOWER(?)", bun.Ident(who+"_name"), idOrName)
+	})
 }

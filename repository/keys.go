@@ -199,6 +199,9 @@ func (s *Store) ListKeys(
 	if f.ExternalID != "" {
 		q = q.Where("k.external_id = ?", f.ExternalID)
 	}
+	if f.CreatedBy != "" {
+		q = q.Where("k.created_by_id = ?", f.CreatedBy)
+	}
 	if err := q.Scan(ctx); err != nil {
 		return domain.List[domain.Key]{}, s.error(err)
 	}

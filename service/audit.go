@@ -2,6 +2,7 @@ package service
 
 import (
 	"context"
+	"strings"
 
 	"github.com/latchkey-dev/latchkey/domain"
 	"github.com/latchkey-dev/latchkey/repository"
@@ -24,6 +25,10 @@ func (o *Organization) ListEvents(ctx context.Context, f domain.EventFilter, p d
 	if err := f.Validate(); err != nil {
 		return domain.List[domain.Event]{}, err
 	}
+	f, err := o.app.named(ctx, f)
+	if err != nil {
+		return domain.List[domain.Event]{}, err
+	}
 	return o.app.store.ListEvents(ctx, o.organization.Scope(), f, p)
 }
 
@@ -38,5 +43,27 @@ func (a *App) ListEvents(
 	if err := f.Validate(); err != nil {
 		return domain.List[domain.Event]{}, err
 	}
+	f, err := a.named(ctx, f)
+	if err != nil {
+		return domain.List[domain.Event]{}, err
+	}
 	return a.store.ListAllEvents(ctx, f, p)
+}
+
+// named puts the id of a person in place of their e-mail address, which events do
+// not hold where the person has a name. An address without an account stays what it
+// is, and matches no more than what was done under it.
+func (a *App) named(ctx context.Context, f domain.EventFilter) (domain.EventFilter, error) {
+	if !strings.Contains(f.Actor, "@") {
+		return f, nil
+	}
+	user, _, err := a.store.GetUserByEmail(ctx, domain.NormalizeEmail(f.Actor))
+	if domain.CodeOf(err) == domain.CodeNotFound {
+		return f, nil
+	}
+	if err != nil {
+		return f, err
+	}
+	f.Actor = string(user.ID)
+	return f, nil
 }

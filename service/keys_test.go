@@ -3,6 +3,7 @@ package service_test
 import (
 	"fmt"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -278,6 +279,42 @@ func TestFiltersThatNothingCanMatch(t *testing.T) {
 				w.code(err, domain.CodeValidationFailed)
 				_, err = w.ListEvents(w.Context(), domain.System(), f, page)
 				w.code(err, domain.CodeValidationFailed)
+			}
+		}
+	})
+}
+
+// Guarantees that an unknown filter is refused by every list, and that audit events
+// are found by what people know: an e-mail address, a name in any letter case, an id.
+func TestListsAreNarrowedAsAsked(t *testing.T) {
+	onEach(t, func(w *world) {
+		in, err := w.SignUp(w.Context(), domain.Origin{}, domain.SignUp{Email: "ann@example.com", Password: password, Name: "Ann Lee"})
+		w.check(err)
+		user, err := w.AuthenticateUser(w.Context(), in.AccessToken)
+		w.check(err)
+		ann := domain.NewPrincipal(nil, user, domain.Origin{})
+		org, project := w.tenant(ann)
+		_, byKey, caller := w.key(project, domain.KeysWrite)
+		_, _, err = w.project(caller, "").CreateKey(w.Context(), domain.KeySpec{Name: "Made by a key"})
+		w.check(err)
+		page := domain.Page{Limit: 20}
+		_, err = project.ListKeys(w.Context(), domain.KeyFilter{Status: "inactive"}, page)
+		w.code(err, domain.CodeValidationFailed)
+		_, err = org.ListEvents(w.Context(), domain.EventFilter{Action: "Key created"}, page)
+		w.code(err, domain.CodeValidationFailed)
+
+		id, _ := ann.UserID()
+		keys, err := project.ListKeys(w.Context(), domain.KeyFilter{CreatedBy: string(id)}, page)
+		if err != nil || len(keys.Items) != 1 || !strings.HasPrefix(byKey, keys.Items[0].Prefix) {
+			w.Errorf("got %v, %v, want the one key that a person made", keys.Items, err)
+		}
+		for f, want := range map[domain.EventFilter]int{
+			{Actor: "ANN@example.com"}: 3, {Actor: string(id)}: 3, {Actor: "eve@example.com"}: 0,
+			{Actor: "k"}: 1, {Target: "made BY a key"}: 1, {Target: "api", Action: "project.created"}: 1, {Target: "nothing"}: 0,
+		} {
+			events, err := org.ListEvents(w.Context(), f, page)
+			if err != nil || len(events.Items) != want {
+				w.Errorf("%+v: got %d events, %v, want %d", f, len(events.Items), err, want)
 			}
 		}
 	})

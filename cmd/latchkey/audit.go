@@ -25,7 +25,7 @@ func newAuditList() *cobra.Command {
 			})
 	})
 	cmd.Flags().StringVar(&f.Action, "action", "", "only events of this kind, such as key.revoked")
-	cmd.Flags().StringVar(&f.Actor, "actor", "", "only what this user or key did, by id")
-	cmd.Flags().StringVar(&f.Target, "target", "", "only what was done to this, by id")
+	cmd.Flags().StringVar(&f.Actor, "actor", "", "only what this user or key did, by id, name or e-mail address")
+	cmd.Flags().StringVar(&f.Target, "target", "", "only what was done to this, by id or name")
 	return cmd
 }

@@ -93,6 +93,7 @@ func newKeyList() *cobra.Command {
 	flags.StringVar((*string)(&filter.Environment), "environment", "", "only live or test ones")
 	flags.StringVar(&filter.Search, "search", "", "only those whose name or prefix contains this")
 	flags.StringVar(&filter.ExternalID, "external-id", "", "only those with this external id")
+	flags.StringVar(&filter.CreatedBy, "created-by", "", "only those that this user or key made, by id; system: the command line")
 	required(cmd, "project")
 	return cmd
 }
