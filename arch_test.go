@@ -29,12 +29,13 @@ var mayImport = map[string][]string{
 	"service/fair":            {"domain"},
 	"service/jwt":             {"domain", "golang-jwt"},
 	"service/mail":            {"go-mail"},
-	"service/requestlog":      {"net/http"}, // methods and statuses
-	"api":                     {".", "domain", "service", "service/fair", "service/requestlog", "service/jwt", "api/permission", "api/problem", "net/http", "echo", "otel"},
+	"service/requestlog":      {},
+	"service/site":            {},
+	"api":                     {".", "domain", "service", "service/fair", "service/requestlog", "service/site", "service/jwt", "api/permission", "api/problem", "net/http", "echo", "otel"},
 	"api/permission":          {"domain"},
 	"api/problem":             {"domain", "net/http", "echo"},
-	"console":                 {"domain", "service", "service/fair", "service/requestlog", "net/http", "echo"},
-	"cmd/latchkey":            {".", "domain", "repository", "service", "service/fair", "service/requestlog", "service/jwt", "service/mail", "api", "api/permission", "console", "net/http", "echo", "otel"},
+	"console":                 {"domain", "service", "service/fair", "service/requestlog", "service/site", "net/http", "echo"},
+	"cmd/latchkey":            {".", "domain", "repository", "service", "service/fair", "service/requestlog", "service/site", "service/jwt", "service/mail", "api", "api/permission", "console", "net/http", "echo", "otel"},
 	"cmd/latchkey/servertest": {"net/http"}, // it knows the program from outside
 	"bench":                   {},           // what it does lies in its tests
 	"faults":                  {},           // the same

@@ -183,6 +183,7 @@ func (c *call) mistaken(accessToken string, err error) error {
 // the one place where a fault of ours is logged.
 func (c *call) refuse(ec echo.Context, err error) error {
 	p := problem.From(err, c.origin.RequestID)
+	p.Type = c.guard.site.Path(p.Type)
 	if p.Status >= http.StatusInternalServerError && c.isLogged(ec.Request().Method, p.Status) {
 		c.logFault(ec, p.Status, err)
 	}

@@ -6,10 +6,13 @@ import (
 	"log/slog"
 	"net/http"
 	"runtime/debug"
+	"strings"
 	"time"
 
 	"github.com/labstack/echo/v4"
 	"github.com/labstack/echo/v4/middleware"
+
+	"github.com/latchkey-dev/latchkey/domain"
 )
 
 // edge is the outermost part of every request: it gets its id, a panic becomes
@@ -18,6 +21,7 @@ func (g *guard) edge(meter *metrics, leans []*lean) echo.MiddlewareFunc {
 	return func(next echo.HandlerFunc) echo.HandlerFunc {
 		return func(c echo.Context) error {
 			start := time.Now()
+			g.site.SetHeaders(c.Response().Header())
 			var err error
 			for _, l := range leans { // two, so that comparing is cheaper than a map
 				if l.operation.path != c.Path() || l.operation.method != c.Request().Method {
@@ -29,6 +33,9 @@ func (g *guard) edge(meter *metrics, leans []*lean) echo.MiddlewareFunc {
 				}
 			}
 			call := g.begin(c)
+			if err == nil {
+				err = g.refuseForeignPage(c.Request())
+			}
 			if err == nil {
 				err = recovered(next, c)
 			}
@@ -42,6 +49,19 @@ func (g *guard) edge(meter *metrics, leans []*lean) echo.MiddlewareFunc {
 			return nil
 		}
 	}
+}
+
+// refuseForeignPage refuses what a browser sends for a page that has this instance
+// for its origin under a name that is not one of its own: by DNS rebinding, the
+// page of a stranger reaches an instance that only its user's machine can reach.
+// Programs send no Origin, and may use any name.
+func (g *guard) refuseForeignPage(r *http.Request) error {
+	origin := r.Header.Get(echo.HeaderOrigin)
+	_, host, _ := strings.Cut(origin, "://")
+	if origin == "" || !strings.EqualFold(host, r.Host) || g.site.Serves(r.Host) {
+		return nil
+	}
+	return domain.Errorf(domain.CodeMalformedRequest, "This instance is not served to web pages under the name in the Host header. Use its public URL.")
 }
 
 // heard is how much of a refused body is read: rather more than the largest that

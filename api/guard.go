@@ -11,6 +11,7 @@ import (
 	"github.com/latchkey-dev/latchkey/domain"
 	"github.com/latchkey-dev/latchkey/service"
 	"github.com/latchkey-dev/latchkey/service/requestlog"
+	"github.com/latchkey-dev/latchkey/service/site"
 )
 
 // GuardConfig is how routes are guarded.
@@ -97,6 +98,7 @@ type guard struct {
 	log         *slog.Logger
 	fallback    echo.MiddlewareFunc
 	requests    *requestlog.Rule // which requests the log has
+	site        site.Site
 
 	// ruled tells of every registered route whether it has a rule of its own. It
 	// grows while routes are registered, which Echo itself allows only before

@@ -45,7 +45,7 @@ func nextPage(ctx context.Context, next domain.Cursor) (cursor nullable.Nullable
 	call, _ := callOf(ctx)
 	query := call.url.Query()
 	query.Set("cursor", next.String())
-	target := (&url.URL{Path: call.url.Path, RawQuery: query.Encode()}).String()
+	target := (&url.URL{Path: call.guard.site.Path(call.url.Path), RawQuery: query.Encode()}).String()
 	target = "<" + target + `>; rel="next"`
 	return nullable.NewNullableWithValue(next.String()), &target
 }

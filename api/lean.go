@@ -124,7 +124,9 @@ func (l *lean) refuse(c echo.Context, err error, start time.Time) bool {
 		l.guard.logRequest(c, call, took)
 		return true
 	}
-	_ = refuse(c.Response(), problem.From(err, id), l.challenges[refusal.Code]) // fails only when nobody is there to read it
+	p := problem.From(err, id)
+	p.Type = l.guard.site.Path(p.Type)
+	_ = refuse(c.Response(), p, l.challenges[refusal.Code]) // fails only when no one is there to read it
 	hearOut(c.Request())
 	l.note(c, http.StatusUnauthorized, domain.Principal{}, id, start, l.guard.requests.Keeps(c.Request().Method, http.StatusUnauthorized, start))
 	return true

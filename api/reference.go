@@ -38,8 +38,7 @@ func (p htmlPage) write(w http.ResponseWriter) error {
 	h := w.Header()
 	h.Set("Content-Type", "text/html; charset=utf-8")
 	h.Set("Content-Security-Policy", "default-src 'none'; "+p.policy+"; form-action 'none'; base-uri 'none'; frame-ancestors 'none'")
-	h.Set("X-Content-Type-Options", "nosniff")
-	h.Set("Referrer-Policy", "no-referrer")
+	h.Set("Cross-Origin-Opener-Policy", "same-origin")
 	_, err := w.Write(p.body)
 	return err
 }
@@ -80,7 +79,6 @@ func referenceFile(name, mediaType string) echo.HandlerFunc {
 		h := c.Response().Header()
 		h.Set("Content-Type", mediaType)
 		h.Set("Cache-Control", "public, max-age=3600")
-		h.Set("X-Content-Type-Options", "nosniff")
 		file, err := reference.Open("reference/" + name)
 		if err == nil {
 			defer file.Close()

@@ -1,6 +1,7 @@
 package api
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -14,6 +15,7 @@ import (
 	"github.com/latchkey-dev/latchkey/api/permission"
 	"github.com/latchkey-dev/latchkey/service"
 	"github.com/latchkey-dev/latchkey/service/requestlog"
+	"github.com/latchkey-dev/latchkey/service/site"
 )
 
 // Config is how the API is served.
@@ -66,6 +68,7 @@ func newServer(app *service.App, config Config, withLean bool) (*echo.Echo, erro
 	e := echo.New()
 	e.HideBanner, e.HidePort, e.Binder = true, true, &binder{}
 	g := newGuard(app, GuardConfig{Credentials: config.Credentials, Default: config.Default, Log: config.Log})
+	g.site = site.New(cmp.Or(config.PublicURL, defaultAddress))
 	clients := newAddresses(config.TrustedProxies, g.log)
 	e.IPExtractor = clients.client
 	if config.Metrics != nil {

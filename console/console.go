@@ -20,6 +20,7 @@ import (
 
 	"github.com/latchkey-dev/latchkey/service"
 	"github.com/latchkey-dev/latchkey/service/requestlog"
+	"github.com/latchkey-dev/latchkey/service/site"
 )
 
 // Config says how clients reach the instance that the console belongs to.
@@ -42,6 +43,7 @@ type Config struct {
 type console struct {
 	app    *service.App
 	config Config
+	site   site.Site
 	pages  pages
 	static static
 }
@@ -58,7 +60,7 @@ const maxForm = "64K"
 // Handler serves everything under /console. It reads its own cookie and ignores
 // Authorization, so that neither an API key nor an access token opens a page.
 func Handler(app *service.App, config Config) (http.Handler, error) {
-	c := &console{app: app, config: config}
+	c := &console{app: app, config: config, site: site.New(config.PublicURL)}
 	if c.config.Log == nil {
 		c.config.Log = slog.Default()
 	}
@@ -86,7 +88,7 @@ func Handler(app *service.App, config Config) (http.Handler, error) {
 		LogErrorFunc: func(_ echo.Context, err error, stack []byte) error { return fmt.Errorf("%w\n%s", err, stack) },
 		// The error goes on to fail, which logs it.
 		DisableErrorHandler: true,
-	}), refuseCrossSite(), middleware.BodyLimit(maxForm))
+	}), c.refuseForeignHosts, refuseCrossSite(), middleware.BodyLimit(maxForm))
 	c.routes(e)
 	return e, nil
 }
@@ -201,19 +203,18 @@ func (c *console) isLogged(ec echo.Context, status int) bool {
 	return decided
 }
 
-// secure reports whether browsers reach the console by https.
-func (c *console) secure() bool { return strings.HasPrefix(c.config.PublicURL, "https:") }
-
 // Mount returns a handler that serves the console under /console, leads / there
-// and leaves all else to api. Paths are compared as they came: what is odd about
-// one is for api to refuse.
-func Mount(console, api http.Handler) http.Handler {
+// and leaves all else to api, all below the site's path. Paths are compared as
+// they came: what is odd about one is for api to refuse.
+func Mount(at site.Site, console, api http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		at.Relative(r.URL)
 		switch path := r.URL.Path; {
 		case path == "/console" || strings.HasPrefix(path, "/console/"):
 			console.ServeHTTP(w, r)
 		case path == "/" && (r.Method == http.MethodGet || r.Method == http.MethodHead):
-			http.Redirect(w, r, "/console", http.StatusSeeOther)
+			at.SetHeaders(w.Header())
+			http.Redirect(w, r, at.Path("/console"), http.StatusSeeOther)
 		default:
 			api.ServeHTTP(w, r)
 		}

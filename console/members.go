@@ -152,7 +152,7 @@ func createInvitation(v *visit) error {
 // invitationURL is the link that lets the invited accept, the same as in the
 // mail about it.
 func (c *console) invitationURL(token string) string {
-	return c.config.PublicURL + "/console/invitation#token=" + token
+	return c.site.URL("/console/invitation#token=") + token
 }
 
 func revokeInvitation(v *visit) error {

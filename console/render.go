@@ -15,16 +15,21 @@ import (
 	"github.com/labstack/echo/v4"
 
 	"github.com/latchkey-dev/latchkey/domain"
+	"github.com/latchkey-dev/latchkey/service/site"
 )
 
 // pages are the templates. One whose name starts with "page " is what stands in
 // the layout.
-type pages struct{ *template.Template }
+type pages struct {
+	*template.Template
+
+	prefixed *strings.Replacer // makes the links of a page those of the site
+}
 
 // parse reads all templates.
 func (c *console) parse() (pages, error) {
 	all, err := template.New("").Funcs(c.functions()).ParseFS(templates, "*.html")
-	return pages{all}, err
+	return pages{all, belowPrefix(c.site)}, err
 }
 
 // write sends a page whole or not at all: an error in a template is an error,
@@ -42,8 +47,19 @@ func (p pages) write(w *echo.Response, status int, name string, data layout) err
 	if w.Status == http.StatusNoContent {
 		return nil
 	}
-	_, err := w.Write(body.Bytes())
+	_, err := p.prefixed.WriteString(w, body.String())
 	return err
+}
+
+// belowPrefix returns what puts the links of a page below the path of the site.
+// It works on the finished page, so that no template has to remember to. Only
+// attributes written in templates match: in all else, quotation marks are escaped.
+func belowPrefix(at site.Site) *strings.Replacer {
+	var pairs []string
+	for _, attribute := range []string{"href", "src", "action", "formaction", "hx-get", "hx-post", "hx-push-url"} {
+		pairs = append(pairs, " "+attribute+`="/`, " "+attribute+`="`+at.Path("/"))
+	}
+	return strings.NewReplacer(pairs...)
 }
 
 func (c *console) functions() template.FuncMap {
@@ -101,13 +117,13 @@ func (c *console) credential(token string) string {
 
 // callLine returns the first call of every guide, which any valid key may make.
 func (c *console) callLine(token string) string {
-	return fmt.Sprintf("curl %s/v1/project \\\n  --header %q", c.config.PublicURL, c.credential(token))
+	return fmt.Sprintf("curl %s \\\n  --header %q", c.site.URL("/v1/project"), c.credential(token))
 }
 
 // verifyLine asks whether a key is valid.
 func (c *console) verifyLine() string {
-	return fmt.Sprintf("curl %s/v1/keys/verify \\\n  --header %q \\\n  --json '{\"key\": \"…\"}'",
-		c.config.PublicURL, c.credential("$LATCHKEY_API_KEY"))
+	return fmt.Sprintf("curl %s \\\n  --header %q \\\n  --json '{\"key\": \"…\"}'",
+		c.site.URL("/v1/keys/verify"), c.credential("$LATCHKEY_API_KEY"))
 }
 
 // moment is a time as pages show it: relative, with the exact one on hover.

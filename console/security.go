@@ -1,6 +1,7 @@
 package console
 
 import (
+	"cmp"
 	"net/http"
 
 	"github.com/labstack/echo/v4"
@@ -18,15 +19,25 @@ const contentPolicy = "default-src 'none'; script-src 'self'; style-src 'self'; 
 func (c *console) headers(next echo.HandlerFunc) echo.HandlerFunc {
 	return func(ec echo.Context) error {
 		h := ec.Response().Header()
+		c.site.SetHeaders(h)
 		h.Set("Content-Security-Policy", contentPolicy)
-		h.Set("X-Content-Type-Options", "nosniff")
 		h.Set("Cross-Origin-Opener-Policy", "same-origin")
 		// Not no-referrer: that would make browsers send "Origin: null" with our
 		// own forms.
 		h.Set("Referrer-Policy", "same-origin")
 		h.Set("Cache-Control", "no-store")
-		if c.secure() {
-			h.Set("Strict-Transport-Security", "max-age=31536000")
+		return next(ec)
+	}
+}
+
+// refuseForeignHosts refuses requests for a name that is not one of the site's, as
+// RFC 9110, section 15.5.20, has it. A stranger's page can have DNS lead its own
+// name here, and would then be of the same origin as the console.
+func (c *console) refuseForeignHosts(next echo.HandlerFunc) echo.HandlerFunc {
+	return func(ec echo.Context) error {
+		if !c.site.Serves(ec.Request().Host) {
+			return ec.String(http.StatusMisdirectedRequest, "This console is not served under this name. Open "+c.site.URL("/console")+
+				" instead. If a proxy is in front, have it pass the Host header on, or set LATCHKEY_PUBLIC_URL to the address that browsers use.\n")
 		}
 		return next(ec)
 	}
@@ -56,18 +67,22 @@ func refuseCrossSite() echo.MiddlewareFunc {
 }
 
 // cookieName is what the session's cookie is called. The __Host- prefix makes
-// browsers refuse one that another subdomain set or that came over http; on
-// loopback there is no https to demand.
+// browsers refuse one that another subdomain set or that came over http. A cookie
+// with a path cannot have it; __Secure- leaves the second half. On loopback there
+// is no https to demand.
 func (c *console) cookieName() string {
-	if c.secure() {
+	switch {
+	case c.site.Secure() && c.site.Prefix() == "":
 		return "__Host-latchkey_session"
+	case c.site.Secure():
+		return "__Secure-latchkey_session"
 	}
 	return "latchkey_session"
 }
 
 func (c *console) setCookie(ec echo.Context, value string, lifetime int) {
 	ec.SetCookie(&http.Cookie{ //nolint:gosec // Secure is on wherever there is https: cookieName
-		Name: c.cookieName(), Value: value, Path: "/", MaxAge: lifetime,
-		Secure: c.secure(), HttpOnly: true, SameSite: http.SameSiteLaxMode,
+		Name: c.cookieName(), Value: value, Path: cmp.Or(c.site.Prefix(), "/"), MaxAge: lifetime,
+		Secure: c.site.Secure(), HttpOnly: true, SameSite: http.SameSiteLaxMode,
 	})
 }

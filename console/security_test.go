@@ -174,6 +174,10 @@ func TestCookie(t *testing.T) {
 		r := httptest.NewRequestWithContext(t.Context(), http.MethodPost, "/console/sign-in", strings.NewReader(form.Encode()))
 		r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
 		r.Header.Set("Sec-Fetch-Site", "same-origin")
+		r.Host = strings.TrimPrefix(publicURL, "https://")
+		if publicURL == s.URL {
+			r.Host = s.Listener.Addr().String()
+		}
 		w := httptest.NewRecorder()
 		pages.ServeHTTP(w, r)
 		got := w.Result().Cookies()
@@ -447,6 +451,7 @@ func TestNoSecretLeaves(t *testing.T) {
 		r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
 		r.Header.Set("Sec-Fetch-Site", "same-origin")
 		r.Header.Set("Cookie", "latchkey_session="+ann.cookie)
+		r.Host = s.Listener.Addr().String()
 		w := httptest.NewRecorder()
 		pages.ServeHTTP(w, r)
 		match := step.secret.FindStringSubmatch(w.Body.String() + w.Header().Get("Set-Cookie"))

@@ -16,6 +16,7 @@ import (
 	"github.com/latchkey-dev/latchkey/repository"
 	"github.com/latchkey-dev/latchkey/repository/storetest"
 	"github.com/latchkey-dev/latchkey/service"
+	"github.com/latchkey-dev/latchkey/service/site"
 )
 
 // password is good enough for every account of the tests.
@@ -53,7 +54,7 @@ func newServer(t *testing.T, options ...func(*service.Options)) *server {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s.Config.Handler = console.Mount(pages, calls)
+	s.Config.Handler = console.Mount(site.New(url), pages, calls)
 	s.Start()
 	t.Cleanup(s.Close)
 	return s

@@ -1,7 +1,6 @@
 package console
 
 import (
-	"net/http"
 	"strings"
 
 	"github.com/latchkey-dev/latchkey/domain"
@@ -111,6 +110,7 @@ func signOut(v *visit) error {
 		return err
 	}
 	v.console.setCookie(v, "", -1)
+	v.Response().Header().Set("Clear-Site-Data", `"cache", "storage"`) // the cookie goes by itself: "cookies" would be those of the whole domain
 	return v.redirect("/console/sign-in?notice=out")
 }
 
@@ -146,5 +146,5 @@ func (v *visit) confirm(err error, path string) error {
 	if domain.CodeOf(err) != domain.CodeReauthenticationRequired {
 		return err
 	}
-	return v.Redirect(http.StatusSeeOther, "/console/sign-in?next="+path)
+	return v.redirect("/console/sign-in?next=" + path)
 }

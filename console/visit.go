@@ -120,14 +120,16 @@ func (v *visit) toSignIn() error {
 		return v.redirect("/console/sign-in")
 	}
 	if v.Request().Header.Get("HX-Request") != "" { // a part of a page cannot be the sign-in page: leave it
-		v.Response().Header().Set("HX-Redirect", "/console/sign-in")
+		v.Response().Header().Set("HX-Redirect", v.console.site.Path("/console/sign-in"))
 		return v.NoContent(http.StatusNoContent)
 	}
-	return v.redirect("/console/sign-in?" + url.Values{"next": {v.Request().RequestURI}}.Encode())
+	return v.redirect("/console/sign-in?" + url.Values{"next": {v.Request().URL.RequestURI()}}.Encode())
 }
 
 // redirect answers a form: the browser gets path, and a reload repeats nothing.
-func (v *visit) redirect(path string) error { return v.Redirect(http.StatusSeeOther, path) }
+func (v *visit) redirect(path string) error {
+	return v.Redirect(http.StatusSeeOther, v.console.site.Path(path))
+}
 
 // organization returns the handle for the organization in the path.
 func (v *visit) organization() (*service.Organization, domain.MemberOf, error) {

@@ -1,5 +1,5 @@
 // Everything comes from this instance, and nothing is sent to any other.
-fetch("/openapi.json").then((answer) => answer.json()).then((contract) => {
+fetch("openapi.json").then((answer) => answer.json()).then((contract) => {
   // Examples are to be read. Sent, the one of If-Match would refuse every change, and everybody would name their
   // requests by the one of Idempotency-Key.
   const operations = Object.values(contract.paths).flatMap((path) => Object.values(path));

@@ -14,6 +14,7 @@ import (
 	"github.com/latchkey-dev/latchkey/service"
 	"github.com/latchkey-dev/latchkey/service/mail"
 	"github.com/latchkey-dev/latchkey/service/requestlog"
+	"github.com/latchkey-dev/latchkey/service/site"
 )
 
 // adminRoutes is what operators may ask, on an address of its own: metrics, and
@@ -34,7 +35,10 @@ func adminRoutes(app *service.App, requests *requestlog.Rule, metrics *prometheu
 		w.Header().Set("Content-Type", "application/json")
 		_ = json.NewEncoder(w).Encode(nodeList(nodes, time.Now())) // fails only when nobody is there to read it
 	})
-	return routes
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		(site.Site{}).SetHeaders(w.Header())
+		routes.ServeHTTP(w, r)
+	})
 }
 
 // node is a server as /nodes lists it.

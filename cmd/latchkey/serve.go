@@ -21,6 +21,7 @@ import (
 	"github.com/latchkey-dev/latchkey/repository"
 	"github.com/latchkey-dev/latchkey/service"
 	"github.com/latchkey-dev/latchkey/service/requestlog"
+	"github.com/latchkey-dev/latchkey/service/site"
 )
 
 // Limits on what one client may take from the server.
@@ -159,7 +160,7 @@ func (s *settings) handler(app *service.App, config api.Config) (http.Handler, e
 	if err != nil {
 		return nil, err
 	}
-	return console.Mount(pages, calls), nil
+	return console.Mount(site.New(config.PublicURL), pages, calls), nil
 }
 
 // api is how the settings have the API served.

@@ -6,7 +6,6 @@ package requestlog
 
 import (
 	"math/rand/v2"
-	"net/http"
 	"sync/atomic"
 	"time"
 )
@@ -45,11 +44,11 @@ type Rule struct {
 func (r *Rule) Keeps(method string, status int, now time.Time) bool {
 	kind := Read
 	switch {
-	case status >= http.StatusInternalServerError:
+	case status >= 500:
 		kind = Failed
-	case status >= http.StatusBadRequest:
+	case status >= 400:
 		kind = Refused
-	case method != http.MethodGet && method != http.MethodHead && method != http.MethodOptions:
+	case method != "GET" && method != "HEAD" && method != "OPTIONS":
 		return true
 	}
 	if r.seconds[kind].below(PerSecond, now) || rand.Uint32N(Share) == 0 {
