@@ -271,7 +271,8 @@ func (k *checker) field(s *schema, at string, name []byte, before uint64) (*sche
 	case s.others != nil:
 		return s.others, nil
 	}
-	return nil, k.add(at+"/"+escape(shown(string(name))), s.unknown(string(name)))
+	begins := string(name[:min(len(name), maxShown+1)]) // longer than any field: the whole may be as long as the body
+	return nil, k.add(at+"/"+escape(shown(begins)), s.unknown(begins))
 }
 
 func notJSON(from int64) error {
