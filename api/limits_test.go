@@ -1,0 +1,198 @@
+package api_test
+
+import (
+	"fmt"
+	"maps"
+	"math/rand/v2"
+	"net/http"
+	"net/url"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/getkin/kin-openapi/openapi3"
+
+	"github.com/latchkey-dev/latchkey/domain"
+)
+
+// Limits of the contract that domain has, too.
+var sameLimits = map[string]int{
+	"CreateKeyRequest/name/maxLength":          domain.MaxNameLength,
+	"CreateKeyRequest/external_id/maxLength":   domain.MaxExternalIDLength,
+	"CreateKeyRequest/scopes/maxItems":         domain.MaxScopes,
+	"CreateKeyRequest/metadata/maxProperties":  domain.MaxMetadataEntries,
+	"UpdateKeyRequest/name/maxLength":          domain.MaxNameLength,
+	"UpdateKeyRequest/external_id/maxLength":   domain.MaxExternalIDLength,
+	"UpdateKeyRequest/scopes/maxItems":         domain.MaxScopes,
+	"UpdateKeyRequest/metadata/maxProperties":  domain.MaxMetadataEntries,
+	"RevokeKeyRequest/reason/maxLength":        domain.MaxReasonLength,
+	"RotateKeyRequest/grace_seconds/maximum":   int(domain.MaxGrace.Seconds()),
+	"ImportKeysRequest/keys/maxItems":          domain.MaxImportRows,
+	"CreateOrganizationRequest/name/maxLength": domain.MaxNameLength,
+	"UpdateOrganizationRequest/name/maxLength": domain.MaxNameLength,
+	"CreateProjectRequest/name/maxLength":      domain.MaxNameLength,
+	"UpdateProjectRequest/name/maxLength":      domain.MaxNameLength,
+	"SignUpRequest/name/maxLength":             domain.MaxNameLength,
+	"UpdateMeRequest/name/maxLength":           domain.MaxNameLength,
+}
+
+// A limit that the contract and domain both have is the same number.
+func TestLimitsAgree(t *testing.T) {
+	t.Parallel()
+	for at, want := range sameLimits {
+		parts := strings.Split(at, "/")
+		schema := contract().Components.Schemas[parts[0]].Value.Properties[parts[1]].Value
+		got := map[string]uint64{
+			"maxLength": value(schema.MaxLength), "maxItems": value(schema.MaxItems), "maxProperties": value(schema.MaxProps), "maximum": uint64(value(schema.Max)),
+		}[parts[2]]
+		if got != uint64(want) {
+			t.Errorf("%s is %d, want %d", at, got, want)
+		}
+	}
+}
+
+func value[T any](p *T) (v T) {
+	if p != nil {
+		v = *p
+	}
+	return v
+}
+
+// text is a good value of so many characters for a field, most of which take
+// several bytes where the field allows it.
+func text(name string, schema *openapi3.Schema, n int) string {
+	switch {
+	case n == 0:
+		return ""
+	case schema.Format == "email":
+		local := min(64, max(1, n-6))
+		domains := strings.Repeat("d", max(0, n-local-1))
+		labels := []byte(domains)
+		for i := 60; i < len(labels)-1; i += 60 {
+			labels[i] = '.'
+		}
+		if len(labels) > 3 {
+			labels[len(labels)-3] = '.'
+		}
+		return strings.Repeat("l", local) + "@" + string(labels)
+	case schema.Format == "password":
+		letters := make([]rune, n)
+		for i := range letters {
+			letters[i] = rune('à' + rand.IntN(24))
+		}
+		return string(letters)
+	case strings.Contains(schema.Pattern, ":"): // a scope
+		return strings.Repeat("r", 32) + ":" + strings.Repeat("a", n-33)
+	case schema.Pattern != "" || name == "token" || name == "refresh_token" || name == "cursor":
+		return strings.Repeat("a", n)
+	}
+	return strings.Repeat("é", n)
+}
+
+// probe is a value of a field, and whether its limit allows it.
+type probe struct {
+	value any
+	good  bool
+}
+
+// probes returns the values at each bound of a field and one beyond it.
+func probes(name string, s *openapi3.Schema) (all []probe) {
+	switch {
+	case s.Enum != nil || s.Format == "date-time":
+	case s.Type.Is(openapi3.TypeString):
+		if s.MaxLength != nil {
+			most := int(*s.MaxLength)
+			all = append(all, probe{text(name, s, most), true}, probe{text(name, s, most+1), false})
+		}
+		if least := int(s.MinLength); least > 0 {
+			all = append(all, probe{text(name, s, least-1), false})
+			if s.Format != "email" { // no address is that short, which domain says
+				all = append(all, probe{text(name, s, least), true})
+			}
+		}
+	case s.Type.Is(openapi3.TypeInteger):
+		least, most := int(*s.Min), int(*s.Max)
+		all = append(all, probe{least, true}, probe{most, true}, probe{least - 1, false}, probe{most + 1, false})
+	case s.Type.Is(openapi3.TypeArray) && s.MaxItems != nil && *s.MaxItems <= 1000:
+		scopes := make([]string, *s.MaxItems+1)
+		for i := range scopes {
+			scopes[i] = fmt.Sprintf("documents:a%d", i)
+		}
+		all = append(all, probe{scopes[1:], true}, probe{scopes, false})
+	case s.Type.Is(openapi3.TypeObject) && s.MaxProps != nil:
+		entries := map[string]string{}
+		for i := range *s.MaxProps {
+			entries[fmt.Sprintf("%d%s", 10+i, strings.Repeat("é", domain.MaxMetadataKeyLength-2))[:domain.MaxMetadataKeyLength-8]] = ""
+		}
+		more := maps.Clone(entries)
+		more["one more"] = ""
+		long := strings.Repeat("é", domain.MaxMetadataKeyLength)
+		full := map[string]string{"a": strings.Repeat("b", domain.MaxMetadataBytes-1)}
+		over := map[string]string{"a": strings.Repeat("b", domain.MaxMetadataBytes)}
+		all = append(all, probe{entries, true}, probe{more, false}, probe{map[string]string{long: "x"}, true}, probe{map[string]string{long + "é": "x"}, false},
+			probe{map[string]string{"": "x"}, false}, probe{full, true}, probe{over, false})
+	}
+	return all
+}
+
+// Every limit of every body takes what is at the limit and refuses what is one
+// beyond it, by naming the field.
+func TestLimitsOfBodies(t *testing.T) {
+	t.Parallel()
+	s := newScene(t)
+	tried := 0
+	bodies(func(method, path string, op *openapi3.Operation, schema *openapi3.Schema) {
+		for _, name := range slices.Sorted(maps.Keys(schema.Properties)) {
+			for _, p := range probes(name, schema.Properties[name].Value) {
+				tried++
+				body := map[string]any{name: p.value}
+				for _, other := range schema.Required {
+					if other != name {
+						body[other] = schema.Properties[other].Value.Example
+					}
+				}
+				address := fill(t, path, s.ids(t, s.home, path, s.home.owner))
+				got := s.call(t, method, address, s.home.owner.as, body)
+				refused := got.status == http.StatusUnprocessableEntity && slices.ContainsFunc(fieldsOf(t, got), func(f domain.FieldError) bool {
+					return f.Pointer == "/"+name || strings.HasPrefix(f.Pointer, "/"+name+"/")
+				})
+				if refused == p.good || got.status >= 500 {
+					t.Errorf("%s, %s of %.60q: got %d %s, want it taken: %v", op.OperationID, name, fmt.Sprint(p.value), got.status, got.body, p.good)
+				}
+			}
+		}
+	})
+	if tried < 100 {
+		t.Errorf("only %d values were tried", tried)
+	}
+}
+
+// Every limit of every query takes what is at the limit and refuses what is one
+// beyond it.
+func TestLimitsOfQueries(t *testing.T) {
+	t.Parallel()
+	s := newScene(t)
+	tried := 0
+	for path, item := range contract().Paths.Map() {
+		for method, op := range item.Operations() {
+			for _, ref := range op.Parameters {
+				if ref.Value.In != openapi3.ParameterInQuery {
+					continue
+				}
+				name := ref.Value.Name
+				for _, p := range probes(name, ref.Value.Schema.Value) {
+					tried++
+					address := fill(t, path, s.ids(t, s.home, path, s.home.owner)) + "?" + name + "=" + url.QueryEscape(fmt.Sprint(p.value))
+					got := s.call(t, method, address, s.home.owner.as, nil)
+					if name == "cursor" && p.good && got.status == http.StatusUnprocessableEntity && strings.Contains(string(got.body), "characters") ||
+						name != "cursor" && (got.status == http.StatusUnprocessableEntity) == p.good || got.status >= 500 {
+						t.Errorf("%s, %s of %.60q: got %d %s, want it taken: %v", op.OperationID, name, fmt.Sprint(p.value), got.status, got.body, p.good)
+					}
+				}
+			}
+		}
+	}
+	if tried < 50 {
+		t.Errorf("only %d values were tried", tried)
+	}
+}
