@@ -114,7 +114,8 @@ func TestTimes(t *testing.T) {
 		"2030-01-31T07:30:00.000000-04:30": noon,
 	} {
 		var updated api.Key
-		w.call(t, "PATCH", home.path("/keys/"+string(key.Key.ID)), home.owner.as, map[string]string{"expires_at": text}).want(t, http.StatusOK, &updated)
+		w.call(t, "PATCH", home.path("/keys/"+string(key.Key.ID)), home.owner.as, map[string]string{"expires_at": text}).
+			want(t, http.StatusOK, &updated)
 		if got, err := updated.ExpiresAt.Get(); err != nil || !got.Equal(want) || got.Location() != time.UTC {
 			t.Errorf("%s is %v, want %v", text, got, want)
 		}
@@ -152,9 +153,10 @@ func TestDetailsArePlain(t *testing.T) {
 	for what, got := range map[string]answer{
 		"an unknown name": w.call(t, "POST", home.path("/keys"), home.owner.as, `{"name":"a","a<b&c>":1}`),
 		"a key":           w.call(t, "GET", "/v1/me", byUser(key.Token), nil),
-		"an import":       w.call(t, "POST", home.path("/keys/import"), home.owner.as, `{"keys":[{"name":"a","algorithm":"django-pbkdf2-sha256","hash":"x"}]}`),
+		"an import": w.call(t, "POST", home.path("/keys/import"), home.owner.as,
+			`{"keys":[{"name":"a","algorithm":"django-pbkdf2-sha256","hash":"x"}]}`),
 	} {
-		if strings.Contains(string(got.body), `\u003c`) || strings.Contains(string(got.body), `\u0026`) || !strings.Contains(string(got.body), "<") {
+		if body := string(got.body); strings.Contains(body, `\u003c`) || strings.Contains(body, `\u0026`) || !strings.Contains(body, "<") {
 			t.Errorf("%s: %s", what, got.body)
 		}
 	}

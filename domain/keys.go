@@ -257,6 +257,10 @@ func (v *Invalid) scopes(scopes []Scope) {
 
 func (v *Invalid) metadata(m map[string]string) {
 	total := 0
+	if len(m) > MaxMetadataEntries {
+		v.Add("/metadata", "must have at most %d entries and %d bytes in all", MaxMetadataEntries, MaxMetadataBytes)
+		return
+	}
 	for name, value := range m {
 		total += len(name) + len(value)
 		if name == "" || utf8.RuneCountInString(name) > MaxMetadataKeyLength || !printable(name) || !printable(value) {
@@ -264,7 +268,7 @@ func (v *Invalid) metadata(m map[string]string) {
 			return
 		}
 	}
-	if len(m) > MaxMetadataEntries || total > MaxMetadataBytes {
+	if total > MaxMetadataBytes {
 		v.Add("/metadata", "must have at most %d entries and %d bytes in all", MaxMetadataEntries, MaxMetadataBytes)
 	}
 }
