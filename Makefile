@@ -2,6 +2,7 @@
 
 GOLANGCI_LINT = github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
 GOTESTSUM     = gotest.tools/gotestsum@v1.13.0
+CYCLONEDX     = github.com/CycloneDX/cyclonedx-gomod/cmd/cyclonedx-gomod@v1.10.0
 GOVULNCHECK   = golang.org/x/vuln/cmd/govulncheck@v1.9.0
 
 .PHONY: test
@@ -15,6 +16,13 @@ help: ## this list
 .PHONY: build
 build: ## a static binary in bin/latchkey
 	CGO_ENABLED=0 go build -trimpath -o bin/latchkey ./cmd/latchkey
+
+.PHONY: sbom
+sbom: build ## bin/latchkey with the list of its components beside it, bin/latchkey.cdx.json (CycloneDX)
+	go run $(CYCLONEDX) bin -json -licenses -assert-licenses -output bin/latchkey.cdx.json bin/latchkey
+	@go version -m bin/latchkey | awk '$$1 == "dep" { print $$2 }' | while read -r module; do \
+		grep -q "\"name\": \"$$module\"" bin/latchkey.cdx.json || { echo "bin/latchkey.cdx.json lacks $$module" >&2; exit 1; }; \
+	done
 
 .PHONY: generate
 generate: ## write the generated code anew from openapi.yaml
