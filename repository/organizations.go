@@ -159,15 +159,32 @@ func (s *Store) PurgeOrganizations(ctx context.Context, limit int) (more bool, e
 	}
 	scope := deleted[0].organization().Scope()
 	for _, rows := range []any{(*keyRow)(nil), (*eventRow)(nil), (*projectRow)(nil)} {
-		some := selectIn(s, scope, rows).Column("id").Limit(int64(limit))
-		res, err := deleteIn(s, scope, rows).Where("?TableAlias.id IN (?)", some).Exec(ctx)
-		if err != nil {
-			return false, s.error(err)
-		}
-		if n, err := res.RowsAffected(); err != nil || n > 0 {
-			return true, s.error(err)
+		if n, err := purgeSome(ctx, s, scope, rows, limit); err != nil || n > 0 {
+			return n > 0, err
 		}
 	}
 	_, err = deleteIn(s, scope, (*organizationRow)(nil)).Where("o.deleted_at IS NOT NULL").Exec(ctx)
 	return true, s.error(err)
+}
+
+// purgeSome removes at most limit of the tenant's rows and returns how many. They
+// are locked in the order of their ids, as every statement does that takes many
+// rows: two of them never wait for each other in a circle.
+func purgeSome[S tenant](ctx context.Context, s *Store, scope S, rows any, limit int) (removed int, err error) {
+	err = s.InTx(ctx, func(ctx context.Context, tx *Store) error {
+		removed = 0
+		var ids []string
+		err := selectIn(tx, scope, rows).Column("id").Limit(int64(limit)).Scan(ctx, &ids)
+		if err != nil || len(ids) == 0 {
+			return tx.error(err)
+		}
+		locked := selectIn(tx, scope, rows).Column("id").Where("?TableAlias.id IN (?)", bun.List(ids)).OrderExpr("?TableAlias.id")
+		if err := tx.engine.forDelete(locked).Scan(ctx, &ids); err != nil {
+			return tx.error(err)
+		}
+		removed = len(ids)
+		_, err = deleteIn(tx, scope, rows).Where("?TableAlias.id IN (?)", bun.List(ids)).Exec(ctx)
+		return tx.error(err)
+	})
+	return removed, err
 }

@@ -68,6 +68,15 @@ func (postgresEngine) skipLocked(q *bun.SelectQuery) *bun.SelectQuery {
 	return q.For("UPDATE OF ?TableAlias SKIP LOCKED")
 }
 
+func (postgresEngine) forDelete(q *bun.SelectQuery) *bun.SelectQuery {
+	return q.For("UPDATE OF ?TableAlias")
+}
+
+func (postgresEngine) yielded(err error) bool {
+	e, ok := errors.AsType[*pgconn.PgError](err)
+	return ok && (e.Code == pgDeadlock || e.Code == pgSerialization)
+}
+
 func (postgresEngine) keepRows(alias string) string { return "FOR KEY SHARE OF " + alias }
 
 func (postgresEngine) boundWaits(ctx context.Context, tx bun.IDB, d time.Duration) error {
@@ -190,6 +199,8 @@ const (
 	pgUniqueViolation     = "23505"
 	pgForeignKeyViolation = "23503"
 	pgLockNotAvailable    = "55P03"
+	pgDeadlock            = "40P01"
+	pgSerialization       = "40001"
 )
 
 // pgUnavailable are the classes that say "not now": connection exceptions,

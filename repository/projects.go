@@ -148,13 +148,8 @@ func (s *Store) PurgeProjects(ctx context.Context, limit int) (more bool, err er
 		return false, s.error(err)
 	}
 	scope := deleted[0].project().Scope()
-	some := selectIn(s, scope, (*keyRow)(nil)).Column("id").Limit(int64(limit))
-	res, err := deleteIn(s, scope, (*keyRow)(nil)).Where("?TableAlias.id IN (?)", some).Exec(ctx)
-	if err != nil {
-		return false, s.error(err)
-	}
-	if n, err := res.RowsAffected(); err != nil || n > 0 {
-		return true, s.error(err)
+	if n, err := purgeSome(ctx, s, scope, (*keyRow)(nil), limit); err != nil || n > 0 {
+		return n > 0, err
 	}
 	_, err = deleteIn(s, scope, (*projectRow)(nil)).Where("p.deleted_at IS NOT NULL").Exec(ctx)
 	return true, s.error(err)

@@ -90,6 +90,12 @@ func openSQLite(ctx context.Context, through func(driver.Connector) driver.Conne
 
 func (sqliteEngine) name() string { return "SQLite" }
 
+// forDelete has nothing to add either.
+func (sqliteEngine) forDelete(q *bun.SelectQuery) *bun.SelectQuery { return q }
+
+// yielded never happens: writers wait for each other.
+func (sqliteEngine) yielded(error) bool { return false }
+
 // forUpdate has nothing to add: a transaction that writes is the only one.
 func (sqliteEngine) forUpdate(q *bun.SelectQuery) *bun.SelectQuery { return q }
 

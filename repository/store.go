@@ -53,6 +53,10 @@ type engine interface { //nolint:interfacebloat // it is all that the two differ
 	// lock that another one holds; 0: no bound. gaveUp reports that this happened.
 	boundWaits(ctx context.Context, tx bun.IDB, d time.Duration) error
 	gaveUp(err error) bool
+	// yielded reports that the database undid a transaction for the sake of others.
+	yielded(err error) bool
+	// forDelete locks the selected rows for their removal.
+	forDelete(*bun.SelectQuery) *bun.SelectQuery
 	// insertMany adds rows, a pointer to a slice of them, in one statement of a
 	// transaction.
 	insertMany(ctx context.Context, db bun.IDB, rows any) error
@@ -183,7 +187,9 @@ func (s *Store) Close() error {
 // InTx runs fn in a transaction and commits when it returns nil. tx is this
 // store over the transaction; using the outer one inside fn would act outside
 // of it and, on SQLite, wait for itself. Effects outside the database belong
-// after InTx has returned nil.
+// after InTx has returned nil. When the database gave the transaction up for
+// another one, fn runs a second time, so what it leaves behind outside of the
+// transaction must be what it sets itself.
 func (s *Store) InTx(ctx context.Context, fn func(ctx context.Context, tx *Store) error) error {
 	if err := s.link.refusal(); err != nil {
 		return err
@@ -192,16 +198,20 @@ func (s *Store) InTx(ctx context.Context, fn func(ctx context.Context, tx *Store
 	defer cancel()
 	var changes []domain.Stale
 	var onCommit []func()
-	err := s.write.RunInTx(ctx, nil, func(ctx context.Context, tx bun.Tx) error {
-		before, err := s.engine.changesSoFar(ctx, tx)
-		if err != nil {
+	err := s.again(func() error {
+		changes, onCommit = nil, nil
+		return s.write.RunInTx(ctx, nil, func(ctx context.Context, tx bun.Tx) error {
+			before, err := s.engine.changesSoFar(ctx, tx)
+			if err != nil {
+				return err
+			}
+			inTx := &Store{engine: s.engine, read: tx, write: tx, link: s.link, lookups: s.lookups, onCommit: &onCommit}
+			if err := fn(ctx, inTx); err != nil {
+				return err
+			}
+			changes, err = s.engine.ownChanges(ctx, tx, before)
 			return err
-		}
-		if err := fn(ctx, &Store{engine: s.engine, read: tx, write: tx, link: s.link, lookups: s.lookups, onCommit: &onCommit}); err != nil {
-			return err
-		}
-		changes, err = s.engine.ownChanges(ctx, tx, before)
-		return err
+		})
 	})
 	// Also after an error: a commit whose answer was lost may have been one.
 	if len(changes) > 0 {
@@ -212,6 +222,17 @@ func (s *Store) InTx(ctx context.Context, fn func(ctx context.Context, tx *Store
 		act()
 	}
 	return s.error(err)
+}
+
+// again runs what is whole or not at all, and once more when the database gave it
+// up in favor of others that were under way (a deadlock, or an order of changes
+// that it could not keep): it has done nothing then.
+func (s *Store) again(run func() error) error {
+	err := run()
+	if s.engine.yielded(err) {
+		err = run()
+	}
+	return err
 }
 
 // afterCommit has act called once the transaction has ended, or immediately

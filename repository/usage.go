@@ -45,12 +45,15 @@ func (s *Store) RecordUses(ctx context.Context, uses []domain.Use) error {
 	// The join brings the project, and leaves out keys that have been deleted, also
 	// those that are just being: it waits until they are gone or stay.
 	args = append(args, bun.Safe(s.engine.keepRows("k")))
-	_, err := s.write.NewRaw(`INSERT INTO api_key_usage (project_id, key_id, token_id, first_used_at, last_used_at)
+	err := s.again(func() error {
+		_, err := s.write.NewRaw(`INSERT INTO api_key_usage (project_id, key_id, token_id, first_used_at, last_used_at)
 		SELECT k.project_id, k.id, v.column2, v.column3, v.column4
 		FROM (VALUES `+strings.TrimSuffix(strings.Repeat("(?, ?, ?, ?), ", len(uses)), ", ")+`) AS v
 		JOIN api_keys AS k ON k.id = v.column1
 		WHERE TRUE ORDER BY k.id, v.column2 ?
 		ON CONFLICT (key_id, token_id) DO UPDATE SET last_used_at = EXCLUDED.last_used_at
 		WHERE api_key_usage.last_used_at < EXCLUDED.last_used_at`, args...).Exec(ctx)
+		return err
+	})
 	return s.error(err)
 }

@@ -50,7 +50,7 @@ func Run(t *testing.T, open func(testing.TB) *repository.Store) {
 		"Organizations": testOrganizations, "Projects": testProjects, "Keys": testKeys, "KeyStatistics": testKeyStatistics, "KeyFilters": testKeyFilters,
 		"Secrets": testSecrets, "Uses": testUses, "Tenancy": testTenancy, "Users": testUsers, "Sessions": testSessions, "Nodes": testNodes,
 		"Members": testMembers, "Invitations": testInvitations, "MailedTokens": testMailedTokens, "Deletion": testDeletion, "ProjectDeletion": testProjectDeletion, "Events": testEvents, "Pages": testPages, "Transactions": testTransactions, "Settings": testSettings,
-		"KeyFields": testKeyFields, "OtherFields": testOtherFields,
+		"KeyFields": testKeyFields, "OtherFields": testOtherFields, "Revisions": testRevisions,
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
