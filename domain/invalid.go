@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"strings"
 	"time"
+	"unicode"
 	"unicode/utf8"
 )
 
@@ -16,15 +17,25 @@ func (v *Invalid) Name(pointer, s string) {
 	v.Text(pointer, s, 1, MaxNameLength)
 }
 
-// Text checks free text by its number of characters. NUL is refused, since no
-// database column can hold it.
+// Text checks text of one line by its number of characters. Control characters,
+// line breaks and overrides of the writing direction are refused: a name is shown
+// in terminals, email and tables, and must change nothing around it.
 func (v *Invalid) Text(pointer, s string, shortest, longest int) {
 	switch n := utf8.RuneCountInString(s); {
 	case n < shortest || n > longest:
 		v.Add(pointer, "must be %d to %d characters", shortest, longest)
-	case !printable(s):
-		v.Add(pointer, "must be valid UTF-8 without NUL")
+	case !utf8.ValidString(s):
+		v.Add(pointer, "must be valid UTF-8")
+	case strings.ContainsFunc(s, disruptive):
+		v.Add(pointer, "must not contain control characters, line breaks or direction overrides")
 	}
+}
+
+// disruptive reports whether a character acts on what is around it: controls
+// (Cc), line and paragraph separators, and the embeddings, overrides and isolates
+// of the bidirectional algorithm (UAX #9).
+func disruptive(r rune) bool {
+	return unicode.IsControl(r) || r == '\u2028' || r == '\u2029' || r >= '\u202a' && r <= '\u202e' || r >= '\u2066' && r <= '\u2069'
 }
 
 // moment checks a time that may be zero, for never. Others lie in years that

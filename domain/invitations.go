@@ -30,8 +30,8 @@ type InvitationSpec struct {
 // Validate returns validation_failed naming every field that is wrong.
 func (s InvitationSpec) Validate() error {
 	var v Invalid
-	if NormalizeEmail(s.Email) == "" {
-		v.Add("/email", "must be an e-mail address")
+	if DeliverableEmail(s.Email) == "" {
+		v.Add("/email", "must be an email address that can be reached")
 	}
 	v.Role("/role", s.Role)
 	return v.Err()

@@ -46,6 +46,28 @@ func NormalizeEmail(s string) string {
 	return s
 }
 
+// DeliverableEmail is NormalizeEmail for an address that is new here. It returns ""
+// also for what no mail can reach: dots at an end of the local part or in a row, a
+// local part over 64 bytes, and a domain that is no host name (RFC 5321, 4.1.2 and
+// 4.5.3.1). Accounts that have such an address still sign in.
+func DeliverableEmail(s string) string {
+	s = NormalizeEmail(s)
+	local, host, _ := strings.Cut(s, "@")
+	if len(local) > 64 || strings.HasPrefix(local, ".") || strings.HasSuffix(local, ".") || strings.Contains(local, "..") {
+		return ""
+	}
+	for label := range strings.SplitSeq(host, ".") {
+		if label == "" || len(label) > 63 || strings.Trim(label, "-") != label || strings.ContainsFunc(label, neverInHost) {
+			return ""
+		}
+	}
+	return s
+}
+
+func neverInHost(r rune) bool {
+	return r != '-' && (r < '0' || r > '9') && (r < 'a' || r > 'z') && r < utf8.RuneSelf
+}
+
 func neverInEmail(r rune) bool {
 	return unicode.IsSpace(r) || !unicode.IsGraphic(r) || strings.ContainsRune(`()<>[]:;,\"`, r)
 }
@@ -64,8 +86,8 @@ type SignUp struct {
 // Validate returns validation_failed naming every field that is wrong.
 func (s SignUp) Validate() error {
 	var v Invalid
-	if NormalizeEmail(s.Email) == "" {
-		v.Add("/email", "must be an e-mail address")
+	if DeliverableEmail(s.Email) == "" {
+		v.Add("/email", "must be an email address that can be reached")
 	}
 	v.Text("/name", s.Name, 0, MaxNameLength)
 	v.Password("/password", s.Password.Reveal())

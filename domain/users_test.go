@@ -142,3 +142,45 @@ func BenchmarkPassword(b *testing.B) {
 		}
 	}
 }
+
+// Guarantees that no account and no invitation is made for an address that no
+// mail can reach, which would keep a mail server busy for nothing.
+func TestDeliverableEmail(t *testing.T) {
+	t.Parallel()
+	for _, s := range []string{
+		"ada@example.com", "a.b+c@example.com", "ä@müller.de", "u@xn--bcher-kva.example", "root@localhost", strings.Repeat("a", 64) + "@b.de",
+	} {
+		if got := domain.DeliverableEmail(s); got != s {
+			t.Errorf("%q: got %q, want it taken", s, got)
+		}
+	}
+	for _, s := range []string{
+		"x..y@example.com", ".x@example.com", "x.@example.com", strings.Repeat("a", 65) + "@b.de", "x@a_b.de", "x@-a.de", "x@a-.de", "x@a!b.de",
+		"x@a..de", "x@" + strings.Repeat("a", 64) + ".de", "x@a.-b.de", "x@exa/mple.com", "", "x", "x@",
+	} {
+		if got := domain.DeliverableEmail(s); got != "" {
+			t.Errorf("%q: got %q, want it refused", s, got)
+		}
+	}
+}
+
+// Guarantees that a name writes nowhere but into its place: not to the next line,
+// not to the operator's terminal, not in the other direction.
+func TestNamesAreOfOneLine(t *testing.T) {
+	t.Parallel()
+	for _, name := range []string{
+		"\x1b[2J\r\nusr_0 root@example.com", "a\nb", "a\tb", "a\x00b", "a\x7fb", "a\u0085b", "a\u2028b", "a\u202eb", "a\u2066b", "a\x9bb",
+	} {
+		var v domain.Invalid
+		v.Name("/name", name)
+		if err := (domain.SignUp{Email: "ada@example.com", Password: "violet otters read maps", Name: name}).Validate(); err == nil || len(v) != 1 {
+			t.Errorf("%q: taken, want it refused", name)
+		}
+	}
+	for _, name := range []string{"Ada Lovelace", "日本 太郎", "مُحَمَّد", "O'Hara – Söhne & Co. 🦊", "e\u0301", "می\u200cخواهم"} {
+		var v domain.Invalid
+		if v.Name("/name", name); len(v) > 0 {
+			t.Errorf("%q: refused, want it taken", name)
+		}
+	}
+}
