@@ -72,3 +72,12 @@ func ignoreNotFound(err error) error {
 	}
 	return err
 }
+
+// StoreAsSent sets a password as programs before 0.2 did: as it was sent.
+func (a *App) StoreAsSent(ctx context.Context, user domain.UserID, password string) error {
+	hash, err := a.passwords.hash(ctx, hashing{}, password)
+	if err != nil {
+		return err
+	}
+	return a.storePassword(ctx, a.store, user, hash)
+}

@@ -29,7 +29,7 @@ func (o *Organization) CreateInvitation(ctx context.Context, spec domain.Invitat
 	if err := spec.Validate(); err != nil {
 		return domain.Invitation{}, "", err
 	}
-	spec.Email = domain.NormalizeEmail(spec.Email)
+	spec.Email = canonicalEmail(spec.Email)
 	request, err := o.app.newRequest(o.caller, spec.IdempotencyKey.Reveal(), "createInvitation", o.organization.ID, spec)
 	if err != nil {
 		return domain.Invitation{}, "", err
@@ -211,7 +211,7 @@ func (a *App) acceptable(
 	switch {
 	case a.mailing.on && !user.EmailVerified:
 		return domain.Errorf(domain.CodeEmailUnverified, "Confirm your e-mail address first: the mail with its link came when you signed up.")
-	case v.Email != user.Email:
+	case canonicalEmail(v.Email) != canonicalEmail(user.Email):
 		return domain.Errorf(domain.CodeForbidden, "This invitation is for another e-mail address. Sign in with the account that has it.")
 	case !v.AcceptedAt.IsZero():
 		return errInvitationUsed()

@@ -18,7 +18,7 @@ const (
 
 // mailRecipient returns the account that an address has, if it may sign in.
 func (a *App) mailRecipient(ctx context.Context, email string) (u domain.User, found bool, err error) {
-	u, _, err = a.store.GetUserByEmail(ctx, email)
+	u, _, err = a.userByEmail(ctx, a.store, email)
 	if domain.CodeOf(err) == domain.CodeNotFound {
 		return u, false, nil
 	}
@@ -101,7 +101,7 @@ func (a *App) VerifyEmail(ctx context.Context, from domain.Origin, token, passwo
 // rate_limited tells only of the caller's own network, and validation_failed of
 // what is no address.
 func (a *App) ForgotPassword(ctx context.Context, from domain.Origin, email string) error {
-	email = domain.NormalizeEmail(email)
+	email = canonicalEmail(email)
 	if email == "" {
 		v := domain.Invalid{{Pointer: "/email", Detail: "must be an e-mail address"}}
 		return v.Err()
@@ -131,6 +131,7 @@ func (a *App) setPassword(ctx context.Context, from domain.Origin, p purpose, ac
 		return err
 	}
 	var v domain.Invalid
+	password = preparePassword(password)
 	if v.Password("/password", password); len(v) > 0 {
 		return v.Err()
 	}

@@ -39,8 +39,8 @@ type SignedIn struct {
 // account and a wrong password give the same invalid_credentials, after the
 // same work; too many wrong ones from an address, rate_limited.
 func (a *App) LogIn(ctx context.Context, from domain.Origin, email, password string) (SignedIn, error) {
-	email = domain.NormalizeEmail(email)
-	user, hash, err := a.store.GetUserByEmail(ctx, email)
+	email = canonicalEmail(email)
+	user, hash, err := a.userByEmail(ctx, a.store, email)
 	if err != nil && domain.CodeOf(err) != domain.CodeNotFound {
 		return SignedIn{}, err
 	}

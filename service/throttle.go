@@ -125,8 +125,10 @@ func (a *App) provePassword(ctx context.Context, from domain.Origin, email strin
 			return err
 		}
 		a.noteAttempt(from, email)
-		if match = a.keyring.matches(user, password, hash); match {
-			return nil
+		for _, form := range passwordForms(password) {
+			if match = a.keyring.matches(user, form, hash); match {
+				return nil
+			}
 		}
 		now, network := a.now(), network(from.IP)
 		a.throttle.count(guessesOfAccount, now, "account", email, network)

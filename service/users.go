@@ -88,7 +88,7 @@ func (a *App) isInvited(ctx context.Context, s domain.SignUp) (bool, error) {
 	if err != nil {
 		return false, err
 	}
-	return v.Email == domain.NormalizeEmail(s.Email) && v.AcceptedAt.IsZero() && a.now().Before(v.ExpiresAt), nil
+	return canonicalEmail(v.Email) == canonicalEmail(s.Email) && v.AcceptedAt.IsZero() && a.now().Before(v.ExpiresAt), nil
 }
 
 // Signup says who may make an account, and whether nobody has yet become the
@@ -103,29 +103,40 @@ func (a *App) Signup(ctx context.Context) (policy SignupPolicy, first bool, err 
 
 // newUser returns the account that s asks for and the hash of its password.
 func (a *App) newUser(ctx context.Context, network fair.Payer, s domain.SignUp) (domain.User, passwordHash, error) {
+	s.Password = domain.Hidden(preparePassword(s.Password.Reveal()))
 	if err := s.Validate(); err != nil {
 		return domain.User{}, passwordHash{}, err
 	}
 	hash, err := a.passwords.hash(ctx, hashing{network: network}, s.Password.Reveal())
 	now := a.now()
 	return domain.User{
-		ID: domain.NewID[domain.UserID](now), Email: domain.NormalizeEmail(s.Email), Name: s.Name, Status: domain.Active, CreatedAt: now,
+		ID: domain.NewID[domain.UserID](now), Email: canonicalEmail(s.Email), Name: s.Name, Status: domain.Active, CreatedAt: now,
 	}, hash, err
 }
 
 func (a *App) addUser(ctx context.Context, tx *repository.Store, caller domain.Principal, user domain.User, hash passwordHash) error {
+	// An account of 0.1 may have the other form of the same address.
+	if _, _, err := a.userByEmail(ctx, tx, user.Email); err == nil {
+		return errAddressTaken()
+	} else if domain.CodeOf(err) != domain.CodeNotFound {
+		return err
+	}
 	stored, err := a.stored(ctx, tx, user.ID, hash)
 	if err != nil {
 		return err
 	}
 	err = tx.CreateUser(ctx, user, stored)
 	if domain.CodeOf(err) == domain.CodeConflict {
-		return domain.Errorf(domain.CodeConflict, "There is an account with this e-mail address already.")
+		return errAddressTaken()
 	}
 	if err != nil {
 		return err
 	}
 	return a.record(ctx, tx, caller, domain.Event{Action: "user.created", Target: userTarget(user)})
+}
+
+func errAddressTaken() *domain.Error {
+	return domain.Errorf(domain.CodeConflict, "There is an account with this email address already.")
 }
 
 // stored returns the form in which a new hash is stored.
@@ -198,6 +209,7 @@ func (a *Account) Rename(ctx context.Context, name string) (domain.User, error) 
 // ends their other sessions. A wrong one gives invalid_credentials.
 func (a *Account) ChangePassword(ctx context.Context, current, replacement string) error {
 	var v domain.Invalid
+	replacement = preparePassword(replacement)
 	if v.Password("/new", replacement); len(v) > 0 {
 		return v.Err()
 	}
@@ -272,7 +284,7 @@ func (a *App) FindUser(ctx context.Context, caller domain.Principal, idOrEmail s
 	if id, err := domain.ParseID[domain.UserID](idOrEmail); err == nil {
 		return a.store.GetUser(ctx, id)
 	}
-	user, _, err := a.store.GetUserByEmail(ctx, domain.NormalizeEmail(idOrEmail))
+	user, _, err := a.userByEmail(ctx, a.store, idOrEmail)
 	return user, err
 }
 
@@ -292,6 +304,7 @@ func (a *App) SetUserStatus(ctx context.Context, caller domain.Principal, id dom
 // the command line may.
 func (a *App) ResetPassword(ctx context.Context, caller domain.Principal, id domain.UserID, replacement string) (domain.User, error) {
 	var v domain.Invalid
+	replacement = preparePassword(replacement)
 	if v.Password("/password", replacement); len(v) > 0 {
 		return domain.User{}, v.Err()
 	}
