@@ -25,7 +25,7 @@ var mayImport = map[string][]string{
 	"repository":              {"domain", "migrations", "database/sql", "bun", "pgx", "sqlite", "goose", "otel"},
 	"repository/storetest":    {"domain", "repository", "pgx", "database/sql"}, // it starts a database for tests
 	"service":                 {"domain", "repository", "service/cache", "service/fair", "service/jwt", "service/mail"},
-	"service/cache":           {"domain"},
+	"service/cache":           {"domain", "service/fair"},
 	"service/fair":            {"domain"},
 	"service/jwt":             {"domain", "golang-jwt"},
 	"service/mail":            {"go-mail"},

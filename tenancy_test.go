@@ -50,7 +50,7 @@ var unscoped = map[string]string{
 	"countFaults":           "runs the checks that SQLite has of its own",
 	"Examine":               "counts contradictions over all tenants, for the command line, and tells no more",
 	"importsHere":           "goes through a list of texts, and for each through what selectIn gives",
-	"crowdedLookups":        "counts over all tenants what an unknown token could cost, and tells no more",
+	"crowdedLookups":        "counts within the organization of its scope, whose projects are several",
 	"ImportedSince":         "finds the tenants: whoever holds an imported token is still to prove it",
 	"UntaggedTokens":        "finds the tenants: whoever holds such a token is still to prove it",
 	"RecordUses":            "writes for many tenants at once, each row's tenant taken from the key's own",

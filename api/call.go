@@ -120,6 +120,9 @@ func (c *call) admit(r *http.Request, p permission.Permission) error {
 	return p.Require(c.principal)
 }
 
+// RealIP implements service.Sender.
+func (c *call) RealIP() string { return c.origin.IP }
+
 // prove turns the request's credentials into its principal. One bad credential
 // refuses the request, whatever stands beside it; none is anonymous.
 func (c *call) prove(r *http.Request) error {
@@ -129,7 +132,7 @@ func (c *call) prove(r *http.Request) error {
 	}
 	var key domain.ProvenKey
 	if s.hasKey {
-		if key, err = c.guard.app.ProveKey(r.Context(), s.key); err != nil {
+		if key, err = c.guard.app.ProveKey(r.Context(), s.key, c); err != nil {
 			return err
 		}
 	}

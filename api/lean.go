@@ -160,7 +160,7 @@ func (l *lean) currentProject(c echo.Context, b []byte) ([]byte, domain.Principa
 	if !s.hasKey || s.hasAccessToken {
 		return b, domain.Principal{}, errNotLean
 	}
-	caller, err := l.prove(r, s)
+	caller, err := l.prove(c, s)
 	if err != nil {
 		return b, caller, err
 	}
@@ -194,7 +194,7 @@ func (l *lean) verifyKey(c echo.Context, b []byte) ([]byte, domain.Principal, er
 	if !ok || s.hasAccessToken && question.project == "" {
 		return b, domain.Principal{}, errNotLean
 	}
-	caller, err := l.prove(r, s)
+	caller, err := l.prove(c, s)
 	if err != nil {
 		return b, caller, err
 	}
@@ -210,9 +210,10 @@ func (l *lean) verifyKey(c echo.Context, b []byte) ([]byte, domain.Principal, er
 }
 
 // prove is call.prove for callers who send one credential.
-func (l *lean) prove(r *http.Request, s sent) (domain.Principal, error) {
+func (l *lean) prove(c echo.Context, s sent) (domain.Principal, error) {
+	r := c.Request()
 	if s.hasKey {
-		key, err := l.guard.app.ProveKey(r.Context(), s.key)
+		key, err := l.guard.app.ProveKey(r.Context(), s.key, c)
 		return domain.ProvenPrincipal(key, nil, domain.Origin{}), err
 	}
 	user, err := l.guard.app.AuthenticateUser(r.Context(), s.accessToken)

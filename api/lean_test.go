@@ -239,7 +239,7 @@ func TestUnavailableByEitherEdge(t *testing.T) {
 		return token.Reveal()
 	}
 	for deadline := time.Now().Add(time.Minute); ; {
-		_, err := e.app.ProveKey(t.Context(), forge())
+		_, err := e.app.ProveKey(t.Context(), forge(), nil)
 		if domain.CodeOf(err) == domain.CodeUnavailable {
 			break
 		}

@@ -421,8 +421,9 @@ type ImportResult struct {
 // ImportedKey defines model for ImportedKey.
 type ImportedKey struct {
 	// Algorithm How the whole token was hashed, required: `django-sha512` (djangorestframework-api-key 3: `sha512$$<hex>`),
-	// `django-pbkdf2-sha256` (1 and 2: `pbkdf2_sha256$<iterations>$<salt>$<base64>`), `sha256-hex` or
-	// `sha256-base64url`.
+	// `django-pbkdf2-sha256` (1 and 2: `pbkdf2_sha256$<iterations>$<salt>$<base64>`, at most 1000000 iterations),
+	// `django-argon2`, `django-bcrypt-sha256` and `django-scrypt` (Django's other hashers, at most 128 MiB of memory),
+	// `sha256-hex` or `sha256-base64url`.
 	//
 	//
 	// Example: sha256-hex

@@ -585,7 +585,7 @@ func BenchmarkProveKey(b *testing.B) {
 	must(b, err)
 	text := token.Reveal()
 	prove := func() {
-		key, err := app.ProveKey(ctx, text)
+		key, err := app.ProveKey(ctx, text, nil)
 		if caller := domain.ProvenPrincipal(key, nil, domain.Origin{}); err != nil || caller.IsSystem() {
 			b.Fatal(err)
 		}

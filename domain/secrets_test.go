@@ -34,7 +34,7 @@ func printed(t *testing.T) map[string]any {
 	all := map[string]any{"Token": minted, "ProvenKey": proven, "Principal": domain.ProvenPrincipal(proven, nil, domain.Origin{}), "Fields": proven.Fields()}
 	for _, v := range []any{
 		domain.Actor{}, domain.Target{}, domain.Event{}, domain.EventFilter{}, domain.Error{}, domain.FieldError{}, domain.ImportRow{},
-		domain.ForeignHash{}, domain.ImportResult{}, domain.ImportedKey{}, domain.Invitation{}, domain.InvitationSpec{}, domain.Key{},
+		domain.ForeignHash{}, domain.Argon2Parameters{}, domain.ScryptParameters{}, domain.ImportResult{}, domain.ImportedKey{}, domain.Invitation{}, domain.InvitationSpec{}, domain.Key{},
 		domain.Retiring{}, domain.KeySpec{}, domain.KeyPatch{}, domain.Rotation{}, domain.KeyFilter{}, domain.KeyStatistics{}, domain.KeyDay{},
 		domain.Membership{}, domain.Member{}, domain.Organization{}, domain.OrganizationScope{}, domain.MemberOf{}, domain.OrganizationSpec{},
 		domain.OrganizationPatch{}, domain.Page{}, domain.Cursor{}, domain.List[domain.ImportedKey]{}, domain.Precondition{}, domain.CallingKey{},

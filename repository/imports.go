@@ -8,15 +8,15 @@ import (
 	"github.com/latchkey-dev/latchkey/domain"
 )
 
-// MaxCandidates bounds how many secrets of one look-up are kept, and so how many
-// hashes one unknown token can cost.
+// MaxCandidates bounds how many secrets of one look-up an organization keeps. It
+// is not counted over organizations: nobody is to learn what another one has.
 const MaxCandidates = 8
 
 // KnownImports is what the database holds of some look-ups.
 type KnownImports struct {
 	Here    map[string][]byte // this project's: look-up to import digest
 	Ended   map[string]bool   // import digests of keys that have been deleted from this project
-	Crowded map[string]bool   // look-ups that MaxCandidates secrets of all projects share
+	Crowded map[string]bool   // look-ups that MaxCandidates secrets of the organization share
 }
 
 // NextImportBatch returns the number of a new batch, and keeps all others from
@@ -46,7 +46,7 @@ func (s *Store) KnownImports(ctx context.Context, scope domain.ProjectScope, sec
 	for _, row := range ended {
 		known.Ended[string(row.ImportDigest)] = true
 	}
-	known.Crowded, err = s.crowdedLookups(ctx, lookups)
+	known.Crowded, err = s.crowdedLookups(ctx, scope, lookups)
 	return known, err
 }
 
@@ -67,10 +67,11 @@ func (s *Store) importsHere(ctx context.Context, scope domain.ProjectScope, look
 	return here, s.error(err)
 }
 
-// crowdedLookups returns those that as many secrets share as are ever compared.
-func (s *Store) crowdedLookups(ctx context.Context, lookups []string) (map[string]bool, error) {
+// crowdedLookups returns those that MaxCandidates secrets of the organization share.
+func (s *Store) crowdedLookups(ctx context.Context, scope domain.ProjectScope, lookups []string) (map[string]bool, error) {
 	var crowded []string
-	few := s.read.NewSelect().Model((*secretRow)(nil)).ColumnExpr("1").Where("s.lookup = l.value").Limit(MaxCandidates)
+	few := s.read.NewSelect().Model((*secretRow)(nil)).ColumnExpr("1").Join("JOIN projects AS p ON p.id = s.project_id").
+		Where("p.organization_id = ?", scope.Organization()).Where("s.lookup = l.value").Limit(MaxCandidates)
 	err := s.read.NewSelect().TableExpr("?", s.engine.texts(lookups)).ColumnExpr("l.value").
 		Where("(SELECT COUNT(*) FROM (?) AS few) = ?", few, MaxCandidates).Scan(ctx, &crowded)
 	found := map[string]bool{}

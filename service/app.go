@@ -72,17 +72,17 @@ type App struct {
 	draining  atomic.Bool
 	random    io.Reader
 
-	keyring        *keyring
-	signing        signing
-	passwords      passwordHasher
-	boundSince     atomic.Int64 // in microseconds; 0: not yet. See bindsToUsers
-	foreignHashing turns
-	usage          usage
-	scarce         scarce
-	throttle       *throttle
-	publicURL      string
-	mailing        *mailing
-	near           *nearby
+	keyring    *keyring
+	signing    signing
+	passwords  passwordHasher
+	boundSince atomic.Int64 // in microseconds; 0: not yet. See bindsToUsers
+	foreign    *foreign
+	usage      usage
+	scarce     scarce
+	throttle   *throttle
+	publicURL  string
+	mailing    *mailing
+	near       *nearby
 }
 
 // New returns an App over a migrated store. It refuses a master key that is
@@ -91,7 +91,7 @@ type App struct {
 func New(ctx context.Context, o Options) (*App, error) {
 	a := &App{
 		store: o.Store, clock: o.Clock, keyPrefix: o.KeyPrefix, signup: o.Signup, log: o.Log, random: o.Random,
-		signing: signing{issuer: o.Issuer}, usage: newUsage(), scarce: newScarce(), foreignHashing: foreignHashing(), throttle: newThrottle(), near: newNearby(o),
+		signing: signing{issuer: o.Issuer}, usage: newUsage(), scarce: newScarce(), foreign: newForeign(), throttle: newThrottle(), near: newNearby(o),
 		publicURL: cmp.Or(o.PublicURL, o.Issuer),
 	}
 	if a.clock == nil {

@@ -2,6 +2,7 @@ package service
 
 import (
 	"context"
+	"runtime"
 	"time"
 
 	"github.com/latchkey-dev/latchkey/domain"
@@ -10,11 +11,23 @@ import (
 // Prove and Used are the two halves of ProveKey, so that tests can have
 // something happen between them.
 func (a *App) Prove(ctx context.Context, token string, now time.Time) (domain.ProvenKey, error) {
-	return a.prove(ctx, token, "", now)
+	return a.prove(ctx, token, asker{now: now})
 }
 
 func (a *App) Used(ctx context.Context, key domain.ProvenKey, token string, now time.Time) {
 	a.used(ctx, key, token, now)
+}
+
+// RefuseSlowHashes takes all places in which hashes of imported tokens are
+// computed that cost time.
+func (a *App) RefuseSlowHashes(ctx context.Context) error {
+	for range max(1, runtime.GOMAXPROCS(0)/2) {
+		if _, err := a.foreign.gate.Enter(ctx, ""); err != nil {
+			return err
+		}
+	}
+	_, err := a.foreign.large.Enter(ctx, "")
+	return err
 }
 
 // FirstUses counts the first uses of secrets that nobody has begun to write.

@@ -3,33 +3,64 @@ package service
 import (
 	"context"
 	"crypto/hmac"
-	"crypto/pbkdf2"
-	"crypto/sha256"
-	"crypto/sha512"
 	"fmt"
+	"hash/maphash"
 	"runtime"
-	"strconv"
-	"strings"
+	"slices"
 	"time"
 
 	"github.com/latchkey-dev/latchkey/domain"
+	"github.com/latchkey-dev/latchkey/service/cache"
+	"github.com/latchkey-dev/latchkey/service/fair"
 )
 
-// maxForeignToken is how long a token that was made elsewhere may be, in bytes.
-const maxForeignToken = 512
+const (
+	// maxForeignToken is how long a token that was made elsewhere may be, in bytes.
+	maxForeignToken = 512
 
-// foreignHashing bounds the slow hashes of imported tokens: half of the cores
-// stay free for other requests.
-func foreignHashing() turns { return make(turns, max(1, runtime.GOMAXPROCS(0)/2)) }
+	// maxSlowHashes is how many slow hashes one request computes at most. One that
+	// has more secrets to compare goes on where it ended when it is repeated.
+	maxSlowHashes = 8
+)
 
-// proveImported is prove for a token that was made elsewhere. If no project asks,
-// a key that may be used is preferred to one that may not: a tenant who imports
-// a hash and revokes the key must not shut out the clients of others.
-func (a *App) proveImported(ctx context.Context, text string, asks domain.ProjectID, now time.Time) (domain.ProvenKey, error) {
-	var others []domain.ProvenKey
+// foreign bounds the slow hashes of imported tokens. Each is charged to who asks:
+// the project that verifies a token, or the network that sends one.
+type foreign struct {
+	gate  *fair.Gate // half of the cores stay free for other requests
+	large *fair.Gate // hashes of up to 128 MiB are computed one at a time
+
+	perLookup *fair.Budget // for a look-up value, whoever asks
+	perPayer  *fair.Budget // for a look-up value and a payer
+	seed      maphash.Seed
+	wrong     *cache.Wrong
+}
+
+func newForeign() *foreign {
+	places := max(1, runtime.GOMAXPROCS(0)/2)
+	bounds := fair.Bounds{Total: places, PerPayer: max(1, places/2), Waiting: 128, WaitingPerPayer: 32, Wait: turnWait}
+	one := bounds
+	one.Total, one.PerPayer = 1, 1
+	return &foreign{
+		gate: fair.NewGate(bounds), large: fair.NewGate(one),
+		perLookup: fair.NewBudget(128, time.Second), perPayer: fair.NewBudget(32, 5*time.Second),
+		seed: maphash.MakeSeed(), wrong: cache.NewWrong(),
+	}
+}
+
+// proveImported is prove for a token that was made elsewhere. Cheap hashes are
+// compared first, so that a secret that somebody else imported with a slow one
+// costs a token nothing once it has been used. If no project asks, a key that may
+// be used is preferred to one that may not: a tenant who imports a hash and
+// revokes the key must not shut out the clients of others.
+func (a *App) proveImported(ctx context.Context, text string, asks asker) (domain.ProvenKey, error) {
+	ids := a.candidates(text)
+	if len(ids) == 0 {
+		return domain.ProvenKey{}, invalidKey()
+	}
 	var unusable domain.ProvenKey
-	for _, id := range a.candidates(text) {
-		key, err := a.keyOf(ctx, id, now)
+	var slow []domain.ProvenKey
+	for _, id := range ids {
+		key, err := a.keyOf(ctx, id, asks)
 		if domain.CodeOf(err) == domain.CodeNotFound {
 			a.near.imported.Remove(a.keyring.lookups(text), id)
 			continue
@@ -37,26 +68,91 @@ func (a *App) proveImported(ctx context.Context, text string, asks domain.Projec
 		if err != nil {
 			return domain.ProvenKey{}, err
 		}
-		if asks != "" && key.Tenant().Project.ID != asks {
-			others = append(others, key)
+		if asks.project != "" && key.Tenant().Project.ID != asks.project {
+			continue // what another project imported is nothing to the one that asks
+		}
+		if _, algorithm, _ := key.Digest(); algorithm.Slow() {
+			slow = append(slow, key)
 			continue
 		}
-		if key, err = a.proveCandidate(ctx, key, text); err != nil || !key.IsZero() && (asks != "" || key.Unusable(now) == "") {
+		key, err = a.proveCandidate(ctx, key, text)
+		if err != nil || !key.IsZero() && key.Unusable(asks.now) == "" {
 			return key, err
 		}
 		if unusable.IsZero() {
 			unusable = key
 		}
 	}
-	for _, key := range others {
-		if key, err := a.proveCandidate(ctx, key, text); err != nil || !key.IsZero() {
-			return key, err
-		}
+	key, err := a.proveSlow(ctx, text, slow, asks)
+	if err != nil || !key.IsZero() && (unusable.IsZero() || key.Unusable(asks.now) == "") {
+		return key, err
 	}
 	if unusable.IsZero() {
 		return domain.ProvenKey{}, invalidKey()
 	}
 	return unusable, nil
+}
+
+// proveSlow compares the token with secrets whose hashes cost time, those of
+// organizations with few of them first: whoever imports a prefix of somebody
+// else's many times waits longer than the one who has one key. It remembers
+// tokens that fit none, until another key is imported.
+func (a *App) proveSlow(ctx context.Context, text string, slow []domain.ProvenKey, asks asker) (unusable domain.ProvenKey, err error) {
+	if len(slow) == 0 {
+		return domain.ProvenKey{}, nil
+	}
+	state := a.near.imported.Added()<<16 | uint64(len(slow)) // else they are others, or in another order
+	token := maphash.String(a.foreign.seed, string(asks.project)+"\x00"+text)
+	done := a.foreign.wrong.Compared(token, state)
+	count := map[domain.OrganizationID]int{}
+	for _, key := range slow {
+		count[key.Tenant().Organization.ID]++
+	}
+	slices.SortStableFunc(slow, func(x, y domain.ProvenKey) int {
+		return count[x.Tenant().Organization.ID] - count[y.Tenant().Organization.ID]
+	})
+	for i := done; i < len(slow); i++ {
+		if i == done+maxSlowHashes {
+			return unusable, &domain.Error{
+				Code: domain.CodeUnavailable, Detail: "This API key takes long to look for. Send it again.", RetryAfter: time.Second,
+			}
+		}
+		key, err := a.proveSlowly(ctx, slow[i], text, asks)
+		if err != nil || !key.IsZero() && key.Unusable(asks.now) == "" {
+			return key, err
+		}
+		if unusable.IsZero() {
+			unusable = key
+		}
+		if unusable.IsZero() {
+			a.foreign.wrong.Note(token, state, i+1)
+		}
+	}
+	return unusable, nil
+}
+
+// proveSlowly is proveCandidate for a hash that somebody has to pay for.
+func (a *App) proveSlowly(ctx context.Context, key domain.ProvenKey, text string, asks asker) (domain.ProvenKey, error) {
+	lookup, payer := djangoLookup(prefixOf(text)), asks.payer()
+	wait := a.foreign.perPayer.Spend(fair.Payer(lookup+"\x00"+string(payer)), asks.now)
+	if wait == 0 {
+		wait = a.foreign.perLookup.Spend(fair.Payer(lookup), asks.now)
+	}
+	if wait > 0 {
+		return domain.ProvenKey{}, &domain.Error{
+			Code: domain.CodeUnavailable, Detail: "Too many API keys with this prefix were tried. Try again later.", RetryAfter: wait,
+		}
+	}
+	gate := a.foreign.gate
+	if _, algorithm, _ := key.Digest(); algorithm == domain.DjangoArgon2 || algorithm == domain.DjangoScrypt {
+		gate = a.foreign.large
+	}
+	leave, err := gate.Enter(ctx, payer)
+	if err != nil {
+		return domain.ProvenKey{}, err
+	}
+	defer leave()
+	return a.proveCandidate(ctx, key, text)
 }
 
 // candidates returns the secrets that a token may belong to, those imported
@@ -86,38 +182,22 @@ func (a *App) proveCandidate(ctx context.Context, key domain.ProvenKey, text str
 	if err != nil {
 		return domain.ProvenKey{}, err
 	}
-	if match, err := a.matchesForeign(ctx, secret, text); err != nil || !match {
+	if match, err := a.matchesForeign(secret, text); err != nil || !match {
 		return domain.ProvenKey{}, err
 	}
 	return provenKey(secret, calling), nil
 }
 
 // matchesForeign reports whether an imported secret is that of the token.
-func (a *App) matchesForeign(ctx context.Context, s domain.Secret, text string) (bool, error) {
-	h := domain.ForeignHash{Algorithm: s.Algorithm, Parameters: s.Parameters}
-	switch s.Algorithm {
-	case domain.HMACSHA256: // another request was first to use it
+func (a *App) matchesForeign(s domain.Secret, text string) (bool, error) {
+	if s.Algorithm == domain.HMACSHA256 { // another request was first to use it
 		digest := a.keyring.tokenDigest(s.KeyID, s.ProjectID, text)
 		return hmac.Equal(s.Digest, digest[:]), nil
-	case domain.DjangoSHA512:
-		digest := sha512.Sum512([]byte(text))
-		h.Digest = digest[:]
-	case domain.SHA256Hex, domain.SHA256Base64URL:
-		digest := sha256.Sum256([]byte(text))
-		h.Digest = digest[:]
-	case domain.DjangoPBKDF2SHA256:
-		iterations, salt, _ := strings.Cut(s.Parameters, "$")
-		n, err := strconv.Atoi(iterations)
-		if err != nil {
-			return false, fmt.Errorf("the parameters of secret %s: %w", s.TokenID, err)
-		}
-		err = a.foreignHashing.take(ctx, func() (err error) {
-			h.Digest, err = pbkdf2.Key(sha256.New, text, []byte(salt), n, sha256.Size)
-			return err
-		})
-		if err != nil {
-			return false, err
-		}
+	}
+	h := domain.ForeignHash{Algorithm: s.Algorithm, Parameters: s.Parameters}
+	var err error
+	if h.Digest, err = foreignDigest(h, text); err != nil {
+		return false, fmt.Errorf("the parameters of secret %s: %w", s.TokenID, err)
 	}
 	return hmac.Equal(s.Digest, a.keyring.importedDigest(s.KeyID, s.ProjectID, h)), nil
 }

@@ -36,6 +36,11 @@ func made(t *testing.T, algorithm domain.Algorithm, token string) domain.ImportR
 			t.Fatal(err)
 		}
 		row.Hash = domain.Hidden("pbkdf2_sha256$1000$NaCl$" + base64.StdEncoding.EncodeToString(key))
+	case domain.DjangoArgon2, domain.DjangoBcryptSHA256, domain.DjangoScrypt:
+		if token != foreignToken {
+			t.Fatalf("no hash of %s by %s is at hand", token, algorithm)
+		}
+		row.Hash = django5[algorithm]
 	case domain.SHA256Hex:
 		row.Hash = domain.Hidden(hex.EncodeToString(digest[:]))
 		return row
@@ -45,6 +50,15 @@ func made(t *testing.T, algorithm domain.Algorithm, token string) domain.ImportR
 	}
 	row.Prefix, _, _ = strings.Cut(token, ".")
 	return row
+}
+
+// django5 are hashes of foreignToken that Django 5.2.19 made with the hashers of
+// django.contrib.auth, argon2-cffi and bcrypt.
+var django5 = map[domain.Algorithm]domain.Hidden{
+	domain.DjangoArgon2:       "argon2$argon2id$v=19$m=102400,t=2,p=8$dENSaGFJem16RHpVaTlvcTA2eGZ4Wg$1xuzuYQ9j+SnWW91GmXuCzo/wXwR/99vhmVtmKOPJn0",
+	domain.DjangoBcryptSHA256: "bcrypt_sha256$$2b$12$VEGRajhTB1kM6dQvmLmNFu4wQdOzN1770SZBOlC/so0yEtM3eLxjW",
+	domain.DjangoScrypt: "scrypt$16384$00gQJcuugwRTLjI7rnxIZP$8$5$" +
+		"6jejCGypY8Qh52TB2L/qHv6jBcXpmbJ/NqKPl9jgqkdJrm/K5n+8zXP3J+kBqio97CVgAklv8++Yuj4CI3oclg==",
 }
 
 const foreignToken = "dOwgmSHc.8l3xMZ2XoFzfRCzwPIeGCBzS5ZWqvW3N"
@@ -167,7 +181,7 @@ func TestImportBadRows(t *testing.T) {
 		w.answers(map[string]domain.Code{"first.secret": "", "last.secret": "", foreignToken: domain.CodeInvalidAPIKey, "first.other": domain.CodeInvalidAPIKey})
 
 		for _, hash := range []string{
-			"", "pbkdf2_sha256$1000$salt", "pbkdf2_sha256$0$salt$" + strings.Repeat("A", 43) + "=", "pbkdf2_sha256$2000001$salt$" + strings.Repeat("A", 43) + "=",
+			"", "pbkdf2_sha256$1000$salt", "pbkdf2_sha256$0$salt$" + strings.Repeat("A", 43) + "=", "pbkdf2_sha256$1000001$salt$" + strings.Repeat("A", 43) + "=",
 			"pbkdf2_sha256$1000$$" + strings.Repeat("A", 43) + "=", "pbkdf2_sha1$1000$salt$" + strings.Repeat("A", 43) + "=", "pbkdf2_sha256$1000$salt$AAAA",
 			"sha512$$" + strings.Repeat("0", 127) + "g", strings.Repeat("0", 128),
 		} {
@@ -259,10 +273,11 @@ func TestImportSharedPrefix(t *testing.T) {
 			}
 		}
 
-		// One prefix in ever more projects costs a bounded number of hashes.
+		// One prefix in ever more projects of an organization costs a bounded number
+		// of hashes, and the organization is not told what others have imported.
 		org, _ := w.tenant(w.signUp("eve@example.com"))
 		var refused int
-		for i := range repository.MaxCandidates {
+		for i := range repository.MaxCandidates + 2 {
 			p, err := org.CreateProject(w.Context(), domain.ProjectSpec{Name: "P"})
 			w.check(err)
 			result := w.importRows(w.project(org.Caller(), p.ID), made(w.T, domain.DjangoSHA512, fmt.Sprintf("shared.of-eve-%d", i)))

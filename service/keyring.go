@@ -164,10 +164,16 @@ func (k *keyring) importDigest(project domain.ProjectID, h domain.ForeignHash) [
 
 // lookup is what an imported token is found by.
 func (k *keyring) lookup(prefix string, h domain.ForeignHash) string {
-	if h.Algorithm == domain.DjangoSHA512 || h.Algorithm == domain.DjangoPBKDF2SHA256 {
+	if h.Algorithm.Django() {
 		return djangoLookup(prefix)
 	}
 	return k.digestLookup(h.Digest)
+}
+
+// prefixOf returns what a token of Django's shows before its dot.
+func prefixOf(text string) string {
+	prefix, _, _ := strings.Cut(text, ".")
+	return prefix
 }
 
 func djangoLookup(prefix string) string { return "django:" + prefix }
@@ -181,8 +187,8 @@ func (k *keyring) digestLookup(digest []byte) string {
 func (k *keyring) lookups(text string) []string {
 	digest := sha256.Sum256([]byte(text))
 	found := []string{k.digestLookup(digest[:])}
-	if prefix, _, ok := strings.Cut(text, "."); ok {
-		found = append(found, djangoLookup(prefix))
+	if strings.Contains(text, ".") {
+		found = append(found, djangoLookup(prefixOf(text)))
 	}
 	return found
 }

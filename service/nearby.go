@@ -118,7 +118,7 @@ func (a *App) forget(changes []domain.Stale) {
 
 // keyOfToken is keyOf for the token itself: one that this instance never made
 // costs a code over it, and no query.
-func (a *App) keyOfToken(ctx context.Context, token domain.Token, now time.Time) (domain.ProvenKey, error) {
+func (a *App) keyOfToken(ctx context.Context, token domain.Token, asks asker) (domain.ProvenKey, error) {
 	id := token.ID()
 	key, known, err := a.keyNear(id)
 	if known || err != nil {
@@ -127,7 +127,7 @@ func (a *App) keyOfToken(ctx context.Context, token domain.Token, now time.Time)
 	if a.Sync() == InSync && !token.TaggedBy(a.keyring.tag) && !a.near.mayBeUntagged(id) {
 		return domain.ProvenKey{}, domain.NotFound()
 	}
-	key, err = a.readKey(ctx, id, now)
+	key, err = a.readKey(ctx, id, asks)
 	if domain.CodeOf(err) == domain.CodeNotFound {
 		a.near.untagged.Remove(id)
 	}
@@ -136,12 +136,12 @@ func (a *App) keyOfToken(ctx context.Context, token domain.Token, now time.Time)
 
 // keyOf returns the key that a token's id belongs to, from memory or from the
 // database. Nothing is proved by that.
-func (a *App) keyOf(ctx context.Context, id domain.TokenID, now time.Time) (domain.ProvenKey, error) {
+func (a *App) keyOf(ctx context.Context, id domain.TokenID, asks asker) (domain.ProvenKey, error) {
 	key, known, err := a.keyNear(id)
 	if known || err != nil {
 		return key, err
 	}
-	return a.readKey(ctx, id, now)
+	return a.readKey(ctx, id, asks)
 }
 
 // keyNear is the half of keyOf that asks no database.
@@ -154,9 +154,9 @@ func (a *App) keyNear(id domain.TokenID) (key domain.ProvenKey, known bool, err 
 }
 
 // readKey is the other half.
-func (a *App) readKey(ctx context.Context, id domain.TokenID, now time.Time) (domain.ProvenKey, error) {
+func (a *App) readKey(ctx context.Context, id domain.TokenID, asks asker) (domain.ProvenKey, error) {
 	if a.Sync() != NotFollowing {
-		return a.near.keys.Load(ctx, id, now, cache.Reader{Key: a.store.KeyByToken, CallingKey: a.store.CallingKey})
+		return a.near.keys.Load(ctx, id, asks.now, cache.Reader{Key: a.store.KeyByToken, CallingKey: a.store.CallingKey, Payer: asks.payer()})
 	}
 	secret, key, err := a.store.CallingKey(ctx, id)
 	if err != nil {

@@ -24,7 +24,7 @@ func TestProvingAllocatesNothing(t *testing.T) {
 	_, project := w.tenant(domain.NewPrincipal(nil, user, domain.Origin{}))
 	_, token, _ := w.key(project, domain.KeysVerify)
 	if got := testing.AllocsPerRun(200, func() {
-		key, err := w.ProveKey(t.Context(), token)
+		key, err := w.ProveKey(t.Context(), token, nil)
 		if caller := domain.ProvenPrincipal(key, nil, domain.Origin{}); err != nil || caller.HasUser() {
 			t.Fatal(err)
 		}
@@ -50,7 +50,7 @@ func TestChangesActAtOnce(t *testing.T) {
 		key, token, _ := w.key(project, "documents:read")
 		proves := func(want domain.Code) {
 			w.Helper()
-			_, err := w.ProveKey(w.Context(), token)
+			_, err := w.ProveKey(w.Context(), token, nil)
 			if got := domain.CodeOf(err); got != want {
 				w.Errorf("got %q, want %q", got, want)
 			}
@@ -104,7 +104,7 @@ func TestRolledBackChangesNothing(t *testing.T) {
 		if !errors.Is(err, failure) {
 			w.Fatal(err)
 		}
-		if _, err := w.ProveKey(w.Context(), token); err != nil {
+		if _, err := w.ProveKey(w.Context(), token, nil); err != nil {
 			w.Error(err)
 		}
 	})
@@ -127,7 +127,7 @@ func TestAnotherProcessIsHeard(t *testing.T) {
 		w.check(err)
 		deadline := time.Now().Add(30 * time.Second) // for a machine that is very busy
 		for {
-			_, err := w.ProveKey(w.Context(), token)
+			_, err := w.ProveKey(w.Context(), token, nil)
 			if domain.CodeOf(err) == domain.CodeKeyRevoked {
 				return
 			}

@@ -6,11 +6,12 @@ import (
 	"time"
 
 	"github.com/latchkey-dev/latchkey/domain"
+	"github.com/latchkey-dev/latchkey/service/fair"
 )
 
 // AuthenticateKey is ProveKey with all there is to know of the key.
 func (a *App) AuthenticateKey(ctx context.Context, token string) (*domain.CallingKey, error) {
-	proven, err := a.ProveKey(ctx, token)
+	proven, err := a.ProveKey(ctx, token, nil)
 	if err != nil {
 		return nil, err
 	}
@@ -22,10 +23,12 @@ func (a *App) AuthenticateKey(ctx context.Context, token string) (*domain.Callin
 // organization. Errors: invalid_api_key for a token that no key has; key_revoked,
 // key_expired (also a retired secret) and project_disabled (also its
 // organization) only after the secret has been proved; unavailable when it
-// cannot be known. For a key that is kept in memory it allocates nothing.
-func (a *App) ProveKey(ctx context.Context, token string) (domain.ProvenKey, error) {
+// cannot be known. The work that a token costs which is not known is charged to
+// the network of the sender; nil is for what the program does itself. For a key
+// that is kept in memory it allocates nothing.
+func (a *App) ProveKey(ctx context.Context, token string, from Sender) (domain.ProvenKey, error) {
 	now := a.now()
-	key, err := a.prove(ctx, token, "", now)
+	key, err := a.prove(ctx, token, asker{from: from, now: now})
 	if err != nil {
 		return domain.ProvenKey{}, err
 	}
@@ -42,19 +45,41 @@ func (a *App) ProveKey(ctx context.Context, token string) (domain.ProvenKey, err
 	}
 }
 
+// Sender knows the address that a request comes from. It is asked only when
+// there is something to charge for.
+type Sender interface{ RealIP() string }
+
+// asker is who asks about a token, and when.
+type asker struct {
+	project domain.ProjectID // whose key is preferred; empty: no project in particular
+	from    Sender
+	now     time.Time
+}
+
+// payer returns who is charged for the work.
+func (a asker) payer() fair.Payer {
+	switch {
+	case a.project != "":
+		return fair.Payer(a.project)
+	case a.from != nil:
+		return fair.Network(a.from.RealIP())
+	}
+	return ""
+}
+
 // prove is the one way from a token to its key: first as a token that was made
 // here, whose id names its secret, then as one that was imported. It returns the
 // key once the secret is proved, whether or not the key may still be used.
-// Several projects may have imported one token; asks, if it is not empty, is the
-// project whose key is preferred.
-func (a *App) prove(ctx context.Context, text string, asks domain.ProjectID, now time.Time) (domain.ProvenKey, error) {
+// Several projects may have imported one token: a project that asks gets its own
+// key or none.
+func (a *App) prove(ctx context.Context, text string, asks asker) (domain.ProvenKey, error) {
 	token, err := domain.ParseToken(text)
 	if err != nil {
-		return a.proveImported(ctx, text, asks, now)
+		return a.proveImported(ctx, text, asks)
 	}
-	key, err := a.keyOfToken(ctx, token, now)
+	key, err := a.keyOfToken(ctx, token, asks)
 	if domain.CodeOf(err) == domain.CodeNotFound {
-		return a.proveImported(ctx, text, asks, now)
+		return a.proveImported(ctx, text, asks)
 	}
 	if err != nil {
 		return domain.ProvenKey{}, err

@@ -290,7 +290,7 @@ func TestLastUseOfCallingKey(t *testing.T) {
 		w.check(err)
 		recorded := w.clock()
 		w.pass(time.Minute)
-		proven, err := node.ProveKey(w.Context(), token)
+		proven, err := node.ProveKey(w.Context(), token, nil)
 		w.check(err)
 		caller := domain.ProvenPrincipal(proven, nil, domain.Origin{})
 		last := func(want time.Time) {

@@ -70,7 +70,7 @@ func (a *App) examine(
 	ctx context.Context, token string, scopes []domain.Scope, project domain.ProjectID,
 ) (domain.ProvenKey, VerificationCode, error) {
 	now := a.now()
-	key, err := a.prove(ctx, token, project, now)
+	key, err := a.prove(ctx, token, asker{project: project, now: now})
 	if domain.CodeOf(err) == domain.CodeInvalidAPIKey || err == nil && project != "" && key.Tenant().Project.ID != project {
 		return domain.ProvenKey{}, VerifiedNotFound, nil
 	}

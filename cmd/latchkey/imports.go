@@ -207,6 +207,7 @@ func openInput(cmd *cobra.Command, name string) (io.Reader, func(), error) {
 // fileRows reads a file in the format; rows that name no algorithm get the one
 // that their hash shows, or the given one.
 func fileRows(in io.Reader, format string, algorithm domain.Algorithm) (iter.Seq2[line, error], error) {
+	in = withoutMark(in)
 	var lines iter.Seq2[line, error]
 	switch format {
 	case "jsonl", "ndjson":
@@ -226,6 +227,17 @@ func fileRows(in io.Reader, format string, algorithm domain.Algorithm) (iter.Seq
 			}
 		}
 	}, nil
+}
+
+// withoutMark returns in without the byte order mark that some programs write
+// before UTF-8.
+func withoutMark(in io.Reader) io.Reader {
+	const mark = "\uFEFF"
+	buffered := bufio.NewReader(in)
+	if start, _ := buffered.Peek(len(mark)); string(start) == mark {
+		_, _ = buffered.Discard(len(mark)) // it is in the buffer
+	}
+	return buffered
 }
 
 // importLine is a row as files have it: with the names of the API or those of

@@ -17,6 +17,7 @@ type Imported struct {
 	seed maphash.Seed
 
 	mu    sync.RWMutex
+	added uint64
 	first map[uint64][12]byte         // most look-ups lead to one secret
 	more  map[uint64][]domain.TokenID // and some to others after it
 }
@@ -31,11 +32,19 @@ func (x *Imported) Add(lookup string, secret domain.TokenID) {
 	h := maphash.String(x.seed, lookup)
 	x.mu.Lock()
 	defer x.mu.Unlock()
+	x.added++
 	if _, taken := x.first[h]; taken {
 		x.more[h] = append(x.more[h], secret)
 	} else {
 		x.first[h] = [12]byte([]byte(secret))
 	}
+}
+
+// Added returns how many pairs have been added.
+func (x *Imported) Added() uint64 {
+	x.mu.RLock()
+	defer x.mu.RUnlock()
+	return x.added
 }
 
 // Empty reports whether no look-up leads anywhere, so that none need be computed.

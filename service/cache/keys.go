@@ -10,6 +10,7 @@ import (
 	"unsafe"
 
 	"github.com/latchkey-dev/latchkey/domain"
+	"github.com/latchkey-dev/latchkey/service/fair"
 )
 
 const (
@@ -41,7 +42,7 @@ type Keys struct {
 	loader  loader[id, domain.ProvenKey]
 	tenants tenants
 	unknown [unknownSlots]unknown
-	futile  futile
+	futile  *fair.Rate
 }
 
 // place is where in its shard a key lies.
@@ -73,7 +74,7 @@ type slab struct {
 // NewKeys returns a cache that holds about limit bytes of keys, its index not
 // counted. turns bounds the look-ups under way; see Turns.
 func NewKeys(limit int, turns chan struct{}) *Keys {
-	k := &Keys{seed: maphash.MakeSeed(), loader: newLoader[id, domain.ProvenKey](turns)}
+	k := &Keys{seed: maphash.MakeSeed(), loader: newLoader[id, domain.ProvenKey](turns), futile: fair.NewRate(futileLimit, futilePerPayer)}
 	k.tenants.byProject = map[domain.ProjectID]uint32{}
 	for i := range k.shards {
 		s := &k.shards[i]
@@ -121,6 +122,8 @@ func (k *Keys) Get(token domain.TokenID) (domain.ProvenKey, bool) {
 type Reader struct {
 	Key        func(context.Context, domain.TokenID) (domain.Secret, domain.Key, error)
 	CallingKey func(context.Context, domain.TokenID) (domain.Secret, domain.CallingKey, error)
+
+	Payer fair.Payer // who is charged for looking up what does not exist
 }
 
 // Load is Get that asks the reader for what it does not know: once, however many
@@ -135,18 +138,18 @@ func (k *Keys) Load(ctx context.Context, token domain.TokenID, now time.Time, fr
 	if k.isUnknown(id, now) {
 		return domain.ProvenKey{}, domain.NotFound()
 	}
-	if k.futile.full(now) {
+	if k.futile.Full(from.Payer, now) {
 		return domain.ProvenKey{}, errTooManyUnknown()
 	}
 	known := func() (domain.ProvenKey, bool) { return k.Get(token) }
 	return k.loader.load(ctx, id, known, func(ctx context.Context) (domain.ProvenKey, error) {
-		if !k.futile.take(now) {
+		if !k.futile.Take(from.Payer, now) {
 			return domain.ProvenKey{}, errTooManyUnknown()
 		}
 		k.shard(id).loads.Add(1)
 		key, err := k.read(ctx, token, from)
 		if domain.CodeOf(err) != domain.CodeNotFound {
-			k.futile.giveBack()
+			k.futile.GiveBack(from.Payer)
 		}
 		return key, err
 	}, func(key domain.ProvenKey, err error) {

@@ -19,7 +19,8 @@ const (
 	// futileLimit bounds the look-ups of ids that turn out not to exist, in each
 	// second. Guessing at ids then costs the database this much and no more; keys
 	// that are not cached yet share the refusal while it lasts.
-	futileLimit = 2000
+	futileLimit    = 2000
+	futilePerPayer = 500 // of those, of one payer
 )
 
 // unknown remembers one id that does not exist, until it has been too long or
@@ -46,51 +47,6 @@ func (k *Keys) setUnknown(i id, now time.Time) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	u.id, u.until = i, now.Add(unknownFor)
-}
-
-// futile counts look-ups in vain, and those under way that may be, second by
-// second.
-type futile struct {
-	mu     sync.Mutex
-	second int64
-	count  int
-}
-
-// full reports whether there may be no more at now.
-func (f *futile) full(now time.Time) bool {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	f.turn(now)
-	return f.count >= futileLimit
-}
-
-// take counts a look-up that is to be made, unless there may be no more.
-func (f *futile) take(now time.Time) bool {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	f.turn(now)
-	if f.count >= futileLimit {
-		return false
-	}
-	f.count++
-	return true
-}
-
-// giveBack is for a look-up that was not in vain.
-func (f *futile) giveBack() {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	f.count = max(0, f.count-1)
-}
-
-// turn begins a new second. Who waited for their turn comes from an earlier one,
-// which must not begin again; but a clock that was put back must not lock
-// everybody out until it has caught up.
-func (f *futile) turn(now time.Time) {
-	const late = 10
-	if second := now.Unix(); second > f.second || second < f.second-late {
-		f.second, f.count = second, 0
-	}
 }
 
 // Known makes the cache take an id that it may remember as unknown for possible
