@@ -1935,7 +1935,8 @@ type ClientInterface interface {
 
 	// ForgotPasswordWithBody Ask for a new password
 	//
-	// Mails the address a token for a new password, if it has an account. The answer is the same if it has none.
+	// Sends the address an email with a token for a new password, if it has an account and a mail server is set up. The
+	// answer is the same if not.
 	//
 	// Takes any type of body and a specified content type.
 	//
@@ -1944,7 +1945,8 @@ type ClientInterface interface {
 
 	// ForgotPassword Ask for a new password
 	//
-	// Mails the address a token for a new password, if it has an account. The answer is the same if it has none.
+	// Sends the address an email with a token for a new password, if it has an account and a mail server is set up. The
+	// answer is the same if not.
 	//
 	// Takes a body of the `application/json` content type.
 	//
@@ -2712,7 +2714,8 @@ func (c *API) LogOut(ctx context.Context, reqEditors ...RequestEditorFn) (*http.
 
 // ForgotPasswordWithBody Ask for a new password
 //
-// Mails the address a token for a new password, if it has an account. The answer is the same if it has none.
+// Sends the address an email with a token for a new password, if it has an account and a mail server is set up. The
+// answer is the same if not.
 //
 // Takes any type of body and a specified content type.
 //
@@ -2731,7 +2734,8 @@ func (c *API) ForgotPasswordWithBody(ctx context.Context, contentType string, bo
 
 // ForgotPassword Ask for a new password
 //
-// Mails the address a token for a new password, if it has an account. The answer is the same if it has none.
+// Sends the address an email with a token for a new password, if it has an account and a mail server is set up. The
+// answer is the same if not.
 //
 // Takes a body of the `application/json` content type.
 //
@@ -6336,7 +6340,8 @@ type ClientWithResponsesInterface interface {
 
 	// ForgotPasswordWithBodyWithResponse Ask for a new password
 	//
-	// Mails the address a token for a new password, if it has an account. The answer is the same if it has none.
+	// Sends the address an email with a token for a new password, if it has an account and a mail server is set up. The
+	// answer is the same if not.
 	//
 	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 	//
@@ -6345,7 +6350,8 @@ type ClientWithResponsesInterface interface {
 
 	// ForgotPasswordWithResponse Ask for a new password
 	//
-	// Mails the address a token for a new password, if it has an account. The answer is the same if it has none.
+	// Sends the address an email with a token for a new password, if it has an account and a mail server is set up. The
+	// answer is the same if not.
 	//
 	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 	//
@@ -9231,7 +9237,8 @@ func (c *ClientWithResponses) LogOutWithResponse(ctx context.Context, reqEditors
 
 // ForgotPasswordWithBodyWithResponse Ask for a new password
 //
-// Mails the address a token for a new password, if it has an account. The answer is the same if it has none.
+// Sends the address an email with a token for a new password, if it has an account and a mail server is set up. The
+// answer is the same if not.
 //
 // Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 //
@@ -9246,7 +9253,8 @@ func (c *ClientWithResponses) ForgotPasswordWithBodyWithResponse(ctx context.Con
 
 // ForgotPasswordWithResponse Ask for a new password
 //
-// Mails the address a token for a new password, if it has an account. The answer is the same if it has none.
+// Sends the address an email with a token for a new password, if it has an account and a mail server is set up. The
+// answer is the same if not.
 //
 // Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 //

@@ -11,12 +11,13 @@ import (
 // script puts it into the form; without one, the link is pasted there.
 type recoveryPage struct {
 	Form  form
-	Mails bool // mails reach people
+	Mails bool // email reaches people
+	Shown bool // it is shown to whoever sits at the server's terminal instead
 	Sent  bool
 }
 
 func (v *visit) recovery(name, title string, f form, sent bool) error {
-	return v.render(f.status, name, title, recoveryPage{Form: f, Mails: v.app.Mails(), Sent: sent})
+	return v.render(f.status, name, title, recoveryPage{Form: f, Mails: v.app.Mails(), Shown: v.app.MailShown(), Sent: sent})
 }
 
 // token reads a mailed token, also out of the whole link.

@@ -2,6 +2,7 @@ package console_test
 
 import (
 	"context"
+	"io"
 	"regexp"
 	"testing"
 
@@ -66,7 +67,7 @@ func TestMailedLinks(t *testing.T) {
 
 			b.follow("Forgot password?")
 			b.fill("email", "ann@example.com").follow("Send the link")
-			b.shows("a mail with a link is on its way")
+			b.shows("an email with a link is on its way")
 			arrive()
 			b.fill("password", "short").eval(`document.querySelector("#password").minLength = 0`)
 			b.follow("Set the password")
@@ -80,5 +81,23 @@ func TestMailedLinks(t *testing.T) {
 			b.fill("email", "ann@example.com").fill("password", replacement).follow("Sign in")
 			b.shows("One more step")
 		})
+	}
+}
+
+// Where nothing sends email, no page says that an email is on its way.
+func TestNoMailServer(t *testing.T) {
+	t.Parallel()
+	for shown, want := range map[bool]string{false: "latchkey user reset-password", true: "the server's terminal shows a link"} {
+		s := newServer(t, func(o *service.Options) {
+			if shown {
+				o.Terminal = io.Discard
+			}
+		})
+		b := newTab(t, s)
+		b.open("/console/forgot-password")
+		b.shows("no mail server")
+		b.fill("email", "ann@example.com").follow("Send the link")
+		b.shows(want)
+		b.hides("on its way")
 	}
 }

@@ -85,6 +85,10 @@ func newMailing(o Options, log *slog.Logger) *mailing {
 // Mails reports whether email reaches people: whether a mail server is set up.
 func (a *App) Mails() bool { return a.mailing.on }
 
+// MailShown reports whether email is shown to whoever sits at the terminal, since
+// no mail server is set up.
+func (a *App) MailShown() bool { return a.mailing.sends && !a.mailing.on }
+
 // MailStats is what has become of the emails of this node, and what waits in the
 // outbox of the instance.
 type MailStats struct {

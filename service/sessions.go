@@ -55,7 +55,7 @@ func (a *App) LogIn(ctx context.Context, from domain.Origin, email, password str
 		if err := a.postRequested(ctx, a.store, mailVerification, user.Email, from); err != nil {
 			return SignedIn{}, err
 		}
-		return SignedIn{}, domain.Errorf(domain.CodeEmailUnverified, "Confirm your e-mail address first: a mail with a link is on its way to it.")
+		return SignedIn{}, domain.Errorf(domain.CodeEmailUnverified, "Confirm your e-mail address first: an email with a link is on its way to it.")
 	}
 	var in SignedIn
 	err = a.store.InTx(ctx, func(ctx context.Context, tx *repository.Store) error {
