@@ -36,6 +36,8 @@ var unscoped = map[string]string{
 	"OrganizationAsMember":  "finds the tenant: by membership",
 	"ListOrganizationsOf":   "finds the tenants: by membership",
 	"projectsOfAll":         "finds the tenant, for the two below",
+	"OrganizationsOfMaker":  "finds the tenants, for the command line",
+	"projectsOfKeys":        "counts over all tenants, and finds them, for the command line",
 	"GetOrganization":       "finds the tenant, for those who have proved their right to it otherwise",
 	"GetOrganizationBySlug": "finds the tenant, for the command line",
 	"GetProject":            "finds the tenant, for those who have proved their right to it otherwise",

@@ -38,6 +38,9 @@ func (h *handlers) RemoveMember(ctx context.Context, r RemoveMemberRequestObject
 	if err != nil {
 		return nil, err
 	}
+	if value(r.Params.Keys) == "revoke" {
+		return RemoveMember204Response{}, handle.RemoveMemberAndKeys(ctx, r.UserID)
+	}
 	return RemoveMember204Response{}, handle.RemoveMember(ctx, r.UserID)
 }
 

@@ -105,6 +105,24 @@ func (e VerificationCode) Valid() bool {
 	}
 }
 
+// Defines values for RemoveMemberParamsKeys.
+const (
+	RemoveMemberParamsKeysKeep   RemoveMemberParamsKeys = "keep"
+	RemoveMemberParamsKeysRevoke RemoveMemberParamsKeys = "revoke"
+)
+
+// Valid indicates whether the value is a known member of the RemoveMemberParamsKeys enum.
+func (e RemoveMemberParamsKeys) Valid() bool {
+	switch e {
+	case RemoveMemberParamsKeysKeep:
+		return true
+	case RemoveMemberParamsKeysRevoke:
+		return true
+	default:
+		return false
+	}
+}
+
 // AcceptInvitationRequest defines model for AcceptInvitationRequest.
 type AcceptInvitationRequest struct {
 	// Token The token of the invitation.
@@ -1399,6 +1417,15 @@ type ListMembersParams struct {
 	Cursor *string `form:"cursor,omitempty" json:"cursor,omitempty"`
 }
 
+// RemoveMemberParams defines parameters for RemoveMember.
+type RemoveMemberParams struct {
+	// Keys What becomes of the keys that they made in the organization; revoking them needs keys:write.
+	Keys *RemoveMemberParamsKeys `form:"keys,omitempty" json:"keys,omitempty"`
+}
+
+// RemoveMemberParamsKeys defines parameters for RemoveMember.
+type RemoveMemberParamsKeys string
+
 // ListProjectsParams defines parameters for ListProjects.
 type ListProjectsParams struct {
 	// Limit How many items the page may hold.
@@ -1658,7 +1685,7 @@ type ServerInterface interface {
 	ListMembers(ctx echo.Context, organizationID OrganizationID, params ListMembersParams) error
 	// RemoveMember Remove a member, or leave
 	// (DELETE /v1/organizations/{organization_id}/members/{user_id})
-	RemoveMember(ctx echo.Context, organizationID OrganizationID, userID UserID) error
+	RemoveMember(ctx echo.Context, organizationID OrganizationID, userID UserID, params RemoveMemberParams) error
 	// UpdateMember Change a member's role
 	// (PATCH /v1/organizations/{organization_id}/members/{user_id})
 	UpdateMember(ctx echo.Context, organizationID OrganizationID, userID UserID) error
@@ -2287,8 +2314,17 @@ func (w *ServerInterfaceWrapper) RemoveMember(ctx echo.Context) error {
 		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter user_id: %s", err))
 	}
 
+	// Parameter object where we will unmarshal all parameters from the context
+	var params RemoveMemberParams
+	// ------------- Optional query parameter "keys" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "keys", ctx.QueryParams(), &params.Keys, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter keys: %s", err))
+	}
+
 	// Invoke the callback with all the unmarshaled arguments
-	err = w.Handler.RemoveMember(ctx, organizationID, userID)
+	err = w.Handler.RemoveMember(ctx, organizationID, userID, params)
 	return err
 }
 
@@ -7454,6 +7490,7 @@ func (response ListMembers503ApplicationProblemPlusJSONResponse) VisitListMember
 type RemoveMemberRequestObject struct {
 	OrganizationID OrganizationID `json:"organization_id"`
 	UserID         UserID         `json:"user_id"`
+	Params         RemoveMemberParams
 }
 
 type RemoveMemberResponseObject interface {
@@ -11624,11 +11661,12 @@ func (sh *strictHandler) ListMembers(ctx echo.Context, organizationID Organizati
 }
 
 // RemoveMember operation middleware
-func (sh *strictHandler) RemoveMember(ctx echo.Context, organizationID OrganizationID, userID UserID) error {
+func (sh *strictHandler) RemoveMember(ctx echo.Context, organizationID OrganizationID, userID UserID, params RemoveMemberParams) error {
 	var request RemoveMemberRequestObject
 
 	request.OrganizationID = organizationID
 	request.UserID = userID
+	request.Params = params
 
 	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
 		return sh.ssi.RemoveMember(ctx.Request().Context(), request.(RemoveMemberRequestObject))

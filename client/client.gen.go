@@ -303,6 +303,24 @@ func (e VerificationCode) Valid() bool {
 	}
 }
 
+// Defines values for RemoveMemberParamsKeys.
+const (
+	Keep   RemoveMemberParamsKeys = "keep"
+	Revoke RemoveMemberParamsKeys = "revoke"
+)
+
+// Valid indicates whether the value is a known member of the RemoveMemberParamsKeys enum.
+func (e RemoveMemberParamsKeys) Valid() bool {
+	switch e {
+	case Keep:
+		return true
+	case Revoke:
+		return true
+	default:
+		return false
+	}
+}
+
 // AcceptInvitationRequest defines model for AcceptInvitationRequest.
 type AcceptInvitationRequest struct {
 	// Token The token of the invitation.
@@ -1629,6 +1647,15 @@ type ListMembersParams struct {
 	Cursor *string `form:"cursor,omitempty" json:"cursor,omitempty"`
 }
 
+// RemoveMemberParams defines parameters for RemoveMember.
+type RemoveMemberParams struct {
+	// Keys What becomes of the keys that they made in the organization; revoking them needs keys:write.
+	Keys *RemoveMemberParamsKeys `form:"keys,omitempty" json:"keys,omitempty"`
+}
+
+// RemoveMemberParamsKeys defines parameters for RemoveMember.
+type RemoveMemberParamsKeys string
+
 // ListProjectsParams defines parameters for ListProjects.
 type ListProjectsParams struct {
 	// Limit How many items the page may hold.
@@ -2262,13 +2289,13 @@ type ClientInterface interface {
 
 	// RemoveMember Remove a member, or leave
 	//
-	// Takes a member out of the organization; what they made stays. Leaving, which is removing oneself, takes no action.
-	// The last owner stays: 409 `last_owner`.
+	// Takes a member out of the organization; what they made stays, keys included, unless `keys=revoke` says otherwise.
+	// Leaving, which is removing oneself, takes no action. The last owner stays: 409 `last_owner`.
 	//
 	// **A user needs the role `admin` or `owner`.**
 	//
 	// Corresponds with DELETE /v1/organizations/{organization_id}/members/{user_id} (the `RemoveMember` operationId).
-	RemoveMember(ctx context.Context, organizationID OrganizationID, userID UserID, reqEditors ...RequestEditorFn) (*http.Response, error)
+	RemoveMember(ctx context.Context, organizationID OrganizationID, userID UserID, params *RemoveMemberParams, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// UpdateMemberWithBody Change a member's role
 	//
@@ -3371,14 +3398,14 @@ func (c *API) ListMembers(ctx context.Context, organizationID OrganizationID, pa
 
 // RemoveMember Remove a member, or leave
 //
-// Takes a member out of the organization; what they made stays. Leaving, which is removing oneself, takes no action.
-// The last owner stays: 409 `last_owner`.
+// Takes a member out of the organization; what they made stays, keys included, unless `keys=revoke` says otherwise.
+// Leaving, which is removing oneself, takes no action. The last owner stays: 409 `last_owner`.
 //
 // **A user needs the role `admin` or `owner`.**
 //
 // Corresponds with DELETE /v1/organizations/{organization_id}/members/{user_id} (the `RemoveMember` operationId).
-func (c *API) RemoveMember(ctx context.Context, organizationID OrganizationID, userID UserID, reqEditors ...RequestEditorFn) (*http.Response, error) {
-	req, err := NewRemoveMemberRequest(c.Server, organizationID, userID)
+func (c *API) RemoveMember(ctx context.Context, organizationID OrganizationID, userID UserID, params *RemoveMemberParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewRemoveMemberRequest(c.Server, organizationID, userID, params)
 	if err != nil {
 		return nil, err
 	}
@@ -5230,7 +5257,7 @@ func NewListMembersRequest(server string, organizationID OrganizationID, params 
 }
 
 // NewRemoveMemberRequest constructs an http.Request for the RemoveMember method
-func NewRemoveMemberRequest(server string, organizationID OrganizationID, userID UserID) (*http.Request, error) {
+func NewRemoveMemberRequest(server string, organizationID OrganizationID, userID UserID, params *RemoveMemberParams) (*http.Request, error) {
 	var err error
 
 	var pathParam0 string
@@ -5260,6 +5287,33 @@ func NewRemoveMemberRequest(server string, organizationID OrganizationID, userID
 	queryURL, err := serverURL.Parse(operationPath)
 	if err != nil {
 		return nil, err
+	}
+
+	if params != nil {
+		// queryValues collects non-styled parameters (passthrough, JSON)
+		// that are safe to round-trip through url.Values.Encode().
+		queryValues := queryURL.Query()
+		// rawQueryFragments collects pre-encoded query fragments from
+		// styled parameters, preserving literal commas as delimiters
+		// per the OpenAPI spec (e.g. "color=blue,black,brown").
+		var rawQueryFragments []string
+
+		if params.Keys != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "keys", *params.Keys, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if encoded := queryValues.Encode(); encoded != "" {
+			rawQueryFragments = append(rawQueryFragments, encoded)
+		}
+		queryURL.RawQuery = strings.Join(rawQueryFragments, "&")
 	}
 
 	req, err := http.NewRequest(http.MethodDelete, queryURL.String(), nil)
@@ -6689,15 +6743,15 @@ type ClientWithResponsesInterface interface {
 
 	// RemoveMemberWithResponse Remove a member, or leave
 	//
-	// Takes a member out of the organization; what they made stays. Leaving, which is removing oneself, takes no action.
-	// The last owner stays: 409 `last_owner`.
+	// Takes a member out of the organization; what they made stays, keys included, unless `keys=revoke` says otherwise.
+	// Leaving, which is removing oneself, takes no action. The last owner stays: 409 `last_owner`.
 	//
 	// **A user needs the role `admin` or `owner`.**
 	//
 	// Returns a wrapper object for the known response body format(s).
 	//
 	// Corresponds with DELETE /v1/organizations/{organization_id}/members/{user_id} (the `RemoveMember` operationId).
-	RemoveMemberWithResponse(ctx context.Context, organizationID OrganizationID, userID UserID, reqEditors ...RequestEditorFn) (*RemoveMemberResponse, error)
+	RemoveMemberWithResponse(ctx context.Context, organizationID OrganizationID, userID UserID, params *RemoveMemberParams, reqEditors ...RequestEditorFn) (*RemoveMemberResponse, error)
 
 	// UpdateMemberWithBodyWithResponse Change a member's role
 	//
@@ -9784,16 +9838,16 @@ func (c *ClientWithResponses) ListMembersWithResponse(ctx context.Context, organ
 
 // RemoveMemberWithResponse Remove a member, or leave
 //
-// Takes a member out of the organization; what they made stays. Leaving, which is removing oneself, takes no action.
-// The last owner stays: 409 `last_owner`.
+// Takes a member out of the organization; what they made stays, keys included, unless `keys=revoke` says otherwise.
+// Leaving, which is removing oneself, takes no action. The last owner stays: 409 `last_owner`.
 //
 // **A user needs the role `admin` or `owner`.**
 //
 // Returns a wrapper object for the known response body format(s).
 //
 // Corresponds with DELETE /v1/organizations/{organization_id}/members/{user_id} (the `RemoveMember` operationId).
-func (c *ClientWithResponses) RemoveMemberWithResponse(ctx context.Context, organizationID OrganizationID, userID UserID, reqEditors ...RequestEditorFn) (*RemoveMemberResponse, error) {
-	rsp, err := c.RemoveMember(ctx, organizationID, userID, reqEditors...)
+func (c *ClientWithResponses) RemoveMemberWithResponse(ctx context.Context, organizationID OrganizationID, userID UserID, params *RemoveMemberParams, reqEditors ...RequestEditorFn) (*RemoveMemberResponse, error) {
+	rsp, err := c.RemoveMember(ctx, organizationID, userID, params, reqEditors...)
 	if err != nil {
 		return nil, err
 	}

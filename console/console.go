@@ -129,6 +129,7 @@ func (c *console) routes(e *echo.Echo) {
 		"GET /organizations/:organization/audit/export":             exportAudit,
 		"GET /organizations/:organization/members":                  showMembers,
 		"POST /organizations/:organization/members/:user":           updateMember,
+		"GET /organizations/:organization/members/:user/remove":     showRemoval,
 		"POST /organizations/:organization/members/:user/remove":    removeMember,
 		"POST /organizations/:organization/invitations":             createInvitation,
 		"POST /organizations/:organization/invitations/:invitation": revokeInvitation,

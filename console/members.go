@@ -96,6 +96,37 @@ func updateMember(v *visit) error {
 	return v.redirect(membersURL(organization) + "?notice=role")
 }
 
+// removalPage asks before a member is removed, or leaves.
+type removalPage struct {
+	Member    domain.Member
+	Leaving   bool
+	Keys      domain.List[domain.Key] // some of those that they made and that work on
+	MayRevoke bool
+}
+
+func showRemoval(v *visit) error {
+	o, _, err := v.organization()
+	if err != nil {
+		return err
+	}
+	user, err := domain.ParseID[domain.UserID](v.Param("user"))
+	if err != nil {
+		return err
+	}
+	member, err := o.Member(v.ctx(), user)
+	if err != nil {
+		return err
+	}
+	keys, err := o.KeysMadeBy(v.ctx(), user, domain.Page{Limit: domain.DefaultPageSize})
+	if err != nil {
+		return err
+	}
+	v.at("Members")
+	return v.render(newForm().status, "member-removal", "Remove a member", removalPage{
+		Member: member, Leaving: user == v.layout.User.ID, Keys: keys, MayRevoke: o.Holds(domain.KeysWrite),
+	})
+}
+
 func removeMember(v *visit) error {
 	o, organization, err := v.organization()
 	if err != nil {
@@ -105,7 +136,15 @@ func removeMember(v *visit) error {
 	if err != nil {
 		return err
 	}
-	if err := o.RemoveMember(v.ctx(), user); err != nil {
+	f, err := v.sent()
+	if err != nil {
+		return err
+	}
+	remove := o.RemoveMember
+	if f.Get("revoke_keys") != "" {
+		remove = o.RemoveMemberAndKeys
+	}
+	if err := remove(v.ctx(), user); err != nil {
 		return v.membersRefused(o, organization, err)
 	}
 	if user == v.layout.User.ID {

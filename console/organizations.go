@@ -94,6 +94,7 @@ func showOrganization(v *visit) error {
 type settingsPage struct {
 	Form      form
 	Deletion  form
+	Disabling form
 	Status    domain.Status
 	MayDelete bool
 	Notice    string
@@ -104,19 +105,19 @@ func showOrganizationSettings(v *visit) error {
 	if err != nil {
 		return err
 	}
-	return v.organizationSettings(o, organization, organizationForm(organization), newForm())
+	return v.organizationSettings(o, organization, organizationForm(organization), newForm(), newForm())
 }
 
 func organizationForm(o domain.MemberOf) form {
 	return newForm("name", o.Name, "slug", o.Slug).at(o.Revision)
 }
 
-func (v *visit) organizationSettings(o *service.Organization, organization domain.MemberOf, settings, deletion form) error {
+func (v *visit) organizationSettings(o *service.Organization, organization domain.MemberOf, settings, deletion, disabling form) error {
 	if err := o.Require(domain.OrganizationWrite); err != nil {
 		return err
 	}
-	return v.render(max(settings.status, deletion.status), "organization-settings", "Organization settings", settingsPage{
-		Form: settings, Deletion: deletion, Status: organization.Status, MayDelete: o.Holds(domain.OrganizationDelete),
+	return v.render(max(settings.status, deletion.status, disabling.status), "organization-settings", "Organization settings", settingsPage{
+		Form: settings, Deletion: deletion, Disabling: disabling, Status: organization.Status, MayDelete: o.Holds(domain.OrganizationDelete),
 		Notice: saved[v.QueryParam("notice")],
 	})
 }
@@ -143,7 +144,7 @@ func updateOrganization(v *visit) error {
 		if err := f.refuse(err); err != nil {
 			return err
 		}
-		return v.organizationSettings(o, organization, f.at(organization.Revision), newForm())
+		return v.organizationSettings(o, organization, f.at(organization.Revision), newForm(), newForm())
 	}
 	return v.redirect(organizationURL(organization.Organization) + "/settings?notice=saved")
 }
@@ -158,6 +159,9 @@ func setOrganizationStatus(v *visit) error {
 		return err
 	}
 	status := domain.Status(f.Get("status"))
+	if status != domain.Active && !f.typed(organization.Name) {
+		return v.organizationSettings(o, organization, organizationForm(organization), newForm(), f)
+	}
 	if _, err := o.Update(v.ctx(), domain.OrganizationPatch{Status: &status}); err != nil {
 		return err
 	}
@@ -183,18 +187,18 @@ func deleteOrganization(v *visit) error {
 			return err
 		}
 	}
-	return v.organizationSettings(o, organization, settings, f)
+	return v.organizationSettings(o, organization, settings, f, newForm())
 }
 
-// typed reports whether the name of what is to be deleted was typed, and notes
-// it in the form if not.
+// typed reports whether the name of what is to be deleted or disabled was typed, and
+// notes it in the form if not.
 func (f *form) typed(name string) bool {
 	if f.Text("confirm") == name {
 		return true
 	}
 	_ = f.refuse(&domain.Error{
 		Code:   domain.CodeValidationFailed,
-		Fields: []domain.FieldError{{Pointer: "/confirm", Detail: "must be the name exactly as it is shown. Nothing has been deleted"}},
+		Fields: []domain.FieldError{{Pointer: "/confirm", Detail: "must be the name exactly as it is shown. Nothing has been done"}},
 	})
 	return false
 }

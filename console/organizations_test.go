@@ -27,7 +27,7 @@ func TestDeleteProject(t *testing.T) {
 	settings := "/console/projects/" + string(project.ID) + "/settings"
 	b.open(settings)
 	b.press("Delete this project").fill("confirm", "Documents").follow("Delete the project")
-	b.shows("Nothing has been deleted")
+	b.shows("Nothing has been done")
 	b.fill("confirm", "Documents API").follow("Delete the project")
 	b.shows("Confirm it is you")
 	b.fill("password", password).follow("Confirm")
@@ -54,7 +54,15 @@ func TestDisableProject(t *testing.T) {
 		status domain.Status
 		want   int
 	}{{domain.Disabled, http.StatusUnauthorized}, {domain.Active, http.StatusOK}} {
-		ann.send(t, http.MethodPost, path, url.Values{"status": {string(step.status)}}, nil)
+		if step.status == domain.Disabled {
+			if got := ann.send(t, http.MethodPost, path, url.Values{"status": {"disabled"}}, nil).Status; got != http.StatusUnprocessableEntity {
+				t.Errorf("disabling by one click: got %d, want 422", got)
+			}
+			if got := s.call(t.Context(), t, token.Reveal()); got != http.StatusOK {
+				t.Errorf("a key of a project that was not disabled: got %d, want 200", got)
+			}
+		}
+		ann.send(t, http.MethodPost, path, url.Values{"status": {string(step.status)}, "confirm": {project.Name}}, nil)
 		if got := s.call(t.Context(), t, token.Reveal()); got != step.want {
 			t.Errorf("a key of the %s project: got %d, want %d", step.status, got, step.want)
 		}

@@ -71,19 +71,19 @@ func showProjectSettings(v *visit) error {
 	if err != nil {
 		return err
 	}
-	return v.projectSettings(p, project, projectForm(project), newForm())
+	return v.projectSettings(p, project, projectForm(project), newForm(), newForm())
 }
 
 func projectForm(p domain.Project) form {
 	return newForm("name", p.Name, "slug", p.Slug, "key_prefix", p.KeyPrefix).at(p.Revision)
 }
 
-func (v *visit) projectSettings(p *service.Project, project domain.Project, settings, deletion form) error {
+func (v *visit) projectSettings(p *service.Project, project domain.Project, settings, deletion, disabling form) error {
 	if err := p.Require(domain.ProjectWrite); err != nil {
 		return err
 	}
-	return v.render(max(settings.status, deletion.status), "project-settings", "Project settings", settingsPage{
-		Form: settings, Deletion: deletion, Status: project.Status, MayDelete: p.Holds(domain.ProjectDelete),
+	return v.render(max(settings.status, deletion.status, disabling.status), "project-settings", "Project settings", settingsPage{
+		Form: settings, Deletion: deletion, Disabling: disabling, Status: project.Status, MayDelete: p.Holds(domain.ProjectDelete),
 		Notice: saved[v.QueryParam("notice")],
 	})
 }
@@ -103,7 +103,7 @@ func updateProject(v *visit) error {
 		if err := f.refuse(err); err != nil {
 			return err
 		}
-		return v.projectSettings(p, project, f.at(project.Revision), newForm())
+		return v.projectSettings(p, project, f.at(project.Revision), newForm(), newForm())
 	}
 	return v.redirect(projectURL(project) + "/settings?notice=saved")
 }
@@ -118,6 +118,9 @@ func setProjectStatus(v *visit) error {
 		return err
 	}
 	status := domain.Status(f.Get("status"))
+	if status != domain.Active && !f.typed(project.Name) {
+		return v.projectSettings(p, project, projectForm(project), newForm(), f)
+	}
 	if _, err := p.Update(v.ctx(), domain.ProjectPatch{Status: &status}); err != nil {
 		return err
 	}
@@ -142,5 +145,5 @@ func deleteProject(v *visit) error {
 			return err
 		}
 	}
-	return v.projectSettings(p, project, projectForm(project), f)
+	return v.projectSettings(p, project, projectForm(project), f, newForm())
 }

@@ -16,6 +16,14 @@ func (o *Organization) ListMembers(ctx context.Context, p domain.Page) (domain.L
 	return o.app.store.ListMembers(ctx, o.organization.Scope(), p)
 }
 
+// Member returns a member of the organization. It needs members:read.
+func (o *Organization) Member(ctx context.Context, user domain.UserID) (domain.Member, error) {
+	if err := o.Require(domain.MembersRead); err != nil {
+		return domain.Member{}, err
+	}
+	return o.app.store.GetMember(ctx, o.organization.Scope(), user)
+}
+
 // UpdateMember gives a member another role. It needs members:write, and a role
 // of one's own that is no less than the old and the new one (scope_not_held):
 // only owners make or change owners. The last owner stays (last_owner).
@@ -88,6 +96,19 @@ func (o *Organization) RemoveMember(ctx context.Context, user domain.UserID) err
 		changes := domain.Diff(map[string]any{"role": member.Role}, nil)
 		return o.app.record(ctx, tx, o.caller, o.memberEvent(action, member.User, changes))
 	})
+}
+
+// RemoveMemberAndKeys is RemoveMember, and then RevokeKeysMadeBy, of which it needs
+// the right, too. Should it fail between the two, RevokeKeysMadeBy finishes it.
+func (o *Organization) RemoveMemberAndKeys(ctx context.Context, user domain.UserID) error {
+	if err := o.Require(domain.KeysWrite); err != nil {
+		return err
+	}
+	if err := o.RemoveMember(ctx, user); err != nil {
+		return err
+	}
+	_, err := o.RevokeKeysMadeBy(ctx, user)
+	return err
 }
 
 // lock keeps others from changing the organization and its members until the

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"fmt"
 
 	"github.com/spf13/cobra"
 
@@ -52,7 +53,8 @@ func newUserList() *cobra.Command {
 }
 
 func newUserStatus(verb, short string, status domain.Status) *cobra.Command {
-	return databaseCommand(&cobra.Command{
+	var revokeKeys bool
+	cmd := databaseCommand(&cobra.Command{
 		Use: verb + " EMAIL|ID", Short: short,
 	}, func(ctx context.Context, op operator, cmd *cobra.Command, args []string) error {
 		user, err := op.FindUser(ctx, op.caller, args[0])
@@ -62,8 +64,32 @@ func newUserStatus(verb, short string, status domain.Status) *cobra.Command {
 		if user, err = op.SetUserStatus(ctx, op.caller, user.ID, status); err != nil {
 			return err
 		}
-		return answer(cmd, userJSON(user), string(user.ID), "The account of %s is %s.", user.Email, user.Status)
+		if err := answer(cmd, userJSON(user), string(user.ID), "The account of %s is %s.", user.Email, user.Status); err != nil {
+			return err
+		}
+		if status == domain.Active {
+			return nil
+		}
+		return op.endKeysOf(ctx, cmd, user, revokeKeys)
 	})
+	if status != domain.Active {
+		cmd.Flags().BoolVar(&revokeKeys, "revoke-keys", false, "also revoke the keys that they made, which work on otherwise")
+	}
+	return cmd
+}
+
+// endKeysOf revokes the keys that a user made, or says how many there are.
+func (op operator) endKeysOf(ctx context.Context, cmd *cobra.Command, user domain.User, revoke bool) error {
+	if revoke {
+		n, err := op.RevokeKeysMadeBy(ctx, op.caller, user.ID)
+		fmt.Fprintf(cmd.ErrOrStderr(), "Keys they made that are revoked now: %d.\n", n)
+		return err
+	}
+	n, err := op.KeysMadeBy(ctx, op.caller, user.ID)
+	if n > 0 {
+		fmt.Fprintf(cmd.ErrOrStderr(), "Keys they made that are not revoked: %d. To revoke them, run this again with --revoke-keys.\n", n)
+	}
+	return err
 }
 
 func newUserResetPassword() *cobra.Command {
