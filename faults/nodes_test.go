@@ -1,13 +1,9 @@
 package faults
 
 import (
-	"bufio"
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
-	"io"
-	"net"
 	"net/http"
 	"net/http/httptest"
 	"net/http/httputil"
@@ -317,101 +313,6 @@ func TestColdHerd(t *testing.T) {
 	}
 	requests.only(t, 200)
 	show(t, "%v look-up(s) for %d requests", loads, requests.total())
-}
-
-// TestForgedFlood: well-formed tokens that nobody made cost the database a
-// bounded number of look-ups, and hardly slow those who are known.
-func TestForgedFlood(t *testing.T) {
-	cluster := storetest.NewCluster(t)
-	n := servertest.Start(t, cluster.Database(t))
-	p := servertest.NewTenant(t, n)
-	_, token := p.Key(n)
-	project(t.Context(), n, token)
-	total, perSecond := servertest.Size(10_000, 10_000_000), servertest.Size(5000, 16_000)
-	good := func(ctx context.Context) servertest.Answer { return project(ctx, n, token) }
-
-	alone, stop := load(t.Context(), 2, time.Millisecond, good)
-	time.Sleep(servertest.Size(time.Second, 30*time.Second))
-	stop()
-	ordinary, stop := load(t.Context(), 2, time.Millisecond, good)
-	flood(t, n, total/10, perSecond, func() string { return token })
-	stop()
-	before := n.Metric("latchkey_key_cache_loads_total")
-	beside, stop := load(t.Context(), 2, time.Millisecond, good)
-	began := time.Now()
-	counts := flood(t, n, total, perSecond, forged)
-	took := time.Since(began)
-	stop()
-	lookups := n.Metric("latchkey_key_cache_loads_total") - before
-	if most := 2000 * (took.Seconds() + 1); lookups > most { // cache.futileLimit, and one more second at the turn
-		t.Errorf("%.0f look-ups, want at most %.0f", lookups, most)
-	}
-	for status := range counts {
-		if status != "401" && status != "503" {
-			t.Errorf("forged tokens got %v", counts)
-		}
-	}
-	beside.only(t, 200)
-	show(t, "%d forged in %.0f s (%v), %.0f look-ups/s; good ones p99 %v alone, %v beside as many good ones, %v beside the flood",
-		total, took.Seconds(), counts, lookups/took.Seconds(), alone.percentile(.99), ordinary.percentile(.99), beside.percentile(.99))
-}
-
-// flood sends so many requests, at most so many a second, several at once on
-// each connection, since whoever floods does not wait for answers. It counts the
-// answers by status.
-func flood(t *testing.T, n *servertest.Server, total, perSecond int, token func() string) map[string]int {
-	t.Helper()
-	const connections, depth = 4, 10
-	counts := map[string]int{}
-	var mu sync.Mutex
-	var flooding sync.WaitGroup
-	for range connections {
-		flooding.Go(func() {
-			conn, err := net.Dial("tcp", strings.TrimPrefix(n.URL, "http://"))
-			if err != nil {
-				t.Error(err)
-				return
-			}
-			defer conn.Close()
-			answers := bufio.NewReader(conn)
-			own := map[string]int{}
-			tick := time.NewTicker(time.Second * connections * depth / time.Duration(perSecond))
-			defer tick.Stop()
-			for range total / connections / depth {
-				<-tick.C
-				var requests strings.Builder
-				for range depth {
-					fmt.Fprintf(&requests, "GET /v1/project HTTP/1.1\r\nHost: localhost\r\nX-Api-Key: %s\r\n\r\n", token())
-				}
-				_, err := io.WriteString(conn, requests.String())
-				for i := 0; i < depth && err == nil; i++ {
-					err = readStatus(answers, own)
-				}
-				if err != nil {
-					t.Error(err)
-					return
-				}
-			}
-			mu.Lock()
-			defer mu.Unlock()
-			for status, n := range own {
-				counts[status] += n
-			}
-		})
-	}
-	flooding.Wait()
-	return counts
-}
-
-// readStatus reads one answer and counts its status.
-func readStatus(from *bufio.Reader, counts map[string]int) error {
-	a, err := http.ReadResponse(from, nil)
-	if err != nil {
-		return err
-	}
-	counts[a.Status[:3]]++
-	_, err = io.Copy(io.Discard, a.Body)
-	return errors.Join(err, a.Body.Close())
 }
 
 // TestCommandLineBesideServer: what the command line revokes in an SQLite

@@ -80,16 +80,23 @@ type Server struct {
 	URL, Admin string
 	Address    string // of URL
 
-	t   testing.TB
-	env []string
-	cmd *exec.Cmd
+	t       testing.TB
+	program string
+	env     []string
+	cmd     *exec.Cmd
 }
 
 // Start starts a server on the database and waits until it follows what others
 // change. It is killed when t ends.
 func Start(t testing.TB, database string, env ...string) *Server {
 	t.Helper()
-	s := &Server{t: t, env: append([]string{
+	return StartProgram(t, Binary, database, env...)
+}
+
+// StartProgram is Start for another build of the program, such as an older one.
+func StartProgram(t testing.TB, program, database string, env ...string) *Server {
+	t.Helper()
+	s := &Server{t: t, program: program, env: append([]string{
 		"LATCHKEY_DATABASE=" + database, "LATCHKEY_MASTER_KEY=" + MasterKey, "LATCHKEY_ADMIN_LISTEN=127.0.0.1:0", "LATCHKEY_LOG=json",
 		"LATCHKEY_PUBLIC_URL=http://127.0.0.1:8080",
 	}, env...), Address: "127.0.0.1:0"}
@@ -101,7 +108,7 @@ func Start(t testing.TB, database string, env ...string) *Server {
 // Run starts the process again, at the address where it was before.
 func (s *Server) Run() {
 	s.t.Helper()
-	s.cmd = exec.Command(Binary, "serve")
+	s.cmd = exec.Command(s.program, "serve")
 	s.cmd.Env = slices.Concat(os.Environ(), s.env, []string{"LATCHKEY_LISTEN=" + s.Address})
 	s.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 	stderr, err := s.cmd.StderrPipe()
