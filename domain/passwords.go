@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"unicode"
 	"unicode/utf8"
 )
 
@@ -110,4 +111,40 @@ func borders(s string) []int {
 		b[n+1] = k
 	}
 	return b
+}
+
+// shortestWord is how many characters a word has that a password must not
+// contain; shorter ones are part of too many others.
+const shortestWord = 4
+
+// PersonalWords are what attackers try first for one person: the product's name,
+// the address and its local part, and the name and its parts.
+func PersonalWords(email, name string) []string {
+	local, _, _ := strings.Cut(email, "@")
+	words := []string{"latchkey", email, local, name}
+	return append(words, strings.Fields(name)...)
+}
+
+// containsWord reports whether a password contains one of the words, in any
+// letter case, with digits for letters and whatever signs are between them.
+func containsWord(s string, words []string) bool {
+	s = strings.ToLower(s)
+	plain, replaced := lettersOf(s), lettersOf(leet.Replace(s))
+	for _, word := range words {
+		word = lettersOf(strings.ToLower(word))
+		if utf8.RuneCountInString(word) >= shortestWord && (strings.Contains(plain, word) || strings.Contains(replaced, word)) {
+			return true
+		}
+	}
+	return false
+}
+
+// lettersOf is s without signs and spaces.
+func lettersOf(s string) string {
+	return strings.Map(func(r rune) rune {
+		if unicode.IsLetter(r) || unicode.IsDigit(r) || unicode.IsMark(r) {
+			return r
+		}
+		return -1
+	}, s)
 }

@@ -90,13 +90,15 @@ func (s SignUp) Validate() error {
 		v.Add("/email", "must be an email address that can be reached")
 	}
 	v.Text("/name", s.Name, 0, MaxNameLength)
-	v.Password("/password", s.Password.Reveal())
+	v.Password("/password", s.Password.Reveal(), PersonalWords(s.Email, s.Name))
 	return v.Err()
 }
 
 // Password checks a new password: length and whether attackers would try it
-// first. There are no rules about kinds of characters (NIST SP 800-63B 5.1.1.2).
-func (v *Invalid) Password(pointer, s string) {
+// first, who know what it is for: it must not contain one of the words, which
+// PersonalWords gives. There are no rules about kinds of characters (NIST SP
+// 800-63B 5.1.1.2).
+func (v *Invalid) Password(pointer, s string, words []string) {
 	switch n := utf8.RuneCountInString(s); {
 	case n < MinPasswordLength || n > MaxPasswordLength:
 		v.Add(pointer, "must be %d to %d characters", MinPasswordLength, MaxPasswordLength)
@@ -104,6 +106,8 @@ func (v *Invalid) Password(pointer, s string) {
 		v.Add(pointer, "must be valid UTF-8")
 	case commonPassword(s):
 		v.Add(pointer, "is among the passwords that attackers try first; choose another")
+	case containsWord(s, words):
+		v.Add(pointer, "must not contain your name, your email address or the name of this product")
 	}
 }
 

@@ -76,7 +76,7 @@ func TestSignUp(t *testing.T) {
 
 func passwordRefused(s string) bool {
 	var v domain.Invalid
-	v.Password("/password", s)
+	v.Password("/password", s, nil)
 	return v.Err() != nil
 }
 
@@ -181,6 +181,21 @@ func TestNamesAreOfOneLine(t *testing.T) {
 		var v domain.Invalid
 		if v.Name("/name", name); len(v) > 0 {
 			t.Errorf("%q: refused, want it taken", name)
+		}
+	}
+}
+
+// Guarantees that a password is not built on what an attacker knows of its
+// person: their name, their address and what it is for.
+func TestPasswordsKnowNothingOfTheirPerson(t *testing.T) {
+	t.Parallel()
+	for password, refused := range map[string]bool{
+		"gracehopper-2026!": true, "Gr4c3 and the ships": true, "my H.o.p.p.e.r ships": true, "amazing.grace@navy.example!": true,
+		"the LATCHKEY door 7": true, "violet otters read maps": false, "gra hop violet maps": false,
+	} {
+		err := domain.SignUp{Email: "amazing.grace@navy.example", Password: domain.Hidden(password), Name: "Grace Hopper Al"}.Validate()
+		if got := err != nil; got != refused {
+			t.Errorf("%q: got %v, want it refused: %t", password, err, refused)
 		}
 	}
 }

@@ -130,9 +130,13 @@ func (a *App) setPassword(ctx context.Context, from domain.Origin, p purpose, ac
 	if err != nil {
 		return err
 	}
+	person, err := a.store.GetUser(ctx, owner)
+	if err != nil {
+		return err
+	}
 	var v domain.Invalid
 	password = preparePassword(password)
-	if v.Password("/password", password); len(v) > 0 {
+	if v.Password("/password", password, domain.PersonalWords(person.Email, person.Name)); len(v) > 0 {
 		return v.Err()
 	}
 	hash, err := a.passwords.hash(ctx, hashing{string(owner), fair.Network(from.IP)}, password)

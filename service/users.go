@@ -210,7 +210,7 @@ func (a *Account) Rename(ctx context.Context, name string) (domain.User, error) 
 func (a *Account) ChangePassword(ctx context.Context, current, replacement string) error {
 	var v domain.Invalid
 	replacement = preparePassword(replacement)
-	if v.Password("/new", replacement); len(v) > 0 {
+	if v.Password("/new", replacement, domain.PersonalWords(a.user.User.Email, a.user.User.Name)); len(v) > 0 {
 		return v.Err()
 	}
 	user := a.user.User
@@ -305,7 +305,7 @@ func (a *App) SetUserStatus(ctx context.Context, caller domain.Principal, id dom
 func (a *App) ResetPassword(ctx context.Context, caller domain.Principal, id domain.UserID, replacement string) (domain.User, error) {
 	var v domain.Invalid
 	replacement = preparePassword(replacement)
-	if v.Password("/password", replacement); len(v) > 0 {
+	if v.Password("/password", replacement, nil); len(v) > 0 {
 		return domain.User{}, v.Err()
 	}
 	hash, err := a.passwords.hash(ctx, hashing{}, replacement)
