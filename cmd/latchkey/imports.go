@@ -28,6 +28,8 @@ const (
 	importBatch    = 1000 // rows handed to the service at a time
 	importProgress = time.Second
 	maxImportLine  = 1 << 20 // bytes
+
+	maxImportErrors = 1000 // in the report; standard error has all of them
 )
 
 func newKeyImport() *cobra.Command {
@@ -97,7 +99,8 @@ type line struct {
 type importReport struct {
 	Imported  int       `json:"imported"`
 	Unchanged int       `json:"unchanged"`
-	Errors    []badLine `json:"errors"`
+	Errors    []badLine `json:"errors"` // the first thousand
+	More      int       `json:"more,omitempty"`
 }
 
 type badLine struct {
@@ -111,7 +114,11 @@ func importAll(ctx context.Context, cmd *cobra.Command, p *service.Project, line
 	report := importReport{Errors: []badLine{}}
 	read, begun, told := 0, time.Now(), time.Now()
 	bad := func(b badLine) {
-		report.Errors = append(report.Errors, b)
+		if len(report.Errors) < maxImportErrors {
+			report.Errors = append(report.Errors, b)
+		} else {
+			report.More++
+		}
 		say(cmd, "line %d: %s", b.Line, strings.TrimSpace(b.Field+" "+b.Detail))
 	}
 	var batch []line
