@@ -1,0 +1,136 @@
+package service_test
+
+import (
+	"testing"
+
+	"github.com/latchkey-dev/latchkey/domain"
+)
+
+// remembered is an operation whose answer an Idempotency-Key brings again.
+type remembered struct {
+	ask   func(caller domain.Principal) (answer string, err error)
+	end   func(caller domain.Principal) error // ends what was made
+	ended domain.Code                         // what asking again is answered then
+	role  bool                                // whether it needs a role
+}
+
+// remember lists those operations in a tenant.
+func (w *world) remember(org domain.OrganizationID, project domain.ProjectID, key domain.KeyID) map[string]remembered {
+	w.Helper()
+	ctx := w.Context()
+	var invitation domain.InvitationID
+	var made domain.KeyID
+	var secondProject domain.ProjectID
+	var secondOrganization domain.OrganizationID
+	return map[string]remembered{
+		"createKey": {
+			func(caller domain.Principal) (string, error) {
+				k, token, err := w.project(caller, project).CreateKey(ctx, domain.KeySpec{Name: "k", IdempotencyKey: idempotencyKey})
+				if err != nil {
+					return "", err
+				}
+				made = k.ID
+				return string(k.ID) + token.Reveal(), nil
+			},
+			func(caller domain.Principal) error {
+				_, err := w.project(caller, project).RevokeKey(ctx, made, "")
+				return err
+			},
+			domain.CodeKeyRevoked, true,
+		},
+		"rotateKey": {
+			func(caller domain.Principal) (string, error) {
+				_, token, err := w.project(caller, project).RotateKey(ctx, key, domain.Rotation{IdempotencyKey: idempotencyKey + "-rotate"})
+				if err != nil {
+					return "", err
+				}
+				return token.Reveal(), nil
+			},
+			func(caller domain.Principal) error { return w.project(caller, project).DeleteKey(ctx, key) },
+			domain.CodeConflict, true,
+		},
+		"createProject": {
+			func(caller domain.Principal) (string, error) {
+				o, err := w.Organization(ctx, caller, org)
+				w.check(err)
+				p, err := o.CreateProject(ctx, domain.ProjectSpec{Name: "Second", IdempotencyKey: idempotencyKey + "-project"})
+				secondProject = p.ID
+				return string(p.ID), err
+			},
+			func(caller domain.Principal) error { return w.project(caller, secondProject).Delete(ctx) },
+			domain.CodeConflict, true,
+		},
+		"createInvitation": {
+			func(caller domain.Principal) (string, error) {
+				o, err := w.Organization(ctx, caller, org)
+				w.check(err)
+				spec := domain.InvitationSpec{Email: "eve@example.com", Role: domain.Viewer, IdempotencyKey: idempotencyKey + "-invitation"}
+				v, token, err := o.CreateInvitation(ctx, spec)
+				invitation = v.ID
+				return string(v.ID) + token, err
+			},
+			func(caller domain.Principal) error {
+				o, err := w.Organization(ctx, caller, org)
+				w.check(err)
+				return o.RevokeInvitation(ctx, invitation)
+			},
+			domain.CodeConflict, true,
+		},
+		"createOrganization": {
+			func(caller domain.Principal) (string, error) {
+				o, err := w.CreateOrganization(ctx, caller, domain.OrganizationSpec{Name: "Other", IdempotencyKey: idempotencyKey + "-org"})
+				secondOrganization = o.ID
+				return string(o.ID), err
+			},
+			func(caller domain.Principal) error {
+				o, err := w.Organization(ctx, caller, secondOrganization)
+				w.check(err)
+				return o.Delete(ctx)
+			},
+			domain.CodeConflict, false,
+		},
+	}
+}
+
+// Guarantees that who asks is part of what is remembered, and that rights are judged
+// again: under one Idempotency-Key another caller gets nothing of the first one's
+// answer, a caller who has been demoted since gets none, and nobody gets what has
+// ended since.
+func TestRememberedForTheirCallerOnly(t *testing.T) {
+	onEach(t, func(w *world) {
+		ann := w.signUp("ann@example.com")
+		org, project := w.tenant(ann)
+		bob := w.invite(org, "bob@example.com", domain.Owner)
+		annID, _ := ann.UserID()
+		p, err := project.Get()
+		w.check(err)
+		bobs := w.organization(bob, org)
+		key, _, _ := w.key(project)
+		for name, op := range w.remember(w.id(org), p.ID, key.ID) {
+			theirs, err := op.ask(bob)
+			w.check(err)
+			first, err := op.ask(ann)
+			w.check(err)
+			again, err := op.ask(ann)
+			if err != nil || again != first || first == theirs {
+				w.Errorf("%s: got %.40s…, %v, after %.40s… and another caller's %.40s…", name, again, err, first, theirs)
+			}
+			if op.role {
+				_, err = bobs.UpdateMember(w.Context(), annID, domain.Viewer)
+				w.check(err)
+				if _, err := op.ask(ann); domain.CodeOf(err) != domain.CodeForbidden {
+					w.Errorf("%s by a demoted caller: got %v, want forbidden", name, err)
+				}
+				_, err = bobs.UpdateMember(w.Context(), annID, domain.Owner)
+				w.check(err)
+				if again, err = op.ask(ann); err != nil || again != first {
+					w.Errorf("%s by a caller who is owner again: got %.40s…, %v, want %.40s…", name, again, err, first)
+				}
+			}
+			w.check(op.end(ann))
+			if _, err := op.ask(ann); domain.CodeOf(err) != op.ended {
+				w.Errorf("%s after its end: got %v, want %s", name, err, op.ended)
+			}
+		}
+	})
+}
