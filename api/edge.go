@@ -61,7 +61,8 @@ func (g *guard) refuseForeignPage(r *http.Request) error {
 	if origin == "" || !strings.EqualFold(host, r.Host) || g.site.Serves(r.Host) {
 		return nil
 	}
-	return domain.Errorf(domain.CodeMalformedRequest, "This instance is not served to web pages under the name in the Host header. Use its public URL.")
+	return domain.Errorf(domain.CodeMalformedRequest,
+		"This instance is not served to web pages under the name in the Host header. Use its public URL.")
 }
 
 // heard is how much of a refused body is read: rather more than the largest that
@@ -115,8 +116,10 @@ func (g *guard) writeRequest(c echo.Context, call *call, took time.Duration) {
 
 func cors(config Config) echo.MiddlewareFunc {
 	return middleware.CORSWithConfig(middleware.CORSConfig{
-		AllowOrigins:  config.CORSOrigins,
-		AllowHeaders:  []string{authorization, config.Credentials.header(), "Content-Type", "Idempotency-Key", "If-Match", "Traceparent", "Tracestate"},
+		AllowOrigins: config.CORSOrigins,
+		AllowHeaders: []string{
+			authorization, config.Credentials.header(), "Content-Type", "Idempotency-Key", "If-Match", "Traceparent", "Tracestate",
+		},
 		ExposeHeaders: []string{headerRequestID, "Link", "ETag", "Retry-After", "WWW-Authenticate"},
 		MaxAge:        int((10 * time.Minute).Seconds()),
 	})

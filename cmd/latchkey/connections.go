@@ -96,7 +96,7 @@ func (l *connections) admit(conn net.Conn) *connection {
 	return c
 }
 
-// network returns who is charged for a connection; empty: nobody but the total.
+// network returns who is charged for a connection; empty: the total alone.
 func (l *connections) network(peer net.Addr) fair.Payer {
 	tcp, ok := peer.(*net.TCPAddr)
 	if !ok { // a Unix socket, whose file says who may connect
@@ -266,7 +266,7 @@ func waitsForClients(next http.Handler) http.Handler {
 			return
 		}
 		if since := c.waiting.Load(); since == givenUp || !c.waiting.CompareAndSwap(since, 0) {
-			panic(http.ErrAbortHandler) // nobody would see the answer, so nothing is done
+			panic(http.ErrAbortHandler) // no one would see the answer, so nothing is done
 		}
 		c.transfer.Store(0)
 		defer func() { c.waiting.CompareAndSwap(0, c.listener.now()) }()

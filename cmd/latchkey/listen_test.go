@@ -155,7 +155,7 @@ func TestSocketActivation(t *testing.T) {
 	}
 }
 
-// Guarantees that clients of a Unix socket are told apart by the address that the
+// Guarantees that clients of a Unix socket are distinguished by the address that the
 // proxy in front names, and that a socket without LATCHKEY_PUBLIC_URL is refused.
 func TestServeOnUnixSocket(t *testing.T) {
 	t.Parallel()

@@ -76,12 +76,14 @@ func TestPublicURLWithAPath(t *testing.T) {
 		t.Errorf("the problem is %s", a.body)
 	}
 	w.post(t, "/v1/organizations", `{"name":"Second"}`, "id")
-	if link := w.get(t, "/auth/v1/organizations?limit=1", "Authorization", w.bearer).header.Get("Link"); !strings.HasPrefix(link, "</auth/v1/organizations?") {
+	link := w.get(t, "/auth/v1/organizations?limit=1", "Authorization", w.bearer).header.Get("Link")
+	if !strings.HasPrefix(link, "</auth/v1/organizations?") {
 		t.Errorf("the link to the next page is %q", link)
 	}
 	for path, want := range map[string]string{
-		"/auth/openapi.json": `"servers":[{"description":"This instance","url":"https://example.com/auth"`, "/auth/.well-known/jwks.json": `"keys":[`,
-		"/auth/healthz": `"ok"`, "/healthz": `"ok"`, "/auth/v1/project": `"code":"unauthenticated"`,
+		"/auth/openapi.json":          `"servers":[{"description":"This instance","url":"https://example.com/auth"`,
+		"/auth/.well-known/jwks.json": `"keys":[`,
+		"/auth/healthz":               `"ok"`, "/healthz": `"ok"`, "/auth/v1/project": `"code":"unauthenticated"`,
 	} {
 		if got := w.get(t, path).body; !strings.Contains(got, want) {
 			t.Errorf("%s: got %.300s, want %s", path, got, want)

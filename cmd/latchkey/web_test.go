@@ -3,9 +3,11 @@ package main
 import (
 	"encoding/json"
 	"io"
+	"maps"
 	"net/http"
 	"net/url"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 
@@ -35,8 +37,8 @@ func (w *web) send(t *testing.T, method, address, path, host, body string, heade
 		t.Fatal(err)
 	}
 	r.Host = host
-	for i := 0; i < len(headers); i += 2 {
-		r.Header.Set(headers[i], headers[i+1])
+	for pair := range slices.Chunk(headers, 2) {
+		r.Header.Set(pair[0], pair[1])
 	}
 	client := &http.Client{CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
 	a, err := client.Do(r)
@@ -59,7 +61,8 @@ func (w *web) get(t *testing.T, path string, headers ...string) page {
 // post sends JSON and returns a field of the answer.
 func (w *web) post(t *testing.T, path, body, field string) string {
 	t.Helper()
-	a := w.send(t, http.MethodPost, w.address, w.prefix+path, w.host, body, "Content-Type", "application/json", "Authorization", w.bearer)
+	a := w.send(t, http.MethodPost, w.address, w.prefix+path, w.host, body,
+		"Content-Type", "application/json", "Authorization", w.bearer)
 	var fields map[string]any
 	if err := json.Unmarshal([]byte(a.body), &fields); err != nil || a.status >= http.StatusBadRequest {
 		t.Fatalf("%s: %d %s", path, a.status, a.body)
@@ -92,9 +95,13 @@ func newWeb(t *testing.T, publicURL string) *web {
 	organization := w.post(t, "/v1/organizations", `{"name":"Acme"}`, "id")
 	project := w.post(t, "/v1/organizations/"+organization+"/projects", `{"name":"Payments"}`, "id")
 	w.key = w.post(t, "/v1/projects/"+project+"/keys", `{"name":"backend","scopes":["keys:verify"]}`, "token")
-	w.pages = []string{"", "/account", "/instance", "/organizations/new", "/organizations/" + organization, "/organizations/" + organization + "/members",
-		"/organizations/" + organization + "/settings", "/organizations/" + organization + "/audit", "/organizations/" + organization + "/projects/new",
-		"/projects/" + project, "/projects/" + project + "/keys", "/projects/" + project + "/keys/new", "/projects/" + project + "/settings"}
+	w.pages = []string{"", "/account", "/instance", "/organizations/new"}
+	for _, below := range []string{"", "/members", "/settings", "/audit", "/projects/new"} {
+		w.pages = append(w.pages, "/organizations/"+organization+below)
+	}
+	for _, below := range []string{"", "/keys", "/keys/new", "/settings"} {
+		w.pages = append(w.pages, "/projects/"+project+below)
+	}
 	in := w.form(t, "/console/sign-in", url.Values{"email": {"ada@example.com"}, "password": {webPassword}})
 	w.cookie, _, _ = strings.Cut(in.header.Get("Set-Cookie"), ";")
 	if in.status != http.StatusSeeOther || w.cookie == "" {
@@ -119,15 +126,14 @@ func TestHeadersOfEveryAnswer(t *testing.T) {
 			"X-Content-Type-Options": "nosniff", "Strict-Transport-Security": "max-age=31536000", "Referrer-Policy": "no-referrer",
 			"Cross-Origin-Resource-Policy": "same-origin", "Content-Security-Policy": closed,
 		}
-		for name, value := range want {
-			all[name] = value
-		}
+		maps.Copy(all, want)
 		for name, value := range all {
 			if got := a.header.Get(name); got != value && (name != "Content-Security-Policy" || value == closed) {
 				t.Errorf("%s (%d): %s is %q, want %q", what, a.status, name, got, value)
 			}
 		}
-		if policy := a.header.Get("Content-Security-Policy"); !strings.HasPrefix(policy, "default-src 'none'; ") || !strings.Contains(policy, "frame-ancestors 'none'") {
+		policy := a.header.Get("Content-Security-Policy")
+		if !strings.HasPrefix(policy, "default-src 'none'; ") || !strings.Contains(policy, "frame-ancestors 'none'") {
 			t.Errorf("%s (%d): the policy is %q", what, a.status, policy)
 		}
 	}
@@ -160,7 +166,7 @@ func TestHeadersOfEveryAnswer(t *testing.T) {
 	}
 	for _, path := range append(w.pages, "/sign-in", "/sign-up", "/forgot-password", "/nothing", staticOf(t, w)) {
 		check("/console"+path, w.get(t, "/console"+path, "Cookie", w.cookie), ofConsole)
-		check("/console"+path+" of nobody", w.get(t, "/console"+path), ofConsole)
+		check("/console"+path+" without a session", w.get(t, "/console"+path), ofConsole)
 	}
 	out := w.form(t, "/console/sign-out", url.Values{})
 	if got := out.header.Get("Clear-Site-Data"); got != `"cache", "storage"` || out.status != http.StatusSeeOther {
@@ -188,9 +194,10 @@ func TestForeignHostsAreRefused(t *testing.T) {
 	w := newWeb(t, "http://keys.localhost:8080")
 	signUp := `{"email":"eve@example.com","password":"` + webPassword + `"}`
 	for host, ours := range map[string]bool{
-		"keys.localhost:8080": true, "KEYS.localhost": true, "localhost": true, "localhost:1234": true, "127.0.0.1": true, "127.0.0.1:80": true,
-		"[::1]:8080": true, "192.0.2.7": true, "[2001:db8::1]": true, "any.localhost.": true,
-		"evil.example": false, "evil.example:8080": false, "localhost.evil.example": false, "127.0.0.1.evil.example": false, "keys.localhost.evil.example": false,
+		"keys.localhost:8080": true, "KEYS.localhost": true, "localhost": true, "localhost:1234": true,
+		"127.0.0.1": true, "127.0.0.1:80": true, "[::1]:8080": true, "192.0.2.7": true, "[2001:db8::1]": true, "any.localhost.": true,
+		"evil.example": false, "evil.example:8080": false, "localhost.evil.example": false, "127.0.0.1.evil.example": false,
+		"keys.localhost.evil.example": false,
 	} {
 		for _, path := range []string{"/console", "/console/sign-in", "/console/sign-up", "/console/nothing"} {
 			a := w.send(t, http.MethodGet, w.address, path, host, "")

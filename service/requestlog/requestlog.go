@@ -51,7 +51,7 @@ func (r *Rule) Keeps(method string, status int, now time.Time) bool {
 	case method != "GET" && method != "HEAD" && method != "OPTIONS":
 		return true
 	}
-	if r.seconds[kind].below(PerSecond, now) || rand.Uint32N(Share) == 0 {
+	if r.seconds[kind].below(PerSecond, now) || rand.Uint32N(Share) == 0 { //nolint:gosec // chance is enough here
 		return true
 	}
 	r.omitted[kind].Add(1)

@@ -1,0 +1,110 @@
+package api
+
+import "strings"
+
+// ask is one request; names of tokens stand for them, and again for another header of the same name.
+type ask struct{ method, path, authorization, key, contentType, body string }
+
+// again separates the values of a header that is sent more than once.
+const again = "\n"
+
+const plainJSON = "application/json"
+
+var asks = []ask{
+	{"GET", "/v1/project", "", "$VERIFIER", "", ""},
+	{"GET", "/v1/project", "", "$OTHER", "", ""},
+	{"POST", "/v1/keys/verify", "", "$OTHER", plainJSON, `{"key":"$OTHER"}`},
+	{"GET", "/v1/project?x=1", "", "$RICH", "", ""},
+	{"GET", "/v1/project", "Api-Key $RICH", "", "", ""},
+	{"GET", "/v1/project", "api-key  $RICH", "", "", ""},
+	{"GET", "/v1/project", "Bearer $JWT", "", "", ""},
+	{"GET", "/v1/project", "Bearer $JWT", "$VERIFIER", "", ""},
+	{"GET", "/v1/project", "", "", "", ""},
+	{"GET", "/v1/project", "", "$REVOKED", "", ""},
+	{"GET", "/v1/project", "", "$EXPIRED", "", ""},
+	{"GET", "/v1/project", "", "$RETIRING", "", ""},
+	{"GET", "/v1/project", "Api-Key $RICH", "$RICH", "", ""},
+	{"GET", "/v1/project", "", "$VERIFIERx", "", ""},
+	{"POST", "/v1/keys/verify", "", "$VERIFIER", plainJSON, `{"key":"$RICH"}`},
+	{"POST", "/v1/keys/verify", "", "$VERIFIER", plainJSON, ` { "scopes" : [ "documents:read" , "documents:write" ] , "key" : "$RICH" } `},
+	{"POST", "/v1/keys/verify", "", "$VERIFIER", plainJSON, `{"key":"$RICH","scopes":[]}`},
+	{"POST", "/v1/keys/verify", "", "$VERIFIER", plainJSON, `{"key":"$RICH","scopes":["documents:delete"]}`},
+	{"POST", "/v1/keys/verify", "", "$VERIFIER", plainJSON, `{"key":"$RICH","scopes":["documents"]}`},
+	{"POST", "/v1/keys/verify", "", "$VERIFIER", plainJSON, `{"key":"$RICH","scopes":null}`},
+	{"POST", "/v1/keys/verify", "", "$VERIFIER", plainJSON, `{"key":"$RICH","project_id":"$PROJECT"}`},
+	{"POST", "/v1/keys/verify", "", "$OTHER", plainJSON, `{"key":"$RICH","project_id":"$PROJECT"}`},
+	{"POST", "/v1/keys/verify", "", "$OTHER", plainJSON, `{"key":"$RICH"}`},
+	{"POST", "/v1/keys/verify", "", "$RICH", plainJSON, `{"key":"$RICH"}`},
+	{"POST", "/v1/keys/verify", "", "$VERIFIER", plainJSON, `{"key":"$REVOKED"}`},
+	{"POST", "/v1/keys/verify", "", "$VERIFIER", plainJSON, `{"key":"$EXPIRED"}`},
+	{"POST", "/v1/keys/verify", "", "$VERIFIER", plainJSON, `{"key":"$RETIRING"}`},
+	{"POST", "/v1/keys/verify", "", "$VERIFIER", plainJSON, `{"key":"$CURRENT"}`},
+	{"POST", "/v1/keys/verify", "", "$VERIFIER", plainJSON, `{"key":"$FOREIGN"}`},
+	{"POST", "/v1/keys/verify", "", "$VERIFIER", plainJSON, `{"key":""}`},
+	{"POST", "/v1/keys/verify", "", "$VERIFIER", plainJSON, `{"key":"x"}`},
+	{"POST", "/v1/keys/verify", "", "$VERIFIER", plainJSON, `{"key":"\u0078"}`},
+	{"POST", "/v1/keys/verify", "", "$VERIFIER", plainJSON, `{"key":"x","key":"y"}`},
+	{"POST", "/v1/keys/verify", "", "$VERIFIER", plainJSON, `{"Key":"x"}`},
+	{"POST", "/v1/keys/verify", "", "$VERIFIER", plainJSON, `{"key":"x"}{}`},
+	{"POST", "/v1/keys/verify", "", "$VERIFIER", plainJSON, `{"key":"x",}`},
+	{"POST", "/v1/keys/verify", "", "$VERIFIER", plainJSON, `{,"key":"x"}`},
+	{"POST", "/v1/keys/verify", "", "$VERIFIER", plainJSON, `{"scopes":["a:b"]}`},
+	{"POST", "/v1/keys/verify", "", "$VERIFIER", plainJSON, `{"key":"x","scopes":["a:b",]}`},
+	{"POST", "/v1/keys/verify", "", "$VERIFIER", plainJSON, `{"key":"x","other":1}`},
+	{"POST", "/v1/keys/verify", "", "$VERIFIER", plainJSON, `{"key":"x","project_id":"prj_x"}`},
+	{"POST", "/v1/keys/verify", "", "$VERIFIER", plainJSON, `{}`},
+	{"POST", "/v1/keys/verify", "", "$VERIFIER", plainJSON, ``},
+	{"POST", "/v1/keys/verify", "", "$VERIFIER", "text/plain", `{"key":"x"}`},
+	{"POST", "/v1/keys/verify", "", "$VERIFIER", "application/json; charset=utf-8", `{"key":"$RICH"}`},
+	{"POST", "/v1/keys/verify", "", "$VERIFIER", plainJSON, `{"key":"` + strings.Repeat("k", leanBody) + `"}`},
+	{"POST", "/v1/keys/verify", "Bearer $JWT", "", plainJSON, `{"key":"$RICH","project_id":"$PROJECT"}`},
+	{"POST", "/v1/keys/verify", "Bearer $JWT", "", plainJSON, `{"key":"$RICH"}`},
+	{"POST", "/v1/keys/verify", "Bearer $JWT", "$VERIFIER", plainJSON, `{"key":"$RICH"}`},
+	{"POST", "/v1/keys/verify", "Bearer x", "", plainJSON, `{"key":"$RICH","project_id":"$PROJECT"}`},
+	{"POST", "/v1/keys/verify", "", "", plainJSON, `{"key":"$RICH"}`},
+	{"GET", "/v1/keys/verify", "", "$VERIFIER", "", ""},
+}
+
+// brokenAsks returns requests to the two hot operations that are each wrong in one
+// place: what the lean edge must leave to the ordinary one, or refuse as it does.
+func brokenAsks() (all []ask) {
+	verify := func(body string) { all = append(all, ask{"POST", "/v1/keys/verify", "", "$VERIFIER", plainJSON, body}) }
+	for _, body := range []string{
+		`{"key":"$RICH" "scopes":[]}`, `{"key":"$RICH",,"scopes":[]}`, `{"key":"$RICH","scopes":["a:b" "c:d"]}`, `{"key" "$RICH"}`, `{"key":"$RICH"`,
+		`"key":"$RICH"}`, `{"key":"$RICH"}}`, `{"key":"$RICH"} x`, `[{"key":"$RICH"}]`, `{"key":["$RICH"]}`, `{"key":null}`, `{"key":1}`, `{"key":$RICH}`,
+		`{'key':'$RICH'}`, `{key:"$RICH"}`, `{"key":"$RICH","scopes":{}}`, `{"key":"$RICH","scopes":[[]]}`, `{"key":"$RICH","scopes":"a:b"}`,
+		`{"key":"$RICH","scopes":[""]}`, `{"key":"$RICH","scopes":[":"]}`, `{"key":"$RICH","scopes":["a:b:c"]}`, `{"key":"$RICH","scopes":["A:b"]}`,
+		`{"key":"$RICH","scopes":["a:B"]}`, `{"key":"$RICH","scopes":["a b:c"]}`, `{"key":"$RICH","scopes":["1a:b"]}`, `{"key":"$RICH","scopes":["a:_b"]}`,
+		`{"key":"$RICH","scopes":["` + strings.Repeat("a", 32) + `:b"]}`, `{"key":"$RICH","scopes":["` + strings.Repeat("a", 33) + `:b"]}`,
+		`{"key":"$RICH","scopes":["a:` + strings.Repeat("b", 64) + `"]}`, `{"key":"$RICH","scopes":["a:` + strings.Repeat("b", 65) + `"]}`,
+		`{"key":"$RICH","scopes":["a:b"` + strings.Repeat(`,"a:b"`, 99) + `]}`, `{"key":"$RICH","scopes":["a:b"` + strings.Repeat(`,"a:b"`, 100) + `]}`,
+		"{\"key\":\"$RICH\",\"scopes\":[\"a:b\x00\"]}", "{\"key\":\"$RICH\",\"scopes\":[\"a:b\x7f\"]}", "{\"key\":\"$RICH\",\"scopes\":[\"a:\xff\"]}",
+		"{\"key\":\"$RICH\",\"scopes\":[\"a:\\u0062\"]}", "{\"key\":\"\xff\xfe\"}", "{\"key\":\"a\tb\"}", "{\"key\":\"\"}", "{\"k\\u0065y\":\"$RICH\"}",
+		`{"key":"$RICH","scopes":[],"scopes":[]}`, `{"key":"$RICH","project_id":"$PROJECT","project_id":"$PROJECT"}`, `{"key":"$RICH","project_id":""}`,
+		`{"key":"$RICH","project_id":null}`, `{"key":"$RICH","project_id":"$PROJECT "}`, `{"key":"$RICH","project_id":"key_00000000000000000000000000"}`,
+		"\ufeff{\"key\":\"$RICH\"}", "\v{\"key\":\"$RICH\"}", "{\"key\":\"$RICH\"}\x00", strings.Repeat(" ", leanBody) + `{"key":"$RICH"}`,
+	} {
+		verify(body)
+	}
+	credentials := []ask{
+		{authorization: "Api-Key"}, {authorization: "Api-Key "}, {authorization: "Api-Key\t$VERIFIER"}, {authorization: "Api-Key $VERIFIER $VERIFIER"},
+		{authorization: "$VERIFIER"}, {authorization: " "}, {authorization: "Basic dTpw"}, {authorization: "Bearer"}, {authorization: "Bearer "},
+		{authorization: "Bearer $VERIFIER"}, {authorization: "Bearer $JWTx"}, {authorization: "Bearer $JWT" + again + "Bearer $JWT"},
+		{authorization: "Api-Key $VERIFIER" + again + "Api-Key $VERIFIER"}, {authorization: "Api-Key $VERIFIER", key: "$VERIFIER"},
+		{authorization: "Bearer $JWT", key: "$VERIFIER"}, {authorization: "Bearer x", key: "$VERIFIER"}, {authorization: "Bearer $JWT", key: "x"},
+		{authorization: "Basic dTpw", key: "$VERIFIER"}, {key: "$VERIFIER" + again + "$VERIFIER"}, {key: "$VERIFIER" + again}, {key: " "},
+		{key: " $VERIFIER "}, {key: "$VERIFIER $VERIFIER"}, {key: "\xff"}, {key: "$VERIFIER\x00"}, {key: "$REVOKED"}, {key: "$EXPIRED"}, {key: "$FOREIGN"},
+		{key: "$FOREIGN!"}, {key: strings.Repeat("k", maxTokenLength)}, {key: strings.Repeat("k", maxTokenLength+1)},
+		{authorization: "Bearer " + strings.Repeat("k", maxAccessTokenLength+1)}, {},
+	}
+	for _, c := range credentials {
+		for _, body := range []string{`{"key":"$RICH"}`, `{"key":"$RICH","project_id":"$PROJECT"}`, `{"key":}`, ``} {
+			all = append(all, ask{"POST", "/v1/keys/verify", c.authorization, c.key, plainJSON, body})
+		}
+		all = append(all, ask{"GET", "/v1/project", c.authorization, c.key, "", ""})
+	}
+	for _, declared := range []string{"", "application/json;charset=utf8", "application/json; charset=latin1", "Application/JSON", "application/json" + again + "application/json", "text/json"} {
+		all = append(all, ask{"POST", "/v1/keys/verify", "", "$VERIFIER", declared, `{"key":"$RICH"}`})
+	}
+	return all
+}
