@@ -184,7 +184,8 @@ func (a *App) mayCauseMail(from domain.Origin) error {
 
 func errTooMuchMail(wait time.Duration) error {
 	return &domain.Error{
-		Code: domain.CodeRateLimited, Detail: "Too many emails have been requested from your network. Wait before you try again.", RetryAfter: wait,
+		Code: domain.CodeRateLimited, RetryAfter: wait,
+		Detail: "Too many emails have been requested from your network. Wait before you try again.",
 	}
 }
 

@@ -89,7 +89,7 @@ func meets(ctx context.Context, statement string, kinds ...FaultKind) (kind Faul
 // NewBreakable is like New for a store whose statements a Fault can have fail.
 func NewBreakable(t testing.TB, dsn string) *repository.Store {
 	t.Helper()
-	outage := outageOf(dsn)
+	outage := outageOf(t.Context(), dsn)
 	store, err := repository.OpenThrough(t.Context(), func(c driver.Connector) driver.Connector { return breakable{c, outage} }, dsn)
 	if err != nil {
 		t.Fatal(err)
@@ -108,18 +108,16 @@ func NewBreakable(t testing.TB, dsn string) *repository.Store {
 // outageOf returns an error as the driver of a database has it when the database
 // fails: PostgreSQL says that it is being stopped, SQLite that its file cannot be
 // opened.
-func outageOf(dsn string) error {
+func outageOf(ctx context.Context, dsn string) error {
 	if !strings.HasPrefix(dsn, "sqlite:") {
 		return &pgconn.PgError{Severity: "FATAL", Code: "57P01", Message: "terminating connection due to administrator command"}
 	}
 	db, err := sql.Open("latchkey-sqlite", "file:/there/is/no/such/folder")
-	if err == nil {
-		err = errors.Join(db.Ping(), db.Close())
+	if err != nil {
+		return err
 	}
-	if joined, ok := err.(interface{ Unwrap() []error }); ok { //nolint:errorlint // it was joined here
-		err = joined.Unwrap()[0]
-	}
-	return err
+	defer db.Close()
+	return db.PingContext(ctx)
 }
 
 type breakable struct {
