@@ -19,6 +19,8 @@ import (
 
 const settingPrefix = "LATCHKEY_"
 
+//go:generate go run ../../scripts/settingspage settings.go ../../docs/settings.md
+
 // settings are what the environment and the flags say, checked by readSettings.
 // One that is marked secret has no flag: an argument is visible to every process
 // of the machine. docs/settings.md is generated from the tags.
@@ -52,6 +54,7 @@ type settings struct {
 	grace      time.Duration
 	tracing    tracingSettings
 	tls        repository.TLSPolicy
+	servedOn   string          // the address that the listener really has
 	makes      bool            // a database and a master key that are not there
 	chosen     map[string]bool // the settings that were made
 	arguments  map[string]bool // those of them that are arguments
