@@ -14,8 +14,8 @@ help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 .PHONY: build
-build: ## a static binary in bin/latchkey
-	CGO_ENABLED=0 go build -trimpath -o bin/latchkey ./cmd/latchkey
+build: ## the command, in bin/latchkey; it shows each package that is not in Go's cache from go run
+	go build -v -o bin/latchkey ./cmd/latchkey
 
 .PHONY: sbom
 sbom: build ## bin/latchkey with the list of its components beside it, bin/latchkey.cdx.json (CycloneDX)
