@@ -213,6 +213,8 @@ func (c *call) logFault(ec echo.Context, status int, err error) {
 	switch {
 	case errors.Is(err, context.Canceled) && ctx.Err() != nil:
 		level = slog.LevelInfo // the client has gone; nobody waits for the answer
+	case status == http.StatusServiceUnavailable && c.operation == "getReadiness":
+		level = slog.LevelDebug // a probe asks for it; what made the node unready is in the log
 	case status == http.StatusServiceUnavailable:
 		level = slog.LevelWarn
 	}

@@ -42,6 +42,7 @@ type Options struct {
 	Clock     func() time.Time // nil: time.Now
 	Issuer    string           // iss and aud of access tokens, the same on all nodes: the public URL, or else see KeepIssuer
 	PublicURL string           // where people find the instance, for the links in mails; empty: Issuer
+	Address   string           // where this node serves, for the list of nodes; empty: only its host name is there
 	KeyPrefix string           // what tokens of projects without a choice start with; empty: lk
 	Signup    SignupPolicy     // empty: open
 	Log       *slog.Logger     // nil: slog.Default
@@ -67,6 +68,7 @@ type App struct {
 	store     *repository.Store
 	clock     func() time.Time
 	keyPrefix string
+	address   string
 	signup    SignupPolicy
 	log       *slog.Logger
 	draining  atomic.Bool
@@ -94,6 +96,7 @@ func New(ctx context.Context, o Options) (*App, error) {
 		signing: signing{issuer: o.Issuer}, usage: newUsage(), scarce: newScarce(), foreign: newForeign(), throttle: newThrottle(), near: newNearby(o),
 		publicURL: cmp.Or(o.PublicURL, o.Issuer),
 	}
+	a.address = o.Address
 	if a.clock == nil {
 		a.clock = time.Now
 	}

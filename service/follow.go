@@ -5,6 +5,7 @@ import (
 	"crypto/rand"
 	"errors"
 	"os"
+	"strings"
 	"time"
 
 	"github.com/latchkey-dev/latchkey/domain"
@@ -69,7 +70,8 @@ func (a *App) followOnce(ctx context.Context) error {
 	a.assess(nil)
 
 	node := repository.Node{ID: rand.Text(), Version: domain.Version, StartedAt: time.Now()}
-	node.Name, _ = os.Hostname() // an empty name is a name, too
+	host, _ := os.Hostname() // an empty name is a name, too
+	node.Name = strings.Trim(host+" "+a.address, " ")
 	ticker := time.NewTicker(followEvery)
 	defer ticker.Stop()
 	for {

@@ -10,6 +10,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/collectors"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
+	"github.com/latchkey-dev/latchkey/domain"
 	"github.com/latchkey-dev/latchkey/repository"
 	"github.com/latchkey-dev/latchkey/service"
 	"github.com/latchkey-dev/latchkey/service/mail"
@@ -22,6 +23,7 @@ import (
 func adminRoutes(app *service.App, requests *requestlog.Rule, metrics *prometheus.Registry, log *slog.Logger) http.Handler {
 	metrics.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	metrics.MustRegister(appMetrics(app)...)
+	metrics.MustRegister(buildMetric())
 	metrics.MustRegister(logMetrics(requests)...)
 	routes := http.NewServeMux()
 	routes.Handle("GET /metrics", promhttp.HandlerFor(metrics, promhttp.HandlerOpts{}))
@@ -61,6 +63,15 @@ func nodeList(nodes []repository.Node, now time.Time) map[string][]node {
 		list[i] = node{n.ID, n.Name, n.Version, n.StartedAt, n.SeenAt, lag.Seconds()}
 	}
 	return map[string][]node{"nodes": list}
+}
+
+// buildMetric tells what the node runs, as labels of a constant.
+func buildMetric() prometheus.Collector {
+	_, revision, goVersion := buildInfo()
+	return prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+		Name: "latchkey_build_info", Help: "What this node runs; always 1.",
+		ConstLabels: prometheus.Labels{"version": domain.Version, "revision": revision, "go": goVersion},
+	}, func() float64 { return 1 })
 }
 
 // appMetrics tell how the node keeps up with the others, and what it answers

@@ -113,7 +113,7 @@ func (s *settings) newApp(ctx context.Context, store *repository.Store, url stri
 	}
 	o := service.Options{
 		Store: store, MasterKey: key, Issuer: issuer, PublicURL: url, KeyPrefix: s.KeyPrefix, Signup: service.SignupPolicy(s.Signup), Log: log,
-		OutageGrace: &s.grace, Terminal: terminal(),
+		OutageGrace: &s.grace, Address: s.servedOn, Terminal: terminal(),
 	}
 	if s.SMTPURL != "" {
 		if o.Mailer, err = s.mailer(url); err != nil {
@@ -134,10 +134,18 @@ func terminal() io.Writer {
 
 // logger writes what the server says about itself.
 func (s *settings) logger(w io.Writer) *slog.Logger {
+	// A length of time has its unit, as in "131.206µs"; in JSON it would be a bare
+	// number of nanoseconds.
+	options := &slog.HandlerOptions{ReplaceAttr: func(_ []string, a slog.Attr) slog.Attr {
+		if a.Value.Kind() == slog.KindDuration {
+			return slog.String(a.Key, a.Value.Duration().String())
+		}
+		return a
+	}}
 	if s.Log == "json" {
-		return slog.New(slog.NewJSONHandler(w, nil))
+		return slog.New(slog.NewJSONHandler(w, options))
 	}
-	return slog.New(slog.NewTextHandler(w, nil))
+	return slog.New(slog.NewTextHandler(w, options))
 }
 
 // operator is the command line at work: the service, with the principal that

@@ -1,9 +1,13 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -186,7 +190,19 @@ func (d *doctor) checkNodes(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	d.ok("nodes: %d have reported within the hour", len(nodes))
+	running := map[string]bool{}
+	for _, n := range nodes {
+		running[cmp.Or(n.Version, "0.1")] = true
+	}
+	versions := strings.Join(slices.Sorted(maps.Keys(running)), ", ")
+	if len(nodes) == 0 {
+		d.ok("nodes: none has reported within the hour")
+		return nil
+	}
+	d.ok("nodes: %d have reported within the hour (version %s)", len(nodes), versions)
+	if len(running) > 1 {
+		d.note("nodes run different versions: %s. New forms of data wait until all run the newest", versions)
+	}
 	return nil
 }
 

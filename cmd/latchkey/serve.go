@@ -46,7 +46,7 @@ func newServe() *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "serve", Short: "Run the server",
 		Long: "Run the server.\n\nWithout a setting it serves on loopback, with an SQLite database and a master key in the working directory. " +
-			"Every setting is an environment variable and, but for LATCHKEY_MASTER_KEY, a flag; the flag wins.",
+			"Every setting is an environment variable and, unless it is a secret (LATCHKEY_MASTER_KEY, LATCHKEY_SMTP_URL), a flag; the flag wins.",
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			s, err := readSettings(cmd)
 			if err != nil {
@@ -86,6 +86,7 @@ type server struct {
 // are open, which it takes over. The caller stops it.
 func startServer(ctx context.Context, s *settings, on sockets, log *slog.Logger) (*server, error) {
 	s.makes = true
+	s.servedOn = on.public.Addr().String()
 	listener := newConnections(on.public, s.publicBounds())
 	url := s.publicURL(listener.Addr().String())
 	app, store, err := s.openApp(ctx, url, true, log)
