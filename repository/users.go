@@ -74,10 +74,12 @@ func (s *Store) CountUsers(ctx context.Context) (int, error) {
 	return int(n), s.error(err)
 }
 
-// UpdateUser stores the name, status, and verification of a user.
+// UpdateUser stores the name, status, and verification of a user, and whether
+// they are an operator.
 func (s *Store) UpdateUser(ctx context.Context, u domain.User) error {
 	res, err := s.write.NewUpdate().Model((*userRow)(nil)).
 		Set("name = ?", u.Name).Set("status = ?", u.Status).Set("email_verified = ?", u.EmailVerified).
+		Set("operator = ?", u.Operator).
 		Where("u.id = ?", u.ID).Exec(ctx)
 	return s.changed(res, err, domain.NotFound())
 }

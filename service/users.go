@@ -245,9 +245,29 @@ func (a *Account) ChangePassword(ctx context.Context, current, replacement strin
 	})
 }
 
-// CreateUser makes an account for somebody else, whatever the sign-up policy
+// CreateUser makes an account for another person, whatever the sign-up policy
 // says. Only the command line may.
 func (a *App) CreateUser(ctx context.Context, caller domain.Principal, s domain.SignUp, operator bool) (domain.User, error) {
+	return a.createUser(ctx, caller, s, operator, func(ctx context.Context, tx *repository.Store, user domain.User) error {
+		// Those who sign up later are not the first any more.
+		err := tx.AddSetting(ctx, operatorSetting, []byte(user.ID))
+		if domain.CodeOf(err) == domain.CodeConflict {
+			return nil
+		}
+		return err
+	})
+}
+
+// CreateGuest is like CreateUser, but the first person who signs up still
+// becomes the operator.
+func (a *App) CreateGuest(ctx context.Context, caller domain.Principal, s domain.SignUp) (domain.User, error) {
+	return a.createUser(ctx, caller, s, false, func(context.Context, *repository.Store, domain.User) error { return nil })
+}
+
+func (a *App) createUser(
+	ctx context.Context, caller domain.Principal, s domain.SignUp, operator bool,
+	claim func(context.Context, *repository.Store, domain.User) error,
+) (domain.User, error) {
 	if err := requireSystem(caller); err != nil {
 		return domain.User{}, err
 	}
@@ -257,8 +277,7 @@ func (a *App) CreateUser(ctx context.Context, caller domain.Principal, s domain.
 	}
 	user.Operator, user.EmailVerified = operator, true // by whoever runs the instance
 	err = a.store.InTx(ctx, func(ctx context.Context, tx *repository.Store) error {
-		// Whoever signs up later is not the first any more.
-		if err := tx.AddSetting(ctx, operatorSetting, []byte(user.ID)); err != nil && domain.CodeOf(err) != domain.CodeConflict {
+		if err := claim(ctx, tx, user); err != nil {
 			return err
 		}
 		return a.addUser(ctx, tx, caller, user, hash)
@@ -317,7 +336,20 @@ func (a *App) ResetPassword(ctx context.Context, caller domain.Principal, id dom
 	})
 }
 
-// changeUser changes somebody else's account and ends its sessions, which were
+// SetOperator makes an account the operator's, who may see the instance page, or
+// takes that from it, and signs it out everywhere. Only the command line may.
+func (a *App) SetOperator(ctx context.Context, caller domain.Principal, id domain.UserID, operator bool) (domain.User, error) {
+	return a.changeUser(ctx, caller, id, "user.updated", func(tx *repository.Store, u domain.User) (domain.User, error) {
+		u.Operator = operator
+		err := tx.AddSetting(ctx, operatorSetting, []byte(u.ID)) // those who sign up later are not the first any more
+		if err != nil && domain.CodeOf(err) != domain.CodeConflict {
+			return u, err
+		}
+		return u, tx.UpdateUser(ctx, u)
+	})
+}
+
+// changeUser changes another person's account and ends its sessions, which were
 // begun on other terms.
 func (a *App) changeUser(
 	ctx context.Context, caller domain.Principal, id domain.UserID, action string,
@@ -338,7 +370,9 @@ func (a *App) changeUser(
 		if _, err := tx.DeleteSessions(ctx, id, ""); err != nil {
 			return err
 		}
-		changes := domain.Diff(map[string]any{"status": before.Status}, map[string]any{"status": user.Status})
+		changes := domain.Diff(
+			map[string]any{"status": before.Status, "operator": before.Operator},
+			map[string]any{"status": user.Status, "operator": user.Operator})
 		return a.record(ctx, tx, caller, domain.Event{Action: action, Target: userTarget(user), Changes: changes})
 	})
 	return user, err

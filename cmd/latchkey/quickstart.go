@@ -13,20 +13,24 @@ import (
 	"net"
 	"net/http"
 	"net/netip"
+	"regexp"
 	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
 
+	"github.com/latchkey-dev/latchkey/domain"
 	"github.com/latchkey-dev/latchkey/repository"
+	"github.com/latchkey-dev/latchkey/service"
 )
 
 func newQuickstart() *cobra.Command {
 	var once bool
 	cmd := &cobra.Command{
 		Use: "quickstart", Short: "Start the server and show the main job as curl commands, with real answers",
-		Long: "Start the server on the configured database, make a user, an organization, a project and an API key through the HTTP API, and use " +
-			"the key and the user's access token. Every step is printed as a curl command with its real answer. Then the server goes on.",
+		Long: "Start the server on the configured database, make an account, and with it an organization, a project and an API key through the HTTP " +
+			"API; then use the key and the account's access token. Every step is printed as a curl command with its real answer. The server then " +
+			"keeps running, and the last lines say how to sign in. The account is not the operator's: the first person to sign up is.",
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			s, err := readSettings(cmd)
 			if err != nil {
@@ -34,20 +38,20 @@ func newQuickstart() *cobra.Command {
 			}
 			listener, err := listen(cmd.Context(), "LISTEN", s.Listen)
 			if err != nil && !s.chosen["LISTEN"] {
-				// Nobody chose the default address, and this has to work beside a server.
+				// The default address was not chosen, and this has to work beside a server.
 				listener, err = listen(cmd.Context(), "LISTEN", "127.0.0.1:0")
 			}
 			if err != nil {
 				return err
 			}
-			// A log is for whoever runs a server; here the answers speak.
+			// A log is for people who run a server; here the answers speak.
 			srv, err := startServer(cmd.Context(), s, sockets{public: listener}, slog.New(slog.DiscardHandler))
 			if err != nil {
 				return err
 			}
-			t := tour{out: cmd.OutOrStdout(), base: reachable(srv.address), settings: s}
+			t := tour{out: cmd.OutOrStdout(), base: reachable(srv.address), settings: s, app: srv.app}
 			if err = t.run(cmd.Context()); err == nil && !once {
-				fmt.Fprintf(cmd.OutOrStdout(), "\nThe server goes on at %s until you press Ctrl-C. Its data is in %s.\n", t.base, repository.Redact(s.Database))
+				fmt.Fprintf(t.out, "\nThe server runs until you press Ctrl-C. Its data is in %s.\n", repository.Redact(s.Database))
 				err = srv.wait(cmd.Context())
 			}
 			return errors.Join(err, srv.stop())
@@ -60,28 +64,51 @@ func newQuickstart() *cobra.Command {
 
 // tour is a walk through the main job, as a client and a reader see it.
 type tour struct {
-	out      io.Writer
-	base     string
-	settings *settings
-	steps    int
+	out       io.Writer
+	base      string
+	settings  *settings
+	app       *service.App
+	steps     int
+	variables []variable // what the commands call the values that are too long to read
 }
+
+type variable struct{ name, value string }
 
 func (t *tour) run(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, time.Minute)
 	defer cancel()
-
+	// The account is made here and not by signing up, since the first person who
+	// signs up becomes the operator, and a random password is no person's.
+	email, password := "ada-"+strings.ToLower(rand.Text()[:8])+"@example.com", rand.Text()
+	if _, err := t.app.CreateGuest(ctx, domain.System(), domain.SignUp{Email: email, Password: domain.Hidden(password), Name: "Ada"}); err != nil {
+		return fmt.Errorf("make an account: %s", explain(err))
+	}
 	var session struct {
 		AccessToken string `json:"access_token"`
+		ExpiresIn   int    `json:"expires_in"` // seconds
 	}
-	account := map[string]string{"email": "ada-" + strings.ToLower(rand.Text()[:8]) + "@example.com", "password": rand.Text(), "name": "Ada"}
-	if err := t.step(ctx, "A person signs up.", "POST", "/v1/auth/signup", "", account, &session); err != nil {
+	err := t.step(ctx, "Ada, who has just been given an account, signs in.", "POST", "/v1/auth/login", "",
+		map[string]string{"email": email, "password": password}, &session)
+	if err != nil {
 		return err
 	}
-	if session.AccessToken == "" { // a mail is on its way, to an address that nobody reads
-		return fmt.Errorf("with %sSMTP_URL an account has to be confirmed by mail, which Ada cannot do: leave the setting out for the quickstart", settingPrefix)
+	if err := t.work(ctx, "Authorization: Bearer "+t.name("JWT", session.AccessToken)); err != nil {
+		return err
 	}
-	bearer := "Authorization: Bearer " + session.AccessToken
+	fmt.Fprintf(t.out, "\n# To repeat these steps in a shell (the access token lives for %v):\n", time.Duration(session.ExpiresIn)*time.Second)
+	for _, v := range t.variables {
+		fmt.Fprintf(t.out, "export %s='%s'\n", v.name, v.value)
+	}
+	fmt.Fprintf(t.out, "\n# In the browser: %s/console\n# Sign in as %s with the password %s\n", t.base, email, password)
+	policy, first, err := t.app.Signup(ctx)
+	if err == nil && first && policy == service.SignupOpen {
+		fmt.Fprint(t.out, "# or sign up: the first person who does becomes the operator of this instance.\n")
+	}
+	return err
+}
 
+// work makes a key and uses it, with the header that proves who the person is.
+func (t *tour) work(ctx context.Context, bearer string) error {
 	var organization, project struct {
 		ID string `json:"id"`
 	}
@@ -89,21 +116,23 @@ func (t *tour) run(ctx context.Context) error {
 		map[string]string{"name": "Acme"}, &organization); err != nil {
 		return err
 	}
-	if err := t.step(ctx, "a project in it,", "POST", "/v1/organizations/"+organization.ID+"/projects", bearer,
+	if err := t.step(ctx, "a project in it,", "POST", "/v1/organizations/"+t.name("ORGANIZATION", organization.ID)+"/projects", bearer,
 		map[string]string{"name": "Payments"}, &project); err != nil {
 		return err
 	}
 	var created struct {
 		Token string `json:"token"`
 	}
-	if err := t.step(ctx, "and an API key of the project. Its token is shown this once.", "POST", "/v1/projects/"+project.ID+"/keys", bearer,
+	inProject := "/v1/projects/" + t.name("PROJECT", project.ID)
+	if err := t.step(ctx, "and an API key of the project. Its token is shown this once.", "POST", inProject+"/keys", bearer,
 		map[string]any{"name": "backend", "scopes": []string{"keys:verify"}}, &created); err != nil {
 		return err
 	}
 
-	headers := []string{t.settings.APIKeyHeader + ": " + created.Token}
+	key := t.name("KEY", created.Token)
+	headers := []string{t.settings.APIKeyHeader + ": " + key}
 	if t.settings.APIKeyHeader == "" {
-		headers = []string{"Authorization: " + t.settings.APIKeyKeyword + " " + created.Token, "X-Api-Key: " + created.Token}
+		headers = []string{"Authorization: " + t.settings.APIKeyKeyword + " " + key, "X-Api-Key: " + key}
 	}
 	says := "A third-party backend calls with the key, and the server knows the project from it."
 	for _, header := range headers {
@@ -112,12 +141,33 @@ func (t *tour) run(ctx context.Context) error {
 		}
 		says = "The same, with the other header."
 	}
-	if err := t.step(ctx, "The person reaches the same project with her access token.", "GET", "/v1/projects/"+project.ID, bearer, nil, nil); err != nil {
+	if err := t.step(ctx, "Ada reaches the same project with her access token.", "GET", inProject, bearer, nil, nil); err != nil {
 		return err
 	}
 	return t.step(ctx, "Your own service, with a key that holds keys:verify, asks whether a key it was sent is good.",
-		"POST", "/v1/keys/verify", headers[0], map[string]string{"key": created.Token}, nil)
+		"POST", "/v1/keys/verify", headers[0], map[string]string{"key": key}, nil)
 }
+
+// name keeps a value and returns what commands call it.
+func (t *tour) name(name, value string) string {
+	t.variables = append(t.variables, variable{name, value})
+	return "$" + name
+}
+
+// expand puts the values where a shell would.
+func (t *tour) expand(text string) string {
+	for _, v := range t.variables {
+		text = strings.ReplaceAll(text, "$"+v.name, v.value)
+	}
+	return text
+}
+
+// shorten shows no more of an access token than one needs to tell it apart.
+func shorten(text string) string {
+	return accessToken.ReplaceAllString(text, "$1…")
+}
+
+var accessToken = regexp.MustCompile(`(eyJ[0-9A-Za-z_-]{12})[0-9A-Za-z_.-]{40,}`)
 
 // reachable is the address of a server on this machine; one that listens
 // everywhere is called by name, since everywhere is no place to call.
@@ -140,10 +190,10 @@ func (t *tour) step(ctx context.Context, says, method, path, header string, body
 		if err != nil {
 			return err
 		}
-		sent = bytes.NewReader(text)
-		curl += " -H 'Content-Type: application/json' -d '" + string(text) + "'"
+		sent = strings.NewReader(t.expand(string(text)))
+		curl += " -H 'Content-Type: application/json' -d " + quoted(string(text))
 	}
-	req, err := http.NewRequestWithContext(ctx, method, t.base+path, sent)
+	req, err := http.NewRequestWithContext(ctx, method, t.base+t.expand(path), sent)
 	if err != nil {
 		return err
 	}
@@ -151,8 +201,8 @@ func (t *tour) step(ctx context.Context, says, method, path, header string, body
 		req.Header.Set("Content-Type", "application/json")
 	}
 	if name, value, ok := strings.Cut(header, ": "); ok {
-		req.Header.Set(name, value)
-		curl += " -H '" + header + "'"
+		req.Header.Set(name, t.expand(value))
+		curl += " -H " + quoted(header)
 	}
 	fmt.Fprintf(t.out, "\n# %d. %s\n%s\n", t.steps, says, curl)
 	res, err := http.DefaultClient.Do(req)
@@ -168,7 +218,7 @@ func (t *tour) step(ctx context.Context, says, method, path, header string, body
 	if json.Indent(&pretty, text, "", "  ") != nil {
 		pretty = *bytes.NewBuffer(text)
 	}
-	fmt.Fprintf(t.out, "%s\n%s\n", res.Status, strings.TrimSpace(pretty.String()))
+	fmt.Fprintf(t.out, "%s\n%s\n", res.Status, shorten(strings.TrimSpace(pretty.String())))
 	if res.StatusCode >= http.StatusBadRequest {
 		var problem struct {
 			Detail string `json:"detail"`
@@ -180,4 +230,12 @@ func (t *tour) step(ctx context.Context, says, method, path, header string, body
 		return nil
 	}
 	return json.Unmarshal(text, result)
+}
+
+// quoted is text as a shell takes it: exactly, or with its variables.
+func quoted(text string) string {
+	if strings.Contains(text, "$") {
+		return `"` + strings.ReplaceAll(text, `"`, `\"`) + `"`
+	}
+	return "'" + text + "'"
 }

@@ -52,8 +52,8 @@ func TestTerminal(t *testing.T) {
 	printed := 0
 	for _, c := range leaves(newRoot()) {
 		args, ok := map[string][]string{
-			"user list": {}, "user disable": {user}, "user enable": {user}, "organization list": {}, "organization disable": {organization},
-			"organization enable": {organization}, "project list": {"--organization", organization}, "project disable": {project},
+			"user list": {}, "user operator": {user}, "user disable": {user}, "user enable": {user}, "organization list": {}, "organization disable": {organization},
+			"organization enable": {organization}, "organization suspend": {organization, "--reason", attack}, "organization resume": {organization}, "project list": {"--organization", organization}, "project disable": {project},
 			"project enable": {project}, "key list": {"--project", project}, "key verify": {}, "audit list": {}, "migrate status": {},
 		}[c]
 		if !ok {

@@ -15,6 +15,7 @@ func newUser() *cobra.Command {
 		newUserCreate(), newUserList(), newUserResetPassword(),
 		newUserStatus("disable", "Keep a person out and end their sessions", domain.Disabled),
 		newUserStatus("enable", "Let a disabled person in again", domain.Active),
+		newUserOperator(),
 	)
 	return cmd
 }
@@ -50,6 +51,30 @@ func newUserList() *cobra.Command {
 				return []string{string(u.ID), u.Email, u.Name, string(u.Status), date(u.CreatedAt)}
 			})
 	})
+}
+
+func newUserOperator() *cobra.Command {
+	var remove bool
+	cmd := databaseCommand(&cobra.Command{
+		Use: "operator EMAIL|ID", Short: "Make an existing account the operator's, who may see the instance page",
+		Long: "Make an existing account the operator's, who may see the instance page. There may be several. The person is signed out everywhere, " +
+			"and has the page after signing in again.",
+		Example: "  latchkey user operator ada@example.com\n  latchkey user operator ada@example.com --remove",
+	}, func(ctx context.Context, op operator, cmd *cobra.Command, args []string) error {
+		user, err := op.FindUser(ctx, op.caller, args[0])
+		if err != nil {
+			return notFound(err, "user", args[0])
+		}
+		if user, err = op.SetOperator(ctx, op.caller, user.ID, !remove); err != nil {
+			return err
+		}
+		if remove {
+			return answer(cmd, userJSON(user), string(user.ID), "%s is no operator any more.", user.Email)
+		}
+		return answer(cmd, userJSON(user), string(user.ID), "%s is an operator.", user.Email)
+	})
+	cmd.Flags().BoolVar(&remove, "remove", false, "take this from the account instead")
+	return cmd
 }
 
 func newUserStatus(verb, short string, status domain.Status) *cobra.Command {
