@@ -42,6 +42,7 @@ var mayImport = map[string][]string{
 	"client":                  {"net/http"}, // it knows the contract and nothing behind it
 	"examples/go":             {"client"},
 	"scripts/mutants":         {},           // it reads files and runs go
+	"scripts/settingspage":    {},           // it reads the settings and writes their page
 	"contract/collection":     {"net/http"}, // it reads openapi.yaml and writes a file
 }
 
