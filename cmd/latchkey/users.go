@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"fmt"
 
 	"github.com/spf13/cobra"
 
@@ -107,12 +106,12 @@ func newUserStatus(verb, short string, status domain.Status) *cobra.Command {
 func (op operator) endKeysOf(ctx context.Context, cmd *cobra.Command, user domain.User, revoke bool) error {
 	if revoke {
 		n, err := op.RevokeKeysMadeBy(ctx, op.caller, user.ID)
-		fmt.Fprintf(cmd.ErrOrStderr(), "Keys they made that are revoked now: %d.\n", n)
+		say(cmd, "Keys they made that are revoked now: %d.", n)
 		return err
 	}
 	n, err := op.KeysMadeBy(ctx, op.caller, user.ID)
 	if n > 0 {
-		fmt.Fprintf(cmd.ErrOrStderr(), "Keys they made that are not revoked: %d. To revoke them, run this again with --revoke-keys.\n", n)
+		say(cmd, "Keys they made that are not revoked: %d. To revoke them, run this again with --revoke-keys.", n)
 	}
 	return err
 }
