@@ -37,7 +37,7 @@ const (
 // checker holds the text of a body to a schema. Messages are made from schemas
 // and pointers, never from values, which may be secrets.
 type checker struct {
-	ctx      context.Context
+	ctx      context.Context //nolint:containedctx // a checker lives as long as the request that it reads
 	dec      *jsontext.Decoder
 	faults   domain.Invalid
 	unwanted int // values left that may be read though no good body has them
@@ -263,7 +263,7 @@ func (k *checker) name(s *schema, at string) ([]byte, error) {
 func (k *checker) field(s *schema, at string, name []byte, before uint64) (*schema, error) {
 	switch {
 	case s == nil || before > s.most:
-		return nil, nil
+		return nil, nil //nolint:nilnil // there is no schema for what should not be there
 	case before == s.most:
 		return nil, k.add(at, "must have "+s.bounds()+" fields")
 	case s.fields[string(name)] != nil:

@@ -65,16 +65,16 @@ var worst = map[string]func(schema *openapi3.Schema, size int) string{
 	"many entries": func(s *openapi3.Schema, size int) string {
 		return everyField(s, size, strings.TrimSuffix(strings.ReplaceAll(unknownNames(size/2/max(1, len(s.Properties))), ":0", `:""`), "}"), ` `, "}")
 	},
-	"rows of many scopes": func(s *openapi3.Schema, size int) string {
+	"rows of many scopes": func(_ *openapi3.Schema, size int) string {
 		return everyRow(size, `{"scopes":["a:b"`+strings.Repeat(`,"a:b"`, 250)+`]}`)
 	},
-	"rows of many entries": func(s *openapi3.Schema, size int) string {
+	"rows of many entries": func(_ *openapi3.Schema, size int) string {
 		return everyRow(size, `{"metadata":`+strings.ReplaceAll(unknownNames(1600), ":0", `:""`)+`}`)
 	},
-	"long rows": func(s *openapi3.Schema, size int) string {
+	"long rows": func(_ *openapi3.Schema, size int) string {
 		return everyRow(size, `{"scopes":["a:b"`+strings.Repeat(`,"a:b"`, 10_900)+`]}`)
 	},
-	"bad rows": func(s *openapi3.Schema, size int) string {
+	"bad rows": func(_ *openapi3.Schema, size int) string {
 		return everyRow(size, `{"name":"","scopes":["x","x"],"created_at":"x"}`)
 	},
 }

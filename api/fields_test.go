@@ -23,8 +23,6 @@ type patched struct {
 	list  string // "" where there is no list
 	event string // the action of the audit event; "" where the event belongs to no organization
 
-	// in finds the resource in an item of the list; nil: the item is the resource.
-	in func(item map[string]any) map[string]any
 	// also returns further places where the resource shows.
 	also func(t *testing.T) map[string]map[string]any
 }

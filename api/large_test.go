@@ -120,7 +120,9 @@ func TestLargeBodiesTakeTurns(t *testing.T) {
 	if _, err := io.WriteString(sender, body[100<<10:]); err != nil {
 		t.Fatal(err)
 	}
-	sender.Close()
+	if err := sender.Close(); err != nil {
+		t.Fatal(err)
+	}
 	(<-done).want(t, http.StatusOK, nil)
 	w.call(t, "POST", ada.path("/keys/import"), ada.owner.as, body).want(t, http.StatusOK, nil)
 }

@@ -98,7 +98,7 @@ func (s *schema) addFields(of *openapi3.Schema) (err error) {
 
 // text returns what is wrong with a string, or "".
 func (s *schema) text(value []byte) string {
-	n := uint64(utf8.RuneCount(value))
+	n := uint64(utf8.RuneCount(value)) //nolint:gosec // a length is not negative
 	switch {
 	case s.kind != openapi3.TypeString:
 		return s.expected()

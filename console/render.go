@@ -165,7 +165,7 @@ const day = 24 * time.Hour
 // short enough for a column.
 func span(d time.Duration) string {
 	for _, unit := range units {
-		if rounded := d.Round(unit.part); rounded >= unit.from*unit.size {
+		if rounded := d.Round(unit.part); rounded >= unit.from*unit.size { //nolint:durationcheck // from is a number of units
 			return count(int(rounded/unit.size), unit.name, unit.name+"s")
 		}
 	}

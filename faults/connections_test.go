@@ -64,6 +64,7 @@ func hoardConnections(t *testing.T, address, sends string, answered bool) (all [
 				}
 				if a, err := http.ReadResponse(bufio.NewReader(c), nil); err == nil {
 					_, _ = io.Copy(io.Discard, a.Body)
+					a.Body.Close()
 				}
 			}
 		})

@@ -101,7 +101,10 @@ var signUps atomic.Int64
 // signUp asks for an account, from a network of its own, and returns the status;
 // 0 without an answer.
 func signUp(ctx context.Context, n *servertest.Server, email string) int {
-	body, _ := json.Marshal(map[string]string{"email": email, "password": "seven violet lamps at the harbour"})
+	body, err := json.Marshal(map[string]string{"email": email, "password": "seven violet lamps at the harbour"})
+	if err != nil {
+		return 0
+	}
 	r, err := http.NewRequestWithContext(ctx, http.MethodPost, n.URL+"/v1/auth/signup", bytes.NewReader(body))
 	if err != nil {
 		return 0

@@ -118,7 +118,7 @@ func dueMail(q *bun.SelectQuery, now time.Time) *bun.SelectQuery {
 func (s *Store) ClaimMail(ctx context.Context, now, until time.Time, busy [][]byte) (OutgoingMail, error) {
 	next := dueMail(s.write.NewSelect(), now).Column("o.id").OrderExpr("o.turn, o.due_at").Limit(1)
 	if len(busy) > 0 {
-		next = next.Where("o.payer NOT IN (?)", bun.In(busy))
+		next = next.Where("o.payer NOT IN ?", bun.Tuple(busy))
 	}
 	var rows []outgoingRow
 	_, err := s.write.NewUpdate().Model(&rows).Set("due_at = ?", micros{until}).Set("tries = tries + 1").
@@ -132,7 +132,7 @@ func (s *Store) ClaimMail(ctx context.Context, now, until time.Time, busy [][]by
 	return rows[0].mail(), nil
 }
 
-// RetryMail has an email that was claimed claimed again at due. It is not_found
+// RetryMail makes an email that was claimed due again at a later time. It is not_found
 // when the claim has passed to another process.
 func (s *Store) RetryMail(ctx context.Context, m OutgoingMail, due time.Time) error {
 	res, err := s.claimed(m).Set("due_at = ?", micros{due}).Exec(ctx)

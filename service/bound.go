@@ -104,6 +104,6 @@ func (a *App) readBoundSince(ctx context.Context) error {
 	if err != nil || len(value) < 8 || !hmac.Equal(value[8:], a.keyring.check.sum(boundSetting, string(value[:8]))) {
 		return err
 	}
-	a.boundSince.Store(int64(binary.BigEndian.Uint64(value)))
+	a.boundSince.Store(int64(binary.BigEndian.Uint64(value))) //nolint:gosec // as it was written
 	return nil
 }

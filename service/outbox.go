@@ -36,8 +36,8 @@ const (
 
 // errand is an email as it waits in the outbox, sealed.
 type errand struct {
-	To     string
-	Letter *mail.Letter `json:",omitempty"` // nil: writers writes it when it is sent
+	To     string       `json:"to"`
+	Letter *mail.Letter `json:"letter,omitempty"` // nil: writers writes it when it is sent
 }
 
 // posting is an email that is to be sent.

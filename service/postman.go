@@ -153,7 +153,7 @@ func pauseAfter(tries int) time.Duration {
 	for range min(tries-1, 10) {
 		pause = min(pause*4, mailPauses)
 	}
-	return pause + rand.N(pause/4)
+	return pause + rand.N(pause/4) //nolint:gosec // chance is enough here
 }
 
 // settle notes what came of an email. While the database is out of reach it is

@@ -2,6 +2,7 @@ package service
 
 import (
 	"context"
+	"slices"
 	"time"
 
 	"github.com/latchkey-dev/latchkey/domain"
@@ -101,7 +102,7 @@ func (p *Project) retire(
 	current, older := secrets[0], secrets[1:]
 	kept, ended := current, older
 	if len(older) > 0 && current.FirstUsedAt.IsZero() {
-		kept, ended = older[0], append(older[1:], current)
+		kept, ended = older[0], slices.Concat(older[1:], secrets[:1])
 	}
 	for _, s := range ended {
 		if err := tx.EndSecret(ctx, p.project.Scope(), s.TokenID, now); err != nil {

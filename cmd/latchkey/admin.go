@@ -83,12 +83,12 @@ func appMetrics(app *service.App) []prometheus.Collector {
 	counter := func(name, help string, value func() int64) prometheus.Collector {
 		return prometheus.NewCounterFunc(prometheus.CounterOpts{Name: name, Help: help}, func() float64 { return float64(value()) })
 	}
-	failed := make([]prometheus.Collector, len(mail.Classes))
-	for i, class := range mail.Classes {
-		failed[i] = prometheus.NewCounterFunc(prometheus.CounterOpts{
+	failed := make([]prometheus.Collector, 0, len(mail.Classes))
+	for _, class := range mail.Classes {
+		failed = append(failed, prometheus.NewCounterFunc(prometheus.CounterOpts{
 			Name: "latchkey_emails_failed_total", Help: "Emails that were given up, by the class of the failure.",
 			ConstLabels: prometheus.Labels{"class": string(class)},
-		}, func() float64 { return float64(app.MailStats().Failed[class]) })
+		}, func() float64 { return float64(app.MailStats().Failed[class]) }))
 	}
 	return append(failed,
 		gauge("latchkey_email_queue_length", "Emails that wait in the outbox of the instance, as of some seconds ago.",

@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"log/slog"
 	"os"
+	"strings"
 
 	"github.com/mattn/go-isatty"
 	"github.com/spf13/cobra"
@@ -60,12 +61,13 @@ type missingError struct{ text string }
 func (e *missingError) Error() string { return e.text }
 
 func (s *settings) missing() error {
-	text := fmt.Sprintf("there is no Latchkey database at %s (%sDATABASE); serve, quickstart, migrate up and user create make one",
+	var text strings.Builder
+	fmt.Fprintf(&text, "there is no Latchkey database at %s (%sDATABASE); serve, quickstart, migrate up and user create make one",
 		repository.Redact(s.Database), settingPrefix)
 	for _, name := range s.unknown {
-		text += "\n" + name + " is no setting of this version; it is ignored"
+		text.WriteString("\n" + name + " is no setting of this version; it is ignored")
 	}
-	return &missingError{text}
+	return &missingError{text.String()}
 }
 
 func (s *settings) migrate(ctx context.Context, store *repository.Store) error {

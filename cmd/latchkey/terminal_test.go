@@ -80,7 +80,9 @@ func TestTerminal(t *testing.T) {
 		t.Errorf("%d commands were tried", printed)
 	}
 
-	var exact struct{ Name string }
+	var exact struct {
+		Name string `json:"name"`
+	}
 	if err := json.Unmarshal([]byte(must("", "user", "list", "--json")), &exact); err != nil || exact.Name != attack {
 		t.Errorf("JSON has the name %q (%v), want %q", exact.Name, err, attack)
 	}

@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"database/sql/driver"
 	"errors"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -77,13 +78,11 @@ func meets(ctx context.Context, statement string, kinds ...FaultKind) (kind Faul
 	} else if !f.hit || !f.Again || statement != f.text {
 		return 0, false
 	}
-	for _, possible := range kinds {
-		if possible == f.Kind {
-			f.hit = true
-			return f.Kind, true
-		}
+	if !slices.Contains(kinds, f.Kind) {
+		return 0, false
 	}
-	return 0, false
+	f.hit = true
+	return f.Kind, true
 }
 
 // NewBreakable is like New for a store whose statements a Fault can have fail.

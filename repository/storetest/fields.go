@@ -3,6 +3,7 @@ package storetest
 import (
 	"fmt"
 	"reflect"
+	"strconv"
 	"testing"
 	"time"
 
@@ -24,7 +25,7 @@ func filled[T any](t *testing.T, v T, round int) T {
 
 func fill(t *testing.T, v reflect.Value, name string, round int) {
 	t.Helper()
-	if at, ok := v.Interface().(time.Time); ok {
+	if at, ok := reflect.TypeAssert[time.Time](v); ok {
 		if at.IsZero() {
 			v.Set(reflect.ValueOf(epoch.Add(time.Duration(len(name)*100+round) * time.Minute)))
 		}
@@ -48,7 +49,7 @@ func fill(t *testing.T, v reflect.Value, name string, round int) {
 		v.Set(reflect.Append(v, reflect.ValueOf(fmt.Sprintf("own:field%d", round)).Convert(v.Type().Elem())))
 	case v.Kind() == reflect.Map:
 		v.Set(reflect.MakeMap(v.Type()))
-		v.SetMapIndex(reflect.ValueOf(name), reflect.ValueOf(fmt.Sprint(round)))
+		v.SetMapIndex(reflect.ValueOf(name), reflect.ValueOf(strconv.Itoa(round)))
 	default:
 		t.Fatalf("%s is of a kind that this test cannot fill: %s", name, v.Type())
 	}

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"encoding/json"
 	"fmt"
 	"go/ast"
@@ -29,7 +30,7 @@ func (m mutant) String() string {
 // key names the mutant without its line number, which other changes move: by
 // the file, the whole line it is on, and the change.
 func (m mutant) key() string {
-	from := strings.LastIndexByte(string(m.source[:m.start]), '\n') + 1
+	from := bytes.LastIndexByte(m.source[:m.start], '\n') + 1
 	line, _, _ := strings.Cut(string(m.source[from:]), "\n")
 	return fmt.Sprintf("%s: %s: %s -> %s", m.file, strings.TrimSpace(line), oneLine(string(m.source[m.start:m.end])), oneLine(m.text))
 }

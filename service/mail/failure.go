@@ -20,7 +20,7 @@ var Classes = []Class{Refused, Address, Unreadable, Expired}
 
 // Failure is why an email was not delivered. It says nothing of what is in it,
 // nor to whom it goes.
-type Failure struct {
+type Failure struct { //nolint:errname // it is what became of an email, and is stored and counted as such
 	Class Class
 	text  string
 }

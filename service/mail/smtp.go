@@ -135,8 +135,8 @@ func (s *SMTP) Send(ctx context.Context, m Message) error {
 	if err != nil {
 		return connectionFailure(err)
 	}
-	defer client.Close() //nolint:errcheck // the server has answered, or has gone
-	defer context.AfterFunc(ctx, func() { client.Close() })()
+	defer client.Close()                                      //nolint:errcheck // the server has answered, or has gone
+	defer context.AfterFunc(ctx, func() { client.Close() })() //nolint:errcheck // it is closed to end what waits
 	if smtputf8, _ := client.Extension("SMTPUTF8"); !smtputf8 && !isASCII(to) {
 		return Fail(Address, "its address has letters that this mail server cannot take")
 	}
