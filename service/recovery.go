@@ -157,7 +157,7 @@ func (a *App) setPassword(ctx context.Context, from domain.Origin, p purpose, ac
 		}
 		if p == forPassword {
 			err := a.postNotice(ctx, tx, "password-changed", user, "Your password has been changed",
-				"A new password has been set for your account with a link that was sent to you by email", from)
+				"A new password has been set for your account with a link that was made for it", from)
 			if err != nil {
 				return err
 			}

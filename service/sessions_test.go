@@ -196,8 +196,9 @@ func TestLogInDuringReset(t *testing.T) {
 				}
 			})
 			both.Go(func() {
-				_, err := w.ResetPassword(ctx, domain.System(), ann, replacement)
+				link, err := w.CreateResetLink(ctx, domain.System(), ann)
 				w.check(err)
+				w.check(w.ResetForgottenPassword(ctx, domain.Origin{}, link.Token.Reveal(), replacement))
 			})
 			both.Wait()
 			if in != "" {

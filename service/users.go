@@ -319,23 +319,6 @@ func (a *App) SetUserStatus(ctx context.Context, caller domain.Principal, id dom
 	})
 }
 
-// ResetPassword gives an account a new password and ends all its sessions. Only
-// the command line may.
-func (a *App) ResetPassword(ctx context.Context, caller domain.Principal, id domain.UserID, replacement string) (domain.User, error) {
-	var v domain.Invalid
-	replacement = preparePassword(replacement)
-	if v.Password("/password", replacement, nil); len(v) > 0 {
-		return domain.User{}, v.Err()
-	}
-	hash, err := a.passwords.hash(ctx, hashing{}, replacement)
-	if err != nil {
-		return domain.User{}, err
-	}
-	return a.changeUser(ctx, caller, id, "user.password_reset", func(tx *repository.Store, u domain.User) (domain.User, error) {
-		return u, a.storePassword(ctx, tx, u.ID, hash)
-	})
-}
-
 // SetOperator makes an account the operator's, who may see the instance page, or
 // takes that from it, and signs it out everywhere. Only the command line may.
 func (a *App) SetOperator(ctx context.Context, caller domain.Principal, id domain.UserID, operator bool) (domain.User, error) {

@@ -155,6 +155,7 @@ func (s *settings) logger(w io.Writer) *slog.Logger {
 type operator struct {
 	*service.App
 	caller domain.Principal
+	public bool // a setting says at which address people find the instance
 }
 
 // action is what a command does with the database.
@@ -181,7 +182,7 @@ func actOn(cmd *cobra.Command, makes bool, act action) *cobra.Command {
 		if err != nil {
 			return err
 		}
-		return errors.Join(act(ctx, operator{app, domain.System()}, cmd, args), app.RecordUses(ctx), store.Close())
+		return errors.Join(act(ctx, operator{app, domain.System(), s.PublicURL != ""}, cmd, args), app.RecordUses(ctx), store.Close())
 	}
 	return cmd
 }

@@ -2,10 +2,13 @@ package main
 
 import (
 	"context"
+	"fmt"
+	"time"
 
 	"github.com/spf13/cobra"
 
 	"github.com/latchkey-dev/latchkey/domain"
+	"github.com/latchkey-dev/latchkey/service"
 )
 
 func newUser() *cobra.Command {
@@ -119,19 +122,48 @@ func (op operator) endKeysOf(ctx context.Context, cmd *cobra.Command, user domai
 func newUserResetPassword() *cobra.Command {
 	return databaseCommand(&cobra.Command{
 		Use:   "reset-password EMAIL|ID",
-		Short: "Set a new password, read from standard input, and end all sessions",
+		Short: "Make a link with which a person sets a new password, once and within ten minutes",
+		Long: "Make a link with which a person sets a new password, once and within ten minutes.\n\n" +
+			"Hand it to the person themselves. Using it ends all their sessions; until then nothing changes.\n" +
+			"To end their sessions now, disable the account and enable it again.",
 	}, func(ctx context.Context, op operator, cmd *cobra.Command, args []string) error {
 		user, err := op.FindUser(ctx, op.caller, args[0])
 		if err != nil {
 			return notFound(err, "user", args[0])
 		}
-		password, err := readSecret(cmd, "new password")
+		link, err := op.CreateResetLink(ctx, op.caller, user.ID)
 		if err != nil {
 			return err
 		}
-		if user, err = op.ResetPassword(ctx, op.caller, user.ID, password); err != nil {
-			return err
-		}
-		return answer(cmd, userJSON(user), string(user.ID), "%s has a new password and is signed out everywhere.", user.Email)
+		return op.printResetLink(cmd, link)
 	})
+}
+
+// resetLink is a link as JSON. Without a public address there is only its token.
+type resetLink struct {
+	UserID    domain.UserID `json:"user_id"`
+	URL       string        `json:"url,omitempty"`
+	Token     string        `json:"token"`
+	ExpiresAt time.Time     `json:"expires_at"`
+}
+
+// printResetLink prints the link alone, for the person that it is for. Where
+// nothing says at which address people find the instance, it is the token, and
+// the reader is told where to paste it.
+func (op operator) printResetLink(cmd *cobra.Command, link service.ResetLink) error {
+	shown := resetLink{link.User.ID, link.URL.Reveal(), link.Token.Reveal(), link.ExpiresAt}
+	what, text := "link", shown.URL
+	if !op.public {
+		what, text, shown.URL = "token", shown.Token, ""
+	}
+	say(cmd, "With this %s, %s can set a new password once, until %s.", what, link.User.Email, date(link.ExpiresAt))
+	if !op.public {
+		say(cmd, "Paste the token into the form at /console/reset-password of this instance. With %sPUBLIC_URL set, this prints a link instead.",
+			settingPrefix)
+	}
+	if wantsJSON(cmd) {
+		return printJSON(cmd, shown)
+	}
+	_, err := fmt.Fprintln(cmd.OutOrStdout(), text)
+	return err
 }
