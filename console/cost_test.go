@@ -87,7 +87,7 @@ func TestLawOfCostOfForms(t *testing.T) {
 		t.Fatal(err)
 	}
 	ids := strings.NewReplacer(":organization", string(organization.ID), ":project", string(project.ID), ":key", string(key.ID),
-		":user", string(ada.caller.Actor().ID), ":session", "ses_01kjpy44e0exq894z60yz3b674", ":invitation", "inv_01kjpy44e0exq894z60yz3b674")
+		":user", ada.caller.Actor().ID, ":session", "ses_01kjpy44e0exq894z60yz3b674", ":invitation", "inv_01kjpy44e0exq894z60yz3b674")
 	send := func(path, cookie, body string) time.Duration {
 		best := time.Hour
 		for range 5 {

@@ -3,6 +3,7 @@ package domain
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 )
@@ -127,6 +128,17 @@ type Invalid []FieldError
 // Add notes that the field at pointer is wrong.
 func (v *Invalid) Add(pointer, format string, args ...any) {
 	*v = append(*v, FieldError{pointer, fmt.Sprintf(format, args...)})
+}
+
+// of returns validation_failed with the fields that are named, or nil for none.
+// A patch names the fields that it changes, so that a value which an earlier
+// release accepted keeps no one from changing another field.
+func (v *Invalid) of(fields map[string]bool) error {
+	named := slices.DeleteFunc(slices.Clone(*v), func(f FieldError) bool {
+		name, _, _ := strings.Cut(strings.TrimPrefix(f.Pointer, "/"), "/")
+		return !fields[name]
+	})
+	return named.Err()
 }
 
 // Err returns validation_failed with every field noted, or nil for none.

@@ -145,7 +145,14 @@ func (p KeyPatch) Apply(k Key) (Key, error) {
 	if p.Scopes != nil {
 		k.Scopes = DistinctScopes(k.Scopes)
 	}
-	return k, err
+	wrong := Invalid(FieldErrors(err))
+	return k, wrong.of(map[string]bool{
+		"name":        p.Name != nil,
+		"scopes":      p.Scopes != nil,
+		"external_id": p.ExternalID != nil,
+		"metadata":    p.Metadata != nil,
+		"expires_at":  p.ExpiresAt != nil,
+	})
 }
 
 // How long the token that a rotation replaces goes on working.

@@ -72,5 +72,9 @@ func (p OrganizationPatch) Apply(o Organization) (Organization, error) {
 	v.Name("/name", o.Name)
 	v.slug(o.Slug)
 	v.status(o.Status)
-	return o, v.Err()
+	return o, v.of(map[string]bool{
+		"name":   p.Name != nil,
+		"slug":   p.Slug != nil,
+		"status": p.Status != nil,
+	})
 }

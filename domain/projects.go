@@ -97,11 +97,15 @@ func (p ProjectPatch) Apply(pr Project) (Project, error) {
 	v.Name("/name", pr.Name)
 	v.slug(pr.Slug)
 	v.status(pr.Status)
-	// A prefix that was allowed when the project got it does not keep it from other changes.
 	if why := ValidateKeyPrefix(pr.KeyPrefix); why != "" && pr.KeyPrefix != before {
 		v.Add("/key_prefix", "%s", why)
 	}
-	return pr, v.Err()
+	return pr, v.of(map[string]bool{
+		"name":       p.Name != nil,
+		"slug":       p.Slug != nil,
+		"key_prefix": p.KeyPrefix != nil,
+		"status":     p.Status != nil,
+	})
 }
 
 // maxSlugLength is in characters; it is what a DNS label can hold.

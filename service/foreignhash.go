@@ -6,9 +6,10 @@ import (
 	"crypto/sha512"
 	"encoding/base64"
 	"encoding/hex"
+	"slices"
 
 	"golang.org/x/crypto/argon2"
-	"golang.org/x/crypto/blowfish"
+	"golang.org/x/crypto/blowfish" //nolint:staticcheck // deprecated for new systems; bcrypt is made of it
 	"golang.org/x/crypto/scrypt"
 
 	"github.com/latchkey-dev/latchkey/domain"
@@ -62,7 +63,7 @@ var bcryptEncoding = base64.NewEncoding("./ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijk
 // (Provos and Mazières, 1999) has it, in its base64. golang.org/x/crypto/bcrypt
 // only compares with a whole hash, which Latchkey does not keep.
 func bcrypt(password []byte, cost int, salt string) ([]byte, error) {
-	key := append(password[:len(password):len(password)], 0)
+	key := slices.Concat(password, []byte{0})
 	raw, err := bcryptEncoding.DecodeString(salt)
 	if err != nil {
 		return nil, err

@@ -197,20 +197,3 @@ func (h passwordHasher) inTurn(ctx context.Context, of hashing, work func() erro
 	defer leave()
 	return work()
 }
-
-// turns bounds how much work that fills a processor is done at the same time:
-// the rest waits, and in the end is refused with unavailable.
-type turns chan struct{}
-
-// take does work when it has its turn, and gives up after turnWait.
-func (t turns) take(ctx context.Context, work func() error) error {
-	ctx, cancel := context.WithTimeout(ctx, turnWait)
-	defer cancel()
-	select {
-	case t <- struct{}{}:
-		defer func() { <-t }()
-		return work()
-	case <-ctx.Done():
-		return domain.Unavailable(errors.New("too many passwords or hashes to compute at once"))
-	}
-}

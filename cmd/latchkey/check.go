@@ -108,7 +108,7 @@ func (s *settings) warnings() (found []string) {
 	}
 	slices.Sort(found) // the map has no order
 	if s.postgres() && s.tls.Unverified {
-		found = append(found, fmt.Sprintf("%sDATABASE_TLS is unverified: a machine between this one and the database can read and answer what is sent", settingPrefix))
+		found = append(found, settingPrefix+"DATABASE_TLS is unverified: a machine between this one and the database can read and answer what is sent")
 	}
 	if strings.HasPrefix(s.PublicURL, "https:") && len(s.proxies) == 0 && !strings.HasPrefix(s.Listen, unixPrefix) {
 		found = append(found, fmt.Sprintf("a proxy ends TLS for %s, and %sTRUSTED_PROXIES does not name it: all clients look like one and share its limits",

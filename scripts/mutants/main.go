@@ -74,14 +74,14 @@ func run(o options) error {
 	if err != nil {
 		return err
 	}
-	rand.New(rand.NewPCG(o.seed, 0)).Shuffle(len(all), func(i, j int) { all[i], all[j] = all[j], all[i] }) //nolint:gosec // a sample, not a secret
+	rand.New(rand.NewPCG(o.seed, 0)).Shuffle(len(all), func(i, j int) { all[i], all[j] = all[j], all[i] })
 	ctx, cancel := context.WithTimeout(context.Background(), o.limit)
 	defer cancel()
 	results := test(ctx, o, all, explained)
 	report := tell(o, results, time.Since(began))
 	fmt.Print(report.text)
 	if o.out != "" {
-		if err := os.WriteFile(o.out, []byte(report.text), 0o644); err != nil { //nolint:gosec // a page for everyone to read
+		if err := os.WriteFile(o.out, []byte(report.text), 0o644); err != nil {
 			return err
 		}
 	}

@@ -25,19 +25,19 @@ type Message struct {
 // Letter is what a message says. Its parts are plain text; both forms of the
 // message are made from them.
 type Letter struct {
-	Kind       string
-	To         string
-	Subject    string
-	Paragraphs []string
-	Action     Action // zero: none
-	Closing    string // what to do if the mail was not expected
+	Kind       string   `json:"kind"`
+	To         string   `json:"to"`
+	Subject    string   `json:"subject"`
+	Paragraphs []string `json:"paragraphs"`
+	Action     Action   `json:"action"`  // zero: none
+	Closing    string   `json:"closing"` // what to do if the mail was not expected
 }
 
 // Action is what a letter asks its reader to do.
 type Action struct {
-	Label string // what the link is called
-	Page  string // its address, without the token
-	Token string // may be empty
+	Label string `json:"label"` // what the link is called
+	Page  string `json:"page"`  // its address, without the token
+	Token string `json:"token"` // may be empty
 }
 
 // URL is the address of the page. The token is in the fragment, which browsers
