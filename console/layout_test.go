@@ -113,7 +113,7 @@ func TestLastOwnerStays(t *testing.T) {
 	ann, bob := s.signUp(t, "ann@example.com"), s.signUp(t, "bob@example.com")
 	organization, _, _ := ann.project(t, "Acme", "Documents API")
 	page := "/console/organizations/" + string(organization.ID) + "/members"
-	if body := ann.send(t, http.MethodGet, page, nil, nil).Body; strings.Contains(body, ">Leave<") || !strings.Contains(body, "the only owner") {
+	if body := ann.send(t, http.MethodGet, page, nil, nil).Body; strings.Contains(body, ">Leave…<") || !strings.Contains(body, "the only owner") {
 		t.Error("the last owner is offered to leave")
 	}
 	o, err := s.app.Organization(t.Context(), ann.caller, organization.ID)
@@ -127,7 +127,7 @@ func TestLastOwnerStays(t *testing.T) {
 	if _, err := s.app.AcceptInvitation(t.Context(), bob.caller, token); err != nil {
 		t.Fatal(err)
 	}
-	if body := ann.send(t, http.MethodGet, page, nil, nil).Body; !strings.Contains(body, ">Leave<") || strings.Contains(body, "the only owner") {
+	if body := ann.send(t, http.MethodGet, page, nil, nil).Body; !strings.Contains(body, ">Leave…<") || strings.Contains(body, "the only owner") {
 		t.Error("one of two owners is not offered to leave")
 	}
 }
