@@ -183,6 +183,22 @@ func TestMembersOfWhatIsSuspended(t *testing.T) {
 	})
 }
 
+// Guarantees that the owner of an organization cannot make away with a project that
+// is suspended by deleting what it belongs to: its tokens would be free to be
+// imported into another project, and work again.
+func TestSuspendedProjectKeepsItsOrganization(t *testing.T) {
+	onEach(t, func(w *world) {
+		org, project := w.tenant(w.signUp("ann@example.com"))
+		s := w.suspenders(org, project)["project"]
+		w.check(s.suspend(w.Context()))
+		w.code(org.Delete(w.Context()), domain.CodeForbidden)
+		_, err := org.Get()
+		w.check(err)
+		w.check(s.resume(w.Context()))
+		w.check(org.Delete(w.Context()))
+	})
+}
+
 // Guarantees that what the operator did, and why, is in the tenant's own trail.
 func TestSuspensionEvents(t *testing.T) {
 	onEach(t, func(w *world) {
