@@ -113,6 +113,13 @@ func (s *Store) ListProjects(ctx context.Context, scope domain.OrganizationScope
 	}), nil
 }
 
+// HasSuspendedProject reports whether the operator has suspended one of the
+// organization's projects.
+func (s *Store) HasSuspendedProject(ctx context.Context, scope domain.OrganizationScope) (bool, error) {
+	found, err := selectIn(s, scope, (*projectRow)(nil)).Where("p.suspended_at IS NOT NULL").Where(projectStanding).Exists(ctx)
+	return found, s.error(err)
+}
+
 // LockProject returns the project as it is now and keeps others from changing
 // it until the transaction ends.
 func (s *Store) LockProject(ctx context.Context, scope domain.ProjectScope) (domain.Project, error) {

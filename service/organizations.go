@@ -202,7 +202,7 @@ func (o *Organization) change(
 // Delete removes the organization with everything below it, its audit trail
 // included: at once for everybody who looks, from the database in the
 // background (see Run). Its keys are dead at once. It needs organization:delete
-// and a fresh sign-in.
+// and a fresh sign-in, and that no project is suspended.
 func (o *Organization) Delete(ctx context.Context) error {
 	if err := o.Require(domain.OrganizationDelete); err != nil {
 		return err
@@ -214,7 +214,7 @@ func (o *Organization) Delete(ctx context.Context) error {
 		if err := o.lock(ctx, tx); err != nil {
 			return err
 		}
-		if err := cmp.Or(o.Require(domain.OrganizationDelete), o.precondition.Check(o.organization.Revision)); err != nil {
+		if err := cmp.Or(o.Require(domain.OrganizationDelete), o.precondition.Check(o.organization.Revision), o.deletable(ctx, tx)); err != nil {
 			return err
 		}
 		if err := tx.DeleteOrganization(ctx, o.organization.Scope(), o.app.now()); err != nil {
@@ -223,6 +223,21 @@ func (o *Organization) Delete(ctx context.Context) error {
 		// Its own trail goes with it; that it was deleted, and by whom, is kept.
 		return o.app.record(ctx, tx, o.caller, domain.Event{Action: "organization.deleted", Target: organizationTarget(o.organization)})
 	})
+}
+
+// deletable returns forbidden to members while one of the projects is suspended.
+// A suspended project is only read, and deleting what it belongs to would free its
+// tokens, which could then be imported elsewhere and work again.
+func (o *Organization) deletable(ctx context.Context, tx *repository.Store) error {
+	if o.caller.IsSystem() {
+		return nil
+	}
+	suspended, err := tx.HasSuspendedProject(ctx, o.organization.Scope())
+	if err != nil || !suspended {
+		return err
+	}
+	return domain.Errorf(domain.CodeForbidden,
+		"The operator of this instance has suspended a project of this organization, so the organization cannot be deleted. Ask the operator.")
 }
 
 func organizationTarget(o domain.Organization) domain.Target {
