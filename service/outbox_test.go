@@ -194,3 +194,57 @@ func TestForgottenPasswordTellsNothing(t *testing.T) {
 		})
 	}
 }
+
+// Guarantees that email which others cause to an address keeps no other kind away
+// from it: neither invitations nor sign-ups of strangers stop a person's new
+// password.
+func TestOthersKeepNoResetAway(t *testing.T) {
+	onEach(t, func(w *world) {
+		server := &fickle{}
+		app := w.another(service.Options{Mailer: server})
+		w.signUp("ann@example.com")
+		org, _ := w.tenant(w.signUp("eve@example.com"))
+		theirs, err := app.Organization(w.Context(), org.Caller(), w.id(org))
+		w.check(err)
+		for n := range 25 {
+			w.pass(2 * time.Minute)
+			_, _, err := theirs.CreateInvitation(w.Context(), domain.InvitationSpec{Email: "ann@example.com", Role: domain.Viewer})
+			w.check(err)
+			signUpAt(w, app, n, "ann@example.com")
+		}
+		app.SendMails(w.Context())
+		before, _ := server.counts()
+		w.check(app.ForgotPassword(w.Context(), domain.Origin{IP: "10.1.0.1"}, "ann@example.com"))
+		app.SendMails(w.Context())
+		if sent, _ := server.counts(); sent != before+1 || before > 2*20 {
+			w.Errorf("got %d emails, then %d; want the person's own after at most 40 of others", before, sent-before)
+		}
+	})
+}
+
+// Guarantees that a person with many organizations waits for their turn to send
+// as anyone does: theirs count together.
+func TestOnePersonHasOneTurn(t *testing.T) {
+	onEach(t, func(w *world) {
+		server := &fickle{}
+		app := w.another(service.Options{Mailer: server})
+		invite := func(from domain.Principal, email string) {
+			org, _ := w.tenant(from)
+			theirs, err := app.Organization(w.Context(), from, w.id(org))
+			w.check(err)
+			_, _, err = theirs.CreateInvitation(w.Context(), domain.InvitationSpec{Email: email, Role: domain.Viewer})
+			w.check(err)
+		}
+		eve, bob := w.signUp("eve@example.com"), w.signUp("bob@example.com")
+		for n := range 10 {
+			invite(eve, fmt.Sprintf("p%d@example.com", n))
+			w.pass(time.Second)
+		}
+		invite(bob, "cleo@example.com")
+		app.SendMails(w.Context())
+		at := slices.IndexFunc(server.sent, func(sent string) bool { return strings.HasPrefix(sent, "cleo@") })
+		if at < 0 || at > 1 {
+			w.Errorf("another person's email was sent after %d of one with many organizations, want 1 at most", at)
+		}
+	})
+}
