@@ -30,6 +30,7 @@ var unscoped = map[string]string{
 
 	"lookOnce":              "finds the tenant: the token's id names the key, and the secret is still to be proved",
 	"statement":             "prepares that query",
+	"Empty":                 "reads which migrations have been applied, and no tenant",
 	"InvitationByDigest":    "finds the tenant: holding the invitation's token earns it",
 	"ProjectAsMember":       "finds the tenant: by membership",
 	"organizationsOf":       "finds the tenants: by membership",
