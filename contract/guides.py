@@ -427,7 +427,7 @@ def main() -> None:
     WORK.mkdir(parents=True, exist_ok=True)
     readme = (ROOT / "README.md").read_text()
     for page in pages():
-        if page.startswith("docs/") and f"]({page})" not in readme:
+        if pathlib.PurePath(page).parent.name == "docs" and f"]({page})" not in readme:
             sys.exit(f"README.md does not lead to {page}")
     gates()
     for file in (ROOT / "deploy").iterdir():
