@@ -82,6 +82,7 @@ type App struct {
 	usage      usage
 	scarce     scarce
 	throttle   *throttle
+	refusals   refusals
 	publicURL  string
 	mailing    *mailing
 	near       *nearby

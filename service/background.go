@@ -29,6 +29,7 @@ func (a *App) Run(ctx context.Context) {
 	jobs.Go(func() { a.every(ctx, time.Minute, "read the keys that sign access tokens", a.loadSigningKeys) })
 	jobs.Go(func() { a.sendMails(ctx) })
 	jobs.Go(func() { a.every(ctx, mailWaitingEvery, "look at the emails that wait", a.tidyMail) })
+	jobs.Go(func() { a.keepRefusals(ctx) })
 	jobs.Wait()
 }
 

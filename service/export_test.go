@@ -69,6 +69,7 @@ func (a *App) Jobs() map[string]func(context.Context) error {
 		"tidy the outbox":       a.tidyMail,
 		"bind passwords":        a.bindPasswords,
 		"record uses":           a.RecordUses,
+		"record refusals":       a.recordRefusals,
 		"claim an email": func(ctx context.Context) error {
 			m, err := a.claimMail(ctx)
 			if err == nil {
@@ -79,12 +80,8 @@ func (a *App) Jobs() map[string]func(context.Context) error {
 	}
 }
 
-func ignoreNotFound(err error) error {
-	if domain.CodeOf(err) == domain.CodeNotFound {
-		return nil
-	}
-	return err
-}
+// RecordRefusals writes the refused sign-ins that wait in memory.
+func (a *App) RecordRefusals(ctx context.Context) error { return a.recordRefusals(ctx) }
 
 // StoreAsSent sets a password as programs before 0.2 did: as it was sent.
 func (a *App) StoreAsSent(ctx context.Context, user domain.UserID, password string) error {
@@ -93,4 +90,11 @@ func (a *App) StoreAsSent(ctx context.Context, user domain.UserID, password stri
 		return err
 	}
 	return a.storePassword(ctx, a.store, user, hash)
+}
+
+// NoteRefusals has n sign-ins to an account be refused.
+func (a *App) NoteRefusals(u domain.User, n int) {
+	for range n {
+		a.refusals.note(u, refusal{at: a.now(), reason: "invalid_credentials"})
+	}
 }

@@ -132,6 +132,10 @@ func (b *breaking) jobs() (all []storetest.UseCase) {
 			_, err := b.app.SignUp(b.Context(), b.from(), domain.SignUp{Email: b.email(), Password: password})
 			b.check(err)
 		},
+		"record refusals": func() {
+			_, err := b.app.LogIn(b.Context(), b.from(), b.user().Email, "a wrong passphrase")
+			b.code(err, domain.CodeInvalidCredentials)
+		},
 		"record uses": func() {
 			_, project := b.tenant(b.signUp(b.email()))
 			_, token, err := project.CreateKey(b.Context(), domain.KeySpec{Name: "k"})

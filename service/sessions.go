@@ -35,15 +35,25 @@ type SignedIn struct {
 	Session         domain.Session
 }
 
-// LogIn starts a session for whoever knows the password. An address without an
-// account and a wrong password give the same invalid_credentials, after the
-// same work; too many wrong ones from an address, rate_limited.
+// LogIn starts a session for the person who knows the password. An address without
+// an account and a wrong password give the same invalid_credentials, after the
+// same work; too many wrong ones from an address, rate_limited. The audit trail
+// has refused sign-ins to accounts, up to a ceiling.
 func (a *App) LogIn(ctx context.Context, from domain.Origin, email, password string) (SignedIn, error) {
 	email = canonicalEmail(email)
 	user, hash, err := a.userByEmail(ctx, a.store, email)
 	if err != nil && domain.CodeOf(err) != domain.CodeNotFound {
 		return SignedIn{}, err
 	}
+	in, err := a.logIn(ctx, from, email, password, user, hash)
+	a.refusals.note(user, refusal{a.now(), from, refusalReason(user, err)})
+	return in, err
+}
+
+// logIn is LogIn to the account that has the address, or to none.
+func (a *App) logIn(
+	ctx context.Context, from domain.Origin, email, password string, user domain.User, hash string,
+) (SignedIn, error) {
 	match, err := a.provePassword(ctx, from, email, user.ID, password, hash)
 	if err != nil {
 		return SignedIn{}, err
@@ -55,7 +65,7 @@ func (a *App) LogIn(ctx context.Context, from domain.Origin, email, password str
 		if err := a.postRequested(ctx, a.store, mailVerification, user.Email, from); err != nil {
 			return SignedIn{}, err
 		}
-		return SignedIn{}, domain.Errorf(domain.CodeEmailUnverified, "Confirm your e-mail address first: an email with a link is on its way to it.")
+		return SignedIn{}, domain.Errorf(domain.CodeEmailUnverified, "Confirm your email address first. An email with a link is on its way to it.")
 	}
 	var in SignedIn
 	err = a.store.InTx(ctx, func(ctx context.Context, tx *repository.Store) error {
@@ -79,7 +89,7 @@ func (a *App) LogIn(ctx context.Context, from domain.Origin, email, password str
 }
 
 func errWrongCredentials() error {
-	return domain.Refused(domain.CodeInvalidCredentials, "The e-mail address or the password is wrong.")
+	return domain.Refused(domain.CodeInvalidCredentials, "The email address or the password is wrong.")
 }
 
 // makeRoomForSession ends the sessions of a user, who is locked, that are one too
@@ -151,7 +161,7 @@ func (a *App) forgetEnded(ctx context.Context) error {
 func (a *Account) LogOut(ctx context.Context) error {
 	err := a.endSession(ctx, a.user.Session.ID, "session.ended")
 	if domain.CodeOf(err) == domain.CodeNotFound {
-		return nil // a rival log-out was first
+		return nil // another log-out was first
 	}
 	return err
 }
