@@ -89,16 +89,23 @@ func (o *Organization) invite(ctx context.Context, tx *repository.Store, spec do
 	if err := tx.CreateInvitation(ctx, o.organization.Scope(), v, token.digest); err != nil {
 		return invited{}, err
 	}
-	if o.app.mayMail(spec.Email) {
-		letter := o.app.invitationLetter(v, o.organization, token.text)
-		if err := o.app.post(ctx, tx, posting{
-			kind: "invitation", to: v.Email, letter: &letter, payer: string(o.organization.ID), known: true, good: sendLetters,
-		}); err != nil {
-			return invited{}, err
-		}
+	if err := o.postInvitation(ctx, tx, v, token); err != nil {
+		return invited{}, err
 	}
 	return invited{v, token, true}, o.app.record(ctx, tx, o.caller, invitationEvent("invitation.created", v,
 		domain.Diff(nil, map[string]any{"email": v.Email, "role": v.Role, "expires_at": v.ExpiresAt})))
+}
+
+// postInvitation sends an invitation, if the inviter has not sent the address too
+// many. Who pays is the inviter, so that a person with many organizations has one
+// turn to send.
+func (o *Organization) postInvitation(ctx context.Context, tx *repository.Store, v domain.Invitation, token mailedToken) error {
+	payer := "inviter " + v.InvitedBy.ID
+	if !o.app.mayMail(mailInvitation, v.Email, payer) {
+		return nil
+	}
+	letter := o.app.invitationLetter(v, o.organization, token.text)
+	return o.app.post(ctx, tx, posting{kind: mailInvitation, to: v.Email, letter: &letter, payer: payer, known: true, good: sendLetters})
 }
 
 // ListInvitations returns the invitations to the organization, accepted and

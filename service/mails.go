@@ -11,8 +11,8 @@ import (
 	"github.com/latchkey-dev/latchkey/service/mail"
 )
 
-// How many emails one address is sent, and one network may cause, in a burst and
-// then each interval. Further requests for an address are answered the same and
+// How many emails of a kind one address is sent, and how many one network may
+// cause, in a burst and then each interval. Further requests for an address are answered the same and
 // nothing is sent.
 var (
 	mailsToAddress   = rate{burst: 5, interval: 5 * time.Minute}
@@ -25,6 +25,9 @@ const (
 	mailAccountExists = "account-exists"
 	mailPasswordReset = "password-reset"
 )
+
+// mailInvitation is the kind of those that are written when they are posted.
+const mailInvitation = "invitation"
 
 // writers write the emails whose posting must not depend on whether an address
 // has an account. They return nil when nothing is to be sent.
@@ -54,7 +57,7 @@ func (a *App) requested(kind, to string, from domain.Origin) posting {
 // postRequested posts an email that a stranger asks for, if the address has not
 // had too many.
 func (a *App) postRequested(ctx context.Context, tx *repository.Store, kind, to string, from domain.Origin) error {
-	if !a.mayMail(to) {
+	if !a.mayMail(kind, to, "") {
 		return nil
 	}
 	return a.post(ctx, tx, a.requested(kind, to, from))
@@ -123,7 +126,7 @@ func (a *App) resetLetter(u domain.User, token string) mail.Letter {
 
 func (a *App) invitationLetter(v domain.Invitation, organization domain.Organization, token string) mail.Letter {
 	return mail.Letter{
-		Kind: "invitation", To: v.Email, Subject: "You are invited to " + mail.Quote(organization.Name),
+		Kind: mailInvitation, To: v.Email, Subject: "You are invited to " + mail.Quote(organization.Name),
 		Paragraphs: []string{
 			fmt.Sprintf("%s invites you to the organization %s at %s, as %s.",
 				mail.Quote(v.InvitedBy.Name), mail.Quote(organization.Name), a.publicURL, v.Role),

@@ -29,7 +29,7 @@ type Mailer interface {
 const (
 	mailWindow       = time.Hour // over which emails are counted, and how long the rows of ended ones stay
 	mailsOfPayer     = 500       // caused by one network or one person
-	mailsOfAddress   = 20        // to one address
+	mailsOfAddress   = 20        // to one address, of one kind: others' invitations keep no new password away
 	mailsWaiting     = 20_000    // of the instance; beyond, only those who have signed in cause email
 	mailWaitingEvery = 10 * time.Second
 )
@@ -127,7 +127,7 @@ func (a *App) post(ctx context.Context, tx *repository.Store, p posting) error {
 	}
 	now := a.now()
 	m := repository.OutgoingMail{
-		ID: rand.Text(), Kind: p.kind, Payer: a.keyring.outbox.sum("payer", p.payer), Address: a.keyring.outbox.sum("address", p.to),
+		ID: rand.Text(), Kind: p.kind, Payer: a.keyring.outbox.sum("payer", p.payer), Address: a.keyring.outbox.sum("address", p.kind, p.to),
 		CreatedAt: now, ExpiresAt: now.Add(p.good), DueAt: now,
 	}
 	if p.notice {
@@ -161,14 +161,15 @@ func (a *App) openErrand(m repository.OutgoingMail) (e errand, err error) {
 	return e, cmp.Or(err, json.Unmarshal(plain, &e))
 }
 
-// mayMail reports whether one more email that somebody else can cause is not too
-// many for an address, and counts it.
-func (a *App) mayMail(to string) bool {
+// mayMail reports whether one more email of a kind that others can cause is not
+// too many for an address, and counts it. An invitation is counted for the payer,
+// too: those of one person keep no others' away.
+func (a *App) mayMail(kind, to, payer string) bool {
 	now := a.now()
-	if a.throttle.wait(mailsToAddress, now, "mail", to) > 0 {
+	if a.throttle.wait(mailsToAddress, now, "mail", kind, to, payer) > 0 {
 		return false
 	}
-	a.throttle.count(mailsToAddress, now, "mail", to)
+	a.throttle.count(mailsToAddress, now, "mail", kind, to, payer)
 	return true
 }
 
