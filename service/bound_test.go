@@ -60,17 +60,17 @@ func TestWriterWithoutMasterKeyGetsNowhere(t *testing.T) {
 
 			account, err := w.Account(ctx, w.signUp("mallory@example.com"))
 			w.check(err)
-			w.check(account.ChangePassword(ctx, password, "the passphrase of mallory"))
+			w.check(account.ChangePassword(ctx, password, "nine green lanterns afloat"))
 			w.exec(db, "UPDATE users SET password_hash = (SELECT password_hash FROM users WHERE email = 'mallory@example.com') WHERE id = ?",
 				string(ann.User.ID))
-			_, err = w.LogIn(ctx, domain.Origin{IP: "192.0.2.1"}, "ann@example.com", "the passphrase of mallory")
+			_, err = w.LogIn(ctx, domain.Origin{IP: "192.0.2.1"}, "ann@example.com", "nine green lanterns afloat")
 			w.code(err, domain.CodeInvalidCredentials)
 
 			w.check(w.BindPasswords(ctx))
-			// argon2id of "the passphrase of mallory", as 0.1 stored it.
+			// argon2id of "nine green lanterns afloat", as 0.1 stored it.
 
 			w.exec(db, "UPDATE users SET password_hash = ? WHERE id = ?", plainHash, string(ann.User.ID))
-			_, err = w.LogIn(ctx, domain.Origin{IP: "198.51.100.1"}, "ann@example.com", "the passphrase of mallory")
+			_, err = w.LogIn(ctx, domain.Origin{IP: "198.51.100.1"}, "ann@example.com", "nine green lanterns afloat")
 			w.code(err, domain.CodeInvalidCredentials)
 		})
 	}

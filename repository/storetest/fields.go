@@ -99,8 +99,9 @@ func testKeyFields(t *testing.T, s *repository.Store) {
 	list, err := s.ListKeys(ctx, p.Scope(), domain.KeyFilter{}, domain.Page{Limit: 10}, epoch)
 	same(t, "ListKeys", list.Items, []domain.Key{changed}, err, used)
 
-	// First use is known to those who change keys; the others belong to import.
-	proving := except[domain.Secret]("FirstUsedAt", "Lookup", "ImportDigest")
+	// A tag is checked before the look-up, the first use matters to those who change
+	// keys, and the others belong to imports.
+	proving := except[domain.Secret]("Tagged", "FirstUsedAt", "Lookup", "ImportDigest")
 	foundSecret, calling, err := s.CallingKey(ctx, secret.TokenID)
 	same(t, "CallingKey's secret", foundSecret, secret, err, proving)
 	same(t, "CallingKey", calling, domain.CallingKey{Key: changed, Project: p, Organization: org}, err, used)
