@@ -30,6 +30,11 @@ func (a *App) RefuseSlowHashes(ctx context.Context) error {
 	return err
 }
 
+// ExportPlace takes a place among the exports of this node.
+func (a *App) ExportPlace(ctx context.Context, caller domain.Principal) (leave func(), err error) {
+	return a.scarce.exports.Enter(ctx, payer(caller))
+}
+
 // FirstUses counts the first uses of secrets that nobody has begun to write.
 func (a *App) FirstUses() (n int) {
 	for i := range a.usage.shards {

@@ -1,6 +1,7 @@
 package service_test
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"sync"
@@ -123,4 +124,36 @@ func TestSessionsAreBounded(t *testing.T) {
 			w.Errorf("got %d events of sessions that made room, want 2", got)
 		}
 	})
+}
+
+// Guarantees that accounts, which cost nothing, do not take all places for large
+// bodies or for exports from one network: another network gets one immediately.
+func TestNetworksShareLargePlaces(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, storetest.SQLite(t), nil)
+	caller := func(n int, ip string) domain.Principal {
+		user := domain.User{ID: domain.NewID[domain.UserID](w.clock().Add(time.Duration(n) * time.Second))}
+		return domain.NewPrincipal(nil, &domain.CallingUser{User: user}, domain.Origin{IP: ip})
+	}
+	for what, enter := range map[string]func(context.Context, domain.Principal) (func(), error){
+		"large bodies": w.LargeBody, "exports": w.ExportPlace,
+	} {
+		gone, cancel := context.WithCancel(w.Context())
+		cancel() // so that no one waits
+		var taken []func()
+		for n := range 20 {
+			if leave, err := enter(gone, caller(n, "192.0.2.1")); err == nil {
+				taken = append(taken, leave)
+			}
+		}
+		leave, err := enter(gone, caller(20, "198.51.100.1"))
+		if err != nil || len(taken) < 2 {
+			t.Errorf("%s: one network took %d places, and another got %v", what, len(taken), err)
+			continue
+		}
+		leave()
+		for _, leave := range taken {
+			leave()
+		}
+	}
 }
