@@ -20,7 +20,7 @@ func (o *Organization) ExportEvents(ctx context.Context, f domain.EventFilter, a
 	if err := o.Require(domain.AuditRead); err != nil {
 		return Export{}, err
 	}
-	leave, err := o.app.scarce.exports.Enter(ctx, payer(o.caller))
+	leave, err := o.app.scarce.exports.enter(ctx, o.caller)
 	if err != nil {
 		return Export{}, err
 	}

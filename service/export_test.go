@@ -32,7 +32,7 @@ func (a *App) RefuseSlowHashes(ctx context.Context) error {
 
 // ExportPlace takes a place among the exports of this node.
 func (a *App) ExportPlace(ctx context.Context, caller domain.Principal) (leave func(), err error) {
-	return a.scarce.exports.Enter(ctx, payer(caller))
+	return a.scarce.exports.enter(ctx, caller)
 }
 
 // FirstUses counts the first uses of secrets that nobody has begun to write.

@@ -10,22 +10,58 @@ import (
 
 // scarce is what a node has only so much of, shared among those who ask for it.
 type scarce struct {
-	bodies  *fair.Gate // request bodies that are too large to have any number of in memory
-	exports *fair.Gate // answers as long as what is in the database
+	bodies  places // request bodies that are too large to have any number of in memory
+	exports places // answers as long as what is in the database
 }
 
 func newScarce() scarce {
-	return scarce{
-		bodies:  fair.NewGate(fair.Bounds{Total: 4, PerPayer: 1, Waiting: 64, WaitingPerPayer: 4, Wait: 10 * time.Second}),
-		exports: fair.NewGate(fair.Bounds{Total: 8, PerPayer: 2, Waiting: 64, WaitingPerPayer: 4, Wait: 10 * time.Second}),
+	return scarce{bodies: newPlaces(4, 1), exports: newPlaces(8, 2)}
+}
+
+// placeWait is how long a request waits for its place.
+const placeWait = 10 * time.Second
+
+// places are shared out twice: each caller has a few, and then the networks that
+// callers come from take turns, of which none has more than half. Accounts cost
+// nothing, so without that one network could have all places.
+type places struct{ callers, networks *fair.Gate }
+
+func newPlaces(total, perCaller int) places {
+	const waiting = 64
+	return places{
+		callers: fair.NewGate(fair.Bounds{Total: 8 * waiting, PerPayer: perCaller, Waiting: waiting, WaitingPerPayer: 4, Wait: placeWait}),
+		networks: fair.NewGate(fair.Bounds{
+			Total: total, PerPayer: total / 2, Waiting: waiting, WaitingPerPayer: waiting / 4, Wait: placeWait,
+		}),
 	}
+}
+
+// enter takes a place for a caller and returns what gives it back. Errors:
+// unavailable.
+func (p places) enter(ctx context.Context, caller domain.Principal) (leave func(), err error) {
+	ctx, cancel := context.WithTimeout(ctx, placeWait)
+	defer cancel()
+	leaveCaller, err := p.callers.Enter(ctx, payer(caller))
+	if err != nil {
+		return nil, err
+	}
+	network := fair.Network(caller.Origin().IP)
+	if caller.IsSystem() {
+		network = ""
+	}
+	leaveNetwork, err := p.networks.Enter(ctx, network)
+	if err != nil {
+		leaveCaller()
+		return nil, err
+	}
+	return func() { leaveNetwork(); leaveCaller() }, nil
 }
 
 // LargeBody takes one of the places for large request bodies on this node. The
 // body is read after that, and leave is called when it is no longer in memory.
 // Errors: unavailable.
 func (a *App) LargeBody(ctx context.Context, caller domain.Principal) (leave func(), err error) {
-	return a.scarce.bodies.Enter(ctx, payer(caller))
+	return a.scarce.bodies.enter(ctx, caller)
 }
 
 // payer returns who is charged for what a caller asks for: the project of a key,
