@@ -73,7 +73,7 @@ func (f *form) refuse(err error) error {
 		f.Values.Set("nonce", rand.Text())
 	}
 	if refused.Code == domain.CodePreconditionFailed {
-		refused.Detail = "Somebody has changed this meanwhile. Send the form again to put what you see here in its place."
+		refused.Detail = "Someone else changed this first. Send the form again to replace it with what you see here."
 	}
 	if len(refused.Fields) > 0 {
 		refused.Detail = "Please fix the errors below."

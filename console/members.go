@@ -49,7 +49,7 @@ func (v *visit) membersPage(o *service.Organization, organization domain.MemberO
 	m := membersPage{
 		Members: members, Form: f, Me: v.layout.User.ID, MayWrite: o.Holds(domain.MembersWrite), Link: link, Invited: invited,
 		Notice: map[string]string{
-			"role": "The role has been changed.", "removed": "Removed. Their access ended at once.", "revoked": "The invitation is withdrawn.",
+			"role": "The role has been changed.", "removed": "Removed. Their access has ended.", "revoked": "The invitation is withdrawn.",
 		}[v.QueryParam("notice")],
 	}
 	if m.OneOwner, err = o.HasOneOwner(v.ctx()); err != nil {

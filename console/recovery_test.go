@@ -63,7 +63,7 @@ func TestMailedLinks(t *testing.T) {
 			arrive()
 			const chosen = "nine yellow kites over the dunes"
 			b.fill("password", chosen).follow("Confirm the address")
-			b.shows("Your e-mail address is confirmed")
+			b.shows("Your email address is confirmed")
 
 			b.follow("Forgot password?")
 			b.fill("email", "ann@example.com").follow("Send the link")

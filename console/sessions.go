@@ -10,7 +10,7 @@ import (
 type signInPage struct {
 	Form   form
 	Next   string // where to go afterwards; empty: home
-	Again  bool   // somebody is signed in and has to show their password anew
+	Again  bool   // the person is signed in and has to enter their password again
 	Signup bool   // there is an account to be had
 	Notice string
 }
@@ -19,7 +19,7 @@ type signInPage struct {
 var notices = map[string]string{
 	"out":      "You are signed out.",
 	"password": "Your password has been changed. Sign in with the new one.",
-	"verified": "Your e-mail address is confirmed. Sign in to go on.",
+	"verified": "Your email address is confirmed. Sign in to continue.",
 }
 
 func showSignIn(v *visit) error {

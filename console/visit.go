@@ -85,7 +85,7 @@ func (c *console) visit(ec echo.Context) (*visit, error) {
 	}
 	cookie, err := ec.Cookie(c.cookieName())
 	if err != nil {
-		return v, domain.Refused(domain.CodeInvalidToken, "Nobody is signed in.")
+		return v, domain.Refused(domain.CodeInvalidToken, "No one is signed in.")
 	}
 	user, err := c.app.AuthenticateSession(v.ctx(), cookie.Value)
 	if err != nil {

@@ -110,5 +110,5 @@ func requireSystem(caller domain.Principal) error {
 // errAnonymous is what a handle answers to a caller that has proved nothing.
 // The permission in front of a route says it first, with more detail.
 func errAnonymous() error {
-	return domain.Refused(domain.CodeUnauthenticated, "Nobody is signed in and no API key was sent.")
+	return domain.Refused(domain.CodeUnauthenticated, "No one is signed in and no API key was sent.")
 }

@@ -75,7 +75,7 @@ func (o *Organization) invite(ctx context.Context, tx *repository.Store, spec do
 	case err != nil:
 		return invited{}, err
 	case member:
-		return invited{}, domain.Errorf(domain.CodeConflict, "Whoever has this e-mail address is a member already.")
+		return invited{}, domain.Errorf(domain.CodeConflict, "The person with this email address is already a member.")
 	}
 	token, err := o.app.newMailedToken(forInvitation, random)
 	if err != nil {
@@ -153,7 +153,7 @@ type Joined struct {
 
 // AcceptInvitation makes the calling user a member of the organization that
 // invited them. A token that is unknown, withdrawn or expired gives not_found;
-// an invitation of another address, or by somebody who may no longer give the
+// an invitation of another address, or by a person who may no longer give the
 // role, forbidden; one that has been used, or by a member, conflict.
 func (a *App) AcceptInvitation(ctx context.Context, caller domain.Principal, token string) (Joined, error) {
 	user, ok := caller.User()
@@ -193,7 +193,7 @@ func (a *App) AcceptInvitation(ctx context.Context, caller domain.Principal, tok
 		}
 		err = tx.AddMember(ctx, org.Scope(), domain.Membership{UserID: user.User.ID, Role: invitation.Role, JoinedAt: now})
 		if domain.CodeOf(err) == domain.CodeConflict {
-			return domain.Errorf(domain.CodeConflict, "You are a member of this organization already.")
+			return domain.Errorf(domain.CodeConflict, "You are already a member of this organization.")
 		}
 		if err != nil {
 			return err
@@ -217,9 +217,9 @@ func (a *App) acceptable(
 ) error {
 	switch {
 	case a.mailing.on && !user.EmailVerified:
-		return domain.Errorf(domain.CodeEmailUnverified, "Confirm your e-mail address first: the mail with its link came when you signed up.")
+		return domain.Errorf(domain.CodeEmailUnverified, "Confirm your email address first, with the link in the email that you got when you signed up.")
 	case canonicalEmail(v.Email) != canonicalEmail(user.Email):
-		return domain.Errorf(domain.CodeForbidden, "This invitation is for another e-mail address. Sign in with the account that has it.")
+		return domain.Errorf(domain.CodeForbidden, "This invitation is for another email address. Sign in with the account that has that address.")
 	case !v.AcceptedAt.IsZero():
 		return errInvitationUsed()
 	case !a.now().Before(v.ExpiresAt):
@@ -233,13 +233,13 @@ func (a *App) acceptable(
 		return err
 	}
 	if err != nil || inviter.User.Status != domain.Active || !inviter.Role.MayGrant(v.Role) {
-		return domain.Errorf(domain.CodeForbidden, "Whoever invited you may no longer do so. Ask for a new invitation.")
+		return domain.Errorf(domain.CodeForbidden, "The person who invited you may no longer do so. Ask for a new invitation.")
 	}
 	return nil
 }
 
 func errInvitationUsed() error {
-	return domain.Errorf(domain.CodeConflict, "The invitation has been accepted already.")
+	return domain.Errorf(domain.CodeConflict, "The invitation has already been accepted.")
 }
 
 func invitationEvent(action string, v domain.Invitation, changes domain.Changes) domain.Event {

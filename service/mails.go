@@ -40,7 +40,7 @@ var writers = map[string]func(ctx context.Context, a *App, m repository.Outgoing
 // How long it makes sense to send what was posted.
 const (
 	sendRequested    = time.Hour      // what a person has asked for and waits for
-	sendVerification = 24 * time.Hour // what lets somebody into a new account
+	sendVerification = 24 * time.Hour // what lets a person into a new account
 	sendLetters      = 72 * time.Hour // invitations and notices
 )
 
@@ -77,25 +77,25 @@ func (a *App) page(path string) string { return a.publicURL + "/console/" + path
 
 func (a *App) verificationLetter(u domain.User, token string) mail.Letter {
 	return mail.Letter{
-		Kind: "verification", To: u.Email, Subject: "Confirm your e-mail address",
+		Kind: "verification", To: u.Email, Subject: "Confirm your email address",
 		Paragraphs: []string{
-			"Somebody, probably you, made an account with this e-mail address at " + a.publicURL + ".",
-			"Confirm that the address is yours and choose your password, and then sign in. The link works once, for 24 hours.",
+			"Someone, probably you, created an account with this email address at " + a.publicURL + ".",
+			"Confirm that the address is yours and choose your password. Then sign in. The link works once, for 24 hours.",
 		},
 		Action:  mail.Action{Label: "Confirm the address", Page: a.page("verify-email"), Token: token},
-		Closing: "If it was not you, leave this mail alone: without it nobody can use the account.",
+		Closing: "If it was not you, ignore this email. No one can use the account without it.",
 	}
 }
 
 func (a *App) accountExistsLetter(u domain.User) mail.Letter {
 	return mail.Letter{
-		Kind: "account-exists", To: u.Email, Subject: "You have an account already",
+		Kind: "account-exists", To: u.Email, Subject: "You already have an account",
 		Paragraphs: []string{
-			"Somebody, probably you, tried to sign up with this e-mail address at " + a.publicURL + ". There is an account with it already, so nothing has changed.",
-			"Sign in with it. If you do not know the password any more, the sign-in page helps you to a new one.",
+			"Someone, probably you, tried to sign up with this email address at " + a.publicURL + ". You already have an account, so nothing has changed.",
+			"Sign in with it. If you forgot your password, use the link on the sign-in page to set a new one.",
 		},
 		Action:  mail.Action{Label: "Sign in", Page: a.page("sign-in")},
-		Closing: "If it was not you, you need do nothing.",
+		Closing: "If it was not you, ignore this email.",
 	}
 }
 
@@ -103,12 +103,12 @@ func (a *App) claimLetter(u domain.User, token string) mail.Letter {
 	return mail.Letter{
 		Kind: "account-claim", To: u.Email, Subject: "Set your password",
 		Paragraphs: []string{
-			"Somebody, probably you, signed up with this e-mail address at " + a.publicURL + ". There is an account with it already, " +
-				"but the address has never been confirmed, so somebody else may have made it.",
-			"Set a password of your own, which makes the account yours. The link works once, for ten minutes; later, ask for a new password on the sign-in page.",
+			"Someone, probably you, signed up with this email address at " + a.publicURL + ". There is already an account with it, " +
+				"but the address was never confirmed, so someone else may have created it.",
+			"Set your own password to make the account yours. The link works once, for ten minutes. After that, ask for a new one on the sign-in page.",
 		},
 		Action:  mail.Action{Label: "Set a password", Page: a.page("reset-password"), Token: token},
-		Closing: "If it was not you, leave this mail alone: without it nobody can use the account.",
+		Closing: "If it was not you, ignore this email. No one can use the account without it.",
 	}
 }
 
@@ -116,11 +116,11 @@ func (a *App) resetLetter(u domain.User, token string) mail.Letter {
 	return mail.Letter{
 		Kind: "password-reset", To: u.Email, Subject: "Set a new password",
 		Paragraphs: []string{
-			"Somebody, probably you, forgot the password of your account at " + a.publicURL + ".",
-			"Set a new one. The link works once, for ten minutes; using it ends all your sessions.",
+			"Someone, probably you, asked for a new password for your account at " + a.publicURL + ".",
+			"Set it with this link. It works once, for ten minutes. Using it ends all your sessions.",
 		},
 		Action:  mail.Action{Label: "Set a new password", Page: a.page("reset-password"), Token: token},
-		Closing: "If it was not you, leave this mail alone: your password stays as it is.",
+		Closing: "If it was not you, ignore this email. Your password stays the same.",
 	}
 }
 
@@ -130,16 +130,16 @@ func (a *App) invitationLetter(v domain.Invitation, organization domain.Organiza
 		Paragraphs: []string{
 			fmt.Sprintf("%s invites you to the organization %s at %s, as %s.",
 				mail.Quote(v.InvitedBy.Name), mail.Quote(organization.Name), a.publicURL, v.Role),
-			"Sign in, or sign up, with this e-mail address to accept. The invitation works once, until " +
+			"Sign in, or sign up, with this email address to accept. The invitation works once, until " +
 				v.ExpiresAt.Format("2 January 2006, 15:04") + " UTC.",
 		},
 		Action:  mail.Action{Label: "Accept the invitation", Page: a.page("invitation"), Token: token},
-		Closing: "If you do not know who this is, leave this mail alone.",
+		Closing: "If you do not know who this is, ignore this email.",
 	}
 }
 
-// noticeLetter tells somebody what has been done to their account, so that they
-// notice when it was not them.
+// noticeLetter tells a person what was done to their account, so that they notice
+// when it was not them.
 func (a *App) noticeLetter(kind string, u domain.User, subject, what string, from domain.Origin) mail.Letter {
 	where := "from an unknown address"
 	if from.IP != "" {
@@ -149,6 +149,6 @@ func (a *App) noticeLetter(kind string, u domain.User, subject, what string, fro
 		Kind: kind, To: u.Email, Subject: subject,
 		Paragraphs: []string{fmt.Sprintf("%s at %s, %s, %s.", what, a.publicURL, a.now().Format("on 2 January 2006 at 15:04 UTC"), where)},
 		Action:     mail.Action{Label: "Look at your account", Page: a.page("account")},
-		Closing:    "If it was not you, set a new password at once: that ends every session.",
+		Closing:    "If it was not you, set a new password immediately. That ends every session.",
 	}
 }

@@ -158,7 +158,7 @@ func (o *Organization) keepAnOwner(ctx context.Context, tx *repository.Store, ro
 	}
 	owners, err := tx.CountOwners(ctx, o.organization.Scope())
 	if err == nil && owners < 2 {
-		err = domain.Errorf(domain.CodeLastOwner, "An organization needs an owner. Make somebody else owner first.")
+		err = domain.Errorf(domain.CodeLastOwner, "An organization needs an owner. Make another member the owner first.")
 	}
 	return err
 }

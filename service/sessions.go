@@ -24,7 +24,7 @@ const sessionsPerUser = 100
 
 // SignedIn is what a signed-in person's client needs: a program the two tokens,
 // a browser the cookie. All three are secrets, and empty where signing up has
-// signed nobody in yet.
+// signed no one in yet.
 type SignedIn struct {
 	AccessToken     string
 	AccessLifetime  time.Duration

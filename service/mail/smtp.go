@@ -48,7 +48,7 @@ func NewSMTP(address, sender, hello string) (*SMTP, error) {
 	}
 	parsed, err := mail.ParseAddress(from)
 	if err != nil {
-		return nil, errors.New("from must be an e-mail address")
+		return nil, errors.New("from must be an email address")
 	}
 	if err := CheckHello(hello); err != nil {
 		return nil, err
