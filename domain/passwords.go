@@ -9,10 +9,10 @@ import (
 	"unicode/utf8"
 )
 
-// passwords.txt lists what attackers try first, in lower case and sorted:
-// words, names, phrases and runs along the keyboard, and passwords that every
-// published breach has in its first thousands. Those below MinPasswordLength are
-// there for what people build on them.
+// passwords.txt is our own list of what attackers try first, in lower case and
+// sorted: words, names, phrases, runs along the keyboard, and well-known passwords
+// of published breaches. It is no copy of a breach and has only a small part of
+// one. Lines below MinPasswordLength are there for what people build on them.
 //
 //go:embed passwords.txt
 var commonPasswordsText string

@@ -83,14 +83,15 @@ type SignUp struct {
 	InvitationToken Hidden
 }
 
-// Validate returns validation_failed naming every field that is wrong.
-func (s SignUp) Validate() error {
+// Validate returns validation_failed naming every field that is wrong. The password
+// must not contain the words, nor those of the person.
+func (s SignUp) Validate(words []string) error {
 	var v Invalid
 	if DeliverableEmail(s.Email) == "" {
 		v.Add("/email", "must be an email address that can be reached")
 	}
 	v.Text("/name", s.Name, 0, MaxNameLength)
-	v.Password("/password", s.Password.Reveal(), PersonalWords(s.Email, s.Name))
+	v.Password("/password", s.Password.Reveal(), append(PersonalWords(s.Email, s.Name), words...))
 	return v.Err()
 }
 
@@ -107,7 +108,7 @@ func (v *Invalid) Password(pointer, s string, words []string) {
 	case commonPassword(s):
 		v.Add(pointer, "is among the passwords that attackers try first; choose another")
 	case containsWord(s, words):
-		v.Add(pointer, "must not contain your name, your email address or the name of this product")
+		v.Add(pointer, "must not contain your name, your email address, or the name of your organization or of this product")
 	}
 }
 

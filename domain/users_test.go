@@ -68,7 +68,7 @@ func TestSignUp(t *testing.T) {
 		{domain.SignUp{Email: "ada", Password: "short", Name: strings.Repeat("é", 101)}, []string{"/email", "/name", "/password"}},
 		{domain.SignUp{}, []string{"/email", "/password"}},
 	} {
-		if diff := cmp.Diff(test.want, fields(t, test.from.Validate())); diff != "" {
+		if diff := cmp.Diff(test.want, fields(t, test.from.Validate(nil))); diff != "" {
 			t.Errorf("%+v: %s", test.from, diff)
 		}
 	}
@@ -173,7 +173,7 @@ func TestNamesAreOfOneLine(t *testing.T) {
 	} {
 		var v domain.Invalid
 		v.Name("/name", name)
-		if err := (domain.SignUp{Email: "ada@example.com", Password: "violet otters read maps", Name: name}).Validate(); err == nil || len(v) != 1 {
+		if err := (domain.SignUp{Email: "ada@example.com", Password: "violet otters read maps", Name: name}).Validate(nil); err == nil || len(v) != 1 {
 			t.Errorf("%q: taken, want it refused", name)
 		}
 	}
@@ -193,7 +193,7 @@ func TestPasswordsKnowNothingOfTheirPerson(t *testing.T) {
 		"gracehopper-2026!": true, "Gr4c3 and the ships": true, "my H.o.p.p.e.r ships": true, "amazing.grace@navy.example!": true,
 		"the LATCHKEY door 7": true, "violet otters read maps": false, "gra hop violet maps": false,
 	} {
-		err := domain.SignUp{Email: "amazing.grace@navy.example", Password: domain.Hidden(password), Name: "Grace Hopper Al"}.Validate()
+		err := domain.SignUp{Email: "amazing.grace@navy.example", Password: domain.Hidden(password), Name: "Grace Hopper Al"}.Validate(nil)
 		if got := err != nil; got != refused {
 			t.Errorf("%q: got %v, want it refused: %t", password, err, refused)
 		}

@@ -88,6 +88,25 @@ func (s *Store) ListOrganizationsOf(ctx context.Context, user domain.UserID, p d
 	return list(rows, p, organizationRow.memberOf, organizationCursor), nil
 }
 
+// maxNamesAround bounds how many organizations a password is held against. The
+// oldest ones count: a stranger can invite a person to any number of new ones.
+const maxNamesAround = 100
+
+// OrganizationNamesAround returns the names and slugs of the organizations that a
+// user is a member of, or that one of the addresses has been invited to.
+func (s *Store) OrganizationNamesAround(ctx context.Context, user domain.UserID, emails []string) (names []string, err error) {
+	var rows []organizationRow
+	err = s.read.NewSelect().Model(&rows).Column("name", "slug").Where(standing).
+		WhereGroup(" AND ", func(q *bun.SelectQuery) *bun.SelectQuery {
+			return q.Where("o.id IN (SELECT m.organization_id FROM memberships AS m WHERE m.user_id = ?)", user).
+				WhereOr("o.id IN (SELECT i.organization_id FROM invitations AS i WHERE i.email IN (?))", bun.List(emails))
+		}).Order("created_at", "id").Limit(maxNamesAround).Scan(ctx)
+	for _, row := range rows {
+		names = append(names, row.Name, row.Slug)
+	}
+	return names, s.error(err)
+}
+
 // CountOrganizations returns how many organizations the instance has.
 func (s *Store) CountOrganizations(ctx context.Context) (int, error) {
 	n, err := s.read.NewSelect().Model((*organizationRow)(nil)).Where(standing).Count(ctx)

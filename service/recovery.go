@@ -36,7 +36,7 @@ func writeVerification(ctx context.Context, a *App, m repository.OutgoingMail, t
 
 // writeAccountExists tells an address that it was used to sign up though it has
 // an account. While the address is not verified, anyone may have made that
-// account: confirming it now would let in whoever did, with their password. So
+// account: confirming it now would let that person in, with their password. So
 // its owner is sent what sets one of their own instead.
 func writeAccountExists(ctx context.Context, a *App, m repository.OutgoingMail, to string) (*mail.Letter, error) {
 	user, found, err := a.mailRecipient(ctx, to)
@@ -97,13 +97,13 @@ func (a *App) VerifyEmail(ctx context.Context, from domain.Origin, token, passwo
 }
 
 // ForgotPassword sends the address a token that sets a new password, if it has
-// an account. Nobody learns from the answer, nor from its time, whether it has;
+// an account. Neither the answer nor its time tells whether it has;
 // rate_limited tells only of the caller's own network, and validation_failed of
 // what is no address.
 func (a *App) ForgotPassword(ctx context.Context, from domain.Origin, email string) error {
 	email = canonicalEmail(email)
 	if email == "" {
-		v := domain.Invalid{{Pointer: "/email", Detail: "must be an e-mail address"}}
+		v := domain.Invalid{{Pointer: "/email", Detail: "must be an email address"}}
 		return v.Err()
 	}
 	if err := a.mayCauseMail(from); err != nil {
@@ -134,9 +134,13 @@ func (a *App) setPassword(ctx context.Context, from domain.Origin, p purpose, ac
 	if err != nil {
 		return err
 	}
+	words, err := a.passwordWords(ctx, person)
+	if err != nil {
+		return err
+	}
 	var v domain.Invalid
 	password = preparePassword(password)
-	if v.Password("/password", password, domain.PersonalWords(person.Email, person.Name)); len(v) > 0 {
+	if v.Password("/password", password, words); len(v) > 0 {
 		return v.Err()
 	}
 	hash, err := a.passwords.hash(ctx, hashing{string(owner), fair.Network(from.IP)}, password)

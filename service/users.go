@@ -16,11 +16,12 @@ const operatorSetting = "operator"
 // its operator. Errors: signup_closed, conflict for an address that has an
 // account, validation_failed, rate_limited for too many from a network.
 //
-// With a mail server the answer is the same for every address, and nobody is
+// With a mail server the answer is the same for every address, and no one is
 // signed in: the address gets a mail, to verify it or to say that there is an
 // account already.
 func (a *App) SignUp(ctx context.Context, from domain.Origin, s domain.SignUp) (SignedIn, error) {
-	if err := a.maySignUp(ctx, s); err != nil {
+	words, err := a.maySignUp(ctx, s)
+	if err != nil {
 		return SignedIn{}, err
 	}
 	may := a.mayMakeAccount
@@ -30,7 +31,7 @@ func (a *App) SignUp(ctx context.Context, from domain.Origin, s domain.SignUp) (
 	if err := may(from); err != nil {
 		return SignedIn{}, err
 	}
-	user, hash, err := a.newUser(ctx, fair.Network(from.IP), s)
+	user, hash, err := a.newUser(ctx, fair.Network(from.IP), s, words)
 	if err != nil {
 		return SignedIn{}, err
 	}
@@ -58,37 +59,47 @@ func (a *App) SignUp(ctx context.Context, from domain.Origin, s domain.SignUp) (
 
 // maySignUp returns signup_closed unless the policy lets the person in. Where
 // that takes an invitation, its token is what proves it: an address that was
-// invited is no secret.
-func (a *App) maySignUp(ctx context.Context, s domain.SignUp) error {
-	switch a.signup {
-	case SignupOpen:
-		return nil
-	case SignupInvite:
-		invited, err := a.isInvited(ctx, s)
-		if err != nil || invited {
-			return err
-		}
-		return domain.Errorf(domain.CodeSignupClosed, "This instance takes sign-ups by invitation only. Send the token of an invitation "+
+// invited is no secret. It returns the words that the invitation keeps out of the
+// password. Without the token there are none: a refused password must not tell a
+// stranger who invited an address.
+func (a *App) maySignUp(ctx context.Context, s domain.SignUp) (words []string, err error) {
+	if a.signup == SignupClosed {
+		return nil, domain.Errorf(domain.CodeSignupClosed, "This instance does not take sign-ups. Ask its operator for an account.")
+	}
+	organization, invited, err := a.invitedTo(ctx, s)
+	if err != nil {
+		return nil, err
+	}
+	if !invited && a.signup == SignupInvite {
+		return nil, domain.Errorf(domain.CodeSignupClosed, "This instance takes sign-ups by invitation only. Send the token of an invitation "+
 			"for this email address; anyone who administers an organization here can make one.")
 	}
-	return domain.Errorf(domain.CodeSignupClosed, "This instance does not take sign-ups. Ask its operator for an account.")
+	return []string{organization.Name, organization.Slug}, nil
 }
 
-// isInvited reports whether the sign-up has the token of an invitation for its
-// address that can still be accepted.
-func (a *App) isInvited(ctx context.Context, s domain.SignUp) (bool, error) {
+// invitedTo returns the organization that the sign-up has the token of an
+// invitation to, for its address, that can still be accepted.
+func (a *App) invitedTo(ctx context.Context, s domain.SignUp) (o domain.Organization, invited bool, err error) {
 	digest, ok := a.mailedTokenDigest(forInvitation, s.InvitationToken.Reveal())
 	if !ok {
-		return false, nil
+		return o, false, nil
 	}
-	v, _, err := a.store.InvitationByDigest(ctx, digest)
-	if domain.CodeOf(err) == domain.CodeNotFound {
-		return false, nil
-	}
+	v, organization, err := a.store.InvitationByDigest(ctx, digest)
 	if err != nil {
-		return false, err
+		return o, false, ignoreNotFound(err)
 	}
-	return canonicalEmail(v.Email) == canonicalEmail(s.Email) && v.AcceptedAt.IsZero() && a.now().Before(v.ExpiresAt), nil
+	if canonicalEmail(v.Email) != canonicalEmail(s.Email) || !v.AcceptedAt.IsZero() || !a.now().Before(v.ExpiresAt) {
+		return o, false, nil
+	}
+	return organization, true, nil
+}
+
+// passwordWords are the words that a user's new password must not contain:
+// those of the person, and the names of the organizations that they are in or
+// have been invited to.
+func (a *App) passwordWords(ctx context.Context, u domain.User) ([]string, error) {
+	names, err := a.store.OrganizationNamesAround(ctx, u.ID, emailForms(u.Email))
+	return append(domain.PersonalWords(u.Email, u.Name), names...), err
 }
 
 // Signup says who may make an account, and whether nobody has yet become the
@@ -101,10 +112,11 @@ func (a *App) Signup(ctx context.Context) (policy SignupPolicy, first bool, err 
 	return a.signup, false, err
 }
 
-// newUser returns the account that s asks for and the hash of its password.
-func (a *App) newUser(ctx context.Context, network fair.Payer, s domain.SignUp) (domain.User, passwordHash, error) {
+// newUser returns the account that s asks for and the hash of its password, which
+// must not contain the words.
+func (a *App) newUser(ctx context.Context, network fair.Payer, s domain.SignUp, words []string) (domain.User, passwordHash, error) {
 	s.Password = domain.Hidden(preparePassword(s.Password.Reveal()))
-	if err := s.Validate(); err != nil {
+	if err := s.Validate(words); err != nil {
 		return domain.User{}, passwordHash{}, err
 	}
 	hash, err := a.passwords.hash(ctx, hashing{network: network}, s.Password.Reveal())
@@ -205,15 +217,19 @@ func (a *Account) Rename(ctx context.Context, name string) (domain.User, error) 
 	return after, err
 }
 
-// ChangePassword replaces the password of whoever knows the current one, and
+// ChangePassword replaces the password of a person who knows the current one, and
 // ends their other sessions. A wrong one gives invalid_credentials.
 func (a *Account) ChangePassword(ctx context.Context, current, replacement string) error {
 	var v domain.Invalid
 	replacement = preparePassword(replacement)
-	if v.Password("/new", replacement, domain.PersonalWords(a.user.User.Email, a.user.User.Name)); len(v) > 0 {
+	user := a.user.User
+	words, err := a.app.passwordWords(ctx, user)
+	if err != nil {
+		return err
+	}
+	if v.Password("/new", replacement, words); len(v) > 0 {
 		return v.Err()
 	}
-	user := a.user.User
 	_, hash, err := a.app.store.GetUserByEmail(ctx, user.Email)
 	if err != nil {
 		return err
@@ -243,122 +259,6 @@ func (a *Account) ChangePassword(ctx context.Context, current, replacement strin
 		}
 		return a.app.record(ctx, tx, a.caller, domain.Event{Action: "user.password_changed", Target: userTarget(user)})
 	})
-}
-
-// CreateUser makes an account for another person, whatever the sign-up policy
-// says. Only the command line may.
-func (a *App) CreateUser(ctx context.Context, caller domain.Principal, s domain.SignUp, operator bool) (domain.User, error) {
-	return a.createUser(ctx, caller, s, operator, func(ctx context.Context, tx *repository.Store, user domain.User) error {
-		// Those who sign up later are not the first any more.
-		err := tx.AddSetting(ctx, operatorSetting, []byte(user.ID))
-		if domain.CodeOf(err) == domain.CodeConflict {
-			return nil
-		}
-		return err
-	})
-}
-
-// CreateGuest is like CreateUser, but the first person who signs up still
-// becomes the operator.
-func (a *App) CreateGuest(ctx context.Context, caller domain.Principal, s domain.SignUp) (domain.User, error) {
-	return a.createUser(ctx, caller, s, false, func(context.Context, *repository.Store, domain.User) error { return nil })
-}
-
-func (a *App) createUser(
-	ctx context.Context, caller domain.Principal, s domain.SignUp, operator bool,
-	claim func(context.Context, *repository.Store, domain.User) error,
-) (domain.User, error) {
-	if err := requireSystem(caller); err != nil {
-		return domain.User{}, err
-	}
-	user, hash, err := a.newUser(ctx, "", s)
-	if err != nil {
-		return domain.User{}, err
-	}
-	user.Operator, user.EmailVerified = operator, true // by whoever runs the instance
-	err = a.store.InTx(ctx, func(ctx context.Context, tx *repository.Store) error {
-		if err := claim(ctx, tx, user); err != nil {
-			return err
-		}
-		return a.addUser(ctx, tx, caller, user, hash)
-	})
-	return user, err
-}
-
-// ListUsers returns all accounts of the instance, newest first. Only the
-// command line may.
-func (a *App) ListUsers(ctx context.Context, caller domain.Principal, p domain.Page) (domain.List[domain.User], error) {
-	if err := requireSystem(caller); err != nil {
-		return domain.List[domain.User]{}, err
-	}
-	return a.store.ListUsers(ctx, p)
-}
-
-// FindUser returns the account with an id or an e-mail address. Only the
-// command line may.
-func (a *App) FindUser(ctx context.Context, caller domain.Principal, idOrEmail string) (domain.User, error) {
-	if err := requireSystem(caller); err != nil {
-		return domain.User{}, err
-	}
-	if id, err := domain.ParseID[domain.UserID](idOrEmail); err == nil {
-		return a.store.GetUser(ctx, id)
-	}
-	user, _, err := a.userByEmail(ctx, a.store, idOrEmail)
-	return user, err
-}
-
-// SetUserStatus disables an account, which ends all its sessions, or enables it
-// again. Only the command line may.
-func (a *App) SetUserStatus(ctx context.Context, caller domain.Principal, id domain.UserID, status domain.Status) (domain.User, error) {
-	if user, err := a.FindUser(ctx, caller, string(id)); err != nil || user.Status == status {
-		return user, err
-	}
-	return a.changeUser(ctx, caller, id, "user.updated", func(tx *repository.Store, u domain.User) (domain.User, error) {
-		u.Status = status
-		return u, tx.UpdateUser(ctx, u)
-	})
-}
-
-// SetOperator makes an account the operator's, who may see the instance page, or
-// takes that from it, and signs it out everywhere. Only the command line may.
-func (a *App) SetOperator(ctx context.Context, caller domain.Principal, id domain.UserID, operator bool) (domain.User, error) {
-	return a.changeUser(ctx, caller, id, "user.updated", func(tx *repository.Store, u domain.User) (domain.User, error) {
-		u.Operator = operator
-		err := tx.AddSetting(ctx, operatorSetting, []byte(u.ID)) // those who sign up later are not the first any more
-		if err != nil && domain.CodeOf(err) != domain.CodeConflict {
-			return u, err
-		}
-		return u, tx.UpdateUser(ctx, u)
-	})
-}
-
-// changeUser changes another person's account and ends its sessions, which were
-// begun on other terms.
-func (a *App) changeUser(
-	ctx context.Context, caller domain.Principal, id domain.UserID, action string,
-	change func(*repository.Store, domain.User) (domain.User, error),
-) (domain.User, error) {
-	if err := requireSystem(caller); err != nil {
-		return domain.User{}, err
-	}
-	var user domain.User
-	err := a.store.InTx(ctx, func(ctx context.Context, tx *repository.Store) error {
-		before, _, err := tx.LockUser(ctx, id)
-		if err != nil {
-			return err
-		}
-		if user, err = change(tx, before); err != nil {
-			return err
-		}
-		if _, err := tx.DeleteSessions(ctx, id, ""); err != nil {
-			return err
-		}
-		changes := domain.Diff(
-			map[string]any{"status": before.Status, "operator": before.Operator},
-			map[string]any{"status": user.Status, "operator": user.Operator})
-		return a.record(ctx, tx, caller, domain.Event{Action: action, Target: userTarget(user), Changes: changes})
-	})
-	return user, err
 }
 
 func userTarget(u domain.User) domain.Target {
