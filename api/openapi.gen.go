@@ -131,7 +131,7 @@ type AcceptInvitationRequest struct {
 	Token string `json:"token"`
 }
 
-// Actor Who did it, named as they were called at that time.
+// Actor Who did it, with the name they had at that time.
 type Actor struct {
 	// ID Example: usr_01kjpy44e0ftkrm422m7s1ga8b
 	ID string `json:"id"`
@@ -157,20 +157,20 @@ type AuditEvent struct {
 	// Example: key.revoked
 	Action string `json:"action"`
 
-	// Actor Who did it, named as they were called at that time.
+	// Actor Who did it, with the name they had at that time.
 	Actor Actor `json:"actor"`
 
 	// At Example: 2026-03-02T09:30:00Z
 	At time.Time `json:"at"`
 
-	// Changes For each field that changed, an array of its value before and its value after; null where there was none. The
-	// values are whatever the field holds. Secrets never appear here.
+	// Changes For each field that changed, an array of the values before and after the change. A value is null if there was
+	// none, and otherwise has the field's type. Secrets never appear here.
 	//
 	//
 	// Example: {"expires_at":[null,"2027-01-01T00:00:00Z"],"name":["billing","billing-service"]}
 	Changes Changes `json:"changes"`
 
-	// ID Names an audit event.
+	// ID Identifies an audit event.
 	//
 	// Example: evt_01kjpy44e0enst77medpz0q0ms
 	ID EventID `json:"id"`
@@ -189,7 +189,7 @@ type AuditEvent struct {
 	// RequestID Example: 5NIWYR3XBDQMTOYJRYVSTPQ3KA
 	RequestID nullable.Nullable[string] `json:"request_id"`
 
-	// Target What it was done to, named as it was called at that time.
+	// Target What it was done to, with the name it had at that time.
 	Target AuditTarget `json:"target"`
 
 	// UserAgent Example: curl/8.5.0
@@ -204,7 +204,7 @@ type AuditEventList struct {
 	NextCursor nullable.Nullable[string] `json:"next_cursor"`
 }
 
-// AuditTarget What it was done to, named as it was called at that time.
+// AuditTarget What it was done to, with the name it had at that time.
 type AuditTarget struct {
 	// ID Example: key_01kjpy44e0fcfrt0xvtfeed5a2
 	ID string `json:"id"`
@@ -216,12 +216,12 @@ type AuditTarget struct {
 	Name string `json:"name"`
 }
 
-// Caller Whom the presented credentials belong to.
+// Caller Who the credentials in the request belong to.
 type Caller struct {
 	// Key An API key, without its token.
 	Key *Key `json:"key,omitempty"`
 
-	// Kind Which credentials were proved. With a key come `key`, `project` and `organization`, with a user comes `user`.
+	// Kind Which credentials the request has. A key comes with `key`, `project` and `organization`, a user with `user`.
 	//
 	//
 	// Example: key
@@ -233,36 +233,36 @@ type Caller struct {
 	User         *User                `json:"user,omitempty"`
 }
 
-// CallerKind Which credentials were proved. With a key come `key`, `project` and `organization`, with a user comes `user`.
+// CallerKind Which credentials the request has. A key comes with `key`, `project` and `organization`, a user with `user`.
 //
 // Example: key
 type CallerKind string
 
 // ChangePasswordRequest defines model for ChangePasswordRequest.
 type ChangePasswordRequest struct {
-	// Current The password until now.
+	// Current The current password.
 	Current string `json:"current"`
 
-	// New At least 12 characters, of any kind; passwords that attackers try first are refused.
+	// New At least 12 characters of any kind. Common passwords are refused.
 	New string `json:"new"`
 }
 
-// Changes For each field that changed, an array of its value before and its value after; null where there was none. The
-// values are whatever the field holds. Secrets never appear here.
+// Changes For each field that changed, an array of the values before and after the change. A value is null if there was
+// none, and otherwise has the field's type. Secrets never appear here.
 //
 // Example: {"expires_at":[null,"2027-01-01T00:00:00Z"],"name":["billing","billing-service"]}
 type Changes = domain.Changes
 
 // CreateInvitationRequest defines model for CreateInvitationRequest.
 type CreateInvitationRequest struct {
-	// Email Whom to invite; letter case does not matter.
+	// Email The address of the person to invite; letter case does not matter.
 	//
 	// Example: grace@example.com
 	Email string `json:"email"`
 
-	// Role What a member may do. A viewer reads everything but the audit trail; a developer also makes, revokes and
-	// verifies keys; an admin also changes projects, members and the organization, and reads the audit trail; an owner
-	// does everything, and only owners make or change owners.
+	// Role What a member may do. A viewer reads everything except the audit trail. A developer also creates, revokes and
+	// verifies keys. An admin also changes projects, members and the organization, and reads the audit trail. An owner
+	// can do everything; only owners can make someone an owner or change an owner's role.
 	//
 	//
 	// Example: owner
@@ -271,44 +271,44 @@ type CreateInvitationRequest struct {
 
 // CreateKeyRequest defines model for CreateKeyRequest.
 type CreateKeyRequest struct {
-	// Environment Whether a key is for production or for trying things out. It is part of the token.
+	// Environment Whether a key is for production or for testing. It is part of the token.
 	//
 	// Example: live
 	Environment *Environment `json:"environment,omitempty"`
 
-	// ExpiresAt From this moment on the key is refused. It may lie in the past; null or left out means never.
+	// ExpiresAt The key is refused from this time on. It may be in the past. Null or omitted means never.
 	//
 	// Example: 2027-01-01T00:00:00Z
 	ExpiresAt nullable.Nullable[time.Time] `json:"expires_at,omitempty"`
 
-	// ExternalID Your own id for whom or what the key is for.
+	// ExternalID Your own id for the customer or thing that uses the key.
 	//
 	// Example: customer-4711
 	ExternalID nullable.Nullable[string] `json:"external_id,omitempty"`
 
-	// Metadata Anything of yours, as flat strings; at most 50 entries and 4 KiB. Names have 1 to 64 characters.
+	// Metadata Your own data, as flat strings; at most 50 entries and 4 KiB. Names have 1 to 64 characters.
 	//
 	// Example: {"team":"billing"}
 	Metadata *Metadata `json:"metadata,omitempty"`
 
-	// Name A name that people read. It need not be unique.
+	// Name A name for people to read. It need not be unique.
 	//
 	// Example: Acme
 	Name Name `json:"name"`
 
-	// Scopes What the key may do; none when left out.
+	// Scopes What the key may do. If omitted, the key has no scopes.
 	Scopes *[]Scope `json:"scopes,omitempty"`
 }
 
 // CreateOrganizationRequest defines model for CreateOrganizationRequest.
 type CreateOrganizationRequest struct {
-	// Name A name that people read. It need not be unique.
+	// Name A name for people to read. It need not be unique.
 	//
 	// Example: Acme
 	Name Name `json:"name"`
 
-	// Slug A short name for addresses: lower-case letters and digits, with single hyphens between them. Left out, it is
-	// derived from the name, with a suffix when it is taken.
+	// Slug A short name for addresses: lower-case letters and digits, with single hyphens between them. If omitted, it is
+	// derived from the name, with a suffix if that is taken.
 	//
 	//
 	// Example: acme
@@ -317,19 +317,19 @@ type CreateOrganizationRequest struct {
 
 // CreateProjectRequest defines model for CreateProjectRequest.
 type CreateProjectRequest struct {
-	// KeyPrefix What the project's new tokens start with. Prefixes that other vendors' secret scanners look for are refused.
+	// KeyPrefix The start of the project's new tokens. Prefixes of other vendors that secret scanners look for are refused.
 	//
 	//
 	// Example: lk
 	KeyPrefix *KeyPrefix `json:"key_prefix,omitempty"`
 
-	// Name A name that people read. It need not be unique.
+	// Name A name for people to read. It need not be unique.
 	//
 	// Example: Acme
 	Name Name `json:"name"`
 
-	// Slug A short name for addresses: lower-case letters and digits, with single hyphens between them. Left out, it is
-	// derived from the name, with a suffix when it is taken.
+	// Slug A short name for addresses: lower-case letters and digits, with single hyphens between them. If omitted, it is
+	// derived from the name, with a suffix if that is taken.
 	//
 	//
 	// Example: acme
@@ -340,7 +340,7 @@ type CreateProjectRequest struct {
 type CreatedInvitation struct {
 	Invitation Invitation `json:"invitation"`
 
-	// Token What the invited person accepts with. It is shown this once and cannot be asked for again.
+	// Token The token that the invited person accepts the invitation with. It is shown only this once.
 	//
 	// Example: 3q2-7wEjRWeJq83vASNFZ4mrze8BI0Vnias3k8cBI0U
 	Token string `json:"token"`
@@ -351,13 +351,13 @@ type CreatedKey struct {
 	// Key An API key, without its token.
 	Key Key `json:"key"`
 
-	// Token The secret that the client sends. It is shown this once and cannot be asked for again.
+	// Token The secret that the client sends. It is shown only this once.
 	//
 	// Example: lk_live_vF7U4YOYLkq6_cSDlQnFh3UDT5HoAxm26EXNs5IwyvxZJ02kOa9uUe1Z1SVXcT
 	Token string `json:"token"`
 }
 
-// Creator Who made it.
+// Creator Who created it.
 type Creator struct {
 	// ID The user's or key's id.
 	//
@@ -370,17 +370,17 @@ type Creator struct {
 	Kind ActorKind `json:"kind"`
 }
 
-// Environment Whether a key is for production or for trying things out. It is part of the token.
+// Environment Whether a key is for production or for testing. It is part of the token.
 //
 // Example: live
 type Environment = domain.Environment
 
-// ErrorCode The reason of a refusal, for programs. A code never changes its meaning; new ones may come.
+// ErrorCode The reason for the error, for programs. A code never changes its meaning. New codes may be added.
 //
 // Example: validation_failed
 type ErrorCode = domain.Code
 
-// EventID Names an audit event.
+// EventID Identifies an audit event.
 //
 // Example: evt_01kjpy44e0enst77medpz0q0ms
 type EventID = domain.EventID
@@ -406,13 +406,13 @@ type ForgotPasswordRequest struct {
 
 // Health defines model for Health.
 type Health struct {
-	// Status Degraded means that the instance serves what it knows while its database is away.
+	// Status Degraded means that the database is unavailable, and the instance serves what it has in memory.
 	//
 	// Example: ok
 	Status HealthStatus `json:"status"`
 }
 
-// HealthStatus Degraded means that the instance serves what it knows while its database is away.
+// HealthStatus Degraded means that the database is unavailable, and the instance serves what it has in memory.
 //
 // Example: ok
 type HealthStatus string
@@ -422,15 +422,15 @@ type ImportKeysRequest = ImportBody
 
 // ImportResult defines model for ImportResult.
 type ImportResult struct {
-	// Errors Why the others were not taken. After 1,000 errors, one last entry says how many there are more.
+	// Errors Why the other keys were not imported. After 1,000 errors, one last entry says how many more there are.
 	Errors []FieldProblem `json:"errors"`
 
-	// Imported How many keys are new.
+	// Imported How many keys were imported.
 	//
 	// Example: 998
 	Imported int `json:"imported"`
 
-	// Unchanged How many were here already.
+	// Unchanged How many keys had been imported before.
 	//
 	// Example: 0
 	Unchanged int `json:"unchanged"`
@@ -447,7 +447,7 @@ type ImportedKey struct {
 	// Example: sha256-hex
 	Algorithm *string `json:"algorithm,omitempty"`
 
-	// CreatedAt When it was made (RFC 3339); now, if left out. In the Django table, `created`.
+	// CreatedAt When the key was created (RFC 3339). If omitted, now. In the Django table, `created`.
 	//
 	// Example: 2024-05-01T12:00:00Z
 	CreatedAt nullable.Nullable[string] `json:"created_at,omitempty"`
@@ -457,12 +457,12 @@ type ImportedKey struct {
 	// Example: live
 	Environment nullable.Nullable[string] `json:"environment,omitempty"`
 
-	// ExpiresAt When it ends (RFC 3339), if ever. In the Django table, `expiry_date`.
+	// ExpiresAt When the key expires (RFC 3339), if ever. In the Django table, `expiry_date`.
 	//
 	// Example: 2027-05-01T12:00:00Z
 	ExpiresAt nullable.Nullable[string] `json:"expires_at,omitempty"`
 
-	// ExternalID As of any key.
+	// ExternalID As in `createKey`.
 	//
 	// Example: customer-4711
 	ExternalID nullable.Nullable[string] `json:"external_id,omitempty"`
@@ -472,7 +472,7 @@ type ImportedKey struct {
 	// Example: ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad
 	Hash *string `json:"hash,omitempty"`
 
-	// Metadata As of any key.
+	// Metadata As in `createKey`.
 	//
 	// Example: {"team":"billing"}
 	Metadata nullable.Nullable[map[string]string] `json:"metadata,omitempty"`
@@ -482,17 +482,17 @@ type ImportedKey struct {
 	// Example: nightly export
 	Name *string `json:"name,omitempty"`
 
-	// Prefix What of the token may be shown. For Django's algorithms required, what stands before the dot.
+	// Prefix The public part of the token. Required for Django's algorithms, where it is the part before the dot.
 	//
 	// Example: dOwgmSHc
 	Prefix nullable.Nullable[string] `json:"prefix,omitempty"`
 
-	// Revoked Whether it has been revoked already.
+	// Revoked Whether the key has been revoked.
 	//
 	// Example: false
 	Revoked nullable.Nullable[bool] `json:"revoked,omitempty"`
 
-	// Scopes What the key may do, as of any key.
+	// Scopes What the key may do, as in `createKey`.
 	//
 	// Example: ["documents:read"]
 	Scopes nullable.Nullable[[]string] `json:"scopes,omitempty"`
@@ -500,13 +500,13 @@ type ImportedKey struct {
 
 // Invitation defines model for Invitation.
 type Invitation struct {
-	// AcceptedAt Null while it waits.
+	// AcceptedAt Null while the invitation is pending.
 	AcceptedAt nullable.Nullable[time.Time] `json:"accepted_at"`
 
 	// CreatedAt Example: 2026-03-02T09:30:00Z
 	CreatedAt time.Time `json:"created_at"`
 
-	// Email Whom it is for.
+	// Email The invited person's address.
 	//
 	// Example: grace@example.com
 	Email string `json:"email"`
@@ -514,24 +514,24 @@ type Invitation struct {
 	// ExpiresAt Example: 2026-03-09T09:30:00Z
 	ExpiresAt time.Time `json:"expires_at"`
 
-	// ID Names an invitation.
+	// ID Identifies an invitation.
 	//
 	// Example: inv_01kjpy44e0e8pr6rxd2fpqzt5k
 	ID InvitationID `json:"id"`
 
-	// InvitedBy Who did it, named as they were called at that time.
+	// InvitedBy Who did it, with the name they had at that time.
 	InvitedBy Actor `json:"invited_by"`
 
-	// Role What a member may do. A viewer reads everything but the audit trail; a developer also makes, revokes and
-	// verifies keys; an admin also changes projects, members and the organization, and reads the audit trail; an owner
-	// does everything, and only owners make or change owners.
+	// Role What a member may do. A viewer reads everything except the audit trail. A developer also creates, revokes and
+	// verifies keys. An admin also changes projects, members and the organization, and reads the audit trail. An owner
+	// can do everything; only owners can make someone an owner or change an owner's role.
 	//
 	//
 	// Example: owner
 	Role Role `json:"role"`
 }
 
-// InvitationID Names an invitation.
+// InvitationID Identifies an invitation.
 //
 // Example: inv_01kjpy44e0e8pr6rxd2fpqzt5k
 type InvitationID = domain.InvitationID
@@ -555,70 +555,70 @@ type Key struct {
 	// CreatedAt Example: 2026-03-02T09:30:00Z
 	CreatedAt time.Time `json:"created_at"`
 
-	// CreatedBy Who made it.
+	// CreatedBy Who created it.
 	CreatedBy Creator `json:"created_by"`
 
-	// Environment Whether a key is for production or for trying things out. It is part of the token.
+	// Environment Whether a key is for production or for testing. It is part of the token.
 	//
 	// Example: live
 	Environment Environment `json:"environment"`
 
-	// ExpiresAt From this moment on the key is refused; null for never.
+	// ExpiresAt The key is refused from this time on. Null means never.
 	//
 	// Example: 2027-01-01T00:00:00Z
 	ExpiresAt nullable.Nullable[time.Time] `json:"expires_at"`
 
-	// ExternalID Your own id for whom or what the key is for.
+	// ExternalID Your own id for the customer or thing that uses the key.
 	//
 	// Example: customer-4711
 	ExternalID nullable.Nullable[string] `json:"external_id"`
 
-	// ID Names an API key, for its whole life.
+	// ID Identifies an API key. It never changes.
 	//
 	// Example: key_01kjpy44e0fcfrt0xvtfeed5a2
 	ID KeyID `json:"id"`
 
-	// LastUsedAt About when the key last proved itself; it may lag by half a minute.
+	// LastUsedAt About when the key was last used. It may lag by half a minute.
 	//
 	// Example: 2026-03-02T10:00:00Z
 	LastUsedAt nullable.Nullable[time.Time] `json:"last_used_at"`
 
-	// Metadata Anything of yours, as flat strings; at most 50 entries and 4 KiB. Names have 1 to 64 characters.
+	// Metadata Your own data, as flat strings; at most 50 entries and 4 KiB. Names have 1 to 64 characters.
 	//
 	// Example: {"team":"billing"}
 	Metadata Metadata `json:"metadata"`
 
-	// Name A name that people read. It need not be unique.
+	// Name A name for people to read. It need not be unique.
 	//
 	// Example: Acme
 	Name Name `json:"name"`
 
-	// Prefix The public part of the current token, to recognise it by.
+	// Prefix The public part of the current token, to recognize it by.
 	//
 	// Example: lk_live_vF7U4YOYLkq6
 	Prefix string `json:"prefix"`
 
-	// ProjectID Names a project.
+	// ProjectID Identifies a project.
 	//
 	// Example: prj_01kjpy44e0envv707f46z935rt
 	ProjectID ProjectID `json:"project_id"`
 
-	// Retiring The token that a rotation replaced and that still works for a while; absent when there is none.
+	// Retiring A token that a rotation replaced and that still works until `valid_until`. Absent if there is none.
 	Retiring      *RetiringToken               `json:"retiring,omitempty"`
 	RevokedAt     nullable.Nullable[time.Time] `json:"revoked_at"`
 	RevokedReason nullable.Nullable[string]    `json:"revoked_reason"`
 	RotatedAt     nullable.Nullable[time.Time] `json:"rotated_at"`
 
-	// Scopes What the key may do. A key without scopes is good; it can read its own project.
+	// Scopes What the key may do. A key without scopes is valid and can read its own project.
 	Scopes []Scope `json:"scopes"`
 
-	// Status The state of a key now. Revoked wins over expired.
+	// Status The current status of a key. A key that is revoked and has expired is `revoked`.
 	//
 	// Example: active
 	Status KeyStatus `json:"status"`
 }
 
-// KeyID Names an API key, for its whole life.
+// KeyID Identifies an API key. It never changes.
 //
 // Example: key_01kjpy44e0fcfrt0xvtfeed5a2
 type KeyID = domain.KeyID
@@ -631,19 +631,19 @@ type KeyList struct {
 	NextCursor nullable.Nullable[string] `json:"next_cursor"`
 }
 
-// KeyPrefix What the project's new tokens start with. Prefixes that other vendors' secret scanners look for are refused.
+// KeyPrefix The start of the project's new tokens. Prefixes of other vendors that secret scanners look for are refused.
 //
 // Example: lk
 type KeyPrefix = string
 
-// KeyStatus The state of a key now. Revoked wins over expired.
+// KeyStatus The current status of a key. A key that is revoked and has expired is `revoked`.
 //
 // Example: active
 type KeyStatus = domain.KeyStatus
 
 // LogInRequest defines model for LogInRequest.
 type LogInRequest struct {
-	// Email The address that the account is known by; letter case does not matter.
+	// Email The address of the account; letter case does not matter.
 	//
 	// Example: ada@example.com
 	Email string `json:"email"`
@@ -657,9 +657,9 @@ type Member struct {
 	// JoinedAt Example: 2026-03-02T09:30:00Z
 	JoinedAt time.Time `json:"joined_at"`
 
-	// Role What a member may do. A viewer reads everything but the audit trail; a developer also makes, revokes and
-	// verifies keys; an admin also changes projects, members and the organization, and reads the audit trail; an owner
-	// does everything, and only owners make or change owners.
+	// Role What a member may do. A viewer reads everything except the audit trail. A developer also creates, revokes and
+	// verifies keys. An admin also changes projects, members and the organization, and reads the audit trail. An owner
+	// can do everything; only owners can make someone an owner or change an owner's role.
 	//
 	//
 	// Example: owner
@@ -681,9 +681,9 @@ type Membership struct {
 	JoinedAt     time.Time    `json:"joined_at"`
 	Organization Organization `json:"organization"`
 
-	// Role What a member may do. A viewer reads everything but the audit trail; a developer also makes, revokes and
-	// verifies keys; an admin also changes projects, members and the organization, and reads the audit trail; an owner
-	// does everything, and only owners make or change owners.
+	// Role What a member may do. A viewer reads everything except the audit trail. A developer also creates, revokes and
+	// verifies keys. An admin also changes projects, members and the organization, and reads the audit trail. An owner
+	// can do everything; only owners can make someone an owner or change an owner's role.
 	//
 	//
 	// Example: owner
@@ -691,12 +691,12 @@ type Membership struct {
 	User User `json:"user"`
 }
 
-// Metadata Anything of yours, as flat strings; at most 50 entries and 4 KiB. Names have 1 to 64 characters.
+// Metadata Your own data, as flat strings; at most 50 entries and 4 KiB. Names have 1 to 64 characters.
 //
 // Example: {"team":"billing"}
 type Metadata map[string]string
 
-// Name A name that people read. It need not be unique.
+// Name A name for people to read. It need not be unique.
 //
 // Example: Acme
 type Name = string
@@ -709,47 +709,47 @@ type Organization struct {
 	// CreatedAt Example: 2026-03-02T09:30:00Z
 	CreatedAt time.Time `json:"created_at"`
 
-	// ID Names an organization.
+	// ID Identifies an organization.
 	//
 	// Example: org_01kjpy44e0exq894z60yz3b674
 	ID OrganizationID `json:"id"`
 
-	// Name A name that people read. It need not be unique.
+	// Name A name for people to read. It need not be unique.
 	//
 	// Example: Acme
 	Name Name `json:"name"`
 
-	// Role What a member may do. A viewer reads everything but the audit trail; a developer also makes, revokes and
-	// verifies keys; an admin also changes projects, members and the organization, and reads the audit trail; an owner
-	// does everything, and only owners make or change owners.
+	// Role What a member may do. A viewer reads everything except the audit trail. A developer also creates, revokes and
+	// verifies keys. An admin also changes projects, members and the organization, and reads the audit trail. An owner
+	// can do everything; only owners can make someone an owner or change an owner's role.
 	//
 	//
 	// Example: owner
 	Role Role `json:"role"`
 
-	// Slug A short name for addresses: lower-case letters and digits, with single hyphens between them. Left out, it is
-	// derived from the name, with a suffix when it is taken.
+	// Slug A short name for addresses: lower-case letters and digits, with single hyphens between them. If omitted, it is
+	// derived from the name, with a suffix if that is taken.
 	//
 	//
 	// Example: acme
 	Slug Slug `json:"slug"`
 
-	// Status Whether the tenant uses it. A disabled organization or project ends every key below it until enabled again.
+	// Status Whether its members have it enabled. No key of a disabled organization or project works until it is enabled again.
 	//
 	//
 	// Example: active
 	Status Status `json:"status"`
 
-	// Suspended The operator of the instance has stopped the organization or project, for a reason. No key below works
-	// (401 `project_disabled`); members read and export, and change nothing. Only the operator lifts it. Absent when
-	// there is none.
+	// Suspended The operator of the instance has suspended the organization or project. None of its keys works
+	// (401 `project_disabled`). Members can read and export, but change nothing. Only the operator can lift the
+	// suspension. Absent if it is not suspended.
 	Suspended *Suspension `json:"suspended,omitempty"`
 
 	// UpdatedAt Example: 2026-03-02T09:30:00Z
 	UpdatedAt time.Time `json:"updated_at"`
 }
 
-// OrganizationID Names an organization.
+// OrganizationID Identifies an organization.
 //
 // Example: org_01kjpy44e0exq894z60yz3b674
 type OrganizationID = domain.OrganizationID
@@ -764,31 +764,31 @@ type OrganizationList struct {
 
 // OrganizationSummary The organization that owns the key's project.
 type OrganizationSummary struct {
-	// ID Names an organization.
+	// ID Identifies an organization.
 	//
 	// Example: org_01kjpy44e0exq894z60yz3b674
 	ID OrganizationID `json:"id"`
 
-	// Name A name that people read. It need not be unique.
+	// Name A name for people to read. It need not be unique.
 	//
 	// Example: Acme
 	Name Name `json:"name"`
 
-	// Slug A short name for addresses: lower-case letters and digits, with single hyphens between them. Left out, it is
-	// derived from the name, with a suffix when it is taken.
+	// Slug A short name for addresses: lower-case letters and digits, with single hyphens between them. If omitted, it is
+	// derived from the name, with a suffix if that is taken.
 	//
 	//
 	// Example: acme
 	Slug Slug `json:"slug"`
 
-	// Status Whether the tenant uses it. A disabled organization or project ends every key below it until enabled again.
+	// Status Whether its members have it enabled. No key of a disabled organization or project works until it is enabled again.
 	//
 	//
 	// Example: active
 	Status Status `json:"status"`
 }
 
-// Problem What went wrong, after RFC 9457.
+// Problem What went wrong, as RFC 9457 defines it.
 type Problem = problem.Problem
 
 // ProjectBody defines model for Project.
@@ -796,50 +796,50 @@ type ProjectBody struct {
 	// CreatedAt Example: 2026-03-02T09:30:00Z
 	CreatedAt time.Time `json:"created_at"`
 
-	// ID Names a project.
+	// ID Identifies a project.
 	//
 	// Example: prj_01kjpy44e0envv707f46z935rt
 	ID ProjectID `json:"id"`
 
-	// KeyPrefix What the project's new tokens start with. Prefixes that other vendors' secret scanners look for are refused.
+	// KeyPrefix The start of the project's new tokens. Prefixes of other vendors that secret scanners look for are refused.
 	//
 	//
 	// Example: lk
 	KeyPrefix KeyPrefix `json:"key_prefix"`
 
-	// Name A name that people read. It need not be unique.
+	// Name A name for people to read. It need not be unique.
 	//
 	// Example: Acme
 	Name Name `json:"name"`
 
-	// OrganizationID Names an organization.
+	// OrganizationID Identifies an organization.
 	//
 	// Example: org_01kjpy44e0exq894z60yz3b674
 	OrganizationID OrganizationID `json:"organization_id"`
 
-	// Slug A short name for addresses: lower-case letters and digits, with single hyphens between them. Left out, it is
-	// derived from the name, with a suffix when it is taken.
+	// Slug A short name for addresses: lower-case letters and digits, with single hyphens between them. If omitted, it is
+	// derived from the name, with a suffix if that is taken.
 	//
 	//
 	// Example: acme
 	Slug Slug `json:"slug"`
 
-	// Status Whether the tenant uses it. A disabled organization or project ends every key below it until enabled again.
+	// Status Whether its members have it enabled. No key of a disabled organization or project works until it is enabled again.
 	//
 	//
 	// Example: active
 	Status Status `json:"status"`
 
-	// Suspended The operator of the instance has stopped the organization or project, for a reason. No key below works
-	// (401 `project_disabled`); members read and export, and change nothing. Only the operator lifts it. Absent when
-	// there is none.
+	// Suspended The operator of the instance has suspended the organization or project. None of its keys works
+	// (401 `project_disabled`). Members can read and export, but change nothing. Only the operator can lift the
+	// suspension. Absent if it is not suspended.
 	Suspended *Suspension `json:"suspended,omitempty"`
 
 	// UpdatedAt Example: 2026-03-02T09:30:00Z
 	UpdatedAt time.Time `json:"updated_at"`
 }
 
-// ProjectID Names a project.
+// ProjectID Identifies a project.
 //
 // Example: prj_01kjpy44e0envv707f46z935rt
 type ProjectID = domain.ProjectID
@@ -854,18 +854,18 @@ type ProjectList struct {
 
 // ProjectSummary The project that owns the verified key.
 type ProjectSummary struct {
-	// ID Names a project.
+	// ID Identifies a project.
 	//
 	// Example: prj_01kjpy44e0envv707f46z935rt
 	ID ProjectID `json:"id"`
 
-	// Name A name that people read. It need not be unique.
+	// Name A name for people to read. It need not be unique.
 	//
 	// Example: Acme
 	Name Name `json:"name"`
 
-	// Slug A short name for addresses: lower-case letters and digits, with single hyphens between them. Left out, it is
-	// derived from the name, with a suffix when it is taken.
+	// Slug A short name for addresses: lower-case letters and digits, with single hyphens between them. If omitted, it is
+	// derived from the name, with a suffix if that is taken.
 	//
 	//
 	// Example: acme
@@ -874,22 +874,22 @@ type ProjectSummary struct {
 
 // RefreshSessionRequest defines model for RefreshSessionRequest.
 type RefreshSessionRequest struct {
-	// RefreshToken The refresh token that came last.
+	// RefreshToken The latest refresh token.
 	RefreshToken string `json:"refresh_token"`
 }
 
 // ResetPasswordRequest defines model for ResetPasswordRequest.
 type ResetPasswordRequest struct {
-	// Password At least 12 characters, of any kind; passwords that attackers try first are refused.
+	// Password At least 12 characters of any kind. Common passwords are refused.
 	Password string `json:"password"`
 
-	// Token The token in the mail.
+	// Token The token in the email.
 	//
 	// Example: 3q2-7wEjRWeJq83vASNFZ4mrze8BI0Vnias3k8cBI0U
 	Token string `json:"token"`
 }
 
-// RetiringToken The token that a rotation replaced and that still works for a while; absent when there is none.
+// RetiringToken A token that a rotation replaced and that still works until `valid_until`. Absent if there is none.
 type RetiringToken struct {
 	// Prefix Its public part.
 	//
@@ -902,46 +902,46 @@ type RetiringToken struct {
 
 // RevokeKeyRequest defines model for RevokeKeyRequest.
 type RevokeKeyRequest struct {
-	// Reason Why, for those who look at the key later.
+	// Reason The reason, for people who look at the key later.
 	//
 	// Example: The laptop it was on was lost.
 	Reason nullable.Nullable[string] `json:"reason,omitempty"`
 }
 
-// Role What a member may do. A viewer reads everything but the audit trail; a developer also makes, revokes and
-// verifies keys; an admin also changes projects, members and the organization, and reads the audit trail; an owner
-// does everything, and only owners make or change owners.
+// Role What a member may do. A viewer reads everything except the audit trail. A developer also creates, revokes and
+// verifies keys. An admin also changes projects, members and the organization, and reads the audit trail. An owner
+// can do everything; only owners can make someone an owner or change an owner's role.
 //
 // Example: owner
 type Role = domain.Role
 
 // RotateKeyRequest defines model for RotateKeyRequest.
 type RotateKeyRequest struct {
-	// GraceSeconds How long tokens that the key has now may work at most; 0 ends them.
+	// GraceSeconds How long the key's present tokens may still work, at most. 0 ends them immediately.
 	//
 	// Example: 86400
 	GraceSeconds *int `json:"grace_seconds,omitempty"`
 }
 
-// Scope What a key may do, as resource:verb. Latchkey's own are project:read, project:write, keys:read, keys:write and
-// keys:verify; beside them a project may invent others for its own API, such as documents:read.
+// Scope What a key may do, as resource:verb. Latchkey's own scopes are project:read, project:write, keys:read, keys:write
+// and keys:verify. A project may add scopes for its own API, such as documents:read.
 //
 // Example: documents:read
 type Scope = domain.Scope
 
-// Session A signed-in session. Both tokens are secrets and are given this once.
+// Session A signed-in session. Both tokens are secrets and are shown only this once.
 type Session struct {
 	// AccessToken Send it as `Authorization: Bearer <access token>`.
 	//
 	// Example: eyJhbGciOiJFZERTQSIsImtpZCI6ImExYjJjMyIsInR5cCI6ImF0K2p3dCJ9.e30.c2ln
 	AccessToken string `json:"access_token"`
 
-	// ExpiresIn Seconds that the access token lives.
+	// ExpiresIn Seconds until the access token expires.
 	//
 	// Example: 300
 	ExpiresIn int `json:"expires_in"`
 
-	// RefreshExpiresIn Seconds until the refresh token is too old to use.
+	// RefreshExpiresIn Seconds until the refresh token expires.
 	//
 	// Example: 1209600
 	RefreshExpiresIn int `json:"refresh_expires_in"`
@@ -956,39 +956,39 @@ type Session struct {
 	User      User      `json:"user"`
 }
 
-// SessionID Names a session.
+// SessionID Identifies a session.
 //
 // Example: ses_01kjpy44e0f1ytwq0qtkgc2n8m
 type SessionID = domain.SessionID
 
 // SessionItem defines model for SessionItem.
 type SessionItem struct {
-	// CreatedAt When the password was given.
+	// CreatedAt When the user signed in with their password.
 	//
 	// Example: 2026-03-02T09:30:00Z
 	CreatedAt time.Time `json:"created_at"`
 
-	// Current Whether it is the one that asks.
+	// Current Whether it is the session of this request.
 	//
 	// Example: true
 	Current bool `json:"current"`
 
-	// ID Names a session.
+	// ID Identifies a session.
 	//
 	// Example: ses_01kjpy44e0f1ytwq0qtkgc2n8m
 	ID SessionID `json:"id"`
 
-	// IP Where it was begun from.
+	// IP Where the user signed in from.
 	//
 	// Example: 192.0.2.7
 	IP nullable.Nullable[string] `json:"ip"`
 
-	// LastUsedAt When it was last renewed.
+	// LastUsedAt When the session was last refreshed.
 	//
 	// Example: 2026-03-02T09:35:00Z
 	LastUsedAt time.Time `json:"last_used_at"`
 
-	// UserAgent With what it was begun.
+	// UserAgent The client that the user signed in with.
 	//
 	// Example: curl/8.5.0
 	UserAgent nullable.Nullable[string] `json:"user_agent"`
@@ -1004,40 +1004,40 @@ type SessionItemList struct {
 
 // SignUpRequest defines model for SignUpRequest.
 type SignUpRequest struct {
-	// Email The address that the account is known by; letter case does not matter.
+	// Email The address of the account; letter case does not matter.
 	//
 	// Example: ada@example.com
 	Email string `json:"email"`
 
-	// InvitationToken The token of an invitation for this address. It is needed where sign-up is by invitation and ignored
-	// elsewhere. Signing up does not use it up: `acceptInvitation` takes it.
+	// InvitationToken The token of an invitation for this address. It is required if sign-up is by invitation only, and ignored
+	// otherwise. Signing up does not use it up: send it to `acceptInvitation`.
 	InvitationToken *string `json:"invitation_token,omitempty"`
 
-	// Name What to call the person.
+	// Name The person's name.
 	//
 	// Example: Ada Lovelace
 	Name *string `json:"name,omitempty"`
 
-	// Password At least 12 characters, of any kind; passwords that attackers try first are refused.
+	// Password At least 12 characters of any kind. Common passwords are refused.
 	Password string `json:"password"`
 }
 
-// Slug A short name for addresses: lower-case letters and digits, with single hyphens between them. Left out, it is
-// derived from the name, with a suffix when it is taken.
+// Slug A short name for addresses: lower-case letters and digits, with single hyphens between them. If omitted, it is
+// derived from the name, with a suffix if that is taken.
 //
 // Example: acme
 type Slug = string
 
-// Status Whether the tenant uses it. A disabled organization or project ends every key below it until enabled again.
+// Status Whether its members have it enabled. No key of a disabled organization or project works until it is enabled again.
 //
 // Example: active
 type Status = domain.Status
 
-// Suspension The operator of the instance has stopped the organization or project, for a reason. No key below works
-// (401 `project_disabled`); members read and export, and change nothing. Only the operator lifts it. Absent when
-// there is none.
+// Suspension The operator of the instance has suspended the organization or project. None of its keys works
+// (401 `project_disabled`). Members can read and export, but change nothing. Only the operator can lift the
+// suspension. Absent if it is not suspended.
 type Suspension struct {
-	// Reason What the operator says about it.
+	// Reason The operator's reason.
 	//
 	// Example: Unpaid since January.
 	Reason string `json:"reason"`
@@ -1053,7 +1053,7 @@ type TokenType string
 
 // UpdateKeyRequest defines model for UpdateKeyRequest.
 type UpdateKeyRequest struct {
-	// ExpiresAt May be moved either way; null means never.
+	// ExpiresAt The new time may be earlier or later than the old one. Null means never.
 	//
 	// Example: 2027-01-01T00:00:00Z
 	ExpiresAt nullable.Nullable[time.Time] `json:"expires_at,omitempty"`
@@ -1063,12 +1063,12 @@ type UpdateKeyRequest struct {
 	// Example: customer-4711
 	ExternalID nullable.Nullable[string] `json:"external_id,omitempty"`
 
-	// Metadata Anything of yours, as flat strings; at most 50 entries and 4 KiB. Names have 1 to 64 characters.
+	// Metadata Your own data, as flat strings; at most 50 entries and 4 KiB. Names have 1 to 64 characters.
 	//
 	// Example: {"team":"billing"}
 	Metadata *Metadata `json:"metadata,omitempty"`
 
-	// Name A name that people read. It need not be unique.
+	// Name A name for people to read. It need not be unique.
 	//
 	// Example: Acme
 	Name *Name `json:"name,omitempty"`
@@ -1079,7 +1079,7 @@ type UpdateKeyRequest struct {
 
 // UpdateMeRequest defines model for UpdateMeRequest.
 type UpdateMeRequest struct {
-	// Name What to call the person; may be empty.
+	// Name The person's name; may be empty.
 	//
 	// Example: Ada King
 	Name *string `json:"name,omitempty"`
@@ -1087,9 +1087,9 @@ type UpdateMeRequest struct {
 
 // UpdateMemberRequest defines model for UpdateMemberRequest.
 type UpdateMemberRequest struct {
-	// Role What a member may do. A viewer reads everything but the audit trail; a developer also makes, revokes and
-	// verifies keys; an admin also changes projects, members and the organization, and reads the audit trail; an owner
-	// does everything, and only owners make or change owners.
+	// Role What a member may do. A viewer reads everything except the audit trail. A developer also creates, revokes and
+	// verifies keys. An admin also changes projects, members and the organization, and reads the audit trail. An owner
+	// can do everything; only owners can make someone an owner or change an owner's role.
 	//
 	//
 	// Example: owner
@@ -1098,19 +1098,19 @@ type UpdateMemberRequest struct {
 
 // UpdateOrganizationRequest defines model for UpdateOrganizationRequest.
 type UpdateOrganizationRequest struct {
-	// Name A name that people read. It need not be unique.
+	// Name A name for people to read. It need not be unique.
 	//
 	// Example: Acme
 	Name *Name `json:"name,omitempty"`
 
-	// Slug A short name for addresses: lower-case letters and digits, with single hyphens between them. Left out, it is
-	// derived from the name, with a suffix when it is taken.
+	// Slug A short name for addresses: lower-case letters and digits, with single hyphens between them. If omitted, it is
+	// derived from the name, with a suffix if that is taken.
 	//
 	//
 	// Example: acme
 	Slug *Slug `json:"slug,omitempty"`
 
-	// Status Whether the tenant uses it. A disabled organization or project ends every key below it until enabled again.
+	// Status Whether its members have it enabled. No key of a disabled organization or project works until it is enabled again.
 	//
 	//
 	// Example: active
@@ -1119,25 +1119,25 @@ type UpdateOrganizationRequest struct {
 
 // UpdateProjectRequest defines model for UpdateProjectRequest.
 type UpdateProjectRequest struct {
-	// KeyPrefix What the project's new tokens start with. Prefixes that other vendors' secret scanners look for are refused.
+	// KeyPrefix The start of the project's new tokens. Prefixes of other vendors that secret scanners look for are refused.
 	//
 	//
 	// Example: lk
 	KeyPrefix *KeyPrefix `json:"key_prefix,omitempty"`
 
-	// Name A name that people read. It need not be unique.
+	// Name A name for people to read. It need not be unique.
 	//
 	// Example: Acme
 	Name *Name `json:"name,omitempty"`
 
-	// Slug A short name for addresses: lower-case letters and digits, with single hyphens between them. Left out, it is
-	// derived from the name, with a suffix when it is taken.
+	// Slug A short name for addresses: lower-case letters and digits, with single hyphens between them. If omitted, it is
+	// derived from the name, with a suffix if that is taken.
 	//
 	//
 	// Example: acme
 	Slug *Slug `json:"slug,omitempty"`
 
-	// Status Whether the tenant uses it. A disabled organization or project ends every key below it until enabled again.
+	// Status Whether its members have it enabled. No key of a disabled organization or project works until it is enabled again.
 	//
 	//
 	// Example: active
@@ -1154,12 +1154,12 @@ type User struct {
 	// Example: ada@example.com
 	Email string `json:"email"`
 
-	// EmailVerified Whether the address has been proved to be theirs.
+	// EmailVerified Whether the user has proved that the address is theirs.
 	//
 	// Example: false
 	EmailVerified bool `json:"email_verified"`
 
-	// ID Names a user.
+	// ID Identifies a user.
 	//
 	// Example: usr_01kjpy44e0ftkrm422m7s1ga8b
 	ID UserID `json:"id"`
@@ -1170,45 +1170,45 @@ type User struct {
 	Name string `json:"name"`
 }
 
-// UserID Names a user.
+// UserID Identifies a user.
 //
 // Example: usr_01kjpy44e0ftkrm422m7s1ga8b
 type UserID = domain.UserID
 
 // Verification defines model for Verification.
 type Verification struct {
-	// Code Why, in one word. `key` comes with every answer but `not_found`: its secret has then been proved.
+	// Code The result in one word. Every result except `not_found` comes with `key`, because the token's secret was correct.
 	//
 	//
 	// Example: valid
 	Code VerificationCode `json:"code"`
 
-	// Key The key that was asked about.
+	// Key The verified key.
 	Key *VerifiedKey `json:"key,omitempty"`
 
 	// Project The project that owns the verified key.
 	Project *ProjectSummary `json:"project,omitempty"`
 
-	// Valid Whether the key is good and holds the scopes.
+	// Valid Whether the key is valid and holds the scopes.
 	//
 	// Example: true
 	Valid bool `json:"valid"`
 }
 
-// VerificationCode Why, in one word. `key` comes with every answer but `not_found`: its secret has then been proved.
+// VerificationCode The result in one word. Every result except `not_found` comes with `key`, because the token's secret was correct.
 //
 // Example: valid
 type VerificationCode string
 
-// VerifiedKey The key that was asked about.
+// VerifiedKey The verified key.
 type VerifiedKey struct {
 	// CreatedAt Example: 2026-03-02T09:30:00Z
 	CreatedAt time.Time `json:"created_at"`
 
-	// CreatedBy Who made it.
+	// CreatedBy Who created it.
 	CreatedBy Creator `json:"created_by"`
 
-	// Environment Whether a key is for production or for trying things out. It is part of the token.
+	// Environment Whether a key is for production or for testing. It is part of the token.
 	//
 	// Example: live
 	Environment Environment                  `json:"environment"`
@@ -1219,32 +1219,32 @@ type VerifiedKey struct {
 	// Example: customer-4711
 	ExternalID nullable.Nullable[string] `json:"external_id"`
 
-	// ID Names an API key, for its whole life.
+	// ID Identifies an API key. It never changes.
 	//
 	// Example: key_01kjpy44e0fcfrt0xvtfeed5a2
 	ID KeyID `json:"id"`
 
-	// Metadata Anything of yours, as flat strings; at most 50 entries and 4 KiB. Names have 1 to 64 characters.
+	// Metadata Your own data, as flat strings; at most 50 entries and 4 KiB. Names have 1 to 64 characters.
 	//
 	// Example: {"team":"billing"}
 	Metadata Metadata `json:"metadata"`
 
-	// Name A name that people read. It need not be unique.
+	// Name A name for people to read. It need not be unique.
 	//
 	// Example: Acme
 	Name Name `json:"name"`
 
-	// Prefix The public part of the current token, to recognise it by.
+	// Prefix The public part of the current token, to recognize it by.
 	//
 	// Example: lk_live_vF7U4YOYLkq6
 	Prefix string `json:"prefix"`
 
-	// ProjectID Names a project.
+	// ProjectID Identifies a project.
 	//
 	// Example: prj_01kjpy44e0envv707f46z935rt
 	ProjectID ProjectID `json:"project_id"`
 
-	// Retiring The token that a rotation replaced and that still works for a while; absent when there is none.
+	// Retiring A token that a rotation replaced and that still works until `valid_until`. Absent if there is none.
 	Retiring      *RetiringToken               `json:"retiring,omitempty"`
 	RevokedAt     nullable.Nullable[time.Time] `json:"revoked_at"`
 	RevokedReason nullable.Nullable[string]    `json:"revoked_reason"`
@@ -1253,7 +1253,7 @@ type VerifiedKey struct {
 	// Scopes What the key may do.
 	Scopes []Scope `json:"scopes"`
 
-	// Status The state of a key now. Revoked wins over expired.
+	// Status The current status of a key. A key that is revoked and has expired is `revoked`.
 	//
 	// Example: active
 	Status KeyStatus `json:"status"`
@@ -1261,12 +1261,12 @@ type VerifiedKey struct {
 
 // VerifyEmailRequest defines model for VerifyEmailRequest.
 type VerifyEmailRequest struct {
-	// Password The account's new password; the rules are those of `signUp`.
+	// Password The account's new password, with the same rules as in `signUp`.
 	//
 	// Example: seven violet lamps at the harbour
 	Password string `json:"password"`
 
-	// Token The token in the mail.
+	// Token The token in the email.
 	//
 	// Example: 3q2-7wEjRWeJq83vASNFZ4mrze8BI0Vnias3k8cBI0U
 	Token string `json:"token"`
@@ -1274,12 +1274,12 @@ type VerifyEmailRequest struct {
 
 // VerifyKeyRequest defines model for VerifyKeyRequest.
 type VerifyKeyRequest struct {
-	// Key The token that was presented to you, whatever it is.
+	// Key The token that was presented to you. It may be any text.
 	//
 	// Example: lk_live_vF7U4YOYLkq6_cSDlQnFh3UDT5HoAxm26EXNs5IwyvxZJ02kOa9uUe1Z1SVXcT
 	Key string `json:"key"`
 
-	// ProjectID Names a project.
+	// ProjectID Identifies a project.
 	//
 	// Example: prj_01kjpy44e0envv707f46z935rt
 	ProjectID *ProjectID `json:"project_id,omitempty"`
@@ -1291,135 +1291,135 @@ type VerifyKeyRequest struct {
 // IfMatch defines model for IfMatch.
 type IfMatch = string
 
-// BadRequest What went wrong, after RFC 9457.
+// BadRequest What went wrong, as RFC 9457 defines it.
 type BadRequest = Problem
 
-// Conflict What went wrong, after RFC 9457.
+// Conflict What went wrong, as RFC 9457 defines it.
 type Conflict = Problem
 
-// Forbidden What went wrong, after RFC 9457.
+// Forbidden What went wrong, as RFC 9457 defines it.
 type Forbidden = Problem
 
-// Internal What went wrong, after RFC 9457.
+// Internal What went wrong, as RFC 9457 defines it.
 type Internal = Problem
 
-// NotFound What went wrong, after RFC 9457.
+// NotFound What went wrong, as RFC 9457 defines it.
 type NotFound = Problem
 
-// PayloadTooLarge What went wrong, after RFC 9457.
+// PayloadTooLarge What went wrong, as RFC 9457 defines it.
 type PayloadTooLarge = Problem
 
-// PreconditionFailed What went wrong, after RFC 9457.
+// PreconditionFailed What went wrong, as RFC 9457 defines it.
 type PreconditionFailed = Problem
 
-// TooManyRequests What went wrong, after RFC 9457.
+// TooManyRequests What went wrong, as RFC 9457 defines it.
 type TooManyRequests = Problem
 
-// Unauthorized What went wrong, after RFC 9457.
+// Unauthorized What went wrong, as RFC 9457 defines it.
 type Unauthorized = Problem
 
-// Unavailable What went wrong, after RFC 9457.
+// Unavailable What went wrong, as RFC 9457 defines it.
 type Unavailable = Problem
 
-// UnsupportedMediaType What went wrong, after RFC 9457.
+// UnsupportedMediaType What went wrong, as RFC 9457 defines it.
 type UnsupportedMediaType = Problem
 
-// ValidationFailed What went wrong, after RFC 9457.
+// ValidationFailed What went wrong, as RFC 9457 defines it.
 type ValidationFailed = Problem
 
 // ListSessionsParams defines parameters for ListSessions.
 type ListSessionsParams struct {
-	// Limit How many items the page may hold.
+	// Limit The maximum number of items on the page.
 	Limit *int `form:"limit,omitempty" json:"limit,omitempty"`
 
-	// Cursor The `next_cursor` of the page before; leave it out for the first page.
+	// Cursor The `next_cursor` of the previous page. Omit it for the first page.
 	Cursor *string `form:"cursor,omitempty" json:"cursor,omitempty"`
 }
 
 // ListOrganizationsParams defines parameters for ListOrganizations.
 type ListOrganizationsParams struct {
-	// Limit How many items the page may hold.
+	// Limit The maximum number of items on the page.
 	Limit *int `form:"limit,omitempty" json:"limit,omitempty"`
 
-	// Cursor The `next_cursor` of the page before; leave it out for the first page.
+	// Cursor The `next_cursor` of the previous page. Omit it for the first page.
 	Cursor *string `form:"cursor,omitempty" json:"cursor,omitempty"`
 }
 
 // CreateOrganizationParams defines parameters for CreateOrganization.
 type CreateOrganizationParams struct {
-	// IdempotencyKey Names this request, so that it can be sent again when its answer was lost: within 24 hours the same caller,
-	// asking the same, gets the same answer, the same token included. It is as secret as the token: make it up at
-	// random, and use it for one thing only.
+	// IdempotencyKey Identifies this request, so that you can send it again if the response was lost. For 24 hours, the same
+	// request from the same caller gets the same response, including the same token. The value is as secret as the
+	// token: generate it at random, and use it for one request only.
 	IdempotencyKey *string `json:"Idempotency-Key,omitempty"`
 }
 
 // DeleteOrganizationParams defines parameters for DeleteOrganization.
 type DeleteOrganizationParams struct {
-	// IfMatch Entity tags, as ETag headers give them, of which one must be current; otherwise nothing happens and the answer
-	// is 412. It keeps two people from overwriting each other's changes.
+	// IfMatch One or more entity tags from ETag headers. If none is current, nothing changes and the response is 412. This
+	// keeps two people from overwriting each other's changes.
 	IfMatch *IfMatch `json:"If-Match,omitempty"`
 }
 
 // UpdateOrganizationParams defines parameters for UpdateOrganization.
 type UpdateOrganizationParams struct {
-	// IfMatch Entity tags, as ETag headers give them, of which one must be current; otherwise nothing happens and the answer
-	// is 412. It keeps two people from overwriting each other's changes.
+	// IfMatch One or more entity tags from ETag headers. If none is current, nothing changes and the response is 412. This
+	// keeps two people from overwriting each other's changes.
 	IfMatch *IfMatch `json:"If-Match,omitempty"`
 }
 
 // ListAuditEventsParams defines parameters for ListAuditEvents.
 type ListAuditEventsParams struct {
-	// Actor Only what this user or key did, by id, by the name they had, or by a user's e-mail address.
+	// Actor Only events by this user or key. Give the id, the name at that time, or a user's email address.
 	Actor *string `form:"actor,omitempty" json:"actor,omitempty"`
 
 	// Action Only events of this kind.
 	Action *string `form:"action,omitempty" json:"action,omitempty"`
 
-	// Target Only what was done to this, by id or by the name it had.
+	// Target Only events on this target. Give the id or the name at that time.
 	Target *string `form:"target,omitempty" json:"target,omitempty"`
 
-	// Since Only events at this time or later.
+	// Since Only events at or after this time.
 	Since *time.Time `form:"since,omitempty" json:"since,omitempty"`
 
 	// Until Only events before this time.
 	Until *time.Time `form:"until,omitempty" json:"until,omitempty"`
 
-	// Limit How many items the page may hold.
+	// Limit The maximum number of items on the page.
 	Limit *int `form:"limit,omitempty" json:"limit,omitempty"`
 
-	// Cursor The `next_cursor` of the page before; leave it out for the first page.
+	// Cursor The `next_cursor` of the previous page. Omit it for the first page.
 	Cursor *string `form:"cursor,omitempty" json:"cursor,omitempty"`
 }
 
 // ListInvitationsParams defines parameters for ListInvitations.
 type ListInvitationsParams struct {
-	// Limit How many items the page may hold.
+	// Limit The maximum number of items on the page.
 	Limit *int `form:"limit,omitempty" json:"limit,omitempty"`
 
-	// Cursor The `next_cursor` of the page before; leave it out for the first page.
+	// Cursor The `next_cursor` of the previous page. Omit it for the first page.
 	Cursor *string `form:"cursor,omitempty" json:"cursor,omitempty"`
 }
 
 // CreateInvitationParams defines parameters for CreateInvitation.
 type CreateInvitationParams struct {
-	// IdempotencyKey Names this request, so that it can be sent again when its answer was lost: within 24 hours the same caller,
-	// asking the same, gets the same answer, the same token included. It is as secret as the token: make it up at
-	// random, and use it for one thing only.
+	// IdempotencyKey Identifies this request, so that you can send it again if the response was lost. For 24 hours, the same
+	// request from the same caller gets the same response, including the same token. The value is as secret as the
+	// token: generate it at random, and use it for one request only.
 	IdempotencyKey *string `json:"Idempotency-Key,omitempty"`
 }
 
 // ListMembersParams defines parameters for ListMembers.
 type ListMembersParams struct {
-	// Limit How many items the page may hold.
+	// Limit The maximum number of items on the page.
 	Limit *int `form:"limit,omitempty" json:"limit,omitempty"`
 
-	// Cursor The `next_cursor` of the page before; leave it out for the first page.
+	// Cursor The `next_cursor` of the previous page. Omit it for the first page.
 	Cursor *string `form:"cursor,omitempty" json:"cursor,omitempty"`
 }
 
 // RemoveMemberParams defines parameters for RemoveMember.
 type RemoveMemberParams struct {
-	// Keys What becomes of the keys that they made in the organization; revoking them needs keys:write.
+	// Keys What to do with the keys that the member created in the organization. Revoking them needs keys:write.
 	Keys *RemoveMemberParamsKeys `form:"keys,omitempty" json:"keys,omitempty"`
 }
 
@@ -1428,41 +1428,41 @@ type RemoveMemberParamsKeys string
 
 // ListProjectsParams defines parameters for ListProjects.
 type ListProjectsParams struct {
-	// Limit How many items the page may hold.
+	// Limit The maximum number of items on the page.
 	Limit *int `form:"limit,omitempty" json:"limit,omitempty"`
 
-	// Cursor The `next_cursor` of the page before; leave it out for the first page.
+	// Cursor The `next_cursor` of the previous page. Omit it for the first page.
 	Cursor *string `form:"cursor,omitempty" json:"cursor,omitempty"`
 }
 
 // CreateProjectParams defines parameters for CreateProject.
 type CreateProjectParams struct {
-	// IdempotencyKey Names this request, so that it can be sent again when its answer was lost: within 24 hours the same caller,
-	// asking the same, gets the same answer, the same token included. It is as secret as the token: make it up at
-	// random, and use it for one thing only.
+	// IdempotencyKey Identifies this request, so that you can send it again if the response was lost. For 24 hours, the same
+	// request from the same caller gets the same response, including the same token. The value is as secret as the
+	// token: generate it at random, and use it for one request only.
 	IdempotencyKey *string `json:"Idempotency-Key,omitempty"`
 }
 
 // DeleteProjectParams defines parameters for DeleteProject.
 type DeleteProjectParams struct {
-	// IfMatch Entity tags, as ETag headers give them, of which one must be current; otherwise nothing happens and the answer
-	// is 412. It keeps two people from overwriting each other's changes.
+	// IfMatch One or more entity tags from ETag headers. If none is current, nothing changes and the response is 412. This
+	// keeps two people from overwriting each other's changes.
 	IfMatch *IfMatch `json:"If-Match,omitempty"`
 }
 
 // UpdateProjectParams defines parameters for UpdateProject.
 type UpdateProjectParams struct {
-	// IfMatch Entity tags, as ETag headers give them, of which one must be current; otherwise nothing happens and the answer
-	// is 412. It keeps two people from overwriting each other's changes.
+	// IfMatch One or more entity tags from ETag headers. If none is current, nothing changes and the response is 412. This
+	// keeps two people from overwriting each other's changes.
 	IfMatch *IfMatch `json:"If-Match,omitempty"`
 }
 
 // ListKeysParams defines parameters for ListKeys.
 type ListKeysParams struct {
-	// Status Only keys in this state.
+	// Status Only keys with this status.
 	Status *KeyStatus `form:"status,omitempty" json:"status,omitempty"`
 
-	// Search Only keys whose name or prefix contains this, in any letter case, and the key whose id or external id it is.
+	// Search Only keys whose name or prefix contains this text, in any letter case, or whose id or external id equals it.
 	Search *string `form:"search,omitempty" json:"search,omitempty"`
 
 	// Environment Only keys of this environment.
@@ -1471,54 +1471,54 @@ type ListKeysParams struct {
 	// ExternalID Only keys with exactly this external id.
 	ExternalID *string `form:"external_id,omitempty" json:"external_id,omitempty"`
 
-	// CreatedBy Only keys that this user or key made, by id; `system` is the command line.
+	// CreatedBy Only keys that the user or key with this id created. `system` is the command line.
 	CreatedBy *string `form:"created_by,omitempty" json:"created_by,omitempty"`
 
-	// Limit How many items the page may hold.
+	// Limit The maximum number of items on the page.
 	Limit *int `form:"limit,omitempty" json:"limit,omitempty"`
 
-	// Cursor The `next_cursor` of the page before; leave it out for the first page.
+	// Cursor The `next_cursor` of the previous page. Omit it for the first page.
 	Cursor *string `form:"cursor,omitempty" json:"cursor,omitempty"`
 }
 
 // CreateKeyParams defines parameters for CreateKey.
 type CreateKeyParams struct {
-	// IdempotencyKey Names this request, so that it can be sent again when its answer was lost: within 24 hours the same caller,
-	// asking the same, gets the same answer, the same token included. It is as secret as the token: make it up at
-	// random, and use it for one thing only.
+	// IdempotencyKey Identifies this request, so that you can send it again if the response was lost. For 24 hours, the same
+	// request from the same caller gets the same response, including the same token. The value is as secret as the
+	// token: generate it at random, and use it for one request only.
 	IdempotencyKey *string `json:"Idempotency-Key,omitempty"`
 }
 
 // DeleteKeyParams defines parameters for DeleteKey.
 type DeleteKeyParams struct {
-	// IfMatch Entity tags, as ETag headers give them, of which one must be current; otherwise nothing happens and the answer
-	// is 412. It keeps two people from overwriting each other's changes.
+	// IfMatch One or more entity tags from ETag headers. If none is current, nothing changes and the response is 412. This
+	// keeps two people from overwriting each other's changes.
 	IfMatch *IfMatch `json:"If-Match,omitempty"`
 }
 
 // UpdateKeyParams defines parameters for UpdateKey.
 type UpdateKeyParams struct {
-	// IfMatch Entity tags, as ETag headers give them, of which one must be current; otherwise nothing happens and the answer
-	// is 412. It keeps two people from overwriting each other's changes.
+	// IfMatch One or more entity tags from ETag headers. If none is current, nothing changes and the response is 412. This
+	// keeps two people from overwriting each other's changes.
 	IfMatch *IfMatch `json:"If-Match,omitempty"`
 }
 
 // RevokeKeyParams defines parameters for RevokeKey.
 type RevokeKeyParams struct {
-	// IfMatch Entity tags, as ETag headers give them, of which one must be current; otherwise nothing happens and the answer
-	// is 412. It keeps two people from overwriting each other's changes.
+	// IfMatch One or more entity tags from ETag headers. If none is current, nothing changes and the response is 412. This
+	// keeps two people from overwriting each other's changes.
 	IfMatch *IfMatch `json:"If-Match,omitempty"`
 }
 
 // RotateKeyParams defines parameters for RotateKey.
 type RotateKeyParams struct {
-	// IdempotencyKey Names this request, so that it can be sent again when its answer was lost: within 24 hours the same caller,
-	// asking the same, gets the same answer, the same token included. It is as secret as the token: make it up at
-	// random, and use it for one thing only.
+	// IdempotencyKey Identifies this request, so that you can send it again if the response was lost. For 24 hours, the same
+	// request from the same caller gets the same response, including the same token. The value is as secret as the
+	// token: generate it at random, and use it for one request only.
 	IdempotencyKey *string `json:"Idempotency-Key,omitempty"`
 
-	// IfMatch Entity tags, as ETag headers give them, of which one must be current; otherwise nothing happens and the answer
-	// is 412. It keeps two people from overwriting each other's changes.
+	// IfMatch One or more entity tags from ETag headers. If none is current, nothing changes and the response is 412. This
+	// keeps two people from overwriting each other's changes.
 	IfMatch *IfMatch `json:"If-Match,omitempty"`
 }
 
@@ -1596,7 +1596,7 @@ type ServerInterface interface {
 	// GetErrorReference Read what the error codes mean
 	// (GET /docs/errors)
 	GetErrorReference(ctx echo.Context) error
-	// GetLiveness Tell whether the process runs
+	// GetLiveness Check whether the process runs
 	// (GET /healthz)
 	GetLiveness(ctx echo.Context) error
 	// GetOpenAPIJSON Get this document as JSON
@@ -1605,7 +1605,7 @@ type ServerInterface interface {
 	// GetOpenAPI Get this document as YAML
 	// (GET /openapi.yaml)
 	GetOpenAPI(ctx echo.Context) error
-	// GetReadiness Tell whether the instance can serve
+	// GetReadiness Check whether the instance can serve
 	// (GET /readyz)
 	GetReadiness(ctx echo.Context) error
 	// VerifyEmail Verify an email address
@@ -1626,13 +1626,13 @@ type ServerInterface interface {
 	// RefreshSession Get a new access token
 	// (POST /v1/auth/refresh)
 	RefreshSession(ctx echo.Context) error
-	// SignUp Make an account
+	// SignUp Create an account
 	// (POST /v1/auth/signup)
 	SignUp(ctx echo.Context) error
 	// AcceptInvitation Accept an invitation
 	// (POST /v1/invitations/accept)
 	AcceptInvitation(ctx echo.Context) error
-	// VerifyKey Ask whether an API key is good
+	// VerifyKey Verify an API key
 	// (POST /v1/keys/verify)
 	VerifyKey(ctx echo.Context) error
 	// GetMe Get the signed-in user
@@ -1674,7 +1674,7 @@ type ServerInterface interface {
 	// ListInvitations List an organization's invitations
 	// (GET /v1/organizations/{organization_id}/invitations)
 	ListInvitations(ctx echo.Context, organizationID OrganizationID, params ListInvitationsParams) error
-	// CreateInvitation Invite somebody
+	// CreateInvitation Invite someone
 	// (POST /v1/organizations/{organization_id}/invitations)
 	CreateInvitation(ctx echo.Context, organizationID OrganizationID, params CreateInvitationParams) error
 	// RevokeInvitation Withdraw an invitation
@@ -1713,7 +1713,7 @@ type ServerInterface interface {
 	// CreateKey Create an API key
 	// (POST /v1/projects/{project_id}/keys)
 	CreateKey(ctx echo.Context, projectID ProjectID, params CreateKeyParams) error
-	// ImportKeys Import API keys that were made elsewhere
+	// ImportKeys Import API keys that were created elsewhere
 	// (POST /v1/projects/{project_id}/keys/import)
 	ImportKeys(ctx echo.Context, projectID ProjectID) error
 	// DeleteKey Delete an API key
@@ -1731,7 +1731,7 @@ type ServerInterface interface {
 	// RotateKey Give an API key a new token
 	// (POST /v1/projects/{project_id}/keys/{key_id}/rotate)
 	RotateKey(ctx echo.Context, projectID ProjectID, keyID KeyID, params RotateKeyParams) error
-	// GetCaller Tell who is calling
+	// GetCaller Get the caller
 	// (GET /v1/whoami)
 	GetCaller(ctx echo.Context) error
 }
@@ -10442,7 +10442,7 @@ type StrictServerInterface interface {
 	// GetErrorReference Read what the error codes mean
 	// (GET /docs/errors)
 	GetErrorReference(ctx context.Context, request GetErrorReferenceRequestObject) (GetErrorReferenceResponseObject, error)
-	// GetLiveness Tell whether the process runs
+	// GetLiveness Check whether the process runs
 	// (GET /healthz)
 	GetLiveness(ctx context.Context, request GetLivenessRequestObject) (GetLivenessResponseObject, error)
 	// GetOpenAPIJSON Get this document as JSON
@@ -10451,7 +10451,7 @@ type StrictServerInterface interface {
 	// GetOpenAPI Get this document as YAML
 	// (GET /openapi.yaml)
 	GetOpenAPI(ctx context.Context, request GetOpenAPIRequestObject) (GetOpenAPIResponseObject, error)
-	// GetReadiness Tell whether the instance can serve
+	// GetReadiness Check whether the instance can serve
 	// (GET /readyz)
 	GetReadiness(ctx context.Context, request GetReadinessRequestObject) (GetReadinessResponseObject, error)
 	// VerifyEmail Verify an email address
@@ -10472,13 +10472,13 @@ type StrictServerInterface interface {
 	// RefreshSession Get a new access token
 	// (POST /v1/auth/refresh)
 	RefreshSession(ctx context.Context, request RefreshSessionRequestObject) (RefreshSessionResponseObject, error)
-	// SignUp Make an account
+	// SignUp Create an account
 	// (POST /v1/auth/signup)
 	SignUp(ctx context.Context, request SignUpRequestObject) (SignUpResponseObject, error)
 	// AcceptInvitation Accept an invitation
 	// (POST /v1/invitations/accept)
 	AcceptInvitation(ctx context.Context, request AcceptInvitationRequestObject) (AcceptInvitationResponseObject, error)
-	// VerifyKey Ask whether an API key is good
+	// VerifyKey Verify an API key
 	// (POST /v1/keys/verify)
 	VerifyKey(ctx context.Context, request VerifyKeyRequestObject) (VerifyKeyResponseObject, error)
 	// GetMe Get the signed-in user
@@ -10520,7 +10520,7 @@ type StrictServerInterface interface {
 	// ListInvitations List an organization's invitations
 	// (GET /v1/organizations/{organization_id}/invitations)
 	ListInvitations(ctx context.Context, request ListInvitationsRequestObject) (ListInvitationsResponseObject, error)
-	// CreateInvitation Invite somebody
+	// CreateInvitation Invite someone
 	// (POST /v1/organizations/{organization_id}/invitations)
 	CreateInvitation(ctx context.Context, request CreateInvitationRequestObject) (CreateInvitationResponseObject, error)
 	// RevokeInvitation Withdraw an invitation
@@ -10559,7 +10559,7 @@ type StrictServerInterface interface {
 	// CreateKey Create an API key
 	// (POST /v1/projects/{project_id}/keys)
 	CreateKey(ctx context.Context, request CreateKeyRequestObject) (CreateKeyResponseObject, error)
-	// ImportKeys Import API keys that were made elsewhere
+	// ImportKeys Import API keys that were created elsewhere
 	// (POST /v1/projects/{project_id}/keys/import)
 	ImportKeys(ctx context.Context, request ImportKeysRequestObject) (ImportKeysResponseObject, error)
 	// DeleteKey Delete an API key
@@ -10577,7 +10577,7 @@ type StrictServerInterface interface {
 	// RotateKey Give an API key a new token
 	// (POST /v1/projects/{project_id}/keys/{key_id}/rotate)
 	RotateKey(ctx context.Context, request RotateKeyRequestObject) (RotateKeyResponseObject, error)
-	// GetCaller Tell who is calling
+	// GetCaller Get the caller
 	// (GET /v1/whoami)
 	GetCaller(ctx context.Context, request GetCallerRequestObject) (GetCallerResponseObject, error)
 }

@@ -329,7 +329,7 @@ type AcceptInvitationRequest struct {
 	Token string `json:"token"`
 }
 
-// Actor Who did it, named as they were called at that time.
+// Actor Who did it, with the name they had at that time.
 type Actor struct {
 	// ID Example: usr_01kjpy44e0ftkrm422m7s1ga8b
 	ID string `json:"id"`
@@ -355,20 +355,20 @@ type AuditEvent struct {
 	// Example: key.revoked
 	Action string `json:"action"`
 
-	// Actor Who did it, named as they were called at that time.
+	// Actor Who did it, with the name they had at that time.
 	Actor Actor `json:"actor"`
 
 	// At Example: 2026-03-02T09:30:00Z
 	At time.Time `json:"at"`
 
-	// Changes For each field that changed, an array of its value before and its value after; null where there was none. The
-	// values are whatever the field holds. Secrets never appear here.
+	// Changes For each field that changed, an array of the values before and after the change. A value is null if there was
+	// none, and otherwise has the field's type. Secrets never appear here.
 	//
 	//
 	// Example: {"expires_at":[null,"2027-01-01T00:00:00Z"],"name":["billing","billing-service"]}
 	Changes Changes `json:"changes"`
 
-	// ID Names an audit event.
+	// ID Identifies an audit event.
 	//
 	// Example: evt_01kjpy44e0enst77medpz0q0ms
 	ID EventID `json:"id"`
@@ -387,7 +387,7 @@ type AuditEvent struct {
 	// RequestID Example: 5NIWYR3XBDQMTOYJRYVSTPQ3KA
 	RequestID nullable.Nullable[string] `json:"request_id"`
 
-	// Target What it was done to, named as it was called at that time.
+	// Target What it was done to, with the name it had at that time.
 	Target AuditTarget `json:"target"`
 
 	// UserAgent Example: curl/8.5.0
@@ -402,7 +402,7 @@ type AuditEventList struct {
 	NextCursor nullable.Nullable[string] `json:"next_cursor"`
 }
 
-// AuditTarget What it was done to, named as it was called at that time.
+// AuditTarget What it was done to, with the name it had at that time.
 type AuditTarget struct {
 	// ID Example: key_01kjpy44e0fcfrt0xvtfeed5a2
 	ID string `json:"id"`
@@ -414,12 +414,12 @@ type AuditTarget struct {
 	Name string `json:"name"`
 }
 
-// Caller Whom the presented credentials belong to.
+// Caller Who the credentials in the request belong to.
 type Caller struct {
 	// Key An API key, without its token.
 	Key *Key `json:"key,omitempty"`
 
-	// Kind Which credentials were proved. With a key come `key`, `project` and `organization`, with a user comes `user`.
+	// Kind Which credentials the request has. A key comes with `key`, `project` and `organization`, a user with `user`.
 	//
 	//
 	// Example: key
@@ -431,36 +431,36 @@ type Caller struct {
 	User         *User                `json:"user,omitempty"`
 }
 
-// CallerKind Which credentials were proved. With a key come `key`, `project` and `organization`, with a user comes `user`.
+// CallerKind Which credentials the request has. A key comes with `key`, `project` and `organization`, a user with `user`.
 //
 // Example: key
 type CallerKind string
 
 // ChangePasswordRequest defines model for ChangePasswordRequest.
 type ChangePasswordRequest struct {
-	// Current The password until now.
+	// Current The current password.
 	Current string `json:"current"`
 
-	// New At least 12 characters, of any kind; passwords that attackers try first are refused.
+	// New At least 12 characters of any kind. Common passwords are refused.
 	New string `json:"new"`
 }
 
-// Changes For each field that changed, an array of its value before and its value after; null where there was none. The
-// values are whatever the field holds. Secrets never appear here.
+// Changes For each field that changed, an array of the values before and after the change. A value is null if there was
+// none, and otherwise has the field's type. Secrets never appear here.
 //
 // Example: {"expires_at":[null,"2027-01-01T00:00:00Z"],"name":["billing","billing-service"]}
 type Changes map[string]interface{}
 
 // CreateInvitationRequest defines model for CreateInvitationRequest.
 type CreateInvitationRequest struct {
-	// Email Whom to invite; letter case does not matter.
+	// Email The address of the person to invite; letter case does not matter.
 	//
 	// Example: grace@example.com
 	Email string `json:"email"`
 
-	// Role What a member may do. A viewer reads everything but the audit trail; a developer also makes, revokes and
-	// verifies keys; an admin also changes projects, members and the organization, and reads the audit trail; an owner
-	// does everything, and only owners make or change owners.
+	// Role What a member may do. A viewer reads everything except the audit trail. A developer also creates, revokes and
+	// verifies keys. An admin also changes projects, members and the organization, and reads the audit trail. An owner
+	// can do everything; only owners can make someone an owner or change an owner's role.
 	//
 	//
 	// Example: owner
@@ -469,44 +469,44 @@ type CreateInvitationRequest struct {
 
 // CreateKeyRequest defines model for CreateKeyRequest.
 type CreateKeyRequest struct {
-	// Environment Whether a key is for production or for trying things out. It is part of the token.
+	// Environment Whether a key is for production or for testing. It is part of the token.
 	//
 	// Example: live
 	Environment *Environment `json:"environment,omitempty"`
 
-	// ExpiresAt From this moment on the key is refused. It may lie in the past; null or left out means never.
+	// ExpiresAt The key is refused from this time on. It may be in the past. Null or omitted means never.
 	//
 	// Example: 2027-01-01T00:00:00Z
 	ExpiresAt nullable.Nullable[time.Time] `json:"expires_at,omitempty"`
 
-	// ExternalID Your own id for whom or what the key is for.
+	// ExternalID Your own id for the customer or thing that uses the key.
 	//
 	// Example: customer-4711
 	ExternalID nullable.Nullable[string] `json:"external_id,omitempty"`
 
-	// Metadata Anything of yours, as flat strings; at most 50 entries and 4 KiB. Names have 1 to 64 characters.
+	// Metadata Your own data, as flat strings; at most 50 entries and 4 KiB. Names have 1 to 64 characters.
 	//
 	// Example: {"team":"billing"}
 	Metadata *Metadata `json:"metadata,omitempty"`
 
-	// Name A name that people read. It need not be unique.
+	// Name A name for people to read. It need not be unique.
 	//
 	// Example: Acme
 	Name Name `json:"name"`
 
-	// Scopes What the key may do; none when left out.
+	// Scopes What the key may do. If omitted, the key has no scopes.
 	Scopes []Scope `json:"scopes,omitempty"`
 }
 
 // CreateOrganizationRequest defines model for CreateOrganizationRequest.
 type CreateOrganizationRequest struct {
-	// Name A name that people read. It need not be unique.
+	// Name A name for people to read. It need not be unique.
 	//
 	// Example: Acme
 	Name Name `json:"name"`
 
-	// Slug A short name for addresses: lower-case letters and digits, with single hyphens between them. Left out, it is
-	// derived from the name, with a suffix when it is taken.
+	// Slug A short name for addresses: lower-case letters and digits, with single hyphens between them. If omitted, it is
+	// derived from the name, with a suffix if that is taken.
 	//
 	//
 	// Example: acme
@@ -515,19 +515,19 @@ type CreateOrganizationRequest struct {
 
 // CreateProjectRequest defines model for CreateProjectRequest.
 type CreateProjectRequest struct {
-	// KeyPrefix What the project's new tokens start with. Prefixes that other vendors' secret scanners look for are refused.
+	// KeyPrefix The start of the project's new tokens. Prefixes of other vendors that secret scanners look for are refused.
 	//
 	//
 	// Example: lk
 	KeyPrefix *KeyPrefix `json:"key_prefix,omitempty"`
 
-	// Name A name that people read. It need not be unique.
+	// Name A name for people to read. It need not be unique.
 	//
 	// Example: Acme
 	Name Name `json:"name"`
 
-	// Slug A short name for addresses: lower-case letters and digits, with single hyphens between them. Left out, it is
-	// derived from the name, with a suffix when it is taken.
+	// Slug A short name for addresses: lower-case letters and digits, with single hyphens between them. If omitted, it is
+	// derived from the name, with a suffix if that is taken.
 	//
 	//
 	// Example: acme
@@ -538,7 +538,7 @@ type CreateProjectRequest struct {
 type CreatedInvitation struct {
 	Invitation Invitation `json:"invitation"`
 
-	// Token What the invited person accepts with. It is shown this once and cannot be asked for again.
+	// Token The token that the invited person accepts the invitation with. It is shown only this once.
 	//
 	// Example: 3q2-7wEjRWeJq83vASNFZ4mrze8BI0Vnias3k8cBI0U
 	Token string `json:"token"`
@@ -549,13 +549,13 @@ type CreatedKey struct {
 	// Key An API key, without its token.
 	Key Key `json:"key"`
 
-	// Token The secret that the client sends. It is shown this once and cannot be asked for again.
+	// Token The secret that the client sends. It is shown only this once.
 	//
 	// Example: lk_live_vF7U4YOYLkq6_cSDlQnFh3UDT5HoAxm26EXNs5IwyvxZJ02kOa9uUe1Z1SVXcT
 	Token string `json:"token"`
 }
 
-// Creator Who made it.
+// Creator Who created it.
 type Creator struct {
 	// ID The user's or key's id.
 	//
@@ -568,17 +568,17 @@ type Creator struct {
 	Kind ActorKind `json:"kind"`
 }
 
-// Environment Whether a key is for production or for trying things out. It is part of the token.
+// Environment Whether a key is for production or for testing. It is part of the token.
 //
 // Example: live
 type Environment string
 
-// ErrorCode The reason of a refusal, for programs. A code never changes its meaning; new ones may come.
+// ErrorCode The reason for the error, for programs. A code never changes its meaning. New codes may be added.
 //
 // Example: validation_failed
 type ErrorCode string
 
-// EventID Names an audit event.
+// EventID Identifies an audit event.
 //
 // Example: evt_01kjpy44e0enst77medpz0q0ms
 type EventID = string
@@ -604,34 +604,34 @@ type ForgotPasswordRequest struct {
 
 // Health defines model for Health.
 type Health struct {
-	// Status Degraded means that the instance serves what it knows while its database is away.
+	// Status Degraded means that the database is unavailable, and the instance serves what it has in memory.
 	//
 	// Example: ok
 	Status HealthStatus `json:"status"`
 }
 
-// HealthStatus Degraded means that the instance serves what it knows while its database is away.
+// HealthStatus Degraded means that the database is unavailable, and the instance serves what it has in memory.
 //
 // Example: ok
 type HealthStatus string
 
 // ImportKeysRequest defines model for ImportKeysRequest.
 type ImportKeysRequest struct {
-	// Keys The keys. What is wrong with one of them is in the answer, and does not keep the others out.
+	// Keys The keys. If one is not valid, the response says why, and the others are still imported.
 	Keys []ImportedKey `json:"keys"`
 }
 
 // ImportResult defines model for ImportResult.
 type ImportResult struct {
-	// Errors Why the others were not taken. After 1,000 errors, one last entry says how many there are more.
+	// Errors Why the other keys were not imported. After 1,000 errors, one last entry says how many more there are.
 	Errors []FieldProblem `json:"errors"`
 
-	// Imported How many keys are new.
+	// Imported How many keys were imported.
 	//
 	// Example: 998
 	Imported int `json:"imported"`
 
-	// Unchanged How many were here already.
+	// Unchanged How many keys had been imported before.
 	//
 	// Example: 0
 	Unchanged int `json:"unchanged"`
@@ -648,7 +648,7 @@ type ImportedKey struct {
 	// Example: sha256-hex
 	Algorithm *string `json:"algorithm,omitempty"`
 
-	// CreatedAt When it was made (RFC 3339); now, if left out. In the Django table, `created`.
+	// CreatedAt When the key was created (RFC 3339). If omitted, now. In the Django table, `created`.
 	//
 	// Example: 2024-05-01T12:00:00Z
 	CreatedAt nullable.Nullable[string] `json:"created_at,omitempty"`
@@ -658,12 +658,12 @@ type ImportedKey struct {
 	// Example: live
 	Environment nullable.Nullable[string] `json:"environment,omitempty"`
 
-	// ExpiresAt When it ends (RFC 3339), if ever. In the Django table, `expiry_date`.
+	// ExpiresAt When the key expires (RFC 3339), if ever. In the Django table, `expiry_date`.
 	//
 	// Example: 2027-05-01T12:00:00Z
 	ExpiresAt nullable.Nullable[string] `json:"expires_at,omitempty"`
 
-	// ExternalID As of any key.
+	// ExternalID As in `createKey`.
 	//
 	// Example: customer-4711
 	ExternalID nullable.Nullable[string] `json:"external_id,omitempty"`
@@ -673,7 +673,7 @@ type ImportedKey struct {
 	// Example: ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad
 	Hash *string `json:"hash,omitempty"`
 
-	// Metadata As of any key.
+	// Metadata As in `createKey`.
 	//
 	// Example: {"team":"billing"}
 	Metadata nullable.Nullable[map[string]string] `json:"metadata,omitempty"`
@@ -683,17 +683,17 @@ type ImportedKey struct {
 	// Example: nightly export
 	Name *string `json:"name,omitempty"`
 
-	// Prefix What of the token may be shown. For Django's algorithms required, what stands before the dot.
+	// Prefix The public part of the token. Required for Django's algorithms, where it is the part before the dot.
 	//
 	// Example: dOwgmSHc
 	Prefix nullable.Nullable[string] `json:"prefix,omitempty"`
 
-	// Revoked Whether it has been revoked already.
+	// Revoked Whether the key has been revoked.
 	//
 	// Example: false
 	Revoked nullable.Nullable[bool] `json:"revoked,omitempty"`
 
-	// Scopes What the key may do, as of any key.
+	// Scopes What the key may do, as in `createKey`.
 	//
 	// Example: ["documents:read"]
 	Scopes nullable.Nullable[[]string] `json:"scopes,omitempty"`
@@ -701,13 +701,13 @@ type ImportedKey struct {
 
 // Invitation defines model for Invitation.
 type Invitation struct {
-	// AcceptedAt Null while it waits.
+	// AcceptedAt Null while the invitation is pending.
 	AcceptedAt nullable.Nullable[time.Time] `json:"accepted_at"`
 
 	// CreatedAt Example: 2026-03-02T09:30:00Z
 	CreatedAt time.Time `json:"created_at"`
 
-	// Email Whom it is for.
+	// Email The invited person's address.
 	//
 	// Example: grace@example.com
 	Email string `json:"email"`
@@ -715,24 +715,24 @@ type Invitation struct {
 	// ExpiresAt Example: 2026-03-09T09:30:00Z
 	ExpiresAt time.Time `json:"expires_at"`
 
-	// ID Names an invitation.
+	// ID Identifies an invitation.
 	//
 	// Example: inv_01kjpy44e0e8pr6rxd2fpqzt5k
 	ID InvitationID `json:"id"`
 
-	// InvitedBy Who did it, named as they were called at that time.
+	// InvitedBy Who did it, with the name they had at that time.
 	InvitedBy Actor `json:"invited_by"`
 
-	// Role What a member may do. A viewer reads everything but the audit trail; a developer also makes, revokes and
-	// verifies keys; an admin also changes projects, members and the organization, and reads the audit trail; an owner
-	// does everything, and only owners make or change owners.
+	// Role What a member may do. A viewer reads everything except the audit trail. A developer also creates, revokes and
+	// verifies keys. An admin also changes projects, members and the organization, and reads the audit trail. An owner
+	// can do everything; only owners can make someone an owner or change an owner's role.
 	//
 	//
 	// Example: owner
 	Role Role `json:"role"`
 }
 
-// InvitationID Names an invitation.
+// InvitationID Identifies an invitation.
 //
 // Example: inv_01kjpy44e0e8pr6rxd2fpqzt5k
 type InvitationID = string
@@ -788,70 +788,70 @@ type Key struct {
 	// CreatedAt Example: 2026-03-02T09:30:00Z
 	CreatedAt time.Time `json:"created_at"`
 
-	// CreatedBy Who made it.
+	// CreatedBy Who created it.
 	CreatedBy Creator `json:"created_by"`
 
-	// Environment Whether a key is for production or for trying things out. It is part of the token.
+	// Environment Whether a key is for production or for testing. It is part of the token.
 	//
 	// Example: live
 	Environment Environment `json:"environment"`
 
-	// ExpiresAt From this moment on the key is refused; null for never.
+	// ExpiresAt The key is refused from this time on. Null means never.
 	//
 	// Example: 2027-01-01T00:00:00Z
 	ExpiresAt nullable.Nullable[time.Time] `json:"expires_at"`
 
-	// ExternalID Your own id for whom or what the key is for.
+	// ExternalID Your own id for the customer or thing that uses the key.
 	//
 	// Example: customer-4711
 	ExternalID nullable.Nullable[string] `json:"external_id"`
 
-	// ID Names an API key, for its whole life.
+	// ID Identifies an API key. It never changes.
 	//
 	// Example: key_01kjpy44e0fcfrt0xvtfeed5a2
 	ID KeyID `json:"id"`
 
-	// LastUsedAt About when the key last proved itself; it may lag by half a minute.
+	// LastUsedAt About when the key was last used. It may lag by half a minute.
 	//
 	// Example: 2026-03-02T10:00:00Z
 	LastUsedAt nullable.Nullable[time.Time] `json:"last_used_at"`
 
-	// Metadata Anything of yours, as flat strings; at most 50 entries and 4 KiB. Names have 1 to 64 characters.
+	// Metadata Your own data, as flat strings; at most 50 entries and 4 KiB. Names have 1 to 64 characters.
 	//
 	// Example: {"team":"billing"}
 	Metadata Metadata `json:"metadata"`
 
-	// Name A name that people read. It need not be unique.
+	// Name A name for people to read. It need not be unique.
 	//
 	// Example: Acme
 	Name Name `json:"name"`
 
-	// Prefix The public part of the current token, to recognise it by.
+	// Prefix The public part of the current token, to recognize it by.
 	//
 	// Example: lk_live_vF7U4YOYLkq6
 	Prefix string `json:"prefix"`
 
-	// ProjectID Names a project.
+	// ProjectID Identifies a project.
 	//
 	// Example: prj_01kjpy44e0envv707f46z935rt
 	ProjectID ProjectID `json:"project_id"`
 
-	// Retiring The token that a rotation replaced and that still works for a while; absent when there is none.
+	// Retiring A token that a rotation replaced and that still works until `valid_until`. Absent if there is none.
 	Retiring      *RetiringToken               `json:"retiring,omitempty"`
 	RevokedAt     nullable.Nullable[time.Time] `json:"revoked_at"`
 	RevokedReason nullable.Nullable[string]    `json:"revoked_reason"`
 	RotatedAt     nullable.Nullable[time.Time] `json:"rotated_at"`
 
-	// Scopes What the key may do. A key without scopes is good; it can read its own project.
+	// Scopes What the key may do. A key without scopes is valid and can read its own project.
 	Scopes []Scope `json:"scopes"`
 
-	// Status The state of a key now. Revoked wins over expired.
+	// Status The current status of a key. A key that is revoked and has expired is `revoked`.
 	//
 	// Example: active
 	Status KeyStatus `json:"status"`
 }
 
-// KeyID Names an API key, for its whole life.
+// KeyID Identifies an API key. It never changes.
 //
 // Example: key_01kjpy44e0fcfrt0xvtfeed5a2
 type KeyID = string
@@ -864,19 +864,19 @@ type KeyList struct {
 	NextCursor nullable.Nullable[string] `json:"next_cursor"`
 }
 
-// KeyPrefix What the project's new tokens start with. Prefixes that other vendors' secret scanners look for are refused.
+// KeyPrefix The start of the project's new tokens. Prefixes of other vendors that secret scanners look for are refused.
 //
 // Example: lk
 type KeyPrefix = string
 
-// KeyStatus The state of a key now. Revoked wins over expired.
+// KeyStatus The current status of a key. A key that is revoked and has expired is `revoked`.
 //
 // Example: active
 type KeyStatus string
 
 // LogInRequest defines model for LogInRequest.
 type LogInRequest struct {
-	// Email The address that the account is known by; letter case does not matter.
+	// Email The address of the account; letter case does not matter.
 	//
 	// Example: ada@example.com
 	Email string `json:"email"`
@@ -890,9 +890,9 @@ type Member struct {
 	// JoinedAt Example: 2026-03-02T09:30:00Z
 	JoinedAt time.Time `json:"joined_at"`
 
-	// Role What a member may do. A viewer reads everything but the audit trail; a developer also makes, revokes and
-	// verifies keys; an admin also changes projects, members and the organization, and reads the audit trail; an owner
-	// does everything, and only owners make or change owners.
+	// Role What a member may do. A viewer reads everything except the audit trail. A developer also creates, revokes and
+	// verifies keys. An admin also changes projects, members and the organization, and reads the audit trail. An owner
+	// can do everything; only owners can make someone an owner or change an owner's role.
 	//
 	//
 	// Example: owner
@@ -914,9 +914,9 @@ type Membership struct {
 	JoinedAt     time.Time    `json:"joined_at"`
 	Organization Organization `json:"organization"`
 
-	// Role What a member may do. A viewer reads everything but the audit trail; a developer also makes, revokes and
-	// verifies keys; an admin also changes projects, members and the organization, and reads the audit trail; an owner
-	// does everything, and only owners make or change owners.
+	// Role What a member may do. A viewer reads everything except the audit trail. A developer also creates, revokes and
+	// verifies keys. An admin also changes projects, members and the organization, and reads the audit trail. An owner
+	// can do everything; only owners can make someone an owner or change an owner's role.
 	//
 	//
 	// Example: owner
@@ -924,12 +924,12 @@ type Membership struct {
 	User User `json:"user"`
 }
 
-// Metadata Anything of yours, as flat strings; at most 50 entries and 4 KiB. Names have 1 to 64 characters.
+// Metadata Your own data, as flat strings; at most 50 entries and 4 KiB. Names have 1 to 64 characters.
 //
 // Example: {"team":"billing"}
 type Metadata map[string]string
 
-// Name A name that people read. It need not be unique.
+// Name A name for people to read. It need not be unique.
 //
 // Example: Acme
 type Name = string
@@ -942,47 +942,47 @@ type Organization struct {
 	// CreatedAt Example: 2026-03-02T09:30:00Z
 	CreatedAt time.Time `json:"created_at"`
 
-	// ID Names an organization.
+	// ID Identifies an organization.
 	//
 	// Example: org_01kjpy44e0exq894z60yz3b674
 	ID OrganizationID `json:"id"`
 
-	// Name A name that people read. It need not be unique.
+	// Name A name for people to read. It need not be unique.
 	//
 	// Example: Acme
 	Name Name `json:"name"`
 
-	// Role What a member may do. A viewer reads everything but the audit trail; a developer also makes, revokes and
-	// verifies keys; an admin also changes projects, members and the organization, and reads the audit trail; an owner
-	// does everything, and only owners make or change owners.
+	// Role What a member may do. A viewer reads everything except the audit trail. A developer also creates, revokes and
+	// verifies keys. An admin also changes projects, members and the organization, and reads the audit trail. An owner
+	// can do everything; only owners can make someone an owner or change an owner's role.
 	//
 	//
 	// Example: owner
 	Role Role `json:"role"`
 
-	// Slug A short name for addresses: lower-case letters and digits, with single hyphens between them. Left out, it is
-	// derived from the name, with a suffix when it is taken.
+	// Slug A short name for addresses: lower-case letters and digits, with single hyphens between them. If omitted, it is
+	// derived from the name, with a suffix if that is taken.
 	//
 	//
 	// Example: acme
 	Slug Slug `json:"slug"`
 
-	// Status Whether the tenant uses it. A disabled organization or project ends every key below it until enabled again.
+	// Status Whether its members have it enabled. No key of a disabled organization or project works until it is enabled again.
 	//
 	//
 	// Example: active
 	Status Status `json:"status"`
 
-	// Suspended The operator of the instance has stopped the organization or project, for a reason. No key below works
-	// (401 `project_disabled`); members read and export, and change nothing. Only the operator lifts it. Absent when
-	// there is none.
+	// Suspended The operator of the instance has suspended the organization or project. None of its keys works
+	// (401 `project_disabled`). Members can read and export, but change nothing. Only the operator can lift the
+	// suspension. Absent if it is not suspended.
 	Suspended *Suspension `json:"suspended,omitempty"`
 
 	// UpdatedAt Example: 2026-03-02T09:30:00Z
 	UpdatedAt time.Time `json:"updated_at"`
 }
 
-// OrganizationID Names an organization.
+// OrganizationID Identifies an organization.
 //
 // Example: org_01kjpy44e0exq894z60yz3b674
 type OrganizationID = string
@@ -997,33 +997,33 @@ type OrganizationList struct {
 
 // OrganizationSummary The organization that owns the key's project.
 type OrganizationSummary struct {
-	// ID Names an organization.
+	// ID Identifies an organization.
 	//
 	// Example: org_01kjpy44e0exq894z60yz3b674
 	ID OrganizationID `json:"id"`
 
-	// Name A name that people read. It need not be unique.
+	// Name A name for people to read. It need not be unique.
 	//
 	// Example: Acme
 	Name Name `json:"name"`
 
-	// Slug A short name for addresses: lower-case letters and digits, with single hyphens between them. Left out, it is
-	// derived from the name, with a suffix when it is taken.
+	// Slug A short name for addresses: lower-case letters and digits, with single hyphens between them. If omitted, it is
+	// derived from the name, with a suffix if that is taken.
 	//
 	//
 	// Example: acme
 	Slug Slug `json:"slug"`
 
-	// Status Whether the tenant uses it. A disabled organization or project ends every key below it until enabled again.
+	// Status Whether its members have it enabled. No key of a disabled organization or project works until it is enabled again.
 	//
 	//
 	// Example: active
 	Status Status `json:"status"`
 }
 
-// Problem What went wrong, after RFC 9457.
+// Problem What went wrong, as RFC 9457 defines it.
 type Problem struct {
-	// Code The reason of a refusal, for programs. A code never changes its meaning; new ones may come.
+	// Code The reason for the error, for programs. A code never changes its meaning. New codes may be added.
 	//
 	// Example: validation_failed
 	Code ErrorCode `json:"code"`
@@ -1033,10 +1033,10 @@ type Problem struct {
 	// Example: Some fields of the request are not valid.
 	Detail string `json:"detail"`
 
-	// Errors What is wrong with which field; with `validation_failed` only.
+	// Errors The fields that are not valid, and why. Only with `validation_failed`.
 	Errors []FieldProblem `json:"errors,omitempty"`
 
-	// RequestID Names this request in our logs.
+	// RequestID Identifies this request in the logs.
 	//
 	// Example: 5NIWYR3XBDQMTOYJRYVSTPQ3KA
 	RequestID string `json:"request_id"`
@@ -1062,50 +1062,50 @@ type Project struct {
 	// CreatedAt Example: 2026-03-02T09:30:00Z
 	CreatedAt time.Time `json:"created_at"`
 
-	// ID Names a project.
+	// ID Identifies a project.
 	//
 	// Example: prj_01kjpy44e0envv707f46z935rt
 	ID ProjectID `json:"id"`
 
-	// KeyPrefix What the project's new tokens start with. Prefixes that other vendors' secret scanners look for are refused.
+	// KeyPrefix The start of the project's new tokens. Prefixes of other vendors that secret scanners look for are refused.
 	//
 	//
 	// Example: lk
 	KeyPrefix KeyPrefix `json:"key_prefix"`
 
-	// Name A name that people read. It need not be unique.
+	// Name A name for people to read. It need not be unique.
 	//
 	// Example: Acme
 	Name Name `json:"name"`
 
-	// OrganizationID Names an organization.
+	// OrganizationID Identifies an organization.
 	//
 	// Example: org_01kjpy44e0exq894z60yz3b674
 	OrganizationID OrganizationID `json:"organization_id"`
 
-	// Slug A short name for addresses: lower-case letters and digits, with single hyphens between them. Left out, it is
-	// derived from the name, with a suffix when it is taken.
+	// Slug A short name for addresses: lower-case letters and digits, with single hyphens between them. If omitted, it is
+	// derived from the name, with a suffix if that is taken.
 	//
 	//
 	// Example: acme
 	Slug Slug `json:"slug"`
 
-	// Status Whether the tenant uses it. A disabled organization or project ends every key below it until enabled again.
+	// Status Whether its members have it enabled. No key of a disabled organization or project works until it is enabled again.
 	//
 	//
 	// Example: active
 	Status Status `json:"status"`
 
-	// Suspended The operator of the instance has stopped the organization or project, for a reason. No key below works
-	// (401 `project_disabled`); members read and export, and change nothing. Only the operator lifts it. Absent when
-	// there is none.
+	// Suspended The operator of the instance has suspended the organization or project. None of its keys works
+	// (401 `project_disabled`). Members can read and export, but change nothing. Only the operator can lift the
+	// suspension. Absent if it is not suspended.
 	Suspended *Suspension `json:"suspended,omitempty"`
 
 	// UpdatedAt Example: 2026-03-02T09:30:00Z
 	UpdatedAt time.Time `json:"updated_at"`
 }
 
-// ProjectID Names a project.
+// ProjectID Identifies a project.
 //
 // Example: prj_01kjpy44e0envv707f46z935rt
 type ProjectID = string
@@ -1120,18 +1120,18 @@ type ProjectList struct {
 
 // ProjectSummary The project that owns the verified key.
 type ProjectSummary struct {
-	// ID Names a project.
+	// ID Identifies a project.
 	//
 	// Example: prj_01kjpy44e0envv707f46z935rt
 	ID ProjectID `json:"id"`
 
-	// Name A name that people read. It need not be unique.
+	// Name A name for people to read. It need not be unique.
 	//
 	// Example: Acme
 	Name Name `json:"name"`
 
-	// Slug A short name for addresses: lower-case letters and digits, with single hyphens between them. Left out, it is
-	// derived from the name, with a suffix when it is taken.
+	// Slug A short name for addresses: lower-case letters and digits, with single hyphens between them. If omitted, it is
+	// derived from the name, with a suffix if that is taken.
 	//
 	//
 	// Example: acme
@@ -1140,22 +1140,22 @@ type ProjectSummary struct {
 
 // RefreshSessionRequest defines model for RefreshSessionRequest.
 type RefreshSessionRequest struct {
-	// RefreshToken The refresh token that came last.
+	// RefreshToken The latest refresh token.
 	RefreshToken string `json:"refresh_token"`
 }
 
 // ResetPasswordRequest defines model for ResetPasswordRequest.
 type ResetPasswordRequest struct {
-	// Password At least 12 characters, of any kind; passwords that attackers try first are refused.
+	// Password At least 12 characters of any kind. Common passwords are refused.
 	Password string `json:"password"`
 
-	// Token The token in the mail.
+	// Token The token in the email.
 	//
 	// Example: 3q2-7wEjRWeJq83vASNFZ4mrze8BI0Vnias3k8cBI0U
 	Token string `json:"token"`
 }
 
-// RetiringToken The token that a rotation replaced and that still works for a while; absent when there is none.
+// RetiringToken A token that a rotation replaced and that still works until `valid_until`. Absent if there is none.
 type RetiringToken struct {
 	// Prefix Its public part.
 	//
@@ -1168,46 +1168,46 @@ type RetiringToken struct {
 
 // RevokeKeyRequest defines model for RevokeKeyRequest.
 type RevokeKeyRequest struct {
-	// Reason Why, for those who look at the key later.
+	// Reason The reason, for people who look at the key later.
 	//
 	// Example: The laptop it was on was lost.
 	Reason nullable.Nullable[string] `json:"reason,omitempty"`
 }
 
-// Role What a member may do. A viewer reads everything but the audit trail; a developer also makes, revokes and
-// verifies keys; an admin also changes projects, members and the organization, and reads the audit trail; an owner
-// does everything, and only owners make or change owners.
+// Role What a member may do. A viewer reads everything except the audit trail. A developer also creates, revokes and
+// verifies keys. An admin also changes projects, members and the organization, and reads the audit trail. An owner
+// can do everything; only owners can make someone an owner or change an owner's role.
 //
 // Example: owner
 type Role string
 
 // RotateKeyRequest defines model for RotateKeyRequest.
 type RotateKeyRequest struct {
-	// GraceSeconds How long tokens that the key has now may work at most; 0 ends them.
+	// GraceSeconds How long the key's present tokens may still work, at most. 0 ends them immediately.
 	//
 	// Example: 86400
 	GraceSeconds *int `json:"grace_seconds,omitempty"`
 }
 
-// Scope What a key may do, as resource:verb. Latchkey's own are project:read, project:write, keys:read, keys:write and
-// keys:verify; beside them a project may invent others for its own API, such as documents:read.
+// Scope What a key may do, as resource:verb. Latchkey's own scopes are project:read, project:write, keys:read, keys:write
+// and keys:verify. A project may add scopes for its own API, such as documents:read.
 //
 // Example: documents:read
 type Scope = string
 
-// Session A signed-in session. Both tokens are secrets and are given this once.
+// Session A signed-in session. Both tokens are secrets and are shown only this once.
 type Session struct {
 	// AccessToken Send it as `Authorization: Bearer <access token>`.
 	//
 	// Example: eyJhbGciOiJFZERTQSIsImtpZCI6ImExYjJjMyIsInR5cCI6ImF0K2p3dCJ9.e30.c2ln
 	AccessToken string `json:"access_token"`
 
-	// ExpiresIn Seconds that the access token lives.
+	// ExpiresIn Seconds until the access token expires.
 	//
 	// Example: 300
 	ExpiresIn int `json:"expires_in"`
 
-	// RefreshExpiresIn Seconds until the refresh token is too old to use.
+	// RefreshExpiresIn Seconds until the refresh token expires.
 	//
 	// Example: 1209600
 	RefreshExpiresIn int `json:"refresh_expires_in"`
@@ -1222,39 +1222,39 @@ type Session struct {
 	User      User      `json:"user"`
 }
 
-// SessionID Names a session.
+// SessionID Identifies a session.
 //
 // Example: ses_01kjpy44e0f1ytwq0qtkgc2n8m
 type SessionID = string
 
 // SessionItem defines model for SessionItem.
 type SessionItem struct {
-	// CreatedAt When the password was given.
+	// CreatedAt When the user signed in with their password.
 	//
 	// Example: 2026-03-02T09:30:00Z
 	CreatedAt time.Time `json:"created_at"`
 
-	// Current Whether it is the one that asks.
+	// Current Whether it is the session of this request.
 	//
 	// Example: true
 	Current bool `json:"current"`
 
-	// ID Names a session.
+	// ID Identifies a session.
 	//
 	// Example: ses_01kjpy44e0f1ytwq0qtkgc2n8m
 	ID SessionID `json:"id"`
 
-	// IP Where it was begun from.
+	// IP Where the user signed in from.
 	//
 	// Example: 192.0.2.7
 	IP nullable.Nullable[string] `json:"ip"`
 
-	// LastUsedAt When it was last renewed.
+	// LastUsedAt When the session was last refreshed.
 	//
 	// Example: 2026-03-02T09:35:00Z
 	LastUsedAt time.Time `json:"last_used_at"`
 
-	// UserAgent With what it was begun.
+	// UserAgent The client that the user signed in with.
 	//
 	// Example: curl/8.5.0
 	UserAgent nullable.Nullable[string] `json:"user_agent"`
@@ -1270,40 +1270,40 @@ type SessionItemList struct {
 
 // SignUpRequest defines model for SignUpRequest.
 type SignUpRequest struct {
-	// Email The address that the account is known by; letter case does not matter.
+	// Email The address of the account; letter case does not matter.
 	//
 	// Example: ada@example.com
 	Email string `json:"email"`
 
-	// InvitationToken The token of an invitation for this address. It is needed where sign-up is by invitation and ignored
-	// elsewhere. Signing up does not use it up: `acceptInvitation` takes it.
+	// InvitationToken The token of an invitation for this address. It is required if sign-up is by invitation only, and ignored
+	// otherwise. Signing up does not use it up: send it to `acceptInvitation`.
 	InvitationToken *string `json:"invitation_token,omitempty"`
 
-	// Name What to call the person.
+	// Name The person's name.
 	//
 	// Example: Ada Lovelace
 	Name *string `json:"name,omitempty"`
 
-	// Password At least 12 characters, of any kind; passwords that attackers try first are refused.
+	// Password At least 12 characters of any kind. Common passwords are refused.
 	Password string `json:"password"`
 }
 
-// Slug A short name for addresses: lower-case letters and digits, with single hyphens between them. Left out, it is
-// derived from the name, with a suffix when it is taken.
+// Slug A short name for addresses: lower-case letters and digits, with single hyphens between them. If omitted, it is
+// derived from the name, with a suffix if that is taken.
 //
 // Example: acme
 type Slug = string
 
-// Status Whether the tenant uses it. A disabled organization or project ends every key below it until enabled again.
+// Status Whether its members have it enabled. No key of a disabled organization or project works until it is enabled again.
 //
 // Example: active
 type Status string
 
-// Suspension The operator of the instance has stopped the organization or project, for a reason. No key below works
-// (401 `project_disabled`); members read and export, and change nothing. Only the operator lifts it. Absent when
-// there is none.
+// Suspension The operator of the instance has suspended the organization or project. None of its keys works
+// (401 `project_disabled`). Members can read and export, but change nothing. Only the operator can lift the
+// suspension. Absent if it is not suspended.
 type Suspension struct {
-	// Reason What the operator says about it.
+	// Reason The operator's reason.
 	//
 	// Example: Unpaid since January.
 	Reason string `json:"reason"`
@@ -1319,7 +1319,7 @@ type TokenType string
 
 // UpdateKeyRequest defines model for UpdateKeyRequest.
 type UpdateKeyRequest struct {
-	// ExpiresAt May be moved either way; null means never.
+	// ExpiresAt The new time may be earlier or later than the old one. Null means never.
 	//
 	// Example: 2027-01-01T00:00:00Z
 	ExpiresAt nullable.Nullable[time.Time] `json:"expires_at,omitempty"`
@@ -1329,12 +1329,12 @@ type UpdateKeyRequest struct {
 	// Example: customer-4711
 	ExternalID nullable.Nullable[string] `json:"external_id,omitempty"`
 
-	// Metadata Anything of yours, as flat strings; at most 50 entries and 4 KiB. Names have 1 to 64 characters.
+	// Metadata Your own data, as flat strings; at most 50 entries and 4 KiB. Names have 1 to 64 characters.
 	//
 	// Example: {"team":"billing"}
 	Metadata *Metadata `json:"metadata,omitempty"`
 
-	// Name A name that people read. It need not be unique.
+	// Name A name for people to read. It need not be unique.
 	//
 	// Example: Acme
 	Name *Name `json:"name,omitempty"`
@@ -1345,7 +1345,7 @@ type UpdateKeyRequest struct {
 
 // UpdateMeRequest defines model for UpdateMeRequest.
 type UpdateMeRequest struct {
-	// Name What to call the person; may be empty.
+	// Name The person's name; may be empty.
 	//
 	// Example: Ada King
 	Name *string `json:"name,omitempty"`
@@ -1353,9 +1353,9 @@ type UpdateMeRequest struct {
 
 // UpdateMemberRequest defines model for UpdateMemberRequest.
 type UpdateMemberRequest struct {
-	// Role What a member may do. A viewer reads everything but the audit trail; a developer also makes, revokes and
-	// verifies keys; an admin also changes projects, members and the organization, and reads the audit trail; an owner
-	// does everything, and only owners make or change owners.
+	// Role What a member may do. A viewer reads everything except the audit trail. A developer also creates, revokes and
+	// verifies keys. An admin also changes projects, members and the organization, and reads the audit trail. An owner
+	// can do everything; only owners can make someone an owner or change an owner's role.
 	//
 	//
 	// Example: owner
@@ -1364,19 +1364,19 @@ type UpdateMemberRequest struct {
 
 // UpdateOrganizationRequest defines model for UpdateOrganizationRequest.
 type UpdateOrganizationRequest struct {
-	// Name A name that people read. It need not be unique.
+	// Name A name for people to read. It need not be unique.
 	//
 	// Example: Acme
 	Name *Name `json:"name,omitempty"`
 
-	// Slug A short name for addresses: lower-case letters and digits, with single hyphens between them. Left out, it is
-	// derived from the name, with a suffix when it is taken.
+	// Slug A short name for addresses: lower-case letters and digits, with single hyphens between them. If omitted, it is
+	// derived from the name, with a suffix if that is taken.
 	//
 	//
 	// Example: acme
 	Slug *Slug `json:"slug,omitempty"`
 
-	// Status Whether the tenant uses it. A disabled organization or project ends every key below it until enabled again.
+	// Status Whether its members have it enabled. No key of a disabled organization or project works until it is enabled again.
 	//
 	//
 	// Example: active
@@ -1385,25 +1385,25 @@ type UpdateOrganizationRequest struct {
 
 // UpdateProjectRequest defines model for UpdateProjectRequest.
 type UpdateProjectRequest struct {
-	// KeyPrefix What the project's new tokens start with. Prefixes that other vendors' secret scanners look for are refused.
+	// KeyPrefix The start of the project's new tokens. Prefixes of other vendors that secret scanners look for are refused.
 	//
 	//
 	// Example: lk
 	KeyPrefix *KeyPrefix `json:"key_prefix,omitempty"`
 
-	// Name A name that people read. It need not be unique.
+	// Name A name for people to read. It need not be unique.
 	//
 	// Example: Acme
 	Name *Name `json:"name,omitempty"`
 
-	// Slug A short name for addresses: lower-case letters and digits, with single hyphens between them. Left out, it is
-	// derived from the name, with a suffix when it is taken.
+	// Slug A short name for addresses: lower-case letters and digits, with single hyphens between them. If omitted, it is
+	// derived from the name, with a suffix if that is taken.
 	//
 	//
 	// Example: acme
 	Slug *Slug `json:"slug,omitempty"`
 
-	// Status Whether the tenant uses it. A disabled organization or project ends every key below it until enabled again.
+	// Status Whether its members have it enabled. No key of a disabled organization or project works until it is enabled again.
 	//
 	//
 	// Example: active
@@ -1420,12 +1420,12 @@ type User struct {
 	// Example: ada@example.com
 	Email string `json:"email"`
 
-	// EmailVerified Whether the address has been proved to be theirs.
+	// EmailVerified Whether the user has proved that the address is theirs.
 	//
 	// Example: false
 	EmailVerified bool `json:"email_verified"`
 
-	// ID Names a user.
+	// ID Identifies a user.
 	//
 	// Example: usr_01kjpy44e0ftkrm422m7s1ga8b
 	ID UserID `json:"id"`
@@ -1436,45 +1436,45 @@ type User struct {
 	Name string `json:"name"`
 }
 
-// UserID Names a user.
+// UserID Identifies a user.
 //
 // Example: usr_01kjpy44e0ftkrm422m7s1ga8b
 type UserID = string
 
 // Verification defines model for Verification.
 type Verification struct {
-	// Code Why, in one word. `key` comes with every answer but `not_found`: its secret has then been proved.
+	// Code The result in one word. Every result except `not_found` comes with `key`, because the token's secret was correct.
 	//
 	//
 	// Example: valid
 	Code VerificationCode `json:"code"`
 
-	// Key The key that was asked about.
+	// Key The verified key.
 	Key *VerifiedKey `json:"key,omitempty"`
 
 	// Project The project that owns the verified key.
 	Project *ProjectSummary `json:"project,omitempty"`
 
-	// Valid Whether the key is good and holds the scopes.
+	// Valid Whether the key is valid and holds the scopes.
 	//
 	// Example: true
 	Valid bool `json:"valid"`
 }
 
-// VerificationCode Why, in one word. `key` comes with every answer but `not_found`: its secret has then been proved.
+// VerificationCode The result in one word. Every result except `not_found` comes with `key`, because the token's secret was correct.
 //
 // Example: valid
 type VerificationCode string
 
-// VerifiedKey The key that was asked about.
+// VerifiedKey The verified key.
 type VerifiedKey struct {
 	// CreatedAt Example: 2026-03-02T09:30:00Z
 	CreatedAt time.Time `json:"created_at"`
 
-	// CreatedBy Who made it.
+	// CreatedBy Who created it.
 	CreatedBy Creator `json:"created_by"`
 
-	// Environment Whether a key is for production or for trying things out. It is part of the token.
+	// Environment Whether a key is for production or for testing. It is part of the token.
 	//
 	// Example: live
 	Environment Environment                  `json:"environment"`
@@ -1485,32 +1485,32 @@ type VerifiedKey struct {
 	// Example: customer-4711
 	ExternalID nullable.Nullable[string] `json:"external_id"`
 
-	// ID Names an API key, for its whole life.
+	// ID Identifies an API key. It never changes.
 	//
 	// Example: key_01kjpy44e0fcfrt0xvtfeed5a2
 	ID KeyID `json:"id"`
 
-	// Metadata Anything of yours, as flat strings; at most 50 entries and 4 KiB. Names have 1 to 64 characters.
+	// Metadata Your own data, as flat strings; at most 50 entries and 4 KiB. Names have 1 to 64 characters.
 	//
 	// Example: {"team":"billing"}
 	Metadata Metadata `json:"metadata"`
 
-	// Name A name that people read. It need not be unique.
+	// Name A name for people to read. It need not be unique.
 	//
 	// Example: Acme
 	Name Name `json:"name"`
 
-	// Prefix The public part of the current token, to recognise it by.
+	// Prefix The public part of the current token, to recognize it by.
 	//
 	// Example: lk_live_vF7U4YOYLkq6
 	Prefix string `json:"prefix"`
 
-	// ProjectID Names a project.
+	// ProjectID Identifies a project.
 	//
 	// Example: prj_01kjpy44e0envv707f46z935rt
 	ProjectID ProjectID `json:"project_id"`
 
-	// Retiring The token that a rotation replaced and that still works for a while; absent when there is none.
+	// Retiring A token that a rotation replaced and that still works until `valid_until`. Absent if there is none.
 	Retiring      *RetiringToken               `json:"retiring,omitempty"`
 	RevokedAt     nullable.Nullable[time.Time] `json:"revoked_at"`
 	RevokedReason nullable.Nullable[string]    `json:"revoked_reason"`
@@ -1519,7 +1519,7 @@ type VerifiedKey struct {
 	// Scopes What the key may do.
 	Scopes []Scope `json:"scopes"`
 
-	// Status The state of a key now. Revoked wins over expired.
+	// Status The current status of a key. A key that is revoked and has expired is `revoked`.
 	//
 	// Example: active
 	Status KeyStatus `json:"status"`
@@ -1527,12 +1527,12 @@ type VerifiedKey struct {
 
 // VerifyEmailRequest defines model for VerifyEmailRequest.
 type VerifyEmailRequest struct {
-	// Password The account's new password; the rules are those of `signUp`.
+	// Password The account's new password, with the same rules as in `signUp`.
 	//
 	// Example: seven violet lamps at the harbour
 	Password string `json:"password"`
 
-	// Token The token in the mail.
+	// Token The token in the email.
 	//
 	// Example: 3q2-7wEjRWeJq83vASNFZ4mrze8BI0Vnias3k8cBI0U
 	Token string `json:"token"`
@@ -1540,12 +1540,12 @@ type VerifyEmailRequest struct {
 
 // VerifyKeyRequest defines model for VerifyKeyRequest.
 type VerifyKeyRequest struct {
-	// Key The token that was presented to you, whatever it is.
+	// Key The token that was presented to you. It may be any text.
 	//
 	// Example: lk_live_vF7U4YOYLkq6_cSDlQnFh3UDT5HoAxm26EXNs5IwyvxZJ02kOa9uUe1Z1SVXcT
 	Key string `json:"key"`
 
-	// ProjectID Names a project.
+	// ProjectID Identifies a project.
 	//
 	// Example: prj_01kjpy44e0envv707f46z935rt
 	ProjectID *ProjectID `json:"project_id,omitempty"`
@@ -1559,97 +1559,97 @@ type IfMatch = string
 
 // ListSessionsParams defines parameters for ListSessions.
 type ListSessionsParams struct {
-	// Limit How many items the page may hold.
+	// Limit The maximum number of items on the page.
 	Limit *int `form:"limit,omitempty" json:"limit,omitempty"`
 
-	// Cursor The `next_cursor` of the page before; leave it out for the first page.
+	// Cursor The `next_cursor` of the previous page. Omit it for the first page.
 	Cursor *string `form:"cursor,omitempty" json:"cursor,omitempty"`
 }
 
 // ListOrganizationsParams defines parameters for ListOrganizations.
 type ListOrganizationsParams struct {
-	// Limit How many items the page may hold.
+	// Limit The maximum number of items on the page.
 	Limit *int `form:"limit,omitempty" json:"limit,omitempty"`
 
-	// Cursor The `next_cursor` of the page before; leave it out for the first page.
+	// Cursor The `next_cursor` of the previous page. Omit it for the first page.
 	Cursor *string `form:"cursor,omitempty" json:"cursor,omitempty"`
 }
 
 // CreateOrganizationParams defines parameters for CreateOrganization.
 type CreateOrganizationParams struct {
-	// IdempotencyKey Names this request, so that it can be sent again when its answer was lost: within 24 hours the same caller,
-	// asking the same, gets the same answer, the same token included. It is as secret as the token: make it up at
-	// random, and use it for one thing only.
+	// IdempotencyKey Identifies this request, so that you can send it again if the response was lost. For 24 hours, the same
+	// request from the same caller gets the same response, including the same token. The value is as secret as the
+	// token: generate it at random, and use it for one request only.
 	IdempotencyKey *string `json:"Idempotency-Key,omitempty"`
 }
 
 // DeleteOrganizationParams defines parameters for DeleteOrganization.
 type DeleteOrganizationParams struct {
-	// IfMatch Entity tags, as ETag headers give them, of which one must be current; otherwise nothing happens and the answer
-	// is 412. It keeps two people from overwriting each other's changes.
+	// IfMatch One or more entity tags from ETag headers. If none is current, nothing changes and the response is 412. This
+	// keeps two people from overwriting each other's changes.
 	IfMatch *IfMatch `json:"If-Match,omitempty"`
 }
 
 // UpdateOrganizationParams defines parameters for UpdateOrganization.
 type UpdateOrganizationParams struct {
-	// IfMatch Entity tags, as ETag headers give them, of which one must be current; otherwise nothing happens and the answer
-	// is 412. It keeps two people from overwriting each other's changes.
+	// IfMatch One or more entity tags from ETag headers. If none is current, nothing changes and the response is 412. This
+	// keeps two people from overwriting each other's changes.
 	IfMatch *IfMatch `json:"If-Match,omitempty"`
 }
 
 // ListAuditEventsParams defines parameters for ListAuditEvents.
 type ListAuditEventsParams struct {
-	// Actor Only what this user or key did, by id, by the name they had, or by a user's e-mail address.
+	// Actor Only events by this user or key. Give the id, the name at that time, or a user's email address.
 	Actor *string `form:"actor,omitempty" json:"actor,omitempty"`
 
 	// Action Only events of this kind.
 	Action *string `form:"action,omitempty" json:"action,omitempty"`
 
-	// Target Only what was done to this, by id or by the name it had.
+	// Target Only events on this target. Give the id or the name at that time.
 	Target *string `form:"target,omitempty" json:"target,omitempty"`
 
-	// Since Only events at this time or later.
+	// Since Only events at or after this time.
 	Since *time.Time `form:"since,omitempty" json:"since,omitempty"`
 
 	// Until Only events before this time.
 	Until *time.Time `form:"until,omitempty" json:"until,omitempty"`
 
-	// Limit How many items the page may hold.
+	// Limit The maximum number of items on the page.
 	Limit *int `form:"limit,omitempty" json:"limit,omitempty"`
 
-	// Cursor The `next_cursor` of the page before; leave it out for the first page.
+	// Cursor The `next_cursor` of the previous page. Omit it for the first page.
 	Cursor *string `form:"cursor,omitempty" json:"cursor,omitempty"`
 }
 
 // ListInvitationsParams defines parameters for ListInvitations.
 type ListInvitationsParams struct {
-	// Limit How many items the page may hold.
+	// Limit The maximum number of items on the page.
 	Limit *int `form:"limit,omitempty" json:"limit,omitempty"`
 
-	// Cursor The `next_cursor` of the page before; leave it out for the first page.
+	// Cursor The `next_cursor` of the previous page. Omit it for the first page.
 	Cursor *string `form:"cursor,omitempty" json:"cursor,omitempty"`
 }
 
 // CreateInvitationParams defines parameters for CreateInvitation.
 type CreateInvitationParams struct {
-	// IdempotencyKey Names this request, so that it can be sent again when its answer was lost: within 24 hours the same caller,
-	// asking the same, gets the same answer, the same token included. It is as secret as the token: make it up at
-	// random, and use it for one thing only.
+	// IdempotencyKey Identifies this request, so that you can send it again if the response was lost. For 24 hours, the same
+	// request from the same caller gets the same response, including the same token. The value is as secret as the
+	// token: generate it at random, and use it for one request only.
 	IdempotencyKey *string `json:"Idempotency-Key,omitempty"`
 }
 
 // ListMembersParams defines parameters for ListMembers.
 type ListMembersParams struct {
-	// Limit How many items the page may hold.
+	// Limit The maximum number of items on the page.
 	Limit *int `form:"limit,omitempty" json:"limit,omitempty"`
 
-	// Cursor The `next_cursor` of the page before; leave it out for the first page.
+	// Cursor The `next_cursor` of the previous page. Omit it for the first page.
 	Cursor *string `form:"cursor,omitempty" json:"cursor,omitempty"`
 }
 
 // RemoveMemberParams defines parameters for RemoveMember.
 type RemoveMemberParams struct {
-	// Keys What becomes of the keys that they made in the organization; revoking them needs keys:write.
+	// Keys What to do with the keys that the member created in the organization. Revoking them needs keys:write.
 	Keys *RemoveMemberParamsKeys `form:"keys,omitempty" json:"keys,omitempty"`
 }
 
@@ -1658,41 +1658,41 @@ type RemoveMemberParamsKeys string
 
 // ListProjectsParams defines parameters for ListProjects.
 type ListProjectsParams struct {
-	// Limit How many items the page may hold.
+	// Limit The maximum number of items on the page.
 	Limit *int `form:"limit,omitempty" json:"limit,omitempty"`
 
-	// Cursor The `next_cursor` of the page before; leave it out for the first page.
+	// Cursor The `next_cursor` of the previous page. Omit it for the first page.
 	Cursor *string `form:"cursor,omitempty" json:"cursor,omitempty"`
 }
 
 // CreateProjectParams defines parameters for CreateProject.
 type CreateProjectParams struct {
-	// IdempotencyKey Names this request, so that it can be sent again when its answer was lost: within 24 hours the same caller,
-	// asking the same, gets the same answer, the same token included. It is as secret as the token: make it up at
-	// random, and use it for one thing only.
+	// IdempotencyKey Identifies this request, so that you can send it again if the response was lost. For 24 hours, the same
+	// request from the same caller gets the same response, including the same token. The value is as secret as the
+	// token: generate it at random, and use it for one request only.
 	IdempotencyKey *string `json:"Idempotency-Key,omitempty"`
 }
 
 // DeleteProjectParams defines parameters for DeleteProject.
 type DeleteProjectParams struct {
-	// IfMatch Entity tags, as ETag headers give them, of which one must be current; otherwise nothing happens and the answer
-	// is 412. It keeps two people from overwriting each other's changes.
+	// IfMatch One or more entity tags from ETag headers. If none is current, nothing changes and the response is 412. This
+	// keeps two people from overwriting each other's changes.
 	IfMatch *IfMatch `json:"If-Match,omitempty"`
 }
 
 // UpdateProjectParams defines parameters for UpdateProject.
 type UpdateProjectParams struct {
-	// IfMatch Entity tags, as ETag headers give them, of which one must be current; otherwise nothing happens and the answer
-	// is 412. It keeps two people from overwriting each other's changes.
+	// IfMatch One or more entity tags from ETag headers. If none is current, nothing changes and the response is 412. This
+	// keeps two people from overwriting each other's changes.
 	IfMatch *IfMatch `json:"If-Match,omitempty"`
 }
 
 // ListKeysParams defines parameters for ListKeys.
 type ListKeysParams struct {
-	// Status Only keys in this state.
+	// Status Only keys with this status.
 	Status *KeyStatus `form:"status,omitempty" json:"status,omitempty"`
 
-	// Search Only keys whose name or prefix contains this, in any letter case, and the key whose id or external id it is.
+	// Search Only keys whose name or prefix contains this text, in any letter case, or whose id or external id equals it.
 	Search *string `form:"search,omitempty" json:"search,omitempty"`
 
 	// Environment Only keys of this environment.
@@ -1701,54 +1701,54 @@ type ListKeysParams struct {
 	// ExternalID Only keys with exactly this external id.
 	ExternalID *string `form:"external_id,omitempty" json:"external_id,omitempty"`
 
-	// CreatedBy Only keys that this user or key made, by id; `system` is the command line.
+	// CreatedBy Only keys that the user or key with this id created. `system` is the command line.
 	CreatedBy *string `form:"created_by,omitempty" json:"created_by,omitempty"`
 
-	// Limit How many items the page may hold.
+	// Limit The maximum number of items on the page.
 	Limit *int `form:"limit,omitempty" json:"limit,omitempty"`
 
-	// Cursor The `next_cursor` of the page before; leave it out for the first page.
+	// Cursor The `next_cursor` of the previous page. Omit it for the first page.
 	Cursor *string `form:"cursor,omitempty" json:"cursor,omitempty"`
 }
 
 // CreateKeyParams defines parameters for CreateKey.
 type CreateKeyParams struct {
-	// IdempotencyKey Names this request, so that it can be sent again when its answer was lost: within 24 hours the same caller,
-	// asking the same, gets the same answer, the same token included. It is as secret as the token: make it up at
-	// random, and use it for one thing only.
+	// IdempotencyKey Identifies this request, so that you can send it again if the response was lost. For 24 hours, the same
+	// request from the same caller gets the same response, including the same token. The value is as secret as the
+	// token: generate it at random, and use it for one request only.
 	IdempotencyKey *string `json:"Idempotency-Key,omitempty"`
 }
 
 // DeleteKeyParams defines parameters for DeleteKey.
 type DeleteKeyParams struct {
-	// IfMatch Entity tags, as ETag headers give them, of which one must be current; otherwise nothing happens and the answer
-	// is 412. It keeps two people from overwriting each other's changes.
+	// IfMatch One or more entity tags from ETag headers. If none is current, nothing changes and the response is 412. This
+	// keeps two people from overwriting each other's changes.
 	IfMatch *IfMatch `json:"If-Match,omitempty"`
 }
 
 // UpdateKeyParams defines parameters for UpdateKey.
 type UpdateKeyParams struct {
-	// IfMatch Entity tags, as ETag headers give them, of which one must be current; otherwise nothing happens and the answer
-	// is 412. It keeps two people from overwriting each other's changes.
+	// IfMatch One or more entity tags from ETag headers. If none is current, nothing changes and the response is 412. This
+	// keeps two people from overwriting each other's changes.
 	IfMatch *IfMatch `json:"If-Match,omitempty"`
 }
 
 // RevokeKeyParams defines parameters for RevokeKey.
 type RevokeKeyParams struct {
-	// IfMatch Entity tags, as ETag headers give them, of which one must be current; otherwise nothing happens and the answer
-	// is 412. It keeps two people from overwriting each other's changes.
+	// IfMatch One or more entity tags from ETag headers. If none is current, nothing changes and the response is 412. This
+	// keeps two people from overwriting each other's changes.
 	IfMatch *IfMatch `json:"If-Match,omitempty"`
 }
 
 // RotateKeyParams defines parameters for RotateKey.
 type RotateKeyParams struct {
-	// IdempotencyKey Names this request, so that it can be sent again when its answer was lost: within 24 hours the same caller,
-	// asking the same, gets the same answer, the same token included. It is as secret as the token: make it up at
-	// random, and use it for one thing only.
+	// IdempotencyKey Identifies this request, so that you can send it again if the response was lost. For 24 hours, the same
+	// request from the same caller gets the same response, including the same token. The value is as secret as the
+	// token: generate it at random, and use it for one request only.
 	IdempotencyKey *string `json:"Idempotency-Key,omitempty"`
 
-	// IfMatch Entity tags, as ETag headers give them, of which one must be current; otherwise nothing happens and the answer
-	// is 412. It keeps two people from overwriting each other's changes.
+	// IfMatch One or more entity tags from ETag headers. If none is current, nothing changes and the response is 412. This
+	// keeps two people from overwriting each other's changes.
 	IfMatch *IfMatch `json:"If-Match,omitempty"`
 }
 
@@ -1891,32 +1891,32 @@ type ClientInterface interface {
 
 	// GetJWKS Get the public keys of access tokens
 	//
-	// The public keys under which this instance signs access tokens (RFC 7517). A service of yours may verify access
-	// tokens with them on its own; a token that it accepts may belong to a session that has ended since, for up to
-	// the five minutes that an access token lives. The answer may be cached for as long as `Cache-Control` says: a new
-	// key is published for longer than that before it signs.
+	// The public keys for the access tokens that this instance signs (RFC 7517). Your service may verify access tokens
+	// with them on its own, but it may accept a token of a session that has ended, for up to the five minutes that an
+	// access token is valid. The response may be cached for as long as `Cache-Control` says: a new key is published
+	// for longer than that before it signs tokens.
 	//
 	// Corresponds with GET /.well-known/jwks.json (the `GetJWKS` operationId).
 	GetJWKS(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error)
 
-	// GetLiveness Tell whether the process runs
+	// GetLiveness Check whether the process runs
 	//
-	// Answers as long as the process can answer at all. It asks no other system.
+	// Answers 200 as long as the process runs. It does not depend on any other system.
 	//
 	// Corresponds with GET /healthz (the `GetLiveness` operationId).
 	GetLiveness(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error)
 
-	// GetReadiness Tell whether the instance can serve
+	// GetReadiness Check whether the instance can serve
 	//
-	// Answers 200 when requests can be served, and 503 when a balancer should send them elsewhere.
+	// Answers 200 when requests can be served, and 503 when a load balancer should send them elsewhere.
 	//
 	// Corresponds with GET /readyz (the `GetReadiness` operationId).
 	GetReadiness(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// VerifyEmailWithBody Verify an email address
 	//
-	// Takes the token that was mailed to the address and a new password. Anyone can sign up with an address, so the
-	// password of the sign-up ends here, and so do the account's sessions. The token works once, for 24 hours, and
+	// Takes the token that was emailed to the address, and a new password. Anyone can sign up with an address, so this
+	// replaces the password from the sign-up and ends the account's sessions. The token works once, for 24 hours, and
 	// signs no one in.
 	//
 	// Takes any type of body and a specified content type.
@@ -1926,8 +1926,8 @@ type ClientInterface interface {
 
 	// VerifyEmail Verify an email address
 	//
-	// Takes the token that was mailed to the address and a new password. Anyone can sign up with an address, so the
-	// password of the sign-up ends here, and so do the account's sessions. The token works once, for 24 hours, and
+	// Takes the token that was emailed to the address, and a new password. Anyone can sign up with an address, so this
+	// replaces the password from the sign-up and ends the account's sessions. The token works once, for 24 hours, and
 	// signs no one in.
 	//
 	// Takes a body of the `application/json` content type.
@@ -1937,7 +1937,7 @@ type ClientInterface interface {
 
 	// LogInWithBody Sign in with a password
 	//
-	// Answers an unknown address and a wrong password alike.
+	// An unknown address and a wrong password give the same response.
 	//
 	// Takes any type of body and a specified content type.
 	//
@@ -1946,7 +1946,7 @@ type ClientInterface interface {
 
 	// LogIn Sign in with a password
 	//
-	// Answers an unknown address and a wrong password alike.
+	// An unknown address and a wrong password give the same response.
 	//
 	// Takes a body of the `application/json` content type.
 	//
@@ -1955,15 +1955,15 @@ type ClientInterface interface {
 
 	// LogOut End this session
 	//
-	// Ends the session that the access token belongs to. Its tokens stop working at once.
+	// Ends the session that the access token belongs to. Its tokens stop working immediately.
 	//
 	// Corresponds with POST /v1/auth/logout (the `LogOut` operationId).
 	LogOut(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// ForgotPasswordWithBody Ask for a new password
 	//
-	// Sends the address an email with a token for a new password, if it has an account and a mail server is set up. The
-	// answer is the same if not.
+	// Sends the address an email with a token for a new password, if it has an account and a mail server is set up.
+	// The response is the same if not.
 	//
 	// Takes any type of body and a specified content type.
 	//
@@ -1972,8 +1972,8 @@ type ClientInterface interface {
 
 	// ForgotPassword Ask for a new password
 	//
-	// Sends the address an email with a token for a new password, if it has an account and a mail server is set up. The
-	// answer is the same if not.
+	// Sends the address an email with a token for a new password, if it has an account and a mail server is set up.
+	// The response is the same if not.
 	//
 	// Takes a body of the `application/json` content type.
 	//
@@ -1982,8 +1982,8 @@ type ClientInterface interface {
 
 	// ResetPasswordWithBody Set a new password
 	//
-	// Takes the token that was mailed and the new password. It works once, for ten minutes, ends all sessions of the user
-	// and signs nobody in.
+	// Takes the token that was emailed, and the new password. The token works once, for ten minutes. The user's
+	// sessions end, and no one is signed in.
 	//
 	// Takes any type of body and a specified content type.
 	//
@@ -1992,8 +1992,8 @@ type ClientInterface interface {
 
 	// ResetPassword Set a new password
 	//
-	// Takes the token that was mailed and the new password. It works once, for ten minutes, ends all sessions of the user
-	// and signs nobody in.
+	// Takes the token that was emailed, and the new password. The token works once, for ten minutes. The user's
+	// sessions end, and no one is signed in.
 	//
 	// Takes a body of the `application/json` content type.
 	//
@@ -2002,9 +2002,9 @@ type ClientInterface interface {
 
 	// RefreshSessionWithBody Get a new access token
 	//
-	// Takes a refresh token and gives a new access token and the next refresh token. A refresh token works once; the
-	// same one sent again within ten seconds gets the same answer, so that a lost answer can be asked for again. Sent
-	// later, it ends the session, because two parties then hold it.
+	// Takes a refresh token and gives a new access token and the next refresh token. A refresh token works once. If
+	// the response is lost, send the same token again within ten seconds and get the same response. Sent later, it
+	// ends the session, because then two parties have it.
 	//
 	// Takes any type of body and a specified content type.
 	//
@@ -2013,29 +2013,29 @@ type ClientInterface interface {
 
 	// RefreshSession Get a new access token
 	//
-	// Takes a refresh token and gives a new access token and the next refresh token. A refresh token works once; the
-	// same one sent again within ten seconds gets the same answer, so that a lost answer can be asked for again. Sent
-	// later, it ends the session, because two parties then hold it.
+	// Takes a refresh token and gives a new access token and the next refresh token. A refresh token works once. If
+	// the response is lost, send the same token again within ten seconds and get the same response. Sent later, it
+	// ends the session, because then two parties have it.
 	//
 	// Takes a body of the `application/json` content type.
 	//
 	// Corresponds with POST /v1/auth/refresh (the `RefreshSession` operationId).
 	RefreshSession(ctx context.Context, body RefreshSessionJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
 
-	// SignUpWithBody Make an account
+	// SignUpWithBody Create an account
 	//
-	// Makes an account and signs it in. Instances may be closed to new accounts, or open only to people who were
-	// invited to an organization; the invitation's token is then needed, and the address must be the invited one.
+	// Creates an account and signs it in. An instance may be closed to new accounts, or open only to people who were
+	// invited to an organization. They must send the invitation's token and the address that was invited.
 	//
 	// Takes any type of body and a specified content type.
 	//
 	// Corresponds with POST /v1/auth/signup (the `SignUp` operationId).
 	SignUpWithBody(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
 
-	// SignUp Make an account
+	// SignUp Create an account
 	//
-	// Makes an account and signs it in. Instances may be closed to new accounts, or open only to people who were
-	// invited to an organization; the invitation's token is then needed, and the address must be the invited one.
+	// Creates an account and signs it in. An instance may be closed to new accounts, or open only to people who were
+	// invited to an organization. They must send the invitation's token and the address that was invited.
 	//
 	// Takes a body of the `application/json` content type.
 	//
@@ -2044,8 +2044,8 @@ type ClientInterface interface {
 
 	// AcceptInvitationWithBody Accept an invitation
 	//
-	// Makes the signed-in user a member of the organization that invited them. The invitation must be for their address,
-	// and whoever wrote it must still be able to give the role. It works once, for seven days.
+	// Makes the signed-in user a member of the organization that invited them. The invitation must be for their
+	// address, and the member who invited them must still be allowed to give that role. It works once, for seven days.
 	//
 	// Takes any type of body and a specified content type.
 	//
@@ -2054,20 +2054,20 @@ type ClientInterface interface {
 
 	// AcceptInvitation Accept an invitation
 	//
-	// Makes the signed-in user a member of the organization that invited them. The invitation must be for their address,
-	// and whoever wrote it must still be able to give the role. It works once, for seven days.
+	// Makes the signed-in user a member of the organization that invited them. The invitation must be for their
+	// address, and the member who invited them must still be allowed to give that role. It works once, for seven days.
 	//
 	// Takes a body of the `application/json` content type.
 	//
 	// Corresponds with POST /v1/invitations/accept (the `AcceptInvitation` operationId).
 	AcceptInvitation(ctx context.Context, body AcceptInvitationJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
 
-	// VerifyKeyWithBody Ask whether an API key is good
+	// VerifyKeyWithBody Verify an API key
 	//
 	// For your own services: send the token that a client presented to you, and the scopes that the client needs.
-	// The answer is 200 whenever the question is allowed, and `valid` says how it went. A caller learns only about
-	// keys of one project: a key asks about its own project, a user names one as `project_id`. The token of another
-	// project answers `not_found`, like one that never existed.
+	// The response is 200 whenever the caller may ask, and `valid` is the result. A caller can verify keys of one
+	// project only: a key verifies keys of its own project, a user names a project as `project_id`. A token of another
+	// project gives `not_found`, like one that never existed.
 	//
 	// **A key needs the scope `keys:verify`**, a user the role `developer`, `admin` or `owner`.
 	//
@@ -2076,12 +2076,12 @@ type ClientInterface interface {
 	// Corresponds with POST /v1/keys/verify (the `VerifyKey` operationId).
 	VerifyKeyWithBody(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
 
-	// VerifyKey Ask whether an API key is good
+	// VerifyKey Verify an API key
 	//
 	// For your own services: send the token that a client presented to you, and the scopes that the client needs.
-	// The answer is 200 whenever the question is allowed, and `valid` says how it went. A caller learns only about
-	// keys of one project: a key asks about its own project, a user names one as `project_id`. The token of another
-	// project answers `not_found`, like one that never existed.
+	// The response is 200 whenever the caller may ask, and `valid` is the result. A caller can verify keys of one
+	// project only: a key verifies keys of its own project, a user names a project as `project_id`. A token of another
+	// project gives `not_found`, like one that never existed.
 	//
 	// **A key needs the scope `keys:verify`**, a user the role `developer`, `admin` or `owner`.
 	//
@@ -2099,7 +2099,7 @@ type ClientInterface interface {
 
 	// UpdateMeWithBody Change the signed-in user
 	//
-	// Changes the fields that are sent and leaves the others.
+	// Changes the fields that are sent and keeps the others.
 	//
 	// Takes any type of body and a specified content type.
 	//
@@ -2108,7 +2108,7 @@ type ClientInterface interface {
 
 	// UpdateMe Change the signed-in user
 	//
-	// Changes the fields that are sent and leaves the others.
+	// Changes the fields that are sent and keeps the others.
 	//
 	// Takes a body of the `application/json` content type.
 	//
@@ -2117,7 +2117,7 @@ type ClientInterface interface {
 
 	// ChangePasswordWithBody Change the password
 	//
-	// Takes the current password and the new one. Every other session of the user ends; this one goes on.
+	// Takes the current password and the new one. Every other session of the user ends; this one continues.
 	//
 	// Takes any type of body and a specified content type.
 	//
@@ -2126,7 +2126,7 @@ type ClientInterface interface {
 
 	// ChangePassword Change the password
 	//
-	// Takes the current password and the new one. Every other session of the user ends; this one goes on.
+	// Takes the current password and the new one. Every other session of the user ends; this one continues.
 	//
 	// Takes a body of the `application/json` content type.
 	//
@@ -2135,21 +2135,21 @@ type ClientInterface interface {
 
 	// ListSessions List the user's sessions
 	//
-	// Where the signed-in user is signed in, newest first.
+	// The sessions of the signed-in user, newest first.
 	//
 	// Corresponds with GET /v1/me/sessions (the `ListSessions` operationId).
 	ListSessions(ctx context.Context, params *ListSessionsParams, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// RevokeOtherSessions End all other sessions
 	//
-	// Ends every session of the user but the one that asks. Their tokens stop working at once.
+	// Ends every session of the user except this one. Their tokens stop working immediately.
 	//
 	// Corresponds with POST /v1/me/sessions/revoke-others (the `RevokeOtherSessions` operationId).
 	RevokeOtherSessions(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// RevokeSession End a session
 	//
-	// Ends one of the user's sessions, this one too if it is named. Its tokens stop working at once.
+	// Ends one of the user's sessions. It may be this one. Its tokens stop working immediately.
 	//
 	// Corresponds with DELETE /v1/me/sessions/{session_id} (the `RevokeSession` operationId).
 	RevokeSession(ctx context.Context, sessionID SessionID, reqEditors ...RequestEditorFn) (*http.Response, error)
@@ -2181,8 +2181,8 @@ type ClientInterface interface {
 
 	// DeleteOrganization Delete an organization
 	//
-	// Deletes the organization with its projects, keys and audit trail, for good. The session must be younger than
-	// ten minutes; otherwise the answer is 403 `reauthentication_required`, and logging in again helps.
+	// Permanently deletes the organization with its projects, keys and audit trail. The user must have logged in within
+	// the last ten minutes. Otherwise the response is 403 `reauthentication_required`: log in again.
 	//
 	// **A user needs the role `owner`.**
 	//
@@ -2191,7 +2191,7 @@ type ClientInterface interface {
 
 	// GetOrganization Get an organization
 	//
-	// Any member may read it.
+	// Any member may read the organization.
 	//
 	// **A user needs the role `viewer`, `developer`, `admin` or `owner`.**
 	//
@@ -2200,8 +2200,8 @@ type ClientInterface interface {
 
 	// UpdateOrganizationWithBody Change an organization
 	//
-	// Changes the fields that are sent and leaves the others. Disabling an organization ends every key of its
-	// projects at once; enabling it brings them back.
+	// Changes the fields that are sent and keeps the others. Disabling an organization stops every key of its projects
+	// immediately. Enabling it makes them work again.
 	//
 	// **A user needs the role `admin` or `owner`.**
 	//
@@ -2212,8 +2212,8 @@ type ClientInterface interface {
 
 	// UpdateOrganization Change an organization
 	//
-	// Changes the fields that are sent and leaves the others. Disabling an organization ends every key of its
-	// projects at once; enabling it brings them back.
+	// Changes the fields that are sent and keeps the others. Disabling an organization stops every key of its projects
+	// immediately. Enabling it makes them work again.
 	//
 	// **A user needs the role `admin` or `owner`.**
 	//
@@ -2224,12 +2224,12 @@ type ClientInterface interface {
 
 	// ListAuditEvents List an organization's audit events
 	//
-	// Every change that anyone made in the organization, newest first. Events are never altered; they outlive what
-	// they are about and go with the organization.
+	// Every change in the organization, newest first. Events never change. They stay when their target is deleted, and
+	// are deleted with the organization.
 	//
-	// With `Accept: text/csv` or `Accept: application/x-ndjson` the answer is an export: not a page but every event
-	// that passes the filters. Lines of the latter are AuditEvent objects. In the former `changes` is JSON, and cells
-	// that a spreadsheet would take for formulas start with an apostrophe.
+	// With `Accept: text/csv` or `Accept: application/x-ndjson` the response is an export: every event that matches the
+	// filters, without pages. In NDJSON, each line is an AuditEvent object. In CSV, `changes` is JSON, and cells that a
+	// spreadsheet would read as formulas start with an apostrophe.
 	//
 	// **A user needs the role `admin` or `owner`.**
 	//
@@ -2238,17 +2238,17 @@ type ClientInterface interface {
 
 	// ListInvitations List an organization's invitations
 	//
-	// Invitations that wait, have been accepted, or have expired, newest first.
+	// Invitations that are pending, accepted or expired, newest first.
 	//
 	// **A user needs the role `admin` or `owner`.**
 	//
 	// Corresponds with GET /v1/organizations/{organization_id}/invitations (the `ListInvitations` operationId).
 	ListInvitations(ctx context.Context, organizationID OrganizationID, params *ListInvitationsParams, reqEditors ...RequestEditorFn) (*http.Response, error)
 
-	// CreateInvitationWithBody Invite somebody
+	// CreateInvitationWithBody Invite someone
 	//
-	// Invites the person with an e-mail address, in a role no greater than one's own. The token is shown this once; with
-	// mail set up it is also sent to them.
+	// Invites the person with this email address. The role may not be above the caller's. The token is shown once. If a
+	// mail server is set up, it is also emailed to the person.
 	//
 	// **A user needs the role `admin` or `owner`.**
 	//
@@ -2257,10 +2257,10 @@ type ClientInterface interface {
 	// Corresponds with POST /v1/organizations/{organization_id}/invitations (the `CreateInvitation` operationId).
 	CreateInvitationWithBody(ctx context.Context, organizationID OrganizationID, params *CreateInvitationParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
 
-	// CreateInvitation Invite somebody
+	// CreateInvitation Invite someone
 	//
-	// Invites the person with an e-mail address, in a role no greater than one's own. The token is shown this once; with
-	// mail set up it is also sent to them.
+	// Invites the person with this email address. The role may not be above the caller's. The token is shown once. If a
+	// mail server is set up, it is also emailed to the person.
 	//
 	// **A user needs the role `admin` or `owner`.**
 	//
@@ -2271,7 +2271,7 @@ type ClientInterface interface {
 
 	// RevokeInvitation Withdraw an invitation
 	//
-	// Withdraws an invitation. One that has been accepted stays: remove the member instead.
+	// Withdraws an invitation. An accepted invitation cannot be withdrawn: remove the member instead.
 	//
 	// **A user needs the role `admin` or `owner`.**
 	//
@@ -2280,7 +2280,7 @@ type ClientInterface interface {
 
 	// ListMembers List an organization's members
 	//
-	// Who shares the organization and in which role, the latest first.
+	// The members of the organization and their roles. Members who joined last come first.
 	//
 	// **A user needs the role `viewer`, `developer`, `admin` or `owner`.**
 	//
@@ -2289,8 +2289,8 @@ type ClientInterface interface {
 
 	// RemoveMember Remove a member, or leave
 	//
-	// Takes a member out of the organization; what they made stays, keys included, unless `keys=revoke` says otherwise.
-	// Leaving, which is removing oneself, takes no action. The last owner stays: 409 `last_owner`.
+	// Removes a member from the organization. What they created stays, including keys, unless the request has
+	// `keys=revoke`. Any member may remove themselves. The last owner cannot be removed: 409 `last_owner`.
 	//
 	// **A user needs the role `admin` or `owner`.**
 	//
@@ -2299,8 +2299,8 @@ type ClientInterface interface {
 
 	// UpdateMemberWithBody Change a member's role
 	//
-	// Gives a member another role. It takes a role of one's own that is no less than the old and the new one: only owners
-	// make or change owners. The last owner stays: 409 `last_owner`.
+	// Gives a member another role. Neither the old nor the new role may be above the caller's: only owners can make
+	// someone an owner or change an owner's role. The last owner cannot be changed: 409 `last_owner`.
 	//
 	// **A user needs the role `admin` or `owner`.**
 	//
@@ -2311,8 +2311,8 @@ type ClientInterface interface {
 
 	// UpdateMember Change a member's role
 	//
-	// Gives a member another role. It takes a role of one's own that is no less than the old and the new one: only owners
-	// make or change owners. The last owner stays: 409 `last_owner`.
+	// Gives a member another role. Neither the old nor the new role may be above the caller's: only owners can make
+	// someone an owner or change an owner's role. The last owner cannot be changed: 409 `last_owner`.
 	//
 	// **A user needs the role `admin` or `owner`.**
 	//
@@ -2354,15 +2354,15 @@ type ClientInterface interface {
 
 	// GetCurrentProject Get the project that the key belongs to
 	//
-	// The way for a third-party backend to learn which project its key opens. Any good key will do.
+	// Lets a third-party backend find out which project its key belongs to. Any valid key may call it.
 	//
 	// Corresponds with GET /v1/project (the `GetCurrentProject` operationId).
 	GetCurrentProject(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// DeleteProject Delete a project
 	//
-	// Deletes the project with its keys, for good. The session must be younger than ten minutes; otherwise the answer
-	// is 403 `reauthentication_required`, and logging in again helps.
+	// Permanently deletes the project with its keys. The user must have logged in within the last ten minutes.
+	// Otherwise the response is 403 `reauthentication_required`: log in again.
 	//
 	// **A user needs the role `admin` or `owner`.**
 	//
@@ -2371,7 +2371,7 @@ type ClientInterface interface {
 
 	// GetProject Get a project
 	//
-	// Any member of its organization and any good key of the project may read it; a key needs no scope.
+	// Any member of its organization and any valid key of the project may read it. Every key has this scope.
 	//
 	// **A key needs the scope `project:read`**, a user the role `viewer`, `developer`, `admin` or `owner`.
 	//
@@ -2380,8 +2380,8 @@ type ClientInterface interface {
 
 	// UpdateProjectWithBody Change a project
 	//
-	// Changes the fields that are sent and leaves the others. Disabling a project ends its keys at once; enabling it
-	// brings them back. A new key prefix holds for new tokens only.
+	// Changes the fields that are sent and keeps the others. Disabling a project stops its keys immediately. Enabling
+	// it makes them work again. A new key prefix applies to new tokens only.
 	//
 	// **A key needs the scope `project:write`**, a user the role `admin` or `owner`.
 	//
@@ -2392,8 +2392,8 @@ type ClientInterface interface {
 
 	// UpdateProject Change a project
 	//
-	// Changes the fields that are sent and leaves the others. Disabling a project ends its keys at once; enabling it
-	// brings them back. A new key prefix holds for new tokens only.
+	// Changes the fields that are sent and keeps the others. Disabling a project stops its keys immediately. Enabling
+	// it makes them work again. A new key prefix applies to new tokens only.
 	//
 	// **A key needs the scope `project:write`**, a user the role `admin` or `owner`.
 	//
@@ -2404,7 +2404,7 @@ type ClientInterface interface {
 
 	// ListKeys List a project's API keys
 	//
-	// The keys of the project, newest first. Tokens are never shown again, only their public prefix.
+	// The keys of the project, newest first, with the public prefixes of their tokens but without the tokens.
 	//
 	// **A key needs the scope `keys:read`**, a user the role `viewer`, `developer`, `admin` or `owner`.
 	//
@@ -2413,9 +2413,9 @@ type ClientInterface interface {
 
 	// CreateKeyWithBody Create an API key
 	//
-	// Creates a key and gives its token, **this once**: Latchkey keeps only what it takes to recognise it. A caller
-	// cannot give more than they hold: a scope that the caller does not hold is refused with `scope_not_held`, and so is
-	// a key with `keys:write` that would outlast the calling key.
+	// Creates a key and returns its token, **only this once**: Latchkey stores only a digest of it. A caller cannot give
+	// more than they have. A scope that the caller does not hold is refused with `scope_not_held`, and so is a key with
+	// `keys:write` that would expire later than the calling key.
 	//
 	// **A key needs the scope `keys:write`**, a user the role `developer`, `admin` or `owner`.
 	//
@@ -2426,9 +2426,9 @@ type ClientInterface interface {
 
 	// CreateKey Create an API key
 	//
-	// Creates a key and gives its token, **this once**: Latchkey keeps only what it takes to recognise it. A caller
-	// cannot give more than they hold: a scope that the caller does not hold is refused with `scope_not_held`, and so is
-	// a key with `keys:write` that would outlast the calling key.
+	// Creates a key and returns its token, **only this once**: Latchkey stores only a digest of it. A caller cannot give
+	// more than they have. A scope that the caller does not hold is refused with `scope_not_held`, and so is a key with
+	// `keys:write` that would expire later than the calling key.
 	//
 	// **A key needs the scope `keys:write`**, a user the role `developer`, `admin` or `owner`.
 	//
@@ -2437,14 +2437,14 @@ type ClientInterface interface {
 	// Corresponds with POST /v1/projects/{project_id}/keys (the `CreateKey` operationId).
 	CreateKey(ctx context.Context, projectID ProjectID, params *CreateKeyParams, body CreateKeyJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
 
-	// ImportKeysWithBody Import API keys that were made elsewhere
+	// ImportKeysWithBody Import API keys that were created elsewhere
 	//
-	// Takes over keys by the hashes of their tokens, so that clients go on sending the token they have. Hashes are wrapped
-	// under Latchkey's master key at once, and replaced by Latchkey's own at the first good use.
+	// Imports keys by the hashes of their tokens, so that clients keep the tokens they have. Latchkey protects the
+	// hashes with its master key, and replaces each with its own digest when the key is first used.
 	//
-	// Good rows are taken even when others are not; `errors` says by pointer which those are. Rows that are here already
-	// stay as they are, so that sending the same rows again changes nothing. The body may have 16 MiB and 10,000 rows, and
-	// a row 64 KiB. An instance takes few bodies over 64 KiB at a time, and one of each user; others wait for their turn.
+	// Valid rows are imported even if others are not; `errors` has pointers to the others. Rows that were imported
+	// before do not change, so you can send the same rows again. The body may have 16 MiB and 10,000 rows, and a row
+	// 64 KiB. An instance reads a few bodies over 64 KiB at a time, and one for each user; others wait for their turn.
 	//
 	// **A user needs the role `developer`, `admin` or `owner`.**
 	//
@@ -2453,14 +2453,14 @@ type ClientInterface interface {
 	// Corresponds with POST /v1/projects/{project_id}/keys/import (the `ImportKeys` operationId).
 	ImportKeysWithBody(ctx context.Context, projectID ProjectID, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
 
-	// ImportKeys Import API keys that were made elsewhere
+	// ImportKeys Import API keys that were created elsewhere
 	//
-	// Takes over keys by the hashes of their tokens, so that clients go on sending the token they have. Hashes are wrapped
-	// under Latchkey's master key at once, and replaced by Latchkey's own at the first good use.
+	// Imports keys by the hashes of their tokens, so that clients keep the tokens they have. Latchkey protects the
+	// hashes with its master key, and replaces each with its own digest when the key is first used.
 	//
-	// Good rows are taken even when others are not; `errors` says by pointer which those are. Rows that are here already
-	// stay as they are, so that sending the same rows again changes nothing. The body may have 16 MiB and 10,000 rows, and
-	// a row 64 KiB. An instance takes few bodies over 64 KiB at a time, and one of each user; others wait for their turn.
+	// Valid rows are imported even if others are not; `errors` has pointers to the others. Rows that were imported
+	// before do not change, so you can send the same rows again. The body may have 16 MiB and 10,000 rows, and a row
+	// 64 KiB. An instance reads a few bodies over 64 KiB at a time, and one for each user; others wait for their turn.
 	//
 	// **A user needs the role `developer`, `admin` or `owner`.**
 	//
@@ -2471,7 +2471,7 @@ type ClientInterface interface {
 
 	// DeleteKey Delete an API key
 	//
-	// Deletes the key for good; its token stops working at once. To stop a key and keep it on record, revoke it.
+	// Permanently deletes the key. Its token stops working immediately. To stop a key and keep its record, revoke it.
 	//
 	// **A key needs the scope `keys:write`**, a user the role `developer`, `admin` or `owner`.
 	//
@@ -2489,12 +2489,13 @@ type ClientInterface interface {
 
 	// UpdateKeyWithBody Change an API key
 	//
-	// Changes the fields that are sent and leaves the others; null clears one. A revoked key is read-only:
+	// Changes the fields that are sent and keeps the others. Null clears a field. A revoked key is read-only:
 	// 409 `key_revoked`.
 	//
-	// A change that makes the key do more or last longer (a later expiry or none, another scope, another external id)
-	// needs every scope that the key has afterwards, else 403 `scope_not_held`. A calling key also needs every scope that
-	// the key has before, and cannot give itself, or a key with `keys:write`, a later expiry than its own.
+	// A change may let the key do more or last longer: a later expiry or none, another scope, another external id. For
+	// such a change the caller needs every scope that the key has after it, or gets 403 `scope_not_held`. A calling key
+	// also needs every scope that the key has before it, and cannot give a later expiry than its own to itself or to a
+	// key with `keys:write`.
 	//
 	// **A key needs the scope `keys:write`**, a user the role `developer`, `admin` or `owner`.
 	//
@@ -2505,12 +2506,13 @@ type ClientInterface interface {
 
 	// UpdateKey Change an API key
 	//
-	// Changes the fields that are sent and leaves the others; null clears one. A revoked key is read-only:
+	// Changes the fields that are sent and keeps the others. Null clears a field. A revoked key is read-only:
 	// 409 `key_revoked`.
 	//
-	// A change that makes the key do more or last longer (a later expiry or none, another scope, another external id)
-	// needs every scope that the key has afterwards, else 403 `scope_not_held`. A calling key also needs every scope that
-	// the key has before, and cannot give itself, or a key with `keys:write`, a later expiry than its own.
+	// A change may let the key do more or last longer: a later expiry or none, another scope, another external id. For
+	// such a change the caller needs every scope that the key has after it, or gets 403 `scope_not_held`. A calling key
+	// also needs every scope that the key has before it, and cannot give a later expiry than its own to itself or to a
+	// key with `keys:write`.
 	//
 	// **A key needs the scope `keys:write`**, a user the role `developer`, `admin` or `owner`.
 	//
@@ -2521,7 +2523,7 @@ type ClientInterface interface {
 
 	// RevokeKeyWithBody Revoke an API key
 	//
-	// Ends the key at once and for good; nothing un-revokes it. Revoking it again answers 200 and changes nothing.
+	// Stops the key immediately and permanently. Revoking it again answers 200 and changes nothing.
 	//
 	// **A key needs the scope `keys:write`**, a user the role `developer`, `admin` or `owner`.
 	//
@@ -2532,7 +2534,7 @@ type ClientInterface interface {
 
 	// RevokeKey Revoke an API key
 	//
-	// Ends the key at once and for good; nothing un-revokes it. Revoking it again answers 200 and changes nothing.
+	// Stops the key immediately and permanently. Revoking it again answers 200 and changes nothing.
 	//
 	// **A key needs the scope `keys:write`**, a user the role `developer`, `admin` or `owner`.
 	//
@@ -2543,15 +2545,16 @@ type ClientInterface interface {
 
 	// RotateKeyWithBody Give an API key a new token
 	//
-	// The key keeps its id, its scopes and its history, and gets a new token, shown **this once**. The current token
-	// works for `grace_seconds` more, so that its callers can be moved over; `retiring` says until when. After that time
-	// nothing works but the new token; with `grace_seconds: 0` that is now.
+	// The key keeps its id, scopes and history, and gets a new token, shown **only this once**. The current token works
+	// for `grace_seconds` more, so that you can move its callers over; `retiring` says until when. After that, only the
+	// new token works. With `grace_seconds: 0` the current token stops working immediately.
 	//
-	// At most two tokens work at a time. While one is retiring, a further rotation replaces the newest one if that has
-	// never been used, and the older one keeps its date, or ends with the grace if that is sooner: repeating a rotation
-	// whose answer was lost does not end the token that callers still send. Otherwise the older one ends immediately.
+	// At most two tokens work at a time. If you rotate again while an older token is retiring, and the newest token has
+	// never been used, the newest token is replaced. The older token keeps its end, or ends with the new grace period if
+	// that is sooner. So if the response to a rotation was lost, you can repeat it without ending the token that callers
+	// still send. If the newest token has been used, the older one ends immediately.
 	//
-	// The caller needs every scope that the key has, else 403 `scope_not_held`.
+	// The caller needs every scope that the key has, or gets 403 `scope_not_held`.
 	//
 	// **A key needs the scope `keys:write`**, a user the role `developer`, `admin` or `owner`.
 	//
@@ -2562,15 +2565,16 @@ type ClientInterface interface {
 
 	// RotateKey Give an API key a new token
 	//
-	// The key keeps its id, its scopes and its history, and gets a new token, shown **this once**. The current token
-	// works for `grace_seconds` more, so that its callers can be moved over; `retiring` says until when. After that time
-	// nothing works but the new token; with `grace_seconds: 0` that is now.
+	// The key keeps its id, scopes and history, and gets a new token, shown **only this once**. The current token works
+	// for `grace_seconds` more, so that you can move its callers over; `retiring` says until when. After that, only the
+	// new token works. With `grace_seconds: 0` the current token stops working immediately.
 	//
-	// At most two tokens work at a time. While one is retiring, a further rotation replaces the newest one if that has
-	// never been used, and the older one keeps its date, or ends with the grace if that is sooner: repeating a rotation
-	// whose answer was lost does not end the token that callers still send. Otherwise the older one ends immediately.
+	// At most two tokens work at a time. If you rotate again while an older token is retiring, and the newest token has
+	// never been used, the newest token is replaced. The older token keeps its end, or ends with the new grace period if
+	// that is sooner. So if the response to a rotation was lost, you can repeat it without ending the token that callers
+	// still send. If the newest token has been used, the older one ends immediately.
 	//
-	// The caller needs every scope that the key has, else 403 `scope_not_held`.
+	// The caller needs every scope that the key has, or gets 403 `scope_not_held`.
 	//
 	// **A key needs the scope `keys:write`**, a user the role `developer`, `admin` or `owner`.
 	//
@@ -2579,10 +2583,10 @@ type ClientInterface interface {
 	// Corresponds with POST /v1/projects/{project_id}/keys/{key_id}/rotate (the `RotateKey` operationId).
 	RotateKey(ctx context.Context, projectID ProjectID, keyID KeyID, params *RotateKeyParams, body RotateKeyJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
 
-	// GetCaller Tell who is calling
+	// GetCaller Get the caller
 	//
-	// Tells whom the presented credentials belong to. This is the only operation that takes a key and an access token
-	// in one request.
+	// Answers who the credentials in the request belong to. This is the only operation that accepts a key and an access
+	// token in one request.
 	//
 	// Corresponds with GET /v1/whoami (the `GetCaller` operationId).
 	GetCaller(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error)
@@ -2590,10 +2594,10 @@ type ClientInterface interface {
 
 // GetJWKS Get the public keys of access tokens
 //
-// The public keys under which this instance signs access tokens (RFC 7517). A service of yours may verify access
-// tokens with them on its own; a token that it accepts may belong to a session that has ended since, for up to
-// the five minutes that an access token lives. The answer may be cached for as long as `Cache-Control` says: a new
-// key is published for longer than that before it signs.
+// The public keys for the access tokens that this instance signs (RFC 7517). Your service may verify access tokens
+// with them on its own, but it may accept a token of a session that has ended, for up to the five minutes that an
+// access token is valid. The response may be cached for as long as `Cache-Control` says: a new key is published
+// for longer than that before it signs tokens.
 //
 // Corresponds with GET /.well-known/jwks.json (the `GetJWKS` operationId).
 func (c *API) GetJWKS(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error) {
@@ -2608,9 +2612,9 @@ func (c *API) GetJWKS(ctx context.Context, reqEditors ...RequestEditorFn) (*http
 	return c.Client.Do(req)
 }
 
-// GetLiveness Tell whether the process runs
+// GetLiveness Check whether the process runs
 //
-// Answers as long as the process can answer at all. It asks no other system.
+// Answers 200 as long as the process runs. It does not depend on any other system.
 //
 // Corresponds with GET /healthz (the `GetLiveness` operationId).
 func (c *API) GetLiveness(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error) {
@@ -2625,9 +2629,9 @@ func (c *API) GetLiveness(ctx context.Context, reqEditors ...RequestEditorFn) (*
 	return c.Client.Do(req)
 }
 
-// GetReadiness Tell whether the instance can serve
+// GetReadiness Check whether the instance can serve
 //
-// Answers 200 when requests can be served, and 503 when a balancer should send them elsewhere.
+// Answers 200 when requests can be served, and 503 when a load balancer should send them elsewhere.
 //
 // Corresponds with GET /readyz (the `GetReadiness` operationId).
 func (c *API) GetReadiness(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error) {
@@ -2644,8 +2648,8 @@ func (c *API) GetReadiness(ctx context.Context, reqEditors ...RequestEditorFn) (
 
 // VerifyEmailWithBody Verify an email address
 //
-// Takes the token that was mailed to the address and a new password. Anyone can sign up with an address, so the
-// password of the sign-up ends here, and so do the account's sessions. The token works once, for 24 hours, and
+// Takes the token that was emailed to the address, and a new password. Anyone can sign up with an address, so this
+// replaces the password from the sign-up and ends the account's sessions. The token works once, for 24 hours, and
 // signs no one in.
 //
 // Takes any type of body and a specified content type.
@@ -2665,8 +2669,8 @@ func (c *API) VerifyEmailWithBody(ctx context.Context, contentType string, body 
 
 // VerifyEmail Verify an email address
 //
-// Takes the token that was mailed to the address and a new password. Anyone can sign up with an address, so the
-// password of the sign-up ends here, and so do the account's sessions. The token works once, for 24 hours, and
+// Takes the token that was emailed to the address, and a new password. Anyone can sign up with an address, so this
+// replaces the password from the sign-up and ends the account's sessions. The token works once, for 24 hours, and
 // signs no one in.
 //
 // Takes a body of the `application/json` content type.
@@ -2686,7 +2690,7 @@ func (c *API) VerifyEmail(ctx context.Context, body VerifyEmailJSONRequestBody, 
 
 // LogInWithBody Sign in with a password
 //
-// Answers an unknown address and a wrong password alike.
+// An unknown address and a wrong password give the same response.
 //
 // Takes any type of body and a specified content type.
 //
@@ -2705,7 +2709,7 @@ func (c *API) LogInWithBody(ctx context.Context, contentType string, body io.Rea
 
 // LogIn Sign in with a password
 //
-// Answers an unknown address and a wrong password alike.
+// An unknown address and a wrong password give the same response.
 //
 // Takes a body of the `application/json` content type.
 //
@@ -2724,7 +2728,7 @@ func (c *API) LogIn(ctx context.Context, body LogInJSONRequestBody, reqEditors .
 
 // LogOut End this session
 //
-// Ends the session that the access token belongs to. Its tokens stop working at once.
+// Ends the session that the access token belongs to. Its tokens stop working immediately.
 //
 // Corresponds with POST /v1/auth/logout (the `LogOut` operationId).
 func (c *API) LogOut(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error) {
@@ -2741,8 +2745,8 @@ func (c *API) LogOut(ctx context.Context, reqEditors ...RequestEditorFn) (*http.
 
 // ForgotPasswordWithBody Ask for a new password
 //
-// Sends the address an email with a token for a new password, if it has an account and a mail server is set up. The
-// answer is the same if not.
+// Sends the address an email with a token for a new password, if it has an account and a mail server is set up.
+// The response is the same if not.
 //
 // Takes any type of body and a specified content type.
 //
@@ -2761,8 +2765,8 @@ func (c *API) ForgotPasswordWithBody(ctx context.Context, contentType string, bo
 
 // ForgotPassword Ask for a new password
 //
-// Sends the address an email with a token for a new password, if it has an account and a mail server is set up. The
-// answer is the same if not.
+// Sends the address an email with a token for a new password, if it has an account and a mail server is set up.
+// The response is the same if not.
 //
 // Takes a body of the `application/json` content type.
 //
@@ -2781,8 +2785,8 @@ func (c *API) ForgotPassword(ctx context.Context, body ForgotPasswordJSONRequest
 
 // ResetPasswordWithBody Set a new password
 //
-// Takes the token that was mailed and the new password. It works once, for ten minutes, ends all sessions of the user
-// and signs nobody in.
+// Takes the token that was emailed, and the new password. The token works once, for ten minutes. The user's
+// sessions end, and no one is signed in.
 //
 // Takes any type of body and a specified content type.
 //
@@ -2801,8 +2805,8 @@ func (c *API) ResetPasswordWithBody(ctx context.Context, contentType string, bod
 
 // ResetPassword Set a new password
 //
-// Takes the token that was mailed and the new password. It works once, for ten minutes, ends all sessions of the user
-// and signs nobody in.
+// Takes the token that was emailed, and the new password. The token works once, for ten minutes. The user's
+// sessions end, and no one is signed in.
 //
 // Takes a body of the `application/json` content type.
 //
@@ -2821,9 +2825,9 @@ func (c *API) ResetPassword(ctx context.Context, body ResetPasswordJSONRequestBo
 
 // RefreshSessionWithBody Get a new access token
 //
-// Takes a refresh token and gives a new access token and the next refresh token. A refresh token works once; the
-// same one sent again within ten seconds gets the same answer, so that a lost answer can be asked for again. Sent
-// later, it ends the session, because two parties then hold it.
+// Takes a refresh token and gives a new access token and the next refresh token. A refresh token works once. If
+// the response is lost, send the same token again within ten seconds and get the same response. Sent later, it
+// ends the session, because then two parties have it.
 //
 // Takes any type of body and a specified content type.
 //
@@ -2842,9 +2846,9 @@ func (c *API) RefreshSessionWithBody(ctx context.Context, contentType string, bo
 
 // RefreshSession Get a new access token
 //
-// Takes a refresh token and gives a new access token and the next refresh token. A refresh token works once; the
-// same one sent again within ten seconds gets the same answer, so that a lost answer can be asked for again. Sent
-// later, it ends the session, because two parties then hold it.
+// Takes a refresh token and gives a new access token and the next refresh token. A refresh token works once. If
+// the response is lost, send the same token again within ten seconds and get the same response. Sent later, it
+// ends the session, because then two parties have it.
 //
 // Takes a body of the `application/json` content type.
 //
@@ -2861,10 +2865,10 @@ func (c *API) RefreshSession(ctx context.Context, body RefreshSessionJSONRequest
 	return c.Client.Do(req)
 }
 
-// SignUpWithBody Make an account
+// SignUpWithBody Create an account
 //
-// Makes an account and signs it in. Instances may be closed to new accounts, or open only to people who were
-// invited to an organization; the invitation's token is then needed, and the address must be the invited one.
+// Creates an account and signs it in. An instance may be closed to new accounts, or open only to people who were
+// invited to an organization. They must send the invitation's token and the address that was invited.
 //
 // Takes any type of body and a specified content type.
 //
@@ -2881,10 +2885,10 @@ func (c *API) SignUpWithBody(ctx context.Context, contentType string, body io.Re
 	return c.Client.Do(req)
 }
 
-// SignUp Make an account
+// SignUp Create an account
 //
-// Makes an account and signs it in. Instances may be closed to new accounts, or open only to people who were
-// invited to an organization; the invitation's token is then needed, and the address must be the invited one.
+// Creates an account and signs it in. An instance may be closed to new accounts, or open only to people who were
+// invited to an organization. They must send the invitation's token and the address that was invited.
 //
 // Takes a body of the `application/json` content type.
 //
@@ -2903,8 +2907,8 @@ func (c *API) SignUp(ctx context.Context, body SignUpJSONRequestBody, reqEditors
 
 // AcceptInvitationWithBody Accept an invitation
 //
-// Makes the signed-in user a member of the organization that invited them. The invitation must be for their address,
-// and whoever wrote it must still be able to give the role. It works once, for seven days.
+// Makes the signed-in user a member of the organization that invited them. The invitation must be for their
+// address, and the member who invited them must still be allowed to give that role. It works once, for seven days.
 //
 // Takes any type of body and a specified content type.
 //
@@ -2923,8 +2927,8 @@ func (c *API) AcceptInvitationWithBody(ctx context.Context, contentType string, 
 
 // AcceptInvitation Accept an invitation
 //
-// Makes the signed-in user a member of the organization that invited them. The invitation must be for their address,
-// and whoever wrote it must still be able to give the role. It works once, for seven days.
+// Makes the signed-in user a member of the organization that invited them. The invitation must be for their
+// address, and the member who invited them must still be allowed to give that role. It works once, for seven days.
 //
 // Takes a body of the `application/json` content type.
 //
@@ -2941,12 +2945,12 @@ func (c *API) AcceptInvitation(ctx context.Context, body AcceptInvitationJSONReq
 	return c.Client.Do(req)
 }
 
-// VerifyKeyWithBody Ask whether an API key is good
+// VerifyKeyWithBody Verify an API key
 //
 // For your own services: send the token that a client presented to you, and the scopes that the client needs.
-// The answer is 200 whenever the question is allowed, and `valid` says how it went. A caller learns only about
-// keys of one project: a key asks about its own project, a user names one as `project_id`. The token of another
-// project answers `not_found`, like one that never existed.
+// The response is 200 whenever the caller may ask, and `valid` is the result. A caller can verify keys of one
+// project only: a key verifies keys of its own project, a user names a project as `project_id`. A token of another
+// project gives `not_found`, like one that never existed.
 //
 // **A key needs the scope `keys:verify`**, a user the role `developer`, `admin` or `owner`.
 //
@@ -2965,12 +2969,12 @@ func (c *API) VerifyKeyWithBody(ctx context.Context, contentType string, body io
 	return c.Client.Do(req)
 }
 
-// VerifyKey Ask whether an API key is good
+// VerifyKey Verify an API key
 //
 // For your own services: send the token that a client presented to you, and the scopes that the client needs.
-// The answer is 200 whenever the question is allowed, and `valid` says how it went. A caller learns only about
-// keys of one project: a key asks about its own project, a user names one as `project_id`. The token of another
-// project answers `not_found`, like one that never existed.
+// The response is 200 whenever the caller may ask, and `valid` is the result. A caller can verify keys of one
+// project only: a key verifies keys of its own project, a user names a project as `project_id`. A token of another
+// project gives `not_found`, like one that never existed.
 //
 // **A key needs the scope `keys:verify`**, a user the role `developer`, `admin` or `owner`.
 //
@@ -3008,7 +3012,7 @@ func (c *API) GetMe(ctx context.Context, reqEditors ...RequestEditorFn) (*http.R
 
 // UpdateMeWithBody Change the signed-in user
 //
-// Changes the fields that are sent and leaves the others.
+// Changes the fields that are sent and keeps the others.
 //
 // Takes any type of body and a specified content type.
 //
@@ -3027,7 +3031,7 @@ func (c *API) UpdateMeWithBody(ctx context.Context, contentType string, body io.
 
 // UpdateMe Change the signed-in user
 //
-// Changes the fields that are sent and leaves the others.
+// Changes the fields that are sent and keeps the others.
 //
 // Takes a body of the `application/json` content type.
 //
@@ -3046,7 +3050,7 @@ func (c *API) UpdateMe(ctx context.Context, body UpdateMeJSONRequestBody, reqEdi
 
 // ChangePasswordWithBody Change the password
 //
-// Takes the current password and the new one. Every other session of the user ends; this one goes on.
+// Takes the current password and the new one. Every other session of the user ends; this one continues.
 //
 // Takes any type of body and a specified content type.
 //
@@ -3065,7 +3069,7 @@ func (c *API) ChangePasswordWithBody(ctx context.Context, contentType string, bo
 
 // ChangePassword Change the password
 //
-// Takes the current password and the new one. Every other session of the user ends; this one goes on.
+// Takes the current password and the new one. Every other session of the user ends; this one continues.
 //
 // Takes a body of the `application/json` content type.
 //
@@ -3084,7 +3088,7 @@ func (c *API) ChangePassword(ctx context.Context, body ChangePasswordJSONRequest
 
 // ListSessions List the user's sessions
 //
-// Where the signed-in user is signed in, newest first.
+// The sessions of the signed-in user, newest first.
 //
 // Corresponds with GET /v1/me/sessions (the `ListSessions` operationId).
 func (c *API) ListSessions(ctx context.Context, params *ListSessionsParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
@@ -3101,7 +3105,7 @@ func (c *API) ListSessions(ctx context.Context, params *ListSessionsParams, reqE
 
 // RevokeOtherSessions End all other sessions
 //
-// Ends every session of the user but the one that asks. Their tokens stop working at once.
+// Ends every session of the user except this one. Their tokens stop working immediately.
 //
 // Corresponds with POST /v1/me/sessions/revoke-others (the `RevokeOtherSessions` operationId).
 func (c *API) RevokeOtherSessions(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error) {
@@ -3118,7 +3122,7 @@ func (c *API) RevokeOtherSessions(ctx context.Context, reqEditors ...RequestEdit
 
 // RevokeSession End a session
 //
-// Ends one of the user's sessions, this one too if it is named. Its tokens stop working at once.
+// Ends one of the user's sessions. It may be this one. Its tokens stop working immediately.
 //
 // Corresponds with DELETE /v1/me/sessions/{session_id} (the `RevokeSession` operationId).
 func (c *API) RevokeSession(ctx context.Context, sessionID SessionID, reqEditors ...RequestEditorFn) (*http.Response, error) {
@@ -3190,8 +3194,8 @@ func (c *API) CreateOrganization(ctx context.Context, params *CreateOrganization
 
 // DeleteOrganization Delete an organization
 //
-// Deletes the organization with its projects, keys and audit trail, for good. The session must be younger than
-// ten minutes; otherwise the answer is 403 `reauthentication_required`, and logging in again helps.
+// Permanently deletes the organization with its projects, keys and audit trail. The user must have logged in within
+// the last ten minutes. Otherwise the response is 403 `reauthentication_required`: log in again.
 //
 // **A user needs the role `owner`.**
 //
@@ -3210,7 +3214,7 @@ func (c *API) DeleteOrganization(ctx context.Context, organizationID Organizatio
 
 // GetOrganization Get an organization
 //
-// Any member may read it.
+// Any member may read the organization.
 //
 // **A user needs the role `viewer`, `developer`, `admin` or `owner`.**
 //
@@ -3229,8 +3233,8 @@ func (c *API) GetOrganization(ctx context.Context, organizationID OrganizationID
 
 // UpdateOrganizationWithBody Change an organization
 //
-// Changes the fields that are sent and leaves the others. Disabling an organization ends every key of its
-// projects at once; enabling it brings them back.
+// Changes the fields that are sent and keeps the others. Disabling an organization stops every key of its projects
+// immediately. Enabling it makes them work again.
 //
 // **A user needs the role `admin` or `owner`.**
 //
@@ -3251,8 +3255,8 @@ func (c *API) UpdateOrganizationWithBody(ctx context.Context, organizationID Org
 
 // UpdateOrganization Change an organization
 //
-// Changes the fields that are sent and leaves the others. Disabling an organization ends every key of its
-// projects at once; enabling it brings them back.
+// Changes the fields that are sent and keeps the others. Disabling an organization stops every key of its projects
+// immediately. Enabling it makes them work again.
 //
 // **A user needs the role `admin` or `owner`.**
 //
@@ -3273,12 +3277,12 @@ func (c *API) UpdateOrganization(ctx context.Context, organizationID Organizatio
 
 // ListAuditEvents List an organization's audit events
 //
-// Every change that anyone made in the organization, newest first. Events are never altered; they outlive what
-// they are about and go with the organization.
+// Every change in the organization, newest first. Events never change. They stay when their target is deleted, and
+// are deleted with the organization.
 //
-// With `Accept: text/csv` or `Accept: application/x-ndjson` the answer is an export: not a page but every event
-// that passes the filters. Lines of the latter are AuditEvent objects. In the former `changes` is JSON, and cells
-// that a spreadsheet would take for formulas start with an apostrophe.
+// With `Accept: text/csv` or `Accept: application/x-ndjson` the response is an export: every event that matches the
+// filters, without pages. In NDJSON, each line is an AuditEvent object. In CSV, `changes` is JSON, and cells that a
+// spreadsheet would read as formulas start with an apostrophe.
 //
 // **A user needs the role `admin` or `owner`.**
 //
@@ -3297,7 +3301,7 @@ func (c *API) ListAuditEvents(ctx context.Context, organizationID OrganizationID
 
 // ListInvitations List an organization's invitations
 //
-// Invitations that wait, have been accepted, or have expired, newest first.
+// Invitations that are pending, accepted or expired, newest first.
 //
 // **A user needs the role `admin` or `owner`.**
 //
@@ -3314,10 +3318,10 @@ func (c *API) ListInvitations(ctx context.Context, organizationID OrganizationID
 	return c.Client.Do(req)
 }
 
-// CreateInvitationWithBody Invite somebody
+// CreateInvitationWithBody Invite someone
 //
-// Invites the person with an e-mail address, in a role no greater than one's own. The token is shown this once; with
-// mail set up it is also sent to them.
+// Invites the person with this email address. The role may not be above the caller's. The token is shown once. If a
+// mail server is set up, it is also emailed to the person.
 //
 // **A user needs the role `admin` or `owner`.**
 //
@@ -3336,10 +3340,10 @@ func (c *API) CreateInvitationWithBody(ctx context.Context, organizationID Organ
 	return c.Client.Do(req)
 }
 
-// CreateInvitation Invite somebody
+// CreateInvitation Invite someone
 //
-// Invites the person with an e-mail address, in a role no greater than one's own. The token is shown this once; with
-// mail set up it is also sent to them.
+// Invites the person with this email address. The role may not be above the caller's. The token is shown once. If a
+// mail server is set up, it is also emailed to the person.
 //
 // **A user needs the role `admin` or `owner`.**
 //
@@ -3360,7 +3364,7 @@ func (c *API) CreateInvitation(ctx context.Context, organizationID OrganizationI
 
 // RevokeInvitation Withdraw an invitation
 //
-// Withdraws an invitation. One that has been accepted stays: remove the member instead.
+// Withdraws an invitation. An accepted invitation cannot be withdrawn: remove the member instead.
 //
 // **A user needs the role `admin` or `owner`.**
 //
@@ -3379,7 +3383,7 @@ func (c *API) RevokeInvitation(ctx context.Context, organizationID OrganizationI
 
 // ListMembers List an organization's members
 //
-// Who shares the organization and in which role, the latest first.
+// The members of the organization and their roles. Members who joined last come first.
 //
 // **A user needs the role `viewer`, `developer`, `admin` or `owner`.**
 //
@@ -3398,8 +3402,8 @@ func (c *API) ListMembers(ctx context.Context, organizationID OrganizationID, pa
 
 // RemoveMember Remove a member, or leave
 //
-// Takes a member out of the organization; what they made stays, keys included, unless `keys=revoke` says otherwise.
-// Leaving, which is removing oneself, takes no action. The last owner stays: 409 `last_owner`.
+// Removes a member from the organization. What they created stays, including keys, unless the request has
+// `keys=revoke`. Any member may remove themselves. The last owner cannot be removed: 409 `last_owner`.
 //
 // **A user needs the role `admin` or `owner`.**
 //
@@ -3418,8 +3422,8 @@ func (c *API) RemoveMember(ctx context.Context, organizationID OrganizationID, u
 
 // UpdateMemberWithBody Change a member's role
 //
-// Gives a member another role. It takes a role of one's own that is no less than the old and the new one: only owners
-// make or change owners. The last owner stays: 409 `last_owner`.
+// Gives a member another role. Neither the old nor the new role may be above the caller's: only owners can make
+// someone an owner or change an owner's role. The last owner cannot be changed: 409 `last_owner`.
 //
 // **A user needs the role `admin` or `owner`.**
 //
@@ -3440,8 +3444,8 @@ func (c *API) UpdateMemberWithBody(ctx context.Context, organizationID Organizat
 
 // UpdateMember Change a member's role
 //
-// Gives a member another role. It takes a role of one's own that is no less than the old and the new one: only owners
-// make or change owners. The last owner stays: 409 `last_owner`.
+// Gives a member another role. Neither the old nor the new role may be above the caller's: only owners can make
+// someone an owner or change an owner's role. The last owner cannot be changed: 409 `last_owner`.
 //
 // **A user needs the role `admin` or `owner`.**
 //
@@ -3523,7 +3527,7 @@ func (c *API) CreateProject(ctx context.Context, organizationID OrganizationID, 
 
 // GetCurrentProject Get the project that the key belongs to
 //
-// The way for a third-party backend to learn which project its key opens. Any good key will do.
+// Lets a third-party backend find out which project its key belongs to. Any valid key may call it.
 //
 // Corresponds with GET /v1/project (the `GetCurrentProject` operationId).
 func (c *API) GetCurrentProject(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error) {
@@ -3540,8 +3544,8 @@ func (c *API) GetCurrentProject(ctx context.Context, reqEditors ...RequestEditor
 
 // DeleteProject Delete a project
 //
-// Deletes the project with its keys, for good. The session must be younger than ten minutes; otherwise the answer
-// is 403 `reauthentication_required`, and logging in again helps.
+// Permanently deletes the project with its keys. The user must have logged in within the last ten minutes.
+// Otherwise the response is 403 `reauthentication_required`: log in again.
 //
 // **A user needs the role `admin` or `owner`.**
 //
@@ -3560,7 +3564,7 @@ func (c *API) DeleteProject(ctx context.Context, projectID ProjectID, params *De
 
 // GetProject Get a project
 //
-// Any member of its organization and any good key of the project may read it; a key needs no scope.
+// Any member of its organization and any valid key of the project may read it. Every key has this scope.
 //
 // **A key needs the scope `project:read`**, a user the role `viewer`, `developer`, `admin` or `owner`.
 //
@@ -3579,8 +3583,8 @@ func (c *API) GetProject(ctx context.Context, projectID ProjectID, reqEditors ..
 
 // UpdateProjectWithBody Change a project
 //
-// Changes the fields that are sent and leaves the others. Disabling a project ends its keys at once; enabling it
-// brings them back. A new key prefix holds for new tokens only.
+// Changes the fields that are sent and keeps the others. Disabling a project stops its keys immediately. Enabling
+// it makes them work again. A new key prefix applies to new tokens only.
 //
 // **A key needs the scope `project:write`**, a user the role `admin` or `owner`.
 //
@@ -3601,8 +3605,8 @@ func (c *API) UpdateProjectWithBody(ctx context.Context, projectID ProjectID, pa
 
 // UpdateProject Change a project
 //
-// Changes the fields that are sent and leaves the others. Disabling a project ends its keys at once; enabling it
-// brings them back. A new key prefix holds for new tokens only.
+// Changes the fields that are sent and keeps the others. Disabling a project stops its keys immediately. Enabling
+// it makes them work again. A new key prefix applies to new tokens only.
 //
 // **A key needs the scope `project:write`**, a user the role `admin` or `owner`.
 //
@@ -3623,7 +3627,7 @@ func (c *API) UpdateProject(ctx context.Context, projectID ProjectID, params *Up
 
 // ListKeys List a project's API keys
 //
-// The keys of the project, newest first. Tokens are never shown again, only their public prefix.
+// The keys of the project, newest first, with the public prefixes of their tokens but without the tokens.
 //
 // **A key needs the scope `keys:read`**, a user the role `viewer`, `developer`, `admin` or `owner`.
 //
@@ -3642,9 +3646,9 @@ func (c *API) ListKeys(ctx context.Context, projectID ProjectID, params *ListKey
 
 // CreateKeyWithBody Create an API key
 //
-// Creates a key and gives its token, **this once**: Latchkey keeps only what it takes to recognise it. A caller
-// cannot give more than they hold: a scope that the caller does not hold is refused with `scope_not_held`, and so is
-// a key with `keys:write` that would outlast the calling key.
+// Creates a key and returns its token, **only this once**: Latchkey stores only a digest of it. A caller cannot give
+// more than they have. A scope that the caller does not hold is refused with `scope_not_held`, and so is a key with
+// `keys:write` that would expire later than the calling key.
 //
 // **A key needs the scope `keys:write`**, a user the role `developer`, `admin` or `owner`.
 //
@@ -3665,9 +3669,9 @@ func (c *API) CreateKeyWithBody(ctx context.Context, projectID ProjectID, params
 
 // CreateKey Create an API key
 //
-// Creates a key and gives its token, **this once**: Latchkey keeps only what it takes to recognise it. A caller
-// cannot give more than they hold: a scope that the caller does not hold is refused with `scope_not_held`, and so is
-// a key with `keys:write` that would outlast the calling key.
+// Creates a key and returns its token, **only this once**: Latchkey stores only a digest of it. A caller cannot give
+// more than they have. A scope that the caller does not hold is refused with `scope_not_held`, and so is a key with
+// `keys:write` that would expire later than the calling key.
 //
 // **A key needs the scope `keys:write`**, a user the role `developer`, `admin` or `owner`.
 //
@@ -3686,14 +3690,14 @@ func (c *API) CreateKey(ctx context.Context, projectID ProjectID, params *Create
 	return c.Client.Do(req)
 }
 
-// ImportKeysWithBody Import API keys that were made elsewhere
+// ImportKeysWithBody Import API keys that were created elsewhere
 //
-// Takes over keys by the hashes of their tokens, so that clients go on sending the token they have. Hashes are wrapped
-// under Latchkey's master key at once, and replaced by Latchkey's own at the first good use.
+// Imports keys by the hashes of their tokens, so that clients keep the tokens they have. Latchkey protects the
+// hashes with its master key, and replaces each with its own digest when the key is first used.
 //
-// Good rows are taken even when others are not; `errors` says by pointer which those are. Rows that are here already
-// stay as they are, so that sending the same rows again changes nothing. The body may have 16 MiB and 10,000 rows, and
-// a row 64 KiB. An instance takes few bodies over 64 KiB at a time, and one of each user; others wait for their turn.
+// Valid rows are imported even if others are not; `errors` has pointers to the others. Rows that were imported
+// before do not change, so you can send the same rows again. The body may have 16 MiB and 10,000 rows, and a row
+// 64 KiB. An instance reads a few bodies over 64 KiB at a time, and one for each user; others wait for their turn.
 //
 // **A user needs the role `developer`, `admin` or `owner`.**
 //
@@ -3712,14 +3716,14 @@ func (c *API) ImportKeysWithBody(ctx context.Context, projectID ProjectID, conte
 	return c.Client.Do(req)
 }
 
-// ImportKeys Import API keys that were made elsewhere
+// ImportKeys Import API keys that were created elsewhere
 //
-// Takes over keys by the hashes of their tokens, so that clients go on sending the token they have. Hashes are wrapped
-// under Latchkey's master key at once, and replaced by Latchkey's own at the first good use.
+// Imports keys by the hashes of their tokens, so that clients keep the tokens they have. Latchkey protects the
+// hashes with its master key, and replaces each with its own digest when the key is first used.
 //
-// Good rows are taken even when others are not; `errors` says by pointer which those are. Rows that are here already
-// stay as they are, so that sending the same rows again changes nothing. The body may have 16 MiB and 10,000 rows, and
-// a row 64 KiB. An instance takes few bodies over 64 KiB at a time, and one of each user; others wait for their turn.
+// Valid rows are imported even if others are not; `errors` has pointers to the others. Rows that were imported
+// before do not change, so you can send the same rows again. The body may have 16 MiB and 10,000 rows, and a row
+// 64 KiB. An instance reads a few bodies over 64 KiB at a time, and one for each user; others wait for their turn.
 //
 // **A user needs the role `developer`, `admin` or `owner`.**
 //
@@ -3740,7 +3744,7 @@ func (c *API) ImportKeys(ctx context.Context, projectID ProjectID, body ImportKe
 
 // DeleteKey Delete an API key
 //
-// Deletes the key for good; its token stops working at once. To stop a key and keep it on record, revoke it.
+// Permanently deletes the key. Its token stops working immediately. To stop a key and keep its record, revoke it.
 //
 // **A key needs the scope `keys:write`**, a user the role `developer`, `admin` or `owner`.
 //
@@ -3778,12 +3782,13 @@ func (c *API) GetKey(ctx context.Context, projectID ProjectID, keyID KeyID, reqE
 
 // UpdateKeyWithBody Change an API key
 //
-// Changes the fields that are sent and leaves the others; null clears one. A revoked key is read-only:
+// Changes the fields that are sent and keeps the others. Null clears a field. A revoked key is read-only:
 // 409 `key_revoked`.
 //
-// A change that makes the key do more or last longer (a later expiry or none, another scope, another external id)
-// needs every scope that the key has afterwards, else 403 `scope_not_held`. A calling key also needs every scope that
-// the key has before, and cannot give itself, or a key with `keys:write`, a later expiry than its own.
+// A change may let the key do more or last longer: a later expiry or none, another scope, another external id. For
+// such a change the caller needs every scope that the key has after it, or gets 403 `scope_not_held`. A calling key
+// also needs every scope that the key has before it, and cannot give a later expiry than its own to itself or to a
+// key with `keys:write`.
 //
 // **A key needs the scope `keys:write`**, a user the role `developer`, `admin` or `owner`.
 //
@@ -3804,12 +3809,13 @@ func (c *API) UpdateKeyWithBody(ctx context.Context, projectID ProjectID, keyID 
 
 // UpdateKey Change an API key
 //
-// Changes the fields that are sent and leaves the others; null clears one. A revoked key is read-only:
+// Changes the fields that are sent and keeps the others. Null clears a field. A revoked key is read-only:
 // 409 `key_revoked`.
 //
-// A change that makes the key do more or last longer (a later expiry or none, another scope, another external id)
-// needs every scope that the key has afterwards, else 403 `scope_not_held`. A calling key also needs every scope that
-// the key has before, and cannot give itself, or a key with `keys:write`, a later expiry than its own.
+// A change may let the key do more or last longer: a later expiry or none, another scope, another external id. For
+// such a change the caller needs every scope that the key has after it, or gets 403 `scope_not_held`. A calling key
+// also needs every scope that the key has before it, and cannot give a later expiry than its own to itself or to a
+// key with `keys:write`.
 //
 // **A key needs the scope `keys:write`**, a user the role `developer`, `admin` or `owner`.
 //
@@ -3830,7 +3836,7 @@ func (c *API) UpdateKey(ctx context.Context, projectID ProjectID, keyID KeyID, p
 
 // RevokeKeyWithBody Revoke an API key
 //
-// Ends the key at once and for good; nothing un-revokes it. Revoking it again answers 200 and changes nothing.
+// Stops the key immediately and permanently. Revoking it again answers 200 and changes nothing.
 //
 // **A key needs the scope `keys:write`**, a user the role `developer`, `admin` or `owner`.
 //
@@ -3851,7 +3857,7 @@ func (c *API) RevokeKeyWithBody(ctx context.Context, projectID ProjectID, keyID 
 
 // RevokeKey Revoke an API key
 //
-// Ends the key at once and for good; nothing un-revokes it. Revoking it again answers 200 and changes nothing.
+// Stops the key immediately and permanently. Revoking it again answers 200 and changes nothing.
 //
 // **A key needs the scope `keys:write`**, a user the role `developer`, `admin` or `owner`.
 //
@@ -3872,15 +3878,16 @@ func (c *API) RevokeKey(ctx context.Context, projectID ProjectID, keyID KeyID, p
 
 // RotateKeyWithBody Give an API key a new token
 //
-// The key keeps its id, its scopes and its history, and gets a new token, shown **this once**. The current token
-// works for `grace_seconds` more, so that its callers can be moved over; `retiring` says until when. After that time
-// nothing works but the new token; with `grace_seconds: 0` that is now.
+// The key keeps its id, scopes and history, and gets a new token, shown **only this once**. The current token works
+// for `grace_seconds` more, so that you can move its callers over; `retiring` says until when. After that, only the
+// new token works. With `grace_seconds: 0` the current token stops working immediately.
 //
-// At most two tokens work at a time. While one is retiring, a further rotation replaces the newest one if that has
-// never been used, and the older one keeps its date, or ends with the grace if that is sooner: repeating a rotation
-// whose answer was lost does not end the token that callers still send. Otherwise the older one ends immediately.
+// At most two tokens work at a time. If you rotate again while an older token is retiring, and the newest token has
+// never been used, the newest token is replaced. The older token keeps its end, or ends with the new grace period if
+// that is sooner. So if the response to a rotation was lost, you can repeat it without ending the token that callers
+// still send. If the newest token has been used, the older one ends immediately.
 //
-// The caller needs every scope that the key has, else 403 `scope_not_held`.
+// The caller needs every scope that the key has, or gets 403 `scope_not_held`.
 //
 // **A key needs the scope `keys:write`**, a user the role `developer`, `admin` or `owner`.
 //
@@ -3901,15 +3908,16 @@ func (c *API) RotateKeyWithBody(ctx context.Context, projectID ProjectID, keyID 
 
 // RotateKey Give an API key a new token
 //
-// The key keeps its id, its scopes and its history, and gets a new token, shown **this once**. The current token
-// works for `grace_seconds` more, so that its callers can be moved over; `retiring` says until when. After that time
-// nothing works but the new token; with `grace_seconds: 0` that is now.
+// The key keeps its id, scopes and history, and gets a new token, shown **only this once**. The current token works
+// for `grace_seconds` more, so that you can move its callers over; `retiring` says until when. After that, only the
+// new token works. With `grace_seconds: 0` the current token stops working immediately.
 //
-// At most two tokens work at a time. While one is retiring, a further rotation replaces the newest one if that has
-// never been used, and the older one keeps its date, or ends with the grace if that is sooner: repeating a rotation
-// whose answer was lost does not end the token that callers still send. Otherwise the older one ends immediately.
+// At most two tokens work at a time. If you rotate again while an older token is retiring, and the newest token has
+// never been used, the newest token is replaced. The older token keeps its end, or ends with the new grace period if
+// that is sooner. So if the response to a rotation was lost, you can repeat it without ending the token that callers
+// still send. If the newest token has been used, the older one ends immediately.
 //
-// The caller needs every scope that the key has, else 403 `scope_not_held`.
+// The caller needs every scope that the key has, or gets 403 `scope_not_held`.
 //
 // **A key needs the scope `keys:write`**, a user the role `developer`, `admin` or `owner`.
 //
@@ -3928,10 +3936,10 @@ func (c *API) RotateKey(ctx context.Context, projectID ProjectID, keyID KeyID, p
 	return c.Client.Do(req)
 }
 
-// GetCaller Tell who is calling
+// GetCaller Get the caller
 //
-// Tells whom the presented credentials belong to. This is the only operation that takes a key and an access token
-// in one request.
+// Answers who the credentials in the request belong to. This is the only operation that accepts a key and an access
+// token in one request.
 //
 // Corresponds with GET /v1/whoami (the `GetCaller` operationId).
 func (c *API) GetCaller(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error) {
@@ -6315,28 +6323,28 @@ type ClientWithResponsesInterface interface {
 
 	// GetJWKSWithResponse Get the public keys of access tokens
 	//
-	// The public keys under which this instance signs access tokens (RFC 7517). A service of yours may verify access
-	// tokens with them on its own; a token that it accepts may belong to a session that has ended since, for up to
-	// the five minutes that an access token lives. The answer may be cached for as long as `Cache-Control` says: a new
-	// key is published for longer than that before it signs.
+	// The public keys for the access tokens that this instance signs (RFC 7517). Your service may verify access tokens
+	// with them on its own, but it may accept a token of a session that has ended, for up to the five minutes that an
+	// access token is valid. The response may be cached for as long as `Cache-Control` says: a new key is published
+	// for longer than that before it signs tokens.
 	//
 	// Returns a wrapper object for the known response body format(s).
 	//
 	// Corresponds with GET /.well-known/jwks.json (the `GetJWKS` operationId).
 	GetJWKSWithResponse(ctx context.Context, reqEditors ...RequestEditorFn) (*GetJWKSResponse, error)
 
-	// GetLivenessWithResponse Tell whether the process runs
+	// GetLivenessWithResponse Check whether the process runs
 	//
-	// Answers as long as the process can answer at all. It asks no other system.
+	// Answers 200 as long as the process runs. It does not depend on any other system.
 	//
 	// Returns a wrapper object for the known response body format(s).
 	//
 	// Corresponds with GET /healthz (the `GetLiveness` operationId).
 	GetLivenessWithResponse(ctx context.Context, reqEditors ...RequestEditorFn) (*GetLivenessResponse, error)
 
-	// GetReadinessWithResponse Tell whether the instance can serve
+	// GetReadinessWithResponse Check whether the instance can serve
 	//
-	// Answers 200 when requests can be served, and 503 when a balancer should send them elsewhere.
+	// Answers 200 when requests can be served, and 503 when a load balancer should send them elsewhere.
 	//
 	// Returns a wrapper object for the known response body format(s).
 	//
@@ -6345,8 +6353,8 @@ type ClientWithResponsesInterface interface {
 
 	// VerifyEmailWithBodyWithResponse Verify an email address
 	//
-	// Takes the token that was mailed to the address and a new password. Anyone can sign up with an address, so the
-	// password of the sign-up ends here, and so do the account's sessions. The token works once, for 24 hours, and
+	// Takes the token that was emailed to the address, and a new password. Anyone can sign up with an address, so this
+	// replaces the password from the sign-up and ends the account's sessions. The token works once, for 24 hours, and
 	// signs no one in.
 	//
 	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
@@ -6356,8 +6364,8 @@ type ClientWithResponsesInterface interface {
 
 	// VerifyEmailWithResponse Verify an email address
 	//
-	// Takes the token that was mailed to the address and a new password. Anyone can sign up with an address, so the
-	// password of the sign-up ends here, and so do the account's sessions. The token works once, for 24 hours, and
+	// Takes the token that was emailed to the address, and a new password. Anyone can sign up with an address, so this
+	// replaces the password from the sign-up and ends the account's sessions. The token works once, for 24 hours, and
 	// signs no one in.
 	//
 	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
@@ -6367,7 +6375,7 @@ type ClientWithResponsesInterface interface {
 
 	// LogInWithBodyWithResponse Sign in with a password
 	//
-	// Answers an unknown address and a wrong password alike.
+	// An unknown address and a wrong password give the same response.
 	//
 	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 	//
@@ -6376,7 +6384,7 @@ type ClientWithResponsesInterface interface {
 
 	// LogInWithResponse Sign in with a password
 	//
-	// Answers an unknown address and a wrong password alike.
+	// An unknown address and a wrong password give the same response.
 	//
 	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 	//
@@ -6385,7 +6393,7 @@ type ClientWithResponsesInterface interface {
 
 	// LogOutWithResponse End this session
 	//
-	// Ends the session that the access token belongs to. Its tokens stop working at once.
+	// Ends the session that the access token belongs to. Its tokens stop working immediately.
 	//
 	// Returns a wrapper object for the known response body format(s).
 	//
@@ -6394,8 +6402,8 @@ type ClientWithResponsesInterface interface {
 
 	// ForgotPasswordWithBodyWithResponse Ask for a new password
 	//
-	// Sends the address an email with a token for a new password, if it has an account and a mail server is set up. The
-	// answer is the same if not.
+	// Sends the address an email with a token for a new password, if it has an account and a mail server is set up.
+	// The response is the same if not.
 	//
 	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 	//
@@ -6404,8 +6412,8 @@ type ClientWithResponsesInterface interface {
 
 	// ForgotPasswordWithResponse Ask for a new password
 	//
-	// Sends the address an email with a token for a new password, if it has an account and a mail server is set up. The
-	// answer is the same if not.
+	// Sends the address an email with a token for a new password, if it has an account and a mail server is set up.
+	// The response is the same if not.
 	//
 	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 	//
@@ -6414,8 +6422,8 @@ type ClientWithResponsesInterface interface {
 
 	// ResetPasswordWithBodyWithResponse Set a new password
 	//
-	// Takes the token that was mailed and the new password. It works once, for ten minutes, ends all sessions of the user
-	// and signs nobody in.
+	// Takes the token that was emailed, and the new password. The token works once, for ten minutes. The user's
+	// sessions end, and no one is signed in.
 	//
 	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 	//
@@ -6424,8 +6432,8 @@ type ClientWithResponsesInterface interface {
 
 	// ResetPasswordWithResponse Set a new password
 	//
-	// Takes the token that was mailed and the new password. It works once, for ten minutes, ends all sessions of the user
-	// and signs nobody in.
+	// Takes the token that was emailed, and the new password. The token works once, for ten minutes. The user's
+	// sessions end, and no one is signed in.
 	//
 	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 	//
@@ -6434,9 +6442,9 @@ type ClientWithResponsesInterface interface {
 
 	// RefreshSessionWithBodyWithResponse Get a new access token
 	//
-	// Takes a refresh token and gives a new access token and the next refresh token. A refresh token works once; the
-	// same one sent again within ten seconds gets the same answer, so that a lost answer can be asked for again. Sent
-	// later, it ends the session, because two parties then hold it.
+	// Takes a refresh token and gives a new access token and the next refresh token. A refresh token works once. If
+	// the response is lost, send the same token again within ten seconds and get the same response. Sent later, it
+	// ends the session, because then two parties have it.
 	//
 	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 	//
@@ -6445,29 +6453,29 @@ type ClientWithResponsesInterface interface {
 
 	// RefreshSessionWithResponse Get a new access token
 	//
-	// Takes a refresh token and gives a new access token and the next refresh token. A refresh token works once; the
-	// same one sent again within ten seconds gets the same answer, so that a lost answer can be asked for again. Sent
-	// later, it ends the session, because two parties then hold it.
+	// Takes a refresh token and gives a new access token and the next refresh token. A refresh token works once. If
+	// the response is lost, send the same token again within ten seconds and get the same response. Sent later, it
+	// ends the session, because then two parties have it.
 	//
 	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 	//
 	// Corresponds with POST /v1/auth/refresh (the `RefreshSession` operationId).
 	RefreshSessionWithResponse(ctx context.Context, body RefreshSessionJSONRequestBody, reqEditors ...RequestEditorFn) (*RefreshSessionResponse, error)
 
-	// SignUpWithBodyWithResponse Make an account
+	// SignUpWithBodyWithResponse Create an account
 	//
-	// Makes an account and signs it in. Instances may be closed to new accounts, or open only to people who were
-	// invited to an organization; the invitation's token is then needed, and the address must be the invited one.
+	// Creates an account and signs it in. An instance may be closed to new accounts, or open only to people who were
+	// invited to an organization. They must send the invitation's token and the address that was invited.
 	//
 	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 	//
 	// Corresponds with POST /v1/auth/signup (the `SignUp` operationId).
 	SignUpWithBodyWithResponse(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*SignUpResponse, error)
 
-	// SignUpWithResponse Make an account
+	// SignUpWithResponse Create an account
 	//
-	// Makes an account and signs it in. Instances may be closed to new accounts, or open only to people who were
-	// invited to an organization; the invitation's token is then needed, and the address must be the invited one.
+	// Creates an account and signs it in. An instance may be closed to new accounts, or open only to people who were
+	// invited to an organization. They must send the invitation's token and the address that was invited.
 	//
 	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 	//
@@ -6476,8 +6484,8 @@ type ClientWithResponsesInterface interface {
 
 	// AcceptInvitationWithBodyWithResponse Accept an invitation
 	//
-	// Makes the signed-in user a member of the organization that invited them. The invitation must be for their address,
-	// and whoever wrote it must still be able to give the role. It works once, for seven days.
+	// Makes the signed-in user a member of the organization that invited them. The invitation must be for their
+	// address, and the member who invited them must still be allowed to give that role. It works once, for seven days.
 	//
 	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 	//
@@ -6486,20 +6494,20 @@ type ClientWithResponsesInterface interface {
 
 	// AcceptInvitationWithResponse Accept an invitation
 	//
-	// Makes the signed-in user a member of the organization that invited them. The invitation must be for their address,
-	// and whoever wrote it must still be able to give the role. It works once, for seven days.
+	// Makes the signed-in user a member of the organization that invited them. The invitation must be for their
+	// address, and the member who invited them must still be allowed to give that role. It works once, for seven days.
 	//
 	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 	//
 	// Corresponds with POST /v1/invitations/accept (the `AcceptInvitation` operationId).
 	AcceptInvitationWithResponse(ctx context.Context, body AcceptInvitationJSONRequestBody, reqEditors ...RequestEditorFn) (*AcceptInvitationResponse, error)
 
-	// VerifyKeyWithBodyWithResponse Ask whether an API key is good
+	// VerifyKeyWithBodyWithResponse Verify an API key
 	//
 	// For your own services: send the token that a client presented to you, and the scopes that the client needs.
-	// The answer is 200 whenever the question is allowed, and `valid` says how it went. A caller learns only about
-	// keys of one project: a key asks about its own project, a user names one as `project_id`. The token of another
-	// project answers `not_found`, like one that never existed.
+	// The response is 200 whenever the caller may ask, and `valid` is the result. A caller can verify keys of one
+	// project only: a key verifies keys of its own project, a user names a project as `project_id`. A token of another
+	// project gives `not_found`, like one that never existed.
 	//
 	// **A key needs the scope `keys:verify`**, a user the role `developer`, `admin` or `owner`.
 	//
@@ -6508,12 +6516,12 @@ type ClientWithResponsesInterface interface {
 	// Corresponds with POST /v1/keys/verify (the `VerifyKey` operationId).
 	VerifyKeyWithBodyWithResponse(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*VerifyKeyResponse, error)
 
-	// VerifyKeyWithResponse Ask whether an API key is good
+	// VerifyKeyWithResponse Verify an API key
 	//
 	// For your own services: send the token that a client presented to you, and the scopes that the client needs.
-	// The answer is 200 whenever the question is allowed, and `valid` says how it went. A caller learns only about
-	// keys of one project: a key asks about its own project, a user names one as `project_id`. The token of another
-	// project answers `not_found`, like one that never existed.
+	// The response is 200 whenever the caller may ask, and `valid` is the result. A caller can verify keys of one
+	// project only: a key verifies keys of its own project, a user names a project as `project_id`. A token of another
+	// project gives `not_found`, like one that never existed.
 	//
 	// **A key needs the scope `keys:verify`**, a user the role `developer`, `admin` or `owner`.
 	//
@@ -6533,7 +6541,7 @@ type ClientWithResponsesInterface interface {
 
 	// UpdateMeWithBodyWithResponse Change the signed-in user
 	//
-	// Changes the fields that are sent and leaves the others.
+	// Changes the fields that are sent and keeps the others.
 	//
 	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 	//
@@ -6542,7 +6550,7 @@ type ClientWithResponsesInterface interface {
 
 	// UpdateMeWithResponse Change the signed-in user
 	//
-	// Changes the fields that are sent and leaves the others.
+	// Changes the fields that are sent and keeps the others.
 	//
 	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 	//
@@ -6551,7 +6559,7 @@ type ClientWithResponsesInterface interface {
 
 	// ChangePasswordWithBodyWithResponse Change the password
 	//
-	// Takes the current password and the new one. Every other session of the user ends; this one goes on.
+	// Takes the current password and the new one. Every other session of the user ends; this one continues.
 	//
 	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 	//
@@ -6560,7 +6568,7 @@ type ClientWithResponsesInterface interface {
 
 	// ChangePasswordWithResponse Change the password
 	//
-	// Takes the current password and the new one. Every other session of the user ends; this one goes on.
+	// Takes the current password and the new one. Every other session of the user ends; this one continues.
 	//
 	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 	//
@@ -6569,7 +6577,7 @@ type ClientWithResponsesInterface interface {
 
 	// ListSessionsWithResponse List the user's sessions
 	//
-	// Where the signed-in user is signed in, newest first.
+	// The sessions of the signed-in user, newest first.
 	//
 	// Returns a wrapper object for the known response body format(s).
 	//
@@ -6578,7 +6586,7 @@ type ClientWithResponsesInterface interface {
 
 	// RevokeOtherSessionsWithResponse End all other sessions
 	//
-	// Ends every session of the user but the one that asks. Their tokens stop working at once.
+	// Ends every session of the user except this one. Their tokens stop working immediately.
 	//
 	// Returns a wrapper object for the known response body format(s).
 	//
@@ -6587,7 +6595,7 @@ type ClientWithResponsesInterface interface {
 
 	// RevokeSessionWithResponse End a session
 	//
-	// Ends one of the user's sessions, this one too if it is named. Its tokens stop working at once.
+	// Ends one of the user's sessions. It may be this one. Its tokens stop working immediately.
 	//
 	// Returns a wrapper object for the known response body format(s).
 	//
@@ -6623,8 +6631,8 @@ type ClientWithResponsesInterface interface {
 
 	// DeleteOrganizationWithResponse Delete an organization
 	//
-	// Deletes the organization with its projects, keys and audit trail, for good. The session must be younger than
-	// ten minutes; otherwise the answer is 403 `reauthentication_required`, and logging in again helps.
+	// Permanently deletes the organization with its projects, keys and audit trail. The user must have logged in within
+	// the last ten minutes. Otherwise the response is 403 `reauthentication_required`: log in again.
 	//
 	// **A user needs the role `owner`.**
 	//
@@ -6635,7 +6643,7 @@ type ClientWithResponsesInterface interface {
 
 	// GetOrganizationWithResponse Get an organization
 	//
-	// Any member may read it.
+	// Any member may read the organization.
 	//
 	// **A user needs the role `viewer`, `developer`, `admin` or `owner`.**
 	//
@@ -6646,8 +6654,8 @@ type ClientWithResponsesInterface interface {
 
 	// UpdateOrganizationWithBodyWithResponse Change an organization
 	//
-	// Changes the fields that are sent and leaves the others. Disabling an organization ends every key of its
-	// projects at once; enabling it brings them back.
+	// Changes the fields that are sent and keeps the others. Disabling an organization stops every key of its projects
+	// immediately. Enabling it makes them work again.
 	//
 	// **A user needs the role `admin` or `owner`.**
 	//
@@ -6658,8 +6666,8 @@ type ClientWithResponsesInterface interface {
 
 	// UpdateOrganizationWithResponse Change an organization
 	//
-	// Changes the fields that are sent and leaves the others. Disabling an organization ends every key of its
-	// projects at once; enabling it brings them back.
+	// Changes the fields that are sent and keeps the others. Disabling an organization stops every key of its projects
+	// immediately. Enabling it makes them work again.
 	//
 	// **A user needs the role `admin` or `owner`.**
 	//
@@ -6670,12 +6678,12 @@ type ClientWithResponsesInterface interface {
 
 	// ListAuditEventsWithResponse List an organization's audit events
 	//
-	// Every change that anyone made in the organization, newest first. Events are never altered; they outlive what
-	// they are about and go with the organization.
+	// Every change in the organization, newest first. Events never change. They stay when their target is deleted, and
+	// are deleted with the organization.
 	//
-	// With `Accept: text/csv` or `Accept: application/x-ndjson` the answer is an export: not a page but every event
-	// that passes the filters. Lines of the latter are AuditEvent objects. In the former `changes` is JSON, and cells
-	// that a spreadsheet would take for formulas start with an apostrophe.
+	// With `Accept: text/csv` or `Accept: application/x-ndjson` the response is an export: every event that matches the
+	// filters, without pages. In NDJSON, each line is an AuditEvent object. In CSV, `changes` is JSON, and cells that a
+	// spreadsheet would read as formulas start with an apostrophe.
 	//
 	// **A user needs the role `admin` or `owner`.**
 	//
@@ -6686,7 +6694,7 @@ type ClientWithResponsesInterface interface {
 
 	// ListInvitationsWithResponse List an organization's invitations
 	//
-	// Invitations that wait, have been accepted, or have expired, newest first.
+	// Invitations that are pending, accepted or expired, newest first.
 	//
 	// **A user needs the role `admin` or `owner`.**
 	//
@@ -6695,10 +6703,10 @@ type ClientWithResponsesInterface interface {
 	// Corresponds with GET /v1/organizations/{organization_id}/invitations (the `ListInvitations` operationId).
 	ListInvitationsWithResponse(ctx context.Context, organizationID OrganizationID, params *ListInvitationsParams, reqEditors ...RequestEditorFn) (*ListInvitationsResponse, error)
 
-	// CreateInvitationWithBodyWithResponse Invite somebody
+	// CreateInvitationWithBodyWithResponse Invite someone
 	//
-	// Invites the person with an e-mail address, in a role no greater than one's own. The token is shown this once; with
-	// mail set up it is also sent to them.
+	// Invites the person with this email address. The role may not be above the caller's. The token is shown once. If a
+	// mail server is set up, it is also emailed to the person.
 	//
 	// **A user needs the role `admin` or `owner`.**
 	//
@@ -6707,10 +6715,10 @@ type ClientWithResponsesInterface interface {
 	// Corresponds with POST /v1/organizations/{organization_id}/invitations (the `CreateInvitation` operationId).
 	CreateInvitationWithBodyWithResponse(ctx context.Context, organizationID OrganizationID, params *CreateInvitationParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*CreateInvitationResponse, error)
 
-	// CreateInvitationWithResponse Invite somebody
+	// CreateInvitationWithResponse Invite someone
 	//
-	// Invites the person with an e-mail address, in a role no greater than one's own. The token is shown this once; with
-	// mail set up it is also sent to them.
+	// Invites the person with this email address. The role may not be above the caller's. The token is shown once. If a
+	// mail server is set up, it is also emailed to the person.
 	//
 	// **A user needs the role `admin` or `owner`.**
 	//
@@ -6721,7 +6729,7 @@ type ClientWithResponsesInterface interface {
 
 	// RevokeInvitationWithResponse Withdraw an invitation
 	//
-	// Withdraws an invitation. One that has been accepted stays: remove the member instead.
+	// Withdraws an invitation. An accepted invitation cannot be withdrawn: remove the member instead.
 	//
 	// **A user needs the role `admin` or `owner`.**
 	//
@@ -6732,7 +6740,7 @@ type ClientWithResponsesInterface interface {
 
 	// ListMembersWithResponse List an organization's members
 	//
-	// Who shares the organization and in which role, the latest first.
+	// The members of the organization and their roles. Members who joined last come first.
 	//
 	// **A user needs the role `viewer`, `developer`, `admin` or `owner`.**
 	//
@@ -6743,8 +6751,8 @@ type ClientWithResponsesInterface interface {
 
 	// RemoveMemberWithResponse Remove a member, or leave
 	//
-	// Takes a member out of the organization; what they made stays, keys included, unless `keys=revoke` says otherwise.
-	// Leaving, which is removing oneself, takes no action. The last owner stays: 409 `last_owner`.
+	// Removes a member from the organization. What they created stays, including keys, unless the request has
+	// `keys=revoke`. Any member may remove themselves. The last owner cannot be removed: 409 `last_owner`.
 	//
 	// **A user needs the role `admin` or `owner`.**
 	//
@@ -6755,8 +6763,8 @@ type ClientWithResponsesInterface interface {
 
 	// UpdateMemberWithBodyWithResponse Change a member's role
 	//
-	// Gives a member another role. It takes a role of one's own that is no less than the old and the new one: only owners
-	// make or change owners. The last owner stays: 409 `last_owner`.
+	// Gives a member another role. Neither the old nor the new role may be above the caller's: only owners can make
+	// someone an owner or change an owner's role. The last owner cannot be changed: 409 `last_owner`.
 	//
 	// **A user needs the role `admin` or `owner`.**
 	//
@@ -6767,8 +6775,8 @@ type ClientWithResponsesInterface interface {
 
 	// UpdateMemberWithResponse Change a member's role
 	//
-	// Gives a member another role. It takes a role of one's own that is no less than the old and the new one: only owners
-	// make or change owners. The last owner stays: 409 `last_owner`.
+	// Gives a member another role. Neither the old nor the new role may be above the caller's: only owners can make
+	// someone an owner or change an owner's role. The last owner cannot be changed: 409 `last_owner`.
 	//
 	// **A user needs the role `admin` or `owner`.**
 	//
@@ -6812,7 +6820,7 @@ type ClientWithResponsesInterface interface {
 
 	// GetCurrentProjectWithResponse Get the project that the key belongs to
 	//
-	// The way for a third-party backend to learn which project its key opens. Any good key will do.
+	// Lets a third-party backend find out which project its key belongs to. Any valid key may call it.
 	//
 	// Returns a wrapper object for the known response body format(s).
 	//
@@ -6821,8 +6829,8 @@ type ClientWithResponsesInterface interface {
 
 	// DeleteProjectWithResponse Delete a project
 	//
-	// Deletes the project with its keys, for good. The session must be younger than ten minutes; otherwise the answer
-	// is 403 `reauthentication_required`, and logging in again helps.
+	// Permanently deletes the project with its keys. The user must have logged in within the last ten minutes.
+	// Otherwise the response is 403 `reauthentication_required`: log in again.
 	//
 	// **A user needs the role `admin` or `owner`.**
 	//
@@ -6833,7 +6841,7 @@ type ClientWithResponsesInterface interface {
 
 	// GetProjectWithResponse Get a project
 	//
-	// Any member of its organization and any good key of the project may read it; a key needs no scope.
+	// Any member of its organization and any valid key of the project may read it. Every key has this scope.
 	//
 	// **A key needs the scope `project:read`**, a user the role `viewer`, `developer`, `admin` or `owner`.
 	//
@@ -6844,8 +6852,8 @@ type ClientWithResponsesInterface interface {
 
 	// UpdateProjectWithBodyWithResponse Change a project
 	//
-	// Changes the fields that are sent and leaves the others. Disabling a project ends its keys at once; enabling it
-	// brings them back. A new key prefix holds for new tokens only.
+	// Changes the fields that are sent and keeps the others. Disabling a project stops its keys immediately. Enabling
+	// it makes them work again. A new key prefix applies to new tokens only.
 	//
 	// **A key needs the scope `project:write`**, a user the role `admin` or `owner`.
 	//
@@ -6856,8 +6864,8 @@ type ClientWithResponsesInterface interface {
 
 	// UpdateProjectWithResponse Change a project
 	//
-	// Changes the fields that are sent and leaves the others. Disabling a project ends its keys at once; enabling it
-	// brings them back. A new key prefix holds for new tokens only.
+	// Changes the fields that are sent and keeps the others. Disabling a project stops its keys immediately. Enabling
+	// it makes them work again. A new key prefix applies to new tokens only.
 	//
 	// **A key needs the scope `project:write`**, a user the role `admin` or `owner`.
 	//
@@ -6868,7 +6876,7 @@ type ClientWithResponsesInterface interface {
 
 	// ListKeysWithResponse List a project's API keys
 	//
-	// The keys of the project, newest first. Tokens are never shown again, only their public prefix.
+	// The keys of the project, newest first, with the public prefixes of their tokens but without the tokens.
 	//
 	// **A key needs the scope `keys:read`**, a user the role `viewer`, `developer`, `admin` or `owner`.
 	//
@@ -6879,9 +6887,9 @@ type ClientWithResponsesInterface interface {
 
 	// CreateKeyWithBodyWithResponse Create an API key
 	//
-	// Creates a key and gives its token, **this once**: Latchkey keeps only what it takes to recognise it. A caller
-	// cannot give more than they hold: a scope that the caller does not hold is refused with `scope_not_held`, and so is
-	// a key with `keys:write` that would outlast the calling key.
+	// Creates a key and returns its token, **only this once**: Latchkey stores only a digest of it. A caller cannot give
+	// more than they have. A scope that the caller does not hold is refused with `scope_not_held`, and so is a key with
+	// `keys:write` that would expire later than the calling key.
 	//
 	// **A key needs the scope `keys:write`**, a user the role `developer`, `admin` or `owner`.
 	//
@@ -6892,9 +6900,9 @@ type ClientWithResponsesInterface interface {
 
 	// CreateKeyWithResponse Create an API key
 	//
-	// Creates a key and gives its token, **this once**: Latchkey keeps only what it takes to recognise it. A caller
-	// cannot give more than they hold: a scope that the caller does not hold is refused with `scope_not_held`, and so is
-	// a key with `keys:write` that would outlast the calling key.
+	// Creates a key and returns its token, **only this once**: Latchkey stores only a digest of it. A caller cannot give
+	// more than they have. A scope that the caller does not hold is refused with `scope_not_held`, and so is a key with
+	// `keys:write` that would expire later than the calling key.
 	//
 	// **A key needs the scope `keys:write`**, a user the role `developer`, `admin` or `owner`.
 	//
@@ -6903,14 +6911,14 @@ type ClientWithResponsesInterface interface {
 	// Corresponds with POST /v1/projects/{project_id}/keys (the `CreateKey` operationId).
 	CreateKeyWithResponse(ctx context.Context, projectID ProjectID, params *CreateKeyParams, body CreateKeyJSONRequestBody, reqEditors ...RequestEditorFn) (*CreateKeyResponse, error)
 
-	// ImportKeysWithBodyWithResponse Import API keys that were made elsewhere
+	// ImportKeysWithBodyWithResponse Import API keys that were created elsewhere
 	//
-	// Takes over keys by the hashes of their tokens, so that clients go on sending the token they have. Hashes are wrapped
-	// under Latchkey's master key at once, and replaced by Latchkey's own at the first good use.
+	// Imports keys by the hashes of their tokens, so that clients keep the tokens they have. Latchkey protects the
+	// hashes with its master key, and replaces each with its own digest when the key is first used.
 	//
-	// Good rows are taken even when others are not; `errors` says by pointer which those are. Rows that are here already
-	// stay as they are, so that sending the same rows again changes nothing. The body may have 16 MiB and 10,000 rows, and
-	// a row 64 KiB. An instance takes few bodies over 64 KiB at a time, and one of each user; others wait for their turn.
+	// Valid rows are imported even if others are not; `errors` has pointers to the others. Rows that were imported
+	// before do not change, so you can send the same rows again. The body may have 16 MiB and 10,000 rows, and a row
+	// 64 KiB. An instance reads a few bodies over 64 KiB at a time, and one for each user; others wait for their turn.
 	//
 	// **A user needs the role `developer`, `admin` or `owner`.**
 	//
@@ -6919,14 +6927,14 @@ type ClientWithResponsesInterface interface {
 	// Corresponds with POST /v1/projects/{project_id}/keys/import (the `ImportKeys` operationId).
 	ImportKeysWithBodyWithResponse(ctx context.Context, projectID ProjectID, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*ImportKeysResponse, error)
 
-	// ImportKeysWithResponse Import API keys that were made elsewhere
+	// ImportKeysWithResponse Import API keys that were created elsewhere
 	//
-	// Takes over keys by the hashes of their tokens, so that clients go on sending the token they have. Hashes are wrapped
-	// under Latchkey's master key at once, and replaced by Latchkey's own at the first good use.
+	// Imports keys by the hashes of their tokens, so that clients keep the tokens they have. Latchkey protects the
+	// hashes with its master key, and replaces each with its own digest when the key is first used.
 	//
-	// Good rows are taken even when others are not; `errors` says by pointer which those are. Rows that are here already
-	// stay as they are, so that sending the same rows again changes nothing. The body may have 16 MiB and 10,000 rows, and
-	// a row 64 KiB. An instance takes few bodies over 64 KiB at a time, and one of each user; others wait for their turn.
+	// Valid rows are imported even if others are not; `errors` has pointers to the others. Rows that were imported
+	// before do not change, so you can send the same rows again. The body may have 16 MiB and 10,000 rows, and a row
+	// 64 KiB. An instance reads a few bodies over 64 KiB at a time, and one for each user; others wait for their turn.
 	//
 	// **A user needs the role `developer`, `admin` or `owner`.**
 	//
@@ -6937,7 +6945,7 @@ type ClientWithResponsesInterface interface {
 
 	// DeleteKeyWithResponse Delete an API key
 	//
-	// Deletes the key for good; its token stops working at once. To stop a key and keep it on record, revoke it.
+	// Permanently deletes the key. Its token stops working immediately. To stop a key and keep its record, revoke it.
 	//
 	// **A key needs the scope `keys:write`**, a user the role `developer`, `admin` or `owner`.
 	//
@@ -6959,12 +6967,13 @@ type ClientWithResponsesInterface interface {
 
 	// UpdateKeyWithBodyWithResponse Change an API key
 	//
-	// Changes the fields that are sent and leaves the others; null clears one. A revoked key is read-only:
+	// Changes the fields that are sent and keeps the others. Null clears a field. A revoked key is read-only:
 	// 409 `key_revoked`.
 	//
-	// A change that makes the key do more or last longer (a later expiry or none, another scope, another external id)
-	// needs every scope that the key has afterwards, else 403 `scope_not_held`. A calling key also needs every scope that
-	// the key has before, and cannot give itself, or a key with `keys:write`, a later expiry than its own.
+	// A change may let the key do more or last longer: a later expiry or none, another scope, another external id. For
+	// such a change the caller needs every scope that the key has after it, or gets 403 `scope_not_held`. A calling key
+	// also needs every scope that the key has before it, and cannot give a later expiry than its own to itself or to a
+	// key with `keys:write`.
 	//
 	// **A key needs the scope `keys:write`**, a user the role `developer`, `admin` or `owner`.
 	//
@@ -6975,12 +6984,13 @@ type ClientWithResponsesInterface interface {
 
 	// UpdateKeyWithResponse Change an API key
 	//
-	// Changes the fields that are sent and leaves the others; null clears one. A revoked key is read-only:
+	// Changes the fields that are sent and keeps the others. Null clears a field. A revoked key is read-only:
 	// 409 `key_revoked`.
 	//
-	// A change that makes the key do more or last longer (a later expiry or none, another scope, another external id)
-	// needs every scope that the key has afterwards, else 403 `scope_not_held`. A calling key also needs every scope that
-	// the key has before, and cannot give itself, or a key with `keys:write`, a later expiry than its own.
+	// A change may let the key do more or last longer: a later expiry or none, another scope, another external id. For
+	// such a change the caller needs every scope that the key has after it, or gets 403 `scope_not_held`. A calling key
+	// also needs every scope that the key has before it, and cannot give a later expiry than its own to itself or to a
+	// key with `keys:write`.
 	//
 	// **A key needs the scope `keys:write`**, a user the role `developer`, `admin` or `owner`.
 	//
@@ -6991,7 +7001,7 @@ type ClientWithResponsesInterface interface {
 
 	// RevokeKeyWithBodyWithResponse Revoke an API key
 	//
-	// Ends the key at once and for good; nothing un-revokes it. Revoking it again answers 200 and changes nothing.
+	// Stops the key immediately and permanently. Revoking it again answers 200 and changes nothing.
 	//
 	// **A key needs the scope `keys:write`**, a user the role `developer`, `admin` or `owner`.
 	//
@@ -7002,7 +7012,7 @@ type ClientWithResponsesInterface interface {
 
 	// RevokeKeyWithResponse Revoke an API key
 	//
-	// Ends the key at once and for good; nothing un-revokes it. Revoking it again answers 200 and changes nothing.
+	// Stops the key immediately and permanently. Revoking it again answers 200 and changes nothing.
 	//
 	// **A key needs the scope `keys:write`**, a user the role `developer`, `admin` or `owner`.
 	//
@@ -7013,15 +7023,16 @@ type ClientWithResponsesInterface interface {
 
 	// RotateKeyWithBodyWithResponse Give an API key a new token
 	//
-	// The key keeps its id, its scopes and its history, and gets a new token, shown **this once**. The current token
-	// works for `grace_seconds` more, so that its callers can be moved over; `retiring` says until when. After that time
-	// nothing works but the new token; with `grace_seconds: 0` that is now.
+	// The key keeps its id, scopes and history, and gets a new token, shown **only this once**. The current token works
+	// for `grace_seconds` more, so that you can move its callers over; `retiring` says until when. After that, only the
+	// new token works. With `grace_seconds: 0` the current token stops working immediately.
 	//
-	// At most two tokens work at a time. While one is retiring, a further rotation replaces the newest one if that has
-	// never been used, and the older one keeps its date, or ends with the grace if that is sooner: repeating a rotation
-	// whose answer was lost does not end the token that callers still send. Otherwise the older one ends immediately.
+	// At most two tokens work at a time. If you rotate again while an older token is retiring, and the newest token has
+	// never been used, the newest token is replaced. The older token keeps its end, or ends with the new grace period if
+	// that is sooner. So if the response to a rotation was lost, you can repeat it without ending the token that callers
+	// still send. If the newest token has been used, the older one ends immediately.
 	//
-	// The caller needs every scope that the key has, else 403 `scope_not_held`.
+	// The caller needs every scope that the key has, or gets 403 `scope_not_held`.
 	//
 	// **A key needs the scope `keys:write`**, a user the role `developer`, `admin` or `owner`.
 	//
@@ -7032,15 +7043,16 @@ type ClientWithResponsesInterface interface {
 
 	// RotateKeyWithResponse Give an API key a new token
 	//
-	// The key keeps its id, its scopes and its history, and gets a new token, shown **this once**. The current token
-	// works for `grace_seconds` more, so that its callers can be moved over; `retiring` says until when. After that time
-	// nothing works but the new token; with `grace_seconds: 0` that is now.
+	// The key keeps its id, scopes and history, and gets a new token, shown **only this once**. The current token works
+	// for `grace_seconds` more, so that you can move its callers over; `retiring` says until when. After that, only the
+	// new token works. With `grace_seconds: 0` the current token stops working immediately.
 	//
-	// At most two tokens work at a time. While one is retiring, a further rotation replaces the newest one if that has
-	// never been used, and the older one keeps its date, or ends with the grace if that is sooner: repeating a rotation
-	// whose answer was lost does not end the token that callers still send. Otherwise the older one ends immediately.
+	// At most two tokens work at a time. If you rotate again while an older token is retiring, and the newest token has
+	// never been used, the newest token is replaced. The older token keeps its end, or ends with the new grace period if
+	// that is sooner. So if the response to a rotation was lost, you can repeat it without ending the token that callers
+	// still send. If the newest token has been used, the older one ends immediately.
 	//
-	// The caller needs every scope that the key has, else 403 `scope_not_held`.
+	// The caller needs every scope that the key has, or gets 403 `scope_not_held`.
 	//
 	// **A key needs the scope `keys:write`**, a user the role `developer`, `admin` or `owner`.
 	//
@@ -7049,10 +7061,10 @@ type ClientWithResponsesInterface interface {
 	// Corresponds with POST /v1/projects/{project_id}/keys/{key_id}/rotate (the `RotateKey` operationId).
 	RotateKeyWithResponse(ctx context.Context, projectID ProjectID, keyID KeyID, params *RotateKeyParams, body RotateKeyJSONRequestBody, reqEditors ...RequestEditorFn) (*RotateKeyResponse, error)
 
-	// GetCallerWithResponse Tell who is calling
+	// GetCallerWithResponse Get the caller
 	//
-	// Tells whom the presented credentials belong to. This is the only operation that takes a key and an access token
-	// in one request.
+	// Answers who the credentials in the request belong to. This is the only operation that accepts a key and an access
+	// token in one request.
 	//
 	// Returns a wrapper object for the known response body format(s).
 	//
@@ -9164,10 +9176,10 @@ func (r GetCallerResponse) ContentType() string {
 
 // GetJWKSWithResponse Get the public keys of access tokens
 //
-// The public keys under which this instance signs access tokens (RFC 7517). A service of yours may verify access
-// tokens with them on its own; a token that it accepts may belong to a session that has ended since, for up to
-// the five minutes that an access token lives. The answer may be cached for as long as `Cache-Control` says: a new
-// key is published for longer than that before it signs.
+// The public keys for the access tokens that this instance signs (RFC 7517). Your service may verify access tokens
+// with them on its own, but it may accept a token of a session that has ended, for up to the five minutes that an
+// access token is valid. The response may be cached for as long as `Cache-Control` says: a new key is published
+// for longer than that before it signs tokens.
 //
 // Returns a wrapper object for the known response body format(s).
 //
@@ -9180,9 +9192,9 @@ func (c *ClientWithResponses) GetJWKSWithResponse(ctx context.Context, reqEditor
 	return ParseGetJWKSResponse(rsp)
 }
 
-// GetLivenessWithResponse Tell whether the process runs
+// GetLivenessWithResponse Check whether the process runs
 //
-// Answers as long as the process can answer at all. It asks no other system.
+// Answers 200 as long as the process runs. It does not depend on any other system.
 //
 // Returns a wrapper object for the known response body format(s).
 //
@@ -9195,9 +9207,9 @@ func (c *ClientWithResponses) GetLivenessWithResponse(ctx context.Context, reqEd
 	return ParseGetLivenessResponse(rsp)
 }
 
-// GetReadinessWithResponse Tell whether the instance can serve
+// GetReadinessWithResponse Check whether the instance can serve
 //
-// Answers 200 when requests can be served, and 503 when a balancer should send them elsewhere.
+// Answers 200 when requests can be served, and 503 when a load balancer should send them elsewhere.
 //
 // Returns a wrapper object for the known response body format(s).
 //
@@ -9212,8 +9224,8 @@ func (c *ClientWithResponses) GetReadinessWithResponse(ctx context.Context, reqE
 
 // VerifyEmailWithBodyWithResponse Verify an email address
 //
-// Takes the token that was mailed to the address and a new password. Anyone can sign up with an address, so the
-// password of the sign-up ends here, and so do the account's sessions. The token works once, for 24 hours, and
+// Takes the token that was emailed to the address, and a new password. Anyone can sign up with an address, so this
+// replaces the password from the sign-up and ends the account's sessions. The token works once, for 24 hours, and
 // signs no one in.
 //
 // Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
@@ -9229,8 +9241,8 @@ func (c *ClientWithResponses) VerifyEmailWithBodyWithResponse(ctx context.Contex
 
 // VerifyEmailWithResponse Verify an email address
 //
-// Takes the token that was mailed to the address and a new password. Anyone can sign up with an address, so the
-// password of the sign-up ends here, and so do the account's sessions. The token works once, for 24 hours, and
+// Takes the token that was emailed to the address, and a new password. Anyone can sign up with an address, so this
+// replaces the password from the sign-up and ends the account's sessions. The token works once, for 24 hours, and
 // signs no one in.
 //
 // Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
@@ -9246,7 +9258,7 @@ func (c *ClientWithResponses) VerifyEmailWithResponse(ctx context.Context, body 
 
 // LogInWithBodyWithResponse Sign in with a password
 //
-// Answers an unknown address and a wrong password alike.
+// An unknown address and a wrong password give the same response.
 //
 // Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 //
@@ -9261,7 +9273,7 @@ func (c *ClientWithResponses) LogInWithBodyWithResponse(ctx context.Context, con
 
 // LogInWithResponse Sign in with a password
 //
-// Answers an unknown address and a wrong password alike.
+// An unknown address and a wrong password give the same response.
 //
 // Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 //
@@ -9276,7 +9288,7 @@ func (c *ClientWithResponses) LogInWithResponse(ctx context.Context, body LogInJ
 
 // LogOutWithResponse End this session
 //
-// Ends the session that the access token belongs to. Its tokens stop working at once.
+// Ends the session that the access token belongs to. Its tokens stop working immediately.
 //
 // Returns a wrapper object for the known response body format(s).
 //
@@ -9291,8 +9303,8 @@ func (c *ClientWithResponses) LogOutWithResponse(ctx context.Context, reqEditors
 
 // ForgotPasswordWithBodyWithResponse Ask for a new password
 //
-// Sends the address an email with a token for a new password, if it has an account and a mail server is set up. The
-// answer is the same if not.
+// Sends the address an email with a token for a new password, if it has an account and a mail server is set up.
+// The response is the same if not.
 //
 // Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 //
@@ -9307,8 +9319,8 @@ func (c *ClientWithResponses) ForgotPasswordWithBodyWithResponse(ctx context.Con
 
 // ForgotPasswordWithResponse Ask for a new password
 //
-// Sends the address an email with a token for a new password, if it has an account and a mail server is set up. The
-// answer is the same if not.
+// Sends the address an email with a token for a new password, if it has an account and a mail server is set up.
+// The response is the same if not.
 //
 // Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 //
@@ -9323,8 +9335,8 @@ func (c *ClientWithResponses) ForgotPasswordWithResponse(ctx context.Context, bo
 
 // ResetPasswordWithBodyWithResponse Set a new password
 //
-// Takes the token that was mailed and the new password. It works once, for ten minutes, ends all sessions of the user
-// and signs nobody in.
+// Takes the token that was emailed, and the new password. The token works once, for ten minutes. The user's
+// sessions end, and no one is signed in.
 //
 // Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 //
@@ -9339,8 +9351,8 @@ func (c *ClientWithResponses) ResetPasswordWithBodyWithResponse(ctx context.Cont
 
 // ResetPasswordWithResponse Set a new password
 //
-// Takes the token that was mailed and the new password. It works once, for ten minutes, ends all sessions of the user
-// and signs nobody in.
+// Takes the token that was emailed, and the new password. The token works once, for ten minutes. The user's
+// sessions end, and no one is signed in.
 //
 // Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 //
@@ -9355,9 +9367,9 @@ func (c *ClientWithResponses) ResetPasswordWithResponse(ctx context.Context, bod
 
 // RefreshSessionWithBodyWithResponse Get a new access token
 //
-// Takes a refresh token and gives a new access token and the next refresh token. A refresh token works once; the
-// same one sent again within ten seconds gets the same answer, so that a lost answer can be asked for again. Sent
-// later, it ends the session, because two parties then hold it.
+// Takes a refresh token and gives a new access token and the next refresh token. A refresh token works once. If
+// the response is lost, send the same token again within ten seconds and get the same response. Sent later, it
+// ends the session, because then two parties have it.
 //
 // Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 //
@@ -9372,9 +9384,9 @@ func (c *ClientWithResponses) RefreshSessionWithBodyWithResponse(ctx context.Con
 
 // RefreshSessionWithResponse Get a new access token
 //
-// Takes a refresh token and gives a new access token and the next refresh token. A refresh token works once; the
-// same one sent again within ten seconds gets the same answer, so that a lost answer can be asked for again. Sent
-// later, it ends the session, because two parties then hold it.
+// Takes a refresh token and gives a new access token and the next refresh token. A refresh token works once. If
+// the response is lost, send the same token again within ten seconds and get the same response. Sent later, it
+// ends the session, because then two parties have it.
 //
 // Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 //
@@ -9387,10 +9399,10 @@ func (c *ClientWithResponses) RefreshSessionWithResponse(ctx context.Context, bo
 	return ParseRefreshSessionResponse(rsp)
 }
 
-// SignUpWithBodyWithResponse Make an account
+// SignUpWithBodyWithResponse Create an account
 //
-// Makes an account and signs it in. Instances may be closed to new accounts, or open only to people who were
-// invited to an organization; the invitation's token is then needed, and the address must be the invited one.
+// Creates an account and signs it in. An instance may be closed to new accounts, or open only to people who were
+// invited to an organization. They must send the invitation's token and the address that was invited.
 //
 // Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 //
@@ -9403,10 +9415,10 @@ func (c *ClientWithResponses) SignUpWithBodyWithResponse(ctx context.Context, co
 	return ParseSignUpResponse(rsp)
 }
 
-// SignUpWithResponse Make an account
+// SignUpWithResponse Create an account
 //
-// Makes an account and signs it in. Instances may be closed to new accounts, or open only to people who were
-// invited to an organization; the invitation's token is then needed, and the address must be the invited one.
+// Creates an account and signs it in. An instance may be closed to new accounts, or open only to people who were
+// invited to an organization. They must send the invitation's token and the address that was invited.
 //
 // Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 //
@@ -9421,8 +9433,8 @@ func (c *ClientWithResponses) SignUpWithResponse(ctx context.Context, body SignU
 
 // AcceptInvitationWithBodyWithResponse Accept an invitation
 //
-// Makes the signed-in user a member of the organization that invited them. The invitation must be for their address,
-// and whoever wrote it must still be able to give the role. It works once, for seven days.
+// Makes the signed-in user a member of the organization that invited them. The invitation must be for their
+// address, and the member who invited them must still be allowed to give that role. It works once, for seven days.
 //
 // Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 //
@@ -9437,8 +9449,8 @@ func (c *ClientWithResponses) AcceptInvitationWithBodyWithResponse(ctx context.C
 
 // AcceptInvitationWithResponse Accept an invitation
 //
-// Makes the signed-in user a member of the organization that invited them. The invitation must be for their address,
-// and whoever wrote it must still be able to give the role. It works once, for seven days.
+// Makes the signed-in user a member of the organization that invited them. The invitation must be for their
+// address, and the member who invited them must still be allowed to give that role. It works once, for seven days.
 //
 // Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 //
@@ -9451,12 +9463,12 @@ func (c *ClientWithResponses) AcceptInvitationWithResponse(ctx context.Context, 
 	return ParseAcceptInvitationResponse(rsp)
 }
 
-// VerifyKeyWithBodyWithResponse Ask whether an API key is good
+// VerifyKeyWithBodyWithResponse Verify an API key
 //
 // For your own services: send the token that a client presented to you, and the scopes that the client needs.
-// The answer is 200 whenever the question is allowed, and `valid` says how it went. A caller learns only about
-// keys of one project: a key asks about its own project, a user names one as `project_id`. The token of another
-// project answers `not_found`, like one that never existed.
+// The response is 200 whenever the caller may ask, and `valid` is the result. A caller can verify keys of one
+// project only: a key verifies keys of its own project, a user names a project as `project_id`. A token of another
+// project gives `not_found`, like one that never existed.
 //
 // **A key needs the scope `keys:verify`**, a user the role `developer`, `admin` or `owner`.
 //
@@ -9471,12 +9483,12 @@ func (c *ClientWithResponses) VerifyKeyWithBodyWithResponse(ctx context.Context,
 	return ParseVerifyKeyResponse(rsp)
 }
 
-// VerifyKeyWithResponse Ask whether an API key is good
+// VerifyKeyWithResponse Verify an API key
 //
 // For your own services: send the token that a client presented to you, and the scopes that the client needs.
-// The answer is 200 whenever the question is allowed, and `valid` says how it went. A caller learns only about
-// keys of one project: a key asks about its own project, a user names one as `project_id`. The token of another
-// project answers `not_found`, like one that never existed.
+// The response is 200 whenever the caller may ask, and `valid` is the result. A caller can verify keys of one
+// project only: a key verifies keys of its own project, a user names a project as `project_id`. A token of another
+// project gives `not_found`, like one that never existed.
 //
 // **A key needs the scope `keys:verify`**, a user the role `developer`, `admin` or `owner`.
 //
@@ -9508,7 +9520,7 @@ func (c *ClientWithResponses) GetMeWithResponse(ctx context.Context, reqEditors 
 
 // UpdateMeWithBodyWithResponse Change the signed-in user
 //
-// Changes the fields that are sent and leaves the others.
+// Changes the fields that are sent and keeps the others.
 //
 // Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 //
@@ -9523,7 +9535,7 @@ func (c *ClientWithResponses) UpdateMeWithBodyWithResponse(ctx context.Context, 
 
 // UpdateMeWithResponse Change the signed-in user
 //
-// Changes the fields that are sent and leaves the others.
+// Changes the fields that are sent and keeps the others.
 //
 // Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 //
@@ -9538,7 +9550,7 @@ func (c *ClientWithResponses) UpdateMeWithResponse(ctx context.Context, body Upd
 
 // ChangePasswordWithBodyWithResponse Change the password
 //
-// Takes the current password and the new one. Every other session of the user ends; this one goes on.
+// Takes the current password and the new one. Every other session of the user ends; this one continues.
 //
 // Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 //
@@ -9553,7 +9565,7 @@ func (c *ClientWithResponses) ChangePasswordWithBodyWithResponse(ctx context.Con
 
 // ChangePasswordWithResponse Change the password
 //
-// Takes the current password and the new one. Every other session of the user ends; this one goes on.
+// Takes the current password and the new one. Every other session of the user ends; this one continues.
 //
 // Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 //
@@ -9568,7 +9580,7 @@ func (c *ClientWithResponses) ChangePasswordWithResponse(ctx context.Context, bo
 
 // ListSessionsWithResponse List the user's sessions
 //
-// Where the signed-in user is signed in, newest first.
+// The sessions of the signed-in user, newest first.
 //
 // Returns a wrapper object for the known response body format(s).
 //
@@ -9583,7 +9595,7 @@ func (c *ClientWithResponses) ListSessionsWithResponse(ctx context.Context, para
 
 // RevokeOtherSessionsWithResponse End all other sessions
 //
-// Ends every session of the user but the one that asks. Their tokens stop working at once.
+// Ends every session of the user except this one. Their tokens stop working immediately.
 //
 // Returns a wrapper object for the known response body format(s).
 //
@@ -9598,7 +9610,7 @@ func (c *ClientWithResponses) RevokeOtherSessionsWithResponse(ctx context.Contex
 
 // RevokeSessionWithResponse End a session
 //
-// Ends one of the user's sessions, this one too if it is named. Its tokens stop working at once.
+// Ends one of the user's sessions. It may be this one. Its tokens stop working immediately.
 //
 // Returns a wrapper object for the known response body format(s).
 //
@@ -9658,8 +9670,8 @@ func (c *ClientWithResponses) CreateOrganizationWithResponse(ctx context.Context
 
 // DeleteOrganizationWithResponse Delete an organization
 //
-// Deletes the organization with its projects, keys and audit trail, for good. The session must be younger than
-// ten minutes; otherwise the answer is 403 `reauthentication_required`, and logging in again helps.
+// Permanently deletes the organization with its projects, keys and audit trail. The user must have logged in within
+// the last ten minutes. Otherwise the response is 403 `reauthentication_required`: log in again.
 //
 // **A user needs the role `owner`.**
 //
@@ -9676,7 +9688,7 @@ func (c *ClientWithResponses) DeleteOrganizationWithResponse(ctx context.Context
 
 // GetOrganizationWithResponse Get an organization
 //
-// Any member may read it.
+// Any member may read the organization.
 //
 // **A user needs the role `viewer`, `developer`, `admin` or `owner`.**
 //
@@ -9693,8 +9705,8 @@ func (c *ClientWithResponses) GetOrganizationWithResponse(ctx context.Context, o
 
 // UpdateOrganizationWithBodyWithResponse Change an organization
 //
-// Changes the fields that are sent and leaves the others. Disabling an organization ends every key of its
-// projects at once; enabling it brings them back.
+// Changes the fields that are sent and keeps the others. Disabling an organization stops every key of its projects
+// immediately. Enabling it makes them work again.
 //
 // **A user needs the role `admin` or `owner`.**
 //
@@ -9711,8 +9723,8 @@ func (c *ClientWithResponses) UpdateOrganizationWithBodyWithResponse(ctx context
 
 // UpdateOrganizationWithResponse Change an organization
 //
-// Changes the fields that are sent and leaves the others. Disabling an organization ends every key of its
-// projects at once; enabling it brings them back.
+// Changes the fields that are sent and keeps the others. Disabling an organization stops every key of its projects
+// immediately. Enabling it makes them work again.
 //
 // **A user needs the role `admin` or `owner`.**
 //
@@ -9729,12 +9741,12 @@ func (c *ClientWithResponses) UpdateOrganizationWithResponse(ctx context.Context
 
 // ListAuditEventsWithResponse List an organization's audit events
 //
-// Every change that anyone made in the organization, newest first. Events are never altered; they outlive what
-// they are about and go with the organization.
+// Every change in the organization, newest first. Events never change. They stay when their target is deleted, and
+// are deleted with the organization.
 //
-// With `Accept: text/csv` or `Accept: application/x-ndjson` the answer is an export: not a page but every event
-// that passes the filters. Lines of the latter are AuditEvent objects. In the former `changes` is JSON, and cells
-// that a spreadsheet would take for formulas start with an apostrophe.
+// With `Accept: text/csv` or `Accept: application/x-ndjson` the response is an export: every event that matches the
+// filters, without pages. In NDJSON, each line is an AuditEvent object. In CSV, `changes` is JSON, and cells that a
+// spreadsheet would read as formulas start with an apostrophe.
 //
 // **A user needs the role `admin` or `owner`.**
 //
@@ -9751,7 +9763,7 @@ func (c *ClientWithResponses) ListAuditEventsWithResponse(ctx context.Context, o
 
 // ListInvitationsWithResponse List an organization's invitations
 //
-// Invitations that wait, have been accepted, or have expired, newest first.
+// Invitations that are pending, accepted or expired, newest first.
 //
 // **A user needs the role `admin` or `owner`.**
 //
@@ -9766,10 +9778,10 @@ func (c *ClientWithResponses) ListInvitationsWithResponse(ctx context.Context, o
 	return ParseListInvitationsResponse(rsp)
 }
 
-// CreateInvitationWithBodyWithResponse Invite somebody
+// CreateInvitationWithBodyWithResponse Invite someone
 //
-// Invites the person with an e-mail address, in a role no greater than one's own. The token is shown this once; with
-// mail set up it is also sent to them.
+// Invites the person with this email address. The role may not be above the caller's. The token is shown once. If a
+// mail server is set up, it is also emailed to the person.
 //
 // **A user needs the role `admin` or `owner`.**
 //
@@ -9784,10 +9796,10 @@ func (c *ClientWithResponses) CreateInvitationWithBodyWithResponse(ctx context.C
 	return ParseCreateInvitationResponse(rsp)
 }
 
-// CreateInvitationWithResponse Invite somebody
+// CreateInvitationWithResponse Invite someone
 //
-// Invites the person with an e-mail address, in a role no greater than one's own. The token is shown this once; with
-// mail set up it is also sent to them.
+// Invites the person with this email address. The role may not be above the caller's. The token is shown once. If a
+// mail server is set up, it is also emailed to the person.
 //
 // **A user needs the role `admin` or `owner`.**
 //
@@ -9804,7 +9816,7 @@ func (c *ClientWithResponses) CreateInvitationWithResponse(ctx context.Context, 
 
 // RevokeInvitationWithResponse Withdraw an invitation
 //
-// Withdraws an invitation. One that has been accepted stays: remove the member instead.
+// Withdraws an invitation. An accepted invitation cannot be withdrawn: remove the member instead.
 //
 // **A user needs the role `admin` or `owner`.**
 //
@@ -9821,7 +9833,7 @@ func (c *ClientWithResponses) RevokeInvitationWithResponse(ctx context.Context, 
 
 // ListMembersWithResponse List an organization's members
 //
-// Who shares the organization and in which role, the latest first.
+// The members of the organization and their roles. Members who joined last come first.
 //
 // **A user needs the role `viewer`, `developer`, `admin` or `owner`.**
 //
@@ -9838,8 +9850,8 @@ func (c *ClientWithResponses) ListMembersWithResponse(ctx context.Context, organ
 
 // RemoveMemberWithResponse Remove a member, or leave
 //
-// Takes a member out of the organization; what they made stays, keys included, unless `keys=revoke` says otherwise.
-// Leaving, which is removing oneself, takes no action. The last owner stays: 409 `last_owner`.
+// Removes a member from the organization. What they created stays, including keys, unless the request has
+// `keys=revoke`. Any member may remove themselves. The last owner cannot be removed: 409 `last_owner`.
 //
 // **A user needs the role `admin` or `owner`.**
 //
@@ -9856,8 +9868,8 @@ func (c *ClientWithResponses) RemoveMemberWithResponse(ctx context.Context, orga
 
 // UpdateMemberWithBodyWithResponse Change a member's role
 //
-// Gives a member another role. It takes a role of one's own that is no less than the old and the new one: only owners
-// make or change owners. The last owner stays: 409 `last_owner`.
+// Gives a member another role. Neither the old nor the new role may be above the caller's: only owners can make
+// someone an owner or change an owner's role. The last owner cannot be changed: 409 `last_owner`.
 //
 // **A user needs the role `admin` or `owner`.**
 //
@@ -9874,8 +9886,8 @@ func (c *ClientWithResponses) UpdateMemberWithBodyWithResponse(ctx context.Conte
 
 // UpdateMemberWithResponse Change a member's role
 //
-// Gives a member another role. It takes a role of one's own that is no less than the old and the new one: only owners
-// make or change owners. The last owner stays: 409 `last_owner`.
+// Gives a member another role. Neither the old nor the new role may be above the caller's: only owners can make
+// someone an owner or change an owner's role. The last owner cannot be changed: 409 `last_owner`.
 //
 // **A user needs the role `admin` or `owner`.**
 //
@@ -9943,7 +9955,7 @@ func (c *ClientWithResponses) CreateProjectWithResponse(ctx context.Context, org
 
 // GetCurrentProjectWithResponse Get the project that the key belongs to
 //
-// The way for a third-party backend to learn which project its key opens. Any good key will do.
+// Lets a third-party backend find out which project its key belongs to. Any valid key may call it.
 //
 // Returns a wrapper object for the known response body format(s).
 //
@@ -9958,8 +9970,8 @@ func (c *ClientWithResponses) GetCurrentProjectWithResponse(ctx context.Context,
 
 // DeleteProjectWithResponse Delete a project
 //
-// Deletes the project with its keys, for good. The session must be younger than ten minutes; otherwise the answer
-// is 403 `reauthentication_required`, and logging in again helps.
+// Permanently deletes the project with its keys. The user must have logged in within the last ten minutes.
+// Otherwise the response is 403 `reauthentication_required`: log in again.
 //
 // **A user needs the role `admin` or `owner`.**
 //
@@ -9976,7 +9988,7 @@ func (c *ClientWithResponses) DeleteProjectWithResponse(ctx context.Context, pro
 
 // GetProjectWithResponse Get a project
 //
-// Any member of its organization and any good key of the project may read it; a key needs no scope.
+// Any member of its organization and any valid key of the project may read it. Every key has this scope.
 //
 // **A key needs the scope `project:read`**, a user the role `viewer`, `developer`, `admin` or `owner`.
 //
@@ -9993,8 +10005,8 @@ func (c *ClientWithResponses) GetProjectWithResponse(ctx context.Context, projec
 
 // UpdateProjectWithBodyWithResponse Change a project
 //
-// Changes the fields that are sent and leaves the others. Disabling a project ends its keys at once; enabling it
-// brings them back. A new key prefix holds for new tokens only.
+// Changes the fields that are sent and keeps the others. Disabling a project stops its keys immediately. Enabling
+// it makes them work again. A new key prefix applies to new tokens only.
 //
 // **A key needs the scope `project:write`**, a user the role `admin` or `owner`.
 //
@@ -10011,8 +10023,8 @@ func (c *ClientWithResponses) UpdateProjectWithBodyWithResponse(ctx context.Cont
 
 // UpdateProjectWithResponse Change a project
 //
-// Changes the fields that are sent and leaves the others. Disabling a project ends its keys at once; enabling it
-// brings them back. A new key prefix holds for new tokens only.
+// Changes the fields that are sent and keeps the others. Disabling a project stops its keys immediately. Enabling
+// it makes them work again. A new key prefix applies to new tokens only.
 //
 // **A key needs the scope `project:write`**, a user the role `admin` or `owner`.
 //
@@ -10029,7 +10041,7 @@ func (c *ClientWithResponses) UpdateProjectWithResponse(ctx context.Context, pro
 
 // ListKeysWithResponse List a project's API keys
 //
-// The keys of the project, newest first. Tokens are never shown again, only their public prefix.
+// The keys of the project, newest first, with the public prefixes of their tokens but without the tokens.
 //
 // **A key needs the scope `keys:read`**, a user the role `viewer`, `developer`, `admin` or `owner`.
 //
@@ -10046,9 +10058,9 @@ func (c *ClientWithResponses) ListKeysWithResponse(ctx context.Context, projectI
 
 // CreateKeyWithBodyWithResponse Create an API key
 //
-// Creates a key and gives its token, **this once**: Latchkey keeps only what it takes to recognise it. A caller
-// cannot give more than they hold: a scope that the caller does not hold is refused with `scope_not_held`, and so is
-// a key with `keys:write` that would outlast the calling key.
+// Creates a key and returns its token, **only this once**: Latchkey stores only a digest of it. A caller cannot give
+// more than they have. A scope that the caller does not hold is refused with `scope_not_held`, and so is a key with
+// `keys:write` that would expire later than the calling key.
 //
 // **A key needs the scope `keys:write`**, a user the role `developer`, `admin` or `owner`.
 //
@@ -10065,9 +10077,9 @@ func (c *ClientWithResponses) CreateKeyWithBodyWithResponse(ctx context.Context,
 
 // CreateKeyWithResponse Create an API key
 //
-// Creates a key and gives its token, **this once**: Latchkey keeps only what it takes to recognise it. A caller
-// cannot give more than they hold: a scope that the caller does not hold is refused with `scope_not_held`, and so is
-// a key with `keys:write` that would outlast the calling key.
+// Creates a key and returns its token, **only this once**: Latchkey stores only a digest of it. A caller cannot give
+// more than they have. A scope that the caller does not hold is refused with `scope_not_held`, and so is a key with
+// `keys:write` that would expire later than the calling key.
 //
 // **A key needs the scope `keys:write`**, a user the role `developer`, `admin` or `owner`.
 //
@@ -10082,14 +10094,14 @@ func (c *ClientWithResponses) CreateKeyWithResponse(ctx context.Context, project
 	return ParseCreateKeyResponse(rsp)
 }
 
-// ImportKeysWithBodyWithResponse Import API keys that were made elsewhere
+// ImportKeysWithBodyWithResponse Import API keys that were created elsewhere
 //
-// Takes over keys by the hashes of their tokens, so that clients go on sending the token they have. Hashes are wrapped
-// under Latchkey's master key at once, and replaced by Latchkey's own at the first good use.
+// Imports keys by the hashes of their tokens, so that clients keep the tokens they have. Latchkey protects the
+// hashes with its master key, and replaces each with its own digest when the key is first used.
 //
-// Good rows are taken even when others are not; `errors` says by pointer which those are. Rows that are here already
-// stay as they are, so that sending the same rows again changes nothing. The body may have 16 MiB and 10,000 rows, and
-// a row 64 KiB. An instance takes few bodies over 64 KiB at a time, and one of each user; others wait for their turn.
+// Valid rows are imported even if others are not; `errors` has pointers to the others. Rows that were imported
+// before do not change, so you can send the same rows again. The body may have 16 MiB and 10,000 rows, and a row
+// 64 KiB. An instance reads a few bodies over 64 KiB at a time, and one for each user; others wait for their turn.
 //
 // **A user needs the role `developer`, `admin` or `owner`.**
 //
@@ -10104,14 +10116,14 @@ func (c *ClientWithResponses) ImportKeysWithBodyWithResponse(ctx context.Context
 	return ParseImportKeysResponse(rsp)
 }
 
-// ImportKeysWithResponse Import API keys that were made elsewhere
+// ImportKeysWithResponse Import API keys that were created elsewhere
 //
-// Takes over keys by the hashes of their tokens, so that clients go on sending the token they have. Hashes are wrapped
-// under Latchkey's master key at once, and replaced by Latchkey's own at the first good use.
+// Imports keys by the hashes of their tokens, so that clients keep the tokens they have. Latchkey protects the
+// hashes with its master key, and replaces each with its own digest when the key is first used.
 //
-// Good rows are taken even when others are not; `errors` says by pointer which those are. Rows that are here already
-// stay as they are, so that sending the same rows again changes nothing. The body may have 16 MiB and 10,000 rows, and
-// a row 64 KiB. An instance takes few bodies over 64 KiB at a time, and one of each user; others wait for their turn.
+// Valid rows are imported even if others are not; `errors` has pointers to the others. Rows that were imported
+// before do not change, so you can send the same rows again. The body may have 16 MiB and 10,000 rows, and a row
+// 64 KiB. An instance reads a few bodies over 64 KiB at a time, and one for each user; others wait for their turn.
 //
 // **A user needs the role `developer`, `admin` or `owner`.**
 //
@@ -10128,7 +10140,7 @@ func (c *ClientWithResponses) ImportKeysWithResponse(ctx context.Context, projec
 
 // DeleteKeyWithResponse Delete an API key
 //
-// Deletes the key for good; its token stops working at once. To stop a key and keep it on record, revoke it.
+// Permanently deletes the key. Its token stops working immediately. To stop a key and keep its record, revoke it.
 //
 // **A key needs the scope `keys:write`**, a user the role `developer`, `admin` or `owner`.
 //
@@ -10162,12 +10174,13 @@ func (c *ClientWithResponses) GetKeyWithResponse(ctx context.Context, projectID 
 
 // UpdateKeyWithBodyWithResponse Change an API key
 //
-// Changes the fields that are sent and leaves the others; null clears one. A revoked key is read-only:
+// Changes the fields that are sent and keeps the others. Null clears a field. A revoked key is read-only:
 // 409 `key_revoked`.
 //
-// A change that makes the key do more or last longer (a later expiry or none, another scope, another external id)
-// needs every scope that the key has afterwards, else 403 `scope_not_held`. A calling key also needs every scope that
-// the key has before, and cannot give itself, or a key with `keys:write`, a later expiry than its own.
+// A change may let the key do more or last longer: a later expiry or none, another scope, another external id. For
+// such a change the caller needs every scope that the key has after it, or gets 403 `scope_not_held`. A calling key
+// also needs every scope that the key has before it, and cannot give a later expiry than its own to itself or to a
+// key with `keys:write`.
 //
 // **A key needs the scope `keys:write`**, a user the role `developer`, `admin` or `owner`.
 //
@@ -10184,12 +10197,13 @@ func (c *ClientWithResponses) UpdateKeyWithBodyWithResponse(ctx context.Context,
 
 // UpdateKeyWithResponse Change an API key
 //
-// Changes the fields that are sent and leaves the others; null clears one. A revoked key is read-only:
+// Changes the fields that are sent and keeps the others. Null clears a field. A revoked key is read-only:
 // 409 `key_revoked`.
 //
-// A change that makes the key do more or last longer (a later expiry or none, another scope, another external id)
-// needs every scope that the key has afterwards, else 403 `scope_not_held`. A calling key also needs every scope that
-// the key has before, and cannot give itself, or a key with `keys:write`, a later expiry than its own.
+// A change may let the key do more or last longer: a later expiry or none, another scope, another external id. For
+// such a change the caller needs every scope that the key has after it, or gets 403 `scope_not_held`. A calling key
+// also needs every scope that the key has before it, and cannot give a later expiry than its own to itself or to a
+// key with `keys:write`.
 //
 // **A key needs the scope `keys:write`**, a user the role `developer`, `admin` or `owner`.
 //
@@ -10206,7 +10220,7 @@ func (c *ClientWithResponses) UpdateKeyWithResponse(ctx context.Context, project
 
 // RevokeKeyWithBodyWithResponse Revoke an API key
 //
-// Ends the key at once and for good; nothing un-revokes it. Revoking it again answers 200 and changes nothing.
+// Stops the key immediately and permanently. Revoking it again answers 200 and changes nothing.
 //
 // **A key needs the scope `keys:write`**, a user the role `developer`, `admin` or `owner`.
 //
@@ -10223,7 +10237,7 @@ func (c *ClientWithResponses) RevokeKeyWithBodyWithResponse(ctx context.Context,
 
 // RevokeKeyWithResponse Revoke an API key
 //
-// Ends the key at once and for good; nothing un-revokes it. Revoking it again answers 200 and changes nothing.
+// Stops the key immediately and permanently. Revoking it again answers 200 and changes nothing.
 //
 // **A key needs the scope `keys:write`**, a user the role `developer`, `admin` or `owner`.
 //
@@ -10240,15 +10254,16 @@ func (c *ClientWithResponses) RevokeKeyWithResponse(ctx context.Context, project
 
 // RotateKeyWithBodyWithResponse Give an API key a new token
 //
-// The key keeps its id, its scopes and its history, and gets a new token, shown **this once**. The current token
-// works for `grace_seconds` more, so that its callers can be moved over; `retiring` says until when. After that time
-// nothing works but the new token; with `grace_seconds: 0` that is now.
+// The key keeps its id, scopes and history, and gets a new token, shown **only this once**. The current token works
+// for `grace_seconds` more, so that you can move its callers over; `retiring` says until when. After that, only the
+// new token works. With `grace_seconds: 0` the current token stops working immediately.
 //
-// At most two tokens work at a time. While one is retiring, a further rotation replaces the newest one if that has
-// never been used, and the older one keeps its date, or ends with the grace if that is sooner: repeating a rotation
-// whose answer was lost does not end the token that callers still send. Otherwise the older one ends immediately.
+// At most two tokens work at a time. If you rotate again while an older token is retiring, and the newest token has
+// never been used, the newest token is replaced. The older token keeps its end, or ends with the new grace period if
+// that is sooner. So if the response to a rotation was lost, you can repeat it without ending the token that callers
+// still send. If the newest token has been used, the older one ends immediately.
 //
-// The caller needs every scope that the key has, else 403 `scope_not_held`.
+// The caller needs every scope that the key has, or gets 403 `scope_not_held`.
 //
 // **A key needs the scope `keys:write`**, a user the role `developer`, `admin` or `owner`.
 //
@@ -10265,15 +10280,16 @@ func (c *ClientWithResponses) RotateKeyWithBodyWithResponse(ctx context.Context,
 
 // RotateKeyWithResponse Give an API key a new token
 //
-// The key keeps its id, its scopes and its history, and gets a new token, shown **this once**. The current token
-// works for `grace_seconds` more, so that its callers can be moved over; `retiring` says until when. After that time
-// nothing works but the new token; with `grace_seconds: 0` that is now.
+// The key keeps its id, scopes and history, and gets a new token, shown **only this once**. The current token works
+// for `grace_seconds` more, so that you can move its callers over; `retiring` says until when. After that, only the
+// new token works. With `grace_seconds: 0` the current token stops working immediately.
 //
-// At most two tokens work at a time. While one is retiring, a further rotation replaces the newest one if that has
-// never been used, and the older one keeps its date, or ends with the grace if that is sooner: repeating a rotation
-// whose answer was lost does not end the token that callers still send. Otherwise the older one ends immediately.
+// At most two tokens work at a time. If you rotate again while an older token is retiring, and the newest token has
+// never been used, the newest token is replaced. The older token keeps its end, or ends with the new grace period if
+// that is sooner. So if the response to a rotation was lost, you can repeat it without ending the token that callers
+// still send. If the newest token has been used, the older one ends immediately.
 //
-// The caller needs every scope that the key has, else 403 `scope_not_held`.
+// The caller needs every scope that the key has, or gets 403 `scope_not_held`.
 //
 // **A key needs the scope `keys:write`**, a user the role `developer`, `admin` or `owner`.
 //
@@ -10288,10 +10304,10 @@ func (c *ClientWithResponses) RotateKeyWithResponse(ctx context.Context, project
 	return ParseRotateKeyResponse(rsp)
 }
 
-// GetCallerWithResponse Tell who is calling
+// GetCallerWithResponse Get the caller
 //
-// Tells whom the presented credentials belong to. This is the only operation that takes a key and an access token
-// in one request.
+// Answers who the credentials in the request belong to. This is the only operation that accepts a key and an access
+// token in one request.
 //
 // Returns a wrapper object for the known response body format(s).
 //
