@@ -13,14 +13,14 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 )
 
-// addresses finds out where requests come from. It believes X-Forwarded-For only
-// of proxies that are trusted, and of the peer of a Unix socket, whose file says
-// who may connect.
+// addresses finds the client address of each request. It believes
+// X-Forwarded-For only from trusted proxies and from the peer of a Unix socket,
+// because the permissions of the socket's file say who may connect.
 type addresses struct {
 	trusted  []netip.Prefix
 	log      *slog.Logger
 	warned   sync.Once
-	unheeded atomic.Int64 // requests with an X-Forwarded-For that no one is trusted to send
+	unheeded atomic.Int64 // requests with X-Forwarded-For while no proxy is trusted
 }
 
 func newAddresses(trusted []netip.Prefix, log *slog.Logger) *addresses {
@@ -31,9 +31,9 @@ func newAddresses(trusted []netip.Prefix, log *slog.Logger) *addresses {
 	return a
 }
 
-// client returns the address of a request's client: the peer of the connection or,
-// where that is trusted, the last address before the trusted ones. It is empty
-// for the peer of a Unix socket that names no other.
+// client returns the address of a request's client: the peer of the connection
+// or, if that peer is trusted, the last address before the trusted proxies. It
+// is empty for the peer of a Unix socket that sends no X-Forwarded-For.
 func (a *addresses) client(r *http.Request) string {
 	peer := netip.Addr{}
 	if at, err := netip.ParseAddrPort(r.RemoteAddr); err == nil {
@@ -73,7 +73,7 @@ func (a *addresses) trusts(address netip.Addr) bool {
 	return slices.ContainsFunc(a.trusted, func(p netip.Prefix) bool { return p.Contains(address) })
 }
 
-// warn says, once, that a proxy seems to stand in front and is not trusted.
+// warn logs, once, that there seems to be a proxy that is not trusted.
 func (a *addresses) warn(peer netip.Addr) {
 	a.unheeded.Add(1)
 	a.warned.Do(func() {
@@ -82,15 +82,15 @@ func (a *addresses) warn(peer netip.Addr) {
 	})
 }
 
-// metric counts what warn warns about.
+// metric counts the requests that warn warns about.
 func (a *addresses) metric() prometheus.Collector {
 	return prometheus.NewCounterFunc(prometheus.CounterOpts{
 		Name: "latchkey_forwarded_unheeded_total", Help: "Requests with an X-Forwarded-For while no proxy is trusted.",
 	}, func() float64 { return float64(a.unheeded.Load()) })
 }
 
-// parseForwarded reads an entry of X-Forwarded-For: an address, IPv6 in brackets
-// or not, with a port or not.
+// parseForwarded reads an entry of X-Forwarded-For: an address with or without a
+// port. IPv6 addresses may be in brackets.
 func parseForwarded(entry string) (netip.Addr, bool) {
 	entry = strings.TrimSpace(entry)
 	if at, err := netip.ParseAddrPort(entry); err == nil {

@@ -6,8 +6,8 @@ import (
 	"github.com/latchkey-dev/latchkey/domain"
 )
 
-// ListAuditEvents answers who changed what in an organization: a page, or an
-// export if the Accept header prefers one.
+// ListAuditEvents answers an organization's audit events: a page, or an export if
+// the Accept header prefers one.
 func (h *handlers) ListAuditEvents(ctx context.Context, r ListAuditEventsRequestObject) (ListAuditEventsResponseObject, error) {
 	page, err := page(r.Params.Limit, r.Params.Cursor)
 	if err != nil {

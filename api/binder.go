@@ -16,17 +16,17 @@ import (
 	"github.com/latchkey-dev/latchkey/domain"
 )
 
-// checkedBody is a request body that has been read and held to the contract.
-// Its text is for the binder alone; as a reader it is empty.
+// checkedBody is a request body that has been read and checked against the
+// contract. Only the binder reads its text; as a reader it is empty.
 type checkedBody struct {
 	io.ReadCloser
 
-	text []byte // empty: there was none
+	text []byte // empty: the request has no body
 }
 
-// binder gives handlers the body that was checked, decoded by the same rules. A
-// checked body that cannot be bound is a fault of ours and never an empty one.
-// Requests to routes that are not of the contract are bound as Echo does.
+// binder gives handlers the checked body, decoded by the same rules. If a checked
+// body does not bind, that is an internal error, and never an empty body.
+// Requests to routes outside the contract are bound by Echo.
 type binder struct{ echo.DefaultBinder }
 
 // Bind implements echo.Binder.
@@ -36,7 +36,7 @@ func (b *binder) Bind(target any, c echo.Context) error {
 	case !checked:
 		return b.DefaultBinder.Bind(target, c)
 	case len(body.text) == 0:
-		return io.EOF // by which the generated code knows that there is none
+		return io.EOF // this means "no body" to the generated code
 	}
 	if rows, ok := target.(*ImportBody); ok {
 		rows.text = body.text
@@ -49,8 +49,8 @@ func (b *binder) Bind(target any, c echo.Context) error {
 	return err
 }
 
-// bound is how checked bodies are decoded. What package json leaves to a type's
-// own methods would be decoded by encoding/json, which is more lenient.
+// bound has the options to decode checked bodies with. Without these functions,
+// the types' own methods would decode with encoding/json, which is more lenient.
 var bound = json.JoinOptions(json.RejectUnknownMembers(true), json.WithUnmarshalers(json.JoinUnmarshalers(
 	json.UnmarshalFromFunc(bindInteger), json.UnmarshalFromFunc(bindTime),
 	json.UnmarshalFromFunc(bindNullable[string]), json.UnmarshalFromFunc(bindNullable[time.Time]), json.UnmarshalFromFunc(bindNullable[bool]),
@@ -59,7 +59,7 @@ var bound = json.JoinOptions(json.RejectUnknownMembers(true), json.WithUnmarshal
 
 var errNotBound = errors.New("is not what the contract was checked for")
 
-// bindInteger reads an integer however JSON writes it: 1000000, 1e6 and 1000000.0
+// bindInteger reads an integer in any JSON notation: 1000000, 1e6 and 1000000.0
 // are the same.
 func bindInteger(d *jsontext.Decoder, n *int) error {
 	raw, err := d.ReadValue()
@@ -77,7 +77,7 @@ func bindInteger(d *jsontext.Decoder, n *int) error {
 	return nil
 }
 
-// bindTime reads a time into UTC.
+// bindTime reads a time and converts it to UTC.
 func bindTime(d *jsontext.Decoder, t *time.Time) error {
 	token, err := d.ReadToken()
 	if err != nil {

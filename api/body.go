@@ -13,12 +13,12 @@ import (
 	"github.com/latchkey-dev/latchkey/domain"
 )
 
-// maxBody is how large a request body may be, in bytes, unless the operation's
-// x-max-body says otherwise.
+// maxBody is the largest request body in bytes, unless the operation has an
+// x-max-body.
 const maxBody = 64 * 1024
 
-// checkBody reads the body and holds it to the contract. Before it reads more than
-// maxBody, it asks for room.
+// checkBody reads the body and checks it against the contract. Before it reads
+// more than maxBody, it calls room.
 func (k contract) checkBody(r *http.Request, w http.ResponseWriter, room func() error) error {
 	if encoding := r.Header.Get(echo.HeaderContentEncoding); encoding != "" && !strings.EqualFold(encoding, "identity") {
 		return domain.Errorf(domain.CodeUnsupportedMediaType, "Send the body uncompressed.")
@@ -69,9 +69,8 @@ func errTooLarge(longest int64) error {
 	return domain.Errorf(domain.CodePayloadTooLarge, "The body may have at most %d bytes.", longest)
 }
 
-// readRest reads a large body to its end. It takes as much memory as the length
-// that was declared and, where none was, at most half as much again as the
-// longest body.
+// readRest reads a large body to its end. It uses as much memory as the declared
+// length or, without one, at most 1.5 times the longest body.
 func readRest(begun []byte, rest io.Reader, declared, longest int64) ([]byte, error) {
 	data := slices.Grow(begun, int(max(declared, 2*maxBody))-len(begun)+1)
 	for {
@@ -89,8 +88,8 @@ func readRest(begun []byte, rest io.Reader, declared, longest int64) ([]byte, er
 	}
 }
 
-// isJSON reports whether the body is declared to be JSON, in UTF-8 as RFC 8259,
-// section 8.1, has it; many clients spell that utf8.
+// isJSON reports whether the Content-Type is JSON in UTF-8, as RFC 8259, section
+// 8.1, requires. Many clients spell the charset utf8.
 func isJSON(h http.Header) bool {
 	declared := h.Values(echo.HeaderContentType)
 	if len(declared) != 1 {

@@ -17,26 +17,27 @@ import (
 	"github.com/latchkey-dev/latchkey/domain"
 )
 
-// headerRequestID names a request in its answer. It is not read from requests:
-// what a stranger chose would end up in our logs and in the audit trail.
+// headerRequestID identifies a request in its answer. It is not read from
+// requests, because a client's own text would end up in the logs and the audit
+// trail.
 const headerRequestID = "X-Request-Id"
 
-// call is what is known of a request while it is served. It travels in the
-// request's context.
+// call is what is known about a request while it is served. The request's context
+// holds it.
 type call struct {
 	guard     *guard
 	origin    domain.Origin
 	url       *url.URL // as it was sent
 	accept    string   // the Accept header
-	proved    bool     // whether credentials have been looked at
+	proved    bool     // whether credentials have been checked
 	principal domain.Principal
-	rule      permission.Permission // the last one that the caller was held to
+	rule      permission.Permission // the last rule that was checked
 	operation string                // operationId, for logs and metrics
-	logging   logging               // whether the log has the request
-	leaving   func()                // gives back the place of a large body; nil: it has none
+	logging   logging               // whether the request is logged
+	leaving   func()                // releases the place of a large body; nil: the request has none
 }
 
-// logging is whether the log has a request, which is decided once, as soon as its
+// logging says whether a request is logged. That is decided once, as soon as its
 // status is known.
 type logging int
 
@@ -49,7 +50,7 @@ const (
 // readsByPost are the operations that change nothing though they are sent by POST.
 var readsByPost = map[string]bool{"verifyKey": true}
 
-// isLogged reports whether the log has the request, which is answered with status.
+// isLogged reports whether to log the request, given the status of its answer.
 func (c *call) isLogged(method string, status int) bool {
 	if readsByPost[c.operation] {
 		method = http.MethodGet
@@ -70,7 +71,7 @@ func callOf(ctx context.Context) (*call, bool) {
 	return c, ok
 }
 
-// begin returns the call of a request, which the first to ask puts into its
+// begin returns the call of a request. The first call of begin puts it into the
 // context.
 func (g *guard) begin(c echo.Context) *call {
 	r := c.Request()
@@ -156,7 +157,7 @@ func (c *call) mayAct(ec echo.Context, action domain.Action) error {
 	return project.Require(action)
 }
 
-// room returns what takes a place for a large body on this node, until leave.
+// room returns a function that takes a place for a large body on this node, until leave.
 func (c *call) room(ctx context.Context) func() error {
 	return func() error {
 		leave, err := c.guard.app.LargeBody(ctx, c.principal)
@@ -167,14 +168,14 @@ func (c *call) room(ctx context.Context) func() error {
 	}
 }
 
-// leave gives back the place of a large body.
+// leave releases the place of a large body.
 func (c *call) leave() {
 	if c.leaving != nil {
 		c.leaving()
 	}
 }
 
-// mistaken tells a caller who sent an API key where an access token belongs.
+// mistaken is the error for an API key that was sent as an access token.
 func (c *call) mistaken(accessToken string, err error) error {
 	if _, parseErr := domain.ParseToken(accessToken); parseErr != nil {
 		return err

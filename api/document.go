@@ -14,24 +14,24 @@ import (
 	"github.com/latchkey-dev/latchkey/api/permission"
 )
 
-// defaultAddress is where openapi.yaml says that the instance is.
+// defaultAddress is the address of the instance in openapi.yaml.
 const defaultAddress = "http://127.0.0.1:8080"
 
-// documents are the contract as this instance serves it.
+// documents is the contract as this instance serves it.
 type documents struct {
 	yaml, json document
 }
 
-// OpenAPI returns the contract as YAML, with the address of an instance and the
-// names under which it takes keys. An empty address is the default one.
+// OpenAPI returns the contract as YAML, with an instance's address and its
+// header and keyword for API keys. An empty address means the default one.
 func OpenAPI(address string, c Credentials) ([]byte, error) {
 	docs, err := newDocuments(address, c)
 	return docs.yaml, err
 }
 
-// newDocuments writes the instance's address and the names under which it takes
-// keys into the contract, prose and examples included. Where keys have a header
-// of their own, Authorization is no longer offered for them.
+// newDocuments writes into the contract, its prose and its examples, the
+// instance's address and the header and keyword for API keys. If API keys have
+// their own header, the contract no longer offers Authorization for them.
 func newDocuments(address string, c Credentials) (documents, error) {
 	var root yaml.Node
 	if err := yaml.Unmarshal(latchkey.OpenAPI, &root); err != nil {
@@ -92,7 +92,7 @@ func withoutAuthorization(n *yaml.Node) {
 	}
 }
 
-// document is an answer that is the same for everybody until the next start.
+// document is an answer that is the same for every caller until the next start.
 type document []byte
 
 func (d document) write(w http.ResponseWriter, mediaType string) error {
