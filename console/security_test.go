@@ -142,7 +142,8 @@ func TestNextStaysHere(t *testing.T) {
 	for next, want := range map[string]string{
 		"/console/account": "/console/account", "": "/console", "https://evil.example": "/console", "//evil.example": "/console",
 		"/\\evil.example": "/console", "/console/\\evil.example": "/console", "javascript:alert(1)": "/console", "/docs": "/console",
-		"/console/\r\nSet-Cookie: a=b": "/console",
+		"/console/\r\nSet-Cookie: a=b": "/console", "/console/../docs": "/console", "/console/%2e%2E/docs": "/console",
+		"/console/..": "/console", "/console//evil.example": "/console", "/console/a?b=../c": "/console/a?b=../c",
 	} {
 		res := nobody.send(t, http.MethodPost, "/console/sign-in", url.Values{
 			"email": {"ann@example.com"}, "password": {password}, "next": {next},
