@@ -1,6 +1,8 @@
 package console
 
 import (
+	"net/url"
+	"path"
 	"strings"
 
 	"github.com/latchkey-dev/latchkey/domain"
@@ -59,11 +61,16 @@ func (v *visit) email() string {
 // next is the page to go on to. Only one of ours: the value comes with a link
 // that anyone can make.
 func next(v *visit) string {
-	path := v.FormValue("next")
-	if !strings.HasPrefix(path, "/console/") || strings.ContainsAny(path, "\\\r\n") {
+	next := v.FormValue("next")
+	u, err := url.Parse(next)
+	if err != nil || !strings.HasPrefix(next, "/console/") || strings.ContainsAny(next, "\\\r\n") {
 		return ""
 	}
-	return path
+	// Browsers resolve dots, escaped ones too: what is left must still be ours.
+	if path.Clean(u.Path) != strings.TrimSuffix(u.Path, "/") || u.Path == "/console/" {
+		return ""
+	}
+	return next
 }
 
 func signIn(v *visit) error {

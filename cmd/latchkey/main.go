@@ -43,6 +43,7 @@ func newRoot() *cobra.Command {
 		newUser(), newOrganization(), newProject(), newKey(), newAudit(), newJWT(), newDoctor(), newBackup(),
 	)
 	checkUsage(root)
+	checkHelp(root)
 	return root
 }
 

@@ -46,7 +46,7 @@ func hidden(r rune) bool {
 // them, such as errors: their line breaks stay, with the line that follows set
 // in, so that it cannot pass for one of the program's own.
 func visibleLines(text string) string {
-	lines := strings.Split(text, "\n")
+	lines := strings.Split(strings.ReplaceAll(text, "\t", "  "), "\n") // drivers set lines in by tabs
 	for i, line := range lines {
 		if lines[i] = visible(line); i > 0 && !strings.HasPrefix(line, " ") {
 			lines[i] = "  " + lines[i]

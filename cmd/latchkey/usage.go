@@ -29,6 +29,24 @@ func checkUsage(cmd *cobra.Command) {
 	}
 }
 
+// checkHelp has the help command of root refuse the name of a command that does
+// not exist, as the command itself is refused.
+func checkHelp(root *cobra.Command) {
+	root.SetHelpCommand(&cobra.Command{
+		Use: "help [command]", Short: "Help about any command",
+		RunE: func(_ *cobra.Command, args []string) error {
+			cmd, rest, err := root.Find(args)
+			if err == nil && len(rest) > 0 && cmd.HasSubCommands() {
+				err = unknownCommand(cmd, rest[0])
+			}
+			if err != nil {
+				return err
+			}
+			return cmd.Help()
+		},
+	})
+}
+
 // checkArguments compares args with the usage line of cmd, where [X] may be left out.
 func checkArguments(cmd *cobra.Command, args []string) error {
 	if cmd.HasSubCommands() && len(args) > 0 {
