@@ -53,6 +53,9 @@ func newForeign() *foreign {
 // be used is preferred to one that may not: a tenant who imports a hash and
 // revokes the key must not shut out the clients of others.
 func (a *App) proveImported(ctx context.Context, text string, asks asker) (domain.ProvenKey, error) {
+	if err := a.importsFollowed(ctx); err != nil {
+		return domain.ProvenKey{}, err
+	}
 	ids := a.candidates(text)
 	if len(ids) == 0 {
 		return domain.ProvenKey{}, invalidKey()

@@ -99,7 +99,7 @@ func (a *App) forget(changes []domain.Stale) {
 		case domain.StaleSigningKeys:
 			reload = true
 		case domain.StaleEverything:
-			reload = a.Sync() != NotFollowing // else they have just been read
+			reload = true
 			a.near.keys.ForgetAll()
 			a.near.people.ForgetAll()
 			a.near.outdateUntagged()
@@ -224,6 +224,15 @@ func (a *App) organizationMember(ctx context.Context, user domain.UserID, at dom
 		return cache.Member{}, err
 	}
 	return *member, nil
+}
+
+// importsFollowed has a process without a follower learn of imports before it answers:
+// no job does so for it.
+func (a *App) importsFollowed(ctx context.Context) error {
+	if a.Sync() != NotFollowing {
+		return nil
+	}
+	return a.loadImports(ctx)
 }
 
 // loadImports learns of what has been imported since the last time.
