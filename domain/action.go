@@ -6,8 +6,8 @@ import (
 	"strings"
 )
 
-// Action is a verb on an organization or a project: resource:verb. A user holds
-// it through a role, a key through a scope.
+// Action is a verb on an organization or a project, written resource:verb. A
+// user gets it from a role, and a key from a scope.
 type Action string
 
 // Scope is an action held by a key: one of Latchkey's own, or one that a
@@ -37,11 +37,11 @@ const (
 	KeysImport    Action = "keys:import"
 )
 
-// KeyScopes are those of Latchkey's own actions that a key may hold.
+// KeyScopes are the actions of Latchkey itself that a key may hold.
 var KeyScopes = []Scope{ProjectRead, ProjectWrite, KeysRead, KeysWrite, KeysVerify}
 
-// Role is what a member is in an organization. It says which actions they hold
-// there and on every project of it.
+// Role is the role of a member in an organization. It decides which actions the
+// member holds there and on all of its projects.
 type Role string
 
 // The roles, from least to most.
@@ -71,8 +71,8 @@ func (a Action) Reads() bool {
 // Valid reports whether r is one of the roles.
 func (r Role) Valid() bool { return slices.Contains(Roles, r) }
 
-// Holds reports whether a member with this role may do a. Of the scopes that
-// projects invent, viewers hold those that read, everyone above holds all.
+// Holds reports whether a member with this role may do a. Viewers hold the
+// project's own scopes that read; all other roles hold every one of them.
 func (r Role) Holds(a Action) bool {
 	for _, role := range Roles[:slices.Index(Roles, r)+1] {
 		if slices.Contains(roleActions[role], a) {

@@ -85,8 +85,8 @@ func TestRolesAreAsDocumented(t *testing.T) {
 	}
 }
 
-// Guarantees that what is no role holds nothing and can neither be granted nor
-// grant, and that nobody holds what is no action.
+// Guarantees that an unknown role holds nothing, can neither grant nor be
+// granted, and that no role holds an unknown action.
 func TestUnknownRolesAndActions(t *testing.T) {
 	t.Parallel()
 	for _, role := range []domain.Role{"", "root", "Owner", "owner "} {
@@ -113,8 +113,8 @@ func TestUnknownRolesAndActions(t *testing.T) {
 	}
 }
 
-// Guarantees that nobody makes anyone more than they are themselves, and that
-// only owners make or change owners.
+// Guarantees that no one gives a higher role than their own, and that only
+// owners make or change owners.
 func TestMayGrant(t *testing.T) {
 	t.Parallel()
 	want := map[domain.Role][]domain.Role{

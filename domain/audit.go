@@ -18,11 +18,11 @@ const (
 	ActorSystem ActorKind = "system"
 )
 
-// ActorKinds are all of them. The order is part of how a ProvenKey is packed in
-// memory, and of nothing that is stored.
+// ActorKinds are all of them. Their order is part of how a ProvenKey is packed
+// in memory. Nothing that is stored depends on it.
 var ActorKinds = []ActorKind{ActorUser, ActorKey, ActorSystem}
 
-// Actor is who did something, named as they were called at that time.
+// Actor is who did something, with the name they had at that time.
 type Actor struct {
 	Kind ActorKind
 	ID   string
@@ -38,7 +38,7 @@ func (u User) Actor() Actor {
 	return Actor{ActorUser, string(u.ID), name}
 }
 
-// Target is what something was done to, named as it was called at that time.
+// Target is what something was done to, with the name it had at that time.
 type Target struct {
 	Kind string // organization, project, key, member, invitation, user, session
 	ID   string
@@ -75,8 +75,8 @@ type Event struct {
 	Actor          Actor
 	Action         string // key.created, project.updated, …
 	Target         Target
-	OrganizationID OrganizationID // empty for what concerns only a user
-	ProjectID      ProjectID      // empty for what concerns no project
+	OrganizationID OrganizationID // empty if it concerns only a user
+	ProjectID      ProjectID      // empty if it concerns no project
 	Origin         Origin
 	Changes        Changes
 }
@@ -87,8 +87,8 @@ var EventColumns = []string{
 	"organization_id", "project_id", "ip", "user_agent", "request_id", "changes",
 }
 
-// Row returns the event as a row of a table that a spreadsheet may open: the
-// time in RFC 3339, the changes as JSON, and no cell that would be a formula.
+// Row returns the event as a row of a table that a spreadsheet can open: the
+// time is in RFC 3339, the changes are JSON, and no cell is a formula.
 func (e Event) Row() ([]string, error) {
 	changes := []byte("{}")
 	if e.Changes != nil {
@@ -108,8 +108,8 @@ func (e Event) Row() ([]string, error) {
 	return row, nil
 }
 
-// inert keeps a spreadsheet from taking a cell, whose text may be a stranger's,
-// for a formula (OWASP, CSV injection).
+// inert keeps a spreadsheet from reading a cell as a formula: its text may come
+// from a stranger (OWASP, CSV injection).
 func inert(cell string) string {
 	if strings.IndexAny(cell, "=+-@\t\r\n＝＋－＠") == 0 {
 		return "'" + cell
@@ -119,8 +119,8 @@ func inert(cell string) string {
 
 var actionPattern = regexp.MustCompile(`^[a-z][a-z_]*\.[a-z][a-z_]*$`)
 
-// IsID reports whether s is an id of one of the kinds that an event names, and not
-// the name of what has it.
+// IsID reports whether s is an id of a kind that events contain, and not a
+// name.
 func IsID(s string) bool { return idPattern.MatchString(s) }
 
 var idPattern = regexp.MustCompile(`^[a-z]{3}_[0-9a-hjkmnp-tv-z]{26}$`)
@@ -134,7 +134,7 @@ type EventFilter struct {
 	Until  time.Time // exclusive
 }
 
-// Validate returns validation_failed for what no event can hold.
+// Validate returns validation_failed for values that no event can have.
 func (f EventFilter) Validate() error {
 	var v Invalid
 	v.findable("actor", f.Actor)

@@ -12,7 +12,7 @@ import (
 // meaning. api/problem gives each its HTTP status.
 type Code string
 
-// The codes, grouped by the status they travel under.
+// The codes, grouped by HTTP status.
 const (
 	// 400
 	CodeMalformedRequest     Code = "malformed_request"
@@ -57,12 +57,12 @@ type Error struct {
 	Fields []FieldError // for validation_failed: which fields, and why
 	Err    error        // the cause, for the log only
 
-	// RetryAfter is when trying again may help, for rate_limited and unavailable;
-	// zero leaves it to the layer that answers.
+	// RetryAfter is the time after which a retry may help, for rate_limited and
+	// unavailable. If it is zero, the layer that answers chooses.
 	RetryAfter time.Duration
 
-	// Credential says that the refused thing is what the caller proved itself
-	// with: key_revoked is then 401, whereas a revoked key as a target is 409.
+	// Credential means that the caller used the refused thing to prove itself:
+	// key_revoked is then 401, whereas a revoked key as a target is 409.
 	Credential bool
 }
 
@@ -94,8 +94,8 @@ func Errorf(code Code, format string, args ...any) *Error {
 	return &Error{Code: code, Detail: fmt.Sprintf(format, args...)}
 }
 
-// CodeOf returns the code that err carries: "" for nil, internal for an error
-// that is not ours.
+// CodeOf returns the code that err carries: "" for nil, and internal for an
+// error that is not a *Error.
 func CodeOf(err error) Code {
 	if err == nil {
 		return ""
@@ -106,23 +106,25 @@ func CodeOf(err error) Code {
 	return CodeInternal
 }
 
-// NotFound is the one answer for what is absent and for what belongs to
-// another tenant, so that the two cannot be distinguished.
+// NotFound returns the same answer for what does not exist and for what belongs
+// to another tenant, so that callers cannot distinguish the two.
 func NotFound() *Error {
 	return &Error{Code: CodeNotFound, Detail: "Not found, or you do not have access to it."}
 }
 
-// Unavailable says that the answer cannot be known now; the caller may retry.
+// Unavailable says that the answer is not known now and that the caller may
+// retry.
 func Unavailable(cause error) *Error {
 	return &Error{Code: CodeUnavailable, Detail: "The service cannot answer right now. Try again shortly.", Err: cause}
 }
 
-// Refused is a credential that did not prove itself: always 401.
+// Refused returns the error for a credential that did not prove itself, which
+// is always 401.
 func Refused(code Code, detail string) *Error {
 	return &Error{Code: code, Detail: detail, Credential: true}
 }
 
-// Invalid collects what is wrong with the fields of a request.
+// Invalid collects the errors in the fields of a request.
 type Invalid []FieldError
 
 // Add notes that the field at pointer is wrong.
@@ -130,9 +132,9 @@ func (v *Invalid) Add(pointer, format string, args ...any) {
 	*v = append(*v, FieldError{pointer, fmt.Sprintf(format, args...)})
 }
 
-// of returns validation_failed with the fields that are named, or nil for none.
-// A patch names the fields that it changes, so that a value which an earlier
-// release accepted keeps no one from changing another field.
+// of returns validation_failed with the errors of the named fields, or nil if
+// there are none. A patch names the fields that it changes, so that a value
+// which an earlier release accepted does not prevent a change to another field.
 func (v *Invalid) of(fields map[string]bool) error {
 	named := slices.DeleteFunc(slices.Clone(*v), func(f FieldError) bool {
 		name, _, _ := strings.Cut(strings.TrimPrefix(f.Pointer, "/"), "/")

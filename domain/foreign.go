@@ -9,7 +9,7 @@ import (
 	"strings"
 )
 
-// What keys made elsewhere are hashed with. All hash the whole token.
+// The hash algorithms of keys made elsewhere. Each hashes the whole token.
 const (
 	// DjangoSHA512 is djangorestframework-api-key 3: sha512$$<hex>.
 	DjangoSHA512 Algorithm = "django-sha512"
@@ -27,23 +27,24 @@ const (
 	DjangoScrypt       Algorithm = "django-scrypt"
 )
 
-// ImportAlgorithms are those that an imported key may come with.
+// ImportAlgorithms are the algorithms that an imported key may use.
 var ImportAlgorithms = []Algorithm{
 	DjangoSHA512, DjangoPBKDF2SHA256, SHA256Hex, SHA256Base64URL, DjangoArgon2, DjangoBcryptSHA256, DjangoScrypt,
 }
 
-// Django reports whether tokens hashed so are found by their prefix.
+// Django reports whether tokens with this hash are found by their prefix.
 func (a Algorithm) Django() bool { return strings.HasPrefix(string(a), "django-") }
 
-// Slow reports whether the hash is made to cost time, so that it is computed only
-// when no other secret fits a token.
+// Slow reports whether the hash takes time by design. Such a hash is computed
+// only when no other secret matches a token.
 func (a Algorithm) Slow() bool { return a.Django() && a != DjangoSHA512 }
 
-// Limits on imported hashes: what one verification may cost.
+// Limits on imported hashes. They bound the cost of one verification.
 const (
 	// MaxIterations bounds a PBKDF2 hash that is imported.
 	MaxIterations = 1_000_000
-	// maxStoredIterations bounds one that is in the database. 0.1 took as many.
+	// maxStoredIterations bounds a hash that is in the database. 0.1 accepted this
+	// many.
 	maxStoredIterations = 2_000_000
 
 	maxHashMemory       = 128 << 10 // KiB, of argon2 and scrypt
@@ -58,12 +59,12 @@ const (
 // ForeignHash is a hash in one form, so that equal hashes compare equal.
 type ForeignHash struct {
 	Algorithm  Algorithm
-	Parameters string // what the hash is computed with besides the token, without its digest
+	Parameters string // the input of the hash besides the token; without the digest
 	Digest     Digest
 }
 
-// ParseHash reads the hash that the row came with, and says why it cannot be
-// used, or "".
+// ParseHash reads the hash of the row. It returns why the hash cannot be used,
+// or "".
 func (r ImportRow) ParseHash() (h ForeignHash, why string) {
 	h.Algorithm = r.Algorithm
 	hash := r.Hash.Reveal()
@@ -144,8 +145,8 @@ func parseArgon2(hash string) (h ForeignHash, why string) {
 	return h, ""
 }
 
-// Argon2 reads the parameters of a django-argon2 hash. An error says which is
-// wrong, or costs too much.
+// Argon2 reads the parameters of a django-argon2 hash. The error says which one
+// is wrong or costs too much.
 func (h ForeignHash) Argon2() (p Argon2Parameters, err error) {
 	parts := strings.Split(h.Parameters, "$")
 	if len(parts) != 5 || parts[0] != "argon2id" && parts[0] != "argon2i" || parts[1] != "v=19" {
@@ -192,7 +193,8 @@ func parseBcrypt(hash string) (h ForeignHash, why string) {
 const bcryptBase64 = "./ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789"
 
 // Bcrypt reads the parameters of a django-bcrypt-sha256 hash: its cost and its
-// salt, in bcrypt's base64. An error says which is wrong, or costs too much.
+// salt, in bcrypt's base64. The error says which one is wrong or costs too
+// much.
 func (h ForeignHash) Bcrypt() (cost int, salt string, err error) {
 	parts := strings.Split(h.Parameters, "$")
 	if len(parts) != 3 || parts[0] != "2b" && parts[0] != "2a" || len(parts[1]) != 2 || len(parts[2]) != 22 {
@@ -229,8 +231,8 @@ func parseScrypt(hash string) (h ForeignHash, why string) {
 	return h, ""
 }
 
-// Scrypt reads the parameters of a django-scrypt hash. An error says which is
-// wrong, or costs too much.
+// Scrypt reads the parameters of a django-scrypt hash. The error says which one
+// is wrong or costs too much.
 func (h ForeignHash) Scrypt() (p ScryptParameters, err error) {
 	parts := strings.Split(h.Parameters, "$")
 	if len(parts) != 4 {
@@ -249,8 +251,8 @@ func (h ForeignHash) Scrypt() (p ScryptParameters, err error) {
 	return ScryptParameters{N: n, R: r, P: lanes, Salt: parts[1]}, nil
 }
 
-// PBKDF2 reads the parameters of a django-pbkdf2-sha256 hash. An error says that
-// they are not what a key was imported with.
+// PBKDF2 reads the parameters of a django-pbkdf2-sha256 hash. It fails if no
+// key could have been imported with them.
 func (h ForeignHash) PBKDF2() (iterations int, salt string, err error) {
 	text, salt, _ := strings.Cut(h.Parameters, "$")
 	n, ok := number(text, 1, maxStoredIterations)
@@ -260,7 +262,7 @@ func (h ForeignHash) PBKDF2() (iterations int, salt string, err error) {
 	return n, salt, nil
 }
 
-// number reads a number that is written in one way only.
+// number reads a number that can be written in only one way.
 func number(s string, least, most int) (int, bool) {
 	n, err := strconv.Atoi(s)
 	return n, err == nil && n >= least && n <= most && s == strconv.Itoa(n)
@@ -270,7 +272,8 @@ var saltRule = "must have a salt of 1 to " + strconv.Itoa(maxImportSalt) + " vis
 
 func isSalt(s string) bool { return s != "" && len(s) <= maxImportSalt && visible(s) }
 
-// AlgorithmOf tells Django's algorithms by how their hashes begin; "" for others.
+// AlgorithmOf returns the Django algorithm that a hash begins with, or "" for
+// others.
 func AlgorithmOf(hash string) Algorithm {
 	for _, known := range []struct {
 		start     string

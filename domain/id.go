@@ -42,13 +42,13 @@ func (SessionID) kind() string      { return "ses" }
 func (InvitationID) kind() string   { return "inv" }
 func (EventID) kind() string        { return "evt" }
 
-// crockfordAlphabet is Crockford's in lower case, as TypeID uses it: without i,
-// l, o and u.
+// crockfordAlphabet is Crockford's alphabet in lower case, as TypeID uses it:
+// without i, l, o and u.
 const crockfordAlphabet = "0123456789abcdefghjkmnpqrstvwxyz"
 
 var crockford = base32.NewEncoding(crockfordAlphabet).WithPadding(base32.NoPadding)
 
-// NewID returns a fresh identifier that sorts by now, to the millisecond.
+// NewID returns a new identifier that sorts by now, to the millisecond.
 func NewID[T ID](now time.Time) T {
 	var uuid [16]byte
 	rand.Read(uuid[:]) // never fails: crypto/rand aborts the program instead
@@ -66,9 +66,9 @@ func NewID[T ID](now time.Time) T {
 	return T(zero.kind() + "_" + crockford.EncodeToString(padded[:])[6:])
 }
 
-// ParseID returns s as an identifier, or NotFound when s does not have the
-// form of one: nothing can exist under such an id, so no look-up is needed.
-// Reading a good one allocates nothing.
+// ParseID returns s as an identifier, or NotFound if s does not have the form
+// of one: nothing can have such an id, so no query is needed. Parsing a valid
+// id allocates nothing.
 func ParseID[T ID](s string) (T, error) {
 	var zero T
 	body, ok := strings.CutPrefix(s, zero.kind()+"_")

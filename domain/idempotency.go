@@ -8,10 +8,10 @@ const (
 	maxIdempotencyKey = 128
 )
 
-// ValidateIdempotencyKey says why a caller cannot name a request so, or "". The
-// same caller asking the same again under the same Idempotency-Key within 24
-// hours gets the same answer, a token that is stored nowhere included; so it is
-// a secret as much as the token, and must be hard to guess.
+// ValidateIdempotencyKey says why s cannot be an Idempotency-Key, or "". If the
+// same caller repeats a request with the same Idempotency-Key within 24 hours,
+// it gets the same answer, including a token that is stored nowhere. So the
+// Idempotency-Key is as secret as the token and must be hard to guess.
 func ValidateIdempotencyKey(s string) string {
 	if len(s) < minIdempotencyKey || len(s) > maxIdempotencyKey || strings.ContainsFunc(s, func(r rune) bool { return r <= ' ' || r > '~' }) {
 		return "must be 16 to 128 visible ASCII characters"

@@ -11,8 +11,8 @@ import (
 // maxImportPrefix is in characters.
 const maxImportPrefix = 64
 
-// ImportRow is a key that was made elsewhere, as its table held it: the hash of
-// its token and never the token. Its clients go on sending the token they have.
+// ImportRow is a key that was made elsewhere, as its table has it: the hash of
+// its token, never the token. Its clients keep the token that they have.
 type ImportRow struct {
 	Name        string
 	Algorithm   Algorithm
@@ -26,16 +26,17 @@ type ImportRow struct {
 	ExpiresAt   time.Time
 	Revoked     bool
 
-	Unread string // why the row could not be read; it is then refused for that alone
+	Unread string // why the row could not be read; this alone refuses it
 }
 
 // exportTime is a time as Django and databases write it: with a space, and with
-// a zone of hours, hours and minutes, or none.
+// a zone in hours, in hours and minutes, or without one.
 var exportTime = regexp.MustCompile(`^[0-9]{4}-[0-9]{2}-[0-9]{2}([T ][0-9]{2}:[0-9]{2}:[0-9]{2}(\.[0-9]+)?(Z|[+-]([01][0-9]|2[0-3])(:?[0-5][0-9])?)?)?$`)
 
-// ParseImportTime reads a time as exports write it: RFC 3339, or as Django and
-// databases do, with a space and perhaps without a zone, which is then UTC. What
-// is empty or NULL is the zero time; what is none becomes one that Validate refuses.
+// ParseImportTime reads a time as exports write it: in RFC 3339, or with a
+// space and perhaps without a zone, as Django and databases do. Without a zone
+// it is UTC. Empty text and NULL are the zero time. Other text becomes a time
+// that Validate refuses.
 func ParseImportTime(s string) time.Time {
 	if s == "" || strings.EqualFold(s, "NULL") || s == `\N` {
 		return time.Time{}
@@ -57,7 +58,7 @@ func ParseImportTime(s string) time.Time {
 	return refused
 }
 
-// Validate returns validation_failed naming every field that is wrong.
+// Validate returns validation_failed, naming every field that is wrong.
 func (r ImportRow) Validate() error {
 	var v Invalid
 	if r.Unread != "" {
@@ -76,7 +77,7 @@ func (r ImportRow) Validate() error {
 	case len(r.Prefix) > maxImportPrefix || !visible(r.Prefix):
 		v.Add("/prefix", "must be at most %d visible ASCII characters", maxImportPrefix)
 	case django && strings.Contains(r.Prefix, "."):
-		v.Add("/prefix", "must be what stands before the dot in the token")
+		v.Add("/prefix", "must be the part of the token before the dot")
 	}
 	v.moment("/created_at", r.CreatedAt)
 	environment := r.Environment
@@ -90,7 +91,7 @@ func (r ImportRow) Validate() error {
 	return v.Err()
 }
 
-// FieldErrors returns which fields err complains of, if it is about fields.
+// FieldErrors returns the fields that err names, if it is about fields.
 func FieldErrors(err error) []FieldError {
 	if e, ok := err.(*Error); ok { //nolint:errorlint // it comes from Err, unwrapped
 		return e.Fields
@@ -109,10 +110,10 @@ const (
 	maxImportErrors   = 1000
 )
 
-// ImportResult is what became of imported rows: Imported and Unchanged count
-// those taken now and those that were here already, Errors say by a JSON Pointer
-// that starts with the row's number (/0/hash) why others were not taken: the
-// first thousand, and how many More there are.
+// ImportResult is the result of an import. Imported and Unchanged count the
+// rows that were added now and those that were already there. Errors says why
+// other rows were refused, with a JSON Pointer that starts with the row's
+// number (/0/hash). It has the first thousand, and More counts the rest.
 type ImportResult struct {
 	Imported  int
 	Unchanged int
@@ -120,7 +121,7 @@ type ImportResult struct {
 	More      int
 }
 
-// Complain adds errors about the row that a pointer names.
+// Complain adds errors about the row that the pointer names.
 func (r *ImportResult) Complain(row string, errs ...FieldError) {
 	for _, e := range errs {
 		if len(r.Errors) == maxImportErrors {
@@ -131,7 +132,7 @@ func (r *ImportResult) Complain(row string, errs ...FieldError) {
 	}
 }
 
-// ImportedKey is a key made elsewhere together with what recognises its token.
+// ImportedKey is a key made elsewhere, with the data that identifies its token.
 type ImportedKey struct {
 	Key    Key
 	Secret Secret

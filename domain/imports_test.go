@@ -27,8 +27,8 @@ func TestParseHash(t *testing.T) {
 	}
 }
 
-// Guarantees that no hash costs more than its bound, neither when it is imported
-// nor when somebody has changed what the database holds of it.
+// Guarantees that no hash costs more than its bound, neither when it is
+// imported nor after someone has changed it in the database.
 func TestHashesAreBounded(t *testing.T) {
 	t.Parallel()
 	digest, long := strings.Repeat("A", 43), strings.Repeat("A", 86)+"=="

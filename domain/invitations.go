@@ -5,12 +5,12 @@ import "time"
 // InvitationLifetime is how long an invitation can be accepted.
 const InvitationLifetime = 7 * 24 * time.Hour
 
-// Invitation asks the person with an e-mail address into an organization. The
+// Invitation invites the person with an email address into an organization. The
 // digest of its token is not a field, so it cannot leak through one.
 type Invitation struct {
 	ID             InvitationID
 	OrganizationID OrganizationID
-	Email          string // normalised: see NormalizeEmail
+	Email          string // normalized: see NormalizeEmail
 	Role           Role
 	InvitedBy      Actor
 	CreatedAt      time.Time
@@ -18,16 +18,16 @@ type Invitation struct {
 	AcceptedAt     time.Time // zero: not yet
 }
 
-// InvitationSpec is what a caller may decide about a new invitation.
+// InvitationSpec is what a caller can choose for a new invitation.
 type InvitationSpec struct {
 	Email string
 	Role  Role
 
 	IdempotencyKey Hidden // makes a lost answer recoverable: see ValidateIdempotencyKey
-	TokenOnce      bool   // a repetition brings the invitation without its token
+	TokenOnce      bool   // a repeated request returns the invitation without its token
 }
 
-// Validate returns validation_failed naming every field that is wrong.
+// Validate returns validation_failed, naming every field that is wrong.
 func (s InvitationSpec) Validate() error {
 	var v Invalid
 	if DeliverableEmail(s.Email) == "" {

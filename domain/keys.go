@@ -6,8 +6,8 @@ import (
 	"unicode/utf8"
 )
 
-// Key is an API key: a stable identity of a machine in one project. It never
-// carries its secret nor the digest of it, so it may be shown, logged and
+// Key is an API key: a stable identity of a machine in one project. It contains
+// neither its secret nor the digest of it, so it may be shown, logged and
 // cached. Times are UTC; a zero time means never.
 type Key struct {
 	ID            KeyID
@@ -30,7 +30,7 @@ type Key struct {
 }
 
 // Retiring is the token that a rotation replaced and that works for a while
-// longer: ask Live. The zero value means that there was none.
+// longer: see Live. The zero value means that there is none.
 type Retiring struct {
 	Prefix     string
 	ValidUntil time.Time
@@ -52,7 +52,7 @@ const (
 // KeyStatuses are all of them.
 var KeyStatuses = []KeyStatus{KeyActive, KeyExpired, KeyRevoked}
 
-// Status returns the state of the key at now. A key is expired from the very
+// Status returns the state of the key at now. A key is expired from the exact
 // moment of its expiry.
 func (k Key) Status(now time.Time) KeyStatus {
 	switch {
@@ -64,7 +64,7 @@ func (k Key) Status(now time.Time) KeyStatus {
 	return KeyActive
 }
 
-// Outlasts reports whether k ends later than other, of which either may never end.
+// Outlasts reports whether k ends later than other. Either may never end.
 func (k Key) Outlasts(other Key) bool {
 	return !other.ExpiresAt.IsZero() && (k.ExpiresAt.IsZero() || k.ExpiresAt.After(other.ExpiresAt))
 }
@@ -72,14 +72,14 @@ func (k Key) Outlasts(other Key) bool {
 // Holds reports whether the key has the scope.
 func (k Key) Holds(s Scope) bool { return slices.Contains(k.Scopes, s) }
 
-// Exceeds returns the scopes that k has and other has not.
+// Exceeds returns the scopes that k has and other does not.
 func (k Key) Exceeds(other Key) []Scope {
 	return slices.DeleteFunc(slices.Clone(k.Scopes), other.Holds)
 }
 
-// Widens reports whether k, which is before after a change, lets its holder do
-// more or for longer: it ends later, has another scope, acts for another external
-// id, or has another token.
+// Widens reports whether the change from before to k lets the holder do more or
+// for longer: k ends later, has another scope, acts for another external id, or
+// has another token.
 func (k Key) Widens(before Key) bool {
 	return k.Outlasts(before) || len(k.Exceeds(before)) > 0 || k.ExternalID != before.ExternalID || k.Prefix != before.Prefix
 }
@@ -95,7 +95,7 @@ const (
 	MaxMetadataBytes     = 4 * 1024 // names and values together
 )
 
-// KeySpec is what a caller may decide about a new key.
+// KeySpec is what a caller can choose for a new key.
 type KeySpec struct {
 	Name        string
 	Environment Environment // empty: Live
@@ -105,10 +105,10 @@ type KeySpec struct {
 	ExpiresAt   time.Time
 
 	IdempotencyKey Hidden // makes a lost answer recoverable: see ValidateIdempotencyKey
-	TokenOnce      bool   // a repetition brings the key without its token
+	TokenOnce      bool   // a repeated request returns the key without its token
 }
 
-// Validate returns validation_failed naming every field that is wrong.
+// Validate returns validation_failed, naming every field that is wrong.
 func (s KeySpec) Validate() error {
 	var v Invalid
 	v.Name("/name", s.Name)
@@ -155,18 +155,18 @@ func (p KeyPatch) Apply(k Key) (Key, error) {
 	})
 }
 
-// How long the token that a rotation replaces goes on working.
+// How long a token still works after a rotation replaced it.
 const (
 	DefaultGrace = 24 * time.Hour
 	MaxGrace     = 30 * 24 * time.Hour
 )
 
-// Rotation is what a caller may decide about giving a key a new token.
+// Rotation is what a caller can choose when giving a key a new token.
 type Rotation struct {
-	Grace *time.Duration // how long the present token goes on working; nil: DefaultGrace
+	Grace *time.Duration // how long the current token still works; nil: DefaultGrace
 
 	IdempotencyKey Hidden // makes a lost answer recoverable: see ValidateIdempotencyKey
-	TokenOnce      bool   // a repetition brings the key without its token
+	TokenOnce      bool   // a repeated request returns the key without its token
 }
 
 // Validate returns validation_failed unless the grace is 0 to MaxGrace.
@@ -187,8 +187,8 @@ type KeyFilter struct {
 	CreatedBy   string // the id of who made it: a user, a key, or "system"
 }
 
-// Validate returns validation_failed for what no key can match, so that no caller
-// of a list takes one that was not narrowed for one that was.
+// Validate returns validation_failed for values that no key can match, so that
+// callers never mistake an unfiltered list for a filtered one.
 func (f KeyFilter) Validate() error {
 	var v Invalid
 	if f.Status != "" && !slices.Contains(KeyStatuses, f.Status) {
@@ -215,31 +215,31 @@ func (f KeyFilter) creator() bool {
 type KeyStatistics struct {
 	Active, Expired, Revoked int
 
-	// Days are the days, in UTC, on which something happened or will, oldest
-	// first. Those without an entry had nothing.
+	// Days are the days, in UTC, on which something happened or will happen, oldest
+	// first. Days without an entry had no event.
 	Days []KeyDay
 }
 
 // Total returns how many keys there are.
 func (s KeyStatistics) Total() int { return s.Active + s.Expired + s.Revoked }
 
-// KeyDay is what one day did to a project's keys.
+// KeyDay counts what happened to a project's keys on one day.
 type KeyDay struct {
 	Day      time.Time // its beginning
 	Created  int
 	Revoked  int
-	Expiring int // keys, not revoked, whose expiry lies on it
+	Expiring int // keys that are not revoked and expire on this day
 }
 
-// set writes *value to field unless value is nil.
+// set writes *value to field, unless value is nil.
 func set[T any](field, value *T) {
 	if value != nil {
 		*field = *value
 	}
 }
 
-// DistinctScopes returns each of the scopes once, in the order in which they come
-// first: that is how a key has them.
+// DistinctScopes returns each scope once, in the order of first appearance,
+// which is the order in which keys keep them.
 func DistinctScopes(scopes []Scope) []Scope {
 	distinct := scopes[:0:0] // nil stays nil
 	for _, s := range scopes {

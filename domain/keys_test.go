@@ -90,7 +90,7 @@ func TestKeySpec(t *testing.T) {
 		"expired already":           {func(s *domain.KeySpec) { s.ExpiresAt = now.AddDate(-1, 0, 0) }, nil},
 		"longest name":              {func(s *domain.KeySpec) { s.Name = strings.Repeat("é", 100) }, nil},
 		"no name":                   {func(s *domain.KeySpec) { s.Name = "" }, []string{"/name"}},
-		"blank name":                {func(s *domain.KeySpec) { s.Name = " \t\n" }, []string{"/name"}},
+		"spaces only":               {func(s *domain.KeySpec) { s.Name = " \t\n" }, []string{"/name"}},
 		"name too long":             {func(s *domain.KeySpec) { s.Name = strings.Repeat("é", 101) }, []string{"/name"}},
 		"NUL in name":               {func(s *domain.KeySpec) { s.Name = "a\x00" }, []string{"/name"}},
 		"broken UTF-8 in name":      {func(s *domain.KeySpec) { s.Name = "a\xff" }, []string{"/name"}},
@@ -103,7 +103,7 @@ func TestKeySpec(t *testing.T) {
 		"too many metadata":         {func(s *domain.KeySpec) { s.Metadata = many }, []string{"/metadata"}},
 		"metadata of 4 KiB":         {func(s *domain.KeySpec) { s.Metadata = map[string]string{"x": strings.Repeat("y", 4095)} }, nil},
 		"metadata of 4 KiB and one": {func(s *domain.KeySpec) { s.Metadata = map[string]string{"x": strings.Repeat("y", 4096)} }, []string{"/metadata"}},
-		"everything at once": {func(s *domain.KeySpec) { *s = domain.KeySpec{Scopes: []domain.Scope{"x", "keys:read", "y"}} },
+		"everything wrong": {func(s *domain.KeySpec) { *s = domain.KeySpec{Scopes: []domain.Scope{"x", "keys:read", "y"}} },
 			[]string{"/name", "/environment", "/scopes/0", "/scopes/2"}},
 	} {
 		spec := goodKeySpec()

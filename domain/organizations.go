@@ -15,11 +15,11 @@ type Organization struct {
 	Revision  int64
 }
 
-// Usable reports whether keys of the organization's projects may work.
+// Usable reports whether keys of the organization's projects can work.
 func (o Organization) Usable() bool { return o.Status == Active && !o.Suspended.Active() }
 
-// Scope returns the permission to query this organization's rows. Having
-// loaded the organization is what earns it.
+// Scope returns the permission to query this organization's rows. Only a loaded
+// organization can give it.
 func (o Organization) Scope() OrganizationScope { return OrganizationScope{o.ID} }
 
 // OrganizationScope confines a query to one organization. It cannot be made
@@ -35,18 +35,19 @@ type MemberOf struct {
 	Role Role
 }
 
-// OrganizationSpec is what a caller may decide about a new organization.
+// OrganizationSpec is what a caller can choose for a new organization.
 type OrganizationSpec struct {
 	Name string
 	Slug string // empty: derived from the name
 
-	// Owner is named by the command line only; for a user it is the user.
+	// Owner is set by the command line only; otherwise the calling user is the
+	// owner.
 	Owner UserID
 
 	IdempotencyKey Hidden // makes a lost answer recoverable: see ValidateIdempotencyKey
 }
 
-// Validate returns validation_failed naming every field that is wrong.
+// Validate returns validation_failed, naming every field that is wrong.
 func (s OrganizationSpec) Validate() error {
 	var v Invalid
 	v.Name("/name", s.Name)

@@ -9,7 +9,7 @@ import (
 	"time"
 )
 
-// Where the parts of fixed size are. Numbers are little-endian.
+// The offsets of the parts that have a fixed size. Numbers are little-endian.
 const (
 	packedFlags     = 0 // 16 bits
 	packedScopes    = 2 // 16 bits
@@ -23,14 +23,14 @@ const (
 // flag is one of the 16 flags of a packed key.
 type flag uint16
 
-// The flags. The first three say which times there are, in their order.
+// The flags. The first three say which times exist, in their order.
 const (
 	packedExpires flag = 1 << iota
 	packedValidUntil
 	packedRevoked
 	packedTest      // the environment
-	packedOwnPrefix // what is shown of the key is what is shown of this token
-	packedPlainID   // the creator's id is a text, not an id of its kind
+	packedOwnPrefix // the key and this token show the same prefix
+	packedPlainID   // the creator's id is text, not an id of its kind
 
 	packedTimeFlags = packedExpires | packedValidUntil | packedRevoked
 )
@@ -62,8 +62,8 @@ const (
 // DigestLength is the length of a secret's digest, in bytes.
 const DigestLength = 32
 
-// PackKey appends k, as proved by s, to b. What it appends and the tenant make
-// a ProvenKey. When the key was last used is left out: it is no state.
+// PackKey appends k, as proved by s, to b. The result and the tenant make a
+// ProvenKey. The last use is left out, since it is not part of the key's state.
 func PackKey(b []byte, s Secret, k Key) []byte {
 	var flags flag
 	var own uint16
@@ -77,7 +77,7 @@ func PackKey(b []byte, s Secret, k Key) []byte {
 	if k.Environment == Test {
 		flags |= packedTest
 	}
-	// Most often what is shown can be made of the token's id.
+	// In most cases the shown prefix can be computed from the token's id.
 	shown, ownPrefix := strings.CutSuffix(k.Prefix, "_"+string(k.Environment)+"_"+string(s.TokenID))
 	if ownPrefix {
 		flags |= packedOwnPrefix
@@ -131,8 +131,8 @@ func PackKey(b []byte, s Secret, k Key) []byte {
 	return b
 }
 
-// packTime returns a time in microseconds, and 0 for the zero time: no clock of
-// an instance shows 1970, and 0 is one byte.
+// packTime returns a time in microseconds, and 0 for the zero time. No instance
+// has a clock that shows 1970, and 0 takes one byte.
 func packTime(t time.Time) int64 {
 	if t.IsZero() {
 		return 0
@@ -179,7 +179,7 @@ func (k ProvenKey) uint16(p int) uint16 { return uint16(k.packed[p]) | uint16(k.
 
 func (k ProvenKey) flags() flag { return flag(k.uint16(packedFlags)) }
 
-// texts reads what follows the times.
+// texts reads the part after the times.
 func (k ProvenKey) texts() reader {
 	n := 1 + bits.OnesCount16(uint16(k.flags()&packedTimeFlags))
 	return reader{k.packed[packedTimes+8*n:]}
@@ -187,7 +187,7 @@ func (k ProvenKey) texts() reader {
 
 func (k ProvenKey) createdAt() time.Time { return unpackTime(k.micros(0)) }
 
-// moment returns the time that a flag is for, in microseconds, if there is one.
+// moment returns the time of a flag, in microseconds, if there is one.
 func (k ProvenKey) moment(which flag) (micros int64, ok bool) {
 	flags := k.flags()
 	if flags&which == 0 {
@@ -215,7 +215,7 @@ func (k ProvenKey) passed(which flag, now int64) bool {
 	return ok && at <= now
 }
 
-// ownScope returns the bit of a scope that is Latchkey's own, or 0.
+// ownScope returns the bit of a scope of Latchkey itself, or 0 for others.
 func ownScope(s Scope) uint16 {
 	for i, own := range KeyScopes {
 		if s == own {
@@ -225,7 +225,8 @@ func ownScope(s Scope) uint16 {
 	return 0
 }
 
-// item returns what PackKey looked up, or zero for what it did not find.
+// item returns the item at the index that PackKey wrote, or zero if PackKey
+// found none.
 func item[T any](items []T, i byte) (found T) {
 	if int(i) < len(items) {
 		found = items[i]
@@ -239,8 +240,8 @@ func appendText(b []byte, s string) []byte {
 	return append(binary.AppendUvarint(b, uint64(len(s))), s...)
 }
 
-// reader takes a packed key apart from front to back. It reads only what
-// PackKey wrote, in the same order, so nothing can be missing.
+// reader reads a packed key from front to back. It reads only what PackKey
+// wrote, in the same order, so nothing can be missing.
 type reader struct{ rest string }
 
 func (r *reader) uvarint() (n uint64) {
@@ -288,7 +289,7 @@ func (r *reader) scope() Scope {
 	return Scope(r.text())
 }
 
-// skipToScopes passes over the texts and numbers in front of the scopes.
+// skipToScopes skips the texts and numbers before the scopes.
 func (r *reader) skipToScopes() {
 	r.texts()
 	for range packedNumbers {

@@ -13,15 +13,15 @@ const (
 	MaxPageSize     = 200
 )
 
-// Page asks for a slice of a list. Lists are ordered by time, newest first, and
-// by id where times are equal, so a page stays where it is while rows are added.
+// Page requests a part of a list. Lists are ordered by time, newest first, and
+// by id if times are equal, so a page stays in place while rows are added.
 type Page struct {
 	Limit int    // 1 to MaxPageSize
 	After Cursor // the last item of the page before; zero: from the start
 }
 
-// NewPage reads a page request as it came in: limit 0 and an empty cursor give
-// the defaults, what cannot be read gives validation_failed.
+// NewPage reads a page request from its parameters. Limit 0 and an empty cursor
+// give the defaults; invalid values give validation_failed.
 func NewPage(limit int, cursor string) (Page, error) {
 	var v Invalid
 	p := Page{Limit: DefaultPageSize}
@@ -40,17 +40,18 @@ func NewPage(limit int, cursor string) (Page, error) {
 	return p, v.Err()
 }
 
-// Cursor is the place of an item in a list: its time, in microseconds as the
-// database holds it, and its id.
+// Cursor is the position of an item in a list: its time, in microseconds as the
+// database stores it, and its id.
 type Cursor struct {
 	At time.Time
 	ID string
 }
 
-// IsZero reports whether c is no place at all.
+// IsZero reports whether c is no position.
 func (c Cursor) IsZero() bool { return c.ID == "" }
 
-// String returns the opaque form that clients send back, or "" for none.
+// String returns the opaque form that clients send back, or "" for the zero
+// cursor.
 func (c Cursor) String() string {
 	if c.IsZero() {
 		return ""
@@ -66,7 +67,7 @@ func parseCursor(s string) (Cursor, bool) {
 		return Cursor{}, false
 	}
 	c := Cursor{time.UnixMicro(micros).UTC(), id}
-	if c.String() != s { // numbers and base64 have other spellings, a cursor has not
+	if c.String() != s { // numbers and base64 have several spellings, a cursor has one
 		return Cursor{}, false
 	}
 	return c, true
@@ -78,7 +79,7 @@ type List[T any] struct {
 	Next  Cursor // zero: this was the last page
 }
 
-// NewList cuts rows, of which one more than asked was read, to a page.
+// NewList makes a page from rows, which have one row more than the page.
 func NewList[T any](rows []T, limit int, at func(T) Cursor) List[T] {
 	if len(rows) <= limit {
 		return List[T]{Items: rows}

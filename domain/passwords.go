@@ -9,16 +9,17 @@ import (
 	"unicode/utf8"
 )
 
-// passwords.txt is our own list of what attackers try first, in lower case and
-// sorted: words, names, phrases, runs along the keyboard, and well-known passwords
-// of published breaches. It is no copy of a breach and has only a small part of
-// one. Lines below MinPasswordLength are there for what people build on them.
+// passwords.txt lists what attackers try first, sorted and in lower case:
+// words, names, phrases, runs along the keyboard, and well-known passwords of
+// published breaches. It was written for Latchkey, copies no breach and has only
+// a small part of one. Entries shorter than MinPasswordLength are there because
+// people extend them.
 //
 //go:embed passwords.txt
 var commonPasswordsText string
 
-// commonPasswords are the lines of the list, and longest is how many bytes the
-// longest of them has.
+// commonPasswords are the lines of the list. longest is the length of the
+// longest line, in bytes.
 var commonPasswords = sync.OnceValue(func() (list struct {
 	lines   []string
 	longest int
@@ -40,22 +41,23 @@ func listed(s string) bool {
 	return found
 }
 
-// What people do to a common password, and attackers undo.
+// Characters that people append to a common password. Attackers strip them.
 const appended = "0123456789!?.,*#$@%&+=_- "
 
-// leet replaces bytes by bytes, so that what it returns is as long as what it
-// was given.
+// leet replaces single bytes with single bytes, so the result is as long as the
+// argument.
 var leet = strings.NewReplacer("@", "a", "4", "a", "3", "e", "1", "i", "!", "i", "0", "o", "$", "s", "5", "s", "7", "t")
 
-// shortUnit is how many characters a unit has whose repetition is no password.
+// shortUnit is the longest unit, in characters, whose repetition is no
+// password.
 const shortUnit = 4
 
 // commonPassword reports whether s is common: listed in any letter case, with
-// digits for letters, with digits and signs around it, or repeated; or a short
-// unit repeated. It looks at each of its prefixes that leave only digits and
-// signs behind, and its cost is that of reading s a few times: a prefix that is
-// too long to be listed is not looked up, and few units repeat at the start of
-// one string.
+// digits for letters, with digits and signs around it, or repeated; or a
+// repeated short unit. It checks each prefix that leaves only digits and signs
+// behind it. The cost is that of reading s a few times: a prefix that is too
+// long to be listed is not searched for, and few units repeat at the start of a
+// string.
 func commonPassword(s string) bool {
 	s = strings.ToLower(s)
 	if built(s) {
@@ -96,9 +98,9 @@ func built(s string) bool {
 	return false
 }
 
-// borders returns for each prefix of s, by its length, how long the longest part
-// is that it both begins and ends with: the failure function of Knuth, Morris
-// and Pratt.
+// borders returns, for each prefix of s by its length, the length of the
+// longest part that it both begins and ends with: the failure function of
+// Knuth, Morris and Pratt.
 func borders(s string) []int {
 	b := make([]int, len(s)+1)
 	for n, k := 1, 0; n < len(s); n++ {
@@ -113,8 +115,8 @@ func borders(s string) []int {
 	return b
 }
 
-// shortestWord is how many characters a word has that a password must not
-// contain; shorter ones are part of too many others.
+// shortestWord is the length of the shortest word that a password must not
+// contain. Shorter ones are part of too many other words.
 const shortestWord = 4
 
 // PersonalWords are what attackers try first for one person: the product's name,
@@ -126,7 +128,7 @@ func PersonalWords(email, name string) []string {
 }
 
 // containsWord reports whether a password contains one of the words, in any
-// letter case, with digits for letters and whatever signs are between them.
+// letter case, with digits for letters and any signs between them.
 func containsWord(s string, words []string) bool {
 	s = strings.ToLower(s)
 	plain, replaced := lettersOf(s), lettersOf(leet.Replace(s))
@@ -139,7 +141,7 @@ func containsWord(s string, words []string) bool {
 	return false
 }
 
-// lettersOf is s without signs and spaces.
+// lettersOf returns s without signs and spaces.
 func lettersOf(s string) string {
 	return strings.Map(func(r rune) rune {
 		if unicode.IsLetter(r) || unicode.IsDigit(r) || unicode.IsMark(r) {

@@ -2,15 +2,15 @@ package domain
 
 import "slices"
 
-// Precondition is what a caller expects of an object that they are about to
-// change: that it is of one of some revisions. The zero value expects nothing.
+// Precondition is the revision that a caller expects of an object they are
+// about to change: one of several. The zero value expects nothing.
 type Precondition struct {
 	set       bool
 	revisions []int64
 }
 
-// AtRevision expects an object of one of the revisions; of none given, nothing
-// can be.
+// AtRevision expects an object at one of the revisions. Without revisions, no
+// object matches.
 func AtRevision(revisions ...int64) Precondition { return Precondition{true, revisions} }
 
 // Check returns precondition_failed unless revision is as expected.

@@ -6,8 +6,8 @@ import (
 	"strings"
 )
 
-// Principal is who is calling, proven: an API key, a user, both, the operator
-// at the command line, or an anonymous caller, which is the zero value.
+// Principal is the proven caller: an API key, a user, both, the operator at the
+// command line, or an anonymous caller, which is the zero value.
 type Principal struct {
 	key    ProvenKey
 	user   *CallingUser
@@ -15,8 +15,8 @@ type Principal struct {
 	origin Origin
 }
 
-// CallingKey is an API key that has proved itself, with the project and the
-// organization that own it as they were when it did.
+// CallingKey is an API key that has proved itself, with its project and
+// organization at that time.
 type CallingKey struct {
 	Key          Key
 	Project      Project
@@ -26,8 +26,8 @@ type CallingKey struct {
 // Holds reports whether the key has the scope.
 func (k CallingKey) Holds(a Action) bool { return k.Key.Holds(a) }
 
-// CallingUser is a person who has proved themselves, and the session they did
-// it in.
+// CallingUser is a person who has proved themselves, and the session in which
+// they did.
 type CallingUser struct {
 	User    User
 	Session Session
@@ -43,21 +43,21 @@ type Origin struct {
 // maxUserAgent is how much of a User-Agent is kept, in bytes.
 const maxUserAgent = 256
 
-// UserAgent returns what a client says it is as an Origin has it: cut short, and
-// in a form that every database takes.
+// UserAgent returns a client's User-Agent as an Origin stores it: shortened,
+// and in a form that every database accepts.
 func UserAgent(s string) string {
 	return strings.ToValidUTF8(strings.ReplaceAll(s[:min(len(s), maxUserAgent)], "\x00", ""), "")
 }
 
-// Format implements fmt.Formatter: with every verb a principal prints as its
-// actor. What it keeps to itself fmt would print without asking.
+// Format implements fmt.Formatter: a principal prints as its actor with every
+// verb. Without it, fmt would print unexported fields.
 func (p Principal) Format(f fmt.State, _ rune) {
 	actor := p.Actor()
 	io.WriteString(f, string(actor.Kind)+" "+actor.ID)
 }
 
-// NewPrincipal returns the caller with the credentials that were proved;
-// nil means that kind was not sent.
+// NewPrincipal returns the caller with the credentials that were proved; nil
+// means that this kind was not sent.
 func NewPrincipal(key *CallingKey, user *CallingUser, from Origin) Principal {
 	p := Principal{user: user, origin: from}
 	if key != nil {
@@ -66,8 +66,8 @@ func NewPrincipal(key *CallingKey, user *CallingUser, from Origin) Principal {
 	return p
 }
 
-// ProvenPrincipal is NewPrincipal for a key as it was proved, the zero value
-// for none. It allocates nothing.
+// ProvenPrincipal is like NewPrincipal, but takes the key in its packed form;
+// the zero value means no key. It allocates nothing.
 func ProvenPrincipal(key ProvenKey, user *CallingUser, from Origin) Principal {
 	return Principal{key: key, user: user, origin: from}
 }
@@ -84,7 +84,8 @@ func (p Principal) Key() (CallingKey, bool) {
 	return p.key.CallingKey(), true
 }
 
-// ProvenKey is Key without unpacking it, for what every request asks.
+// ProvenKey is like Key, but does not unpack the key. It is for what every
+// request asks.
 func (p Principal) ProvenKey() (ProvenKey, bool) { return p.key, !p.key.IsZero() }
 
 // HasUser reports whether there is a proven user.
@@ -112,8 +113,8 @@ func (p Principal) IsSystem() bool { return p.system }
 // Origin returns where the request came from.
 func (p Principal) Origin() Origin { return p.origin }
 
-// Actor returns how the audit trail names the principal. With both a key and a
-// user proved, it is the user: a person answers for what they do.
+// Actor returns how the audit trail names the principal. If both a key and a
+// user are proved, it is the user: people are responsible for what they do.
 func (p Principal) Actor() Actor {
 	switch {
 	case p.user != nil:

@@ -34,12 +34,12 @@ type Project struct {
 	Revision       int64
 }
 
-// Usable reports whether keys of the project may work, as far as it depends on the
-// project itself.
+// Usable reports whether the project allows its keys to work. The organization
+// may still refuse them.
 func (p Project) Usable() bool { return p.Status == Active && !p.Suspended.Active() }
 
-// Scope returns the permission to query this project's rows. Having loaded the
-// project is what earns it.
+// Scope returns the permission to query this project's rows. Only a loaded
+// project can give it.
 func (p Project) Scope() ProjectScope { return ProjectScope{p.OrganizationID, p.ID} }
 
 // ProjectScope confines a query to one project of one organization. It cannot
@@ -56,7 +56,7 @@ func (s ProjectScope) Organization() OrganizationID { return s.organization }
 // Project returns the project's id.
 func (s ProjectScope) Project() ProjectID { return s.project }
 
-// ProjectSpec is what a caller may decide about a new project.
+// ProjectSpec is what a caller can choose for a new project.
 type ProjectSpec struct {
 	Name      string
 	Slug      string // empty: derived from the name
@@ -65,7 +65,7 @@ type ProjectSpec struct {
 	IdempotencyKey Hidden // makes a lost answer recoverable: see ValidateIdempotencyKey
 }
 
-// Validate returns validation_failed naming every field that is wrong.
+// Validate returns validation_failed, naming every field that is wrong.
 func (s ProjectSpec) Validate() error {
 	var v Invalid
 	v.Name("/name", s.Name)
@@ -125,13 +125,14 @@ func (v *Invalid) status(s Status) {
 	}
 }
 
-// slugTail leaves room behind a derived slug for a suffix when it is taken.
+// slugTail is the length that a derived slug leaves for a suffix, in case it is
+// taken.
 const slugTail = 8
 
 var notSlug = regexp.MustCompile(`[^a-z0-9]+`)
 
 // SlugFrom derives a slug from a name: "Acme & Sons" gives acme-sons. A name
-// without a usable character gives fallback.
+// without a usable character gives the fallback.
 func SlugFrom(name, fallback string) string {
 	s := notSlug.ReplaceAllString(strings.ToLower(name), "-")
 	s = strings.Trim(s[:min(len(s), maxSlugLength-slugTail)], "-")
@@ -141,5 +142,6 @@ func SlugFrom(name, fallback string) string {
 	return s
 }
 
-// RandomSlug returns a few characters that tell slugs of the same name apart.
+// RandomSlug returns a few random characters that distinguish slugs of the same
+// name.
 func RandomSlug() string { return strings.ToLower(rand.Text()[:slugTail-1]) }

@@ -9,18 +9,18 @@ import (
 	"time"
 )
 
-// Tenant is whom a key belongs to. All keys of a project share one, which is
-// never changed: when project or organization change, a new one is made.
+// Tenant is the owner of a key. All keys of a project share one, which never
+// changes: when the project or the organization changes, a new one is made.
 type Tenant struct {
 	Project      Project
 	Organization Organization
 }
 
-// ProvenKey is a CallingKey, with the secret it is proved by, in a form that is
-// kept by the million: one string and a pointer to the tenant that many keys
-// share, so that the garbage collector has next to nothing to follow. What every
-// request asks is read from it in place; CallingKey unpacks the rest. The zero
-// value is no key at all. It is immutable and safe for concurrent use.
+// ProvenKey is a CallingKey with the secret that proves it, in a form that is
+// kept by the million: one string, and a pointer to the tenant that many keys
+// share, so that the garbage collector has few pointers to follow. What every
+// request asks is read from the string in place; CallingKey unpacks the rest.
+// The zero value is no key. It is immutable and safe for concurrent use.
 //
 // The string holds, in this order:
 //
@@ -43,8 +43,8 @@ type ProvenKey struct {
 	tenant *Tenant
 }
 
-// NewProvenKey returns the key that PackKey packed, of the tenant. The string
-// must stay as it is.
+// NewProvenKey returns the key of the tenant that PackKey packed. The string
+// must not change.
 func NewProvenKey(packed string, tenant *Tenant) ProvenKey { return ProvenKey{packed, tenant} }
 
 // Packed returns what PackKey packed.
@@ -53,8 +53,8 @@ func (k ProvenKey) Packed() string { return k.packed }
 // IsZero reports whether there is no key.
 func (k ProvenKey) IsZero() bool { return k.tenant == nil }
 
-// Format implements fmt.Formatter: with every verb a key prints as its id. What
-// it is packed into holds the digest of its secret.
+// Format implements fmt.Formatter: a key prints as its id with every verb. The
+// packed form contains the digest of its secret.
 func (k ProvenKey) Format(f fmt.State, _ rune) {
 	if k.IsZero() {
 		io.WriteString(f, "no key")
@@ -63,7 +63,7 @@ func (k ProvenKey) Format(f fmt.State, _ rune) {
 	io.WriteString(f, string(k.ID()))
 }
 
-// Tenant returns whom the key belongs to. It is shared: do not change it.
+// Tenant returns the owner of the key. It is shared: do not change it.
 func (k ProvenKey) Tenant() *Tenant { return k.tenant }
 
 // ID returns the key's id.
@@ -79,7 +79,7 @@ func (k ProvenKey) TokenID() TokenID {
 	return TokenID(r.text())
 }
 
-// Digest returns what is stored of the secret, and how it was computed.
+// Digest returns the stored digest of the secret, and how it was computed.
 func (k ProvenKey) Digest() (digest string, algorithm Algorithm, pepperVersion int) {
 	return k.packed[packedDigest : packedDigest+DigestLength], item(Algorithms, k.packed[packedAlgorithm]), int(k.uint16(packedPepper))
 }
@@ -99,9 +99,9 @@ func (k ProvenKey) Holds(s Scope) bool {
 	return false
 }
 
-// Unusable says why the proven key may not be used at now: key_revoked,
-// key_expired, which a retired secret is too, project_disabled, also for its
-// organization, or "".
+// Unusable returns why the proven key may not be used at now: key_revoked;
+// key_expired, also for a retired secret; project_disabled, also for the
+// organization; or "".
 func (k ProvenKey) Unusable(now time.Time) Code {
 	switch at := now.UnixMicro(); {
 	case k.flags()&packedRevoked != 0:
@@ -125,14 +125,14 @@ func (k ProvenKey) Status(now time.Time) KeyStatus {
 	return KeyActive
 }
 
-// Secret unpacks what is stored of the secret that proves the key, but for what
-// only its history needs: prefix and creation.
+// Secret unpacks the stored data of the secret that proves the key, without the
+// prefix and the creation time, which only its history needs.
 func (k ProvenKey) Secret() Secret {
 	_, s := k.unpack()
 	return s
 }
 
-// CallingKey unpacks all there is to know of the key.
+// CallingKey unpacks everything that is known about the key.
 func (k ProvenKey) CallingKey() CallingKey {
 	key, _ := k.unpack()
 	return CallingKey{Key: key, Project: k.tenant.Project, Organization: k.tenant.Organization}
@@ -160,7 +160,7 @@ func (k ProvenKey) unpack() (Key, Secret) {
 	return key, secret
 }
 
-// Fields are what a key carries, read in place: nothing in it is a copy, and
+// Fields are the fields of a key, read in place: nothing in it is a copy, and
 // reading it allocates nothing.
 type Fields struct {
 	ID                              KeyID
@@ -180,7 +180,7 @@ type Fields struct {
 	scopes         reader
 }
 
-// Fields returns what the key carries.
+// Fields returns the fields of the key.
 func (k ProvenKey) Fields() Fields {
 	r := k.texts()
 	texts := r.texts()
@@ -217,7 +217,7 @@ func (f *Fields) AppendPrefix(b []byte) []byte {
 	return b
 }
 
-// AppendCreatorID appends the id of who made the key to b.
+// AppendCreatorID appends the id of the key's creator to b.
 func (f *Fields) AppendCreatorID(b []byte) []byte {
 	if f.flags&packedPlainID != 0 {
 		return append(b, f.creator...)
@@ -225,7 +225,7 @@ func (f *Fields) AppendCreatorID(b []byte) []byte {
 	return appendID(b, f.CreatorKind, f.creator)
 }
 
-// Scopes are what the key may do, in the order in which they are kept.
+// Scopes are the scopes of the key, in the order in which it keeps them.
 func (f *Fields) Scopes() iter.Seq[Scope] {
 	return func(yield func(Scope) bool) {
 		r := f.scopes

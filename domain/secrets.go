@@ -9,20 +9,22 @@ import (
 // Algorithm names how the digest of a secret was computed.
 type Algorithm string
 
-// HMACSHA256 is the only algorithm made here: HMAC-SHA-256 over key
-// id, project id and the whole token, under a key derived from the master key.
+// HMACSHA256 is the only algorithm that Latchkey uses for its own tokens:
+// HMAC-SHA-256 over the key id, the project id and the whole token, with a key
+// derived from the master key.
 const HMACSHA256 Algorithm = "hmac-sha256"
 
-// Algorithms are all of them. The order is part of how a ProvenKey is packed in
-// memory, and of nothing that is stored.
+// Algorithms are all of them. Their order is part of how a ProvenKey is packed
+// in memory. Nothing that is stored depends on it.
 var Algorithms = append([]Algorithm{HMACSHA256}, ImportAlgorithms...)
 
-// hidden is what is shown in place of a secret.
+// hidden is shown in place of a secret.
 const hidden = "…"
 
-// Digest is what recognises a secret. Whatever prints or encodes it shows
-// nothing of it: with every verb of fmt, in JSON and in a log. Only of what lies in
-// a field that is not exported fmt asks nothing: nothing with such a field is
+// Digest identifies a secret. It shows nothing when printed or encoded: with
+// every verb of fmt, in JSON and in a log. The exception is a digest in an
+// unexported field, where fmt does not call its methods: values with such a
+// field must not be printed.
 // printed.
 type Digest []byte
 
@@ -35,9 +37,9 @@ func (Digest) Format(f fmt.State, _ rune) { io.WriteString(f, hidden) }
 // MarshalText implements encoding.TextMarshaler.
 func (Digest) MarshalText() ([]byte, error) { return []byte(hidden), nil }
 
-// Hidden is a secret text in the hands of who needs it: a password, an
-// Idempotency-Key, a hash that was made elsewhere. Whatever prints or encodes it
-// shows nothing of it, as of a Digest.
+// Hidden is a secret text for code that needs it: a password, an
+// Idempotency-Key, a hash that was made elsewhere. Like a Digest, it shows
+// nothing when printed or encoded.
 type Hidden string
 
 // Reveal returns the text.
@@ -52,7 +54,7 @@ func (Hidden) Format(f fmt.State, _ rune) { io.WriteString(f, hidden) }
 // MarshalText implements encoding.TextMarshaler.
 func (Hidden) MarshalText() ([]byte, error) { return []byte(hidden), nil }
 
-// Secret is what is stored about one token of a key: enough to recognise the
+// Secret is what is stored about one token of a key: enough to recognize the
 // token, not enough to make it. A key has one current secret (ValidUntil is
 // zero) and, after a rotation, a retiring one.
 type Secret struct {
@@ -61,16 +63,16 @@ type Secret struct {
 	KeyID         KeyID
 	Prefix        string
 	Algorithm     Algorithm
-	PepperVersion int // which derivation of the master key the digest is under
+	PepperVersion int // the version of the key derived from the master key that made the digest
 	Digest        Digest
-	Tagged        bool // the token has a tag, so it need not be known to be looked up
+	Tagged        bool // the token has a tag, so it can be looked up without being in an index
 	CreatedAt     time.Time
-	FirstUsedAt   time.Time // zero: not yet, or a use is still on its way to the database; known to who changes keys
+	FirstUsedAt   time.Time // zero: not yet, or not written yet; only set for code that changes keys
 	ValidUntil    time.Time
 
-	// Of secrets that were made elsewhere only. Parameters belong to the
-	// algorithm until the first good use replaces it; Lookup is what their tokens
-	// are found by, and ImportDigest recognises the hash as it was imported.
+	// Only for secrets that were made elsewhere. Parameters belong to the algorithm
+	// until the first valid use replaces it. Tokens are found by Lookup.
+	// ImportDigest identifies the hash as it was imported.
 	Parameters   string
 	Lookup       string
 	ImportDigest Digest
@@ -79,7 +81,7 @@ type Secret struct {
 // Live reports whether the secret is accepted at now.
 func (s Secret) Live(now time.Time) bool { return s.ValidUntil.IsZero() || now.Before(s.ValidUntil) }
 
-// Use is that a secret was used, between First and Last.
+// Use records that a secret was used between First and Last.
 type Use struct {
 	ProjectID ProjectID
 	KeyID     KeyID

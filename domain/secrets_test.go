@@ -65,8 +65,8 @@ func fill(v reflect.Value) {
 	}
 }
 
-// Guarantees that no struct of the package shows a secret or a digest, whoever
-// prints, logs or encodes it, by itself or inside of something else.
+// Guarantees that no struct of the package shows a secret or a digest when it
+// is printed, logged or encoded, by itself or inside another value.
 func TestNothingShowsSecrets(t *testing.T) {
 	t.Parallel()
 	all := printed(t)

@@ -15,10 +15,10 @@ const (
 	StaleEverything   StaleKind = "everything"   // what has changed is no longer known
 )
 
-// Stale says that copies of an object, wherever they are kept, are no longer
-// true. It says what changed, not how: a node that keeps a copy drops it and reads
-// again, so that learning of a change twice, late or out of order does no harm.
+// Stale says that copies of an object, in any place, are no longer true. It
+// says what changed, not how: a node drops its copy and reads the object again,
+// so it does no harm to learn of a change twice, late or out of order.
 type Stale struct {
 	Kind StaleKind
-	ID   string // empty for signing keys, which are few and read together, and for everything
+	ID   string // empty for signing keys, which are few and are read together, and for everything
 }

@@ -6,16 +6,15 @@ import (
 	"time"
 )
 
-// internetTime is date-time of RFC 3339, section 5.6, which time.Parse is more
-// lenient about: it takes a comma for the point, one digit for the hour, and
-// offsets of a day.
+// internetTime is date-time of RFC 3339, section 5.6. time.Parse accepts more:
+// a comma for the point, one digit for the hour, and offsets of a day.
 var internetTime = regexp.MustCompile(
 	`^[0-9]{4}-[0-9]{2}-[0-9]{2}[Tt][0-9]{2}:[0-9]{2}:[0-9]{2}(\.[0-9]+)?([Zz]|[+-]([01][0-9]|2[0-3]):[0-5][0-9])$`)
 
-// ParseTime reads a time as RFC 3339 has it and returns it in UTC. It reports
-// false for other text, for leap seconds, which Go cannot represent, and for
-// years outside of 1970 to 9999: before there were no keys, and the zero time
-// would read as never.
+// ParseTime reads a time in RFC 3339 and returns it in UTC. It reports false
+// for other text, for leap seconds, which Go cannot represent, and for years
+// outside of 1970 to 9999: there were no keys before that, and the zero time
+// would mean never.
 func ParseTime(s string) (time.Time, bool) {
 	if !internetTime.MatchString(s) {
 		return time.Time{}, false
@@ -28,5 +27,5 @@ func ParseTime(s string) (time.Time, bool) {
 }
 
 // storable reports whether t is in a year that every database and every JSON
-// parser can hold.
+// parser can represent.
 func storable(t time.Time) bool { return t.UTC().Year() >= 1970 && t.UTC().Year() <= 9999 }

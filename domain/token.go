@@ -12,8 +12,8 @@ import (
 	"unsafe"
 )
 
-// Environment separates keys for production from keys for trying things out.
-// It is part of every token, so that a person sees which one they hold.
+// Environment separates keys for production from keys for tests. It is part of
+// every token, so that people see which one they have.
 type Environment string
 
 // The two environments.
@@ -28,7 +28,7 @@ func (e Environment) Valid() bool { return e == Live || e == Test }
 // The parts of a token, in base62 characters.
 const (
 	tokenIDLength = 12
-	secretLength  = 43 // 43 × log2(62) = 256 bits; of a tagged token the first 33 are random, which is 196 bits
+	secretLength  = 43 // 43 × log2(62) = 256 bits; in a tagged token the first 33 are random, which is 196 bits
 	tagLength     = 10 // the last of the secret's characters
 	checkLength   = 6
 )
@@ -52,10 +52,10 @@ type TokenID string
 // token, so that an instance needs no look-up to refuse what it never made.
 // Tokens made by 0.1 have random characters there.
 //
-// Whatever prints a Token gives the public part at most. The text is held by a
-// pointer to its first byte because fmt asks no method of a value in another
-// struct's unexported field: it would print a string there, and prints a
-// pointer as an address. The zero value is no token.
+// A Token prints as its public part at most. It keeps its text as a pointer to
+// the first byte, because fmt calls no methods of values in another struct's
+// unexported field: there it would print a string, but it prints a pointer as
+// an address. The zero value is no token.
 type Token struct {
 	_      [0]func() // not comparable: equal tokens may lie at different addresses
 	start  *byte
@@ -64,19 +64,19 @@ type Token struct {
 }
 
 // Tagger returns a code over the start of a token that only one instance can
-// compute. The tag is made of it.
+// compute. It is the source of the tag.
 type Tagger func(start string) [32]byte
 
-// NewToken returns a token without a tag, as 0.1 makes them: its id and its
-// secret are drawn from random, which is crypto/rand outside of key derivation:
-// equal streams give equal tokens. It reads blocks of 128 bytes, rarely more than
-// one, and fails when random does or when the prefix or the environment cannot be
-// part of a token.
+// NewToken returns a token without a tag, as 0.1 makes them. Its id and its
+// secret are drawn from random, which is crypto/rand except for derived tokens:
+// equal streams give equal tokens. It reads blocks of 128 bytes, rarely more
+// than one. It fails when random fails, or when the prefix or the environment
+// cannot be part of a token.
 func NewToken(prefix string, env Environment, random io.Reader) (Token, error) {
 	return newToken(prefix, env, random, nil)
 }
 
-// NewTaggedToken is NewToken, with a tag over everything before it.
+// NewTaggedToken is like NewToken, but adds a tag over everything before it.
 func NewTaggedToken(prefix string, env Environment, random io.Reader, tag Tagger) (Token, error) {
 	return newToken(prefix, env, random, tag)
 }
@@ -113,8 +113,8 @@ func RandomToken(prefix string, env Environment) (Token, error) {
 	return NewToken(prefix, env, rand.Reader)
 }
 
-// NewTokenID draws an id for a secret whose token was made elsewhere and names
-// none.
+// NewTokenID returns an id for a secret whose token was made elsewhere and has
+// no id.
 func NewTokenID() TokenID {
 	id := make([]byte, 0, tokenIDLength)
 	var buf [4 * tokenIDLength]byte
@@ -129,9 +129,9 @@ func NewTokenID() TokenID {
 	return TokenID(id)
 }
 
-// ParseToken reads a token. It refuses, with invalid_api_key, whatever does not
+// ParseToken reads a token. It returns invalid_api_key for text that does not
 // have the exact form or fails the check; letter case is significant. Reading a
-// good one allocates nothing.
+// valid token allocates nothing.
 func ParseToken(s string) (Token, error) {
 	prefix, rest, _ := strings.Cut(s, "_")
 	env, rest, _ := strings.Cut(rest, "_")
@@ -147,8 +147,8 @@ func ParseToken(s string) (Token, error) {
 	return Token{start: unsafe.StringData(s), length: uint8(len(s)), shown: uint8(len(body) - secretLength - 1)}, nil
 }
 
-// PublicPart returns the part of a token that may be shown again, also of one
-// that was cut off within its secret. Any other text is returned as it is.
+// PublicPart returns the part of a token that may be shown again, also for one
+// that was cut off within its secret. Any other text is returned unchanged.
 func PublicPart(s string) string {
 	parts := strings.SplitN(s, "_", 4)
 	if len(parts) < 4 || !isKeyPrefix(parts[0]) || !Environment(parts[1]).Valid() || len(parts[2]) != tokenIDLength || !isBase62(parts[2]) {
@@ -190,9 +190,10 @@ func tagOf(tag Tagger, start string) (out [tagLength]byte) {
 	return out
 }
 
-// TaggedBy reports whether the tagger's instance made the token, or another one
-// made it and its random characters happen to be right, which is as likely as
-// guessing 59 bits. It proves nothing else: a token is proved by its digest.
+// TaggedBy reports whether the tagger's instance made the token. It is also
+// true if another instance made it and its random characters happen to match,
+// which is as likely as guessing 59 bits. It proves nothing else: only the
+// digest proves a token.
 func (t Token) TaggedBy(tag Tagger) bool {
 	text := t.Reveal()
 	start, got := text[:len(text)-checkLength-tagLength], text[len(text)-checkLength-tagLength:len(text)-checkLength]
@@ -216,8 +217,8 @@ func (t Token) Environment() Environment {
 	return Environment(env)
 }
 
-// Reveal returns the whole token, secret included. It is called where a token
-// is handed to its owner and where its digest is computed, and nowhere else.
+// Reveal returns the whole token, including the secret. It is called only where
+// a token is handed to its owner and where its digest is computed.
 func (t Token) Reveal() string { return unsafe.String(t.start, t.length) }
 
 // IsZero reports whether t is no token.
@@ -227,7 +228,7 @@ func (t Token) IsZero() bool { return t.start == nil }
 // error message by mistake does not give its secret away.
 func (t Token) String() string { return t.Prefix() + "_…" }
 
-// Format implements fmt.Formatter: with every verb a token prints as String.
+// Format implements fmt.Formatter: a token prints as String with every verb.
 func (t Token) Format(f fmt.State, _ rune) { io.WriteString(f, t.String()) }
 
 // MarshalText implements encoding.TextMarshaler: a token encodes as String, so
@@ -247,9 +248,9 @@ func isKeyPrefix(s string) bool {
 	return true
 }
 
-// vendorPrefixes belong to other vendors, whose secret scanners, or those of
-// the code hosts on their behalf, would report our tokens as theirs: payments,
-// code hosts and registries, clouds and secret stores, chat, models, tools.
+// vendorPrefixes belong to other vendors. Their secret scanners, or those of
+// code hosts, would report Latchkey's tokens as theirs: payments, code hosts
+// and registries, clouds and secret stores, chat, models, tools.
 var vendorPrefixes = []string{
 	"sk", "rk", "pk", "whsec", "rzp", "shippo", "duffel", "flwseck", "flwpubk", "shpat", "shpca", "shppa", "shpss",
 	"ghp", "gho", "ghu", "ghs", "ghr", "github", "glpat", "gldt", "glrt", "glft", "glptt", "glcbt", "glimt", "glagent", "glsoat", "gloas", "glffct",
@@ -260,7 +261,7 @@ var vendorPrefixes = []string{
 	"figd", "lin", "ntn", "sntrys", "sntryu", "re", "tfp", "glsa", "glc", "phc", "phx", "rdme", "eyj",
 }
 
-// ServiceTokenPrefix is reserved for tokens of services of Latchkey itself.
+// ServiceTokenPrefix is reserved for tokens of Latchkey's own services.
 const ServiceTokenPrefix = "lks"
 
 // ValidateKeyPrefix says why prefix cannot start a project's tokens, or "".

@@ -139,8 +139,8 @@ func FuzzParseToken(f *testing.F) {
 		if err == nil && (token.Reveal() != s || token.Prefix()+"_" != s[:len(s)-49]) {
 			t.Fatalf("%q: gives %q and %q", s, token.Reveal(), token.Prefix())
 		}
-		// What the check turns down is nearly always the check: mend it, so that
-		// the form behind it is explored as well.
+		// Most tokens fail because of the check: correct it, so that the form behind it
+		// is explored as well.
 		if len(s) > 6 {
 			for _, mended := range []string{s + checkOf(s), s[:len(s)-6] + checkOf(s[:len(s)-6])} {
 				_, err := domain.ParseToken(mended)

@@ -11,7 +11,7 @@ import (
 // leak through one.
 type User struct {
 	ID            UserID
-	Email         string // normalised: see NormalizeEmail
+	Email         string // normalized: see NormalizeEmail
 	Name          string
 	EmailVerified bool
 	Operator      bool // may see the instance page
@@ -27,14 +27,14 @@ const (
 )
 
 // NormalizeEmail returns the one form of an address that is stored and
-// compared: trimmed and in lower case. It returns "" for what is no address, or
-// one that only quoting makes possible (RFC 5321, section 4.1.2), so that an
-// address never needs quoting in a mail's header.
+// compared: trimmed and in lower case. It returns "" for text that is no
+// address, and for an address that needs quoting (RFC 5321, section 4.1.2), so
+// that none needs quoting in an email's header.
 func NormalizeEmail(s string) string {
-	if !utf8.ValidString(s) { // ToLower would replace what is invalid, and make two addresses one
+	if !utf8.ValidString(s) { // ToLower would replace invalid bytes, and two addresses would become one
 		return ""
 	}
-	if s = strings.TrimSpace(s); len(s) > 2*MaxEmailLength { // no letter case makes it short enough
+	if s = strings.TrimSpace(s); len(s) > 2*MaxEmailLength { // too long in every letter case
 		return ""
 	}
 	s = strings.ToLower(s)
@@ -46,10 +46,12 @@ func NormalizeEmail(s string) string {
 	return s
 }
 
-// DeliverableEmail is NormalizeEmail for an address that is new here. It returns ""
-// also for what no mail can reach: dots at an end of the local part or in a row, a
-// local part over 64 bytes, and a domain that is no host name (RFC 5321, 4.1.2 and
-// 4.5.3.1). Accounts that have such an address still sign in.
+// DeliverableEmail is like NormalizeEmail, for an address that is new here. It
+// also returns "" for an address that no email can reach: dots at an end of the
+// local part or in a row, a local part over 64 bytes, and a domain that is no
+// host name (RFC 5321, 4.1.2 and 4.5.3.1). Accounts that have such an address
+// can still sign in.
+// address can still sign in.
 func DeliverableEmail(s string) string {
 	s = NormalizeEmail(s)
 	local, host, _ := strings.Cut(s, "@")
@@ -78,13 +80,13 @@ type SignUp struct {
 	Password Hidden
 	Name     string // may be empty
 
-	// InvitationToken is the token of an invitation for the address, where sign-up
-	// is by invitation.
+	// InvitationToken is the token of an invitation for the address. It is needed
+	// if sign-up requires an invitation.
 	InvitationToken Hidden
 }
 
-// Validate returns validation_failed naming every field that is wrong. The password
-// must not contain the words, nor those of the person.
+// Validate returns validation_failed, naming every field that is wrong. The
+// password must contain neither the words nor those of the person.
 func (s SignUp) Validate(words []string) error {
 	var v Invalid
 	if DeliverableEmail(s.Email) == "" {
@@ -95,10 +97,10 @@ func (s SignUp) Validate(words []string) error {
 	return v.Err()
 }
 
-// Password checks a new password: length and whether attackers would try it
-// first, who know what it is for: it must not contain one of the words, which
-// PersonalWords gives. There are no rules about kinds of characters (NIST SP
-// 800-63B 5.1.1.2).
+// Password checks a new password: its length, and whether attackers would try
+// it first. It must not contain one of the words, which come from
+// PersonalWords. There are no rules about kinds of characters (NIST SP 800-63B
+// 5.1.1.2).
 func (v *Invalid) Password(pointer, s string, words []string) {
 	switch n := utf8.RuneCountInString(s); {
 	case n < MinPasswordLength || n > MaxPasswordLength:
@@ -116,12 +118,12 @@ func (v *Invalid) Password(pointer, s string, words []string) {
 type Session struct {
 	ID             SessionID
 	UserID         UserID
-	CreatedAt      time.Time // when the password was last proved: what a fresh sign-in is measured from
-	LastUsedAt     time.Time // when it was last refreshed, or its cookie used
-	ExpiresAt      time.Time // absolute; it idles out before that
+	CreatedAt      time.Time // when the password was last proved; the age of a sign-in counts from here
+	LastUsedAt     time.Time // when it was last refreshed, or its cookie was used
+	ExpiresAt      time.Time // absolute; an idle session ends earlier
 	IP             string
 	UserAgent      string
-	RefreshDigest  Digest    // of the refresh token that is good now
-	PreviousDigest Digest    // of the one before it
-	RotatedAt      time.Time // when the one replaced the other
+	RefreshDigest  Digest    // of the current refresh token
+	PreviousDigest Digest    // of the previous refresh token
+	RotatedAt      time.Time // when the current one replaced the previous one
 }

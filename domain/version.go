@@ -6,13 +6,13 @@ import (
 	"strings"
 )
 
-// Version is what this program reports to the other nodes on its database. They
-// write a form of data that an older program cannot read only when every node
-// reports a version that can: see VersionAtLeast.
+// Version is what this program reports to the other nodes on its database.
+// Nodes write data that an older program cannot read only when every node
+// reports a version that can read it: see VersionAtLeast.
 const Version = "0.2.0"
 
 // VersionAtLeast reports whether a program that reports version is least or
-// newer. Programs before 0.2 report nothing, and what cannot be read counts as
+// newer. Programs before 0.2 report nothing. An unreadable version counts as
 // nothing.
 func VersionAtLeast(version, least string) bool {
 	v, w := versionNumbers(version), versionNumbers(least)

@@ -1,8 +1,7 @@
 // Package migrations holds the database schema as numbered SQL files that both
-// SQLite and PostgreSQL accept. Where the two cannot be told the same thing, as
-// with triggers, a version has a pair of files, NAME.sqlite.sql and
-// NAME.postgres.sql, and a test in package repository checks that both end in
-// the same tables.
+// SQLite and PostgreSQL accept. If they need different SQL, as for triggers, a
+// version has a pair of files, NAME.sqlite.sql and NAME.postgres.sql, and a
+// test in package repository checks that both lead to the same tables.
 //
 // Portable means: ids are TEXT, times are BIGINT microseconds since 1970 (UTC)
 // set by the application's clock, digests are BYTEA (a blob on SQLite), lists

@@ -16,8 +16,8 @@ import (
 	"github.com/jackc/pgx/v5/pgconn"
 )
 
-// errEscape is for an address that is not divided where it seems to be. Nothing
-// of it is repeated: any part may be one of a password.
+// errEscape is for an address that is not divided where it seems to be. It
+// repeats no part of the address, since any of it may be part of a password.
 var errEscape = errors.New("cannot be divided into user, password, host and name: escape what is special in a user or a password " +
 	"(%40 for @, %3A for :, %2F for /, %3F for ?, %23 for #, %5B for [, %25 for %, %20 for a space)")
 
@@ -27,8 +27,8 @@ var (
 	hostAndPort = regexp.MustCompile(`^(?:(?:[0-9A-Za-z._%~-]*|\[[0-9A-Fa-f:.%]+\])(?::[0-9]{1,5})?(?:,|$))*$`)
 )
 
-// readAddress is pgx.ParseConfig with errors that say what is wrong and repeat
-// nothing which may be secret.
+// readAddress is like pgx.ParseConfig, but its errors say what is wrong and
+// repeat nothing that may be secret.
 func readAddress(dsn string) (*pgx.ConnConfig, error) {
 	parts := postgresURL.FindStringSubmatch(dsn)
 	if parts == nil || badEscape.MatchString(dsn) || strings.ContainsAny(parts[1], "[]") || !hostAndPort.MatchString(parts[2]) {
@@ -49,7 +49,7 @@ func readAddress(dsn string) (*pgx.ConnConfig, error) {
 		"and the PG… variables of the environment count, too")
 }
 
-// checkParameters names the parameter that an address cannot be read for.
+// checkParameters names the parameter that makes an address unreadable.
 func checkParameters(query url.Values) error {
 	modes := []string{"disable", "allow", "prefer", "require", "verify-ca", "verify-full"}
 	if mode := query.Get("sslmode"); mode != "" && !slices.Contains(modes, mode) {
@@ -67,7 +67,8 @@ func checkParameters(query url.Values) error {
 	if (query.Get("sslcert") == "") != (query.Get("sslkey") == "") {
 		return errors.New("sslcert and sslkey must be given together")
 	}
-	// Of what is left, the one without which the address can be read.
+	// Of the remaining parameters, find the one without which the address is
+	// readable.
 	for _, name := range slices.Sorted(maps.Keys(query)) {
 		rest := url.Values{}
 		maps.Copy(rest, query)
@@ -79,16 +80,16 @@ func checkParameters(query url.Values) error {
 	return nil
 }
 
-// TLSPolicy says which addresses of PostgreSQL need no TLS that is verified,
-// beside loopback and sockets.
+// TLSPolicy says which addresses of PostgreSQL need no verified TLS, besides
+// loopback and sockets.
 type TLSPolicy struct {
-	Unverified bool // none does
+	Unverified bool // no address needs it
 	Hosts      []string
 	Networks   []netip.Prefix
 }
 
-// ParseTLSPolicy reads "verified", "unverified", or hosts and networks with
-// commas between them.
+// ParseTLSPolicy reads "verified", "unverified", or hosts and networks
+// separated by commas.
 func ParseTLSPolicy(text string) (TLSPolicy, error) {
 	if text == "" || text == "verified" || text == "unverified" {
 		return TLSPolicy{Unverified: text == "unverified"}, nil
@@ -121,9 +122,9 @@ func (p TLSPolicy) exempts(host string) bool {
 	return slices.Contains(p.Hosts, strings.ToLower(host))
 }
 
-// CheckAddress says what is wrong with the address of a PostgreSQL database:
-// that it cannot be read, or that what is sent to it could be read or answered
-// by another machine on the way. Errors hold no part that may be secret.
+// CheckAddress returns an error if the address of a PostgreSQL database cannot
+// be read, or if another machine on the way could read or answer what is sent
+// to it. Errors contain nothing that may be secret.
 func CheckAddress(dsn string, policy TLSPolicy) error {
 	config, err := readAddress(dsn)
 	if err != nil {
@@ -139,24 +140,24 @@ func CheckAddress(dsn string, policy TLSPolicy) error {
 	return nil
 }
 
-// verified reports whether the server has to show a certificate of a known
-// authority; pgx checks that itself for verify-ca.
+// verified reports whether the server must show a certificate of a known
+// authority; for verify-ca pgx checks that itself.
 func verified(c *tls.Config) bool {
 	return c != nil && (!c.InsecureSkipVerify || c.VerifyPeerCertificate != nil)
 }
 
-// HasPassword reports whether an address holds a password.
+// HasPassword reports whether an address contains a password.
 func HasPassword(dsn string) bool {
 	u, err := url.Parse(dsn)
 	if err != nil {
-		return true // who knows
+		return true // it cannot be ruled out
 	}
 	_, set := u.User.Password()
 	return set || u.Query().Has("password")
 }
 
-// Redact returns what an address may be called in a log: where the database is,
-// and as whom, without the password and the parameters.
+// Redact returns an address for a log: the place of the database and the user,
+// without the password and the parameters.
 func Redact(dsn string) string {
 	if path, sqlite := strings.CutPrefix(dsn, "sqlite:"); sqlite {
 		return "sqlite:" + path

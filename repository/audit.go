@@ -44,7 +44,7 @@ func (s *Store) AddEvent(ctx context.Context, e domain.Event) error {
 	if e.Changes == nil {
 		e.Changes = domain.Changes{}
 	}
-	// Where bun cannot marshal a value, it writes the error into the SQL.
+	// If bun cannot marshal a value, it writes the error into the SQL.
 	if _, err := json.Marshal(e.Changes); err != nil {
 		return fmt.Errorf("the changes of %s: %w", e.Action, err)
 	}
@@ -64,8 +64,8 @@ func (s *Store) ListEvents(
 	return s.listEvents(ctx, func(rows any) *bun.SelectQuery { return selectIn(s, scope, rows) }, f, p)
 }
 
-// ListAllEvents is ListEvents for the whole instance, with what concerns only
-// people.
+// ListAllEvents is like ListEvents for the whole instance, and includes events
+// that concern only people.
 func (s *Store) ListAllEvents(ctx context.Context, f domain.EventFilter, p domain.Page) (domain.List[domain.Event], error) {
 	return s.listEvents(ctx, func(rows any) *bun.SelectQuery { return s.read.NewSelect().Model(rows) }, f, p)
 }
@@ -92,9 +92,9 @@ func (s *Store) listEvents(
 	return list(rows, p, eventRow.event, func(e domain.Event) domain.Cursor { return domain.Cursor{At: e.At, ID: string(e.ID)} }), nil
 }
 
-// named narrows a list of events to those whose actor or target has the id or the
-// name, the latter in any letter case. An id is looked for as such, which an index
-// answers.
+// named narrows a list of events to those whose actor or target has the id or
+// the name. Names match in any letter case. An id is compared as an id, so that
+// an index answers.
 func named(q *bun.SelectQuery, who, idOrName string) *bun.SelectQuery {
 	switch {
 	case idOrName == "":

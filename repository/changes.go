@@ -16,11 +16,11 @@ import (
 	"github.com/latchkey-dev/latchkey/domain"
 )
 
-// probeLimit is how long the database may take to tell what has changed, before
-// it counts as unreachable.
+// probeLimit is how long the database may take to report changes before it
+// counts as unreachable.
 const probeLimit = time.Second
 
-// link is what a store and its transactions share about the rest of the world.
+// link is the state that a store shares with its transactions.
 type link struct {
 	mu     sync.Mutex
 	tell   []func([]domain.Stale)
@@ -31,10 +31,10 @@ type link struct {
 	posted chan struct{} // emails have been posted
 }
 
-// OnStale adds who is told, after each transaction and before InTx returns,
-// which copies it has made untrue. Triggers note that in the transaction
-// itself, so nothing that writes can forget to; writes outside of InTx reach
-// this process by the feed, like those of others.
+// OnStale adds a function that learns which copies a transaction has made
+// untrue, after the transaction and before InTx returns. Triggers note the
+// changes in the transaction itself, so no write can omit them. Writes outside
+// of InTx reach this process by the feed, like those of other processes.
 func (s *Store) OnStale(tell func([]domain.Stale)) {
 	s.link.mu.Lock()
 	defer s.link.mu.Unlock()
@@ -50,21 +50,21 @@ func (l *link) tellAll(changes []domain.Stale) {
 	}
 }
 
-// SetDown says whether the database is out of reach. While it is, everything but
-// the feed fails with unavailable at once, instead of queueing for a database
-// that does not answer.
+// SetDown sets whether the database is out of reach. If it is, everything
+// except the feed fails immediately with unavailable, instead of queueing for a
+// database that does not answer.
 func (s *Store) SetDown(down bool) { s.link.down.Store(down) }
 
 func errDown() error { return domain.Unavailable(errors.New("the database is out of reach")) }
 
-// newLink returns a link whose refusing database fails whatever it is asked.
+// newLink returns a link. Every call to its refusing database fails.
 func newLink() *link {
 	l := &link{wake: make(chan struct{}, 1), posted: make(chan struct{}, 1)}
 	l.refuse = sql.OpenDB(refuser{l})
 	return l
 }
 
-// refusal returns why nothing is to be sent to the database now, or nil.
+// refusal returns why no query may be sent to the database now, or nil.
 func (l *link) refusal() error {
 	switch {
 	case l.down.Load():
@@ -75,8 +75,8 @@ func (l *link) refusal() error {
 	return nil
 }
 
-// ResolveConn sends queries nowhere while the database is out of reach or too
-// many wait for it. It implements bun.ConnResolver.
+// ResolveConn refuses queries while the database is out of reach or too many
+// requests wait for it. It implements bun.ConnResolver.
 func (l *link) ResolveConn(context.Context, bun.Query) bun.IConn {
 	if l.refusal() != nil {
 		return l.refuse
@@ -90,20 +90,20 @@ func (l *link) Close() error { return nil }
 type refuser struct{ link *link }
 
 func (r refuser) Connect(context.Context) (driver.Conn, error) {
-	return nil, cmp.Or(r.link.refusal(), errBusy()) // the reason may be gone already
+	return nil, cmp.Or(r.link.refusal(), errBusy()) // the reason may have ended
 }
 
 func (refuser) Driver() driver.Driver { return nil }
 
-// poke makes the feed look at once.
+// poke makes the feed poll immediately.
 func (l *link) poke() {
 	select {
 	case l.wake <- struct{}{}:
-	default: // it will already
+	default: // it is about to poll
 	}
 }
 
-// mailPosted wakes those who wait for MailPosted.
+// mailPosted wakes the receivers of MailPosted.
 func (l *link) mailPosted() {
 	select {
 	case l.posted <- struct{}{}:
@@ -122,9 +122,9 @@ type changeRow struct {
 
 func (r changeRow) stale() domain.Stale { return domain.Stale{Kind: r.Kind, ID: r.Object} }
 
-// Feed tells what other processes, and this one, have changed in the database.
-// It has connections of its own, so that it neither waits behind requests nor
-// is refused when they are. It is for one goroutine, but for Close.
+// Feed reports what this process and others have changed in the database. It
+// has its own connections, so that it neither waits behind requests nor is
+// refused with them. Only one goroutine may use it, but any may call Close.
 type Feed struct {
 	link    *link
 	poll    poller
@@ -133,10 +133,9 @@ type Feed struct {
 	pruned  time.Time
 }
 
-// poller asks one of the two databases what has changed since it was asked
-// before; the first time it only finds out where it is. now is a number that
-// grows with the changes: those below it can be forgotten once nobody needs
-// them.
+// poller asks one of the two databases what has changed since the last call;
+// the first call only finds the current position. now is a number that grows
+// with the changes: those below it can be removed once no poller needs them.
 type poller interface {
 	poll(ctx context.Context) (changes []domain.Stale, now int64, err error)
 	prune(ctx context.Context, before int64) error
@@ -144,14 +143,14 @@ type poller interface {
 	db() *bun.DB
 }
 
-// mark is how far the changes had come at a moment.
+// mark is the position in the changes at a moment.
 type mark struct {
 	at  time.Time
 	now int64
 }
 
 const (
-	// ChangesKept is how long changes are kept. Whoever has been away for longer
+	// ChangesKept is how long changes are kept. A node that was away for longer
 	// cannot know what it missed.
 	ChangesKept = 10 * time.Minute
 
@@ -173,7 +172,8 @@ func (s *Store) Feed(ctx context.Context) (*Feed, error) {
 }
 
 // Poll returns what has changed since the last Poll, in no particular order,
-// and perhaps some of what was told before. It takes a second at most.
+// and perhaps some changes that it has already returned. It takes a second at
+// most.
 func (f *Feed) Poll(ctx context.Context) ([]domain.Stale, error) {
 	ctx, cancel := context.WithTimeout(ctx, probeLimit)
 	defer cancel()
@@ -186,7 +186,7 @@ func (f *Feed) Poll(ctx context.Context) ([]domain.Stale, error) {
 		f.history = append(f.history, mark{at, now})
 		for len(f.history) > 0 && at.Sub(f.history[0].at) > ChangesKept {
 			if err := f.poll.prune(ctx, f.history[0].now); err != nil {
-				return changes, nil // there is time for that later
+				return changes, nil // removing old changes can wait
 			}
 			f.history = f.history[1:]
 		}
@@ -194,7 +194,7 @@ func (f *Feed) Poll(ctx context.Context) ([]domain.Stale, error) {
 	return changes, nil
 }
 
-// Wake receives when a look is worthwhile at once.
+// Wake receives when the next Poll should happen immediately.
 func (f *Feed) Wake() <-chan struct{} { return f.link.wake }
 
 // Close ends the feed's connections.
@@ -204,10 +204,10 @@ func (f *Feed) Close() error { return f.close() }
 type Node struct {
 	ID        string
 	Name      string
-	Version   string // what it runs, as domain.VersionAtLeast reads it; empty: 0.1
+	Version   string // the version of its program, as domain.VersionAtLeast reads it; empty: 0.1
 	StartedAt time.Time
-	SeenAt    time.Time     // when it last said so
-	Lag       time.Duration // how long before that it had last heard all changes
+	SeenAt    time.Time     // when it last reported
+	Lag       time.Duration // the age, at that time, of the last moment at which it knew of every change
 }
 
 type nodeRow struct {
@@ -221,10 +221,10 @@ type nodeRow struct {
 	Lag       int64 // microseconds
 }
 
-// nodeForgotten is how long a node that says nothing stays in the list.
+// nodeForgotten is how long a node that no longer reports stays in the list.
 const nodeForgotten = time.Hour
 
-// ReportNode puts n on the list of servers.
+// ReportNode adds n to the list of servers, or updates its entry.
 func (f *Feed) ReportNode(ctx context.Context, n Node) error {
 	ctx, cancel := context.WithTimeout(ctx, probeLimit)
 	defer cancel()
@@ -239,7 +239,7 @@ func (f *Feed) ReportNode(ctx context.Context, n Node) error {
 	return err
 }
 
-// RemoveNode takes a node that ends off the list.
+// RemoveNode removes a node that is about to exit from the list.
 func (f *Feed) RemoveNode(ctx context.Context, id string) error {
 	_, err := f.poll.db().NewDelete().Model((*nodeRow)(nil)).Where("n.id = ?", id).Exec(ctx)
 	return err
@@ -261,10 +261,10 @@ func (s *Store) ListNodes(ctx context.Context) ([]Node, error) {
 	return nodes, nil
 }
 
-// EveryNodeAtLeast reports whether all servers that have reported within the last
-// hour run version or newer, so that a form of data which came with that version
-// may be written: an older server could not read it. On a database without
-// servers nothing older reads along. Ask in the transaction that writes.
+// EveryNodeAtLeast reports whether all servers that reported within the last
+// hour run version or newer. Then data in a form that came with that version
+// may be written; an older server could not read it. A database without servers
+// has no older readers. Call it in the transaction that writes.
 func (s *Store) EveryNodeAtLeast(ctx context.Context, version string) (bool, error) {
 	var running []string
 	if err := s.read.NewSelect().Model((*nodeRow)(nil)).Distinct().Column("version").Scan(ctx, &running); err != nil {
@@ -278,7 +278,7 @@ func (s *Store) EveryNodeAtLeast(ctx context.Context, version string) (bool, err
 	return true, nil
 }
 
-// stale returns the rows as what they say.
+// stale converts rows of changes.
 func stale(rows []changeRow) []domain.Stale {
 	changes := make([]domain.Stale, len(rows))
 	for i, r := range rows {

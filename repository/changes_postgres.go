@@ -13,23 +13,24 @@ import (
 	"github.com/latchkey-dev/latchkey/domain"
 )
 
-// changesChannel is what nodes listen on. A notification says only that a look
-// is worthwhile: it may be lost, and it is sent after the commit, since
-// PostgreSQL lets only one transaction at a time commit with one inside.
+// changesChannel is the channel that nodes listen on. A notification only says
+// that a poll is worthwhile, so it may be lost. It is sent after the commit,
+// since PostgreSQL lets only one transaction at a time commit with a
+// notification inside.
 const changesChannel = "latchkey_changes"
 
 // ownChanges returns what the transaction itself has changed.
 func (postgresEngine) ownChanges(ctx context.Context, tx bun.IDB, _ int64) ([]domain.Stale, error) {
 	var rows []changeRow
-	// NULL, and so no rows, in a transaction that has written nothing.
+	// NULL, and therefore no rows, in a transaction that has written nothing.
 	err := tx.NewSelect().Model(&rows).Where("c.xid = pg_current_xact_id_if_assigned()::text::bigint").Scan(ctx)
 	return stale(rows), err
 }
 
 func (postgresEngine) changesSoFar(context.Context, bun.IDB) (int64, error) { return 0, nil }
 
-// announcer sends notifications, one for however many commits there were while
-// the last one was on its way.
+// announcer sends notifications. All commits during one notification share the
+// next one.
 type announcer struct {
 	mu      sync.Mutex
 	pending bool
@@ -49,7 +50,7 @@ func (a *announcer) announce(db *bun.DB, poke func()) {
 	a.done.Go(func() {
 		for a.take() {
 			ctx, cancel := context.WithTimeout(context.Background(), probeLimit)
-			_, _ = db.ExecContext(ctx, "SELECT pg_notify('"+changesChannel+"', '')") // polling finds what this fails to tell
+			_, _ = db.ExecContext(ctx, "SELECT pg_notify('"+changesChannel+"', '')") // if it fails, polling finds the changes
 			cancel()
 		}
 	})
@@ -81,16 +82,16 @@ func (e postgresEngine) follow(ctx context.Context, l *link) (poller, func() err
 	}, nil
 }
 
-// listen pokes whenever somebody announces changes, until ctx ends. Where it
-// cannot (behind a pooler, without an address that leads around it) polling
-// alone finds them.
+// listen calls poke for each announcement of changes, until ctx ends. If it
+// cannot listen (behind a pooler, without a direct address), only polling finds
+// changes.
 func (e postgresEngine) listen(ctx context.Context, poke func()) {
 	const retry = time.Second
 	for ctx.Err() == nil {
 		if conn, err := pgx.ConnectConfig(ctx, e.direct); err == nil {
 			_, err = conn.Exec(ctx, "LISTEN "+changesChannel)
 			for err == nil {
-				poke() // also once at first: something may have come just before
+				poke() // also once at the start: something may have come just before
 				_, err = conn.WaitForNotification(ctx)
 			}
 			closing, cancel := context.WithTimeout(context.WithoutCancel(ctx), probeLimit)
@@ -105,14 +106,14 @@ func (e postgresEngine) listen(ctx context.Context, poke func()) {
 }
 
 // postgresPoller reads by snapshot. Transactions commit in another order than
-// they began in, so "everything after the last one seen" would lose those that
-// began early and committed late. Instead each look begins at the oldest
-// transaction that was still under way at the look before (xmin of its
-// snapshot): all older ones had ended by then, and what they wrote was seen.
+// they begin, so "everything after the last one seen" would lose those that
+// began early and committed late. Instead, each poll starts at the oldest
+// transaction that was still running at the last poll (xmin of its snapshot):
+// all older ones had ended by then, and their changes were seen.
 type postgresPoller struct {
 	pool *bun.DB
 	xmin int64          // 0: never looked
-	seen map[int64]bool // transactions from xmin on that were told of already
+	seen map[int64]bool // transactions from xmin on that were already reported
 }
 
 func (p *postgresPoller) db() *bun.DB { return p.pool }
@@ -132,7 +133,7 @@ func (p *postgresPoller) poll(ctx context.Context) ([]domain.Stale, int64, error
 		return nil, 0, err
 	}
 	if len(rows) == 0 {
-		return nil, 0, errors.New("the database told no snapshot")
+		return nil, 0, errors.New("the database returned no snapshot")
 	}
 	var changes []domain.Stale
 	told := map[int64]bool{}
@@ -146,7 +147,8 @@ func (p *postgresPoller) poll(ctx context.Context) ([]domain.Stale, int64, error
 		told[*r.Xid] = true
 	}
 	if rows[0].Xmin < p.xmin {
-		// Time has gone back: a standby that had not received everything was promoted.
+		// Time has gone backward: a standby that had not received everything was
+		// promoted.
 		changes = append(changes, domain.Stale{Kind: domain.StaleEverything})
 	}
 	p.xmin, p.seen = rows[0].Xmin, told

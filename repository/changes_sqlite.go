@@ -11,7 +11,7 @@ import (
 )
 
 // ownChanges returns what has changed since changesSoFar, in the same
-// transaction: others cannot write meanwhile.
+// transaction. No other connection can write during it.
 func (sqliteEngine) ownChanges(ctx context.Context, tx bun.IDB, since int64) ([]domain.Stale, error) {
 	var rows []changeRow
 	err := tx.NewSelect().Model(&rows).Where("c.xid > ?", since).Scan(ctx)
@@ -23,8 +23,8 @@ func (sqliteEngine) changesSoFar(ctx context.Context, tx bun.IDB) (now int64, er
 	return now, err
 }
 
-// follow opens a connection of its own, for PRAGMA data_version tells what has
-// changed since the same connection asked before.
+// follow opens its own connection, since PRAGMA data_version reports what has
+// changed since the same connection last asked.
 func (e sqliteEngine) follow(_ context.Context, _ *link) (poller, func() error, error) {
 	db, err := sql.Open(sqliteDriver, e.dsn)
 	if err != nil {
@@ -70,7 +70,7 @@ func (p *sqlitePoller) poll(ctx context.Context) ([]domain.Stale, int64, error) 
 	return stale(rows), p.last, nil
 }
 
-// prune keeps the newest row: the numbers go on from it.
+// prune keeps the newest row: numbering continues from it.
 func (p *sqlitePoller) prune(ctx context.Context, before int64) error {
 	_, err := p.pool.NewDelete().Model((*changeRow)(nil)).Where("c.xid < ?", before).Exec(ctx)
 	return err

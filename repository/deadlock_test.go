@@ -18,9 +18,9 @@ import (
 	"github.com/latchkey-dev/latchkey/repository/storetest"
 )
 
-// Guarantees that a project deleted while its keys are in use, and while others
-// are made and changed, makes no two transactions wait for each other in a circle:
-// PostgreSQL counts no deadlock, and nothing fails but for want of what is gone.
+// Guarantees that no two transactions wait for each other in a circle when a
+// project is deleted while its keys are used and others are made and changed:
+// PostgreSQL counts no deadlock, and only operations on deleted rows fail.
 func TestProjectDeletedUnderLoad(t *testing.T) {
 	t.Parallel()
 	dsn := storetest.Postgres(t)

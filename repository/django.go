@@ -19,9 +19,9 @@ import (
 	"github.com/latchkey-dev/latchkey/domain"
 )
 
-// DjangoTable says where the keys of djangorestframework-api-key stand, or those
-// of a model of somebody's own that extends it. A column that is empty is not
-// read.
+// DjangoTable names the table and the columns of the keys of
+// djangorestframework-api-key, or of a model that extends its model. An empty
+// column is not read.
 type DjangoTable struct {
 	Name       string
 	Prefix     string
@@ -30,18 +30,18 @@ type DjangoTable struct {
 	Created    string
 	ExpiryDate string
 	Revoked    string
-	ExternalID string // of a model of one's own, such as organization_id
+	ExternalID string // of a custom model, such as organization_id
 }
 
-// DefaultDjangoTable is the table as the library makes it.
+// DefaultDjangoTable is the table that the library creates.
 var DefaultDjangoTable = DjangoTable{
 	Name: "rest_framework_api_key_apikey", Prefix: "prefix", HashedKey: "hashed_key", KeyName: "name",
 	Created: "created", ExpiryDate: "expiry_date", Revoked: "revoked",
 }
 
-// DjangoKeys reads the keys out of the database of a Django project, which it
-// does not change: postgres://… or sqlite:PATH, also as sqlite:///PATH. It stops
-// at the first error.
+// DjangoKeys reads the keys from the database of a Django project, without
+// changing it: postgres://… or sqlite:PATH, also as sqlite:///PATH. It stops at
+// the first error.
 func DjangoKeys(ctx context.Context, dsn string, table DjangoTable) iter.Seq2[domain.ImportRow, error] {
 	return func(yield func(domain.ImportRow, error) bool) {
 		db, err := openDjango(dsn)
@@ -116,8 +116,8 @@ func (t DjangoTable) columns() []string {
 	return []string{t.Prefix, t.HashedKey, t.KeyName, t.Created, t.ExpiryDate, t.Revoked, t.ExternalID}
 }
 
-// djangoRow reads the values of the columns, each in whatever type the database
-// and its driver have for it.
+// djangoRow reads the values of the columns. The database and its driver decide
+// the type of each.
 func djangoRow(values []any) domain.ImportRow {
 	text := func(i int) string {
 		switch v := values[i].(type) {

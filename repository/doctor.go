@@ -14,17 +14,18 @@ import (
 	"github.com/latchkey-dev/latchkey/domain"
 )
 
-// Health is what a look at a database finds.
+// Health is the result of examining a database.
 type Health struct {
 	Version string        // of the database server or library
-	Clock   time.Time     // the database's; nothing is decided by it, but a wrong one misleads people
-	Took    time.Duration // for one small question
-	Notes   []string      // what an operator wants to know
-	Faults  []string      // what contradicts itself in what is stored, or endangers it
+	Clock   time.Time     // the database's; nothing depends on it, but a wrong one misleads people
+	Took    time.Duration // for one small query
+	Notes   []string      // what an operator should know
+	Faults  []string      // stored data that is inconsistent, or settings that endanger it
 }
 
-// questions are what Examine asks both databases: how many rows there are that
-// should not be. A note is no fault: it was allowed once, and still works.
+// questions are the queries that Examine runs on both databases: each counts
+// rows that should not exist. A note is no fault: it was allowed once and still
+// works.
 var questions = []struct {
 	note  bool
 	found string
@@ -39,8 +40,8 @@ var questions = []struct {
 		(SELECT 1 FROM audit_events e WHERE e.organization_id = k.organization_id AND e.project_id = k.project_id AND e.action = 'keys.imported')`},
 }
 
-// Examine looks at a migrated database. The faults it finds would be the
-// program's, or a broken disk's: normal use leaves none.
+// Examine checks a migrated database. A fault that it finds comes from a bug or
+// a broken disk: normal use leaves none.
 func (s *Store) Examine(ctx context.Context) (Health, error) {
 	var h Health
 	began := time.Now()
@@ -80,8 +81,8 @@ func (postgresEngine) clockQuery() string {
 	return "SELECT current_setting('server_version'), (extract(epoch FROM clock_timestamp()) * 1000000)::bigint"
 }
 
-// examine looks at what sessions are set to, through a pooler too, and tries
-// what cannot go through one.
+// examine checks the settings of sessions, also behind a pooler, and tries what
+// does not work through a pooler.
 func (e postgresEngine) examine(ctx context.Context, s *Store) ([]string, error) {
 	faults, err := foreignSettings(ctx, s)
 	if err != nil {
@@ -98,8 +99,9 @@ func (e postgresEngine) examine(ctx context.Context, s *Store) ([]string, error)
 	return faults, nil
 }
 
-// foreignSettings says which settings a session has that Latchkey does not work
-// with: triggers that do not fire, and behind a pooler any that it cannot keep.
+// foreignSettings returns the settings of a session with which Latchkey does
+// not work: triggers that do not fire, and behind a pooler all settings that it
+// cannot keep.
 func foreignSettings(ctx context.Context, s *Store) (faults []string, err error) {
 	want := map[string]string{"session_replication_role": "origin"}
 	maps.Copy(want, startupSettings)
@@ -133,7 +135,7 @@ func (sqliteEngine) examine(ctx context.Context, s *Store) (faults []string, err
 	return faults, nil
 }
 
-// countFaults counts the rows of a check, of which a single "ok" is none.
+// countFaults counts the rows of a check; a single "ok" means none.
 func (s *Store) countFaults(ctx context.Context, pragma string) (n int, err error) {
 	rows, err := s.pools[0].QueryContext(ctx, pragma)
 	if err != nil {
@@ -161,12 +163,12 @@ func (s *Store) countFaults(ctx context.Context, pragma string) (n int, err erro
 	return n, rows.Err()
 }
 
-// ErrNotSQLite is what Backup answers for a database that has better means.
+// ErrNotSQLite is what Backup returns for a database that has better tools.
 var ErrNotSQLite = errors.New("only an SQLite database is backed up this way; for PostgreSQL use pg_dump or base backups")
 
-// Backup writes a copy of an SQLite database to path, which must not exist: as
-// the database is at one moment, while others go on reading and writing. The
-// copy is complete when it returns nil.
+// Backup writes a copy of an SQLite database to path, which must not exist. The
+// copy is the database at one moment; reads and writes continue during it. The
+// copy is complete if Backup returns nil.
 func (s *Store) Backup(ctx context.Context, path string) error {
 	if _, sqlite := s.engine.(sqliteEngine); !sqlite {
 		return ErrNotSQLite

@@ -9,18 +9,17 @@ import (
 	"github.com/latchkey-dev/latchkey/domain"
 )
 
-// rivalWait is how long a request waits for another with the same
+// rivalWait is how long a request waits for another request with the same
 // Idempotency-Key to finish.
 const rivalWait = 5 * time.Second
 
-// Idempotency is what is kept of a request that named itself by an
-// Idempotency-Key.
+// Idempotency is the record of a request with an Idempotency-Key.
 type Idempotency struct {
 	Caller        string
-	Digest        []byte // of the Idempotency-Key, keyed
-	Fingerprint   []byte // of what was asked
-	Salt          []byte // what the secrets of the answer are derived with
-	PepperVersion int    // and from which derivation of the master key
+	Digest        []byte // of the Idempotency-Key, with a secret key
+	Fingerprint   []byte // of the request
+	Salt          []byte // from which the secrets of the answer are derived
+	PepperVersion int    // and with which derivation of the master key
 	Answer        []byte // without secrets; empty until the request has succeeded
 	CreatedAt     time.Time
 }
@@ -37,10 +36,10 @@ type idempotencyRow struct {
 	CreatedAt     micros
 }
 
-// ClaimIdempotency makes an Idempotency-Key its caller's for the rest of the
-// transaction. When a request has succeeded under it since notBefore, it returns
-// what is kept of that one, and false. A rival that is still at work is waited
-// for; when it takes over 5 seconds the answer is in_flight.
+// ClaimIdempotency reserves an Idempotency-Key for its caller until the
+// transaction ends. If a request has succeeded under it since notBefore, it
+// returns the record of that request, and false. It waits for another request
+// that is still running under the key; after 5 seconds it returns in_flight.
 func (s *Store) ClaimIdempotency(ctx context.Context, v Idempotency, notBefore time.Time) (Idempotency, bool, error) {
 	row := idempotencyRow{
 		Caller: v.Caller, Digest: v.Digest, Fingerprint: v.Fingerprint, Salt: v.Salt, PepperVersion: v.PepperVersion,
@@ -49,7 +48,7 @@ func (s *Store) ClaimIdempotency(ctx context.Context, v Idempotency, notBefore t
 	if err := s.engine.boundWaits(ctx, s.write, rivalWait); err != nil {
 		return v, false, s.error(err)
 	}
-	// A row from before notBefore is as good as none: it is taken over.
+	// A row from before notBefore no longer counts: it is replaced.
 	res, err := s.write.NewInsert().Model(&row).On("CONFLICT (caller, digest) DO UPDATE").
 		Set("fingerprint = EXCLUDED.fingerprint, salt = EXCLUDED.salt, pepper_version = EXCLUDED.pepper_version").
 		Set("answer = EXCLUDED.answer, created_at = EXCLUDED.created_at").
@@ -73,14 +72,15 @@ func (s *Store) ClaimIdempotency(ctx context.Context, v Idempotency, notBefore t
 	}, false, s.error(err)
 }
 
-// AnswerIdempotency stores what a claimed Idempotency-Key was answered with.
+// AnswerIdempotency stores the answer to a request with a claimed
+// Idempotency-Key.
 func (s *Store) AnswerIdempotency(ctx context.Context, v Idempotency) error {
 	res, err := s.write.NewUpdate().Model((*idempotencyRow)(nil)).Set("answer = ?", v.Answer).
 		Where("i.caller = ?", v.Caller).Where("i.digest = ?", v.Digest).Exec(ctx)
 	return s.changed(res, err, domain.NotFound())
 }
 
-// ForgetIdempotency removes what is older than before.
+// ForgetIdempotency removes records that are older than before.
 func (s *Store) ForgetIdempotency(ctx context.Context, before time.Time) error {
 	_, err := s.write.NewDelete().Model((*idempotencyRow)(nil)).Where("i.created_at < ?", micros{before}).Exec(ctx)
 	return s.error(err)

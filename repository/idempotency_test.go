@@ -11,10 +11,10 @@ import (
 	"github.com/latchkey-dev/latchkey/repository/storetest"
 )
 
-// TestInFlight guarantees that a rival with the same Idempotency-Key is told to
-// try again when the first one is at work for longer than five seconds, and that
-// the key is free when the first one fails. Only PostgreSQL has rivals inside
-// transactions.
+// TestInFlight guarantees that a second request with the same Idempotency-Key
+// gets in_flight when the first one takes longer than five seconds, and that
+// the key is free when the first one fails. Only on PostgreSQL can two
+// transactions run at the same time.
 func TestInFlight(t *testing.T) {
 	t.Parallel()
 	store := storetest.New(t, storetest.Postgres(t))

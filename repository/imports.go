@@ -8,26 +8,27 @@ import (
 	"github.com/latchkey-dev/latchkey/domain"
 )
 
-// MaxCandidates bounds how many secrets of one look-up an organization keeps. It
-// is not counted over organizations: nobody is to learn what another one has.
+// MaxCandidates bounds how many secrets with the same look-up an organization
+// may have. Other organizations do not count: no one must learn what another
+// organization has.
 const MaxCandidates = 8
 
-// KnownImports is what the database holds of some look-ups.
+// KnownImports is what the database knows about some look-ups.
 type KnownImports struct {
-	Here    map[string][]byte // this project's: look-up to import digest
+	Here    map[string][]byte // of this project: look-up to import digest
 	Ended   map[string]bool   // import digests of keys that have been deleted from this project
 	Crowded map[string]bool   // look-ups that MaxCandidates secrets of the organization share
 }
 
-// NextImportBatch returns the number of a new batch, and keeps all others from
-// importing until the transaction ends: see ImportedSince.
+// NextImportBatch returns the number of a new batch, and prevents other imports
+// until the transaction ends: see ImportedSince.
 func (s *Store) NextImportBatch(ctx context.Context) (int64, error) {
 	var number int64
 	err := s.write.NewRaw("UPDATE import_batches SET number = number + 1 WHERE id = 1 RETURNING number").Scan(ctx, &number)
 	return number, s.error(err)
 }
 
-// KnownImports returns what is known of the secrets, which are to be imported
+// KnownImports returns what is known about the secrets that are to be imported
 // into the project.
 func (s *Store) KnownImports(ctx context.Context, scope domain.ProjectScope, secrets []domain.Secret) (KnownImports, error) {
 	known := KnownImports{Ended: map[string]bool{}, Crowded: map[string]bool{}}
@@ -67,7 +68,8 @@ func (s *Store) importsHere(ctx context.Context, scope domain.ProjectScope, look
 	return here, s.error(err)
 }
 
-// crowdedLookups returns those that MaxCandidates secrets of the organization share.
+// crowdedLookups returns the look-ups that MaxCandidates secrets of the
+// organization share.
 func (s *Store) crowdedLookups(ctx context.Context, scope domain.ProjectScope, lookups []string) (map[string]bool, error) {
 	var crowded []string
 	few := s.read.NewSelect().Model((*secretRow)(nil)).ColumnExpr("1").Join("JOIN projects AS p ON p.id = s.project_id").
@@ -97,17 +99,17 @@ func (s *Store) AddImported(ctx context.Context, scope domain.ProjectScope, batc
 	return insertIn(ctx, s, scope, &secrets)
 }
 
-// Import is that a secret can be found by a look-up.
+// Import means that a secret can be found by a look-up.
 type Import struct {
 	Lookup  string
 	TokenID domain.TokenID
 	Batch   int64
 }
 
-// ImportedSince returns up to limit imported secrets, whatever their project,
-// in the order of their batches and, inside one, of their ids, behind the last
-// one that the caller has seen. Since batches become visible in order, whoever
-// goes on from the last answer misses none.
+// ImportedSince returns up to limit imported secrets of all projects that come
+// after last. They are in the order of their batches and, within a batch, of
+// their ids. Batches become visible in order, so a caller that continues from
+// the last answer misses none.
 func (s *Store) ImportedSince(ctx context.Context, last Import, limit int) ([]Import, error) {
 	var rows []secretRow
 	err := s.read.NewSelect().Model(&rows).Column("lookup", "token_id", "import_batch").Where("s.import_batch IS NOT NULL").
@@ -121,7 +123,7 @@ func (s *Store) ImportedSince(ctx context.Context, last Import, limit int) ([]Im
 }
 
 // UntaggedTokens returns up to limit tokens without a tag that come after the
-// given one, whatever their project, in the order of their ids.
+// given one, of all projects, in the order of their ids.
 func (s *Store) UntaggedTokens(ctx context.Context, after domain.TokenID, limit int) ([]domain.TokenID, error) {
 	var found []domain.TokenID
 	err := s.read.NewSelect().Model((*secretRow)(nil)).Column("token_id").Where("NOT s.tagged").Where("s.lookup IS NULL").
@@ -129,9 +131,9 @@ func (s *Store) UntaggedTokens(ctx context.Context, after domain.TokenID, limit 
 	return found, s.error(err)
 }
 
-// RehashSecret replaces how a secret is recognised, if it still is as old has
-// it; conflict when it is not. It touches nothing of the key: a revocation at
-// the same time stands.
+// RehashSecret replaces the digest of a secret, if it is still the one in old;
+// otherwise it returns conflict. It does not touch the key, so a revocation at
+// the same time is kept.
 func (s *Store) RehashSecret(ctx context.Context, scope domain.ProjectScope, old, replacement domain.Secret) error {
 	res, err := updateIn(s, scope, (*secretRow)(nil)).
 		Set("algorithm = ?", replacement.Algorithm).Set("pepper_version = ?", replacement.PepperVersion).
@@ -148,7 +150,7 @@ type endedImportRow struct {
 	ImportDigest []byte           `bun:",pk"`
 }
 
-// endImports remembers that the imported secrets of a key have ended.
+// endImports records that the imported secrets of a key have ended.
 func (s *Store) endImports(ctx context.Context, scope domain.ProjectScope, id domain.KeyID) error {
 	var rows []secretRow
 	err := selectIn(s, scope, &rows).Column("import_digest").Where("s.key_id = ?", id).Where("s.import_digest IS NOT NULL").Scan(ctx)

@@ -45,8 +45,9 @@ func (s *Store) CreateInvitation(ctx context.Context, scope domain.OrganizationS
 	})
 }
 
-// InvitationByDigest finds an invitation and its organization by the digest of
-// its token, whoever asks: holding the token earns it.
+// InvitationByDigest returns an invitation and its organization by the digest
+// of its token. It does not check the caller: having the token is the
+// permission.
 func (s *Store) InvitationByDigest(ctx context.Context, digest []byte) (domain.Invitation, domain.Organization, error) {
 	var row invitationRow
 	if err := s.read.NewSelect().Model(&row).Relation("Organization").Where("i.digest = ?", digest).Scan(ctx); err != nil {
@@ -75,7 +76,7 @@ func (s *Store) ListInvitations(
 	}), nil
 }
 
-// AcceptInvitation uses an invitation up; conflict when it has been already.
+// AcceptInvitation marks an invitation as used; conflict if it already is.
 func (s *Store) AcceptInvitation(ctx context.Context, scope domain.OrganizationScope, id domain.InvitationID, now time.Time) error {
 	res, err := updateIn(s, scope, (*invitationRow)(nil)).Set("accepted_at = ?", micros{now}).
 		Where("i.id = ?", id).Where("i.accepted_at IS NULL").Exec(ctx)

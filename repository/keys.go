@@ -114,14 +114,14 @@ func (s *Store) CreateKey(ctx context.Context, scope domain.ProjectScope, k doma
 	return s.insert(ctx, newKeyRow(scope, k))
 }
 
-// AddSecret adds a secret to a key of the project; conflict when the token's id
-// is taken or the key has a current secret already.
+// AddSecret adds a secret to a key of the project; conflict if the token's id
+// is taken or the key already has a current secret.
 func (s *Store) AddSecret(ctx context.Context, scope domain.ProjectScope, v domain.Secret) error {
 	return s.insert(ctx, newSecretRow(scope, v))
 }
 
-// EndSecret sets when a secret of the project stops being accepted. It only ever
-// brings that moment forward: conflict when the secret ends earlier already.
+// EndSecret sets when a secret of the project stops being accepted. It only
+// moves that time forward: conflict if the secret already ends earlier.
 func (s *Store) EndSecret(ctx context.Context, scope domain.ProjectScope, id domain.TokenID, at time.Time) error {
 	res, err := updateIn(s, scope, (*secretRow)(nil)).Set("valid_until = ?", micros{at}).Where("s.token_id = ?", id).
 		WhereGroup(" AND ", func(q *bun.UpdateQuery) *bun.UpdateQuery {
@@ -131,7 +131,7 @@ func (s *Store) EndSecret(ctx context.Context, scope domain.ProjectScope, id dom
 }
 
 // LiveSecrets returns the secrets of a key of the project that are accepted at
-// now, the current one first.
+// now, with the current one first.
 func (s *Store) LiveSecrets(ctx context.Context, scope domain.ProjectScope, key domain.KeyID, now time.Time) ([]domain.Secret, error) {
 	var rows []secretRow
 	err := selectIn(s, scope, &rows).ColumnExpr("?TableColumns").
@@ -150,22 +150,21 @@ func (s *Store) LiveSecrets(ctx context.Context, scope domain.ProjectScope, key 
 	return secrets, nil
 }
 
-// GetKey returns a key of the project. What is Retiring may have ended already.
+// GetKey returns a key of the project. Its Retiring may have ended already.
 func (s *Store) GetKey(ctx context.Context, scope domain.ProjectScope, id domain.KeyID) (domain.Key, error) {
 	var row keyRow
 	err := keysIn(s, scope, &row).Where("k.id = ?", id).Scan(ctx)
 	return row.key(), s.error(err)
 }
 
-// LockKey is GetKey that keeps others from changing the key until the
-// transaction ends.
+// LockKey is like GetKey, but locks the key until the transaction ends.
 func (s *Store) LockKey(ctx context.Context, scope domain.ProjectScope, id domain.KeyID) (domain.Key, error) {
 	var row keyRow
 	err := s.engine.forUpdate(keysIn(s, scope, &row).Where("k.id = ?", id)).Scan(ctx)
 	return row.key(), s.error(err)
 }
 
-// ListKeys returns the project's keys that pass the filter, newest first. What is
+// ListKeys returns the project's keys that pass the filter, newest first. Their
 // Retiring may have ended already.
 func (s *Store) ListKeys(
 	ctx context.Context, scope domain.ProjectScope, f domain.KeyFilter, p domain.Page, now time.Time,
@@ -183,8 +182,9 @@ func (s *Store) ListKeys(
 		q = q.Where("k.revoked_at IS NOT NULL")
 	}
 	if f.Search != "" {
-		// The database lowers both sides: one that only knows the letters of ASCII,
-		// as PostgreSQL does in the locale C, then still finds the others as typed.
+		// The database lowers both sides: one that only knows ASCII letters, as
+		// PostgreSQL does in the locale C, still finds other letters as they were
+		// typed.
 		like := "%" + likeEscape.Replace(f.Search) + "%"
 		q = q.WhereGroup(" AND ", func(q *bun.SelectQuery) *bun.SelectQuery {
 			for _, column := range []string{"name", "prefix", "retiring_prefix"} {
@@ -225,7 +225,7 @@ func (s *Store) CountAllKeys(ctx context.Context) (int, error) {
 }
 
 // KeyStatistics counts the project's keys by their status at now, and by the
-// days from since on of their creation, revocation and expiry.
+// days, starting with since, of their creation, revocation and expiry.
 func (s *Store) KeyStatistics(ctx context.Context, scope domain.ProjectScope, since, now time.Time) (domain.KeyStatistics, error) {
 	var counts struct{ Total, Expired, Revoked int }
 	err := selectIn(s, scope, (*keyRow)(nil)).ColumnExpr("COUNT(*) AS total").
@@ -241,7 +241,7 @@ func (s *Store) KeyStatistics(ctx context.Context, scope domain.ProjectScope, si
 		"expires_at": func(d *domain.KeyDay) *int { return &d.Expiring },
 	} {
 		var rows []struct {
-			Day  int64 // since 1970; both databases cut the division of whole numbers
+			Day  int64 // since 1970; both databases truncate integer division
 			Keys int
 		}
 		q := selectIn(s, scope, (*keyRow)(nil)).ColumnExpr("k.? / ? AS day", bun.Ident(column), (24*time.Hour).Microseconds()).
@@ -265,14 +265,15 @@ func (s *Store) KeyStatistics(ctx context.Context, scope domain.ProjectScope, si
 	}, nil
 }
 
-// keysIn starts a query of the project's keys with what is known of their use.
+// keysIn starts a query of the project's keys, with their last use.
 func keysIn(s *Store, scope domain.ProjectScope, model any) *bun.SelectQuery {
 	return selectIn(s, scope, model).ColumnExpr("?TableColumns").
 		ColumnExpr("(SELECT MAX(u.last_used_at) FROM api_key_usage AS u WHERE u.key_id = k.id) AS last_used_at")
 }
 
-// UpdateKey stores k, which must be one revision ahead of the row, or answers
-// conflict. It never touches a revoked key, so nothing can un-revoke one.
+// UpdateKey stores k, which must be one revision ahead of the row; otherwise it
+// returns conflict. It never changes a revoked key, so nothing can undo a
+// revocation.
 func (s *Store) UpdateKey(ctx context.Context, scope domain.ProjectScope, k domain.Key) error {
 	res, err := updateIn(s, scope, newKeyRow(scope, k)).
 		ExcludeColumn("id", "organization_id", "project_id", "environment", "created_at", "created_by_kind", "created_by_id", "created_by_name").
@@ -280,8 +281,8 @@ func (s *Store) UpdateKey(ctx context.Context, scope domain.ProjectScope, k doma
 	return s.changed(res, err, conflict(nil))
 }
 
-// DeleteKey removes a key of the project with its secrets. Of those that were
-// imported it remembers that they have ended.
+// DeleteKey removes a key of the project with its secrets. It records that
+// imported secrets have ended.
 func (s *Store) DeleteKey(ctx context.Context, scope domain.ProjectScope, id domain.KeyID) error {
 	if err := s.endImports(ctx, scope, id); err != nil {
 		return err

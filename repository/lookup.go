@@ -13,10 +13,10 @@ import (
 	"github.com/latchkey-dev/latchkey/domain"
 )
 
-// The queries of look-ups are the only ones that are written by hand: they are
-// what a token costs that is not in memory, and building them anew each time
-// would take longer than the database needs for them. A key's row is found by its
-// id alone: that it belongs to the secret's project is what the foreign key says.
+// Look-ups are the only queries that are written by hand. They are the cost of
+// a token that is not in memory, and building them each time would take longer
+// than the database needs for them. A key's row is found by its id alone: the
+// foreign key ensures that it belongs to the secret's project.
 const (
 	keyColumns = `s.key_id, s.project_id, s.prefix, s.algorithm, s.pepper_version, s.digest, s.created_at, s.valid_until,
 	COALESCE(s.parameters, ''), k.name, k.prefix, k.environment, k.scopes, k.external_id, k.metadata, k.created_at,
@@ -36,7 +36,7 @@ JOIN organizations o ON o.id = p.organization_id
 WHERE o.deleted_at IS NULL AND p.deleted_at IS NULL AND s.token_id = `
 )
 
-// lookups are those queries.
+// lookups are the hand-written queries.
 type lookups struct {
 	key, callingKey lookup
 	tracer          *tracer
@@ -46,19 +46,18 @@ func newLookups() *lookups {
 	return &lookups{key: lookup{query: keyQuery}, callingKey: lookup{query: callingKeyQuery}}
 }
 
-// lookup is one of them, prepared.
+// lookup is one prepared query.
 type lookup struct {
 	query    string
 	mu       sync.Mutex
 	prepared *sql.Stmt
-	never    bool // a pooler stands between, and forgets what was prepared
+	never    bool // there is a pooler in between, which loses prepared statements
 }
 
-// CallingKey finds by a token's public id what is needed to prove the token and
-// to act for its key, in one query. It says nothing about the token's secret,
-// nor whether key, project and organization may be used: that is the caller's
-// to check, as it is whether Retiring has ended. What is being deleted is not
-// found.
+// CallingKey returns, in one query, what is needed to prove the token with a
+// public id and to act for its key. It checks neither the token's secret, nor
+// whether key, project and organization may be used, nor whether Retiring has
+// ended: the caller must. It does not find keys that are being deleted.
 func (s *Store) CallingKey(ctx context.Context, id domain.TokenID) (domain.Secret, domain.CallingKey, error) {
 	var r keyFound
 	var t tenantFound
@@ -70,8 +69,9 @@ func (s *Store) CallingKey(ctx context.Context, id domain.TokenID) (domain.Secre
 	return secret, domain.CallingKey{Key: key, Project: project, Organization: organization}, err
 }
 
-// KeyByToken is CallingKey for who knows the key's project and organization, and
-// that they are not being deleted: it costs the database a third less.
+// KeyByToken is like CallingKey, for callers that already have the key's
+// project and organization and know that they are not being deleted: it costs
+// the database a third less.
 func (s *Store) KeyByToken(ctx context.Context, id domain.TokenID) (domain.Secret, domain.Key, error) {
 	var r keyFound
 	if err := s.look(ctx, &s.lookups.key, id, r.columns()); err != nil {
@@ -102,17 +102,18 @@ func (s *Store) lookOnce(ctx context.Context, l *lookup, id domain.TokenID, colu
 	if statement != nil {
 		return statement.QueryRowContext(ctx, id).Scan(columns...)
 	}
-	// The blank makes it another text: pgx would use what it once prepared for the same.
+	// The space makes it a different text: pgx would use the statement that it once
+	// prepared for the same text.
 	return s.pools[0].DB.QueryRowContext(ctx, l.query+s.engine.placeholder()+" ", id).Scan(columns...)
 }
 
-// statement prepares the query at the first call; nil where nothing can be
-// prepared.
+// statement prepares the query at the first call. It returns nil if nothing can
+// be prepared.
 func (l *lookup) statement(ctx context.Context, s *Store) (*sql.Stmt, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.never || !s.engine.prepares() {
-		return nil, nil //nolint:nilnil // there is none to be had
+		return nil, nil //nolint:nilnil // statements cannot be prepared
 	}
 	if l.prepared == nil {
 		var err error
@@ -123,9 +124,9 @@ func (l *lookup) statement(ctx context.Context, s *Store) (*sql.Stmt, error) {
 	return l.prepared, nil
 }
 
-// forgotten reports whether the SQLSTATE is what a pooler causes by handing out
-// another connection than the one on which the query was prepared, and if so
-// goes without preparing from now on.
+// forgotten reports whether the SQLSTATE comes from a pooler that used another
+// connection than the one on which the query was prepared. If so, it stops
+// preparing the query from now on.
 func (l *lookup) forgotten(state string) bool {
 	const invalidStatementName, duplicateStatement, protocolViolation = "26000", "42P05", "08P01"
 	if state != invalidStatementName && state != duplicateStatement && state != protocolViolation {
@@ -137,7 +138,7 @@ func (l *lookup) forgotten(state string) bool {
 	return true
 }
 
-// keyFound is what a look-up scans of a secret and its key.
+// keyFound receives the secret and key columns of a look-up.
 type keyFound struct {
 	secret                             domain.Secret
 	k                                  domain.Key
@@ -169,7 +170,7 @@ func (r *keyFound) key(id domain.TokenID) (domain.Secret, domain.Key, error) {
 	return s, k, nil
 }
 
-// tenantFound is what a look-up scans of the project of a key and its organization.
+// tenantFound receives the project and organization columns of a look-up.
 type tenantFound struct {
 	p                                                      domain.Project
 	o                                                      domain.Organization

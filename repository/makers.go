@@ -8,8 +8,8 @@ import (
 	"github.com/latchkey-dev/latchkey/domain"
 )
 
-// ListKeysMadeBy returns the keys of the organization's projects that a user made
-// and nobody has revoked, newest first.
+// ListKeysMadeBy returns the keys of the organization's projects that a user
+// made and that are not revoked, newest first.
 func (s *Store) ListKeysMadeBy(
 	ctx context.Context, scope domain.OrganizationScope, user domain.UserID, p domain.Page,
 ) (domain.List[domain.Key], error) {
@@ -24,15 +24,15 @@ func (s *Store) ListKeysMadeBy(
 	}), nil
 }
 
-// CountKeysMadeBy returns how many keys a user made, in any organization, that
-// nobody has revoked.
+// CountKeysMadeBy returns how many keys a user made, in all organizations, that
+// are not revoked.
 func (s *Store) CountKeysMadeBy(ctx context.Context, user domain.UserID) (int, error) {
 	n, err := madeBy(s.projectsOfKeys(), user).Count(ctx)
 	return int(n), s.error(err)
 }
 
 // OrganizationsOfMaker returns the organizations in which a user made keys that
-// nobody has revoked.
+// are not revoked.
 func (s *Store) OrganizationsOfMaker(ctx context.Context, user domain.UserID) ([]domain.Organization, error) {
 	var rows []organizationRow
 	made := madeBy(s.projectsOfKeys().ColumnExpr("k.organization_id"), user)
@@ -46,8 +46,8 @@ func (s *Store) OrganizationsOfMaker(ctx context.Context, user domain.UserID) ([
 	return organizations, nil
 }
 
-// projectsOfKeys starts a query of the keys of all tenants, but for those that are
-// being deleted.
+// projectsOfKeys starts a query of the keys of all tenants, except those that
+// are being deleted.
 func (s *Store) projectsOfKeys() *bun.SelectQuery {
 	return s.projectsOfAll((*projectRow)(nil)).Join("JOIN api_keys AS k ON k.project_id = p.id")
 }

@@ -23,7 +23,7 @@ func (r membershipRow) member() domain.Member {
 	return domain.Member{User: r.User.user(), Role: r.Role, JoinedAt: r.JoinedAt.Time}
 }
 
-// AddMember adds a user to the organization; conflict when they are in it.
+// AddMember adds a user to the organization; conflict if they are a member.
 func (s *Store) AddMember(ctx context.Context, scope domain.OrganizationScope, m domain.Membership) error {
 	return s.insert(ctx, &membershipRow{
 		OrganizationID: scope.Organization(), UserID: m.UserID, Role: m.Role, JoinedAt: micros{m.JoinedAt},
@@ -39,8 +39,8 @@ func (s *Store) GetMember(ctx context.Context, scope domain.OrganizationScope, u
 	return row.member(), nil
 }
 
-// HasMemberWithEmail reports whether the account with a normalised address is
-// a member of the organization.
+// HasMemberWithEmail reports whether the account with a normalized address is a
+// member of the organization.
 func (s *Store) HasMemberWithEmail(ctx context.Context, scope domain.OrganizationScope, email string) (bool, error) {
 	found, err := selectIn(s, scope, (*membershipRow)(nil)).Join("JOIN users AS u ON u.id = m.user_id").Where("u.email = ?", email).Exists(ctx)
 	return found, s.error(err)

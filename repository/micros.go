@@ -6,14 +6,14 @@ import (
 	"time"
 )
 
-// micros is a time as the database holds it: microseconds since 1970, NULL for
-// the zero time. Both databases store integers alike, which cannot be said of
+// micros is a time as the database stores it: microseconds since 1970, and NULL
+// for the zero time. Both databases store integers in the same way, unlike
 // their types for times.
 type micros struct{ time.Time }
 
 func (m micros) Value() (driver.Value, error) {
 	if m.IsZero() {
-		return nil, nil //nolint:nilnil // NULL is what database/sql calls this
+		return nil, nil //nolint:nilnil // NULL is nil for database/sql
 	}
 	return m.UnixMicro(), nil
 }

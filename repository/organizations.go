@@ -9,8 +9,9 @@ import (
 	"github.com/latchkey-dev/latchkey/domain"
 )
 
-// standing is true of an organization that is not being deleted. Members need
-// not be asked: one that is has none.
+// standing is true for an organization that is not being deleted. Queries by
+// membership do not need it: an organization that is being deleted has no
+// members.
 const standing = "o.deleted_at IS NULL"
 
 type organizationRow struct {
@@ -55,23 +56,23 @@ func (s *Store) CreateOrganization(ctx context.Context, o domain.Organization) e
 	return s.insert(ctx, newOrganizationRow(o))
 }
 
-// GetOrganization finds an organization by id, whoever asks: it is for callers
-// that have proved their right to it otherwise.
+// GetOrganization returns an organization by id. It does not check the caller,
+// who must have proved their permission in another way.
 func (s *Store) GetOrganization(ctx context.Context, id domain.OrganizationID) (domain.Organization, error) {
 	var row organizationRow
 	err := s.read.NewSelect().Model(&row).Where("o.id = ?", id).Where(standing).Scan(ctx)
 	return row.organization(), s.error(err)
 }
 
-// GetOrganizationBySlug is GetOrganization by slug.
+// GetOrganizationBySlug is like GetOrganization, but takes a slug.
 func (s *Store) GetOrganizationBySlug(ctx context.Context, slug string) (domain.Organization, error) {
 	var row organizationRow
 	err := s.read.NewSelect().Model(&row).Where("o.slug = ?", slug).Where(standing).Scan(ctx)
 	return row.organization(), s.error(err)
 }
 
-// OrganizationAsMember finds an organization that the user is a member of;
-// not_found when it is absent and when they are not.
+// OrganizationAsMember returns an organization that the user is a member of;
+// not_found if it does not exist or they are not.
 func (s *Store) OrganizationAsMember(ctx context.Context, user domain.UserID, id domain.OrganizationID) (domain.MemberOf, error) {
 	var row organizationRow
 	err := s.organizationsOf(user, &row).Where("o.id = ?", id).Scan(ctx)
@@ -134,25 +135,25 @@ func (s *Store) organizationsOf(user domain.UserID, model any) *bun.SelectQuery 
 		Join("JOIN memberships AS m ON m.organization_id = o.id").Where("m.user_id = ?", user)
 }
 
-// LockOrganization returns the organization as it is now and keeps others from
-// changing it until the transaction ends.
+// LockOrganization returns the current organization and locks it until the
+// transaction ends.
 func (s *Store) LockOrganization(ctx context.Context, scope domain.OrganizationScope) (domain.Organization, error) {
 	var row organizationRow
 	err := s.engine.forUpdate(selectIn(s, scope, &row).Where(standing)).Scan(ctx)
 	return row.organization(), s.error(err)
 }
 
-// UpdateOrganization stores o, which must be one revision ahead of the row, or
-// answers conflict.
+// UpdateOrganization stores o, which must be one revision ahead of the row;
+// otherwise it returns conflict.
 func (s *Store) UpdateOrganization(ctx context.Context, scope domain.OrganizationScope, o domain.Organization) error {
 	res, err := updateIn(s, scope, newOrganizationRow(o)).ExcludeColumn("id", "created_at").
 		Where("o.revision = ?", o.Revision-1).Exec(ctx)
 	return s.changed(res, err, conflict(nil))
 }
 
-// DeleteOrganization ends the organization from one moment to the next: nobody
-// finds it any more, its keys are nobody's, its slug is free. What it owned is
-// for PurgeOrganizations to remove.
+// DeleteOrganization ends the organization immediately: it is no longer found,
+// its keys stop working, and its slug is free. PurgeOrganizations removes what
+// it owned.
 func (s *Store) DeleteOrganization(ctx context.Context, scope domain.OrganizationScope, now time.Time) error {
 	res, err := updateIn(s, scope, (*organizationRow)(nil)).
 		Set("deleted_at = ?", micros{now}).Set("status = ?", domain.Disabled).Set("slug = id").Where(standing).Exec(ctx)
@@ -168,8 +169,8 @@ func (s *Store) DeleteOrganization(ctx context.Context, scope domain.Organizatio
 }
 
 // PurgeOrganizations removes at most limit rows of what deleted organizations
-// owned, in a transaction of their own, and reports whether there may be more.
-// An organization's own row goes last.
+// owned, in its own transaction, and reports whether there may be more. The row
+// of an organization goes last.
 func (s *Store) PurgeOrganizations(ctx context.Context, limit int) (more bool, err error) {
 	var deleted []organizationRow
 	err = s.read.NewSelect().Model(&deleted).Where("o.deleted_at IS NOT NULL").Limit(1).Scan(ctx)
@@ -186,9 +187,9 @@ func (s *Store) PurgeOrganizations(ctx context.Context, limit int) (more bool, e
 	return true, s.error(err)
 }
 
-// purgeSome removes at most limit of the tenant's rows and returns how many. They
-// are locked in the order of their ids, as every statement does that takes many
-// rows: two of them never wait for each other in a circle.
+// purgeSome removes at most limit of the tenant's rows and returns how many. It
+// locks them in the order of their ids, like every statement that locks many
+// rows, so two of them never wait for each other in a circle.
 func purgeSome[S tenant](ctx context.Context, s *Store, scope S, rows any, limit int) (removed int, err error) {
 	err = s.InTx(ctx, func(ctx context.Context, tx *Store) error {
 		removed = 0

@@ -13,7 +13,8 @@ import (
 	"github.com/latchkey-dev/latchkey/repository/storetest"
 )
 
-// However a lost connection shows itself, it is an outage and no fault of ours.
+// A lost connection is an outage and not an internal error, in every form that
+// it takes.
 func TestLostConnectionIsUnavailable(t *testing.T) {
 	t.Parallel()
 	s := storetest.New(t, storetest.Postgres(t))

@@ -15,11 +15,11 @@ type OutgoingMail struct {
 	Kind      string
 	Payer     []byte // digest of who caused it
 	Address   []byte // digest of who gets it
-	Sealed    []byte // what it says
+	Sealed    []byte // the content
 	Turn      int    // how many emails of the payer were waiting before it
-	Tries     int    // how often it has been claimed
+	Tries     int    // how often it was claimed
 	CreatedAt time.Time
-	ExpiresAt time.Time // when it is given up
+	ExpiresAt time.Time // when sending is given up
 	DueAt     time.Time // when it may be claimed next
 	TokenAt   time.Time // when its token was made; zero: not yet
 }
@@ -57,7 +57,7 @@ func (r outgoingRow) mail() OutgoingMail {
 }
 
 // AddMail puts an email into the outbox, in the transaction that causes it.
-// Once that is committed, this process is woken by MailPosted.
+// After the commit, MailPosted wakes this process.
 func (s *Store) AddMail(ctx context.Context, m OutgoingMail) error {
 	row := &outgoingRow{
 		ID:        m.ID,
@@ -79,18 +79,18 @@ func (s *Store) AddMail(ctx context.Context, m OutgoingMail) error {
 	return nil
 }
 
-// MailPosted receives something after emails have been posted by this process.
+// MailPosted receives after this process has posted emails.
 func (s *Store) MailPosted() <-chan struct{} { return s.link.posted }
 
-// MailCount is how many emails of the outbox count for one that is to be added.
+// MailCount counts the emails of the outbox that matter for adding one.
 type MailCount struct {
 	OfPayer   int // caused by the payer since a time
 	OfAddress int // to the address since then
 	Waiting   int // caused by the payer and not ended
 }
 
-// CountMail counts the emails since a time that a payer caused and that went to
-// an address, whether they have ended or not.
+// CountMail counts the emails since a time that a payer caused and those that
+// went to an address, whether they have ended or not.
 func (s *Store) CountMail(ctx context.Context, payer, address []byte, since time.Time) (n MailCount, err error) {
 	err = s.read.NewSelect().Model((*outgoingRow)(nil)).
 		ColumnExpr("COUNT(*) FILTER (WHERE o.payer = ?)", payer).
@@ -101,8 +101,8 @@ func (s *Store) CountMail(ctx context.Context, payer, address []byte, since time
 	return n, s.error(err)
 }
 
-// HasDueMail reports whether an email could be claimed at now, for those who
-// would otherwise write in order to see.
+// HasDueMail reports whether an email could be claimed at now, so that callers
+// do not have to write in order to find out.
 func (s *Store) HasDueMail(ctx context.Context, now time.Time) (bool, error) {
 	found, err := dueMail(s.read.NewSelect(), now).Exists(ctx)
 	return found, s.error(err)
@@ -112,9 +112,9 @@ func dueMail(q *bun.SelectQuery, now time.Time) *bun.SelectQuery {
 	return q.Model((*outgoingRow)(nil)).Where("o.due_at <= ?", micros{now}).Where("o.expires_at > ?", micros{now})
 }
 
-// ClaimMail returns an email that is due at now and keeps all other processes
-// from it until a time; not_found when there is none. Payers take turns, and
-// those who are busy are passed over.
+// ClaimMail returns an email that is due at now and reserves it for this
+// process until a time; not_found if there is none. Payers take turns, and busy
+// payers are skipped.
 func (s *Store) ClaimMail(ctx context.Context, now, until time.Time, busy [][]byte) (OutgoingMail, error) {
 	next := dueMail(s.write.NewSelect(), now).Column("o.id").OrderExpr("o.turn, o.due_at").Limit(1)
 	if len(busy) > 0 {
@@ -132,21 +132,21 @@ func (s *Store) ClaimMail(ctx context.Context, now, until time.Time, busy [][]by
 	return rows[0].mail(), nil
 }
 
-// RetryMail makes an email that was claimed due again at a later time. It is not_found
-// when the claim has passed to another process.
+// RetryMail makes a claimed email due again at a later time; not_found if
+// another process has claimed it.
 func (s *Store) RetryMail(ctx context.Context, m OutgoingMail, due time.Time) error {
 	res, err := s.claimed(m).Set("due_at = ?", micros{due}).Exec(ctx)
 	return s.changed(res, err, domain.NotFound())
 }
 
-// EndMail ends an email that was claimed and removes what it says. It is
-// not_found when the claim has passed to another process.
+// EndMail ends a claimed email and removes its content; not_found if another
+// process has claimed it.
 func (s *Store) EndMail(ctx context.Context, m OutgoingMail) error {
 	res, err := s.claimed(m).Set("due_at = NULL").Set("sealed = ?", []byte{}).Exec(ctx)
 	return s.changed(res, err, domain.NotFound())
 }
 
-// NoteMailToken notes that the token of an email has been made.
+// NoteMailToken records that the token of an email has been made.
 func (s *Store) NoteMailToken(ctx context.Context, m OutgoingMail, now time.Time) error {
 	res, err := s.claimed(m).Set("token_at = ?", micros{now}).Exec(ctx)
 	return s.changed(res, err, domain.NotFound())
@@ -156,8 +156,8 @@ func (s *Store) claimed(m OutgoingMail) *bun.UpdateQuery {
 	return s.write.NewUpdate().Model((*outgoingRow)(nil)).Where("o.id = ?", m.ID).Where("o.tries = ?", m.Tries)
 }
 
-// ExpireMail removes the emails that could not be sent in their time, and
-// returns how many there were of each kind.
+// ExpireMail removes the emails that could not be sent in time, and returns how
+// many there were of each kind.
 func (s *Store) ExpireMail(ctx context.Context, now time.Time) (map[string]int, error) {
 	var rows []outgoingRow
 	_, err := s.write.NewDelete().Model(&rows).Where("o.due_at <= ?", micros{now}).Where("o.expires_at <= ?", micros{now}).
@@ -178,8 +178,8 @@ func (s *Store) ForgetMail(ctx context.Context, before time.Time) error {
 	return s.error(err)
 }
 
-// WaitingMail returns how many emails wait, and since when the oldest does; the
-// zero time when none waits.
+// WaitingMail returns how many emails wait, and since when the oldest one
+// waits; the zero time if none does.
 func (s *Store) WaitingMail(ctx context.Context) (count int, oldest time.Time, err error) {
 	var at micros
 	err = s.read.NewSelect().Model((*outgoingRow)(nil)).ColumnExpr("COUNT(*), MIN(o.created_at)").

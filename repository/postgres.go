@@ -26,18 +26,18 @@ import (
 	"github.com/latchkey-dev/latchkey/migrations"
 )
 
-// postgresConnections bounds the pool of one node. More do not make PostgreSQL
-// faster on a machine of a few cores; they only queue inside it.
+// postgresConnections bounds the pool of one node. More connections do not make
+// PostgreSQL faster on a machine of a few cores; they only queue inside it.
 const postgresConnections = 20
 
 type postgresEngine struct {
 	config, direct *pgx.ConnConfig
-	pooled         bool // config leads to a pooler
+	pooled         bool // config connects to a pooler
 	announcer      *announcer
 }
 
-// openPostgres connects to the database at dsn, and at direct, if that is given,
-// for what cannot go through a pooler.
+// openPostgres connects to the database at dsn, and at direct, if it is given,
+// for what does not work through a pooler.
 func openPostgres(through func(driver.Connector) driver.Connector, dsn string, direct ...string) (*Store, error) {
 	config, err := parsePostgres(dsn)
 	if err != nil {
@@ -58,8 +58,8 @@ func openPostgres(through func(driver.Connector) driver.Connector, dsn string, d
 
 func (postgresEngine) name() string { return "PostgreSQL" }
 
-// forUpdate leaves room for rows that refer to the locked one: recording a use
-// of a key does not wait for a change to the key, nor the other way round.
+// forUpdate allows references to the locked row: recording a use of a key does
+// not wait for a change to the key, nor the other way round.
 func (postgresEngine) forUpdate(q *bun.SelectQuery) *bun.SelectQuery {
 	return q.For("NO KEY UPDATE OF ?TableAlias")
 }
@@ -89,10 +89,10 @@ func (postgresEngine) gaveUp(err error) bool {
 	return ok && e.Code == pgLockNotAvailable
 }
 
-// insertMany hands the rows over as an array for each column, which costs
-// PostgreSQL little more than COPY does, where a thousand VALUES cost it three
-// times as much. bun would write the arrays into the statement, so
-// it is sent by the transaction below bun.
+// insertMany sends the rows as one array for each column. PostgreSQL needs
+// little more time for it than for COPY, and three times as much for a thousand
+// VALUES. bun would write the arrays into the statement, so it is sent by the
+// transaction below bun.
 func (postgresEngine) insertMany(ctx context.Context, db bun.IDB, rows any) error {
 	tx, ok := db.(bun.Tx)
 	if !ok {
@@ -119,8 +119,8 @@ func (postgresEngine) insertMany(ctx context.Context, db bun.IDB, rows any) erro
 	return err
 }
 
-// columnArray returns what rows hold in a field, as an array with NULLs that pgx
-// can send, and the array's type.
+// columnArray returns the values of a field in all rows, as an array with NULLs
+// that pgx can send, and the type of the array.
 func columnArray(f *schema.Field, rows reflect.Value) (array any, kind string, err error) {
 	switch {
 	case f.Tag.HasOption("type"):
@@ -146,7 +146,7 @@ func columnArray(f *schema.Field, rows reflect.Value) (array any, kind string, e
 	return array, "text[]", err
 }
 
-// column converts what rows hold in a field; nil is NULL.
+// column converts the values of a field in all rows; nil is NULL.
 func column[T any](f *schema.Field, rows reflect.Value, convert func(any) (T, error)) ([]*T, error) {
 	all := make([]*T, rows.Len())
 	for i := range all {
@@ -178,7 +178,7 @@ func (postgresEngine) placeholder() string { return "$1" }
 
 func (e postgresEngine) prepares() bool { return !e.pooled }
 
-// migrationPool leads around a pooler, which would let go of the lock.
+// migrationPool goes around a pooler, which would release the lock.
 func (e postgresEngine) migrationPool(s *Store) (*sql.DB, func() error) {
 	if !e.pooled {
 		return s.pools[0].DB, func() error { return nil }
@@ -189,7 +189,7 @@ func (e postgresEngine) migrationPool(s *Store) (*sql.DB, func() error) {
 
 func (postgresEngine) otherMigrations() []string { return migrations.Only("sqlite") }
 
-// locker lets one node migrate while the others wait, for two minutes at most.
+// locker lets one node migrate while other nodes wait, for two minutes at most.
 func (postgresEngine) locker() (lock.SessionLocker, error) {
 	return lock.NewPostgresSessionLocker(lock.WithLockTimeout(1, 120))
 }
@@ -203,10 +203,10 @@ const (
 	pgSerialization       = "40001"
 )
 
-// pgUnavailable are the classes that say "not now": connection exceptions,
+// pgUnavailable are the classes that mean "not now": connection exceptions,
 // rolled-back transactions, insufficient resources, operator intervention,
-// system errors; and 55P03 and 25006, a lock not to be had and a server that
-// only reads, as a standby after a fail-over does.
+// system errors; and 55P03 and 25006, a lock that is not available and a
+// read-only server, such as a standby after a failover.
 var pgUnavailable = []string{"08", "40", "53", "57", "58", pgLockNotAvailable, "25006"}
 
 func (postgresEngine) translate(err error) error {

@@ -9,7 +9,7 @@ import (
 	"github.com/latchkey-dev/latchkey/domain"
 )
 
-// projectStanding is true of a project that is not being deleted.
+// projectStanding is true for a project that is not being deleted.
 const projectStanding = "p.deleted_at IS NULL"
 
 type projectRow struct {
@@ -55,15 +55,16 @@ func (s *Store) CreateProject(ctx context.Context, scope domain.OrganizationScop
 	return s.insert(ctx, newProjectRow(p))
 }
 
-// GetProject finds a project by id, whoever asks: it is for callers that have
-// proved their right to it otherwise.
+// GetProject returns a project by id. It does not check the caller, who must
+// have proved their permission in another way.
 func (s *Store) GetProject(ctx context.Context, id domain.ProjectID) (domain.Project, error) {
 	var row projectRow
 	err := s.projectsOfAll(&row).Where("p.id = ?", id).Scan(ctx)
 	return row.project(), s.error(err)
 }
 
-// GetProjectOfKey finds the project that owns a key, whoever asks.
+// GetProjectOfKey returns the project that owns a key. It does not check the
+// caller.
 func (s *Store) GetProjectOfKey(ctx context.Context, id domain.KeyID) (domain.Project, error) {
 	var row projectRow
 	err := s.projectsOfAll(&row).Join("JOIN api_keys AS k ON k.project_id = p.id").Where("k.id = ?", id).Scan(ctx)
@@ -82,9 +83,9 @@ func (s *Store) GetProjectBySlug(ctx context.Context, scope domain.OrganizationS
 	return row.project(), s.error(err)
 }
 
-// ProjectAsMember finds a project of an organization that the user is a member
-// of, with that organization and their role there; not_found when it is absent and
-// when they are not.
+// ProjectAsMember returns a project of an organization that the user is a
+// member of, with that organization and their role there; not_found if it does
+// not exist or they are not a member.
 func (s *Store) ProjectAsMember(ctx context.Context, user domain.UserID, id domain.ProjectID) (domain.Project, domain.MemberOf, error) {
 	var row projectRow
 	err := s.read.NewSelect().Model(&row).ColumnExpr("?TableColumns").ColumnExpr("m.role AS role").Relation("Organization").
@@ -120,34 +121,33 @@ func (s *Store) HasSuspendedProject(ctx context.Context, scope domain.Organizati
 	return found, s.error(err)
 }
 
-// LockProject returns the project as it is now and keeps others from changing
-// it until the transaction ends.
+// LockProject returns the current project and locks it until the transaction
+// ends.
 func (s *Store) LockProject(ctx context.Context, scope domain.ProjectScope) (domain.Project, error) {
 	var row projectRow
 	err := s.engine.forUpdate(selectIn(s, scope, &row).Where(projectStanding)).Scan(ctx)
 	return row.project(), s.error(err)
 }
 
-// UpdateProject stores p, which must be one revision ahead of the row, or
-// answers conflict.
+// UpdateProject stores p, which must be one revision ahead of the row;
+// otherwise it returns conflict.
 func (s *Store) UpdateProject(ctx context.Context, scope domain.ProjectScope, p domain.Project) error {
 	res, err := updateIn(s, scope, newProjectRow(p)).ExcludeColumn("id", "organization_id", "created_at").
 		Where("p.revision = ?", p.Revision-1).Exec(ctx)
 	return s.changed(res, err, conflict(nil))
 }
 
-// DeleteProject ends the project from one moment to the next: nobody finds it any
-// more, its keys are nobody's, its slug is free. Its keys are for PurgeProjects to
-// remove.
+// DeleteProject ends the project immediately: it is no longer found, its keys
+// stop working, and its slug is free. PurgeProjects removes its keys.
 func (s *Store) DeleteProject(ctx context.Context, scope domain.ProjectScope, now time.Time) error {
 	res, err := updateIn(s, scope, (*projectRow)(nil)).
 		Set("deleted_at = ?", micros{now}).Set("status = ?", domain.Disabled).Set("slug = id").Where(projectStanding).Exec(ctx)
 	return s.changed(res, err, domain.NotFound())
 }
 
-// PurgeProjects removes at most limit keys of a deleted project, in a transaction
-// of their own, and reports whether there may be more. The project's own row goes
-// last.
+// PurgeProjects removes at most limit keys of a deleted project, in its own
+// transaction, and reports whether there may be more. The row of the project
+// goes last.
 func (s *Store) PurgeProjects(ctx context.Context, limit int) (more bool, err error) {
 	var deleted []projectRow
 	err = s.read.NewSelect().Model(&deleted).Where("p.deleted_at IS NOT NULL").Limit(1).Scan(ctx)

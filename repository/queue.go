@@ -11,16 +11,16 @@ import (
 	"github.com/latchkey-dev/latchkey/domain"
 )
 
-// Bounds of what waits for the database. A queue that grows helps nobody: those
-// at its end would be gone before their turn. And a transaction that is stuck
-// must not hold the only writer connection of SQLite for ever.
+// Bounds of the queue for the database. A queue that keeps growing helps no
+// one: callers at its end would be gone before their turn. And a transaction
+// that hangs must not hold SQLite's only writer connection forever.
 const (
-	mostStatements = 500              // under way or waiting for a connection; all beyond are refused
-	deadline       = 10 * time.Second // for a statement or a transaction, its turn included
+	mostStatements = 500              // running or waiting for a connection; more are refused
+	deadline       = 10 * time.Second // for a statement or a transaction, including its wait
 )
 
-// queue counts the statements under way or waiting for a connection, and bounds
-// how long they take. It implements bun.QueryHook.
+// queue counts the statements that run or wait for a connection, and bounds how
+// long they take. It implements bun.QueryHook.
 type queue struct{ length atomic.Int64 }
 
 type cancelKey struct{}
@@ -36,8 +36,8 @@ func (q *queue) BeforeQuery(ctx context.Context, e *bun.QueryEvent) context.Cont
 	q.length.Add(1)
 	switch e.IQuery.(type) {
 	case nil, *bun.RawQuery:
-		// The context of BEGIN is that of the whole transaction, and who writes SQL by
-		// hand, such as the doctor or a backup, knows how long it may take.
+		// The context of BEGIN covers the whole transaction. Code with hand-written
+		// SQL, such as the doctor or a backup, knows how long it may take.
 		return ctx
 	}
 	ctx, cancel := context.WithTimeout(ctx, deadline)

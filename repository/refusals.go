@@ -7,11 +7,11 @@ import (
 	"github.com/uptrace/bun"
 )
 
-// RefusalCount is how many sign-ins of a subject were refused in an hour.
+// RefusalCount counts the refused sign-ins of a subject in one hour.
 type RefusalCount struct {
-	Hour     time.Time // when it began
+	Hour     time.Time // the start of the hour
 	Subject  string    // the id of an account or an organization, or "instance"
-	Recorded int       // those that are audit events
+	Recorded int       // how many became audit events
 	Omitted  int
 }
 
@@ -28,8 +28,8 @@ func (r refusalRow) count() RefusalCount {
 	return RefusalCount{r.Hour.Time, r.Subject, r.Recorded, r.Omitted}
 }
 
-// CountRefusals adds to what is counted of a subject in an hour, and returns the
-// sum. Until the transaction ends, no one else counts that subject.
+// CountRefusals adds to the count of a subject in an hour, and returns the sum.
+// It locks the count until the transaction ends.
 func (s *Store) CountRefusals(ctx context.Context, add RefusalCount) (RefusalCount, error) {
 	row := refusalRow{Hour: micros{add.Hour}, Subject: add.Subject, Recorded: add.Recorded, Omitted: add.Omitted}
 	err := s.write.NewInsert().Model(&row).On("CONFLICT (hour, subject) DO UPDATE").
@@ -37,7 +37,7 @@ func (s *Store) CountRefusals(ctx context.Context, add RefusalCount) (RefusalCou
 	return row.count(), s.error(err)
 }
 
-// EndRefusals removes and returns what was counted in hours before one.
+// EndRefusals removes and returns the counts of earlier hours.
 func (s *Store) EndRefusals(ctx context.Context, before time.Time) ([]RefusalCount, error) {
 	var rows []refusalRow
 	err := s.write.NewDelete().Model(&rows).Where("r.hour < ?", micros{before}).Returning("*").Scan(ctx)

@@ -16,7 +16,7 @@ import (
 	"github.com/latchkey-dev/latchkey/migrations"
 )
 
-// oldestProgram is the setting that holds the oldest version which may use the
+// oldestProgram is the setting with the oldest version that may use the
 // database. A migration that is not additive raises it.
 const oldestProgram = "oldest_program"
 
@@ -57,14 +57,14 @@ func (sqliteEngine) migratedQuery() string {
 	return "SELECT COUNT(*) FROM sqlite_master WHERE type = 'table' AND name = 'goose_db_version'"
 }
 
-// Migrate applies the migrations that are pending; other nodes wait until it is done.
+// Migrate applies the pending migrations; other nodes wait until it is done.
 func (s *Store) Migrate(ctx context.Context) error {
 	locker, err := s.engine.locker()
 	if err != nil {
 		return err
 	}
 	pool, end := s.engine.migrationPool(s)
-	defer end() //nolint:errcheck // what matters has been committed
+	defer end() //nolint:errcheck // the migrations are committed
 	p, err := s.migrator(pool, locker)
 	if err != nil {
 		return err
@@ -99,8 +99,8 @@ func (s *Store) Migrations(ctx context.Context) ([]Migration, error) {
 	return all, nil
 }
 
-// AllMigrations lists all steps for the database that dsn would lead to, as
-// pending; it connects to none.
+// AllMigrations lists all steps for the kind of database that dsn names, as
+// pending. It does not connect.
 func AllMigrations(dsn string) ([]Migration, error) {
 	var e engine = sqliteEngine{}
 	if !strings.HasPrefix(dsn, "sqlite:") {
@@ -130,8 +130,8 @@ func (s *Store) migrator(pool *sql.DB, locker lock.SessionLocker) (*goose.Provid
 	return goose.NewProvider(s.engine.gooseDialect(), pool, fs.FS(migrations.FS), options...)
 }
 
-// UnknownMigrations lists the versions of the schema that a newer program has
-// applied and this one does not know.
+// UnknownMigrations lists the schema versions that a newer program has applied
+// and that this program does not know.
 func (s *Store) UnknownMigrations(ctx context.Context) ([]int64, error) {
 	known, err := s.Migrations(ctx)
 	if err != nil {

@@ -8,13 +8,13 @@ import (
 	"github.com/latchkey-dev/latchkey/domain"
 )
 
-// tenant is what confines a query. There is no way to make one from an id.
+// tenant confines a query. It cannot be made from an id.
 type tenant interface {
 	domain.ProjectScope | domain.OrganizationScope
 }
 
 // within adds the tenant's predicate to a query of any kind. The row of the
-// tenant itself is in its scope by its id.
+// tenant itself matches by its id.
 func within[S tenant](scope S, model any) func(bun.QueryBuilder) bun.QueryBuilder {
 	return func(q bun.QueryBuilder) bun.QueryBuilder {
 		switch s := any(scope).(type) {
@@ -37,7 +37,7 @@ func selectIn[S tenant](s *Store, scope S, model any) *bun.SelectQuery {
 	return s.read.NewSelect().Model(model).ApplyQueryBuilder(within(scope, model))
 }
 
-// insertIn adds rows, a pointer to a slice of them, that were made with the scope.
+// insertIn adds rows, a pointer to a slice, that were made with the scope.
 func insertIn[S tenant](ctx context.Context, s *Store, _ S, rows any) error {
 	return s.error(s.engine.insertMany(ctx, s.write, rows))
 }
@@ -50,13 +50,13 @@ func deleteIn[S tenant](s *Store, scope S, model any) *bun.DeleteQuery {
 	return s.write.NewDelete().Model(model).ApplyQueryBuilder(within(scope, model))
 }
 
-// newest orders a list by the column at and by id, newest first, and reads one
-// row more than the page holds, so that the page knows whether it is the last.
+// newest orders a list by the column at and by id, newest first. It reads one
+// row more than the page holds, which shows whether the page is the last.
 func newest(q *bun.SelectQuery, at string, p domain.Page) *bun.SelectQuery {
 	return newestBy(q, at, "id", p)
 }
 
-// newestBy is newest for rows whose column id has another name.
+// newestBy is like newest, for rows whose id column has another name.
 func newestBy(q *bun.SelectQuery, at, id string, p domain.Page) *bun.SelectQuery {
 	if !p.After.IsZero() {
 		q = q.Where("(?TableAlias.?, ?TableAlias.?) < (?, ?)", bun.Ident(at), bun.Ident(id), p.After.At.UnixMicro(), p.After.ID)

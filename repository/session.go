@@ -13,23 +13,23 @@ import (
 	"github.com/uptrace/bun/dialect/pgdialect"
 )
 
-// connectLimit is for addresses that set no connect_timeout.
+// connectLimit applies to addresses that set no connect_timeout.
 const connectLimit = 5 * time.Second
 
-// What every session with PostgreSQL is set to, whatever an administrator has
-// set for the server, the database or the role: what the text of a statement
-// means, and that of an answer, depends on it. search_path is left alone, since
-// it is how an administrator chooses the schema that the tables are in.
+// Settings of every PostgreSQL session, regardless of what an administrator has
+// set for the server, the database or the role: the meaning of statements and
+// answers depends on them. search_path is left alone, since administrators use
+// it to choose the schema of the tables.
 var (
-	// startupSettings travel with the request for a connection. They are those
-	// that PgBouncer keeps for each client, so they hold behind it, too; it
-	// refuses a connection that asks for any other.
+	// startupSettings are sent with the request for a connection. PgBouncer keeps
+	// these for each client, so they also work behind it; it refuses a connection
+	// that asks for any other setting.
 	startupSettings = map[string]string{
 		"standard_conforming_strings": "on", "client_encoding": "UTF8", "DateStyle": "ISO, YMD", "TimeZone": "UTC",
 	}
 	// connectionSettings are set when a connection is made. Behind a pooler that
-	// hands out connections by transaction they reach some of the server's, and
-	// doctor says whether the database has others.
+	// assigns connections by transaction they reach some of the server's
+	// connections, and doctor says whether others have different settings.
 	connectionSettings = []setting{
 		{"bytea_output", "hex"}, {"IntervalStyle", "postgres"}, {"transform_null_equals", "off"}, {"array_nulls", "on"},
 		{"default_transaction_isolation", "read committed"},
@@ -38,14 +38,14 @@ var (
 
 type setting struct{ name, value string }
 
-// parsePostgres reads an address and settles what its sessions are set to.
+// parsePostgres reads an address and adds the settings of its sessions.
 func parsePostgres(dsn string) (*pgx.ConnConfig, error) {
 	config, err := readAddress(dsn)
 	if err != nil {
 		return nil, err
 	}
-	// bun writes arguments into the text, so statements are sent as they are: a
-	// prepared one for each text would pile up on the server.
+	// bun writes arguments into the text, so statements are not prepared: a
+	// prepared statement for each text would pile up on the server.
 	config.DefaultQueryExecMode = pgx.QueryExecModeExec
 	for name := range config.RuntimeParams {
 		for ours := range startupSettings {
@@ -65,8 +65,8 @@ func parsePostgres(dsn string) (*pgx.ConnConfig, error) {
 	return config, nil
 }
 
-// beginSession refuses a database that cannot keep every text, and sets what
-// cannot travel with the request for a connection.
+// beginSession refuses a database that cannot store every text, and applies the
+// settings that cannot be sent with the request for a connection.
 func beginSession(ctx context.Context, conn *pgconn.PgConn) error {
 	if encoding := conn.ParameterStatus("server_encoding"); encoding != "" && encoding != "UTF8" {
 		return &UnfitError{fmt.Sprintf("the database is encoded in %s, in which not every text can be kept: "+
@@ -88,9 +88,9 @@ type UnfitError struct{ why string }
 
 func (e *UnfitError) Error() string { return e.why }
 
-// postgresDialect writes values into statements so that they mean the same
-// whatever standard_conforming_strings says: bun sends no parameters, and its
-// own literals rely on that setting being on.
+// postgresDialect writes values into statements so that they mean the same with
+// any value of standard_conforming_strings: bun sends no parameters, and its
+// own literals need that setting to be on.
 type postgresDialect struct{ *pgdialect.Dialect }
 
 func newPostgresDialect() postgresDialect { return postgresDialect{pgdialect.New()} }
@@ -107,8 +107,8 @@ func (d postgresDialect) AppendJSON(b, value []byte) []byte {
 	return escaped(b, d.Dialect.AppendJSON(nil, value))
 }
 
-// escaped appends a literal. One with backslashes becomes an escape string, in
-// which each of them is written twice.
+// escaped appends a literal. A literal with backslashes becomes an escape
+// string, in which each backslash is doubled.
 func escaped(b, literal []byte) []byte {
 	const backslash = '\\'
 	if !bytes.HasPrefix(literal, []byte("'")) || bytes.IndexByte(literal, backslash) < 0 {
@@ -124,7 +124,7 @@ func escaped(b, literal []byte) []byte {
 	return b
 }
 
-// arrayOfTexts is how PostgreSQL reads an array of texts.
+// arrayOfTexts writes an array of texts as PostgreSQL reads it.
 func arrayOfTexts(values []string) string {
 	quote := strings.NewReplacer(`\`, `\\`, `"`, `\"`)
 	quoted := make([]string, len(values))

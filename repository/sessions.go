@@ -51,8 +51,8 @@ func (s *Store) CallingUser(ctx context.Context, id domain.SessionID) (domain.Ca
 	return domain.CallingUser{User: row.User.user(), Session: row.session()}, nil
 }
 
-// ListSessions returns the sessions of a user that have not ended at now, newest
-// first. One that was last used before idleSince has ended.
+// ListSessions returns the sessions of a user that have not ended at now,
+// newest first. A session last used before idleSince has ended.
 func (s *Store) ListSessions(
 	ctx context.Context, user domain.UserID, now, idleSince time.Time, p domain.Page,
 ) (domain.List[domain.Session], error) {
@@ -67,8 +67,8 @@ func (s *Store) ListSessions(
 	}), nil
 }
 
-// ForgetSessions removes the sessions of everybody that have ended at now, among
-// them those last used before idleSince.
+// ForgetSessions removes the sessions of all users that have ended at now,
+// including those last used before idleSince.
 func (s *Store) ForgetSessions(ctx context.Context, now, idleSince time.Time) error {
 	_, err := s.write.NewDelete().Model((*sessionRow)(nil)).WhereGroup(" AND ", func(q *bun.DeleteQuery) *bun.DeleteQuery {
 		return q.Where("s.expires_at <= ?", micros{now}).WhereOr("s.last_used_at < ?", micros{idleSince})
@@ -77,7 +77,7 @@ func (s *Store) ForgetSessions(ctx context.Context, now, idleSince time.Time) er
 }
 
 // RotateRefresh replaces the digest of a session's refresh token if it is still
-// old; when it is not, the answer is conflict and nothing has changed.
+// old; otherwise it returns conflict and changes nothing.
 func (s *Store) RotateRefresh(ctx context.Context, id domain.SessionID, old, successor []byte, now time.Time) error {
 	res, err := s.write.NewUpdate().Model((*sessionRow)(nil)).
 		Set("refresh_digest = ?", successor).Set("previous_digest = ?", old).Set("last_used_at = ?", micros{now}).Set("rotated_at = ?", micros{now}).
@@ -85,7 +85,7 @@ func (s *Store) RotateRefresh(ctx context.Context, id domain.SessionID, old, suc
 	return s.changed(res, err, conflict(nil))
 }
 
-// TouchSession notes that a session was in use at now.
+// TouchSession records that a session was in use at now.
 func (s *Store) TouchSession(ctx context.Context, id domain.SessionID, now time.Time) error {
 	_, err := s.write.NewUpdate().Model((*sessionRow)(nil)).Set("last_used_at = ?", micros{now}).
 		Where("s.id = ?", id).Where("s.last_used_at < ?", micros{now}).Exec(ctx)
@@ -98,8 +98,8 @@ func (s *Store) DeleteSession(ctx context.Context, user domain.UserID, id domain
 	return s.changed(res, err, domain.NotFound())
 }
 
-// DeleteSessions ends all sessions of a user but the one to keep, which may be
-// empty, and returns how many.
+// DeleteSessions ends all sessions of a user except keep, which may be empty,
+// and returns how many.
 func (s *Store) DeleteSessions(ctx context.Context, user domain.UserID, keep domain.SessionID) (int, error) {
 	res, err := s.write.NewDelete().Model((*sessionRow)(nil)).Where("s.user_id = ?", user).Where("s.id <> ?", keep).Exec(ctx)
 	if err != nil {
@@ -109,8 +109,8 @@ func (s *Store) DeleteSessions(ctx context.Context, user domain.UserID, keep dom
 	return int(n), s.error(err)
 }
 
-// DisplaceSessions ends the sessions of a user beyond those that were used most
-// lately, and returns them.
+// DisplaceSessions ends the least recently used sessions of a user, so that
+// keep remain, and returns them.
 func (s *Store) DisplaceSessions(ctx context.Context, user domain.UserID, keep int) ([]domain.SessionID, error) {
 	var ids []domain.SessionID
 	err := s.read.NewSelect().Model((*sessionRow)(nil)).Column("id").Where("s.user_id = ?", user).

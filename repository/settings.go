@@ -21,8 +21,8 @@ func (s *Store) GetSetting(ctx context.Context, name string) ([]byte, error) {
 	return row.Value, s.error(err)
 }
 
-// AddSetting stores a fact about the instance for good; conflict when another
-// node has stored it already.
+// AddSetting stores a fact about the instance permanently; conflict if another
+// node has already stored it.
 func (s *Store) AddSetting(ctx context.Context, name string, value []byte) error {
 	return s.insert(ctx, &settingRow{Name: name, Value: value})
 }
@@ -47,7 +47,7 @@ func (s *Store) AddSigningKey(ctx context.Context, k SigningKey) error {
 	return s.insert(ctx, &signingKeyRow{ID: k.ID, SealedPrivate: k.SealedPrivate, CreatedAt: micros{k.CreatedAt}})
 }
 
-// DeleteSigningKey removes a signing key, if it is still there.
+// DeleteSigningKey removes a signing key, if it exists.
 func (s *Store) DeleteSigningKey(ctx context.Context, id string) error {
 	_, err := s.write.NewDelete().Model((*signingKeyRow)(nil)).Where("t.id = ?", id).Exec(ctx)
 	return s.error(err)

@@ -23,12 +23,12 @@ import (
 	"github.com/latchkey-dev/latchkey/migrations"
 )
 
-// sqliteReaders bounds the pool that reads; WAL lets it go on beside the one
-// connection that writes.
+// sqliteReaders bounds the pool that reads. With WAL, reads continue beside the
+// one connection that writes.
 const sqliteReaders = 8
 
-// sqliteDriver is the driver with a LOWER that knows all letters, as that of
-// PostgreSQL does; SQLite's own knows those of ASCII.
+// sqliteDriver is the driver with a LOWER that knows all letters, as
+// PostgreSQL's does; SQLite's own knows only ASCII.
 const sqliteDriver = "latchkey-sqlite"
 
 // sqliteConnector connects to the SQLite database of an address.
@@ -56,14 +56,15 @@ func init() {
 type sqliteEngine struct{ dsn string }
 
 // openSQLite opens the file at path. Writers queue in Go for one connection,
-// and transactions take the write lock at once, so that none fails half-way
-// with SQLITE_BUSY. synchronous=FULL: what is acknowledged survives a crash.
+// and transactions take the write lock when they begin, so that none fails in
+// the middle with SQLITE_BUSY. synchronous=FULL: what is acknowledged survives
+// a crash.
 func openSQLite(ctx context.Context, through func(driver.Connector) driver.Connector, path string) (*Store, error) {
 	if path == "" {
 		return nil, errors.New("the path is empty")
 	}
-	// Made here, for its owner alone: SQLite would let everybody on the machine
-	// read it. Its other files get the mode of this one.
+	// Create the file here, for its owner alone: SQLite would let every user of the
+	// machine read it. Its other files get the mode of this one.
 	file, err := os.OpenFile(path, os.O_RDONLY|os.O_CREATE, 0o600)
 	if err != nil {
 		return nil, err
@@ -81,7 +82,7 @@ func openSQLite(ctx context.Context, through func(driver.Connector) driver.Conne
 	read := sql.OpenDB(through(sqliteConnector(dsn + "&_pragma=query_only(ON)")))
 	read.SetMaxOpenConns(sqliteReaders)
 	read.SetMaxIdleConns(sqliteReaders)
-	// The writer first: it creates the file and turns WAL on.
+	// The writer comes first: it creates the file and turns WAL on.
 	if err := write.PingContext(ctx); err != nil {
 		return nil, errors.Join(err, write.Close(), read.Close())
 	}
@@ -90,23 +91,23 @@ func openSQLite(ctx context.Context, through func(driver.Connector) driver.Conne
 
 func (sqliteEngine) name() string { return "SQLite" }
 
-// forDelete has nothing to add either.
+// forDelete adds nothing either.
 func (sqliteEngine) forDelete(q *bun.SelectQuery) *bun.SelectQuery { return q }
 
-// yielded never happens: writers wait for each other.
+// yielded is always false: writers wait for each other.
 func (sqliteEngine) yielded(error) bool { return false }
 
-// forUpdate has nothing to add: a transaction that writes is the only one.
+// forUpdate adds nothing: a transaction that writes is the only one.
 func (sqliteEngine) forUpdate(q *bun.SelectQuery) *bun.SelectQuery { return q }
 
-// skipLocked has nothing to skip, for the same reason.
+// skipLocked skips nothing, for the same reason.
 func (sqliteEngine) skipLocked(q *bun.SelectQuery) *bun.SelectQuery { return q }
 
-// keepRows has nothing to add, for the same reason.
+// keepRows adds nothing, for the same reason.
 func (sqliteEngine) keepRows(string) string { return "" }
 
-// boundWaits has nothing to bound: a transaction waits before it begins, or
-// not at all.
+// boundWaits bounds nothing: a transaction waits before it begins, or not at
+// all.
 func (sqliteEngine) boundWaits(context.Context, bun.IDB, time.Duration) error { return nil }
 
 func (sqliteEngine) gaveUp(error) bool { return false }
@@ -123,7 +124,7 @@ func (sqliteEngine) texts(values []string) schema.QueryWithArgs {
 
 func (sqliteEngine) gooseDialect() goose.Dialect { return goose.DialectSQLite3 }
 
-// announce has nothing to do: others watch the file.
+// announce does nothing: other processes watch the file.
 func (sqliteEngine) announce(*Store) {}
 
 func (sqliteEngine) placeholder() string { return "?" }

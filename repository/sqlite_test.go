@@ -35,8 +35,8 @@ func TestSearchInAnyLetterCaseOnSQLite(t *testing.T) {
 	}
 }
 
-// Guarantees that nobody else on the machine can read e-mail addresses, hashes
-// of passwords and audit events out of the files.
+// Guarantees that no other user of the machine can read email addresses,
+// password hashes and audit events from the files.
 func TestSQLiteIsForItsOwnerAlone(t *testing.T) {
 	t.Parallel()
 	dsn := storetest.SQLite(t)

@@ -1,13 +1,13 @@
-// Package repository keeps Latchkey's objects in a database: SQLite embedded, or
-// PostgreSQL. It is the only package that knows bun, SQL and the drivers.
+// Package repository keeps Latchkey's objects in a database: embedded SQLite,
+// or PostgreSQL. It is the only package that knows bun, SQL and the drivers.
 //
 // Every query for a tenant's rows takes a domain.ProjectScope or a
-// domain.OrganizationScope right behind ctx and starts from selectIn, updateIn
+// domain.OrganizationScope right after ctx and starts from selectIn, updateIn
 // or deleteIn, which add the tenant's predicate. The few methods that find a
 // tenant in the first place (…AsMember, CallingKey, KeyByToken) say so.
 //
 // Errors are *domain.Error: not_found for no row, conflict for a taken unique
-// value or a lost race, unavailable when the database cannot answer now. All
+// value or a lost race, unavailable if the database cannot answer now. All
 // others are internal.
 package repository
 
@@ -28,62 +28,64 @@ import (
 	"github.com/latchkey-dev/latchkey/domain"
 )
 
-// Store is a database, or inside InTx one transaction of it.
+// Store is a database or, inside InTx, one transaction of it.
 type Store struct {
 	engine      engine
-	read, write bun.IDB // apart on SQLite, the same on PostgreSQL and in a transaction
+	read, write bun.IDB // separate on SQLite; the same on PostgreSQL and in a transaction
 	pools       []*bun.DB
 	link        *link
 	lookups     *lookups
 	onCommit    *[]func() // nil outside of InTx
 }
 
-// engine is what the two databases do differently.
+// engine is how the two databases differ.
 type engine interface { //nolint:interfacebloat // it is all that the two differ in
 	// name is what the product calls the database: SQLite or PostgreSQL.
 	name() string
 	// forUpdate locks the selected rows until the transaction ends.
 	forUpdate(*bun.SelectQuery) *bun.SelectQuery
-	// skipLocked locks the selected rows and leaves out those that are locked.
+	// skipLocked locks the selected rows and skips those that are locked.
 	skipLocked(*bun.SelectQuery) *bun.SelectQuery
-	// keepRows is the clause that keeps the rows which a query reads under an alias
-	// from being deleted until its transaction ends.
+	// keepRows is the clause that prevents the deletion of the rows that a query
+	// reads under an alias, until its transaction ends.
 	keepRows(alias string) string
-	// boundWaits makes the transaction give up when it has waited so long for a
-	// lock that another one holds; 0: no bound. gaveUp reports that this happened.
+	// boundWaits makes the transaction give up after it has waited this long for a
+	// lock of another one; 0: no bound. gaveUp reports that this happened.
 	boundWaits(ctx context.Context, tx bun.IDB, d time.Duration) error
 	gaveUp(err error) bool
-	// yielded reports that the database undid a transaction for the sake of others.
+	// yielded reports that the database rolled back a transaction in favor of
+	// others.
 	yielded(err error) bool
 	// forDelete locks the selected rows for their removal.
 	forDelete(*bun.SelectQuery) *bun.SelectQuery
-	// insertMany adds rows, a pointer to a slice of them, in one statement of a
+	// insertMany adds rows, a pointer to a slice, in one statement of a
 	// transaction.
 	insertMany(ctx context.Context, db bun.IDB, rows any) error
-	// texts is a table l whose column value holds the texts. A subquery for each is
-	// answered by an index, whereas a long IN makes PostgreSQL without statistics,
-	// which it lacks in the middle of an import, read the whole table.
+	// texts is a table l whose column value holds the texts. An index answers a
+	// subquery for each of them. A long IN makes PostgreSQL read the whole table if
+	// it has no statistics, as in the middle of an import.
 	texts(values []string) schema.QueryWithArgs
-	// ownChanges returns what a transaction has noted as changed, since what
-	// changesSoFar returned at its start; follow opens the feed of changes, and
-	// announce tells other processes that it has news.
+	// ownChanges returns the changes that a transaction has noted since the result
+	// of changesSoFar at its start; follow opens the feed of changes; announce
+	// tells other processes that there are new ones.
 	changesSoFar(ctx context.Context, tx bun.IDB) (int64, error)
 	ownChanges(ctx context.Context, tx bun.IDB, since int64) ([]domain.Stale, error)
 	follow(ctx context.Context, l *link) (poller, func() error, error)
 	announce(s *Store)
-	// placeholder is how the statements that are written by hand name their
-	// argument; prepares reports whether the server keeps prepared statements.
+	// placeholder is the argument in hand-written statements; prepares reports
+	// whether the server keeps prepared statements.
 	placeholder() string
 	prepares() bool
-	// clockQuery asks for the version and the time in microseconds; examine finds
-	// what only this database can be asked.
+	// clockQuery asks for the version and the time in microseconds; examine makes
+	// the checks that are specific to this database.
 	clockQuery() string
 	examine(ctx context.Context, s *Store) ([]string, error)
-	// translate turns a driver's error into ours, or returns it as it is.
+	// translate turns a driver's error into a *domain.Error, or returns it
+	// unchanged.
 	translate(error) error
-	// gooseDialect and locker are how the migration library drives it; SQLite
-	// needs no locker, since its writers exclude each other. otherMigrations are
-	// the files that are for the other database alone.
+	// gooseDialect and locker are for the migration library; SQLite needs no
+	// locker, since its writers exclude each other. otherMigrations are the files
+	// for the other database only.
 	gooseDialect() goose.Dialect
 	migratedQuery() string // counts the tables that the library notes migrations in
 	otherMigrations() []string
@@ -92,17 +94,18 @@ type engine interface { //nolint:interfacebloat // it is all that the two differ
 }
 
 // Open connects to the database at dsn: sqlite:path/to/file, or
-// postgres://user@host/name. It fails when the database cannot be reached.
+// postgres://user@host/name. It fails if the database cannot be reached.
 //
-// For a PostgreSQL behind a pooler that hands out connections by transaction,
-// direct is an address that leads around it, for what needs a connection of its
-// own: locks while migrating, and notifications. Otherwise leave it out.
+// For a PostgreSQL behind a pooler that assigns connections by transaction,
+// direct is an address that goes around it, for what needs its own connection:
+// locks during migrations, and notifications. Otherwise omit it.
 func Open(ctx context.Context, dsn string, direct ...string) (*Store, error) {
 	return OpenThrough(ctx, func(c driver.Connector) driver.Connector { return c }, dsn, direct...)
 }
 
-// OpenThrough is like Open, but has the driver's connections made by what
-// through returns, for those who watch them or have them fail.
+// OpenThrough is like Open, but makes the driver's connections with the
+// connector that through returns, for code that observes them or makes them
+// fail.
 func OpenThrough(ctx context.Context, through func(driver.Connector) driver.Connector, dsn string, direct ...string) (*Store, error) {
 	scheme, rest, _ := strings.Cut(dsn, ":")
 	var (
@@ -122,7 +125,7 @@ func OpenThrough(ctx context.Context, through func(driver.Connector) driver.Conn
 	}
 	if err := s.Ping(ctx); err != nil {
 		if unfit, ok := errors.AsType[*UnfitError](err); ok {
-			err = unfit // it answers: this is no outage
+			err = unfit // it answers, so this is no outage
 		}
 		return nil, errors.Join(fmt.Errorf("open %s: %w", Redact(dsn), err), s.Close())
 	}
@@ -132,7 +135,7 @@ func OpenThrough(ctx context.Context, through func(driver.Connector) driver.Conn
 	return s, nil
 }
 
-// newStore wraps connection pools: one, or the reader's and then the writer's.
+// newStore wraps connection pools: one, or the reader's and the writer's.
 func newStore(e engine, d func() schema.Dialect, pools ...*sql.DB) *Store {
 	s := &Store{engine: e, link: newLink(), lookups: newLookups()}
 	for _, pool := range pools {
@@ -147,15 +150,15 @@ func newStore(e engine, d func() schema.Dialect, pools ...*sql.DB) *Store {
 // Engine names the database: SQLite or PostgreSQL.
 func (s *Store) Engine() string { return s.engine.name() }
 
-// Observe has see told of every statement, as it is sent but without its
-// arguments' meaning. It is to be called before the store is used.
+// Observe calls see with every statement as it is sent; the arguments are not
+// interpreted. Call it before the store is used.
 func (s *Store) Observe(see func(statement string)) {
 	for _, pool := range s.pools {
 		pool.AddQueryHook(observer(see)) //nolint:staticcheck // the other way gives another DB, and these are in use
 	}
 }
 
-// observer is what bun calls around each statement.
+// observer is called by bun around each statement.
 type observer func(statement string)
 
 func (o observer) BeforeQuery(ctx context.Context, e *bun.QueryEvent) context.Context {
@@ -165,7 +168,7 @@ func (o observer) BeforeQuery(ctx context.Context, e *bun.QueryEvent) context.Co
 
 func (observer) AfterQuery(context.Context, *bun.QueryEvent) {}
 
-// Ping asks both pools for a sign of life.
+// Ping checks that both pools answer.
 func (s *Store) Ping(ctx context.Context) error {
 	for _, pool := range s.pools {
 		if err := pool.PingContext(ctx); err != nil {
@@ -184,12 +187,12 @@ func (s *Store) Close() error {
 	return errors.Join(append(errs, s.link.refuse.Close())...)
 }
 
-// InTx runs fn in a transaction and commits when it returns nil. tx is this
-// store over the transaction; using the outer one inside fn would act outside
-// of it and, on SQLite, wait for itself. Effects outside the database belong
-// after InTx has returned nil. When the database gave the transaction up for
-// another one, fn runs a second time, so what it leaves behind outside of the
-// transaction must be what it sets itself.
+// InTx runs fn in a transaction and commits if it returns nil. tx is this store
+// over the transaction; using the outer one inside fn would act outside of it
+// and, on SQLite, wait for itself. Effects outside the database belong after
+// InTx has returned nil. If the database rolled the transaction back in favor
+// of another one, fn runs a second time, so it must overwrite what the first
+// run left outside of the transaction.
 func (s *Store) InTx(ctx context.Context, fn func(ctx context.Context, tx *Store) error) error {
 	if err := s.link.refusal(); err != nil {
 		return err
@@ -213,7 +216,7 @@ func (s *Store) InTx(ctx context.Context, fn func(ctx context.Context, tx *Store
 			return err
 		})
 	})
-	// Also after an error: a commit whose answer was lost may have been one.
+	// Also after an error: if only the answer was lost, the commit succeeded.
 	if len(changes) > 0 {
 		s.link.tellAll(changes)
 		s.engine.announce(s)
@@ -224,9 +227,9 @@ func (s *Store) InTx(ctx context.Context, fn func(ctx context.Context, tx *Store
 	return s.error(err)
 }
 
-// again runs what is whole or not at all, and once more when the database gave it
-// up in favor of others that were under way (a deadlock, or an order of changes
-// that it could not keep): it has done nothing then.
+// again runs an operation that is done completely or not at all, and repeats it
+// once if the database rolled it back in favor of others (a deadlock, or an
+// order of changes that it could not keep): then it has done nothing.
 func (s *Store) again(run func() error) error {
 	err := run()
 	if s.engine.yielded(err) {
@@ -235,8 +238,8 @@ func (s *Store) again(run func() error) error {
 	return err
 }
 
-// afterCommit has act called once the transaction has ended, or immediately
-// where there is none. It only wakes: what is lost then must come otherwise.
+// afterCommit calls act once the transaction has ended, or immediately if there
+// is none. act only wakes: losing the call must do no harm.
 func (s *Store) afterCommit(act func()) {
 	if s.onCommit == nil {
 		act()
@@ -245,7 +248,7 @@ func (s *Store) afterCommit(act func()) {
 	*s.onCommit = append(*s.onCommit, act)
 }
 
-// error is the one place where what the database says becomes a domain error.
+// error is the one place where an error of the database becomes a domain error.
 func (s *Store) error(err error) error {
 	switch {
 	case err == nil:
@@ -253,9 +256,9 @@ func (s *Store) error(err error) error {
 	case errors.Is(err, sql.ErrNoRows):
 		return domain.NotFound()
 	case errors.Is(err, context.DeadlineExceeded), errors.Is(err, sql.ErrConnDone), errors.Is(err, driver.ErrBadConn),
-		errors.Is(err, sql.ErrTxDone), // ours are ended early by nothing but their deadline and a lost connection
+		errors.Is(err, sql.ErrTxDone), // only a deadline or a lost connection ends transactions early
 		strings.HasSuffix(err.Error(), "sql: database is closed"):
-		s.link.poke() // the feed finds out whether the database is out of reach
+		s.link.poke() // the feed checks whether the database is out of reach
 		return domain.Unavailable(err)
 	}
 	if _, ours := errors.AsType[*domain.Error](err); ours {
@@ -268,20 +271,20 @@ func (s *Store) error(err error) error {
 	return err
 }
 
-// conflict is what every unique violation becomes; what was taken is for the
-// service to say, which knows what it tried.
+// conflict is the error for every unique violation. The service knows what it
+// tried, so it says what was taken.
 func conflict(cause error) error {
-	return &domain.Error{Code: domain.CodeConflict, Detail: "That is taken already, or somebody else changed it meanwhile.", Err: cause}
+	return &domain.Error{Code: domain.CodeConflict, Detail: "That is already taken, or someone else changed it first.", Err: cause}
 }
 
-// insert adds row. A row with the same unique value gives conflict, without
-// ending the transaction, so that the caller may try another value.
+// insert adds row. A row with the same unique value gives conflict without
+// ending the transaction, so that the caller can try another value.
 func (s *Store) insert(ctx context.Context, row any) error {
 	res, err := s.write.NewInsert().Model(row).On("CONFLICT DO NOTHING").Exec(ctx)
 	return s.changed(res, err, conflict(nil))
 }
 
-// changed checks that a conditional write met its row, and returns none if not.
+// changed returns none if a conditional write found no row.
 func (s *Store) changed(res sql.Result, err error, none error) error {
 	if err != nil {
 		return s.error(err)

@@ -14,10 +14,10 @@ import (
 	"github.com/latchkey-dev/latchkey/domain"
 )
 
-// Trace has a span made of every statement that is sent for a request which has
-// one itself. It says what is done to which table, and nothing of the statement's
-// text, in which bun puts the arguments. It is to be called before anybody uses
-// the store at the same time.
+// Trace makes a span for every statement of a request that has a span itself.
+// The span names the operation and the table, and nothing of the statement's
+// text, in which bun puts the arguments. Call it before the store is used
+// concurrently.
 func (s *Store) Trace(t trace.Tracer) {
 	tracer := &tracer{t, strings.ToLower(s.engine.name())}
 	for _, pool := range s.pools {
@@ -32,15 +32,15 @@ type tracer struct {
 	system string // as OpenTelemetry calls the database
 }
 
-// spanKey is where the span of a statement is kept while it runs.
+// spanKey is the key of a statement's span while it runs.
 type spanKey struct{}
 
-// idle reports whether nobody wants a span of what is done for ctx.
+// idle reports whether no span is needed for ctx.
 func (t *tracer) idle(ctx context.Context) bool {
 	return t == nil || !trace.SpanFromContext(ctx).IsRecording()
 }
 
-// BeforeQuery implements bun.QueryHook. It leaves the context alone, which a
+// BeforeQuery implements bun.QueryHook. It does not change the context, which a
 // transaction keeps from its first statement to its last.
 func (t *tracer) BeforeQuery(ctx context.Context, e *bun.QueryEvent) context.Context {
 	if t.idle(ctx) {
@@ -65,7 +65,7 @@ func (t *tracer) AfterQuery(_ context.Context, e *bun.QueryEvent) {
 	}
 }
 
-// start begins a span, or returns nil where nobody wants one.
+// start begins a span, or returns nil if none is needed.
 func (t *tracer) start(ctx context.Context, verb, table string) trace.Span {
 	if t.idle(ctx) {
 		return nil
@@ -80,8 +80,8 @@ func (t *tracer) start(ctx context.Context, verb, table string) trace.Span {
 	return span                                                                                                         //nolint:spancheck // the same
 }
 
-// endSpan ends a span, if there is one. What went wrong is for the log: a
-// database repeats values in what it says.
+// endSpan ends a span, if there is one. Errors go to the log only: a database
+// repeats values in its messages.
 func endSpan(span trace.Span, err error) {
 	if span == nil {
 		return

@@ -20,16 +20,16 @@ type usageRow struct {
 	LastUsedAt micros
 }
 
-// LastUse returns when a key of the project was last used, as far as that has
-// been recorded; the zero time for never.
+// LastUse returns when a key of the project was last used, as far as it was
+// recorded; the zero time for never.
 func (s *Store) LastUse(ctx context.Context, scope domain.ProjectScope, key domain.KeyID) (time.Time, error) {
 	var last micros
 	err := selectIn(s, scope, (*usageRow)(nil)).ColumnExpr("MAX(u.last_used_at)").Where("u.key_id = ?", key).Scan(ctx, &last)
 	return last.Time, s.error(err)
 }
 
-// RecordUses notes when secrets were used. Uses of what is gone by now are
-// dropped. It writes to a table of its own, so it can never change a key.
+// RecordUses records when secrets were used. Uses of deleted secrets are
+// dropped. It writes to a separate table, so it can never change a key.
 func (s *Store) RecordUses(ctx context.Context, uses []domain.Use) error {
 	if len(uses) == 0 {
 		return nil
@@ -42,8 +42,8 @@ func (s *Store) RecordUses(ctx context.Context, uses []domain.Use) error {
 	for _, u := range uses {
 		args = append(args, u.KeyID, u.TokenID, micros{u.First}, micros{u.Last})
 	}
-	// The join brings the project, and leaves out keys that have been deleted, also
-	// those that are just being: it waits until they are gone or stay.
+	// The join adds the project and leaves out deleted keys. For a key that is
+	// being deleted it waits until the key is gone or stays.
 	args = append(args, bun.Safe(s.engine.keepRows("k")))
 	err := s.again(func() error {
 		_, err := s.write.NewRaw(`INSERT INTO api_key_usage (project_id, key_id, token_id, first_used_at, last_used_at)

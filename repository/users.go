@@ -43,16 +43,16 @@ func (s *Store) GetUser(ctx context.Context, id domain.UserID) (domain.User, err
 	return row.user(), s.error(err)
 }
 
-// GetUserByEmail returns a user, with the hash of their password, by
-// normalised address.
+// GetUserByEmail returns a user, with the hash of their password, by normalized
+// address.
 func (s *Store) GetUserByEmail(ctx context.Context, email string) (domain.User, string, error) {
 	var row userRow
 	err := s.read.NewSelect().Model(&row).Where("u.email = ?", email).Scan(ctx)
 	return row.user(), row.PasswordHash, s.error(err)
 }
 
-// LockUser returns a user, with the hash of their password, and keeps others
-// from changing them until the transaction ends.
+// LockUser returns a user, with the hash of their password, and locks the user
+// until the transaction ends.
 func (s *Store) LockUser(ctx context.Context, id domain.UserID) (domain.User, string, error) {
 	var row userRow
 	err := s.engine.forUpdate(s.read.NewSelect().Model(&row).Where("u.id = ?", id)).Scan(ctx)
@@ -84,8 +84,8 @@ func (s *Store) UpdateUser(ctx context.Context, u domain.User) error {
 	return s.changed(res, err, domain.NotFound())
 }
 
-// SetPassword replaces the hash of a user's password. What was mailed to them
-// before, to set another, ends with the old one.
+// SetPassword replaces the hash of a user's password. Mailed tokens for setting
+// another one end with the old password.
 func (s *Store) SetPassword(ctx context.Context, id domain.UserID, hash string) error {
 	res, err := s.write.NewUpdate().Model((*userRow)(nil)).Set("password_hash = ?", hash).Where("u.id = ?", id).Exec(ctx)
 	if err := s.changed(res, err, domain.NotFound()); err != nil {
@@ -95,8 +95,8 @@ func (s *Store) SetPassword(ctx context.Context, id domain.UserID, hash string) 
 	return s.error(err)
 }
 
-// PasswordHashes returns the stored hashes that begin with a prefix, at most so
-// many, by user.
+// PasswordHashes returns the stored hashes that begin with a prefix, by user,
+// at most this many.
 func (s *Store) PasswordHashes(ctx context.Context, prefix string, most int64) (map[domain.UserID]string, error) {
 	var rows []userRow
 	err := s.read.NewSelect().Model(&rows).Column("id", "password_hash").
@@ -109,14 +109,14 @@ func (s *Store) PasswordHashes(ctx context.Context, prefix string, most int64) (
 }
 
 // RewritePassword replaces the stored hash of a user by another form of it;
-// not_found when it is not that one any more.
+// not_found if it is no longer that hash.
 func (s *Store) RewritePassword(ctx context.Context, id domain.UserID, stored, successor string) error {
 	res, err := s.write.NewUpdate().Model((*userRow)(nil)).Set("password_hash = ?", successor).
 		Where("u.id = ?", id).Where("u.password_hash = ?", stored).Exec(ctx)
 	return s.changed(res, err, domain.NotFound())
 }
 
-// list turns rows, of which one more than asked was read, into a page of items.
+// list makes a page of items from rows, which have one row more than the page.
 func list[R, T any](rows []R, p domain.Page, item func(R) T, at func(T) domain.Cursor) domain.List[T] {
 	items := make([]T, len(rows))
 	for i, r := range rows {

@@ -16,10 +16,10 @@ import (
 	"github.com/latchkey-dev/latchkey/repository"
 )
 
-// Engines are the databases that every test of stored behaviour runs on.
+// Engines are the databases that every test of stored behavior runs on.
 var Engines = map[string]func(testing.TB) string{"SQLite": SQLite, "PostgreSQL": Postgres}
 
-// SQLite returns the address of a database of its own for the test.
+// SQLite returns the address of a new database for the test.
 func SQLite(t testing.TB) string {
 	t.Helper()
 	return "sqlite:" + filepath.Join(t.TempDir(), "latchkey.db")
@@ -43,8 +43,8 @@ func New(t testing.TB, dsn string) *repository.Store {
 	return store
 }
 
-// Run is the contract of repository.Store: what the layers above rely on,
-// whichever database is below. open returns a fresh store for each part.
+// Run is the contract of repository.Store: what the layers above rely on, with
+// either database. open returns a new store for each part.
 func Run(t *testing.T, open func(testing.TB) *repository.Store) {
 	for name, test := range map[string]func(*testing.T, *repository.Store){
 		"Organizations": testOrganizations, "Projects": testProjects, "Keys": testKeys, "KeyStatistics": testKeyStatistics, "KeyFilters": testKeyFilters,
@@ -59,7 +59,7 @@ func Run(t *testing.T, open func(testing.TB) *repository.Store) {
 	}
 }
 
-// epoch is an arbitrary moment with microseconds, the precision that is kept.
+// epoch is an arbitrary time with microseconds, the stored precision.
 var epoch = time.Date(2026, 3, 14, 15, 9, 26, 535898000, time.UTC)
 
 func newUser(t *testing.T, s *repository.Store, email string) domain.User {
@@ -142,8 +142,9 @@ func testOrganizations(t *testing.T, s *repository.Store) {
 	code(t, err, domain.CodeNotFound)
 }
 
-// testDeletion guarantees that a deleted organization is gone at once, whatever
-// it owned, and that what it owned goes in batches, leaving others alone.
+// testDeletion guarantees that a deleted organization is gone immediately, with
+// everything that it owned, and that its rows are removed in batches, without
+// touching others.
 func testDeletion(t *testing.T, s *repository.Store) {
 	ctx := t.Context()
 	org, p := newTenant(t, s, "acme")
@@ -185,9 +186,9 @@ func testDeletion(t *testing.T, s *repository.Store) {
 	check(t, err)
 }
 
-// testProjectDeletion guarantees that a deleted project is gone at once, however
-// many keys it has, and that these go in batches of a bounded size, leaving those
-// of others alone.
+// testProjectDeletion guarantees that a deleted project is gone immediately,
+// however many keys it has, and that its keys are removed in batches of a
+// bounded size, without touching those of others.
 func testProjectDeletion(t *testing.T, s *repository.Store) {
 	ctx := t.Context()
 	org, p := newTenant(t, s, "acme")
@@ -245,8 +246,8 @@ func testProjectDeletion(t *testing.T, s *repository.Store) {
 	check(t, err)
 }
 
-// testMembers guarantees that members are seen, changed and removed within their
-// organization only.
+// testMembers guarantees that members are seen, changed and removed only within
+// their organization.
 func testMembers(t *testing.T, s *repository.Store) {
 	ctx := t.Context()
 	ann, bob := newUser(t, s, "ann@example.com"), newUser(t, s, "bob@example.com")
@@ -274,8 +275,8 @@ func testMembers(t *testing.T, s *repository.Store) {
 	equal(t, found, true, err)
 }
 
-// testInvitations guarantees that an invitation is used once, and seen and
-// withdrawn within its organization only.
+// testInvitations guarantees that an invitation is used once, and is seen and
+// withdrawn only within its organization.
 func testInvitations(t *testing.T, s *repository.Store) {
 	ctx := t.Context()
 	ann := newUser(t, s, "ann@example.com")
@@ -292,7 +293,7 @@ func testInvitations(t *testing.T, s *repository.Store) {
 	got, in, err := s.InvitationByDigest(ctx, []byte("bob@example.com"))
 	equal(t, got, v, err)
 	equal(t, in, org, nil)
-	_, _, err = s.InvitationByDigest(ctx, []byte("nobody@example.com"))
+	_, _, err = s.InvitationByDigest(ctx, []byte("unknown@example.com"))
 	code(t, err, domain.CodeNotFound)
 
 	_, err = s.GetInvitation(ctx, other.Scope(), v.ID)
@@ -311,8 +312,9 @@ func testInvitations(t *testing.T, s *repository.Store) {
 	equal(t, list.Items, []domain.Invitation{v}, err)
 }
 
-// testMailedTokens guarantees that a mailed token is good once, for its purpose
-// and its time, and no longer than the password that it was to replace.
+// testMailedTokens guarantees that a mailed token is valid once, for its
+// purpose, until it expires, and not after the password that it should replace
+// has changed.
 func testMailedTokens(t *testing.T, s *repository.Store) {
 	ctx := t.Context()
 	ann, bob := newUser(t, s, "ann@example.com"), newUser(t, s, "bob@example.com")
@@ -522,8 +524,8 @@ func testSecrets(t *testing.T, s *repository.Store) {
 	equal(t, []time.Time{live[0].FirstUsedAt, live[1].FirstUsedAt}, []time.Time{{}, epoch}, err)
 }
 
-// testUses guarantees that uses of a key that is just being deleted are dropped
-// without taking those of others along.
+// testUses guarantees that uses of a key that is being deleted are dropped
+// without losing those of other keys.
 func testUses(t *testing.T, s *repository.Store) {
 	ctx := t.Context()
 	_, p := newTenant(t, s, "acme")
@@ -562,8 +564,8 @@ func testUses(t *testing.T, s *repository.Store) {
 	}
 }
 
-// testTenancy guarantees that with the scope of one tenant no row of another is
-// read, changed, removed or referred to.
+// testTenancy guarantees that with the scope of one tenant no row of another
+// one is read, changed, removed or referred to.
 func testTenancy(t *testing.T, s *repository.Store) {
 	ctx := t.Context()
 	orgA, a := newTenant(t, s, "a")
@@ -585,7 +587,7 @@ func testTenancy(t *testing.T, s *repository.Store) {
 	projects, err := s.ListProjects(ctx, orgB.Scope(), domain.Page{Limit: 10})
 	equal(t, projects.Items, []domain.Project{b}, err)
 
-	// A scope that no honest path can earn: B's project in A's organization.
+	// No valid code path gives this scope: B's project in A's organization.
 	forged := domain.Project{ID: b.ID, OrganizationID: orgA.ID}.Scope()
 	code(t, s.CreateKey(ctx, forged, newKey(b, "planted", epoch)), domain.CodeNotFound)
 	_, err = s.LockProject(ctx, forged)
@@ -628,7 +630,7 @@ func testSessions(t *testing.T, s *repository.Store) {
 	got, err := s.CallingUser(ctx, one.ID)
 	equal(t, got, domain.CallingUser{User: ann, Session: one}, err)
 
-	// Of many that exchange the same token at once, one wins.
+	// If many exchange the same token at the same time, one wins.
 	var wins sync.Map
 	var wg sync.WaitGroup
 	for i := range 8 {
@@ -687,8 +689,8 @@ func testEvents(t *testing.T, s *repository.Store) {
 	}
 }
 
-// testPages guarantees that paging through a list that grows meanwhile shows
-// each of its items once.
+// testPages guarantees that paging through a list that grows shows each of its
+// items once.
 func testPages(t *testing.T, s *repository.Store) {
 	ctx := t.Context()
 	_, p := newTenant(t, s, "acme")

@@ -10,15 +10,15 @@ import (
 	"testing"
 )
 
-// Dump is what a database holds: the rows of each table, in no order that means
-// anything.
+// Dump is the content of a database: the rows of each table, in no particular
+// order.
 type Dump map[string][]string
 
 // notKept are tables and columns that change without a request: what nodes tell
-// each other, and when things were last used.
+// each other, and the times of last use.
 var notKept = []string{"changes", "nodes", "goose_db_version", "sqlite_sequence", "last_used_at"}
 
-// Dumper reads what a database holds.
+// Dumper reads the content of a database.
 type Dumper struct {
 	db     *sql.DB
 	tables []string
@@ -97,8 +97,8 @@ func readRows(ctx context.Context, db *sql.DB, query string) (all []string, err 
 	return all, rows.Err()
 }
 
-// Diff returns the rows that only one of two dumps has, with the table's name;
-// "-" is for those of the first.
+// Diff returns the rows that only one of two dumps has, with the table's name.
+// "-" marks those of the first.
 func (d Dump) Diff(other Dump) (diff []string) {
 	for table, rows := range d {
 		for _, row := range rows {

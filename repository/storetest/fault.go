@@ -27,12 +27,12 @@ const (
 
 func (k FaultKind) String() string { return [...]string{"refused", "cut", "lost"}[k] }
 
-// Fault has one statement fail of those that are run under its context. It counts
-// BEGIN, COMMIT and preparing a statement as well.
+// Fault makes one of the statements that run under its context fail. It also
+// counts BEGIN, COMMIT and the preparation of statements.
 type Fault struct {
 	At   int // which one fails, from 1; 0: none
 	Kind FaultKind
-	// Again has each later statement with the same text fail, too, for what is
+	// Again also makes each later statement with the same text fail, for what is
 	// tried twice.
 	Again bool
 
@@ -45,7 +45,7 @@ type Fault struct {
 
 type faultKey struct{}
 
-// Context returns a context under which the fault acts.
+// Context returns a context under which the fault is active.
 func (f *Fault) Context(ctx context.Context) context.Context {
 	return context.WithValue(ctx, faultKey{}, f)
 }
@@ -64,7 +64,7 @@ func (f *Fault) Hit() bool {
 	return f.hit
 }
 
-// meets notes a statement and reports how it fails, if it does.
+// meets records a statement and returns how it fails, if it does.
 func meets(ctx context.Context, statement string, kinds ...FaultKind) (kind FaultKind, fails bool) {
 	f, ok := ctx.Value(faultKey{}).(*Fault)
 	if !ok {
@@ -85,7 +85,7 @@ func meets(ctx context.Context, statement string, kinds ...FaultKind) (kind Faul
 	return f.Kind, true
 }
 
-// NewBreakable is like New for a store whose statements a Fault can have fail.
+// NewBreakable is like New, for a store whose statements a Fault can make fail.
 func NewBreakable(t testing.TB, dsn string) *repository.Store {
 	t.Helper()
 	outage := outageOf(t.Context(), dsn)
@@ -104,9 +104,9 @@ func NewBreakable(t testing.TB, dsn string) *repository.Store {
 	return store
 }
 
-// outageOf returns an error as the driver of a database has it when the database
-// fails: PostgreSQL says that it is being stopped, SQLite that its file cannot be
-// opened.
+// outageOf returns the error of the database's driver during an outage:
+// PostgreSQL says that it is shutting down, SQLite that it cannot open its
+// file.
 func outageOf(ctx context.Context, dsn string) error {
 	if !strings.HasPrefix(dsn, "sqlite:") {
 		return &pgconn.PgError{Severity: "FATAL", Code: "57P01", Message: "terminating connection due to administrator command"}
@@ -225,7 +225,7 @@ func queried(ctx context.Context, query string, outage error, run func() (driver
 	return rows, err
 }
 
-// cutRows break off before the first.
+// cutRows are rows that end with an error before the first one.
 type cutRows struct {
 	driver.Rows
 

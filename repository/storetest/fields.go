@@ -14,9 +14,9 @@ import (
 	"github.com/latchkey-dev/latchkey/repository"
 )
 
-// filled sets every field of v that is zero to a value of its own, so that a
-// field that a query forgets is missed. round makes other values each time. A
-// field of a kind that it does not know fails the test.
+// filled sets every zero field of v to a distinct value, so that a query that
+// omits a field is noticed. round gives other values each time. A field of an
+// unknown kind fails the test.
 func filled[T any](t *testing.T, v T, round int) T {
 	t.Helper()
 	fill(t, reflect.ValueOf(&v).Elem(), reflect.TypeFor[T]().Name(), round)

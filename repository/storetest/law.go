@@ -10,17 +10,17 @@ import (
 	"github.com/latchkey-dev/latchkey/domain"
 )
 
-// UseCase is something that must either be done or not, and say which.
+// UseCase is an operation that must either be done or not, and report which.
 type UseCase struct {
 	Name string
-	// Prepare makes what the use case needs, and returns it.
+	// Prepare makes what the use case needs, and returns the use case.
 	Prepare func() func(context.Context) error
-	// InSteps says that it is done in several transactions, of which those before
-	// the fault stay.
+	// InSteps means that it runs in several transactions; those before the fault
+	// remain.
 	InSteps bool
 }
 
-// Faults are the ways in which one statement can fail, of those that were seen.
+// Faults returns the ways in which each of the statements can fail.
 func Faults(seen []string) (all []*Fault) {
 	for i, statement := range seen {
 		all = append(all, &Fault{At: i + 1, Kind: Refused})
@@ -34,10 +34,10 @@ func Faults(seen []string) (all []*Fault) {
 	return all
 }
 
-// FailOnce has statements of a use case fail, one in each turn, and reports an
-// error unless the use case then says unavailable, leaves the database as it was
-// and succeeds when it is tried again. share is the part of the statements that is
-// tried, drawn from random.
+// FailOnce makes statements of a use case fail, one in each run. It reports an
+// error unless the use case then returns unavailable, leaves the database
+// unchanged and succeeds when it is tried again. share is the part of the
+// statements that is tried, drawn from random.
 func (u UseCase) FailOnce(t *testing.T, d *Dumper, share float64, random *rand.Rand) (tried int) {
 	t.Helper()
 	count := &Fault{}
@@ -57,13 +57,13 @@ func (u UseCase) FailOnce(t *testing.T, d *Dumper, share float64, random *rand.R
 		before := d.Dump(t)
 		err := act(f.Context(t.Context()))
 		if !f.Hit() || err == nil && slices.Index(seen[f.At-1:], "COMMIT") < 0 && slices.Contains(seen, "COMMIT") {
-			continue // it took another way this time, or is done already
+			continue // it took another path this time, or is already done
 		}
 		if domain.CodeOf(err) != domain.CodeUnavailable {
 			t.Errorf("%s, statement %d %s (%.100s): got %v, want unavailable", u.Name, f.At, f.Kind, seen[f.At-1], err)
 		}
 		if f.Kind == Lost {
-			continue // it has been done, whole
+			continue // it was done completely
 		}
 		if diff := before.Diff(d.Dump(t)); len(diff) > 0 && !u.InSteps {
 			t.Errorf("%s, statement %d %s (%.100s): the database has changed: %s", u.Name, f.At, f.Kind, seen[f.At-1], strings.Join(diff, "\n\t"))

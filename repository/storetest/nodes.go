@@ -32,7 +32,7 @@ func testNodes(t *testing.T, s *repository.Store) {
 	check(t, feed.RemoveNode(ctx, older.ID))
 	atLeast("0.2.0", true)
 
-	// A node that was killed is waited for as long as it is listed.
+	// A node that was killed counts as long as it is listed.
 	check(t, feed.ReportNode(ctx, older))
 	newer.SeenAt = now.Add(2 * time.Hour)
 	check(t, feed.ReportNode(ctx, newer))

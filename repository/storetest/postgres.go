@@ -1,6 +1,6 @@
 // Package storetest gives tests real databases: a private PostgreSQL cluster
-// that the test process starts for itself, and a fresh database in it for each
-// test, so that tests run in parallel and need nothing that runs already.
+// that the test process starts, and a new database in it for each test, so that
+// tests run in parallel and need no running server.
 package storetest
 
 import (
@@ -27,10 +27,10 @@ import (
 	"github.com/latchkey-dev/latchkey/domain"
 )
 
-// Postgres returns the address of a fresh, empty PostgreSQL database of t's
-// own. It lives in a cluster that all tests of the process share, and is
-// dropped when t ends. Writes are not synced to disk: a crash of the machine
-// would lose them, a crash of the program under test does not.
+// Postgres returns the address of a new, empty PostgreSQL database for t. All
+// tests of the process share one cluster. The database is dropped when t ends.
+// Writes are not synced to disk: a crash of the machine would lose them, a
+// crash of the program under test does not.
 func Postgres(t testing.TB) string {
 	t.Helper()
 	c, err := shared()
@@ -44,9 +44,9 @@ var shared = sync.OnceValues(func() (*Cluster, error) {
 	return start("fsync=off", "synchronous_commit=off", "full_page_writes=off")
 })
 
-// Cluster is a PostgreSQL server with a data directory of its own, reached
-// through a Unix socket that only this user can open. It ends, and its
-// directory goes, when the process that started it ends in whatever way.
+// Cluster is a PostgreSQL server with its own data directory. It is reached
+// through a Unix socket that only this user can open. It stops, and its
+// directory is removed, when the process that started it ends in any way.
 type Cluster struct {
 	dir       string
 	bin       string
@@ -56,7 +56,7 @@ type Cluster struct {
 	done      chan struct{}
 }
 
-// NewCluster starts a cluster of t's own, with settings as in postgresql.conf
+// NewCluster starts a cluster for t, with settings as in postgresql.conf
 // ("max_connections=20"). Unlike Postgres it syncs writes to disk. It is
 // stopped when t ends.
 func NewCluster(t testing.TB, settings ...string) *Cluster {
@@ -69,8 +69,8 @@ func NewCluster(t testing.TB, settings ...string) *Cluster {
 	return c
 }
 
-// Database returns the address of a fresh, empty database of the cluster. It
-// is dropped when t ends.
+// Database returns the address of a new, empty database of the cluster. It is
+// dropped when t ends.
 func (c *Cluster) Database(t testing.TB) string {
 	t.Helper()
 	name := fmt.Sprintf("test_%d", c.databases.Add(1))
@@ -85,8 +85,8 @@ func (c *Cluster) Database(t testing.TB) string {
 	return c.dsn(name)
 }
 
-// dsn keeps a host in the address beside the socket's directory because not
-// every reader of such addresses accepts one without.
+// dsn includes a host besides the directory of the socket, because some readers
+// of such addresses require one.
 func (c *Cluster) dsn(database string) string {
 	u := url.URL{Scheme: "postgres", User: url.User("postgres"), Host: "localhost:5432", Path: "/" + database,
 		RawQuery: url.Values{"host": {c.dir}, "sslmode": {"disable"}}.Encode()}
@@ -108,7 +108,7 @@ func (c *Cluster) exec(ctx context.Context, statement string) error {
 // Socket returns the path of the Unix socket that the server listens on.
 func (c *Cluster) Socket() string { return filepath.Join(c.dir, ".s.PGSQL.5432") }
 
-// Owner is whom the server runs as; nil for whoever runs the tests.
+// Owner is the user the server runs as; nil for the user who runs the tests.
 func (c *Cluster) Owner() *syscall.Credential { return c.owner }
 
 // Program returns the path of one of PostgreSQL's own programs.
@@ -120,9 +120,9 @@ func (c *Cluster) Program(name string) string {
 	return filepath.Join(filepath.Dir(beside), name)
 }
 
-// CopyKeys adds n keys to the database beside one that is there, as that one is
-// but for id, token and digest, and returns their tokens. It is for measuring:
-// no other way makes so many so soon.
+// CopyKeys adds n copies of a key that is in the database, with new ids, tokens
+// and digests, and returns their tokens. It is for measurements: no other way
+// makes so many keys so fast.
 func CopyKeys(
 	t testing.TB, dsn string, n int, mint func(domain.KeyID, domain.ProjectID) (domain.Token, []byte, error),
 ) ([]domain.Token, error) {
@@ -166,12 +166,12 @@ func CopyKeys(
 			return nil, err
 		}
 	}
-	_, err = conn.Exec(ctx, "VACUUM (ANALYZE)") // as a table that has stood for a while: with statistics, and hint bits on its rows
+	_, err = conn.Exec(ctx, "VACUUM (ANALYZE)") // as in a table that is some time old: with statistics, and hint bits on its rows
 	return tokens, err
 }
 
-// Kill ends the server as a crash of its machine's power would, in the midst of
-// whatever it does. Start brings it back.
+// Kill ends the server as a power failure of its machine would. Start brings it
+// back.
 func (c *Cluster) Kill(t testing.TB) {
 	t.Helper()
 	text, err := os.ReadFile(filepath.Join(c.dir, "data", "postmaster.pid"))
@@ -188,7 +188,7 @@ func (c *Cluster) Kill(t testing.TB) {
 	}
 }
 
-// Start starts a server that was killed, once what is left of it has gone. It
+// Start starts a killed server, after its remaining processes have ended. It
 // then recovers from its log.
 func (c *Cluster) Start(t testing.TB) {
 	t.Helper()
@@ -212,9 +212,9 @@ func (c *Cluster) stop() {
 	<-c.done
 }
 
-// supervise makes a cluster, says so, and takes it down when its standard input
-// ends. Reading a pipe is what makes it certain: the kernel closes the other
-// end however the test process dies, and no signal handler has to run for it.
+// supervise makes a cluster, prints that it is ready, and removes it when its
+// standard input ends. A pipe makes this certain: the kernel closes the other
+// end however the test process dies, without a signal handler.
 const supervise = `
 bin=$1 dir=$2; shift 2
 trap 'rm -rf "$dir"' EXIT
@@ -268,7 +268,7 @@ func start(settings ...string) (*Cluster, error) {
 			c := &Cluster{dir: dir, bin: bin, owner: owner, lifeline: lifeline, done: make(chan struct{})}
 			go func() {
 				defer close(c.done)
-				_ = supervisor.Wait() // it has nothing to tell any more
+				_ = supervisor.Wait() // it has nothing more to report
 			}()
 			return c, nil
 		}
@@ -278,7 +278,7 @@ func start(settings ...string) (*Cluster, error) {
 }
 
 // serverPrograms finds the directory of initdb and pg_ctl: on the PATH, or the
-// newest of those that Linux distributions keep off it.
+// newest one outside of it that a Linux distribution has installed.
 func serverPrograms() (string, error) {
 	if path, err := exec.LookPath("initdb"); err == nil {
 		return filepath.Dir(path), nil
@@ -299,7 +299,8 @@ func serverPrograms() (string, error) {
 	return filepath.Dir(found[len(found)-1]), nil
 }
 
-// version reads the major version out of /usr/lib/postgresql/17/bin/initdb.
+// version reads the major version from a path like
+// /usr/lib/postgresql/17/bin/initdb.
 func version(path string) int {
 	digits := strings.Map(func(r rune) rune {
 		if r < '0' || r > '9' {
@@ -311,13 +312,13 @@ func version(path string) int {
 	return n
 }
 
-// unprivileged returns whom to run the server as when this process is root,
-// which PostgreSQL refuses to be.
+// unprivileged returns the user to run the server as if this process is root:
+// PostgreSQL refuses to run as root.
 func unprivileged() (*syscall.Credential, error) {
 	if os.Geteuid() != 0 {
 		return nil, nil //nolint:nilnil // nil is what SysProcAttr takes for "as we are"
 	}
-	for _, name := range []string{"postgres", "nobody"} {
+	for _, name := range []string{"postgres", "daemon"} {
 		u, err := user.Lookup(name)
 		if err != nil {
 			continue
@@ -328,5 +329,5 @@ func unprivileged() (*syscall.Credential, error) {
 			return &syscall.Credential{Uid: uint32(uid), Gid: uint32(gid)}, nil
 		}
 	}
-	return nil, errors.New("PostgreSQL refuses to run as root, and there is no user postgres or nobody to run it as: run the tests as another user")
+	return nil, errors.New("PostgreSQL does not run as root, and this machine has neither a user postgres nor daemon: run the tests as another user")
 }

@@ -8,9 +8,9 @@ import (
 	"github.com/latchkey-dev/latchkey/repository"
 )
 
-// testRevisions guarantees that no update overwrites one that its caller has not
-// seen: every noun with a revision refuses a stale one, a repeated one and one from
-// the future, and keeps what it has.
+// testRevisions guarantees that no update overwrites one that its caller has
+// not seen: every noun with a revision refuses a stale one, a repeated one and
+// a future one, and does not change.
 func testRevisions(t *testing.T, s *repository.Store) {
 	org, p := newTenant(t, s, "acme")
 	k := newKey(p, "k", epoch)
