@@ -47,7 +47,7 @@ const (
 	unlogged
 )
 
-// readsByPost are the operations that change nothing though they are sent by POST.
+// readsByPost has the operations that use POST but change nothing.
 var readsByPost = map[string]bool{"verifyKey": true}
 
 // isLogged reports whether to log the request, given the status of its answer.
@@ -93,8 +93,8 @@ func (g *guard) begin(c echo.Context) *call {
 	return fresh
 }
 
-// requestID returns an id that no other request has, in 26 characters. It is no
-// secret, only unlikely to be guessed, so it need not come from crypto/rand.
+// requestID returns a unique id of 26 characters. It is hard to guess but not
+// secret, so it need not come from crypto/rand.
 func requestID() string {
 	var id [26]byte
 	high, low := rand.Uint64(), rand.Uint64()
@@ -105,9 +105,8 @@ func requestID() string {
 	return string(id[:])
 }
 
-// admit proves who is calling, once for each request, and holds them to the
-// permission. A public one looks at no credentials, so that a stale token cannot
-// matter there.
+// admit proves who is calling, once for each request, and checks the permission.
+// A public permission reads no credentials, so a stale token does no harm there.
 func (c *call) admit(r *http.Request, p permission.Permission) error {
 	c.rule = p
 	if p.IsPublic() {
@@ -124,8 +123,9 @@ func (c *call) admit(r *http.Request, p permission.Permission) error {
 // RealIP implements service.Sender.
 func (c *call) RealIP() string { return c.origin.IP }
 
-// prove turns the request's credentials into its principal. One bad credential
-// refuses the request, whatever stands beside it; none is anonymous.
+// prove turns the request's credentials into its principal. One invalid
+// credential refuses the request, even beside a valid one. Without credentials
+// the principal is anonymous.
 func (c *call) prove(r *http.Request) error {
 	s, err := c.guard.credentials.read(r.Header)
 	if err != nil {
@@ -147,8 +147,8 @@ func (c *call) prove(r *http.Request) error {
 	return nil
 }
 
-// mayAct asks the service whether the caller may do what an operation of a project
-// does, before more of the request is read.
+// mayAct asks the service whether the caller may perform the action in the
+// project, before more of the request is read.
 func (c *call) mayAct(ec echo.Context, action domain.Action) error {
 	project, err := c.guard.app.Project(ec.Request().Context(), c.principal, domain.ProjectID(ec.Param("project_id")))
 	if err != nil {
@@ -183,8 +183,8 @@ func (c *call) mistaken(accessToken string, err error) error {
 	return domain.Refused(domain.CodeInvalidToken, "This is an API key, not an access token. Send it as "+c.guard.credentials.form()+".")
 }
 
-// refuse answers err as a problem, unless an answer is under way already. It is
-// the one place where a fault of ours is logged.
+// refuse answers err as a problem, unless an answer has already been started.
+// Internal errors are logged here and nowhere else.
 func (c *call) refuse(ec echo.Context, err error) error {
 	p := problem.From(err, c.origin.RequestID)
 	p.Type = c.guard.site.Path(p.Type)
@@ -201,7 +201,7 @@ func (c *call) refuse(ec echo.Context, err error) error {
 	return refuse(ec.Response(), p, challenges)
 }
 
-// refuse answers with a problem and, where there are any, with challenges.
+// refuse answers with a problem and any challenges.
 func refuse(w http.ResponseWriter, p problem.Problem, challenges []string) error {
 	if len(challenges) > 0 {
 		w.Header()[http.CanonicalHeaderKey(echo.HeaderWWWAuthenticate)] = challenges
@@ -213,9 +213,9 @@ func (c *call) logFault(ec echo.Context, status int, err error) {
 	ctx, level := ec.Request().Context(), slog.LevelError
 	switch {
 	case errors.Is(err, context.Canceled) && ctx.Err() != nil:
-		level = slog.LevelInfo // the client has gone; nobody waits for the answer
+		level = slog.LevelInfo // the client has gone and does not wait for the answer
 	case status == http.StatusServiceUnavailable && c.operation == "getReadiness":
-		level = slog.LevelDebug // a probe asks for it; what made the node unready is in the log
+		level = slog.LevelDebug // probes repeat it, and the reason is already in the log
 	case status == http.StatusServiceUnavailable:
 		level = slog.LevelWarn
 	}
@@ -223,8 +223,8 @@ func (c *call) logFault(ec echo.Context, status int, err error) {
 		slog.String("request_id", c.origin.RequestID), slog.String("operation", c.name(ec)), slog.String("error", err.Error()))
 }
 
-// name is what logs and metrics call the request: never its address, in which
-// anything may stand.
+// name is the request's name in logs and metrics. It is never the request's path,
+// which the client chooses.
 func (c *call) name(ec echo.Context) string {
 	if c.operation != "" {
 		return c.operation

@@ -15,42 +15,42 @@ import (
 	"github.com/latchkey-dev/latchkey/domain"
 )
 
-// What a body may cost is ruled here, for every operation: it is read once, from
-// its first byte on, and no further than it takes to refuse it. No body makes
-// more work or takes more memory than its length.
+// These limits bound the cost of a body for every operation. It is read once, from
+// start to end, and reading stops as soon as the refusal is known. Work and memory
+// are at most proportional to the body's length.
 const (
-	// maxDepth is how deep a body may nest. No body that we take goes deeper than 4.
+	// maxDepth is how deep a body may nest. No valid body nests deeper than 4.
 	maxDepth = 16
 
-	// maxFieldErrors is how many wrong fields an answer names. Reading stops there.
+	// maxFieldErrors is how many field errors an answer has. Reading stops there.
 	maxFieldErrors = 20
 
-	// maxUnwanted is how many values are read that no good body has: those of
-	// unknown fields, of wrong types and beyond the bounds of arrays and objects.
-	// They are read because a body that is not JSON is refused as that.
+	// maxUnwanted is how many values are read that no valid body has: values of
+	// unknown fields, of wrong types, and beyond the bounds of arrays and objects.
+	// They are read because a body that is not JSON is refused for that first.
 	maxUnwanted = 1000
 
-	// heedEvery is after how many values we look whether the client has left.
+	// heedEvery is the number of values between checks whether the client has left.
 	heedEvery = 256
 )
 
-// checker holds the text of a body to a schema. Messages are made from schemas
-// and pointers, never from values, which may be secrets.
+// checker checks the text of a body against a schema. Messages contain schemas and
+// pointers, but never values, which may be secrets.
 type checker struct {
 	ctx      context.Context //nolint:containedctx // a checker lives as long as the request that it reads
 	dec      *jsontext.Decoder
 	faults   domain.Invalid
-	unwanted int // values left that may be read though no good body has them
-	values   int // read until now
+	unwanted int // how many more values may be read that no valid body has
+	values   int // how many have been read
 	buffer   []byte
 }
 
-// errRefused ends the reading of a body of which enough is known.
+// errRefused stops reading a body once enough is known to refuse it.
 var errRefused = errors.New("the body is refused")
 
-// checkText returns nil for JSON that the schema allows, as strictly as JSON can
-// be read: one value and nothing behind it, no name twice in an object, valid
-// UTF-8 (RFC 7493), and no NUL, which databases cannot hold. Errors:
+// checkText returns nil for JSON that the schema allows. It is as strict as JSON
+// allows: one value with nothing after it, no duplicate name in an object, valid
+// UTF-8 (RFC 7493), and no NUL, which databases cannot store. Errors:
 // malformed_request, validation_failed, the context's.
 func (s *schema) checkText(ctx context.Context, text []byte) error {
 	k := checker{ctx: ctx, dec: jsontext.NewDecoder(bytes.NewBuffer(text)), unwanted: maxUnwanted}
@@ -68,7 +68,7 @@ func (s *schema) checkText(ctx context.Context, text []byte) error {
 	return malformed(err)
 }
 
-// value reads one value. No schema means that no good body has it.
+// value reads one value. Without a schema, no valid body has the value.
 func (k *checker) value(s *schema) error {
 	if err := k.count(s); err != nil {
 		return err
@@ -88,8 +88,8 @@ func (k *checker) value(s *schema) error {
 	return k.add(string(k.dec.StackPointer()), why)
 }
 
-// count bounds how much is read of what no good body has, and of what nobody
-// waits for anymore.
+// count stops reading a body with too many unwanted values, and one whose client
+// has left.
 func (k *checker) count(s *schema) error {
 	if k.values++; k.values%heedEvery == 0 && k.ctx.Err() != nil {
 		return k.ctx.Err()
@@ -103,7 +103,7 @@ func (k *checker) count(s *schema) error {
 	return nil
 }
 
-// add notes what is wrong with a field, the first time.
+// add records the first error of a field.
 func (k *checker) add(at, why string) error {
 	if slices.ContainsFunc(k.faults, func(f domain.FieldError) bool { return f.Pointer == at }) {
 		return nil
@@ -114,7 +114,7 @@ func (k *checker) add(at, why string) error {
 	return nil
 }
 
-// scalar returns what is wrong with a value that is neither array nor object.
+// scalar returns what is wrong with a value that is not an array or an object.
 func (k *checker) scalar(s *schema, kind jsontext.Kind, raw jsontext.Value) (why string, err error) {
 	switch kind {
 	case '"':
@@ -144,7 +144,7 @@ func (k *checker) scalar(s *schema, kind jsontext.Kind, raw jsontext.Value) (why
 	return "", nil
 }
 
-// unquote returns the text of a JSON string, which is good until the next one.
+// unquote returns the text of a JSON string. It is valid until the next call.
 func (k *checker) unquote(raw jsontext.Value) (text []byte, err error) {
 	if bytes.IndexByte(raw, '\\') < 0 {
 		return raw[1 : len(raw)-1], nil
@@ -165,7 +165,7 @@ func (k *checker) container(s *schema, kind jsontext.Kind) error {
 	if kind == '{' {
 		read, want = k.object, openapi3.TypeObject
 	}
-	var at string // where no good body has anything, nothing is pointed at
+	var at string // stays empty without a schema: no pointer is needed there
 	if s != nil {
 		at = string(k.dec.StackPointer())
 	}
@@ -182,7 +182,7 @@ func (k *checker) container(s *schema, kind jsontext.Kind) error {
 	return err
 }
 
-// array reads the items of an array. Those beyond its bound are unwanted.
+// array reads the items of an array. Items beyond its bound are unwanted.
 func (k *checker) array(s *schema, at string) error {
 	n := uint64(0)
 	for ; k.more(']'); n++ {
@@ -205,7 +205,7 @@ func (k *checker) array(s *schema, at string) error {
 	return nil
 }
 
-// object reads the fields of an object. Those beyond its bound are unwanted.
+// object reads the fields of an object. Fields beyond its bound are unwanted.
 func (k *checker) object(s *schema, at string) error {
 	n := uint64(0)
 	var missing []string
@@ -244,8 +244,8 @@ func (k *checker) more(end jsontext.Kind) bool {
 	return kind != end && kind != 0
 }
 
-// name reads the name of the next field of an object. It is good until the next
-// value is read.
+// name reads the name of the next field of an object. The name is valid until the
+// next value is read.
 func (k *checker) name(s *schema, at string) ([]byte, error) {
 	raw, err := k.dec.ReadValue()
 	if err != nil {
@@ -258,12 +258,12 @@ func (k *checker) name(s *schema, at string) ([]byte, error) {
 	return name, err
 }
 
-// field returns the schema of an object's next field, or nil for one that it
-// should not have.
+// field returns the schema of an object's next field, or nil for a field that the
+// object may not have.
 func (k *checker) field(s *schema, at string, name []byte, before uint64) (*schema, error) {
 	switch {
 	case s == nil || before > s.most:
-		return nil, nil //nolint:nilnil // there is no schema for what should not be there
+		return nil, nil //nolint:nilnil // such a field has no schema
 	case before == s.most:
 		return nil, k.add(at, "must have "+s.bounds()+" fields")
 	case s.fields[string(name)] != nil:
@@ -271,7 +271,7 @@ func (k *checker) field(s *schema, at string, name []byte, before uint64) (*sche
 	case s.others != nil:
 		return s.others, nil
 	}
-	begins := string(name[:min(len(name), maxShown+1)]) // longer than any field: the whole may be as long as the body
+	begins := string(name[:min(len(name), maxShown+1)]) // longer than any known field; the whole name may be as long as the body
 	return nil, k.add(at+"/"+escape(shown(begins)), s.unknown(begins))
 }
 
@@ -279,7 +279,7 @@ func notJSON(from int64) error {
 	return domain.Errorf(domain.CodeMalformedRequest, "The body is not valid JSON, from byte %d on.", from)
 }
 
-// malformed returns what a decoder's error means for the sender.
+// malformed returns what a decoder's error means to the sender.
 func malformed(err error) error {
 	if errors.Is(err, jsontext.ErrDuplicateName) {
 		return domain.Errorf(domain.CodeMalformedRequest, "The body is not valid JSON: the same name appears twice in one object.")
@@ -298,10 +298,10 @@ func escape(name string) string {
 	return strings.ReplaceAll(strings.ReplaceAll(name, "~", "~0"), "/", "~1")
 }
 
-// maxShown is how much of a name that we do not know is repeated to its sender.
+// maxShown is how much of an unknown name an answer repeats.
 const maxShown = 40
 
-// shown cuts a stranger's name short.
+// shown shortens an unknown name.
 func shown(name string) string {
 	if len(name) <= maxShown {
 		return name

@@ -18,14 +18,14 @@ import (
 	"github.com/latchkey-dev/latchkey/domain"
 )
 
-// contract is what openapi.yaml says of the requests of one operation, looked up
-// once. Messages are made from schemas and pointers, never from values, which
-// may be secrets.
+// contract is what openapi.yaml says about the requests of one operation, looked
+// up once. Messages contain schemas and pointers, but never values, which may be
+// secrets.
 type contract struct {
 	path         map[string]*regexp.Regexp
 	query        map[string]*schema
 	header       map[string]*schema
-	body         *schema // nil: the operation takes none
+	body         *schema // nil: the operation takes no body
 	bodyRequired bool
 	maxBody      int64
 }
@@ -62,16 +62,17 @@ func (k contract) addParameter(p *openapi3.Parameter) error {
 	case p.In == openapi3.ParameterInHeader && !p.Required && s.kind == openapi3.TypeString:
 		k.header[p.Name] = s
 	default:
-		return errors.New("only path parameters with a pattern, optional query parameters, strings or integers, and optional headers are known here")
+		return errors.New("this kind of parameter is not supported: only path parameters with a pattern, " +
+			"optional query parameters that are strings or integers, and optional headers are")
 	}
 	return nil
 }
 
-// takesLargeBodies reports whether bodies may be so large that it matters who
-// sends them.
+// takesLargeBodies reports whether bodies may be larger than maxBody. The sender
+// must then have permission before more is read.
 func (k contract) takesLargeBodies() bool { return k.maxBody > maxBody }
 
-// checkPath returns not_found for a path that cannot name anything.
+// checkPath returns not_found for a path whose ids cannot exist.
 func (k contract) checkPath(c echo.Context) error {
 	for i, name := range c.ParamNames() {
 		if pattern := k.path[name]; pattern == nil || !pattern.MatchString(c.ParamValues()[i]) {
@@ -81,10 +82,10 @@ func (k contract) checkPath(c echo.Context) error {
 	return nil
 }
 
-// check holds a request to the contract and leaves behind the body as it was
-// checked, so that handlers decode that and nothing else. Before it reads a large
-// body, it asks for room. Errors: malformed_request for what cannot be read,
-// payload_too_large, unsupported_media_type, validation_failed, those of room.
+// check checks a request against the contract. It replaces the body with the
+// checked one, so that handlers decode exactly that. Before it reads a large body,
+// it calls room. Errors: malformed_request for a request that cannot be read,
+// payload_too_large, unsupported_media_type, validation_failed, the errors of room.
 func (k contract) check(c echo.Context, room func() error) error {
 	if err := k.checkQuery(c); err != nil {
 		return err
@@ -98,8 +99,8 @@ func (k contract) check(c echo.Context, room func() error) error {
 	return k.checkBody(c.Request(), c.Response().Writer, room)
 }
 
-// checkQuery leaves times behind in UTC, in the one form that all who read them
-// take.
+// checkQuery checks the query. It rewrites times to UTC, in the one form that all
+// readers accept.
 func (k contract) checkQuery(c echo.Context) error {
 	raw := c.Request().URL.RawQuery
 	if raw == "" {

@@ -11,7 +11,7 @@ import (
 	"github.com/latchkey-dev/latchkey/domain"
 )
 
-// Names of what carries credentials.
+// Headers and schemes for credentials.
 const (
 	authorization  = "Authorization"
 	bearer         = "Bearer"
@@ -20,19 +20,19 @@ const (
 	realm          = `realm="latchkey"`
 )
 
-// Longest credentials that are looked at, in bytes. Tokens made here have at
-// most 80, imported ones are somebody else's; access tokens have about 600.
+// The longest credentials that are checked, in bytes. Latchkey's tokens have at
+// most 80, imported ones may be longer, and access tokens have about 600.
 const (
 	maxTokenLength       = 512
 	maxAccessTokenLength = 4096
 )
 
-// Credentials says how API keys travel. The zero value is the default: as
-// "Authorization: Api-Key <token>" or as "X-Api-Key: <token>". People always
-// send "Authorization: Bearer <access token>".
+// Credentials says how clients send API keys. The zero value is the default:
+// "Authorization: Api-Key <token>" or "X-Api-Key: <token>". Users always send
+// "Authorization: Bearer <access token>".
 type Credentials struct {
 	Keyword string // the word before the token in Authorization; empty: Api-Key
-	Header  string // if not empty, the only header that is read for keys; it holds the bare token
+	Header  string // if not empty, the only header that API keys are read from; it holds just the token
 }
 
 var (
@@ -40,14 +40,14 @@ var (
 	headerPattern  = regexp.MustCompile(`^[A-Za-z][A-Za-z0-9-]{0,63}$`)
 )
 
-// reservedHeaders mean something to HTTP already, so a key cannot travel there.
+// reservedHeaders have another meaning in HTTP, so they cannot hold a key.
 var reservedHeaders = map[string]bool{
 	authorization: true, "Proxy-Authorization": true, "Cookie": true, "Set-Cookie": true, "Host": true, "Connection": true,
 	"Content-Type": true, "Content-Length": true, "Content-Encoding": true, "Transfer-Encoding": true, "Accept": true, "Origin": true,
 	"User-Agent": true, "X-Forwarded-For": true, "X-Request-Id": true, "Idempotency-Key": true, "If-Match": true,
 }
 
-// Validate returns what is wrong with the settings, all of it, or nil.
+// Validate returns everything that is wrong with the settings, or nil.
 func (c Credentials) Validate() error {
 	var errs []error
 	if strings.EqualFold(c.Keyword, bearer) {
@@ -87,16 +87,16 @@ func (c Credentials) header() string {
 	return defaultHeader
 }
 
-// sent is what a request carries to prove who is calling.
+// sent has the credentials of a request.
 type sent struct {
 	key, accessToken       string
 	hasKey, hasAccessToken bool
 }
 
-// read takes the credentials out of a request. It fails with
-// ambiguous_credentials when it would have to choose between two, and refuses
-// what cannot be a credential, so that it never reaches a look-up. A scheme in
-// Authorization that is neither ours nor Bearer is no credential.
+// read reads the credentials of a request. It fails with ambiguous_credentials if
+// it would have to choose between two. It refuses text that cannot be a
+// credential, so that it never causes a look-up. It ignores an Authorization
+// header with a scheme other than the keyword and Bearer.
 func (c Credentials) read(h http.Header) (sent, error) {
 	own, inOwn, err := single(h, c.header())
 	if err != nil {
@@ -122,26 +122,26 @@ func (c Credentials) read(h http.Header) (sent, error) {
 	case inAuthorization && scheme == "":
 		return sent{}, domain.Refused(domain.CodeUnauthenticated, "The Authorization header is empty.")
 	case s.hasKey && !visible(s.key, maxTokenLength):
-		return sent{}, domain.Refused(domain.CodeInvalidAPIKey, "The API key is not valid. It is sent as "+c.form()+".")
+		return sent{}, domain.Refused(domain.CodeInvalidAPIKey, "The API key is not valid. Send it as "+c.form()+".")
 	case s.hasAccessToken && !visible(s.accessToken, maxAccessTokenLength):
 		return sent{}, domain.Refused(domain.CodeInvalidToken,
-			"The access token is not valid. It is sent as Authorization: Bearer <access token>, with one blank between.")
+			"The access token is not valid. Send it as Authorization: Bearer <access token>, with one space between.")
 	}
 	return s, nil
 }
 
-// form tells how keys are sent.
+// form says how to send an API key.
 func (c Credentials) form() string {
 	own := c.header() + ": <token>"
 	if c.keyword() == "" {
 		return own
 	}
-	return own + ", or as Authorization: " + c.keyword() + " <token> with one blank between"
+	return own + ", or as Authorization: " + c.keyword() + " <token> with one space between"
 }
 
-// single returns the value of a header, without the blanks that HTTP allows
-// around it. Sent twice, even with equal values, it is ambiguous: whoever stands
-// in front of us may have read the other one.
+// single returns the value of a header, without the white space that HTTP allows
+// around it. A header that was sent twice is ambiguous, even with equal values: a
+// proxy may have read the other one.
 func single(h http.Header, name string) (value string, present bool, err error) {
 	switch values := h[name]; len(values) {
 	case 0:
@@ -152,8 +152,8 @@ func single(h http.Header, name string) (value string, present bool, err error) 
 	return "", false, domain.Errorf(domain.CodeAmbiguousCredentials, "The header %s was sent more than once. Send it once.", name)
 }
 
-// cutScheme splits the value of Authorization at the one blank that belongs
-// behind the scheme. What follows any other separation is no token.
+// cutScheme splits the value of Authorization at the single space that must follow
+// the scheme. After any other separator there is no token.
 func cutScheme(value string) (scheme, token string) {
 	i := strings.IndexAny(value, " \t")
 	if i < 0 {
@@ -166,7 +166,7 @@ func cutScheme(value string) (scheme, token string) {
 }
 
 // visible reports whether s is one word of visible ASCII, of at most longest
-// bytes. Every token of ours is, and every imported one must be.
+// bytes. Latchkey's tokens are, and imported tokens must be.
 func visible(s string, longest int) bool {
 	if s == "" || len(s) > longest {
 		return false
@@ -180,11 +180,11 @@ func visible(s string, longest int) bool {
 }
 
 // challenges returns the values of WWW-Authenticate (RFC 9110, section 11.6.1):
-// one for every scheme that the rule takes. Where a credential was bad, code
-// says which and why.
+// one for each scheme that the rule accepts. If a credential was not valid, code
+// says which one and why.
 func (c Credentials) challenges(rule permission.Permission, code domain.Code) []string {
 	alternatives, err := rule.Security()
-	if err != nil || len(alternatives) == 0 { // a public operation that refuses, such as log-in, is about people
+	if err != nil || len(alternatives) == 0 { // a public operation that refuses, such as log-in, is for users
 		alternatives = [][]permission.Scheme{{permission.BearerJWT}}
 	}
 	var takesKey, takesUser bool
@@ -201,7 +201,7 @@ func (c Credentials) challenges(rule permission.Permission, code domain.Code) []
 	if takesUser {
 		value := bearer + " " + realm
 		if code == domain.CodeInvalidToken || code == domain.CodeTokenExpired {
-			value += `, error="invalid_token"` // RFC 6750, section 3.1, which has one word for both
+			value += `, error="invalid_token"` // RFC 6750, section 3.1, has one word for both
 		}
 		values = append(values, value)
 	}

@@ -1,13 +1,13 @@
-// Package api is Latchkey's HTTP face: an Echo server whose types and routes
-// are generated from openapi.yaml.
+// Package api is Latchkey's HTTP API: an Echo server whose types and routes are
+// generated from openapi.yaml.
 //
-// A request passes the edge (request id, recover, access log), the router, and
-// then, in the order of guard.go: credentials, the permission of its operation,
-// the contract, and a handler of a few lines that asks the service for an
-// authorized handle and maps the answer. Errors become RFC 9457 problems in
-// api/problem.
+// A request passes the edge (request id, recovery from panics, access log) and the
+// router. Then its credentials are checked, the permission of its operation, and
+// the contract, in this order. A short handler asks the service for an authorized
+// handle and maps the result to the answer. Package problem turns errors into RFC
+// 9457 problems.
 //
-// Authenticate, Require, Principal and Project guard routes of anyone's own
+// Authenticate, Require, Principal and Project guard the routes of your own
 // *echo.Echo with the same permissions.
 package api
 

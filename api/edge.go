@@ -15,15 +15,15 @@ import (
 	"github.com/latchkey-dev/latchkey/domain"
 )
 
-// edge is the outermost part of every request: it gets its id, a panic becomes
-// a fault of ours, an error becomes a problem, and log and metrics hear of it.
+// edge is the outermost middleware. It gives each request an id, turns panics into
+// internal errors and errors into problems, and updates the log and the metrics.
 func (g *guard) edge(meter *metrics, leans []*lean) echo.MiddlewareFunc {
 	return func(next echo.HandlerFunc) echo.HandlerFunc {
 		return func(c echo.Context) error {
 			start := time.Now()
 			g.site.SetHeaders(c.Response().Header())
 			var err error
-			for _, l := range leans { // two, so that comparing is cheaper than a map
+			for _, l := range leans { // there are two, so comparing is cheaper than a map
 				if l.operation.path != c.Path() || l.operation.method != c.Request().Method {
 					continue
 				}
@@ -40,7 +40,7 @@ func (g *guard) edge(meter *metrics, leans []*lean) echo.MiddlewareFunc {
 				err = recovered(next, c)
 			}
 			if err != nil {
-				_ = call.refuse(c, err) // fails only when nobody is there to read the answer
+				_ = call.refuse(c, err) // fails only if the client has left
 				hearOut(c.Request())
 			}
 			took := time.Since(start)
@@ -51,10 +51,10 @@ func (g *guard) edge(meter *metrics, leans []*lean) echo.MiddlewareFunc {
 	}
 }
 
-// refuseForeignPage refuses what a browser sends for a page that has this instance
-// for its origin under a name that is not one of its own: by DNS rebinding, the
-// page of a stranger reaches an instance that only its user's machine can reach.
-// Programs send no Origin, and may use any name.
+// refuseForeignPage refuses a request from a web page whose origin is this
+// instance under a foreign host name. With DNS rebinding, a stranger's page could
+// otherwise reach an instance that only its user's machine can reach. Programs
+// send no Origin and may use any host name.
 func (g *guard) refuseForeignPage(r *http.Request) error {
 	origin := r.Header.Get(echo.HeaderOrigin)
 	_, host, _ := strings.Cut(origin, "://")
@@ -65,25 +65,25 @@ func (g *guard) refuseForeignPage(r *http.Request) error {
 		"This instance is not served to web pages under the name in the Host header. Use its public URL.")
 }
 
-// heard is how much of a refused body is read: rather more than the largest that
-// we take, which is an import.
+// heard is how much of a refused body is read: more than the largest body that is
+// accepted, which is an import.
 const heard = 20 << 20
 
-// hearOut reads what is left of a refused body. Most clients look for an answer
-// only when they have sent everything: to them a connection that is closed
-// before is an error without a reason. Who waits to be asked for the body is
-// answered instead.
+// hearOut reads the rest of a refused body. Most clients read the answer only
+// after they have sent the whole body. If the connection closed earlier, they
+// would get an error without a reason. A client that sends Expect: 100-continue
+// gets its answer without being asked for the body.
 func hearOut(r *http.Request) {
 	if r.Body != http.NoBody && r.Header.Get("Expect") == "" {
-		_, _ = io.CopyN(io.Discard, r.Body, heard) // it ends when it likes
+		_, _ = io.CopyN(io.Discard, r.Body, heard) // an error does not matter here
 	}
 }
 
-// recovered runs next and returns a panic as an error with its stack.
+// recovered calls next and returns a panic as an error with its stack.
 func recovered(next echo.HandlerFunc, c echo.Context) (err error) {
 	defer func() {
 		p := recover()
-		if p == http.ErrAbortHandler { //nolint:errorlint,err113 // net/http compares it so, too
+		if p == http.ErrAbortHandler { //nolint:errorlint,err113 // net/http compares it in the same way
 			panic(p)
 		}
 		if p != nil {
@@ -93,16 +93,16 @@ func recovered(next echo.HandlerFunc, c echo.Context) (err error) {
 	return next(c)
 }
 
-// logRequest writes the request to the access log if the rule keeps it.
+// logRequest writes the request to the access log if the rule says so.
 func (g *guard) logRequest(c echo.Context, call *call, took time.Duration) {
 	if call.isLogged(c.Request().Method, c.Response().Status) {
 		g.writeRequest(c, call, took)
 	}
 }
 
-// writeRequest writes a line of the access log: who did what from where, and how
-// it went. Addresses and headers are not in it, since secrets end up there by
-// mistake.
+// writeRequest writes a line of the access log: who did what, from where, and with
+// which result. It leaves out URLs and headers, because clients put secrets there
+// by mistake.
 func (g *guard) writeRequest(c echo.Context, call *call, took time.Duration) {
 	ctx := c.Request().Context()
 	if !g.log.Enabled(ctx, slog.LevelInfo) {

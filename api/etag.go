@@ -13,9 +13,9 @@ func etag(revision int64) *string {
 	return &tag
 }
 
-// expected reads an If-Match (RFC 9110, section 13.1.1). An asterisk is content
-// with whatever there is, and what is not there is not_found anyway. Tags that
-// we never gave, weak ones among them, match nothing.
+// expected reads an If-Match header (RFC 9110, section 13.1.1). An asterisk matches
+// any revision; a missing resource is not_found anyway. Tags that Latchkey never
+// issued, such as weak ones, match nothing.
 func expected(ifMatch *string) domain.Precondition {
 	if ifMatch == nil || strings.TrimSpace(*ifMatch) == "*" {
 		return domain.Precondition{}

@@ -14,16 +14,16 @@ import (
 	"github.com/latchkey-dev/latchkey/service"
 )
 
-// What audit events can be had as.
+// The media types of audit events.
 const (
 	jsonMedia  = "application/json"
 	csvMedia   = "text/csv"
 	linesMedia = "application/x-ndjson"
 )
 
-// preferred returns the media type on offer that the Accept header (RFC 9110,
-// section 12.5.1) gives the most weight. Where it is silent, or wants none of
-// them, that is the first.
+// preferred returns the offered media type that the Accept header (RFC 9110,
+// section 12.5.1) gives the most weight. Without an Accept header, or if it
+// accepts none of them, that is the first.
 func preferred(ctx context.Context, offers ...string) string {
 	call, _ := callOf(ctx)
 	best, most := offers[0], 0.0
@@ -35,7 +35,7 @@ func preferred(ctx context.Context, offers ...string) string {
 	return best
 }
 
-// weightOf is the weight that the most specific range naming the offer has.
+// weightOf returns the weight of the most specific range that matches the offer.
 func weightOf(offer, accept string) (weight float64) {
 	kind, _, _ := strings.Cut(offer, "/")
 	ranges := []string{"*/*", kind + "/*", offer}
@@ -49,22 +49,22 @@ func weightOf(offer, accept string) (weight float64) {
 		specific, weight = rank, 1
 		for parameter := range strings.SplitSeq(parameters, ";") {
 			if q, ok := strings.CutPrefix(strings.TrimSpace(parameter), "q="); ok {
-				weight, _ = strconv.ParseFloat(q, 64) // what is no number has no weight
+				weight, _ = strconv.ParseFloat(q, 64) // an invalid number means no weight
 			}
 		}
 	}
 	return weight
 }
 
-// eventExport answers every event that passes a filter.
+// eventExport answers every event that matches a filter.
 type eventExport struct {
 	media  string
 	log    *slog.Logger
 	export service.Export
 }
 
-// VisitListAuditEventsResponse writes the export. When it cannot go on, it breaks
-// the connection off, so that no one takes a part for the whole.
+// VisitListAuditEventsResponse writes the export. If that fails, it closes the
+// connection, so that the client does not take a part for the whole.
 func (e eventExport) VisitListAuditEventsResponse(w http.ResponseWriter) error {
 	w.Header().Set("Content-Type", e.media)
 	name := "audit-events.csv"

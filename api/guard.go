@@ -14,32 +14,31 @@ import (
 	"github.com/latchkey-dev/latchkey/service/site"
 )
 
-// GuardConfig is how routes are guarded.
+// GuardConfig configures Guard and Authenticate.
 type GuardConfig struct {
 	Credentials Credentials
 
 	// Default is the permission of routes that are registered without one. The
-	// zero value refuses everybody. Only Guard can tell which routes these are.
+	// zero value refuses every caller. Only Guard uses it.
 	Default permission.Permission
 
 	Log *slog.Logger // nil: slog.Default
 }
 
-// Guard holds every route of e to a permission: to the one that Require was
-// given, for the route or for its group, or else to config.Default. It is called
-// before routes are registered; those that stand already get config.Default. An
-// unknown path, a wrong method and OPTIONS are answered by the router, without a
-// look at credentials.
+// Guard enforces a permission on every route of e: the one that Require got for
+// the route or its group, or else config.Default. Call it before you register
+// routes; earlier routes get config.Default. The router answers unknown paths,
+// wrong methods and OPTIONS without reading credentials.
 func Guard(e *echo.Echo, app *service.App, config GuardConfig) {
 	g := newGuard(app, config)
 	e.Use(g.authenticate)
 	g.watch(e)
 }
 
-// Authenticate returns middleware that lets Require, behind it, prove who is
-// calling. By itself it refuses nobody, so it suits a group whose routes all
-// have their Require; Guard is for a whole Echo, and forgets none. Without a
-// config, keys travel as they do by default.
+// Authenticate returns middleware that lets a later Require prove who is calling.
+// By itself it refuses no request, so use it for a group whose routes all have a
+// Require. Guard is for a whole Echo and covers every route. Without a config,
+// keys are read from the default headers.
 func Authenticate(app *service.App, config ...GuardConfig) echo.MiddlewareFunc {
 	var c GuardConfig
 	for _, given := range config {
@@ -48,9 +47,9 @@ func Authenticate(app *service.App, config ...GuardConfig) echo.MiddlewareFunc {
 	return newGuard(app, c).authenticate
 }
 
-// Require returns middleware that lets in whom p admits and answers all others
-// with a problem: 401, 403, or 400 where two credentials are one too many. It
-// stands behind Authenticate or Guard.
+// Require returns middleware that passes on the callers whom p admits and answers
+// all others with a problem: 401, 403, or 400 for two credentials where only one
+// is accepted. Put it after Authenticate or Guard.
 //
 //go:noinline
 func Require(p permission.Permission) echo.MiddlewareFunc {
@@ -68,15 +67,15 @@ func Require(p permission.Permission) echo.MiddlewareFunc {
 	}
 }
 
-// requireCode is where the code of every middleware made by Require begins. It
-// is how Guard tells them from others, since functions cannot be compared; hence
-// Require is not inlined, which would give it several beginnings.
+// requireCode is the address of the code of every middleware that Require returns.
+// Guard recognizes them by it, because functions cannot be compared. Require is
+// not inlined, because then there would be several addresses.
 var requireCode = reflect.ValueOf(Require(permission.Permission{})).Pointer()
 
 func isRequire(m echo.MiddlewareFunc) bool { return reflect.ValueOf(m).Pointer() == requireCode }
 
-// Principal returns who is calling, as far as the route's permission made them
-// prove it: anonymous on public routes, and where there is no Authenticate.
+// Principal returns who is calling, as proved for the route's permission. It is
+// anonymous on public routes and without Authenticate.
 func Principal(c echo.Context) domain.Principal {
 	if call, ok := callOf(c.Request().Context()); ok {
 		return call.principal
@@ -84,25 +83,25 @@ func Principal(c echo.Context) domain.Principal {
 	return domain.Principal{}
 }
 
-// Project returns the project that owns the calling key, at no cost: it was
-// loaded by the query that proved the key. It is false for callers without one.
+// Project returns the project that owns the calling key. It costs nothing, because
+// the query that proved the key has loaded it. It is false for callers without a
+// key.
 func Project(c echo.Context) (domain.Project, bool) {
 	key, ok := Principal(c).Key()
 	return key.Project, ok
 }
 
-// guard proves who is calling and holds routes to their permissions.
+// guard proves who is calling and enforces the permissions of routes.
 type guard struct {
 	app         *service.App
 	credentials Credentials
 	log         *slog.Logger
 	fallback    echo.MiddlewareFunc
-	requests    *requestlog.Rule // which requests the log has
+	requests    *requestlog.Rule // which requests are logged
 	site        site.Site
 
-	// ruled tells of every registered route whether it has a rule of its own. It
-	// grows while routes are registered, which Echo itself allows only before
-	// the first request.
+	// ruled says for every registered route whether it has its own rule. It grows
+	// while routes are registered. Echo allows that only before the first request.
 	ruled map[route]bool
 }
 
@@ -126,15 +125,15 @@ func (g *guard) authenticate(next echo.HandlerFunc) echo.HandlerFunc {
 	}
 }
 
-// watch notes which routes of e come with a rule, and puts the default in front
-// of the others.
+// watch records which routes of e have a rule, and applies the default to the
+// others.
 func (g *guard) watch(e *echo.Echo) {
 	for _, r := range e.Routes() {
 		g.ruled[route{r.Method, r.Path}] = false
 	}
 	before := e.OnAddRouteHandler
 	e.OnAddRouteHandler = func(host string, r echo.Route, h echo.HandlerFunc, m []echo.MiddlewareFunc) {
-		// The same path may stand for several hosts: one without a rule is enough.
+		// Several hosts may have the same path: one without a rule is enough.
 		own, registered := g.ruled[route{r.Method, r.Path}]
 		g.ruled[route{r.Method, r.Path}] = slices.ContainsFunc(m, isRequire) && (own || !registered)
 		if before != nil {

@@ -11,33 +11,33 @@ import (
 	"github.com/latchkey-dev/latchkey/service"
 )
 
-// handlers implements the operations of openapi.yaml, a file for each resource.
-// A handler asks the service for a handle, calls one method and maps the answer;
-// that the request is well-formed and its caller proved has been seen to before.
+// handlers implements the operations of openapi.yaml, with a file for each
+// resource. A handler asks the service for a handle, calls one method and maps the
+// result to the answer. The request and its credentials have been checked before.
 type handlers struct {
 	app       *service.App
 	documents func() (documents, error)
 }
 
-// caller is who the operation's permission made the request prove to be.
+// caller returns the caller that was proved for the operation's permission.
 func caller(ctx context.Context) domain.Principal {
 	call, _ := callOf(ctx)
 	return call.principal
 }
 
-// origin is where the request comes from, for operations without a caller.
+// origin returns where the request comes from, for operations without a caller.
 func origin(ctx context.Context) domain.Origin {
 	call, _ := callOf(ctx)
 	return call.origin
 }
 
-// page reads what a list was asked for.
+// page reads the limit and the cursor of a list request.
 func page(limit *int, cursor *string) (domain.Page, error) {
 	return domain.NewPage(value(limit), value(cursor))
 }
 
-// nextPage returns the next_cursor of a list and its Link (RFC 8288): the
-// request's own address with the cursor in it.
+// nextPage returns the next_cursor of a list and its Link (RFC 8288), which is the
+// request's address with the cursor in it.
 func nextPage(ctx context.Context, next domain.Cursor) (cursor nullable.Nullable[string], link *string) {
 	if next.IsZero() {
 		return nullable.NewNullNullable[string](), nil
@@ -59,7 +59,7 @@ func each[S, T any](items []S, f func(S) T) []T {
 	return mapped
 }
 
-// value is what p points to, or the zero value.
+// value returns what p points to, or the zero value.
 func value[T any](p *T) T {
 	if p == nil {
 		var zero T
@@ -68,7 +68,7 @@ func value[T any](p *T) T {
 	return *p
 }
 
-// orNull is null for the empty string.
+// orNull returns null for the empty string.
 func orNull[T ~string](s T) nullable.Nullable[string] {
 	if s == "" {
 		return nullable.NewNullNullable[string]()
@@ -76,7 +76,7 @@ func orNull[T ~string](s T) nullable.Nullable[string] {
 	return nullable.NewNullableWithValue(string(s))
 }
 
-// timeOrNull is null for the zero time.
+// timeOrNull returns null for the zero time.
 func timeOrNull(t time.Time) nullable.Nullable[time.Time] {
 	if t.IsZero() {
 		return nullable.NewNullNullable[time.Time]()
@@ -84,16 +84,16 @@ func timeOrNull(t time.Time) nullable.Nullable[time.Time] {
 	return nullable.NewNullableWithValue(t.UTC())
 }
 
-// given reads a field that may be left out (nil) or null (the zero value).
+// given reads a field that may be omitted (nil) or null (the zero value).
 func given[T any](n nullable.Nullable[T]) *T {
 	if !n.IsSpecified() {
 		return nil
 	}
-	v := n[true] // null holds no value, which reads as the zero one
+	v := n[true] // for null this is the zero value
 	return &v
 }
 
-// seconds is a length of time that may be left out.
+// seconds reads a duration that may be omitted.
 func seconds(n *int) *time.Duration {
 	if n == nil {
 		return nil

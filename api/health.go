@@ -8,13 +8,13 @@ import (
 	"github.com/latchkey-dev/latchkey/service"
 )
 
-// GetLiveness answers as long as the process can.
+// GetLiveness answers as long as the process runs.
 func (h *handlers) GetLiveness(context.Context, GetLivenessRequestObject) (GetLivenessResponseObject, error) {
 	return GetLiveness200JSONResponse{Status: HealthStatusOk}, nil
 }
 
-// GetReadiness answers unavailable while requests cannot be served, and says
-// when that is only those of callers who are known.
+// GetReadiness answers unavailable while requests cannot be served, and degraded
+// while only requests of known callers can be.
 func (h *handlers) GetReadiness(ctx context.Context, _ GetReadinessRequestObject) (GetReadinessResponseObject, error) {
 	if err := h.app.Ready(ctx); err != nil {
 		return nil, err
@@ -30,8 +30,8 @@ func (h *handlers) GetJWKS(ctx context.Context, _ GetJWKSRequestObject) (GetJWKS
 	return keySet(h.app.JWKS(ctx)), nil
 }
 
-// keySet is an answer that may be cached: a new key is published for longer than
-// that before it signs.
+// keySet is an answer that may be cached. A new key is published for longer than
+// that before it signs tokens.
 type keySet GetJWKS200JSONResponse
 
 var keySetAge = fmt.Sprintf("public, max-age=%d", int(service.SigningAge.Seconds()))

@@ -16,7 +16,7 @@ import (
 	"github.com/latchkey-dev/latchkey/domain"
 )
 
-// ImportKeys takes over keys that were made elsewhere.
+// ImportKeys imports keys that were created elsewhere.
 func (h *handlers) ImportKeys(ctx context.Context, r ImportKeysRequestObject) (ImportKeysResponseObject, error) {
 	project, err := h.app.Project(ctx, caller(ctx), r.ProjectID)
 	if err != nil {
@@ -35,8 +35,7 @@ func (h *handlers) ImportKeys(ctx context.Context, r ImportKeysRequestObject) (I
 	return answer, err
 }
 
-// importAnswer is an ImportResult whose details are written as they are, without
-// the escapes for HTML of the generated answers.
+// importAnswer is an ImportResult without the HTML escapes of generated answers.
 type importAnswer ImportResult
 
 // VisitImportKeysResponse implements ImportKeysResponseObject.
@@ -47,15 +46,15 @@ func (a importAnswer) VisitImportKeysResponse(w http.ResponseWriter) error {
 	return plain.Encode(a)
 }
 
-// ImportBody is the body of importKeys as it was checked. Its rows are decoded
-// one at a time, since all of them would take many times the memory of the text.
+// ImportBody is the checked body of importKeys. Its rows are decoded one at a time,
+// because all of them would take many times the memory of the text.
 type ImportBody struct{ text []byte }
 
-// rows returns the rows in their order, once.
+// rows yields the rows in their order. It can be called once.
 func (b *ImportBody) rows() iter.Seq[domain.ImportRow] {
 	d := jsontext.NewDecoder(bytes.NewBuffer(b.text))
 	return func(yield func(domain.ImportRow) bool) {
-		// It has been checked that the text is {"keys":[…]}.
+		// The text has been checked: it is {"keys":[…]}.
 		for range 3 {
 			if _, err := d.ReadToken(); err != nil {
 				return
@@ -90,7 +89,7 @@ func importRow(text []byte) domain.ImportRow {
 	return row
 }
 
-// importTime reads a time of an imported row: null is none.
+// importTime reads a time of an imported row. Null means no time.
 func importTime(text nullable.Nullable[string]) time.Time {
 	return domain.ParseImportTime(value(given(text)))
 }

@@ -6,7 +6,7 @@ import (
 	"github.com/latchkey-dev/latchkey/domain"
 )
 
-// CreateInvitation asks somebody into an organization.
+// CreateInvitation invites someone to an organization.
 func (h *handlers) CreateInvitation(ctx context.Context, r CreateInvitationRequestObject) (CreateInvitationResponseObject, error) {
 	handle, err := h.app.Organization(ctx, caller(ctx), r.OrganizationID)
 	if err != nil {
@@ -18,7 +18,7 @@ func (h *handlers) CreateInvitation(ctx context.Context, r CreateInvitationReque
 	return CreateInvitation201JSONResponse(CreatedInvitation{Invitation: invitation(created), Token: token}), err
 }
 
-// ListInvitations answers who has been invited to an organization.
+// ListInvitations answers an organization's invitations.
 func (h *handlers) ListInvitations(ctx context.Context, r ListInvitationsRequestObject) (ListInvitationsResponseObject, error) {
 	page, err := page(r.Params.Limit, r.Params.Cursor)
 	if err != nil {

@@ -9,7 +9,7 @@ import (
 	"github.com/latchkey-dev/latchkey/service"
 )
 
-// CreateKey makes a key and answers its token, this once.
+// CreateKey creates a key and answers its token, only this once.
 func (h *handlers) CreateKey(ctx context.Context, r CreateKeyRequestObject) (CreateKeyResponseObject, error) {
 	project, err := h.app.Project(ctx, caller(ctx), r.ProjectID)
 	if err != nil {
@@ -54,7 +54,7 @@ func (h *handlers) GetKey(ctx context.Context, r GetKeyRequestObject) (GetKeyRes
 	return GetKey200JSONResponse{Body: h.key(found), Headers: GetKey200ResponseHeaders{ETag: etag(found.Revision)}}, err
 }
 
-// UpdateKey changes what a key is called and may do.
+// UpdateKey changes a key's fields.
 func (h *handlers) UpdateKey(ctx context.Context, r UpdateKeyRequestObject) (UpdateKeyResponseObject, error) {
 	project, err := h.app.Project(ctx, caller(ctx), r.ProjectID)
 	if err != nil {
@@ -68,7 +68,7 @@ func (h *handlers) UpdateKey(ctx context.Context, r UpdateKeyRequestObject) (Upd
 	return UpdateKey200JSONResponse{Body: h.key(updated), Headers: UpdateKey200ResponseHeaders{ETag: etag(updated.Revision)}}, err
 }
 
-// RevokeKey ends a key for good.
+// RevokeKey revokes a key permanently.
 func (h *handlers) RevokeKey(ctx context.Context, r RevokeKeyRequestObject) (RevokeKeyResponseObject, error) {
 	project, err := h.app.Project(ctx, caller(ctx), r.ProjectID)
 	if err != nil {
@@ -79,7 +79,7 @@ func (h *handlers) RevokeKey(ctx context.Context, r RevokeKeyRequestObject) (Rev
 	return RevokeKey200JSONResponse{Body: h.key(revoked), Headers: RevokeKey200ResponseHeaders{ETag: etag(revoked.Revision)}}, err
 }
 
-// RotateKey gives a key a new token and answers it, this once.
+// RotateKey gives a key a new token and answers it, only this once.
 func (h *handlers) RotateKey(ctx context.Context, r RotateKeyRequestObject) (RotateKeyResponseObject, error) {
 	project, err := h.app.Project(ctx, caller(ctx), r.ProjectID)
 	if err != nil {
@@ -97,7 +97,7 @@ func (h *handlers) RotateKey(ctx context.Context, r RotateKeyRequestObject) (Rot
 	}, nil
 }
 
-// DeleteKey removes a key.
+// DeleteKey deletes a key.
 func (h *handlers) DeleteKey(ctx context.Context, r DeleteKeyRequestObject) (DeleteKeyResponseObject, error) {
 	project, err := h.app.Project(ctx, caller(ctx), r.ProjectID)
 	if err != nil {
@@ -107,7 +107,7 @@ func (h *handlers) DeleteKey(ctx context.Context, r DeleteKeyRequestObject) (Del
 	return DeleteKey204Response{}, project.DeleteKey(ctx, r.KeyID)
 }
 
-// VerifyKey answers whether a token is of a good key of the project.
+// VerifyKey answers whether a token belongs to a valid key of the project.
 func (h *handlers) VerifyKey(ctx context.Context, r VerifyKeyRequestObject) (VerifyKeyResponseObject, error) {
 	if _, isKey := caller(ctx).Key(); !isKey && r.Body.ProjectID == nil {
 		missing := domain.Invalid{{Pointer: "/project_id", Detail: "is required of users: it names the project whose keys are asked about"}}
@@ -133,7 +133,7 @@ func keyFilter(p ListKeysParams) domain.KeyFilter {
 
 func (h *handlers) key(k domain.Key) Key { return KeyFrom(k, h.app.Now()) }
 
-// KeyFrom returns a key as clients see it at now.
+// KeyFrom returns a key as clients see it at the time now.
 func KeyFrom(k domain.Key, now time.Time) Key {
 	v := verifiedKey(k, now)
 	return Key{
@@ -159,7 +159,7 @@ func verifiedKey(k domain.Key, now time.Time) VerifiedKey {
 	return v
 }
 
-// VerificationFrom returns the answer about a key as clients see it at now.
+// VerificationFrom returns a verification as clients see it at the time now.
 func VerificationFrom(a service.Verification, now time.Time) Verification {
 	v := Verification{Valid: a.Valid, Code: VerificationCode(a.Code)}
 	if a.Key != nil {

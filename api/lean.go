@@ -13,23 +13,24 @@ import (
 	"github.com/latchkey-dev/latchkey/domain"
 )
 
-// The two operations that are called for every request of another program's API
-// have a lean edge: getCurrentProject and verifyKey, when they succeed or the
-// API key is refused or cannot be looked up. It does what the ordinary edge does,
-// without what costs more than the answer itself: a context and a record for each
-// request, validation by schema, decoding and encoding by reflection.
+// Customers' backends call getCurrentProject and verifyKey for every request that
+// they serve, so these two operations have a lean edge. It answers when they
+// succeed, and when the API key is refused or cannot be looked up. It does the
+// same as the ordinary edge, without the parts that cost more than the answer: a
+// context and a record for each request, validation by schema, and decoding and
+// encoding by reflection.
 //
-// It is never more lenient and never says anything else. Whatever it is not sure
-// of (a query, a body that is not plain, two credentials, a fault) it leaves to
-// the ordinary edge, untouched. Nothing is decided twice: permissions, errors
-// and messages have one place, and a test holds the two edges to the same bytes
-// for whatever the fuzzer comes up with.
+// It is never more lenient and never answers anything different. If it is not sure
+// about a request (a query, a body that is not plain, two credentials, an internal
+// error), it leaves the request unchanged for the ordinary edge. Permissions,
+// errors and messages are not duplicated, and a fuzz test checks that both edges
+// answer with the same bytes.
 
 // leanBody is the longest request body that the lean edge reads, in bytes.
 const leanBody = 4 << 10
 
-// leanLogs is the share of good answers that the lean edge logs: one of so many.
-// Metrics count every one. Refusals follow the one rule for all of them.
+// leanLogs says that the lean edge logs one in so many successful answers. Metrics
+// count all of them. Refusals follow the same rule as everywhere.
 const leanLogs = 100
 
 // lean is the lean edge of one operation.
@@ -39,12 +40,12 @@ type lean struct {
 	series     *series
 	operation  operation
 	answer     leanAnswer
-	challenges map[domain.Code][]string // WWW-Authenticate, for every refusal
+	challenges map[domain.Code][]string // WWW-Authenticate for each refusal
 }
 
-// A leanAnswer appends the body of the good answer to b. It fails with the
-// refusal of a credential, or with an error that is for the ordinary edge to
-// meet again. It may replace the request's body by one that gives the same.
+// A leanAnswer appends the body of a successful answer to b. It fails with the
+// refusal of a credential, or with another error, which leaves the request to the
+// ordinary edge. It may replace the request's body with one that reads the same.
 type leanAnswer func(l *lean, c echo.Context, b []byte) ([]byte, domain.Principal, error)
 
 var leanAnswers = map[string]leanAnswer{
@@ -54,7 +55,7 @@ var leanAnswers = map[string]leanAnswer{
 
 var errNotLean = errors.New("not for the lean edge")
 
-// newLean returns the lean edge of an operation, or nil.
+// newLean returns the lean edge of an operation, or nil if it has none.
 func newLean(g *guard, meter *metrics, op operation) *lean {
 	answer, ok := leanAnswers[op.id]
 	if !ok {
@@ -67,7 +68,7 @@ func newLean(g *guard, meter *metrics, op operation) *lean {
 	return l
 }
 
-// Values of headers that are the same in every answer.
+// Header values that are the same in every answer.
 var (
 	leanJSON    = []string{echo.MIMEApplicationJSON}
 	leanNoStore = []string{"no-store"}
@@ -75,7 +76,7 @@ var (
 
 var leanBuffers = sync.Pool{New: func() any { b := make([]byte, 0, leanBody); return &b }}
 
-// serve answers the request if it can, else it returns false and has done
+// serve answers the request if it can. Otherwise it returns false and has done
 // nothing.
 func (l *lean) serve(c echo.Context, start time.Time) bool {
 	r := c.Request()
@@ -85,7 +86,7 @@ func (l *lean) serve(c echo.Context, start time.Time) bool {
 	buffer, _ := leanBuffers.Get().(*[]byte)
 	body, caller, err := l.answer(l, c, (*buffer)[:0])
 	if err != nil {
-		if _, lent := r.Body.(*readAgain); !lent { // else the request's body lies in the buffer
+		if _, lent := r.Body.(*readAgain); !lent { // otherwise the request's body is in the buffer
 			leanBuffers.Put(buffer)
 		}
 		return l.refuse(c, err, start)
@@ -96,7 +97,7 @@ func (l *lean) serve(c echo.Context, start time.Time) bool {
 	h[echo.HeaderCacheControl] = leanNoStore
 	h[echo.HeaderContentType] = leanJSON
 	response.WriteHeader(http.StatusOK)
-	_, _ = response.Write(body) // fails only when nobody is there to read it
+	_, _ = response.Write(body) // fails only if the client has left
 	if cap(body) <= 4*leanBody {
 		*buffer = body
 		leanBuffers.Put(buffer)
@@ -105,9 +106,8 @@ func (l *lean) serve(c echo.Context, start time.Time) bool {
 	return true
 }
 
-// refuse answers a caller whose credential is refused, as call.refuse does, or
-// cannot be looked up. It returns false, and has done nothing, when err is
-// something else.
+// refuse answers as call.refuse does if a credential is refused or cannot be
+// looked up. For other errors it returns false and has done nothing.
 func (l *lean) refuse(c echo.Context, err error, start time.Time) bool {
 	refusal, ok := errors.AsType[*domain.Error](err)
 	if !ok || !refusal.Credential && refusal.Code != domain.CodeUnavailable {
@@ -117,7 +117,7 @@ func (l *lean) refuse(c echo.Context, err error, start time.Time) bool {
 	c.Response().Header()[headerRequestID] = []string{id}
 	if !refusal.Credential {
 		call := &call{guard: l.guard, operation: l.operation.id, origin: domain.Origin{IP: c.RealIP(), RequestID: id}}
-		_ = call.refuse(c, err) // fails only when nobody is there to read it
+		_ = call.refuse(c, err) // fails only if the client has left
 		hearOut(c.Request())
 		took := time.Since(start)
 		l.meter.count(l.series, l.operation.id, c.Response().Status, took)
@@ -126,13 +126,13 @@ func (l *lean) refuse(c echo.Context, err error, start time.Time) bool {
 	}
 	p := problem.From(err, id)
 	p.Type = l.guard.site.Path(p.Type)
-	_ = refuse(c.Response(), p, l.challenges[refusal.Code]) // fails only when no one is there to read it
+	_ = refuse(c.Response(), p, l.challenges[refusal.Code]) // fails only if the client has left
 	hearOut(c.Request())
 	l.note(c, http.StatusUnauthorized, domain.Principal{}, id, start, l.guard.requests.Keeps(c.Request().Method, http.StatusUnauthorized, start))
 	return true
 }
 
-// note counts an answer and, if logged, writes it to the log.
+// note counts an answer and, if logged is set, writes it to the log.
 func (l *lean) note(c echo.Context, status int, caller domain.Principal, id string, start time.Time, logged bool) {
 	took := time.Since(start)
 	l.meter.count(l.series, l.operation.id, status, took)
@@ -141,7 +141,7 @@ func (l *lean) note(c echo.Context, status int, caller domain.Principal, id stri
 	}
 }
 
-// recovered is serve that returns a panic as an error.
+// recovered is like serve, but returns a panic as an error.
 func (l *lean) recovered(c echo.Context, start time.Time) (done bool, err error) {
 	err = recovered(func(c echo.Context) error {
 		done = l.serve(c, start)
@@ -150,7 +150,7 @@ func (l *lean) recovered(c echo.Context, start time.Time) (done bool, err error)
 	return done, err
 }
 
-// currentProject is getCurrentProject.
+// currentProject answers getCurrentProject.
 func (l *lean) currentProject(c echo.Context, b []byte) ([]byte, domain.Principal, error) {
 	r := c.Request()
 	s, err := l.guard.credentials.read(r.Header)
@@ -176,7 +176,7 @@ func (l *lean) currentProject(c echo.Context, b []byte) ([]byte, domain.Principa
 	return append(appendProject(b, &project), '\n'), caller, nil
 }
 
-// verifyKey is verifyKey.
+// verifyKey answers verifyKey.
 func (l *lean) verifyKey(c echo.Context, b []byte) ([]byte, domain.Principal, error) {
 	r := c.Request()
 	s, err := l.guard.credentials.read(r.Header)
@@ -209,7 +209,7 @@ func (l *lean) verifyKey(c echo.Context, b []byte) ([]byte, domain.Principal, er
 	return append(appendVerification(b[:0], key, code, l.guard.app.Now()), '\n'), caller, nil
 }
 
-// prove is call.prove for callers who send one credential.
+// prove is like call.prove, for requests with one credential.
 func (l *lean) prove(c echo.Context, s sent) (domain.Principal, error) {
 	r := c.Request()
 	if s.hasKey {
@@ -218,7 +218,7 @@ func (l *lean) prove(c echo.Context, s sent) (domain.Principal, error) {
 	}
 	user, err := l.guard.app.AuthenticateUser(r.Context(), s.accessToken)
 	if err != nil {
-		err = errNotLean // there is more to be said about it
+		err = errNotLean // the ordinary edge has more to say about it
 	}
 	return domain.ProvenPrincipal(domain.ProvenKey{}, user, domain.Origin{}), err
 }

@@ -10,8 +10,8 @@ import (
 	"github.com/latchkey-dev/latchkey/domain"
 )
 
-// readLean reads a short, plainly declared body into b, and lets the request
-// have it again.
+// readLean reads a short body of a plain Content-Type into b, and lets the request
+// read it again.
 func readLean(r *http.Request, b []byte) ([]byte, bool) {
 	declared := r.Header[echo.HeaderContentType]
 	if len(declared) != 1 || declared[0] != echo.MIMEApplicationJSON || r.Header[echo.HeaderContentEncoding] != nil ||
@@ -24,7 +24,7 @@ func readLean(r *http.Request, b []byte) ([]byte, bool) {
 	return b, err == nil
 }
 
-// readAgain gives once more what was read of a body, and then the rest.
+// readAgain repeats the part of a body that has been read, followed by the rest.
 type readAgain struct {
 	io.ReadCloser
 	text []byte
@@ -46,8 +46,8 @@ type question struct {
 	project domain.ProjectID
 }
 
-// parseQuestion reads a body that is plain: the fields in any order, each at
-// most once, strings of printable ASCII without escapes, and scopes and project
+// parseQuestion reads a plain body: the fields in any order, each at most once,
+// strings of printable ASCII without escapes, and scopes and a project
 // that openapi.yaml takes. Anything else is not for the lean edge.
 func parseQuestion(b []byte) (q question, ok bool) {
 	p := plain{rest: b, good: true}
@@ -79,8 +79,7 @@ func parseQuestion(b []byte) (q question, ok bool) {
 	return q, p.good && key && len(p.rest) == 0
 }
 
-// plain reads JSON of the simplest kind. Once something else comes it is no
-// longer good, and stays so.
+// plain reads the simplest kind of JSON. After anything else it is no longer good.
 type plain struct {
 	rest []byte
 	good bool
@@ -92,7 +91,7 @@ func (p *plain) spaces() {
 	}
 }
 
-// next takes b if it comes next.
+// next skips b if it comes next.
 func (p *plain) next(b byte) bool {
 	p.spaces()
 	if len(p.rest) == 0 || p.rest[0] != b {

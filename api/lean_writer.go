@@ -81,8 +81,8 @@ func appendVerifiedKey(b []byte, key domain.ProvenKey, now time.Time) []byte {
 	return append(b, '}')
 }
 
-// appendPrefix appends the key's prefix. Ours need no escapes; that of an
-// imported key is whatever the system that made it took for one.
+// appendPrefix appends the key's prefix. Latchkey's prefixes need no escapes; the
+// prefix of an imported key may be any text.
 func appendPrefix(b []byte, f *domain.Fields) []byte {
 	start := len(b)
 	b = append(f.AppendPrefix(append(b, '"')), '"')
@@ -94,8 +94,8 @@ func appendPrefix(b []byte, f *domain.Fields) []byte {
 	return b
 }
 
-// appendString appends s as encoding/json writes it; what is not plain is left
-// to encoding/json itself.
+// appendString appends s as encoding/json writes it. If s is not plain,
+// encoding/json does it.
 func appendString(b []byte, s string) []byte {
 	for i := range len(s) {
 		if c := s[i]; c < ' ' || c >= utf8.RuneSelf || c == '"' || c == '\\' || c == '<' || c == '>' || c == '&' {

@@ -6,7 +6,7 @@ import (
 	"github.com/latchkey-dev/latchkey/domain"
 )
 
-// ListMembers answers who shares an organization.
+// ListMembers answers an organization's members.
 func (h *handlers) ListMembers(ctx context.Context, r ListMembersRequestObject) (ListMembersResponseObject, error) {
 	page, err := page(r.Params.Limit, r.Params.Cursor)
 	if err != nil {
@@ -32,7 +32,7 @@ func (h *handlers) UpdateMember(ctx context.Context, r UpdateMemberRequestObject
 	return UpdateMember200JSONResponse(member(updated)), err
 }
 
-// RemoveMember takes a member out of an organization, which may be the caller.
+// RemoveMember removes a member, who may be the caller, from an organization.
 func (h *handlers) RemoveMember(ctx context.Context, r RemoveMemberRequestObject) (RemoveMemberResponseObject, error) {
 	handle, err := h.app.Organization(ctx, caller(ctx), r.OrganizationID)
 	if err != nil {

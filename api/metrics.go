@@ -10,13 +10,13 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 )
 
-// metrics counts requests and their time by operation and status. Which series a
-// request belongs to is looked up by label once, and by index from then on.
+// metrics counts requests and their time by operation and status. A request's
+// series is looked up by label once, and by index after that.
 type metrics struct {
 	requests *prometheus.CounterVec
 	duration *prometheus.HistogramVec
 
-	operations map[string]*series // by operationId; "" for what is no operation
+	operations map[string]*series // by operationId; "" for requests to no operation
 }
 
 // series are the metrics of one operation.
@@ -56,7 +56,7 @@ func (m *metrics) observe(operation string, status int, took time.Duration) {
 	m.count(m.operations[operation], operation, status, took)
 }
 
-// count is observe for who has looked up the operation's series before.
+// count is like observe, for callers that already have the operation's series.
 func (m *metrics) count(s *series, operation string, status int, took time.Duration) {
 	s.duration.Observe(took.Seconds())
 	if status < 0 || status >= len(s.requests) {

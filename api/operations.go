@@ -16,12 +16,12 @@ import (
 	"github.com/latchkey-dev/latchkey/domain"
 )
 
-// operation is an operation of openapi.yaml with all that is decided about it
-// before the first request.
+// operation is an operation of openapi.yaml, with everything about it that is
+// known before the first request.
 type operation struct {
 	id       string
 	method   string
-	path     string // in Echo's spelling
+	path     string // in Echo's notation
 	rule     rule
 	contract contract
 }
@@ -83,10 +83,10 @@ func register(e *echo.Echo, g *guard, operations []operation, h *handlers) error
 	return nil
 }
 
-// unshadowed keeps a path from answering for a more concrete one, with a method
-// that only the former has: OpenAPI matches concrete paths first, while Echo looks
-// for the method first. So DELETE of /v1/me/sessions/revoke-others is a wrong
-// method, and not a session of that name.
+// unshadowed keeps a templated path from answering for a concrete one with a method
+// that only the templated path has. OpenAPI matches concrete paths first, but Echo
+// matches the method first. So DELETE /v1/me/sessions/revoke-others is a wrong
+// method, and not a session with that name.
 func unshadowed(op operation, operations []operation, next echo.HandlerFunc) echo.HandlerFunc {
 	allow := map[string]string{}
 	for _, other := range operations {
@@ -108,17 +108,16 @@ func unshadowed(op operation, operations []operation, next echo.HandlerFunc) ech
 	}
 }
 
-// matches reports whether path is one of those that a template in Echo's spelling
-// stands for.
+// matches reports whether path matches a template in Echo's notation.
 func matches(template, path string) bool {
 	return slices.EqualFunc(strings.Split(template, "/"), strings.Split(path, "/"), func(want, part string) bool {
 		return want == part || strings.HasPrefix(want, ":")
 	})
 }
 
-// serve is what every request to an operation goes through: who gets in, what
-// may be asked, and then the handler. Answers are for the caller alone, and some
-// hold secrets, so they may not be cached.
+// serve handles every request to an operation: it checks the permission, then the
+// contract, and calls the handler. Answers may not be cached, because they are for
+// the caller only and some contain secrets.
 func (op operation) serve(handler echo.HandlerFunc) echo.HandlerFunc {
 	return func(c echo.Context) error {
 		call, _ := callOf(c.Request().Context())
@@ -143,9 +142,9 @@ func (op operation) serve(handler echo.HandlerFunc) echo.HandlerFunc {
 	}
 }
 
-// generatedHandlers receives the handlers that the generated code registers.
+// generatedHandlers collects the handlers that the generated code registers.
 type generatedHandlers struct {
-	EchoRouter // nil: openapi.yaml has no other methods
+	EchoRouter // nil, because openapi.yaml uses no other methods
 
 	handlers map[route]echo.HandlerFunc
 }
@@ -171,16 +170,16 @@ func (g generatedHandlers) DELETE(path string, h echo.HandlerFunc, _ ...echo.Mid
 	return g.add(http.MethodDelete, path, h)
 }
 
-// Route is an operation as the command line lists it.
+// Route is an operation in the list of the command line.
 type Route struct {
 	Method     string
 	Path       string
 	Operation  string
 	Permission permission.Permission
-	Action     domain.Action // empty: none
+	Action     domain.Action // empty: it needs none
 }
 
-// Routes returns every operation with who may call it.
+// Routes returns every operation and who may call it.
 func Routes() ([]Route, error) {
 	operations, err := loadOperations()
 	if err != nil {

@@ -6,7 +6,7 @@ import (
 	"github.com/latchkey-dev/latchkey/domain"
 )
 
-// CreateOrganization makes an organization that the caller owns.
+// CreateOrganization creates an organization that the caller owns.
 func (h *handlers) CreateOrganization(ctx context.Context, r CreateOrganizationRequestObject) (CreateOrganizationResponseObject, error) {
 	created, err := h.app.CreateOrganization(ctx, caller(ctx), domain.OrganizationSpec{
 		Name: r.Body.Name, Slug: value(r.Body.Slug), IdempotencyKey: domain.Hidden(value(r.Params.IdempotencyKey)),
@@ -67,7 +67,7 @@ func (h *handlers) UpdateOrganization(ctx context.Context, r UpdateOrganizationR
 	}, nil
 }
 
-// DeleteOrganization removes an organization and everything below it.
+// DeleteOrganization deletes an organization and everything in it.
 func (h *handlers) DeleteOrganization(ctx context.Context, r DeleteOrganizationRequestObject) (DeleteOrganizationResponseObject, error) {
 	handle, err := h.app.Organization(ctx, caller(ctx), r.OrganizationID)
 	if err != nil {
@@ -77,7 +77,7 @@ func (h *handlers) DeleteOrganization(ctx context.Context, r DeleteOrganizationR
 	return DeleteOrganization204Response{}, handle.Delete(ctx)
 }
 
-// OrganizationFrom returns an organization as a member of it sees it.
+// OrganizationFrom returns an organization as its members see it.
 func OrganizationFrom(o domain.MemberOf) Organization {
 	return Organization{
 		ID: o.ID, Name: o.Name, Slug: o.Slug, Status: o.Status, Suspended: suspensionFrom(o.Suspended), Role: o.Role,
@@ -85,7 +85,7 @@ func OrganizationFrom(o domain.MemberOf) Organization {
 	}
 }
 
-// suspensionFrom returns a suspension as members see it; nil for none.
+// suspensionFrom returns a suspension as members see it, or nil.
 func suspensionFrom(s domain.Suspension) *Suspension {
 	if !s.Active() {
 		return nil

@@ -6,7 +6,7 @@ import (
 	"github.com/latchkey-dev/latchkey/domain"
 )
 
-// CreateProject makes a project in an organization.
+// CreateProject creates a project in an organization.
 func (h *handlers) CreateProject(ctx context.Context, r CreateProjectRequestObject) (CreateProjectResponseObject, error) {
 	handle, err := h.app.Organization(ctx, caller(ctx), r.OrganizationID)
 	if err != nil {
@@ -53,7 +53,7 @@ func (h *handlers) GetCurrentProject(ctx context.Context, _ GetCurrentProjectReq
 	}, err
 }
 
-// GetProject answers a project of the caller's.
+// GetProject answers a project.
 func (h *handlers) GetProject(ctx context.Context, r GetProjectRequestObject) (GetProjectResponseObject, error) {
 	handle, err := h.app.Project(ctx, caller(ctx), r.ProjectID)
 	if err != nil {
@@ -80,7 +80,7 @@ func (h *handlers) UpdateProject(ctx context.Context, r UpdateProjectRequestObje
 	}, err
 }
 
-// DeleteProject removes a project and its keys.
+// DeleteProject deletes a project and its keys.
 func (h *handlers) DeleteProject(ctx context.Context, r DeleteProjectRequestObject) (DeleteProjectResponseObject, error) {
 	handle, err := h.app.Project(ctx, caller(ctx), r.ProjectID)
 	if err != nil {

@@ -21,14 +21,14 @@ var reference embed.FS
 
 var errorPage = template.Must(template.ParseFS(reference, "reference/errors.html"))
 
-// htmlPage is a page of /docs. It loads nothing but what its policy names.
+// htmlPage is a page of /docs. It loads only what its policy allows.
 type htmlPage struct {
 	body   []byte
 	policy string
 }
 
-// The reference has a script, which writes styles and pictures into the page and
-// calls this instance. The page of error codes has a style sheet.
+// The reference has a script, which adds styles and images to the page and calls
+// this instance. The page of error codes has a style sheet.
 const (
 	referencePolicy = "script-src 'self'; style-src 'self' 'unsafe-inline'; img-src data:; connect-src 'self'"
 	errorsPolicy    = "style-src 'self'"
@@ -49,21 +49,21 @@ func (p htmlPage) VisitGetReferenceResponse(w http.ResponseWriter) error { retur
 // VisitGetErrorReferenceResponse writes the page.
 func (p htmlPage) VisitGetErrorReferenceResponse(w http.ResponseWriter) error { return p.write(w) }
 
-// GetReference answers the page that shows the contract, and what its reader
-// types and is answered.
+// GetReference answers the page that shows the contract and lets its reader send
+// requests.
 func (h *handlers) GetReference(context.Context, GetReferenceRequestObject) (GetReferenceResponseObject, error) {
 	body, err := reference.ReadFile("reference/reference.html")
 	return htmlPage{body, referencePolicy}, err
 }
 
-// GetErrorReference answers the page that explains the codes of errors.
+// GetErrorReference answers the page that explains the error codes.
 func (h *handlers) GetErrorReference(context.Context, GetErrorReferenceRequestObject) (GetErrorReferenceResponseObject, error) {
 	var body bytes.Buffer
 	err := errorPage.Execute(&body, problem.Explanations())
 	return htmlPage{body.Bytes(), errorsPolicy}, err
 }
 
-// addReferenceFiles serves what the pages of /docs load.
+// addReferenceFiles serves the files that the pages of /docs load.
 func addReferenceFiles(e *echo.Echo) {
 	for name, mediaType := range map[string]string{
 		"reference.js": "text/javascript; charset=utf-8", "reference.css": "text/css; charset=utf-8", "errors.css": "text/css; charset=utf-8", "scalar.js": "text/javascript; charset=utf-8",
@@ -72,8 +72,8 @@ func addReferenceFiles(e *echo.Echo) {
 	}
 }
 
-// referenceFile answers an embedded file. What is embedded compressed is sent as
-// it is to clients that can read it, which every browser can.
+// referenceFile answers an embedded file. A compressed file is sent compressed to
+// clients that accept that, as all browsers do.
 func referenceFile(name, mediaType string) echo.HandlerFunc {
 	return func(c echo.Context) error {
 		h := c.Response().Header()
@@ -100,7 +100,7 @@ func referenceFile(name, mediaType string) echo.HandlerFunc {
 		if err != nil {
 			return err
 		}
-		_, err = io.Copy(c.Response(), unpacked) //nolint:gosec // what was embedded is no bomb
+		_, err = io.Copy(c.Response(), unpacked) //nolint:gosec // the embedded file is trusted
 		return err
 	}
 }

@@ -5,12 +5,12 @@ import (
 	"github.com/latchkey-dev/latchkey/domain"
 )
 
-// rule is who may call an operation, and which action they must hold where it
-// acts. The permission is checked before anything else happens; the action by
-// the service, which knows where.
+// rule says who may call an operation, and which action the caller must hold in
+// the organization or project. The permission is checked first of all; the service
+// checks the action, because it knows the organization or project.
 type rule struct {
 	permission permission.Permission
-	action     domain.Action // empty: none
+	action     domain.Action // empty: it needs none
 }
 
 var (
@@ -22,7 +22,7 @@ var (
 )
 
 // rules has the rule of every operation of openapi.yaml, by operationId. A test
-// holds the two together.
+// compares the two.
 var rules = map[string]rule{
 	"getLiveness":    {anyone, ""},
 	"getReadiness":   {anyone, ""},
@@ -59,7 +59,7 @@ var rules = map[string]rule{
 
 	"listMembers":      {byUser, domain.MembersRead},
 	"updateMember":     {byUser, domain.MembersWrite},
-	"removeMember":     {byUser, domain.MembersWrite}, // leaving takes none
+	"removeMember":     {byUser, domain.MembersWrite}, // leaving needs no action
 	"createInvitation": {byUser, domain.MembersWrite},
 	"listInvitations":  {byUser, domain.MembersWrite},
 	"revokeInvitation": {byUser, domain.MembersWrite},

@@ -16,8 +16,8 @@ import (
 	"github.com/latchkey-dev/latchkey/domain"
 )
 
-// schema is what openapi.yaml says of one value of a request, in the form that a
-// request is held to. It knows what the contract uses, and nothing else.
+// schema is what openapi.yaml says about one value of a request, in a form for
+// checking requests. It supports only what the contract uses.
 type schema struct {
 	kind     string // of openapi3.TypeString and the like
 	nullable bool
@@ -30,15 +30,15 @@ type schema struct {
 
 	items    *schema            // of an array
 	fields   map[string]*schema // of an object
-	others   *schema            // of an object: what names beyond fields have; nil: there are none
+	others   *schema            // of an object: the schema of names that are not in fields; nil: there are none
 	required []string
 }
 
 var errUnknownKeyword = errors.New("the schema has a keyword that requests cannot be held to")
 
-// newSchema returns the schema of a request's value, or an error when it asks
-// for something that is not checked here: a limit in the contract that does
-// nothing would be worse than none.
+// newSchema returns the schema of a request's value. It fails if the schema has
+// something that is not checked here, because a limit without effect would be
+// worse than none.
 func newSchema(s *openapi3.Schema) (*schema, error) {
 	if s.OneOf != nil || s.AnyOf != nil || s.AllOf != nil || s.Not != nil || s.UniqueItems || s.MultipleOf != nil ||
 		s.ExclusiveMin.IsTrue() || s.ExclusiveMax.IsTrue() || len(s.Type.Slice()) != 1 {
@@ -144,7 +144,7 @@ func (s *schema) parameter(value string) string {
 	return s.number(float64(n))
 }
 
-// expected says what kind of value belongs there.
+// expected says which kind of value is expected.
 func (s *schema) expected() string {
 	if s.enum != nil {
 		return "must be one of " + strings.Join(s.enum, " ")
@@ -165,7 +165,7 @@ func (s *schema) bounds() string {
 	return fmt.Sprintf("%d to %d", s.least, s.most)
 }
 
-// unknown says that the object has no such field.
+// unknown returns the message for a field that the object does not have.
 func (s *schema) unknown(name string) string {
 	for known := range s.fields {
 		if strings.EqualFold(known, name) {

@@ -22,16 +22,16 @@ import (
 type Config struct {
 	PublicURL      string                // where clients reach the instance; empty: http://127.0.0.1:8080
 	Credentials    Credentials           // how API keys travel
-	Default        permission.Permission // for routes added without one; the zero value refuses everybody
-	TrustedProxies []netip.Prefix        // whose X-Forwarded-For is believed; none: nobody's
+	Default        permission.Permission // for routes added without one; the zero value refuses every caller
+	TrustedProxies []netip.Prefix        // proxies whose X-Forwarded-For is believed
 	CORSOrigins    []string              // which web pages may call the API; none: no CORS
 	Log            *slog.Logger          // nil: slog.Default
-	Requests       *requestlog.Rule      // which requests the log has; nil: a rule of its own
+	Requests       *requestlog.Rule      // which requests are logged; nil: a rule of its own
 	Metrics        prometheus.Registerer // nil: not registered
 	Tracing        *Tracing              // nil: no spans
 }
 
-// Validate returns what is wrong with the settings, all of it, or nil.
+// Validate returns everything that is wrong with the settings, or nil.
 func (c Config) Validate() error {
 	errs := []error{c.Credentials.Validate()}
 	for _, origin := range c.CORSOrigins {
@@ -43,13 +43,13 @@ func (c Config) Validate() error {
 	return errors.Join(errs...)
 }
 
-// New returns the API as an Echo, ready to serve. Routes of one's own can be
-// added to it; each is held to its Require or else to config.Default. Timeouts
-// and the size of headers are the http.Server's to limit.
+// New returns the API as an Echo, ready to serve. You can add your own routes; each
+// is held to its Require or else to config.Default. The http.Server must limit
+// timeouts and the size of headers.
 func New(app *service.App, config Config) (*echo.Echo, error) { return newServer(app, config, true) }
 
-// newServer is New, with or without the lean edge, by which nobody can tell the
-// two apart.
+// newServer is like New, with or without the lean edge. Clients cannot see the
+// difference.
 func newServer(app *service.App, config Config, withLean bool) (*echo.Echo, error) {
 	if err := config.Validate(); err != nil {
 		return nil, err
@@ -58,7 +58,7 @@ func newServer(app *service.App, config Config, withLean bool) (*echo.Echo, erro
 	if err != nil {
 		return nil, err
 	}
-	// Written when somebody asks: it takes longer than all the rest of the start.
+	// Written on the first request: it takes longer than all the rest of the start.
 	docs := sync.OnceValues(func() (documents, error) { return newDocuments(config.PublicURL, config.Credentials) })
 	meter, err := newMetrics(config.Metrics, operations)
 	if err != nil {

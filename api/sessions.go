@@ -7,7 +7,7 @@ import (
 	"github.com/latchkey-dev/latchkey/service"
 )
 
-// LogIn starts a session for whoever knows the password.
+// LogIn starts a session for a user who sends their password.
 func (h *handlers) LogIn(ctx context.Context, r LogInRequestObject) (LogInResponseObject, error) {
 	in, err := h.app.LogIn(ctx, origin(ctx), r.Body.Email, r.Body.Password)
 	if err != nil {
@@ -34,7 +34,7 @@ func (h *handlers) LogOut(ctx context.Context, _ LogOutRequestObject) (LogOutRes
 	return LogOut204Response{}, account.LogOut(ctx)
 }
 
-// ListSessions answers where the caller is signed in.
+// ListSessions answers the caller's sessions.
 func (h *handlers) ListSessions(ctx context.Context, r ListSessionsRequestObject) (ListSessionsResponseObject, error) {
 	page, err := page(r.Params.Limit, r.Params.Cursor)
 	if err != nil {
@@ -59,7 +59,7 @@ func (h *handlers) RevokeSession(ctx context.Context, r RevokeSessionRequestObje
 	return RevokeSession204Response{}, account.RevokeSession(ctx, r.SessionID)
 }
 
-// RevokeOtherSessions ends all of the caller's sessions but the present one.
+// RevokeOtherSessions ends all of the caller's sessions except the current one.
 func (h *handlers) RevokeOtherSessions(ctx context.Context, _ RevokeOtherSessionsRequestObject) (RevokeOtherSessionsResponseObject, error) {
 	account, err := h.app.Account(ctx, caller(ctx))
 	if err != nil {

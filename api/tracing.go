@@ -12,27 +12,27 @@ import (
 	"go.opentelemetry.io/otel/trace"
 )
 
-// Tracing has spans made of requests (https://opentelemetry.io). What a span says
-// are facts of ours: operation, route, method, status, request id. Paths,
-// headers and addresses are not among them, since secrets end up there by
-// mistake; so neither are those that the conventions for HTTP would have besides.
+// Tracing makes spans for requests (https://opentelemetry.io). A span has only the
+// operation, route, method, status and request id. It leaves out paths, headers
+// and addresses, even if the conventions for HTTP ask for them, because clients
+// put secrets there by mistake.
 type Tracing struct {
 	Tracer trace.Tracer
 
-	// Sample says which requests get a span, before anything is done for one.
-	// The parent is not valid where the request names none.
+	// Sample says whether a request gets a span. It is called before any work for
+	// a span. The parent is not valid if the request names none.
 	Sample func(parent trace.SpanContext) bool
 
-	// Propagated says that requests may name the span that they belong to, in
-	// traceparent and tracestate (W3C Trace Context).
+	// Propagated lets requests name their parent span, in traceparent and
+	// tracestate (W3C Trace Context).
 	Propagated bool
 }
 
-// Middleware returns what makes the spans, to stand before all other middleware.
-// Requests are named by method and route.
+// Middleware returns the middleware that makes the spans. Put it before all other
+// middleware. Spans are named by method and route.
 func (t *Tracing) Middleware() echo.MiddlewareFunc { return t.naming(nil) }
 
-// naming is Middleware that names requests by operation where there is one.
+// naming is like Middleware, but names spans by operation if there is one.
 func (t *Tracing) naming(operations []operation) echo.MiddlewareFunc {
 	names := map[route]string{}
 	for _, op := range operations {
@@ -77,7 +77,7 @@ func (t *Tracing) naming(operations []operation) echo.MiddlewareFunc {
 	}
 }
 
-// parent returns the span that the request says it belongs to, if it may.
+// parent returns the parent span that the request names, if it may name one.
 func (t *Tracing) parent(h http.Header) trace.SpanContext {
 	if !t.Propagated || len(h["Traceparent"]) != 1 {
 		return trace.SpanContext{}
@@ -86,7 +86,7 @@ func (t *Tracing) parent(h http.Header) trace.SpanContext {
 	return trace.SpanContextFromContext(ctx)
 }
 
-// knownMethod is the method, unless that is a text of the client's own making.
+// knownMethod returns the method, or a fixed text if HTTP has no such method.
 func knownMethod(method string) string {
 	switch method {
 	case http.MethodGet, http.MethodHead, http.MethodPost, http.MethodPut, http.MethodPatch, http.MethodDelete, http.MethodOptions:

@@ -6,7 +6,7 @@ import (
 	"github.com/latchkey-dev/latchkey/domain"
 )
 
-// SignUp makes an account and signs it in, or mails its address.
+// SignUp creates an account and signs it in, or emails its address.
 func (h *handlers) SignUp(ctx context.Context, r SignUpRequestObject) (SignUpResponseObject, error) {
 	in, err := h.app.SignUp(ctx, origin(ctx), domain.SignUp{
 		Email: r.Body.Email, Password: domain.Hidden(r.Body.Password), Name: value(r.Body.Name),
@@ -21,12 +21,12 @@ func (h *handlers) SignUp(ctx context.Context, r SignUpRequestObject) (SignUpRes
 	return SignUp201JSONResponse(session(in)), nil
 }
 
-// VerifyEmail takes the token that was mailed to an address and a new password.
+// VerifyEmail takes the token that was emailed to an address, and a new password.
 func (h *handlers) VerifyEmail(ctx context.Context, r VerifyEmailRequestObject) (VerifyEmailResponseObject, error) {
 	return VerifyEmail204Response{}, h.app.VerifyEmail(ctx, origin(ctx), r.Body.Token, r.Body.Password)
 }
 
-// ForgotPassword mails a token for a new password to an address with an account.
+// ForgotPassword emails a token for a new password to the address of an account.
 func (h *handlers) ForgotPassword(ctx context.Context, r ForgotPasswordRequestObject) (ForgotPasswordResponseObject, error) {
 	return ForgotPassword202Response{}, h.app.ForgotPassword(ctx, origin(ctx), r.Body.Email)
 }

@@ -6,7 +6,7 @@ import (
 	"github.com/latchkey-dev/latchkey/domain"
 )
 
-// GetCaller answers whom the request's credentials belong to.
+// GetCaller answers who the request's credentials belong to.
 func (h *handlers) GetCaller(ctx context.Context, _ GetCallerRequestObject) (GetCallerResponseObject, error) {
 	who := Caller{Kind: CallerKindKey}
 	calling, isKey, err := h.app.CallingKey(ctx, caller(ctx))

@@ -9,8 +9,8 @@ import (
 	"time"
 )
 
-// Client calls one Latchkey instance with one caller's credentials. It is safe
-// for concurrent use; make one and keep it.
+// Client calls one Latchkey instance with one caller's credentials. It is safe for
+// concurrent use; create one and reuse it.
 type Client struct {
 	*ClientWithResponses
 }
@@ -18,28 +18,26 @@ type Client struct {
 // Option changes how a Client sends its requests.
 type Option func(*sender)
 
-// HTTPClient sends requests through hc, which is copied. Redirects are not
-// followed, whatever hc says: the API answers none, and following one could
-// carry a key to another host.
+// HTTPClient sends requests through a copy of hc. It never follows redirects: the
+// API sends none, and following one could send a key to another host.
 func HTTPClient(hc *http.Client) Option {
 	return func(s *sender) { s.http = *hc }
 }
 
-// Attempts is how often a request is sent at most, the first time included;
-// 4 by default, and 1 turns retries off.
+// Attempts is how many times a request may be sent, including the first. The
+// default is 4; 1 turns retries off.
 func Attempts(n int) Option {
 	return func(s *sender) { s.attempts = n }
 }
 
-// MaxWait is how long to wait before one retry at most; 30 s by
-// default. A refusal that asks for a longer wait is returned immediately, with
-// Error.RetryAfter saying how long.
+// MaxWait is the longest wait before one retry. The default is 30 s. A refusal that
+// asks for a longer wait is returned immediately; Error.RetryAfter says how long.
 func MaxWait(d time.Duration) Option {
 	return func(s *sender) { s.maxWait = d }
 }
 
-// New returns a client of the instance whose public URL is server. It sends
-// nothing: bad credentials show at the first request.
+// New returns a client for the instance whose public URL is server. It sends no
+// request, so invalid credentials fail at the first request.
 func New(server string, credentials Credentials, options ...Option) (*Client, error) {
 	base, err := url.Parse(server)
 	if err != nil {

@@ -7,13 +7,13 @@ import (
 	"time"
 )
 
-// Credentials say who a Client is: APIKey, APIKeyIn, Password or Resume.
+// Credentials prove who a Client is: APIKey, APIKeyIn, Password or Resume.
 type Credentials interface {
-	// authorize puts the credentials into a request. It may send requests of
-	// its own through public, which carries no credentials.
+	// authorize adds the credentials to a request. It may send its own requests
+	// through public, which adds no credentials.
 	authorize(req *http.Request, public *ClientWithResponses) error
-	// refused tells that the request was answered with an error, and returns
-	// whether the same request would be sent with other credentials now.
+	// refused reports that the request was answered with an error, and returns
+	// whether the same request would now be sent with other credentials.
 	refused(req *http.Request, e *Error) bool
 }
 
@@ -33,7 +33,7 @@ func (k apiKey) authorize(req *http.Request, _ *ClientWithResponses) error {
 
 func (apiKey) refused(*http.Request, *Error) bool { return false }
 
-// anonymous is what the public operations are called with.
+// anonymous is for the public operations.
 type anonymous struct{}
 
 func (anonymous) authorize(*http.Request, *ClientWithResponses) error { return nil }
@@ -46,17 +46,17 @@ func Password(email, password string) Credentials {
 	return &user{turn: make(chan struct{}, 1), email: email, password: password}
 }
 
-// Resume calls as the user of an earlier session, by its refresh token. A
-// refresh token works once: save, which may be nil, is given each next one
-// before the request that asked for it is sent, so that another run of the
-// program can resume from there.
+// Resume calls as the user of an earlier session, with its refresh token. A refresh
+// token works once. Each new one is passed to save, which may be nil, before the
+// request that needed it is sent, so that another run of the program can resume
+// the session.
 func Resume(refreshToken string, save func(refreshToken string)) Credentials {
 	return &user{turn: make(chan struct{}, 1), refresh: refreshToken, save: save}
 }
 
-// user holds a session. turn lets one request at a time look at it, so that a
-// refresh token is sent once; it is a channel so that waiting ends with the
-// context of the request that waits.
+// user holds a session. turn lets one request at a time use it, so that a refresh
+// token is sent once. It is a channel, so that a waiting request can stop when its
+// context ends.
 type user struct {
 	turn            chan struct{}
 	email, password string
@@ -66,11 +66,11 @@ type user struct {
 	until           time.Time
 }
 
-// early is how long before its end an access token is replaced, for clocks that
-// differ and requests that are slow.
+// early is how long before its expiry an access token is replaced. It allows for
+// clocks that differ and for slow requests.
 const early = 30 * time.Second
 
-// renewal is how long a new access token may take, with all attempts.
+// renewal is how long getting a new access token may take, including all attempts.
 const renewal = time.Minute
 
 func (u *user) authorize(req *http.Request, public *ClientWithResponses) error {
@@ -85,8 +85,8 @@ func (u *user) authorize(req *http.Request, public *ClientWithResponses) error {
 		<-u.turn
 		return nil
 	}
-	// The refresh outlives this request: its answer holds the next refresh token,
-	// and it can be asked for again only for a short time.
+	// The refresh continues if this request ends: its answer has the next refresh
+	// token, and it can be repeated only for a short time.
 	renewed := make(chan error, 1)
 	var access string
 	go func() {
@@ -108,8 +108,8 @@ func (u *user) authorize(req *http.Request, public *ClientWithResponses) error {
 	}
 }
 
-// refused forgets an access token that no longer works, so that the next
-// request gets another.
+// refused drops an access token that no longer works, so that the next request gets
+// a new one.
 func (u *user) refused(req *http.Request, e *Error) bool {
 	if e.Code != ErrorCodeTokenExpired && e.Code != ErrorCodeInvalidToken {
 		return false

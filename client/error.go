@@ -12,19 +12,19 @@ import (
 	"time"
 )
 
-// Error is a refusal: what every method returns, found with errors.AsType, when
-// the instance answered and did not do what was asked. Branch on Code; show
-// Detail to people; name RequestID when asking for help. Where something between
-// here and the instance answered in its stead, Code is empty.
+// Error is a refusal. Every method returns one, to be found with errors.AsType, if
+// the instance answered but refused the request. Branch on Code, show Detail to
+// people, and quote RequestID when you ask for help. If something else answered,
+// such as a proxy, Code is empty.
 type Error struct {
 	Problem
 
-	// RetryAfter is how long the instance asked to wait, or 0.
+	// RetryAfter is the wait that the instance asked for, or 0.
 	RetryAfter time.Duration
 }
 
-// Error holds no secret: Latchkey's own answers hold none, and what others
-// answered is left out.
+// Error contains no secret: Latchkey's answers have none, and answers from others
+// are left out.
 func (e *Error) Error() string {
 	if e.Code == "" {
 		return fmt.Sprintf("latchkey: %d %s", e.Status, e.Title)
@@ -32,17 +32,17 @@ func (e *Error) Error() string {
 	return fmt.Sprintf("latchkey: %d %s: %s (request %s)", e.Status, e.Code, e.Detail, e.RequestID)
 }
 
-// maxProblem is far above the size of any problem.
+// maxProblem is much more than the size of any problem.
 const maxProblem = 1 << 20
 
-// refusal reads the error out of an answer, and closes its body. It is nil for
-// an answer that is none: an answer of success in the form that was asked for.
+// refusal reads the error from an answer and closes its body. It returns nil if the
+// answer is a success in the form that was asked for.
 func refusal(res *http.Response) *Error {
 	switch res.StatusCode {
 	case http.StatusAccepted, http.StatusNoContent:
 		return nil
 	case http.StatusOK, http.StatusCreated:
-		// A caller that asked for another form, such as CSV, gets it as it is.
+		// A caller that asked for another form, such as CSV, reads it as it is.
 		if isJSON(res) || res.Request != nil && res.Request.Header.Get("Accept") != "" {
 			return nil
 		}
@@ -60,15 +60,15 @@ func refusal(res *http.Response) *Error {
 	return e
 }
 
-// isJSON reports whether the body of an answer is JSON, as the generated code
-// sees it.
+// isJSON reports whether the body of an answer is JSON, by the same test as in the
+// generated code.
 func isJSON(res *http.Response) bool {
 	return strings.Contains(res.Header.Get("Content-Type"), "json") && !strings.Contains(res.Header.Get("Content-Type"), "ndjson")
 }
 
-// retryAfter reads the Retry-After header in either of its forms (RFC 9110,
-// section 10.2.3). A date is one of the clock that the answer's Date is from, and
-// ours may differ.
+// retryAfter reads the Retry-After header in either form (RFC 9110, section
+// 10.2.3). A date is by the same clock as the answer's Date header, which may
+// differ from the local clock.
 func retryAfter(h http.Header) time.Duration {
 	value := h.Get("Retry-After")
 	if seconds, err := strconv.ParseUint(value, 10, 64); err == nil || errors.Is(err, strconv.ErrRange) {

@@ -8,7 +8,7 @@ import (
 )
 
 // Organizations yields all organizations of the calling user, newest first. Like
-// every such sequence it asks for a page when it is needed, and ends after the
+// the other sequences, it requests a page when it needs one, and ends after the
 // first error.
 func (c *Client) Organizations(ctx context.Context) iter.Seq2[Organization, error] {
 	return pages(func(cursor *string) ([]Organization, nullable.Nullable[string], error) {
@@ -64,8 +64,8 @@ func (c *Client) Sessions(ctx context.Context) iter.Seq2[SessionItem, error] {
 	})
 }
 
-// Keys yields the keys of a project that filter names, newest first. Its Limit
-// is the size of a page, and its Cursor where to start.
+// Keys yields the keys of a project that match filter, newest first. The filter's
+// Limit is the size of a page, and its Cursor is where to start.
 func (c *Client) Keys(ctx context.Context, project ProjectID, filter ListKeysParams) iter.Seq2[Key, error] {
 	return pages(func(cursor *string) ([]Key, nullable.Nullable[string], error) {
 		page := filter
@@ -80,8 +80,8 @@ func (c *Client) Keys(ctx context.Context, project ProjectID, filter ListKeysPar
 	})
 }
 
-// AuditEvents yields the audit events of an organization that filter names,
-// newest first. Its Limit is the size of a page, and its Cursor where to start.
+// AuditEvents yields the audit events of an organization that match filter, newest
+// first. The filter's Limit is the size of a page, and its Cursor is where to start.
 func (c *Client) AuditEvents(ctx context.Context, organization OrganizationID, filter ListAuditEventsParams) iter.Seq2[AuditEvent, error] {
 	return pages(func(cursor *string) ([]AuditEvent, nullable.Nullable[string], error) {
 		page := filter

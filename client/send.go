@@ -14,8 +14,8 @@ import (
 	"time"
 )
 
-// sender sends one request of the generated code, with credentials, as often as
-// it may. It returns an answer only where the instance did what was asked.
+// sender sends one request of the generated code with credentials, and retries it
+// if that is safe. It returns an answer only if the instance did what was asked.
 type sender struct {
 	base        string // the path that the instance's public URL ends with
 	http        http.Client
@@ -25,7 +25,7 @@ type sender struct {
 	maxWait     time.Duration
 }
 
-// Do sends the request. A body that cannot be read again is sent once.
+// Do sends the request. A request whose body cannot be read again is sent once.
 func (s *sender) Do(req *http.Request) (*http.Response, error) {
 	path := strings.TrimPrefix(req.URL.Path, s.base)
 	if takesIdempotencyKey(req.Method, path) && req.Header.Get("Idempotency-Key") == "" {
@@ -69,12 +69,12 @@ func (s *sender) Do(req *http.Request) (*http.Response, error) {
 }
 
 // refreshPatience is how long an attempt to refresh a session may take. The same
-// refresh token gets the same answer for ten seconds, and later ends the session:
-// all attempts have to fit in.
+// refresh token gets the same answer for ten seconds, and later ends the session,
+// so all attempts must fit into that time.
 const refreshPatience = 2500 * time.Millisecond
 
-// send sends the request once. An answer in JSON is read whole, so that one that
-// breaks off counts as lost; an export streams.
+// send sends the request once. It reads the whole of a JSON answer, so that an
+// incomplete one counts as lost. An export is streamed.
 func (s *sender) send(req *http.Request, path string) (*http.Response, error) {
 	if path == refreshPath {
 		ctx, cancel := context.WithTimeout(req.Context(), refreshPatience)
@@ -100,9 +100,9 @@ func (s *sender) send(req *http.Request, path string) (*http.Response, error) {
 
 const refreshPath = "/v1/auth/refresh"
 
-// The operations that credentials mean nothing to, those that take an
-// Idempotency-Key, and those that do no harm when they are done again: another
-// log-in is another session. The first two are held against openapi.yaml by tests.
+// The operations that ignore credentials, those that take an Idempotency-Key, and
+// those that are harmless when repeated: another log-in is another session. Tests
+// compare the first two with openapi.yaml.
 var (
 	publicPath      = regexp.MustCompile(`^/(healthz|readyz|openapi\.yaml|openapi\.json|docs|docs/errors|\.well-known/jwks\.json|v1/auth/(signup|login|refresh|email/verify|password/(forgot|reset)))$`)
 	idempotencyPath = regexp.MustCompile(`^/v1/(organizations|organizations/[^/]+/(projects|invitations)|projects/[^/]+/keys(/[^/]+/rotate)?)$`)
@@ -115,8 +115,8 @@ func takesIdempotencyKey(method, path string) bool {
 	return method == http.MethodPost && idempotencyPath.MatchString(path)
 }
 
-// mayRepeat reports whether sending the request again can do no harm and some
-// good, after it was refused with e or, where e is nil, its answer was lost.
+// mayRepeat reports whether it is safe and useful to send the request again after
+// it was refused with e or, if e is nil, its answer was lost.
 func mayRepeat(req *http.Request, path string, e *Error) bool {
 	if req.Context().Err() != nil {
 		return false
@@ -138,18 +138,18 @@ func mayRepeat(req *http.Request, path string, e *Error) bool {
 	case http.StatusBadGateway, http.StatusServiceUnavailable, http.StatusGatewayTimeout:
 		return true
 	default:
-		return e.Code == ErrorCodeInFlight // our own first attempt, still being answered
+		return e.Code == ErrorCodeInFlight // the first attempt is still being answered
 	}
 }
 
-// backoff grows from a tenth of a second to half a minute, spread so that clients
-// that failed together do not come back together.
+// backoff grows from a tenth of a second to half a minute. It is random, so that
+// clients that failed together do not retry together.
 func backoff(attempt int) time.Duration {
 	longest := min(100*time.Millisecond<<min(attempt, 10), 30*time.Second)
-	return longest/2 + mathrand.N(longest/2) //nolint:gosec // spreading needs no secrecy
+	return longest/2 + mathrand.N(longest/2) //nolint:gosec // this need not be unpredictable
 }
 
-// sleep waits, unless ctx ends first, or is sure to.
+// sleep waits, unless ctx ends first or will certainly end before.
 func sleep(ctx context.Context, d time.Duration) error {
 	if end, ok := ctx.Deadline(); ok && time.Until(end) < d {
 		return context.DeadlineExceeded

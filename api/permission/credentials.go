@@ -8,8 +8,8 @@ import (
 	"github.com/latchkey-dev/latchkey/domain"
 )
 
-// credentials is a set of the kinds of credential that a caller can prove.
-// Every rule is a function of it, and it has four values.
+// credentials is a set of the kinds of credential that a caller can prove. It has
+// four values, and every rule is a function of it.
 type credentials uint8
 
 const (
@@ -20,8 +20,8 @@ const (
 	both                = aKey | aUser
 )
 
-// proved returns what the caller has proved. The principal of the command line
-// carries no credential, so no rule admits it.
+// proved returns the credentials that the caller has proved. The principal of the
+// command line has no credential, so no rule admits it.
 func proved(caller domain.Principal) (c credentials) {
 	if _, ok := caller.ProvenKey(); ok {
 		c |= aKey
@@ -63,16 +63,16 @@ func (p Permission) verdict(c credentials) Verdict {
 	return Denied
 }
 
-// ambiguous reports whether c is more than the rule, though it holds, can put
-// to use: two credentials, and no branch that holds names both.
+// ambiguous reports whether c has two credentials although no branch of the rule
+// that holds names both.
 func (p Permission) ambiguous(c credentials) bool {
 	return c == both && p.op != public && !slices.Contains(p.branches(true), both)
 }
 
-// branches expands the rule, or its negation, into a disjunction of
-// conjunctions, and returns of those that hold for a caller who proved both
-// credentials which ones each names. None of these contains a negated leaf,
-// since that would not hold.
+// branches expands the rule, or its negation, into a disjunction of conjunctions.
+// It takes those that hold for a caller who proved both credentials, and returns
+// the credentials that each of them names. None of them has a negated leaf, because
+// it would not hold.
 func (p Permission) branches(affirmed bool) []credentials {
 	switch p.op {
 	case forgotten, public:
@@ -117,9 +117,9 @@ const (
 	BearerJWT           Scheme = "BearerJWT"
 )
 
-// ways are the sets of credentials that can be sent, in words and in the
-// schemes that carry them. A key beside an access token travels in its own
-// header, since a request has only one Authorization.
+// ways are the sets of credentials that can be sent, in words and as schemes. A key
+// together with an access token is sent in its own header, because a request has
+// only one Authorization.
 var ways = []struct {
 	credentials credentials
 	words       string
@@ -132,7 +132,7 @@ var ways = []struct {
 
 func (p Permission) admits(c credentials) bool { return p.verdict(c) == Allowed && !p.ambiguous(c) }
 
-// enough is the sentence that says what a refused caller has to send.
+// enough is the sentence that says what a refused caller must send.
 func (p Permission) enough() string {
 	var words []string
 	for _, way := range ways {
@@ -147,9 +147,9 @@ func (p Permission) enough() string {
 }
 
 // Security returns the rule as an OpenAPI security requirement: alternatives,
-// each a set of schemes that must be sent together. They are exactly what
-// Require admits. Public gives an empty list, which OpenAPI reads as public; a
-// rule that admits no one is therefore an error, and never an empty list.
+// each a set of schemes that must be sent together. They are exactly what Require
+// admits. Public gives an empty list, which means public in OpenAPI. A rule that
+// admits no one is therefore an error, and never an empty list.
 func (p Permission) Security() ([][]Scheme, error) {
 	alternatives := [][]Scheme{}
 	if p.op == public {

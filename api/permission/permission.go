@@ -1,13 +1,13 @@
-// Package permission says who may enter a route: by an API key, as a user, or
-// by any combination of the two.
+// Package permission says who may call a route: callers with an API key, users, or
+// any combination of the two.
 //
 //	permission.Any(permission.HasAPIKey, permission.IsUser)
 //
-// A permission is a rule over the credentials that a caller has proved. It is
-// data: built once, without I/O, printable, and published in the OpenAPI document
-// in the same words that the server enforces. What a caller may do inside is not
-// decided here: that is an action, which a role or a scope holds and which the
-// project or the organization checks.
+// A permission is a rule about the credentials that a caller has proved. It is
+// data: built once, without I/O, and printable. The OpenAPI document publishes the
+// same rule that the server enforces. It does not decide what a caller may do next:
+// that is an action, which a role or a scope includes and which the project or the
+// organization checks.
 package permission
 
 import (
@@ -25,8 +25,8 @@ type Verdict int8
 
 // The verdicts.
 const (
-	Denied  Verdict = -1 // what was proved is not accepted here: 403
-	Unknown Verdict = 0  // nothing was proved yet: 401
+	Denied  Verdict = -1 // the proved credentials are not accepted here: 403
+	Unknown Verdict = 0  // nothing has been proved: 401
 	Allowed Verdict = +1
 )
 
@@ -46,16 +46,16 @@ func (v Verdict) String() string {
 // Permission is a rule about callers. Permissions are immutable and safe for
 // concurrent use.
 //
-// The zero value is a forgotten rule: it denies every caller, and it poisons, so
-// that every expression it is part of denies every caller too, even under Not.
+// The zero value is a forgotten rule. It denies every caller, and so does every
+// expression that contains it, even under Not.
 type Permission struct {
 	op       op
 	leaf     credentials  // of a leaf: the credential it names
 	operands []Permission // of the others; one for not
 }
 
-// op is what a permission is. The operators are in the order of how tightly
-// they bind in writing.
+// op is the kind of a permission. Operators that bind more tightly in the notation
+// of String come later.
 type op uint8
 
 const (
@@ -68,14 +68,14 @@ const (
 )
 
 var (
-	// Public admits every caller: credentials are not even read. It cannot be
-	// combined; Any, All and Not panic when they meet it.
+	// Public admits every caller without reading credentials. It cannot be
+	// combined: Any, All and Not panic if they get it.
 	Public = Permission{op: public}
 
 	// HasAPIKey admits callers who proved an API key.
 	HasAPIKey = Permission{op: leaf, leaf: aKey}
 
-	// IsUser admits callers who proved to be a signed-in user.
+	// IsUser admits callers who proved that they are a signed-in user.
 	IsUser = Permission{op: leaf, leaf: aUser}
 )
 
@@ -85,8 +85,8 @@ func Any(first Permission, rest ...Permission) Permission { return compose(anyOf
 // All admits callers that every one of the permissions admits.
 func All(first Permission, rest ...Permission) Permission { return compose(allOf, first, rest...) }
 
-// Not admits proven callers that p denies. It never admits an anonymous one:
-// what is unknown stays unknown.
+// Not admits proven callers that p denies. It never admits an anonymous caller:
+// Unknown stays Unknown.
 func Not(p Permission) Permission { return compose(not, p) }
 
 func compose(o op, first Permission, rest ...Permission) Permission {
@@ -106,18 +106,18 @@ func compose(o op, first Permission, rest ...Permission) Permission {
 // IsPublic reports whether p is Public, so that credentials need not be read.
 func (p Permission) IsPublic() bool { return p.op == public }
 
-// Check returns the verdict over what the caller has proved. It does not
-// say whether two credentials together are too many: Require does.
+// Check returns the verdict about the credentials that the caller has proved. It
+// does not refuse two credentials where one is accepted: Require does.
 func (p Permission) Check(caller domain.Principal) Verdict { return p.verdict(proved(caller)) }
 
-// Require returns nil for a caller who may enter, and otherwise a *domain.Error
-// that says what would be enough:
+// Require returns nil for a caller who is admitted, and otherwise a *domain.Error
+// that says which credentials are accepted:
 //
-//   - unauthenticated, when nothing was proved;
-//   - forbidden, when what was proved is not accepted here;
-//   - multiple_credentials, when a key and a user were both proved and no branch
-//     of the rule that holds names both: whose action it would be, and whose name
-//     the audit trail would bear, would be a guess.
+//   - unauthenticated, if nothing was proved;
+//   - forbidden, if the proved credentials are not accepted here;
+//   - multiple_credentials, if a key and a user were both proved and no branch of
+//     the rule that holds names both. It would be unclear who is acting, and whom
+//     the audit trail should name.
 func (p Permission) Require(caller domain.Principal) error {
 	c := proved(caller)
 	switch v := p.verdict(c); {
@@ -149,7 +149,8 @@ func (p Permission) String() string {
 	return "None"
 }
 
-// join writes the operands, in parentheses those that bind less tightly than p.
+// join writes the operands, with parentheses around those that bind less tightly
+// than p.
 func (p Permission) join(sign string) string {
 	terms := make([]string, len(p.operands))
 	for i, operand := range p.operands {

@@ -20,10 +20,10 @@ import (
 // MediaType is the Content-Type of a problem (RFC 9457, section 6.1).
 const MediaType = "application/problem+json"
 
-// retryAfter is what clients are told to wait when the error does not say.
+// retryAfter is the Retry-After of an error that has none of its own.
 const retryAfter = time.Second
 
-// Problem is the body of every error that the API answers.
+// Problem is the body of every error response.
 type Problem struct {
 	Type      string         `json:"type"`
 	Title     string         `json:"title"`
@@ -45,7 +45,7 @@ type FieldProblem struct {
 type kind struct {
 	status  int
 	title   string
-	meaning string // for a person: why it happens and what to do
+	meaning string // for people: why it happens and what to do
 }
 
 // kinds gives each code its status, its title and its meaning.
@@ -57,7 +57,7 @@ var kinds = map[domain.Code]kind{
 	domain.CodeInvalidAPIKey:            {http.StatusUnauthorized, "Invalid API key", "No such API key exists: it is mistyped, cut short, deleted, or from another instance. Latchkey cannot say more, because nothing has been proved."},
 	domain.CodeKeyExpired:               {http.StatusConflict, "Key expired", "The API key has expired, or a rotation replaced its token and the grace period is over: 401 if it was the credential. 409 if it was to be rotated: move its expiry first."},
 	domain.CodeKeyRevoked:               {http.StatusConflict, "Key revoked", "The API key has been revoked permanently: 401 if it was the credential. 409 if it was to be changed: a revoked key can only be read and deleted."},
-	domain.CodeProjectDisabled:          {http.StatusUnauthorized, "Project disabled", "The API key is good, but its project or its organization is disabled. An admin can enable it again."},
+	domain.CodeProjectDisabled:          {http.StatusUnauthorized, "Project disabled", "The API key is valid, but its project or its organization is disabled. An admin can enable it again."},
 	domain.CodeInvalidToken:             {http.StatusUnauthorized, "Invalid token", "The token is not valid: it was not issued here, its session has ended, or it has been used or replaced. Log in again."},
 	domain.CodeTokenExpired:             {http.StatusUnauthorized, "Token expired", "The access token has expired. Get a new one with the refresh token, or log in again."},
 	domain.CodeInvalidCredentials:       {http.StatusUnauthorized, "Invalid credentials", "The email address or the password is wrong. The answer does not say which."},
@@ -66,7 +66,7 @@ var kinds = map[domain.Code]kind{
 	domain.CodeReauthenticationRequired: {http.StatusForbidden, "Recent sign-in required", "This cannot be undone, so it needs a sign-in from the last ten minutes. Log in again and repeat it."},
 	domain.CodeSignupClosed:             {http.StatusForbidden, "Sign-up closed", "This instance accepts no new accounts, or only those that were invited. Ask the operator."},
 	domain.CodeEmailUnverified:          {http.StatusForbidden, "Email address not verified", "The email address has not been verified yet. Follow the link in the email."},
-	domain.CodeNotFound:                 {http.StatusNotFound, "Not found", "The resource does not exist, or it belongs to another tenant; both are answered alike. Check the id, and the project of the credential."},
+	domain.CodeNotFound:                 {http.StatusNotFound, "Not found", "The resource does not exist, or it belongs to another tenant. The response does not say which. Check the id, and the project of the credential."},
 	domain.CodeMethodNotAllowed:         {http.StatusMethodNotAllowed, "Method not allowed", "The address exists but does not accept this method. The Allow header lists those that it accepts."},
 	domain.CodeConflict:                 {http.StatusConflict, "Conflict", "The request conflicts with the current state of the resource. The detail says why, such as a slug that is taken."},
 	domain.CodeLastOwner:                {http.StatusConflict, "Last owner", "An organization keeps at least one owner. Make another member an owner first."},
@@ -81,18 +81,18 @@ var kinds = map[domain.Code]kind{
 	domain.CodeUnavailable:              {http.StatusServiceUnavailable, "Unavailable", "The answer cannot be known right now, so it is neither yes nor no. Repeat the request after the number of seconds in the Retry-After header."},
 }
 
-// Codes returns every code, in no order.
+// Codes returns every code, in no particular order.
 func Codes() []domain.Code { return slices.Collect(maps.Keys(kinds)) }
 
 // Explanation is what /docs/errors says about a code.
 type Explanation struct {
 	Code     domain.Code
 	Title    string
-	Statuses []int // two where the code may be about the caller's own credential
+	Statuses []int // two if the code may also be about the caller's credential
 	Meaning  string
 }
 
-// Explanations explains every code, by status.
+// Explanations returns the explanation of every code, ordered by status.
 func Explanations() []Explanation {
 	var all []Explanation
 	for code, k := range kinds {
@@ -108,9 +108,8 @@ func Explanations() []Explanation {
 	return all
 }
 
-// From returns the problem that describes err to a caller. An error that is not
-// a *domain.Error is an internal error, of which the caller learns only the
-// request id.
+// From returns the problem that describes err to a caller. An error that is not a
+// *domain.Error is an internal error: the caller gets only the request id.
 func From(err error, requestID string) Problem {
 	e, ok := errors.AsType[*domain.Error](err)
 	if !ok {
@@ -120,7 +119,7 @@ func From(err error, requestID string) Problem {
 	if !ok {
 		k, e = kinds[domain.CodeInternal], internal()
 	}
-	if e.Credential { // what the caller proved itself with, as opposed to what it acts upon
+	if e.Credential { // the error is about the caller's credential, not about its target
 		k.status = http.StatusUnauthorized
 	}
 	p := Problem{
@@ -133,7 +132,7 @@ func From(err error, requestID string) Problem {
 	return p
 }
 
-// fromEcho translates the errors that Echo makes itself.
+// fromEcho translates the errors of Echo itself.
 func fromEcho(err error) *domain.Error {
 	e, ok := errors.AsType[*echo.HTTPError](err)
 	if !ok {
@@ -148,8 +147,8 @@ func fromEcho(err error) *domain.Error {
 	return internal()
 }
 
-// byStatus is what Echo, or a handler that is not Latchkey's, means by a status.
-// The text of such an error may hold anything, so it is not passed on.
+// byStatus has the errors for statuses of Echo and of handlers outside Latchkey.
+// The text of such an error may contain anything, so it is not passed on.
 var byStatus = map[int]struct {
 	code   domain.Code
 	detail string
@@ -171,8 +170,8 @@ func internal() *domain.Error {
 	return domain.Errorf(domain.CodeInternal, "Something went wrong on our side. Quote the request id when you ask about it.")
 }
 
-// Write answers with the problem. Headers that belong to the status, other than
-// Retry-After, are the caller's to set before.
+// Write answers with the problem and sets Retry-After. The caller must have set all
+// other headers that the status needs.
 func (p Problem) Write(w http.ResponseWriter) error {
 	h := w.Header()
 	h.Set("Content-Type", MediaType)
@@ -186,6 +185,6 @@ func (p Problem) Write(w http.ResponseWriter) error {
 	}
 	w.WriteHeader(p.Status)
 	plain := json.NewEncoder(w)
-	plain.SetEscapeHTML(false) // it is for people to read, and never part of a page
+	plain.SetEscapeHTML(false) // people read it as it is, and it is never part of a page
 	return plain.Encode(p)
 }
