@@ -77,8 +77,8 @@ func (a *addresses) trusts(address netip.Addr) bool {
 func (a *addresses) warn(peer netip.Addr) {
 	a.unheeded.Add(1)
 	a.warned.Do(func() {
-		a.log.Warn("requests name their client in X-Forwarded-For, and no proxy is trusted to do so: all clients of a proxy look like one, "+
-			"and share its limits", "peer", peer.String(), "set", "LATCHKEY_TRUSTED_PROXIES")
+		a.log.Warn("requests name their client in X-Forwarded-For, and no proxy is trusted to do so: "+
+			"all clients of a proxy look like one, and share its limits", "peer", peer.String(), "set", "LATCHKEY_TRUSTED_PROXIES")
 	})
 }
 

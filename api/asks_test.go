@@ -70,18 +70,28 @@ var asks = []ask{
 func brokenAsks() (all []ask) {
 	verify := func(body string) { all = append(all, ask{"POST", "/v1/keys/verify", "", "$VERIFIER", plainJSON, body}) }
 	for _, body := range []string{
-		`{"key":"$RICH" "scopes":[]}`, `{"key":"$RICH",,"scopes":[]}`, `{"key":"$RICH","scopes":["a:b" "c:d"]}`, `{"key" "$RICH"}`, `{"key":"$RICH"`,
-		`"key":"$RICH"}`, `{"key":"$RICH"}}`, `{"key":"$RICH"} x`, `[{"key":"$RICH"}]`, `{"key":["$RICH"]}`, `{"key":null}`, `{"key":1}`, `{"key":$RICH}`,
-		`{'key':'$RICH'}`, `{key:"$RICH"}`, `{"key":"$RICH","scopes":{}}`, `{"key":"$RICH","scopes":[[]]}`, `{"key":"$RICH","scopes":"a:b"}`,
-		`{"key":"$RICH","scopes":[""]}`, `{"key":"$RICH","scopes":[":"]}`, `{"key":"$RICH","scopes":["a:b:c"]}`, `{"key":"$RICH","scopes":["A:b"]}`,
-		`{"key":"$RICH","scopes":["a:B"]}`, `{"key":"$RICH","scopes":["a b:c"]}`, `{"key":"$RICH","scopes":["1a:b"]}`, `{"key":"$RICH","scopes":["a:_b"]}`,
+		`{"key":"$RICH" "scopes":[]}`, `{"key":"$RICH",,"scopes":[]}`, `{"key":"$RICH","scopes":["a:b" "c:d"]}`, `{"key" "$RICH"}`,
+		`{"key":"$RICH"`,
+		`"key":"$RICH"}`, `{"key":"$RICH"}}`, `{"key":"$RICH"} x`, `[{"key":"$RICH"}]`, `{"key":["$RICH"]}`, `{"key":null}`, `{"key":1}`,
+		`{"key":$RICH}`,
+		`{'key':'$RICH'}`, `{key:"$RICH"}`, `{"key":"$RICH","scopes":{}}`, `{"key":"$RICH","scopes":[[]]}`,
+		`{"key":"$RICH","scopes":"a:b"}`,
+		`{"key":"$RICH","scopes":[""]}`, `{"key":"$RICH","scopes":[":"]}`, `{"key":"$RICH","scopes":["a:b:c"]}`,
+		`{"key":"$RICH","scopes":["A:b"]}`,
+		`{"key":"$RICH","scopes":["a:B"]}`, `{"key":"$RICH","scopes":["a b:c"]}`, `{"key":"$RICH","scopes":["1a:b"]}`,
+		`{"key":"$RICH","scopes":["a:_b"]}`,
 		`{"key":"$RICH","scopes":["` + strings.Repeat("a", 32) + `:b"]}`, `{"key":"$RICH","scopes":["` + strings.Repeat("a", 33) + `:b"]}`,
 		`{"key":"$RICH","scopes":["a:` + strings.Repeat("b", 64) + `"]}`, `{"key":"$RICH","scopes":["a:` + strings.Repeat("b", 65) + `"]}`,
-		`{"key":"$RICH","scopes":["a:b"` + strings.Repeat(`,"a:b"`, 99) + `]}`, `{"key":"$RICH","scopes":["a:b"` + strings.Repeat(`,"a:b"`, 100) + `]}`,
-		"{\"key\":\"$RICH\",\"scopes\":[\"a:b\x00\"]}", "{\"key\":\"$RICH\",\"scopes\":[\"a:b\x7f\"]}", "{\"key\":\"$RICH\",\"scopes\":[\"a:\xff\"]}",
-		"{\"key\":\"$RICH\",\"scopes\":[\"a:\\u0062\"]}", "{\"key\":\"\xff\xfe\"}", "{\"key\":\"a\tb\"}", "{\"key\":\"\"}", "{\"k\\u0065y\":\"$RICH\"}",
-		`{"key":"$RICH","scopes":[],"scopes":[]}`, `{"key":"$RICH","project_id":"$PROJECT","project_id":"$PROJECT"}`, `{"key":"$RICH","project_id":""}`,
-		`{"key":"$RICH","project_id":null}`, `{"key":"$RICH","project_id":"$PROJECT "}`, `{"key":"$RICH","project_id":"key_00000000000000000000000000"}`,
+		`{"key":"$RICH","scopes":["a:b"` + strings.Repeat(`,"a:b"`, 99) + `]}`,
+		`{"key":"$RICH","scopes":["a:b"` + strings.Repeat(`,"a:b"`, 100) + `]}`,
+		"{\"key\":\"$RICH\",\"scopes\":[\"a:b\x00\"]}", "{\"key\":\"$RICH\",\"scopes\":[\"a:b\x7f\"]}",
+		"{\"key\":\"$RICH\",\"scopes\":[\"a:\xff\"]}",
+		"{\"key\":\"$RICH\",\"scopes\":[\"a:\\u0062\"]}", "{\"key\":\"\xff\xfe\"}", "{\"key\":\"a\tb\"}", "{\"key\":\"\"}",
+		"{\"k\\u0065y\":\"$RICH\"}",
+		`{"key":"$RICH","scopes":[],"scopes":[]}`, `{"key":"$RICH","project_id":"$PROJECT","project_id":"$PROJECT"}`,
+		`{"key":"$RICH","project_id":""}`,
+		`{"key":"$RICH","project_id":null}`, `{"key":"$RICH","project_id":"$PROJECT "}`,
+		`{"key":"$RICH","project_id":"key_00000000000000000000000000"}`,
 		"\ufeff{\"key\":\"$RICH\"}", "\v{\"key\":\"$RICH\"}", "{\"key\":\"$RICH\"}\x00", strings.Repeat(" ", leanBody) + `{"key":"$RICH"}`,
 	} {
 		verify(body)
@@ -103,7 +113,8 @@ func brokenAsks() (all []ask) {
 		}
 		all = append(all, ask{"GET", "/v1/project", c.authorization, c.key, "", ""})
 	}
-	for _, declared := range []string{"", "application/json;charset=utf8", "application/json; charset=latin1", "Application/JSON", "application/json" + again + "application/json", "text/json"} {
+	for _, declared := range []string{"", "application/json;charset=utf8", "application/json; charset=latin1", "Application/JSON",
+		"application/json" + again + "application/json", "text/json"} {
 		all = append(all, ask{"POST", "/v1/keys/verify", "", "$VERIFIER", declared, `{"key":"$RICH"}`})
 	}
 	return all

@@ -15,7 +15,7 @@ import (
 // unrecorded are the operations, beside those that only read, that leave no
 // event when they succeed, each with the reason.
 var unrecorded = map[string]string{
-	"refreshSession": "the session goes on as it was",
+	"refreshSession": "the session continues",
 	"verifyKey":      "is a question",
 	"forgotPassword": "changes nothing until the mail is used",
 }
@@ -68,13 +68,15 @@ func TestOneEventForEachChange(t *testing.T) {
 				continue
 			}
 			for _, e := range events {
-				if e.Actor.ID == "" || e.Actor.Kind == domain.ActorSystem || e.Target.ID == "" || e.Origin.RequestID == "" || e.Origin.IP == "" {
+				if e.Actor.ID == "" || e.Actor.Kind == domain.ActorSystem || e.Target.ID == "" || e.Origin.RequestID == "" ||
+					e.Origin.IP == "" {
 					t.Errorf("%s by %s: the event lacks who, what or whence: %+v", r.Operation, column, e)
 				}
 			}
 		}
-		if r.Method != http.MethodGet && unrecorded[r.Operation] == "" && !recorded[r.Operation] && !slices.Contains(needMail, r.Operation) {
-			t.Errorf("%s succeeded for nobody, so nothing was shown of it", r.Operation)
+		if r.Method != http.MethodGet && unrecorded[r.Operation] == "" && !recorded[r.Operation] &&
+			!slices.Contains(needMail, r.Operation) {
+			t.Errorf("%s succeeded for no caller, so the test shows nothing about it", r.Operation)
 		}
 	}
 }

@@ -53,7 +53,8 @@ func (b *binder) Bind(target any, c echo.Context) error {
 // the types' own methods would decode with encoding/json, which is more lenient.
 var bound = json.JoinOptions(json.RejectUnknownMembers(true), json.WithUnmarshalers(json.JoinUnmarshalers(
 	json.UnmarshalFromFunc(bindInteger), json.UnmarshalFromFunc(bindTime),
-	json.UnmarshalFromFunc(bindNullable[string]), json.UnmarshalFromFunc(bindNullable[time.Time]), json.UnmarshalFromFunc(bindNullable[bool]),
+	json.UnmarshalFromFunc(bindNullable[string]), json.UnmarshalFromFunc(bindNullable[time.Time]),
+	json.UnmarshalFromFunc(bindNullable[bool]),
 	json.UnmarshalFromFunc(bindNullable[[]string]), json.UnmarshalFromFunc(bindNullable[map[string]string]),
 )))
 

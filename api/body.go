@@ -97,5 +97,6 @@ func isJSON(h http.Header) bool {
 	}
 	mediaType, params, err := mime.ParseMediaType(declared[0])
 	charset, given := params["charset"]
-	return err == nil && mediaType == echo.MIMEApplicationJSON && (!given || strings.EqualFold(charset, "utf-8") || strings.EqualFold(charset, "utf8"))
+	return err == nil && mediaType == echo.MIMEApplicationJSON && (!given || strings.EqualFold(charset, "utf-8") ||
+		strings.EqualFold(charset, "utf8"))
 }

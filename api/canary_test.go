@@ -41,7 +41,7 @@ func (c canaries) search(t *testing.T, where string, text []byte) {
 
 // A run with distinctive passwords, tokens, keys and Idempotency-Keys leaves none
 // of them in clear: not in the log at its most talkative, not in the metrics, the
-// audit trail, the database's files or tables, nor in a mail to somebody else.
+// audit trail, the database's files or tables, nor in an email to another person.
 func TestCanaries(t *testing.T) {
 	t.Parallel()
 	for engine, dsn := range storetest.Engines {
@@ -91,7 +91,8 @@ func canaryRun(t *testing.T, w *world, box mailbox) (canaries, []byte) {
 		"token": c["a verification token"], "password": c["the confirming password"],
 	}).want(t, 204, nil)
 	post("/v1/auth/login", anonymous, map[string]string{"email": "cnry@example.com", "password": c["a wrong password"]}).want(t, 401, nil)
-	post("/v1/auth/login", anonymous, `{"email": "cnry@example.com", "password": "`+c["a wrong password"]+`", "password": 1}`).want(t, 400, nil)
+	post("/v1/auth/login", anonymous, `{"email": "cnry@example.com", "password": "`+c["a wrong password"]+`", "password": 1}`).
+		want(t, 400, nil)
 	post("/v1/auth/login", anonymous, map[string]any{"email": 1, "password": []string{c["a wrong password"]}}).want(t, 422, nil)
 	enter := func(name string) person {
 		var p person
@@ -104,7 +105,8 @@ func canaryRun(t *testing.T, w *world, box mailbox) (canaries, []byte) {
 	var next api.Session
 	post("/v1/auth/refresh", anonymous, map[string]string{"refresh_token": ada.RefreshToken}).want(t, 200, &next)
 	c["a successor"] = next.RefreshToken
-	post("/v1/me/password", ada.as, map[string]string{"current": c["the confirming password"], "new": c["the second password"]}).want(t, 204, nil)
+	post("/v1/me/password", ada.as, map[string]string{"current": c["the confirming password"], "new": c["the second password"]}).
+		want(t, 204, nil)
 	box.read(t, "password-changed")
 	post("/v1/auth/password/forgot", anonymous, map[string]string{"email": "cnry@example.com"}).want(t, 202, nil)
 	c["a reset token"] = box.read(t, "password-reset")
@@ -153,7 +155,8 @@ func canaryRun(t *testing.T, w *world, box mailbox) (canaries, []byte) {
 	var exports []byte
 	for _, media := range []string{"text/csv", "application/x-ndjson"} {
 		as := func(h http.Header) { ada.as(h); h.Set("Accept", media) }
-		exports = append(exports, w.call(t, "GET", "/v1/organizations/"+string(organization.ID)+"/audit-events", as, nil).want(t, 200, nil).body...)
+		exports = append(exports, w.call(t, "GET", "/v1/organizations/"+string(organization.ID)+"/audit-events", as, nil).
+			want(t, 200, nil).body...)
 	}
 	all, err := w.app.ListEvents(t.Context(), domain.System(), domain.EventFilter{}, domain.Page{Limit: domain.MaxPageSize})
 	if err != nil {

@@ -46,7 +46,8 @@ func newBadInput(t *testing.T) *badInput {
 func (b *badInput) count(t *testing.T) (events, users int) {
 	t.Helper()
 	var list api.AuditEventList
-	b.call(t, "GET", "/v1/organizations/"+string(b.home.organization.ID)+"/audit-events?limit=200", b.home.owner.as, nil).want(t, 200, &list)
+	b.call(t, "GET", "/v1/organizations/"+string(b.home.organization.ID)+"/audit-events?limit=200", b.home.owner.as, nil).
+		want(t, 200, &list)
 	users, err := b.store.CountUsers(t.Context())
 	if err != nil {
 		t.Fatal(err)
@@ -54,7 +55,7 @@ func (b *badInput) count(t *testing.T) (events, users int) {
 	return len(list.Items), users
 }
 
-// nothingStored fails if anything was recorded meanwhile; every change is.
+// nothingStored fails if anything has been recorded since. Every change is recorded.
 func (b *badInput) nothingStored(t *testing.T) {
 	t.Helper()
 	events, users := b.count(t)
@@ -325,7 +326,8 @@ func TestRefusedValuesAreNotRepeated(t *testing.T) {
 	bodies(func(method, path string, op *openapi3.Operation, schema *openapi3.Schema) {
 		address := b.address(t, path)
 		for name := range schema.Properties {
-			for _, value := range []string{`"` + canary + `"`, `["` + canary + `"]`, `{"a":"` + canary + `"}`, `"` + strings.Repeat(canary, 100) + `"`} {
+			for _, value := range []string{`"` + canary + `"`, `["` + canary + `"]`, `{"a":"` + canary + `"}`,
+				`"` + strings.Repeat(canary, 100) + `"`} {
 				fields := example(schema)
 				fields[name] = value
 				got := b.call(t, method, address+"?"+"limit="+canary, b.home.owner.as, object(fields))
@@ -348,10 +350,13 @@ func TestBadQueries(t *testing.T) {
 		"/v1/organizations/" + string(b.home.organization.ID) + "/audit-events",
 	} {
 		for query, want := range map[string]domain.Code{
-			"limit=0": failed, "limit=-1": failed, "limit=201": failed, "limit=x": failed, "limit=": failed, "limit=1.5": failed, "limit=1e2": failed,
-			"limit=0x10": failed, "limit=99999999999999999999": failed, "limit=1&limit=2": failed, "limit=1&limit=1": failed, "Limit=1": failed,
-			"cursor=": failed, "cursor=x": failed, "cursor=" + strings.Repeat("x", 300): failed, "cursor=%00": failed, "cursor=LS4x": failed,
-			"nosuch=1": failed, "=1": failed, "a[b]=c": failed, "limit[]=1": failed,
+			"limit=0": failed, "limit=-1": failed, "limit=201": failed, "limit=x": failed, "limit=": failed, "limit=1.5": failed,
+			"limit=1e2":  failed,
+			"limit=0x10": failed, "limit=99999999999999999999": failed, "limit=1&limit=2": failed, "limit=1&limit=1": failed,
+			"Limit=1": failed,
+			"cursor=": failed, "cursor=x": failed, "cursor=" + strings.Repeat("x", 300): failed, "cursor=%00": failed,
+			"cursor=LS4x": failed,
+			"nosuch=1":    failed, "=1": failed, "a[b]=c": failed, "limit[]=1": failed,
 			"limit=%zz": malformed, "a;b": malformed, "cursor=%ff": malformed, "%ff=1": failed,
 		} {
 			got := b.call(t, "GET", list+"?"+query, b.home.owner.as, nil)
@@ -367,7 +372,8 @@ func TestBadQueries(t *testing.T) {
 	} {
 		b.call(t, "GET", b.home.path("/keys?"+query), b.home.owner.as, nil).fails(t, statusOf[want], want)
 	}
-	for _, query := range []string{"since=yesterday", "until=2026-13-01T00:00:00Z", "since=0001-01-01T00:00:00Z", "since=", "actor=", "Actor=x"} {
+	for _, query := range []string{"since=yesterday", "until=2026-13-01T00:00:00Z", "since=0001-01-01T00:00:00Z", "since=", "actor=",
+		"Actor=x"} {
 		b.call(t, "GET", "/v1/organizations/"+string(b.home.organization.ID)+"/audit-events?"+query, b.home.owner.as, nil).
 			fails(t, http.StatusUnprocessableEntity, failed)
 	}
@@ -383,12 +389,15 @@ func TestBadPaths(t *testing.T) {
 	b := newBadInput(t)
 	id := string(b.home.project.ID)
 	segments := []string{
-		"", "%00", id + "%00", id + "%0a", "%70" + id[1:], "x", "prj_", id[4:], id[:len(id)-1], id + "0", strings.ToUpper(id), "%20" + id, id + "%20",
-		id + ".json", id + ";a=b", "..", ".", "%2e%2e", "..%2f" + id, id + "%2f", id + "%2fkeys", "*", "%ff", "prj_8" + id[5:], "prj_" + strings.Repeat("i", 26),
+		"", "%00", id + "%00", id + "%0a", "%70" + id[1:], "x", "prj_", id[4:], id[:len(id)-1], id + "0", strings.ToUpper(id), "%20" + id,
+		id + "%20",
+		id + ".json", id + ";a=b", "..", ".", "%2e%2e", "..%2f" + id, id + "%2f", id + "%2fkeys", "*", "%ff", "prj_8" + id[5:],
+		"prj_" + strings.Repeat("i", 26),
 		string(b.home.organization.ID), "org_" + id[4:], strings.Repeat("a", 5000), "%E2%80%8B" + id, "id=" + id,
 	}
 	for _, segment := range segments {
-		for _, path := range []string{"/v1/projects/%s", "/v1/projects/%s/keys", "/v1/projects/%s/keys/key_" + id[4:], "/v1/projects/" + id + "/keys/%s"} {
+		for _, path := range []string{"/v1/projects/%s", "/v1/projects/%s/keys", "/v1/projects/%s/keys/key_" + id[4:],
+			"/v1/projects/" + id + "/keys/%s"} {
 			b.call(t, "GET", fmt.Sprintf(path, segment), b.home.owner.as, nil).fails(t, http.StatusNotFound, domain.CodeNotFound)
 		}
 	}
@@ -427,7 +436,8 @@ func TestThePathDecides(t *testing.T) {
 	} {
 		s.call(t, "PATCH", s.home.path(""), s.home.owner.as, body).fails(t, http.StatusUnprocessableEntity, failed)
 	}
-	s.call(t, "PATCH", s.home.path("?project_id="+string(other.ID)), s.home.owner.as, `{"name":"new"}`).fails(t, http.StatusUnprocessableEntity, failed)
+	s.call(t, "PATCH", s.home.path("?project_id="+string(other.ID)), s.home.owner.as, `{"name":"new"}`).
+		fails(t, http.StatusUnprocessableEntity, failed)
 	s.call(t, "PATCH", s.home.path(""), s.home.owner.as, `{"name":"new"}`).want(t, http.StatusOK, nil)
 	var got api.ProjectBody
 	s.call(t, "GET", "/v1/projects/"+string(other.ID), s.home.owner.as, nil).want(t, http.StatusOK, &got)

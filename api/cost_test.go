@@ -63,7 +63,8 @@ var worst = map[string]func(schema *openapi3.Schema, size int) string{
 	"text items":    func(s *openapi3.Schema, size int) string { return everyField(s, size, `["a:b"`, `,"a:b"`, "]") },
 	"wrong values":  func(s *openapi3.Schema, size int) string { return everyField(s, size, `{"u":0`, `,"u":0`, "}") },
 	"many entries": func(s *openapi3.Schema, size int) string {
-		return everyField(s, size, strings.TrimSuffix(strings.ReplaceAll(unknownNames(size/2/max(1, len(s.Properties))), ":0", `:""`), "}"), ` `, "}")
+		return everyField(s, size, strings.TrimSuffix(strings.ReplaceAll(unknownNames(size/2/max(1, len(s.Properties))), ":0", `:""`),
+			"}"), ` `, "}")
 	},
 	"rows of many scopes": func(_ *openapi3.Schema, size int) string {
 		return everyRow(size, `{"scopes":["a:b"`+strings.Repeat(`,"a:b"`, 250)+`]}`)
@@ -118,7 +119,7 @@ func (m measured) ratio() float64 {
 	return float64(m.full.cpu) / float64(max(m.half.cpu, time.Microsecond))
 }
 
-// Guarantees the law of cost: for every operation and whoever calls it, the worst
+// Guarantees the law of cost: for every operation and every caller, the worst
 // body that its size allows costs at most 2.5 times what half of it costs, and no
 // more of a core and of memory than the constants above say. A sample by a seed
 // in short; with -args -long all, and a table.
@@ -173,7 +174,8 @@ func (m measured) hold(t *testing.T, slower float64) {
 		t.Errorf("%s by %s, %s: twice the size allocates %d bytes, half %d", m.operation, m.caller, m.body, b, a)
 	}
 	if m.full.peak > largeMemory {
-		t.Errorf("%s by %s, %s: %d MiB of memory above rest, want at most %d", m.operation, m.caller, m.body, m.full.peak>>20, largeMemory>>20)
+		t.Errorf("%s by %s, %s: %d MiB of memory above rest, want at most %d", m.operation, m.caller, m.body, m.full.peak>>20,
+			largeMemory>>20)
 	}
 }
 
@@ -208,8 +210,8 @@ func (w *world) price(t *testing.T, method, address string, as credential, body 
 }
 
 // watchMemory samples what the heap holds until the returned function is called,
-// which gives the most above the beginning. The collector is kept so busy
-// meanwhile that garbage hardly counts.
+// which gives the most above the start. The collector runs so often that
+// garbage hardly counts.
 func watchMemory() func() uint64 {
 	sample := []metrics.Sample{{Name: "/memory/classes/heap/objects:bytes"}}
 	held := func() uint64 {
@@ -272,7 +274,8 @@ func writePrices(t *testing.T, all []measured, slower float64, seed uint64) {
 		fmt.Fprintf(table, "%s\t%s\t%s\t%d\t%d\t%v\t%v\t%.2f\t%d KiB\t%d KiB\n", m.operation, m.body, m.caller, m.status, m.size,
 			m.half.cpu, m.full.cpu, m.ratio(), m.full.allocated>>10, m.full.peak>>10)
 	}
-	if err := errors.Join(table.Flush(), os.MkdirAll("../docs/measured", 0o755), os.WriteFile("../docs/measured/cost.txt", text.Bytes(), 0o644)); err != nil {
+	if err := errors.Join(table.Flush(), os.MkdirAll("../docs/measured", 0o755),
+		os.WriteFile("../docs/measured/cost.txt", text.Bytes(), 0o644)); err != nil {
 		t.Fatal(err)
 	}
 }

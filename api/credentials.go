@@ -63,7 +63,8 @@ func (c Credentials) Validate() error {
 	case !headerPattern.MatchString(c.Header):
 		errs = append(errs, fmt.Errorf("the header for API keys %q must be the name of a header: letters, digits and '-'", c.Header))
 	case reservedHeaders[http.CanonicalHeaderKey(c.Header)]:
-		errs = append(errs, fmt.Errorf("the header for API keys cannot be %s, which has another meaning", http.CanonicalHeaderKey(c.Header)))
+		errs = append(errs, fmt.Errorf("the header for API keys cannot be %s, which has another meaning",
+			http.CanonicalHeaderKey(c.Header)))
 	}
 	return errors.Join(errs...)
 }

@@ -35,10 +35,10 @@ func TestKeysAreAccepted(t *testing.T) {
 		"Authorization":                 {api.Credentials{}, []string{"Authorization", "Api-Key %s"}},
 		"scheme in lower case":          {api.Credentials{}, []string{"Authorization", "api-key %s"}},
 		"scheme in upper case":          {api.Credentials{}, []string{"Authorization", "API-KEY %s"}},
-		"blanks around the value":       {api.Credentials{}, []string{"Authorization", "  Api-Key %s \t"}},
+		"spaces around the value":       {api.Credentials{}, []string{"Authorization", "  Api-Key %s \t"}},
 		"own header":                    {api.Credentials{}, []string{"X-Api-Key", "%s"}},
 		"own header in lower case":      {api.Credentials{}, []string{"x-api-key", "%s"}},
-		"own header, blanks around":     {api.Credentials{}, []string{"X-Api-Key", " %s\t"}},
+		"own header, spaces around":     {api.Credentials{}, []string{"X-Api-Key", " %s\t"}},
 		"own header beside Basic":       {api.Credentials{}, []string{"X-Api-Key", "%s", "Authorization", "Basic dTpw"}},
 		"custom keyword":                {api.Credentials{Keyword: "Token"}, []string{"Authorization", "Token %s"}},
 		"custom keyword, own header":    {api.Credentials{Keyword: "Token"}, []string{"X-Api-Key", "%s"}},
@@ -58,8 +58,8 @@ func TestKeysAreAccepted(t *testing.T) {
 	}
 }
 
-// Whatever is not exactly a good key, sent exactly as it must be, is refused
-// with a precise 4xx and the challenge that tells how to do it right.
+// Anything other than a valid key, sent exactly as required, is refused with a
+// precise 4xx and the challenge that says how to send one.
 func TestKeysAreRefused(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
@@ -81,15 +81,15 @@ func TestKeysAreRefused(t *testing.T) {
 	}{
 		"nothing sent":                    {nil, unauthenticated},
 		"empty Authorization":             {[]string{"Authorization", ""}, unauthenticated},
-		"blank Authorization":             {[]string{"Authorization", " \t "}, unauthenticated},
+		"white space as Authorization":    {[]string{"Authorization", " \t "}, unauthenticated},
 		"empty Authorization, good key":   {[]string{"Authorization", "", "X-Api-Key", token}, unauthenticated},
 		"empty X-Api-Key":                 {[]string{"X-Api-Key", ""}, invalid},
 		"empty token":                     {[]string{"Authorization", "Api-Key"}, invalid},
-		"blank token":                     {[]string{"Authorization", "Api-Key "}, invalid},
+		"empty token after a space":       {[]string{"Authorization", "Api-Key "}, invalid},
 		"abcd":                            {[]string{"Authorization", "Api-Key abcd"}, invalid},
 		"foo.bar":                         {[]string{"Authorization", "Api-Key foo.bar"}, invalid},
 		"no leading word":                 {[]string{"Authorization", token}, unauthenticated},
-		"two blanks":                      {[]string{"Authorization", "Api-Key  " + token}, invalid},
+		"two spaces":                      {[]string{"Authorization", "Api-Key  " + token}, invalid},
 		"a TAB":                           {[]string{"Authorization", "Api-Key\t" + token}, invalid},
 		"a trailing word":                 {[]string{"Authorization", "Api-Key " + token + " x"}, invalid},
 		"two keys in one header":          {[]string{"Authorization", "Api-Key " + token + ", Api-Key " + token}, invalid},
@@ -140,13 +140,15 @@ func TestKeysAreRefused(t *testing.T) {
 				status = http.StatusBadRequest
 			}
 			got := w.call(t, "GET", "/v1/project", headers(test.lines...), nil).fails(t, status, test.want)
-			if challenge := got.header.Get("WWW-Authenticate"); status == http.StatusUnauthorized && !strings.HasPrefix(challenge, `Api-Key realm="latchkey"`) {
+			if challenge := got.header.Get("WWW-Authenticate"); status == http.StatusUnauthorized &&
+				!strings.HasPrefix(challenge, `Api-Key realm="latchkey"`) {
 				t.Errorf("the challenge is %q", challenge)
 			}
 		})
 	}
 	t.Run("in the query", func(t *testing.T) {
-		w.call(t, "GET", "/v1/project?api_key="+token+"&X-Api-Key="+token, anonymous, nil).fails(t, http.StatusUnauthorized, unauthenticated)
+		w.call(t, "GET", "/v1/project?api_key="+token+"&X-Api-Key="+token, anonymous, nil).
+			fails(t, http.StatusUnauthorized, unauthenticated)
 	})
 }
 
@@ -171,7 +173,7 @@ func TestOnlyTheConfiguredHeaderIsRead(t *testing.T) {
 	}
 }
 
-// A keyword replaces the one before it: the old word is no scheme of ours.
+// A keyword replaces the one before it: the old word is not accepted anymore.
 func TestTheKeywordReplacesTheDefault(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, func(c *api.Config) { c.Credentials.Keyword = "Token" })
@@ -184,15 +186,16 @@ func TestTheKeywordReplacesTheDefault(t *testing.T) {
 	}
 }
 
-// What cannot be a token of ours is refused although the database is gone: it
-// never gets that far. What can be one is not refused then, but unknown.
+// Text that cannot be a token is refused although the database is gone: it
+// needs no look-up. Text that can be a token is then answered with unavailable.
 func TestMalformedTokensReachNoDatabase(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	n := w.tenant(t, "ada")
 	token := w.key(t, n.owner, n.project.ID, nil).Token
 	w.store.Close()
-	for _, value := range []string{"", "abcd", "foo.bar", token[1:], token + "\x00", token + "ä", strings.ToUpper(token), strings.Repeat("k", 20<<10)} {
+	for _, value := range []string{"", "abcd", "foo.bar", token[1:], token + "\x00", token + "ä", strings.ToUpper(token),
+		strings.Repeat("k", 20<<10)} {
 		w.call(t, "GET", "/v1/project", byKey(value), nil).fails(t, http.StatusUnauthorized, domain.CodeInvalidAPIKey)
 	}
 	for _, value := range []string{"x", "a.b.c", n.owner.AccessToken + "x", strings.Repeat("k", 20<<10), "\x00"} {
@@ -245,8 +248,8 @@ func TestProvenButUnusable(t *testing.T) {
 	w.call(t, "GET", "/v1/project", byKey(good.Token), nil).want(t, http.StatusOK, nil)
 }
 
-// A caller is told when an access token has expired, and when what they sent as
-// one is an API key.
+// The answer says when an access token has expired, and when the text sent as
+// an access token is an API key.
 func TestAccessTokensAreRefused(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
@@ -293,7 +296,8 @@ func TestPublicOperationsIgnoreCredentials(t *testing.T) {
 			for _, path := range []string{"/healthz", "/readyz", "/openapi.yaml", "/openapi.json", "/.well-known/jwks.json"} {
 				w.call(t, "GET", path, as, nil).want(t, http.StatusOK, nil)
 			}
-			w.call(t, "POST", "/v1/auth/login", as, map[string]string{"email": "ADA@example.com", "password": password}).want(t, http.StatusOK, nil)
+			w.call(t, "POST", "/v1/auth/login", as, map[string]string{"email": "ADA@example.com", "password": password}).
+				want(t, http.StatusOK, nil)
 			var next api.Session
 			w.call(t, "POST", "/v1/auth/refresh", as, map[string]string{"refresh_token": ada.RefreshToken}).want(t, http.StatusOK, &next)
 			w.secret(next.AccessToken, next.RefreshToken)
@@ -302,8 +306,8 @@ func TestPublicOperationsIgnoreCredentials(t *testing.T) {
 	}
 }
 
-// Log-in answers an unknown address, a wrong password and a body with both
-// wrong alike, but for the request id.
+// Log-in gives the same answer for an unknown address, a wrong password and a body
+// with both wrong, except for the request id.
 func TestLogInSaysNothingAboutAccounts(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
@@ -314,7 +318,7 @@ func TestLogInSaysNothingAboutAccounts(t *testing.T) {
 		return withoutRequestID(got)
 	}
 	wrong := attempt("ada@example.com", "not "+password[1:])
-	if unknown := attempt("nobody@example.com", "not "+password[1:]); unknown != wrong {
+	if unknown := attempt("noone@example.com", "not "+password[1:]); unknown != wrong {
 		t.Errorf("got %s and %s", unknown, wrong)
 	}
 }
@@ -379,7 +383,8 @@ func TestStatusTable(t *testing.T) {
 		"!no rule": {permission.Not(permission.Permission{}), 403, 403, 403, 403},
 	}
 	for name, test := range rules {
-		w.echo.GET("/probe/"+strings.ReplaceAll(name, " ", "-"), func(c echo.Context) error { return c.NoContent(http.StatusOK) }, api.Require(test.rule))
+		w.echo.GET("/probe/"+strings.ReplaceAll(name, " ", "-"), func(c echo.Context) error { return c.NoContent(http.StatusOK) },
+			api.Require(test.rule))
 	}
 	n := w.tenant(t, "ada")
 	good := w.key(t, n.owner, n.project.ID, nil)
@@ -390,7 +395,8 @@ func TestStatusTable(t *testing.T) {
 		for keyState, asKey := range keys {
 			for userState, asUser := range users {
 				want := map[string]int{
-					"no key, no user": test.anonymous, "no key, good user": test.user, "good key, no user": test.key, "good key, good user": test.proven,
+					"no key, no user": test.anonymous, "no key, good user": test.user, "good key, no user": test.key,
+					"good key, good user": test.proven,
 				}[keyState+" key, "+userState+" user"]
 				if want == 0 { // something is bad
 					want = http.StatusUnauthorized

@@ -45,7 +45,8 @@ func newDocuments(address string, c Credentials) (documents, error) {
 		keyword = defaultKeyword
 		withoutAuthorization(&root)
 	}
-	rewrite(&root, strings.NewReplacer(defaultAddress, strings.TrimSuffix(address, "/"), defaultHeader, c.header(), defaultKeyword, keyword))
+	rewrite(&root, strings.NewReplacer(defaultAddress, strings.TrimSuffix(address, "/"), defaultHeader, c.header(), defaultKeyword,
+		keyword))
 
 	var text bytes.Buffer
 	encoder := yaml.NewEncoder(&text)

@@ -62,7 +62,8 @@ func TestRightsEndAtOnce(t *testing.T) {
 			w.call(t, "GET", "/v1/me", bob.as, nil).fails(t, 401, domain.CodeInvalidToken) // the session stays ended
 
 			var in api.Session
-			w.call(t, "POST", "/v1/auth/login", anonymous, map[string]string{"email": "ada@example.com", "password": password}).want(t, 200, &in)
+			w.call(t, "POST", "/v1/auth/login", anonymous, map[string]string{"email": "ada@example.com", "password": password}).
+				want(t, 200, &in)
 			w.secret(in.AccessToken, in.RefreshToken)
 			status("GET", "/v1/me", byUser(in.AccessToken), nil, 200)
 			status("POST", "/v1/auth/logout", byUser(in.AccessToken), nil, 204)

@@ -23,7 +23,8 @@ func expected(ifMatch *string) domain.Precondition {
 	var revisions []int64
 	for tag := range strings.SplitSeq(*ifMatch, ",") {
 		digits, err := strconv.Unquote(strings.TrimSpace(tag))
-		if revision, parseErr := strconv.ParseInt(digits, 10, 64); err == nil && parseErr == nil && *etag(revision) == strings.TrimSpace(tag) {
+		if revision, parseErr := strconv.ParseInt(digits, 10, 64); err == nil && parseErr == nil &&
+			*etag(revision) == strings.TrimSpace(tag) {
 			revisions = append(revisions, revision)
 		}
 	}

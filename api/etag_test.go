@@ -32,7 +32,8 @@ func TestIfMatch(t *testing.T) {
 			t.Errorf("%s: got ETag %q after a change of %q", path, fresh, old)
 		}
 		for _, stale := range []string{old, `"0"`, `W/` + changed.header.Get("ETag"), "", "7", `""`, `"x", "y"`} {
-			w.call(t, "PATCH", path, expecting(stale), map[string]string{"name": "overwritten"}).fails(t, 412, domain.CodePreconditionFailed)
+			w.call(t, "PATCH", path, expecting(stale), map[string]string{"name": "overwritten"}).
+				fails(t, 412, domain.CodePreconditionFailed)
 			w.call(t, "DELETE", path, expecting(stale), nil).fails(t, 412, domain.CodePreconditionFailed)
 		}
 		w.call(t, "PATCH", path, expecting(`"0" , `+changed.header.Get("ETag")), map[string]string{"name": "again"}).want(t, 200, nil)

@@ -62,8 +62,8 @@ func ExampleGuard() {
 	// pong
 }
 
-// instance is a fresh instance with one key, made with the rights of whoever
-// operates it.
+// instance returns a new instance with one key, created with the rights of its
+// operator.
 func instance() (app *service.App, token string, stop func()) {
 	must := func(err error) {
 		if err != nil {

@@ -67,7 +67,8 @@ func newBroken(t *testing.T, dsn string, box mailbox) *broken {
 	store := storetest.NewBreakable(t, dsn)
 	b := &broken{scene: newSceneIn(t, idleWorldOn(t, store, nil)), dump: storetest.NewDumper(t, dsn), box: box}
 	options := service.Options{
-		Store: store, MasterKey: [32]byte{1, 2, 3}, Issuer: "http://127.0.0.1:8080", Clock: b.clock.time, Log: slog.New(slog.DiscardHandler),
+		Store: store, MasterKey: [32]byte{1, 2, 3}, Issuer: "http://127.0.0.1:8080", Clock: b.clock.time,
+		Log: slog.New(slog.DiscardHandler),
 	}
 	if box != nil {
 		options.Mailer = box
@@ -179,7 +180,8 @@ func (b *broken) attempts(t *testing.T) (all []attempt) {
 	t.Helper()
 	for path, item := range contract().Paths.Map() {
 		for method, op := range item.Operations() {
-			if b.box != nil && !strings.Contains(path, "/auth/") && !strings.Contains(path, "password") && !strings.Contains(path, "invitations") {
+			if b.box != nil && !strings.Contains(path, "/auth/") && !strings.Contains(path, "password") &&
+				!strings.Contains(path, "invitations") {
 				continue // the same without mail
 			}
 			for _, column := range []string{"owner", "key with every scope"} {

@@ -50,8 +50,9 @@ func TestEveryFieldOfAPatchShowsEverywhere(t *testing.T) {
 			path: organization + "/members/" + string(bob.User.ID), list: organization + "/members", event: "member.updated",
 		},
 		"updateKey": {
-			path: n.path("/keys/" + string(key.Key.ID)), get: n.path("/keys/" + string(key.Key.ID)), list: n.path("/keys"), event: "key.updated",
-			also: func(t *testing.T) map[string]map[string]any { return w.verifiedAtBothEdges(t, n, key.Token) },
+			path: n.path("/keys/" + string(key.Key.ID)), get: n.path("/keys/" + string(key.Key.ID)), list: n.path("/keys"),
+			event: "key.updated",
+			also:  func(t *testing.T) map[string]map[string]any { return w.verifiedAtBothEdges(t, n, key.Token) },
 		},
 	}
 	patches := 0

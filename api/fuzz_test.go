@@ -12,10 +12,11 @@ import (
 	"github.com/latchkey-dev/latchkey/domain"
 )
 
-// Whatever stands in the headers, what is read as a credential is one word of
-// visible ASCII that was sent just so, and all else is refused with a 400 or 401.
+// For any headers, a credential that is read is one word of visible ASCII that was
+// sent exactly so. Everything else is refused with a 400 or 401.
 func FuzzCredentials(f *testing.F) {
-	for _, s := range []string{"", "Api-Key x", "api-key  x", "Bearer a.b.c", "Bearer\tx", "Basic eA==", "Api-Key:x", " Api-Key x ", "Api-Key x y", "\x00", "ä", "Token x"} {
+	for _, s := range []string{"", "Api-Key x", "api-key  x", "Bearer a.b.c", "Bearer\tx", "Basic eA==", "Api-Key:x", " Api-Key x ",
+		"Api-Key x y", "\x00", "ä", "Token x"} {
 		f.Add(s, "", "")
 		f.Add(s, "x", "")
 		f.Add("", s, "Token")
@@ -40,10 +41,12 @@ func FuzzCredentials(f *testing.F) {
 			}
 			t.Fatalf("got %v", err)
 		}
-		if s.hasKey && (!visible(s.key, maxTokenLength) || s.key != strings.Trim(own, " \t") && !strings.HasSuffix(strings.TrimRight(inAuthorization, " \t"), " "+s.key)) {
+		if s.hasKey && (!visible(s.key, maxTokenLength) || s.key != strings.Trim(own, " \t") &&
+			!strings.HasSuffix(strings.TrimRight(inAuthorization, " \t"), " "+s.key)) {
 			t.Errorf("read the key %q from %q and %q", s.key, inAuthorization, own)
 		}
-		if s.hasAccessToken && (!visible(s.accessToken, maxAccessTokenLength) || !strings.EqualFold(strings.Trim(inAuthorization, " \t"), "Bearer "+s.accessToken)) {
+		if s.hasAccessToken && (!visible(s.accessToken, maxAccessTokenLength) ||
+			!strings.EqualFold(strings.Trim(inAuthorization, " \t"), "Bearer "+s.accessToken)) {
 			t.Errorf("read the access token %q from %q", s.accessToken, inAuthorization)
 		}
 		if !s.hasKey && own != "" && strings.Trim(own, " \t") != "" {
@@ -56,7 +59,8 @@ func FuzzCredentials(f *testing.F) {
 // more, and binds to the type that its handler gets.
 func FuzzBody(f *testing.F) {
 	for _, s := range []string{
-		`{}`, `{"name":1,"name":2}`, `{"name":"\u0000"}`, `{"scopes":[1,2,{"b":null}]}`, `{"name":"\ud800"}`, "\"\xff\"", `{"grace_seconds":1e999}`, `{} x`,
+		`{}`, `{"name":1,"name":2}`, `{"name":"\u0000"}`, `{"scopes":[1,2,{"b":null}]}`, `{"name":"\ud800"}`, "\"\xff\"",
+		`{"grace_seconds":1e999}`, `{} x`,
 		"\ufeff{}", `[[[[[[[[[[[[[[[[[[]]]]]]]]]]]]]]]]]]`, `{"grace_seconds":-0}`, `{"name":"\ud83d\udd11"}`, `{"grace_seconds":1e6}`,
 		`{"grace_seconds":100000000000000000000e-15}`, `{"name":"a","expires_at":"2030-01-31t12:00:00.5z","metadata":{"a":"b"},"external_id":null}`,
 		`{"keys":[{"name":"a","scopes":["a:b"],"metadata":null,"revoked":true}]}`, ` `, `null`, `{"name":"a","scopes":["a:b","a:b"]}`,

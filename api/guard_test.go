@@ -17,7 +17,7 @@ import (
 
 func ok(c echo.Context) error { return c.NoContent(http.StatusOK) }
 
-// serve sends a request to somebody else's Echo.
+// serve sends a request to an Echo of another program.
 func serve(e *echo.Echo, method, path string, as credential) answer {
 	r := httptest.NewRequest(method, path, nil)
 	as(r.Header)
@@ -122,7 +122,7 @@ func TestHostsAreGuardedApart(t *testing.T) {
 	}
 }
 
-// The router answers what it does not know, whoever asks and with whatever.
+// The router answers unknown paths the same way for every caller and method.
 func TestGuardLeavesTheRouterAlone(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
@@ -153,7 +153,8 @@ func TestForeignEcho(t *testing.T) {
 	documents.GET("", func(c echo.Context) error {
 		project, isKey := api.Project(c)
 		key, _ := api.Principal(c).Key()
-		return c.JSON(http.StatusOK, map[string]any{"key": key.Key.ID, "project": project.ID, "is_key": isKey, "reads": key.Holds("documents:read")})
+		return c.JSON(http.StatusOK, map[string]any{"key": key.Key.ID, "project": project.ID, "is_key": isKey,
+			"reads": key.Holds("documents:read")})
 	}, api.Require(permission.Any(permission.HasAPIKey, permission.IsUser)))
 
 	var got map[string]any
@@ -167,7 +168,8 @@ func TestForeignEcho(t *testing.T) {
 	}
 
 	refused := serve(e, "GET", "/documents", anonymous).fails(t, http.StatusUnauthorized, domain.CodeUnauthenticated)
-	if got, want := strings.Join(refused.header["Www-Authenticate"], "; "), `Api-Key realm="latchkey"; Bearer realm="latchkey"`; got != want {
+	if got, want := strings.Join(refused.header["Www-Authenticate"], "; "),
+		`Api-Key realm="latchkey"; Bearer realm="latchkey"`; got != want {
 		t.Errorf("got %s, want %s", got, want)
 	}
 	var p api.Problem
@@ -177,7 +179,7 @@ func TestForeignEcho(t *testing.T) {
 	serve(e, "GET", "/documents", both(byKey(minted.Token), n.owner.as)).fails(t, http.StatusBadRequest, domain.CodeMultipleCredentials)
 }
 
-// Without Authenticate there is nobody to require, which must not go unnoticed.
+// Require without Authenticate has no caller to check, so it must fail visibly.
 func TestRequireAlonePanics(t *testing.T) {
 	t.Parallel()
 	e := echo.New()

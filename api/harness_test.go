@@ -30,7 +30,7 @@ import (
 	"github.com/latchkey-dev/latchkey/service"
 )
 
-// password is what everybody in these tests signs in with.
+// password is the password of every user in these tests.
 const password = "seven violet lamps at the harbour"
 
 // world is an instance with a database of its own, called in process. Every
@@ -332,7 +332,7 @@ func conforms(r *http.Request, a answer) error {
 	return openapi3filter.ValidateResponse(r.Context(), input)
 }
 
-// person is somebody with an account who is signed in.
+// person is a signed-in user.
 type person struct {
 	api.Session
 
@@ -376,7 +376,7 @@ func (w *world) key(t *testing.T, by person, in domain.ProjectID, fields map[str
 	return k
 }
 
-// member makes somebody with an account a member.
+// member makes a user a member.
 func (w *world) member(t *testing.T, p person, of domain.OrganizationID, role domain.Role) {
 	t.Helper()
 	err := w.store.AddMember(t.Context(), domain.Organization{ID: of}.Scope(), domain.Membership{

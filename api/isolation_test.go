@@ -31,7 +31,8 @@ func TestForeignIDsInQueryAndBody(t *testing.T) {
 	every := "{organization_id}{project_id}{key_id}{user_id}{invitation_id}{session_id}"
 	theirs, nobodys := s.ids(t, other, every, other.owner), s.nobodys()
 	var theirEvents api.AuditEventList
-	s.call(t, "GET", "/v1/organizations/"+string(other.organization.ID)+"/audit-events?limit=1", other.owner.as, nil).want(t, 200, &theirEvents)
+	s.call(t, "GET", "/v1/organizations/"+string(other.organization.ID)+"/audit-events?limit=1", other.owner.as, nil).
+		want(t, 200, &theirEvents)
 	cursor := theirEvents.NextCursor.MustGet()
 
 	clean := func(what string, a answer) {
@@ -96,7 +97,7 @@ func TestForeignIDsInQueryAndBody(t *testing.T) {
 	if taken < 3 || refused < 300 {
 		t.Errorf("only %d places that take an id and %d that do not were tried", taken, refused)
 	}
-	// Nothing of the other tenant has changed meanwhile.
+	// Nothing of the other tenant has changed.
 	s.call(t, "GET", "/v1/projects/"+string(other.project.ID), other.owner.as, nil).want(t, 200, nil)
 	var key api.Key
 	s.call(t, "GET", "/v1/projects/"+string(other.project.ID)+"/keys/"+theirs["{key_id}"], other.owner.as, nil).want(t, 200, &key)

@@ -41,7 +41,8 @@ func TestRotateKey(t *testing.T) {
 		t.Errorf("got Cache-Control %q, want no-store", got)
 	}
 	until := w.clock.time().Add(time.Minute)
-	if got, want := after.Key.Retiring, (&api.RetiringToken{Prefix: before.Key.Prefix, ValidUntil: until}); after.Key.ID != before.Key.ID || !cmp.Equal(want, got) {
+	want := &api.RetiringToken{Prefix: before.Key.Prefix, ValidUntil: until}
+	if got := after.Key.Retiring; after.Key.ID != before.Key.ID || !cmp.Equal(want, got) {
 		t.Errorf("got %+v, want it to retire %+v", after.Key, want)
 	}
 	var listed api.KeyList
@@ -49,7 +50,7 @@ func TestRotateKey(t *testing.T) {
 	if diff := cmp.Diff(after.Key.Retiring, listed.Items[0].Retiring); diff != "" {
 		t.Error(diff)
 	}
-	// What is kept in memory shows it as long as it goes on, and no longer.
+	// Answers from memory show the retiring token as long as it works, and no longer.
 	shown := func(want *api.RetiringToken) {
 		t.Helper()
 		var who api.Caller
@@ -85,8 +86,8 @@ func TestRotateKey(t *testing.T) {
 	}
 }
 
-// Guarantees that whoever lost the answer to a creation or a rotation gets the
-// very same answer again under its Idempotency-Key, and nobody anything else.
+// Guarantees that a caller who lost the answer to a creation or a rotation gets the
+// same answer again for the same Idempotency-Key, and that no one else gets it.
 func TestIdempotencyKey(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
@@ -116,7 +117,7 @@ func TestIdempotencyKey(t *testing.T) {
 		w.call(t, "POST", test.path, as, test.other).fails(t, http.StatusUnprocessableEntity, domain.CodeIdempotencyMismatch)
 	}
 	for _, bad := range [][]string{
-		{""}, {"too-short-by-one"[1:]}, {"with a blank in it"}, {string(slices.Repeat([]byte("x"), 129))}, {"one-of-two-of-them", "two-of-two-of-them"},
+		{""}, {"too-short-by-one"[1:]}, {"with a space in it"}, {string(slices.Repeat([]byte("x"), 129))}, {"one-of-two-of-them", "two-of-two-of-them"},
 	} {
 		w.call(t, "POST", n.path("/keys"), retry(n.owner.as, bad...), map[string]any{"name": "k"}).
 			fails(t, http.StatusUnprocessableEntity, domain.CodeValidationFailed)
@@ -178,7 +179,8 @@ func TestImportKeys(t *testing.T) {
 	for _, e := range result.Errors {
 		pointers = append(pointers, e.Pointer)
 	}
-	want := []string{"/keys/0/name", "/keys/1/algorithm", "/keys/2/hash", "/keys/3/expires_at", "/keys/4/created_at", "/keys/5/environment", "/keys/5/scopes/0"}
+	want := []string{"/keys/0/name", "/keys/1/algorithm", "/keys/2/hash", "/keys/3/expires_at", "/keys/4/created_at",
+		"/keys/5/environment", "/keys/5/scopes/0"}
 	if diff := cmp.Diff(want, pointers); diff != "" || result.Imported != 1 {
 		t.Errorf("got %+v: %s", result, diff)
 	}
@@ -192,19 +194,22 @@ func TestImportKeys(t *testing.T) {
 	if project.ID != n.project.ID {
 		t.Errorf("got project %s, want %s", project.ID, n.project.ID)
 	}
-	w.call(t, "GET", "/v1/project", byKey("dOwgmSHc.8l3xMZ2XoFzfRCzwPIeGCBzS5ZWqvW3M"), nil).fails(t, http.StatusUnauthorized, domain.CodeInvalidAPIKey)
+	w.call(t, "GET", "/v1/project", byKey("dOwgmSHc.8l3xMZ2XoFzfRCzwPIeGCBzS5ZWqvW3M"), nil).
+		fails(t, http.StatusUnauthorized, domain.CodeInvalidAPIKey)
 	w.call(t, "GET", "/v1/project", byKey(hash), nil).fails(t, http.StatusUnauthorized, domain.CodeInvalidAPIKey)
 	var list api.KeyList
 	a := w.call(t, "GET", n.path("/keys"), n.owner.as, nil).want(t, http.StatusOK, &list)
 	w.mustNotShow(t, "the list", string(a.body))
 	k := list.Items[0]
-	if k.Prefix != "dOwgmSHc" || !k.CreatedAt.Equal(time.Date(2020, 5, 1, 10, 0, 0, 0, time.UTC)) || k.Environment != domain.Test || k.Metadata["team"] != "billing" {
+	if k.Prefix != "dOwgmSHc" || !k.CreatedAt.Equal(time.Date(2020, 5, 1, 10, 0, 0, 0, time.UTC)) || k.Environment != domain.Test ||
+		k.Metadata["team"] != "billing" {
 		t.Errorf("got %+v", k)
 	}
 
 	as := byKey(w.key(t, n.owner, n.project.ID, map[string]any{"scopes": []string{"keys:write"}}).Token)
 	w.call(t, "POST", n.path("/keys/import"), as, body).fails(t, http.StatusForbidden, domain.CodeForbidden)
-	w.call(t, "POST", n.path("/keys/import"), n.owner.as, `{"keys": [{"hashed_key": ""}]}`).fails(t, http.StatusUnprocessableEntity, domain.CodeValidationFailed)
+	w.call(t, "POST", n.path("/keys/import"), n.owner.as, `{"keys": [{"hashed_key": ""}]}`).
+		fails(t, http.StatusUnprocessableEntity, domain.CodeValidationFailed)
 	w.call(t, "POST", n.path("/keys/import"), n.owner.as, `{}`).fails(t, http.StatusUnprocessableEntity, domain.CodeValidationFailed)
 }
 
@@ -235,7 +240,8 @@ func TestDigestsAppearNowhere(t *testing.T) {
 				t.Fatal(err)
 			}
 			for _, s := range secrets {
-				stored = append(stored, hex.EncodeToString(s.Digest), base64.StdEncoding.EncodeToString(s.Digest), base64.RawURLEncoding.EncodeToString(s.Digest))
+				stored = append(stored, hex.EncodeToString(s.Digest), base64.StdEncoding.EncodeToString(s.Digest),
+					base64.RawURLEncoding.EncodeToString(s.Digest))
 			}
 		}
 		w.secret(stored...)
@@ -243,7 +249,7 @@ func TestDigestsAppearNowhere(t *testing.T) {
 	}
 	note()
 	w.call(t, "GET", "/v1/project", byKey("an-opaque-token"), nil).want(t, http.StatusOK, nil)
-	stored := note() // the imported one has a digest of ours by now
+	stored := note() // by now Latchkey has its own digest of the imported one
 	if len(stored) != 3*3 {
 		t.Fatalf("got %d texts for three secrets", len(stored))
 	}
@@ -253,7 +259,8 @@ func TestDigestsAppearNowhere(t *testing.T) {
 	path := n.path("/keys/" + string(own.Key.ID))
 	events := "/v1/organizations/" + string(n.organization.ID) + "/audit-events"
 	for _, a := range []answer{
-		w.call(t, "GET", n.path("/keys"), n.owner.as, nil), w.call(t, "GET", path, n.owner.as, nil), w.call(t, "GET", events, n.owner.as, nil),
+		w.call(t, "GET", n.path("/keys"), n.owner.as, nil), w.call(t, "GET", path, n.owner.as, nil),
+		w.call(t, "GET", events, n.owner.as, nil),
 		w.call(t, "GET", "/v1/whoami", byKey(rotated.Token), nil),
 		w.call(t, "POST", "/v1/keys/verify", byKey(rotated.Token), map[string]string{"key": "an-opaque-token"}),
 		w.call(t, "PATCH", path, n.owner.as, map[string]string{"name": "renamed"}),
@@ -313,11 +320,12 @@ func TestRenamingKeepsTheToken(t *testing.T) {
 	}
 	w.call(t, "GET", "/v1/project", byKey(k.Token), nil).want(t, http.StatusOK, nil)
 	for _, name := range []string{"", "  ", strings.Repeat("x", 101)} {
-		w.call(t, "POST", n.path("/keys"), n.owner.as, map[string]string{"name": name}).fails(t, http.StatusUnprocessableEntity, domain.CodeValidationFailed)
+		w.call(t, "POST", n.path("/keys"), n.owner.as, map[string]string{"name": name}).
+			fails(t, http.StatusUnprocessableEntity, domain.CodeValidationFailed)
 	}
 }
 
-// A key that asks about itself sees its last use as whoever reads the key does.
+// A key that asks about itself sees the same last use as a user who reads the key.
 func TestWhoamiLastUse(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)

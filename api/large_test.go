@@ -56,7 +56,8 @@ func TestImportErrorsAreBounded(t *testing.T) {
 	}
 	long := fmt.Sprintf(`{"name":"k","scopes":["a:b"%s]}`, strings.Repeat(`,"a:b"`, 11_000))
 	w.call(t, "POST", n.path("/keys/import"), n.owner.as, `{"keys":[`+long+`,`+goodRow+`]}`).want(t, http.StatusOK, &result)
-	if want := (api.FieldProblem{Pointer: "/keys/0", Detail: "is longer than 65536 bytes"}); result.Imported != 1 || len(result.Errors) != 1 || result.Errors[0] != want {
+	if want := (api.FieldProblem{Pointer: "/keys/0", Detail: "is longer than 65536 bytes"}); result.Imported != 1 ||
+		len(result.Errors) != 1 || result.Errors[0] != want {
 		t.Errorf("got %d imported and %v, want 1 and %v", result.Imported, result.Errors, want)
 	}
 }

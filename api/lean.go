@@ -61,7 +61,8 @@ func newLean(g *guard, meter *metrics, op operation) *lean {
 	if !ok {
 		return nil
 	}
-	l := &lean{guard: g, meter: meter, series: meter.operations[op.id], operation: op, answer: answer, challenges: map[domain.Code][]string{}}
+	l := &lean{guard: g, meter: meter, series: meter.operations[op.id], operation: op, answer: answer,
+		challenges: map[domain.Code][]string{}}
 	for _, code := range problem.Codes() {
 		l.challenges[code] = g.credentials.challenges(op.rule.permission, code)
 	}
@@ -128,7 +129,8 @@ func (l *lean) refuse(c echo.Context, err error, start time.Time) bool {
 	p.Type = l.guard.site.Path(p.Type)
 	_ = refuse(c.Response(), p, l.challenges[refusal.Code]) // fails only if the client has left
 	hearOut(c.Request())
-	l.note(c, http.StatusUnauthorized, domain.Principal{}, id, start, l.guard.requests.Keeps(c.Request().Method, http.StatusUnauthorized, start))
+	l.note(c, http.StatusUnauthorized, domain.Principal{}, id, start, l.guard.requests.Keeps(c.Request().Method, http.StatusUnauthorized,
+		start))
 	return true
 }
 
@@ -137,7 +139,8 @@ func (l *lean) note(c echo.Context, status int, caller domain.Principal, id stri
 	took := time.Since(start)
 	l.meter.count(l.series, l.operation.id, status, took)
 	if logged {
-		l.guard.writeRequest(c, &call{operation: l.operation.id, principal: caller, origin: domain.Origin{IP: c.RealIP(), RequestID: id}}, took)
+		l.guard.writeRequest(c, &call{operation: l.operation.id, principal: caller, origin: domain.Origin{IP: c.RealIP(), RequestID: id}},
+			took)
 	}
 }
 

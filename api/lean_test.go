@@ -32,7 +32,7 @@ type edges struct {
 	lean, ordinary *echo.Echo
 	project        *service.Project
 	other          *service.Project
-	tokens         map[string]string // what stands for itself in the requests of these tests
+	tokens         map[string]string // the real tokens for the names in the requests of these tests
 }
 
 func newEdges(t testing.TB) *edges {
@@ -153,7 +153,7 @@ func (e *edges) answer(t testing.TB, by *echo.Echo, a ask) string {
 	return answer.Status + "\n" + head.String() + "\n" + anyRequestID.ReplaceAllString(string(body), `"request_id":"…"`)
 }
 
-// FuzzLeanEdge guarantees that nobody can tell by any answer which edge gave it.
+// FuzzLeanEdge guarantees that both edges give the same answers.
 func FuzzLeanEdge(f *testing.F) {
 	e := newEdges(f)
 	for _, a := range slices.Concat(asks, brokenAsks()) {
@@ -161,7 +161,8 @@ func FuzzLeanEdge(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, post bool, path, authorization, key, contentType, body string) {
 		a := ask{map[bool]string{false: "GET", true: "POST"}[post], path, authorization, key, contentType, body}
-		if path != "/v1/project" && path != "/v1/keys/verify" && !strings.HasPrefix(path, "/v1/project?") && !strings.HasPrefix(path, "/v1/keys/verify?") {
+		if path != "/v1/project" && path != "/v1/keys/verify" && !strings.HasPrefix(path, "/v1/project?") &&
+			!strings.HasPrefix(path, "/v1/keys/verify?") {
 			a.path = map[bool]string{false: "/v1/project", true: "/v1/keys/verify"}[post]
 		}
 		if diff := cmp.Diff(e.answer(t, e.ordinary, a), e.answer(t, e.lean, a)); diff != "" {
@@ -170,8 +171,8 @@ func FuzzLeanEdge(f *testing.F) {
 	})
 }
 
-// TestUnavailableByEitherEdge guarantees that no one can tell either when a key
-// cannot be looked up, here since the database is out of reach.
+// TestUnavailableByEitherEdge guarantees that they also do so when a key cannot be
+// looked up, here because the database is out of reach.
 func TestUnavailableByEitherEdge(t *testing.T) {
 	t.Parallel()
 	e := newEdges(t)
@@ -280,7 +281,7 @@ func BenchmarkEdge(b *testing.B) {
 	})
 }
 
-// discard is an answer that nobody reads.
+// discard is an answer that is not read.
 type discard struct {
 	header http.Header
 	status int

@@ -43,7 +43,8 @@ func TestLimitsAgree(t *testing.T) {
 		parts := strings.Split(at, "/")
 		schema := contract().Components.Schemas[parts[0]].Value.Properties[parts[1]].Value
 		got := map[string]uint64{
-			"maxLength": value(schema.MaxLength), "maxItems": value(schema.MaxItems), "maxProperties": value(schema.MaxProps), "maximum": uint64(value(schema.Max)),
+			"maxLength": value(schema.MaxLength), "maxItems": value(schema.MaxItems), "maxProperties": value(schema.MaxProps),
+			"maximum": uint64(value(schema.Max)),
 		}[parts[2]]
 		if got != uint64(want) {
 			t.Errorf("%s is %d, want %d", at, got, want)
@@ -153,11 +154,13 @@ func TestLimitsOfBodies(t *testing.T) {
 				}
 				address := fill(t, path, s.ids(t, s.home, path, s.home.owner))
 				got := s.call(t, method, address, s.home.owner.as, body)
-				refused := got.status == http.StatusUnprocessableEntity && slices.ContainsFunc(fieldsOf(t, got), func(f domain.FieldError) bool {
-					return f.Pointer == "/"+name || strings.HasPrefix(f.Pointer, "/"+name+"/")
-				})
+				refused := got.status == http.StatusUnprocessableEntity &&
+					slices.ContainsFunc(fieldsOf(t, got), func(f domain.FieldError) bool {
+						return f.Pointer == "/"+name || strings.HasPrefix(f.Pointer, "/"+name+"/")
+					})
 				if refused == p.good || got.status >= 500 {
-					t.Errorf("%s, %s of %.60q: got %d %s, want it taken: %v", op.OperationID, name, fmt.Sprint(p.value), got.status, got.body, p.good)
+					t.Errorf("%s, %s of %.60q: got %d %s, want it taken: %v", op.OperationID, name, fmt.Sprint(p.value), got.status,
+						got.body, p.good)
 				}
 			}
 		}
@@ -186,8 +189,10 @@ func TestLimitsOfQueries(t *testing.T) {
 					got := s.call(t, method, address, s.home.owner.as, nil)
 					formed := slices.Contains([]string{"cursor", "action", "created_by"}, name) // domain says what else it must be
 					tooLong := got.status == http.StatusUnprocessableEntity && strings.Contains(string(got.body), "characters")
-					if formed && p.good && tooLong || !formed && (got.status == http.StatusUnprocessableEntity) == p.good || got.status >= 500 {
-						t.Errorf("%s, %s of %.60q: got %d %s, want it taken: %v", op.OperationID, name, fmt.Sprint(p.value), got.status, got.body, p.good)
+					if formed && p.good && tooLong || !formed && (got.status == http.StatusUnprocessableEntity) == p.good ||
+						got.status >= 500 {
+						t.Errorf("%s, %s of %.60q: got %d %s, want it taken: %v", op.OperationID, name, fmt.Sprint(p.value), got.status,
+							got.body, p.good)
 					}
 				}
 			}

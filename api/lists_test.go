@@ -86,7 +86,8 @@ func TestListsInPages(t *testing.T) {
 		n.path("/keys?status=revoked"):                             nil,
 		n.path("/keys?search=" + url.QueryEscape(`'"\ OR 1=1 --`)): nil,
 		"/v1/organizations/" + string(n.organization.ID) + "/audit-events?action=project.created": {
-			"project.created", "project.created", "project.created", "project.created", "project.created", "project.created", "project.created", "project.created",
+			"project.created", "project.created", "project.created", "project.created", "project.created", "project.created",
+			"project.created", "project.created",
 		},
 	} {
 		for _, limit := range []int{1, 3, 4, 8, 200} {
@@ -143,7 +144,8 @@ func TestEmptyShapes(t *testing.T) {
 		t.Errorf("got %s, want %s", got, want)
 	}
 	k := w.key(t, n.owner, n.project.ID, nil)
-	for _, as := range []credential{n.owner.as, byKey(w.key(t, n.owner, n.project.ID, map[string]any{"scopes": []string{"keys:read"}}).Token)} {
+	for _, as := range []credential{n.owner.as, byKey(w.key(t, n.owner, n.project.ID,
+		map[string]any{"scopes": []string{"keys:read"}}).Token)} {
 		var got map[string]any
 		w.call(t, "GET", n.path("/keys/"+string(k.Key.ID)), as, nil).want(t, http.StatusOK, &got)
 		want := map[string]any{
@@ -158,7 +160,7 @@ func TestEmptyShapes(t *testing.T) {
 	}
 }
 
-// The caller is told who they are, and no more than belongs to what they proved.
+// The answer says who the caller is, and no more than their credentials allow.
 func TestWhoAmI(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
@@ -184,7 +186,7 @@ func TestWhoAmI(t *testing.T) {
 		var got api.Caller
 		w.call(t, "GET", "/v1/whoami", test.as, nil).want(t, http.StatusOK, &got)
 		if got.Key != nil {
-			got.Key.LastUsedAt.SetNull() // may have been recorded meanwhile
+			got.Key.LastUsedAt.SetNull() // may have been recorded since
 		}
 		if diff := cmp.Diff(test.want, got); diff != "" {
 			t.Errorf("%s: %s", test.want.Kind, diff)
@@ -232,7 +234,8 @@ func TestVerify(t *testing.T) {
 			var raw map[string]any
 			var got api.Verification
 			answer := w.call(t, "POST", "/v1/keys/verify", as, question).want(t, http.StatusOK, &got).want(t, http.StatusOK, &raw)
-			if got.Code != test.want || got.Valid != (test.want == "valid") || (got.Key != nil) != (test.key != "") || (got.Project != nil) != got.Valid {
+			if got.Code != test.want || got.Valid != (test.want == "valid") || (got.Key != nil) != (test.key != "") ||
+				(got.Project != nil) != got.Valid {
 				t.Errorf("%s: got %s", name, answer.body)
 				continue
 			}
@@ -247,13 +250,14 @@ func TestVerify(t *testing.T) {
 
 	w.call(t, "PATCH", n.path(""), n.owner.as, map[string]string{"status": "disabled"}).want(t, http.StatusOK, nil)
 	var got api.Verification
-	w.call(t, "POST", "/v1/keys/verify", n.owner.as, map[string]any{"key": good.Token, "project_id": n.project.ID}).want(t, http.StatusOK, &got)
+	w.call(t, "POST", "/v1/keys/verify", n.owner.as, map[string]any{"key": good.Token, "project_id": n.project.ID}).
+		want(t, http.StatusOK, &got)
 	if got.Valid || got.Code != "project_disabled" {
 		t.Errorf("got %+v", got)
 	}
 }
 
-// What is done over HTTP stands in the audit trail, with who, from where and by
+// What is done over HTTP is in the audit trail, with who, from where and by
 // which request, and without a secret.
 func TestAuditTrail(t *testing.T) {
 	t.Parallel()
@@ -261,11 +265,13 @@ func TestAuditTrail(t *testing.T) {
 	n := w.tenant(t, "ada")
 	minted := w.key(t, n.owner, n.project.ID, map[string]any{"name": "before", "scopes": domain.KeyScopes})
 	at := "/v1/organizations/" + string(n.organization.ID) + "/audit-events"
-	renamed := w.call(t, "PATCH", n.path("/keys/"+string(minted.Key.ID)), both(byKey(minted.Token), headers("User-Agent", "test/1\xff")), map[string]string{"name": "after"}).
+	renamed := w.call(t, "PATCH", n.path("/keys/"+string(minted.Key.ID)), both(byKey(minted.Token), headers("User-Agent", "test/1\xff")),
+		map[string]string{"name": "after"}).
 		want(t, http.StatusOK, nil)
 
 	var list api.AuditEventList
-	got := w.call(t, "GET", at+"?action=key.updated&actor="+string(minted.Key.ID)+"&target="+string(minted.Key.ID), n.owner.as, nil).want(t, http.StatusOK, &list)
+	got := w.call(t, "GET", at+"?action=key.updated&actor="+string(minted.Key.ID)+"&target="+string(minted.Key.ID), n.owner.as,
+		nil).want(t, http.StatusOK, &list)
 	if len(list.Items) != 1 {
 		t.Fatalf("got %s", got.body)
 	}
@@ -286,7 +292,8 @@ func TestAuditTrail(t *testing.T) {
 	all := w.call(t, "GET", at+"?limit=200", n.owner.as, nil).want(t, http.StatusOK, nil)
 	w.mustNotShow(t, "the audit trail", string(all.body))
 	for query, want := range map[string]int{
-		"?since=2026-03-02T09:30:01Z": 0, "?until=2026-03-02T09:30:00Z": 0, "?since=2026-03-02T10:30:00%2B01:00&action=key.updated": 1, "?actor=nobody": 0,
+		"?since=2026-03-02T09:30:01Z": 0, "?until=2026-03-02T09:30:00Z": 0, "?since=2026-03-02T10:30:00%2B01:00&action=key.updated": 1,
+		"?actor=unknown": 0,
 	} {
 		w.call(t, "GET", at+query, n.owner.as, nil).want(t, http.StatusOK, &list)
 		if len(list.Items) != want {

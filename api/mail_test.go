@@ -11,7 +11,7 @@ import (
 	"github.com/latchkey-dev/latchkey/service/mail"
 )
 
-// mailbox takes the mails that an instance sends.
+// mailbox receives the emails that an instance sends.
 type mailbox chan mail.Message
 
 func (m mailbox) Send(_ context.Context, message mail.Message) error {
@@ -21,7 +21,7 @@ func (m mailbox) Send(_ context.Context, message mail.Message) error {
 
 var inFragment = regexp.MustCompile(`#token=(\S+)`)
 
-// read waits for the next mail, which must be of a kind, and returns its token.
+// read waits for the next email, which must be of the kind, and returns its token.
 func (m mailbox) read(t *testing.T, kind string) string {
 	t.Helper()
 	select {
@@ -39,9 +39,9 @@ func (m mailbox) read(t *testing.T, kind string) string {
 	}
 }
 
-// With a mail server, signing up and forgetting a password answer the same
-// whoever asks; a token that was mailed works once, signs nobody in, and leaves
-// one event.
+// With a mail server, signing up and asking for a new password give the same answer
+// to everyone. A token from an email works once, signs no one in, and leaves one
+// event.
 func TestMailOverHTTP(t *testing.T) {
 	t.Parallel()
 	box := make(mailbox, 100)
@@ -82,12 +82,12 @@ func TestMailOverHTTP(t *testing.T) {
 	post("/v1/auth/login", ada).want(t, 200, &in.Session)
 	w.secret(in.AccessToken, in.RefreshToken)
 	if !in.User.EmailVerified {
-		t.Error("the user is not told to be verified")
+		t.Error("the user is not shown as verified")
 	}
 	post("/v1/auth/signup", ada).want(t, 202, nil)
 	box.read(t, "account-exists")
 
-	unknown := post("/v1/auth/password/forgot", map[string]string{"email": "nobody@example.com"}).want(t, 202, nil)
+	unknown := post("/v1/auth/password/forgot", map[string]string{"email": "noone@example.com"}).want(t, 202, nil)
 	known := post("/v1/auth/password/forgot", map[string]string{"email": "ada@example.com"}).want(t, 202, nil)
 	if string(unknown.body) != string(known.body) {
 		t.Errorf("got %s for an unknown address and %s for a known one", unknown.body, known.body)
@@ -98,7 +98,8 @@ func TestMailOverHTTP(t *testing.T) {
 	at = w.clock.time()
 	const replacement = "eight green boats on the canal"
 	w.secret(replacement)
-	post("/v1/auth/password/reset", map[string]string{"token": "garbage", "password": "passwordpassword"}).fails(t, 401, domain.CodeInvalidToken)
+	post("/v1/auth/password/reset", map[string]string{"token": "garbage", "password": "passwordpassword"}).
+		fails(t, 401, domain.CodeInvalidToken)
 	post("/v1/auth/password/reset", map[string]string{"token": reset, "password": "short"}).fails(t, 422, domain.CodeValidationFailed)
 	post("/v1/auth/password/reset", map[string]string{"token": verify, "password": replacement}).fails(t, 401, domain.CodeInvalidToken)
 	post("/v1/auth/password/reset", map[string]string{"token": reset, "password": replacement}).want(t, 204, nil)

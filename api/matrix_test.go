@@ -124,7 +124,8 @@ func newSceneIn(t *testing.T, w *world) *scene {
 	}).Token)
 	closed := w.project(t, s.home.owner, s.home.organization.ID, "closed")
 	s.as["disabled project's key"] = byKey(w.key(t, s.home.owner, closed.ID, every).Token)
-	w.call(t, "PATCH", "/v1/projects/"+string(closed.ID), s.home.owner.as, map[string]string{"status": "disabled"}).want(t, http.StatusOK, nil)
+	w.call(t, "PATCH", "/v1/projects/"+string(closed.ID), s.home.owner.as, map[string]string{"status": "disabled"}).
+		want(t, http.StatusOK, nil)
 	return s
 }
 
@@ -196,7 +197,7 @@ func (s *scene) nobodys() map[string]string {
 }
 
 // request returns the path and body of a call that the operation must accept
-// from whoever may make it, and who makes it. What a call uses up is made anew.
+// from a caller who may make it, and that caller. It creates anew what a call uses up.
 func (s *scene) request(t *testing.T, id, path, column string) (address string, as credential, body any) {
 	t.Helper()
 	s.fresh++
@@ -294,9 +295,9 @@ func TestMatrix(t *testing.T) {
 	}
 }
 
-// Guarantees that nobody can find out whether something exists that is not
-// theirs: for every operation with an id in its path, another tenant's id and an
-// id of nothing give the same bytes, but for the request id.
+// Guarantees that no caller can find out whether something of another tenant
+// exists: for every operation with an id in its path, another tenant's id and an
+// unused id give the same bytes, except for the request id.
 func TestForeignIsAbsent(t *testing.T) {
 	t.Parallel()
 	s := newScene(t)
@@ -308,7 +309,8 @@ func TestForeignIsAbsent(t *testing.T) {
 			_, as, body := s.request(t, op.OperationID, "", column)
 			theirs, nobodys := s.call(t, method, foreign, as, body), s.call(t, method, none, as, body)
 			if theirs.status != nobodys.status || withoutRequestID(theirs) != withoutRequestID(nobodys) {
-				t.Errorf("%s by %s: foreign %d %s, absent %d %s", op.OperationID, column, theirs.status, theirs.body, nobodys.status, nobodys.body)
+				t.Errorf("%s by %s: foreign %d %s, absent %d %s", op.OperationID, column, theirs.status, theirs.body, nobodys.status,
+					nobodys.body)
 			}
 			if column == "owner" {
 				theirs.fails(t, http.StatusNotFound, domain.CodeNotFound)
@@ -336,7 +338,8 @@ func TestForeignIsAbsent(t *testing.T) {
 
 	// The same for a project named in a body, and for a token asked about.
 	theirs := s.call(t, "POST", "/v1/keys/verify", s.home.owner.as, map[string]any{"key": s.token, "project_id": other.project.ID})
-	nobodys := s.call(t, "POST", "/v1/keys/verify", s.home.owner.as, map[string]any{"key": s.token, "project_id": s.nobodys()["{project_id}"]})
+	nobodys := s.call(t, "POST", "/v1/keys/verify", s.home.owner.as, map[string]any{"key": s.token,
+		"project_id": s.nobodys()["{project_id}"]})
 	if withoutRequestID(theirs) != withoutRequestID(nobodys) {
 		t.Errorf("foreign %s, absent %s", theirs.body, nobodys.body)
 	}

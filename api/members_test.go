@@ -40,7 +40,8 @@ func TestSharingAnOrganization(t *testing.T) {
 	}
 	w.call(t, "POST", "/v1/invitations/accept", grace.as, token).fails(t, 409, domain.CodeConflict)
 	w.call(t, "POST", at+"/invitations", n.owner.as, invitation).fails(t, 409, domain.CodeConflict)
-	w.call(t, "POST", at+"/invitations", grace.as, map[string]string{"email": "x@example.com", "role": "viewer"}).fails(t, 403, domain.CodeForbidden)
+	w.call(t, "POST", at+"/invitations", grace.as, map[string]string{"email": "x@example.com", "role": "viewer"}).
+		fails(t, 403, domain.CodeForbidden)
 
 	var list api.InvitationList
 	w.call(t, "GET", at+"/invitations", n.owner.as, nil).want(t, 200, &list)
@@ -60,7 +61,8 @@ func TestSharingAnOrganization(t *testing.T) {
 	w.call(t, "DELETE", ada, n.owner.as, nil).fails(t, 409, domain.CodeLastOwner)
 	w.call(t, "PATCH", grc, n.owner.as, map[string]string{"role": "king"}).fails(t, 422, domain.CodeValidationFailed)
 	w.call(t, "PATCH", grc, eve.as, map[string]string{"role": "owner"}).fails(t, 404, domain.CodeNotFound)
-	w.call(t, "PATCH", at+"/members/"+string(eve.User.ID), n.owner.as, map[string]string{"role": "owner"}).fails(t, 404, domain.CodeNotFound)
+	w.call(t, "PATCH", at+"/members/"+string(eve.User.ID), n.owner.as, map[string]string{"role": "owner"}).
+		fails(t, 404, domain.CodeNotFound)
 
 	createKey := func(status int) {
 		t.Helper()
@@ -85,7 +87,8 @@ func TestSessionList(t *testing.T) {
 	w := newWorld(t)
 	ada, eve := w.signUp(t, "ada"), w.signUp(t, "eve")
 	logIn := func() (p person) {
-		w.call(t, "POST", "/v1/auth/login", anonymous, map[string]string{"email": "ada@example.com", "password": password}).want(t, 200, &p.Session)
+		w.call(t, "POST", "/v1/auth/login", anonymous, map[string]string{"email": "ada@example.com", "password": password}).
+			want(t, 200, &p.Session)
 		w.secret(p.AccessToken, p.RefreshToken)
 		p.as = byUser(p.AccessToken)
 		return p
@@ -117,7 +120,7 @@ func TestLogInThrottled(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	w.signUp(t, "ada")
-	for _, email := range []string{"ada@example.com", "nobody@example.com"} {
+	for _, email := range []string{"ada@example.com", "noone@example.com"} {
 		wrong := map[string]string{"email": email, "password": "not the password at all"}
 		for range 10 {
 			w.call(t, "POST", "/v1/auth/login", anonymous, wrong).fails(t, 401, domain.CodeInvalidCredentials)

@@ -13,7 +13,8 @@ func (h *handlers) CreateProject(ctx context.Context, r CreateProjectRequestObje
 		return nil, err
 	}
 	created, err := handle.CreateProject(ctx, domain.ProjectSpec{
-		Name: r.Body.Name, Slug: value(r.Body.Slug), KeyPrefix: value(r.Body.KeyPrefix), IdempotencyKey: domain.Hidden(value(r.Params.IdempotencyKey)),
+		Name: r.Body.Name, Slug: value(r.Body.Slug), KeyPrefix: value(r.Body.KeyPrefix),
+		IdempotencyKey: domain.Hidden(value(r.Params.IdempotencyKey)),
 	})
 	if err != nil {
 		return nil, err

@@ -66,7 +66,8 @@ func (h *handlers) GetErrorReference(context.Context, GetErrorReferenceRequestOb
 // addReferenceFiles serves the files that the pages of /docs load.
 func addReferenceFiles(e *echo.Echo) {
 	for name, mediaType := range map[string]string{
-		"reference.js": "text/javascript; charset=utf-8", "reference.css": "text/css; charset=utf-8", "errors.css": "text/css; charset=utf-8", "scalar.js": "text/javascript; charset=utf-8",
+		"reference.js": "text/javascript; charset=utf-8", "reference.css": "text/css; charset=utf-8",
+		"errors.css": "text/css; charset=utf-8", "scalar.js": "text/javascript; charset=utf-8",
 	} {
 		e.GET("/docs/"+name, referenceFile(name, mediaType), Require(permission.Public))
 	}

@@ -35,7 +35,8 @@ func TestTheRouterAnswersFirst(t *testing.T) {
 		"anonymous": anonymous, "user": ada.as, "bad key": byKey("bad"), "stale": byUser("stale"),
 		"ambiguous": headers("Authorization", "Bearer a", "Authorization", "Bearer b"),
 	} {
-		for _, path := range []string{"/", "/v1", "/v1/", "/v2/project", "/v1/project/", "//v1/project", "/v1/Project", "/v1/%70roject", "/v1/project%00", "/v1/projects"} {
+		for _, path := range []string{"/", "/v1", "/v1/", "/v2/project", "/v1/project/", "//v1/project", "/v1/Project", "/v1/%70roject",
+			"/v1/project%00", "/v1/projects"} {
 			w.call(t, "GET", path, as, nil).fails(t, http.StatusNotFound, domain.CodeNotFound)
 		}
 		for path, allow := range map[string]string{
@@ -85,7 +86,8 @@ func TestHead(t *testing.T) {
 		return res.StatusCode, res.Header
 	}
 	for path, as := range map[string]credential{
-		n.path(""): n.owner.as, "/v1/project": anonymous, "/healthz": anonymous, "/openapi.yaml": anonymous, "/v1/me": byUser("bad"), n.path("x"): n.owner.as,
+		n.path(""): n.owner.as, "/v1/project": anonymous, "/healthz": anonymous, "/openapi.yaml": anonymous, "/v1/me": byUser("bad"),
+		n.path("x"): n.owner.as,
 	} {
 		getStatus, get := ask("GET", path, as)
 		headStatus, head := ask("HEAD", path, as)
@@ -100,7 +102,7 @@ func TestHead(t *testing.T) {
 	}
 }
 
-// A fault of ours, a panic too, tells the caller nothing but the request id, and
+// An internal error, including a panic, gives the caller only the request id, and
 // the log everything, once.
 func TestFaultsAreSilentAndLoggedOnce(t *testing.T) {
 	t.Parallel()
@@ -142,7 +144,7 @@ func TestFaultsAreSilentAndLoggedOnce(t *testing.T) {
 }
 
 // The access log says who did what and how it went; it holds no address and no
-// header, in which secrets stand by mistake.
+// header, because clients put secrets there by mistake.
 func TestAccessLog(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
@@ -181,7 +183,7 @@ func TestClientAddress(t *testing.T) {
 		forwarded []string
 		want      string
 	}{
-		"nobody is trusted":        {"", []string{"203.0.113.9"}, peer},
+		"no proxy is trusted":      {"", []string{"203.0.113.9"}, peer},
 		"not even this machine":    {"10.0.0.0/8", []string{"203.0.113.9", "127.0.0.1"}, peer},
 		"a trusted proxy":          {"192.0.2.0/24", []string{"203.0.113.9"}, "203.0.113.9"},
 		"behind it, a liar":        {"192.0.2.0/24", []string{"1.1.1.1, 203.0.113.9"}, "203.0.113.9"},
@@ -225,7 +227,8 @@ func TestClientAddress(t *testing.T) {
 func TestCORS(t *testing.T) {
 	t.Parallel()
 	preflight := func(w *world, origin string) answer {
-		return w.call(t, "OPTIONS", "/v1/project", headers("Origin", origin, "Access-Control-Request-Method", "GET", "Access-Control-Request-Headers", "x-api-key, traceparent, tracestate"), nil).
+		return w.call(t, "OPTIONS", "/v1/project", headers("Origin", origin, "Access-Control-Request-Method", "GET",
+			"Access-Control-Request-Headers", "x-api-key, traceparent, tracestate"), nil).
 			want(t, http.StatusNoContent, nil)
 	}
 	for name := range preflight(newWorld(t), "https://app.example").header {
@@ -238,7 +241,8 @@ func TestCORS(t *testing.T) {
 		c.Credentials.Header = "X-My-Key"
 	})
 	got := preflight(w, "https://app.example").header
-	if got.Get("Access-Control-Allow-Origin") != "https://app.example" || !strings.Contains(got.Get("Access-Control-Allow-Headers"), "X-My-Key") ||
+	if got.Get("Access-Control-Allow-Origin") != "https://app.example" ||
+		!strings.Contains(got.Get("Access-Control-Allow-Headers"), "X-My-Key") ||
 		!strings.Contains(got.Get("Access-Control-Allow-Headers"), "Traceparent,Tracestate") ||
 		got.Get("Access-Control-Allow-Credentials") != "" {
 		t.Errorf("got %v", got)
@@ -246,7 +250,8 @@ func TestCORS(t *testing.T) {
 	if got := preflight(w, "https://evil.example").header.Get("Access-Control-Allow-Origin"); got != "" {
 		t.Errorf("another origin is allowed: %s", got)
 	}
-	refused := w.call(t, "GET", "/v1/project", headers("Origin", "https://app.example"), nil).fails(t, http.StatusUnauthorized, domain.CodeUnauthenticated)
+	refused := w.call(t, "GET", "/v1/project", headers("Origin", "https://app.example"), nil).
+		fails(t, http.StatusUnauthorized, domain.CodeUnauthenticated)
 	if refused.header.Get("Access-Control-Allow-Origin") != "https://app.example" {
 		t.Error("a web page cannot read why it was refused")
 	}
@@ -266,7 +271,8 @@ func TestMetrics(t *testing.T) {
 	promhttp.HandlerFor(registry, promhttp.HandlerOpts{}).ServeHTTP(recorder, httptest.NewRequest(http.MethodGet, "/", nil))
 	var got []string
 	for line := range strings.Lines(recorder.Body.String()) {
-		if strings.HasPrefix(line, "latchkey_http_requests_total") || strings.HasPrefix(line, `latchkey_http_request_duration_seconds_count{operation="getMe"`) {
+		if strings.HasPrefix(line, "latchkey_http_requests_total") || strings.HasPrefix(line,
+			`latchkey_http_request_duration_seconds_count{operation="getMe"`) {
 			got = append(got, strings.TrimSpace(line))
 		}
 	}
@@ -283,7 +289,7 @@ func TestMetrics(t *testing.T) {
 	w.mustNotShow(t, "the metrics", recorder.Body.String())
 }
 
-// Answers to callers are for nobody else to keep.
+// Answers to callers may not be kept by anyone else.
 func TestCacheControl(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
@@ -303,7 +309,7 @@ func TestCacheControl(t *testing.T) {
 	}
 }
 
-// A process that is about to end says so to balancers, and goes on answering.
+// A process that is about to end says so to load balancers, and still answers.
 func TestReadiness(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
@@ -315,7 +321,8 @@ func TestReadiness(t *testing.T) {
 
 func TestConfigIsChecked(t *testing.T) {
 	t.Parallel()
-	for _, origin := range []string{"app.example", "https://app.example/", "https://app.example/path", "ftp://app.example", "https://", "null"} {
+	for _, origin := range []string{"app.example", "https://app.example/", "https://app.example/path", "ftp://app.example", "https://",
+		"null"} {
 		if err := (api.Config{CORSOrigins: []string{origin}}).Validate(); err == nil {
 			t.Errorf("the origin %q is taken", origin)
 		}
@@ -341,7 +348,8 @@ func TestRefusedBodiesAreHeardOut(t *testing.T) {
 	t.Cleanup(server.Close)
 	body := strings.Repeat("x", (4<<20)-1000)
 	for path, want := range map[string]string{
-		"/v1/auth/login": "HTTP/1.1 413 ", "/v1/organizations": "HTTP/1.1 401 ", "/v1/nothing": "HTTP/1.1 404 ", "/v1/project": "HTTP/1.1 405 ",
+		"/v1/auth/login": "HTTP/1.1 413 ", "/v1/organizations": "HTTP/1.1 401 ", "/v1/nothing": "HTTP/1.1 404 ",
+		"/v1/project": "HTTP/1.1 405 ",
 	} {
 		for _, head := range []string{"Content-Length: " + strconv.Itoa(len(body)) + "\r\n\r\n" + body, fmt.Sprintf(
 			"Transfer-Encoding: chunked\r\n\r\n%x\r\n%s\r\n0\r\n\r\n", len(body), body)} {

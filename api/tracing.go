@@ -48,7 +48,8 @@ func (t *Tracing) naming(operations []operation) echo.MiddlewareFunc {
 			if !t.Sample(parent) {
 				return next(c)
 			}
-			ctx, span := t.Tracer.Start(trace.ContextWithRemoteSpanContext(r.Context(), parent), "request", trace.WithSpanKind(trace.SpanKindServer))
+			ctx, span := t.Tracer.Start(trace.ContextWithRemoteSpanContext(r.Context(), parent), "request",
+				trace.WithSpanKind(trace.SpanKindServer))
 			defer span.End()
 			method := knownMethod(r.Method)
 			if name, isOperation := names[route{r.Method, c.Path()}]; isOperation {

@@ -66,7 +66,8 @@ func TestSpansOfRequests(t *testing.T) {
 	var got []string
 	for _, span := range spans.Ended() {
 		a := attributes(span)
-		got = append(got, fmt.Sprintf("%s: operation %s, method %s, route %s, %s", span.Name(), a["latchkey.operation"], a["http.request.method"], a["http.route"], a["http.response.status_code"]))
+		got = append(got, fmt.Sprintf("%s: operation %s, method %s, route %s, %s", span.Name(), a["latchkey.operation"],
+			a["http.request.method"], a["http.route"], a["http.response.status_code"]))
 		for _, secret := range []string{canary, "CANARY", "198.51.100.77", "203.0.113.9", e.tokens["RICH"], e.tokens["VERIFIER"]} {
 			if strings.Contains(fmt.Sprint(span.Name(), a, span.Events(), span.Status()), secret) {
 				t.Errorf("the span %s holds %q", span.Name(), secret)
@@ -116,7 +117,7 @@ func TestSpansBelongToTheirParents(t *testing.T) {
 	}
 }
 
-// A fault of ours marks its span, without what it was: that is for the log.
+// An internal error marks its span without its text, which is only in the log.
 func TestSpanOfAFault(t *testing.T) {
 	t.Parallel()
 	e := newEdges(t)

@@ -37,7 +37,8 @@ func newUpgraded(t *testing.T, dsn string) upgraded {
 func (u upgraded) signIn(t *testing.T, name string) person {
 	t.Helper()
 	var p person
-	u.call(t, "POST", "/v1/auth/login", anonymous, map[string]string{"email": name + "@example.com", "password": password}).want(t, http.StatusOK, &p.Session)
+	u.call(t, "POST", "/v1/auth/login", anonymous, map[string]string{"email": name + "@example.com", "password": password}).
+		want(t, http.StatusOK, &p.Session)
 	u.secret(p.AccessToken, p.RefreshToken)
 	p.as = byUser(p.AccessToken)
 	return p
@@ -64,11 +65,13 @@ func TestUpgradeKeepsKeys(t *testing.T) {
 		proves := func(token string, want domain.Code) {
 			t.Helper()
 			for range 2 {
-				if a := u.call(t, "GET", "/v1/project", byKey(token), nil); a.code() != want || (want == "") != (a.status == http.StatusOK) {
+				if a := u.call(t, "GET", "/v1/project", byKey(token), nil); a.code() != want ||
+					(want == "") != (a.status == http.StatusOK) {
 					t.Errorf("got %d %s, want %q", a.status, a.body, want)
 				}
 				var v api.Verification
-				u.call(t, "POST", "/v1/keys/verify", as, map[string]any{"key": token, "project_id": u.known.Project}).want(t, http.StatusOK, &v)
+				u.call(t, "POST", "/v1/keys/verify", as, map[string]any{"key": token, "project_id": u.known.Project}).
+					want(t, http.StatusOK, &v)
 				if v.Valid != (want == "") {
 					t.Errorf("got %v, want %q", v, want)
 				}
@@ -142,17 +145,19 @@ func TestUpgradeKeepsPeople(t *testing.T) {
 		}
 		u.call(t, "POST", "/v1/auth/login", anonymous, map[string]string{"email": "ada@example.com", "password": "another " + password}).
 			fails(t, http.StatusUnauthorized, domain.CodeInvalidCredentials)
-		u.call(t, "POST", "/v1/invitations/accept", u.signIn(t, "cara").as, map[string]string{"token": u.known.Invitation}).want(t, http.StatusOK, nil)
+		u.call(t, "POST", "/v1/invitations/accept", u.signIn(t, "cara").as, map[string]string{"token": u.known.Invitation}).
+			want(t, http.StatusOK, nil)
 	})
 }
 
-// Guarantees that the audit trail of 0.1 is read whole, and goes on.
+// Guarantees that the audit trail of 0.1 is read whole, and continues.
 func TestUpgradeKeepsAudit(t *testing.T) {
 	onUpgraded(t, func(t *testing.T, u upgraded) {
 		key := "/v1/projects/" + u.known.Project + "/keys/" + u.known.Keys[0].ID
 		u.call(t, "PATCH", key, byUser(u.known.AccessToken), map[string]string{"name": "renamed"}).want(t, http.StatusOK, nil)
 		var list api.AuditEventList
-		u.call(t, "GET", "/v1/organizations/"+u.known.Organization+"/audit-events?limit=200", byUser(u.known.AccessToken), nil).want(t, http.StatusOK, &list)
+		u.call(t, "GET", "/v1/organizations/"+u.known.Organization+"/audit-events?limit=200", byUser(u.known.AccessToken), nil).
+			want(t, http.StatusOK, &list)
 		var got []string
 		for _, e := range list.Items {
 			got = append(got, string(e.ID))

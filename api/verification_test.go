@@ -40,7 +40,8 @@ func TestVerificationOfEachKind(t *testing.T) {
 		"none":           {"VERIFIER", `{"key": "x"}`, verified("not_found", ""), nil},
 	} {
 		for edge, by := range map[string]http.Handler{"lean": e.lean, "ordinary": e.ordinary} {
-			if diff := cmp.Diff(withProject(test.want, test.project), verification(t, by, e.fill("$"+test.by), e.fill(test.body))); diff != "" {
+			if diff := cmp.Diff(withProject(test.want, test.project), verification(t, by, e.fill("$"+test.by),
+				e.fill(test.body))); diff != "" {
 				t.Errorf("%s, by the %s edge: %s", name, edge, diff)
 			}
 		}

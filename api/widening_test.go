@@ -35,7 +35,7 @@ var widenings = []struct {
 	{"a new token", nil, "403 200 200 200 200 403"},
 }
 
-// wideningCallers returns the callers of widenings but for the key itself.
+// wideningCallers returns the callers of widenings, except the key itself.
 func wideningCallers(t *testing.T, w *world, home tenant) (callers [6]credential) {
 	t.Helper()
 	for i, role := range []domain.Role{domain.Developer, domain.Admin} {

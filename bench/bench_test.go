@@ -450,7 +450,8 @@ func pgbench(t testing.TB, c *storetest.Cluster, database string) float64 {
 	}
 	tool("-i", "-q", "-s", servertest.Size("1", "10"), "-I", "dtgp")
 	// Counted and not timed in the short form: in a second, a busy machine may do nothing.
-	out := tool(append([]string{"-S", "-M", "prepared", "-c", "16", "-j", "2"}, servertest.Size([]string{"-t", "20"}, []string{"-T", "5"})...)...)
+	out := tool(append([]string{"-S", "-M", "prepared", "-c", "16", "-j", "2"},
+		servertest.Size([]string{"-t", "20"}, []string{"-T", "5"})...)...)
 	found := regexp.MustCompile(`tps = ([0-9.]+)`).FindStringSubmatch(out)
 	if found == nil {
 		t.Fatal(out)
@@ -484,9 +485,10 @@ func TestGrowth(t *testing.T) {
 		servertest.NewTenant(t, ours).Key(ours, "documents:read")
 		tokens := manyKeys(t, database, keys)
 		hot := tokens[:min(len(tokens), 100)]
-		beside(t, fmt.Sprintf("getCurrentProject, warm, %d keys in the table", keys), "flat", processOf(ours), floor, 200, func(i int) []byte {
-			return request("GET", "/v1/project", map[string]string{"X-Api-Key": hot[i%len(hot)].Reveal()}, "")
-		}, always(get))
+		beside(t, fmt.Sprintf("getCurrentProject, warm, %d keys in the table", keys), "flat", processOf(ours), floor, 200,
+			func(i int) []byte {
+				return request("GET", "/v1/project", map[string]string{"X-Api-Key": hot[i%len(hot)].Reveal()}, "")
+			}, always(get))
 	}
 }
 
@@ -504,7 +506,8 @@ func TestManyCached(t *testing.T) {
 	lasting := servertest.Size(50*time.Millisecond, 5*time.Second)
 	var ratio []float64
 	for range rounds() {
-		ratio = append(ratio, load(t, processOf(ours), lasting, 200, get).p99.Seconds()/load(t, processOf(empty), lasting, 200, get).p99.Seconds())
+		ratio = append(ratio, load(t, processOf(ours), lasting, 200, get).p99.Seconds()/load(t, processOf(empty), lasting, 200,
+			get).p99.Seconds())
 	}
 	r, spread := median(ratio)
 	add(row{fmt.Sprintf("p99 with %.0f keys cached", kept), "", "with none", fmt.Sprintf("%.2f (%.2f)", r, spread), "1.5",

@@ -23,7 +23,8 @@ func TestImport(t *testing.T) {
 		prefix := fmt.Sprintf("p%07d", i)
 		digest := sha512.Sum512([]byte(prefix + ".secret"))
 		rows[i] = domain.ImportRow{
-			Name: "a key of a customer", Algorithm: domain.DjangoSHA512, Hash: domain.Hidden("sha512$$" + hex.EncodeToString(digest[:])), Prefix: prefix,
+			Name: "a key of a customer", Algorithm: domain.DjangoSHA512, Hash: domain.Hidden("sha512$$" + hex.EncodeToString(digest[:])),
+			Prefix: prefix,
 		}
 	}
 	var imports, again []float64
@@ -31,8 +32,10 @@ func TestImport(t *testing.T) {
 	for range rounds() {
 		database := storetest.NewCluster(t).Database(t)
 		project := newProject(t, newApp(t, storetest.New(t, database)))
-		imported := timed(t, func() (domain.ImportResult, error) { return project.ImportKeys(t.Context(), slices.Values(rows)) }, domain.ImportResult{Imported: len(rows)})
-		repeated := timed(t, func() (domain.ImportResult, error) { return project.ImportKeys(t.Context(), slices.Values(rows)) }, domain.ImportResult{Unchanged: len(rows)})
+		imported := timed(t, func() (domain.ImportResult, error) { return project.ImportKeys(t.Context(), slices.Values(rows)) },
+			domain.ImportResult{Imported: len(rows)})
+		repeated := timed(t, func() (domain.ImportResult, error) { return project.ImportKeys(t.Context(), slices.Values(rows)) },
+			domain.ImportResult{Unchanged: len(rows)})
 		floor = copyImported(t, database)
 		imports, again = append(imports, floor.Seconds()/imported.Seconds()), append(again, floor.Seconds()/repeated.Seconds())
 	}

@@ -14,7 +14,7 @@ import (
 	"time"
 )
 
-// sessions stands for an instance with one session. Its access tokens are good
+// sessions is a fake instance with one session. Its access tokens are valid
 // until expire is called, its refresh tokens once.
 type sessions struct {
 	mu      sync.Mutex
@@ -48,7 +48,8 @@ func (s *sessions) refresh(r *http.Request) (*http.Response, error) {
 		s.reused++
 	}
 	s.issued++
-	answer := answerOf(r, http.StatusOK, fmt.Sprintf(`{"access_token":"access-%d","refresh_token":"refresh-%d","expires_in":300}`, s.issued, s.issued))
+	answer := answerOf(r, http.StatusOK, fmt.Sprintf(`{"access_token":"access-%d","refresh_token":"refresh-%d","expires_in":300}`,
+		s.issued, s.issued))
 	s.mu.Unlock()
 	select {
 	case <-time.After(s.takes):
@@ -67,7 +68,8 @@ func (s *sessions) expire() {
 // answerOf is an answer in JSON.
 func answerOf(r *http.Request, status int, body string) *http.Response {
 	return &http.Response{
-		StatusCode: status, Header: http.Header{"Content-Type": {"application/json"}}, Request: r, Body: io.NopCloser(strings.NewReader(body)),
+		StatusCode: status, Header: http.Header{"Content-Type": {"application/json"}}, Request: r,
+		Body: io.NopCloser(strings.NewReader(body)),
 	}
 }
 
@@ -118,7 +120,8 @@ func TestRefusedTokenIsForgotten(t *testing.T) {
 		instance := &sessions{}
 		c := instance.resume(t, nil)
 		stream := func() error {
-			_, err := c.CreateKeyWithBodyWithResponse(t.Context(), "prj_1", nil, "application/json", io.MultiReader(strings.NewReader("{}")))
+			_, err := c.CreateKeyWithBodyWithResponse(t.Context(), "prj_1", nil, "application/json",
+				io.MultiReader(strings.NewReader("{}")))
 			return err
 		}
 		if err := stream(); err != nil {
@@ -133,7 +136,7 @@ func TestRefusedTokenIsForgotten(t *testing.T) {
 }
 
 // A request that is given up while the session is refreshed takes nothing with
-// it: the refresh comes to its end, and the next request goes on from there.
+// it: the refresh completes, and the next request uses its tokens.
 func TestRefreshOutlivesItsRequest(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

@@ -47,7 +47,7 @@ const (
 	brokeOff = -1 // it is a success, of which a part arrives
 )
 
-// answers stands for an instance that answers in this order: a status, or what
+// answers is a fake instance that answers in this order: a status, or what
 // happened to the answer.
 type answers struct {
 	statuses   []int
@@ -101,7 +101,8 @@ func TestRetries(t *testing.T) {
 	}
 	// A body that comes from a pipe cannot be read again.
 	stream := func(t *testing.T, c *Client) error {
-		_, err := c.CreateKeyWithBodyWithResponse(t.Context(), "prj_1", nil, "application/json", io.MultiReader(strings.NewReader(`{"name":"a"}`)))
+		_, err := c.CreateKeyWithBodyWithResponse(t.Context(), "prj_1", nil, "application/json",
+			io.MultiReader(strings.NewReader(`{"name":"a"}`)))
 		return err
 	}
 	logIn := func(t *testing.T, c *Client) error {
@@ -150,7 +151,8 @@ func TestRetries(t *testing.T) {
 					t.Fatal(err)
 				}
 				err = c.call(t, client)
-				if refusal, _ := errors.AsType[*Error](err); (err == nil) != (c.status == 0) || refusal != nil && refusal.Status != c.status {
+				if refusal, _ := errors.AsType[*Error](err); (err == nil) != (c.status == 0) || refusal != nil &&
+					refusal.Status != c.status {
 					t.Errorf("got %v, want the status %d", err, c.status)
 				}
 				if len(instance.requests) != c.sent {
@@ -172,9 +174,9 @@ func TestRetries(t *testing.T) {
 	}
 }
 
-// Whoever gives up while a retry is waited for hears so at once, and why the
-// request was refused as well. A wait that would last longer than there is time
-// does not begin.
+// A caller who gives up during the wait for a retry gets an error immediately, with
+// the reason for the refusal as well. A wait that would last longer than the context
+// does not start.
 func TestGivingUp(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {
@@ -238,7 +240,8 @@ func TestAnswersOfOthers(t *testing.T) {
 				own.Request, own.Body = r, io.NopCloser(strings.NewReader(body))
 				return &own, nil
 			})
-			for credentials, c := range map[string]Credentials{"key": APIKey("token"), "password": Password("ada@example.com", "a"), "session": Resume("a", nil)} {
+			for credentials, c := range map[string]Credentials{"key": APIKey("token"), "password": Password("ada@example.com", "a"),
+				"session": Resume("a", nil)} {
 				client, err := New("https://keys.example.com", c, HTTPClient(&http.Client{Transport: proxy}), Attempts(1))
 				if err != nil {
 					t.Fatal(err)
@@ -292,7 +295,7 @@ type roundTrip func(*http.Request) (*http.Response, error)
 
 func (f roundTrip) RoundTrip(r *http.Request) (*http.Response, error) { return f(r) }
 
-// A date to wait for is by the clock of whoever named it.
+// A date to wait for is by the clock of the server that sent it.
 func TestRetryAfterByTheirClock(t *testing.T) {
 	t.Parallel()
 	h := http.Header{"Date": {"Sat, 01 Jan 2000 00:00:00 GMT"}, "Retry-After": {"Sat, 01 Jan 2000 00:00:09 GMT"}}
@@ -325,6 +328,7 @@ type redirecting struct{ hosts string }
 func (r *redirecting) RoundTrip(req *http.Request) (*http.Response, error) {
 	r.hosts += req.URL.Host
 	return &http.Response{
-		StatusCode: http.StatusTemporaryRedirect, Header: http.Header{"Location": {"https://elsewhere.example/"}}, Request: req, Body: http.NoBody,
+		StatusCode: http.StatusTemporaryRedirect, Header: http.Header{"Location": {"https://elsewhere.example/"}}, Request: req,
+		Body: http.NoBody,
 	}, nil
 }

@@ -22,7 +22,7 @@ def post(path: str, body: dict[str, Any], bearer: str = "") -> dict[str, Any]:
 
 
 def access_token() -> str:
-    """Log in, or sign somebody new up when an attack has changed the password."""
+    """Log in, or sign up a new user if an attack has changed the password."""
     try:
         return post("/v1/auth/login", account)["access_token"]
     except requests.HTTPError:

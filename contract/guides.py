@@ -12,7 +12,7 @@ A page says which scopes these keys need, in the words that NEEDS matches, and r
 Then it runs once for each scope with a key that lacks it, or, where the page creates the key, with the scope removed
 from its text. That run is in a plain shell, as a reader's is: it must fail, and say which scope is missing.
 
-A comment right before a block says what the reader does not see: "goes on: TEXT" that its command runs until the next
+A comment right before a block says what the reader does not see: "keeps running: TEXT" that its command runs until the next
 such command, and has printed TEXT, "in CI" that .ci/run runs it, and "folders" that the block is a list of folders.
 
 Usage: guides.py [PAGE...]; without any, all of them.
@@ -21,6 +21,7 @@ Usage: guides.py [PAGE...]; without any, all of them.
 import json
 import os
 import pathlib
+import pwd
 import re
 import secrets
 import shutil
@@ -236,14 +237,14 @@ class Page:
     def console(self, block: Block) -> str:
         commands = "".join(line[2:] + "\n" for line in block.text.splitlines() if line.startswith("$ "))
         shown = "".join(line + "\n" for line in block.text.splitlines() if not line.startswith("$ "))
-        if stays := block.comment.partition("goes on: ")[2]:
+        if stays := block.comment.partition("keeps running: ")[2]:
             self.stay(commands, stays)
             return ""
         compare(block, self.bash(commands), shown)
         return ""
 
     def stay(self, command: str, until: str) -> None:
-        """Run a command that goes on, until it has said something."""
+        """Run a command that keeps running, and wait until it has printed a text."""
         self.prepare()
         end(self.goes_on)
         log = self.folder / "goes-on"
@@ -279,7 +280,7 @@ class Page:
         return ""
 
     def nginx(self, block: Block) -> str:
-        """Have nginx itself look over a part of its configuration, with certificates of ours."""
+        """Have nginx check a part of its configuration, with certificates made here."""
         key, certificate = self.folder / "key.pem", self.folder / "certificate.pem"
         request = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-subj", "/CN=keys.example.com"]
         output(*request, "-keyout", key, "-out", certificate)
@@ -294,7 +295,7 @@ class Page:
         return ""
 
     def pgbouncer(self, block: Block) -> str:
-        """Have PgBouncer start with a configuration; it has no way to only look it over."""
+        """Have PgBouncer start with a configuration, because it cannot only check one."""
         with tempfile.TemporaryDirectory() as name:
             folder = pathlib.Path(name)
             folder.chmod(0o755)  # it refuses to be root
@@ -303,7 +304,7 @@ class Page:
             (folder / "pgbouncer.ini").write_text(text + "unix_socket_dir =\n")
             log = folder / "log"
             with log.open("w") as out:
-                user = ["-u", "nobody"] if os.geteuid() == 0 else []
+                user = ["-u", pwd.getpwuid(65534).pw_name] if os.geteuid() == 0 else []
                 command = ["pgbouncer", *user, str(folder / "pgbouncer.ini")]
                 running = subprocess.Popen(command, stdout=out, stderr=out, start_new_session=True)
             try:
@@ -315,7 +316,7 @@ class Page:
         return ""
 
     def settings(self, block: Block) -> str:
-        """Have the doctor look settings over. The database that they name is nowhere, which is no matter of settings."""
+        """Have the doctor check settings. The database that they name does not exist, which is no fault of the settings."""
         given = dict(line.split("=", 1) for line in block.text.splitlines())
         given = {name: value.replace("…", b64encode(secrets.token_bytes(32)).decode()) for name, value in given.items()}
         said = output(BUILT / "latchkey", "doctor", env=self.environment | given, cwd=self.folder)

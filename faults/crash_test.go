@@ -100,10 +100,12 @@ func TestKilledWhileWriting(t *testing.T) {
 					}
 				}
 			}
-			if broken, err := exec.Command(servertest.Binary, "doctor", "--database", dsn, "--master-key-file", keyFile(t)).CombinedOutput(); err != nil {
+			if broken, err := exec.Command(servertest.Binary, "doctor", "--database", dsn, "--master-key-file",
+				keyFile(t)).CombinedOutput(); err != nil {
 				t.Errorf("the database is not whole: %s", broken)
 			}
-			show(t, "%d kills, %d acknowledged writes: %d keys, %d rotated, %d revoked", kills, w.acks, len(w.good), len(w.rotated), len(w.revoked))
+			show(t, "%d kills, %d acknowledged writes: %d keys, %d rotated, %d revoked", kills, w.acks, len(w.good), len(w.rotated),
+				len(w.revoked))
 		})
 	}
 }
@@ -118,7 +120,10 @@ func TestDatabaseKilled(t *testing.T) {
 	project(t.Context(), n, token)
 	kills := servertest.Size(1, 20)
 	var slowest time.Duration
-	reads, stopReads := load(t.Context(), 4, time.Millisecond, func(ctx context.Context) servertest.Answer { return project(ctx, n, token) })
+	reads, stopReads := load(t.Context(), 4, time.Millisecond, func(ctx context.Context) servertest.Answer {
+		return project(ctx, n,
+			token)
+	})
 	writes, stopWrites := load(t.Context(), 2, 5*time.Millisecond, func(ctx context.Context) servertest.Answer {
 		return call(ctx, "POST", p.Keys(n), p.Bearer, map[string]any{"name": "k"})
 	})
@@ -140,7 +145,7 @@ func TestDatabaseKilled(t *testing.T) {
 
 // TestOutage: with the database out of reach, known keys are served within the
 // grace and refused with 503 after it, unknown ones and writes get 503 with
-// Retry-After at once, readiness tells, and all returns by itself.
+// Retry-After immediately, readiness reports it, and everything recovers by itself.
 func TestOutage(t *testing.T) {
 	cluster := storetest.NewCluster(t)
 	away, grace := servertest.Size(3*time.Second, 60*time.Second), servertest.Size(30*time.Second, 90*time.Second)
@@ -153,7 +158,10 @@ func TestOutage(t *testing.T) {
 			_, known := p.Key(n)
 			_, unknown := p.Key(n)
 			project(t.Context(), n, known)
-			reads, stop := load(t.Context(), 4, time.Millisecond, func(ctx context.Context) servertest.Answer { return project(ctx, n, known) })
+			reads, stop := load(t.Context(), 4, time.Millisecond, func(ctx context.Context) servertest.Answer {
+				return project(ctx, n,
+					known)
+			})
 			via.set(state)
 			eventually(t, 5*time.Second, "readiness says degraded", func() bool {
 				a := call(t.Context(), "GET", n.URL+"/readyz", "", nil)
@@ -167,12 +175,13 @@ func TestOutage(t *testing.T) {
 					t.Errorf("%s got %d with Retry-After %q, want 503 with one", what, a.Status, a.RetryAfter)
 				}
 				if a.Took > 5*time.Second { // half of what a transaction may take; a busy machine needs a second
-					t.Errorf("%s waited %v for its 503, instead of getting it at once", what, a.Took)
+					t.Errorf("%s waited %v for its 503, instead of getting it immediately", what, a.Took)
 				}
 			}
 			time.Sleep(away)
 			via.set(passes)
-			back := eventually(t, 10*time.Second, "an unknown key is served again", func() bool { return project(t.Context(), n, unknown).Status == 200 })
+			back := eventually(t, 10*time.Second, "an unknown key is served again",
+				func() bool { return project(t.Context(), n, unknown).Status == 200 })
 			stop()
 			if good := float64(reads.of(200)) / float64(reads.total()); good < 0.999 {
 				t.Errorf("%.3f %% of known keys were served, want 99.9", 100*good)
@@ -190,7 +199,8 @@ func TestOutage(t *testing.T) {
 		_, known := p.Key(n)
 		project(t.Context(), n, known)
 		via.set(swallows)
-		ended := eventually(t, grace+5*time.Second, "known keys get 503", func() bool { return project(t.Context(), n, known).Status == 503 })
+		ended := eventually(t, grace+5*time.Second, "known keys get 503",
+			func() bool { return project(t.Context(), n, known).Status == 503 })
 		for range 20 {
 			if a := project(t.Context(), n, known); a.Status != 503 || a.RetryAfter == "" {
 				t.Errorf("got %d with Retry-After %q past the grace", a.Status, a.RetryAfter)
@@ -209,7 +219,7 @@ func TestOutage(t *testing.T) {
 }
 
 // TestSlowDatabase: a database that takes two seconds for everything does not
-// slow what is known, and those for whom it has no time are told so.
+// slow requests of known keys, and requests that it cannot serve get a 503.
 func TestSlowDatabase(t *testing.T) {
 	cluster := storetest.NewCluster(t)
 	database := cluster.Database(t)
@@ -234,16 +244,16 @@ func TestSlowDatabase(t *testing.T) {
 	misses.only(t, 401, 503)
 	lists.only(t, 200, 503)
 	if lists.of(503) == 0 {
-		t.Error("nobody was told that the database has no time")
+		t.Error("no request was refused because the database has no time")
 	}
 	show(t, "known keys p50 %v, p99 %v; unknown %v; lists %v after %v at most", reads.percentile(.5), reads.percentile(.99), misses.count,
 		lists.count, lists.percentile(1).Round(time.Millisecond))
 }
 
-// TestDiskFull: when the disk is full, SQLite's verification goes on and writes
-// get 503; with room again, both go on. At full size it is a file system in
-// memory, which only root may mount; else a limit on the size of files stands
-// for it.
+// TestDiskFull: when the disk is full, SQLite's verification continues and writes
+// get 503; with free space again, both work. At full size it is a file system in
+// memory, which only root may mount; otherwise a limit on the size of files is used
+// instead.
 func TestDiskFull(t *testing.T) {
 	dsn := storetest.SQLite(t)
 	fill := func(n *servertest.Server) { limitFiles(t, n.PID(), 1<<10) }

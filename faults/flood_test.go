@@ -80,11 +80,12 @@ func TestForgedFlood(t *testing.T) {
 		t.Errorf("%.0f forged tokens a second are refused, and %.0f mistyped ones", rate, mistyped)
 	}
 	show(t, "%d forged, %.0f/s (%.2f of mistyped ones), %.0f look-ups; %d first uses beside them %v; good ones p99 %v alone, %v beside as many good ones, %v beside the flood",
-		total, rate, rate/mistyped, lookups, first.total(), first.count, alone.percentile(.99), ordinary.percentile(.99), beside.percentile(.99))
+		total, rate, rate/mistyped, lookups, first.total(), first.count, alone.percentile(.99), ordinary.percentile(.99),
+		beside.percentile(.99))
 }
 
-// flood sends so many requests, at most so many a second, several at once on
-// each connection, since whoever floods does not wait for answers. It counts the
+// flood sends so many requests, at most so many a second, several together on
+// each connection, because an attacker does not wait for answers. It counts the
 // answers by status.
 func flood(t *testing.T, n *servertest.Server, total, perSecond int, token func() string) map[string]int {
 	t.Helper()

@@ -122,7 +122,7 @@ func signUp(ctx context.Context, n *servertest.Server, email string) int {
 }
 
 // TestUndeliverableEmailDelaysNoOther: addresses that no email can reach, and
-// those that the mail server refuses for good, delay nobody else's email.
+// those that the mail server refuses for good, delay no other email.
 func TestUndeliverableEmailDelaysNoOther(t *testing.T) {
 	for name, database := range storetest.Engines {
 		t.Run(name, func(t *testing.T) {

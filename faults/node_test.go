@@ -40,7 +40,8 @@ func show(t *testing.T, format string, args ...any) {
 	t.Helper()
 	table.mu.Lock()
 	defer table.mu.Unlock()
-	table.rows = append(table.rows, []string{t.Name(), fmt.Sprintf(format, args...), map[bool]string{true: "BROKEN", false: "held"}[t.Failed()]})
+	table.rows = append(table.rows, []string{t.Name(), fmt.Sprintf(format, args...),
+		map[bool]string{true: "BROKEN", false: "held"}[t.Failed()]})
 }
 
 func (r *results) print(w io.Writer) {
@@ -56,7 +57,7 @@ func project(ctx context.Context, n *servertest.Server, token string) servertest
 	return call(ctx, "GET", n.URL+"/v1/project", token, nil)
 }
 
-// proxy stands between a node and its database, and fails on demand.
+// proxy is between a node and its database, and fails on demand.
 type proxy struct {
 	listener net.Listener
 	socket   string

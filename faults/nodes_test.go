@@ -32,7 +32,7 @@ func keyFile(t testing.TB) string {
 	return path
 }
 
-// forged returns a token that nobody made, well-formed to the last character.
+// forged returns a well-formed token that was never issued.
 func forged() string {
 	token, err := domain.RandomToken(domain.DefaultKeyPrefix, domain.Live)
 	if err != nil {
@@ -46,8 +46,8 @@ func limitFiles(t testing.TB, pid int, bytes uint64) {
 	must(t, unix.Prlimit(pid, unix.RLIMIT_FSIZE, &unix.Rlimit{Cur: bytes, Max: 1 << 40}, nil))
 }
 
-// TestRevocationReachesAllNodes: what one node revokes is refused by itself at
-// once and by all others within five seconds, with notifications, without them,
+// TestRevocationReachesAllNodes: what one node revokes, it refuses immediately, and
+// all others refuse within five seconds, with notifications, without them,
 // and when transactions land in another order than they began in.
 func TestRevocationReachesAllNodes(t *testing.T) {
 	cluster := storetest.NewCluster(t, "max_connections=300")
@@ -125,7 +125,7 @@ func holdTransaction(t testing.TB, database string) (release func()) {
 	t.Helper()
 	conn, err := pgx.Connect(t.Context(), database)
 	must(t, err)
-	_, err = conn.Exec(t.Context(), "BEGIN; INSERT INTO changes VALUES (pg_current_xact_id()::text::bigint, 'token', 'nobody')")
+	_, err = conn.Exec(t.Context(), "BEGIN; INSERT INTO changes VALUES (pg_current_xact_id()::text::bigint, 'token', 'none')")
 	must(t, err)
 	return func() {
 		_, err := conn.Exec(t.Context(), "COMMIT")
@@ -190,13 +190,16 @@ func TestCutOffNode(t *testing.T) {
 		t.Errorf("a revoked key was accepted for %v, with a grace of %v", last, grace)
 	}
 	via.set(passes)
-	eventually(t, 10*time.Second, "it is refused by name again", func() bool { return project(t.Context(), cut, token).Text("code") == "key_revoked" })
+	eventually(t, 10*time.Second, "it is refused by name again", func() bool {
+		return project(t.Context(), cut,
+			token).Text("code") == "key_revoked"
+	})
 	show(t, "with a grace of %v the last stale answer came after %v", grace, last)
 }
 
 // TestRollingRestart: nodes that are replaced one by one, while requests come
 // through a proxy that looks at readiness, fail none of them; nor does a change
-// of the schema meanwhile, as the next version may bring it.
+// of the schema during that time, as the next version may bring it.
 func TestRollingRestart(t *testing.T) {
 	cluster := storetest.NewCluster(t)
 	database := cluster.Database(t)
@@ -223,7 +226,8 @@ func TestRollingRestart(t *testing.T) {
 			n.Run()
 			time.Sleep(300 * time.Millisecond) // for the balancer to see
 			for _, table := range []string{"api_keys", "api_key_secrets", "projects", "organizations", "sessions"} {
-				_, err := conn.Exec(t.Context(), fmt.Sprintf("ALTER TABLE %s ADD COLUMN later_%d_%d text NOT NULL DEFAULT ''", table, round, i))
+				_, err := conn.Exec(t.Context(), fmt.Sprintf("ALTER TABLE %s ADD COLUMN later_%d_%d text NOT NULL DEFAULT ''", table,
+					round, i))
 				must(t, err)
 			}
 		}
@@ -288,7 +292,7 @@ func balance(t testing.TB, nodes []*servertest.Server) string {
 	return server.URL
 }
 
-// TestColdHerd: a thousand requests at once for a key that is not in memory cost
+// TestColdHerd: a thousand concurrent requests for a key that is not in memory cost
 // the database one look-up. It is a slow one, so that all come while the first
 // still waits.
 func TestColdHerd(t *testing.T) {
@@ -330,7 +334,8 @@ func TestCommandLineBesideServer(t *testing.T) {
 		if out, err := cmd.CombinedOutput(); err != nil {
 			t.Fatalf("key revoke: %v: %s", err, out)
 		}
-		worst = max(worst, eventually(t, time.Second, "the server refuses it", func() bool { return project(t.Context(), n, token).Status == 401 }))
+		worst = max(worst, eventually(t, time.Second, "the server refuses it",
+			func() bool { return project(t.Context(), n, token).Status == 401 }))
 	}
 	show(t, "refused after %v at most", worst)
 }
@@ -355,7 +360,8 @@ func TestPooler(t *testing.T) {
 				id, token := p.Key(a)
 				p.Want(200, project(t.Context(), b, token))
 				p.Want(200, call(t.Context(), "POST", p.Keys(a)+"/"+id+"/revoke", p.Bearer, map[string]any{}))
-				worst = max(worst, eventually(t, 5*time.Second, "the other node refuses it", func() bool { return project(t.Context(), b, token).Status == 401 }))
+				worst = max(worst, eventually(t, 5*time.Second, "the other node refuses it",
+					func() bool { return project(t.Context(), b, token).Status == 401 }))
 			}
 			show(t, "revocations seen by the other node after %v at most", worst)
 		})
@@ -363,7 +369,7 @@ func TestPooler(t *testing.T) {
 }
 
 // TestSoak: after a long time under load by several tenants, memory is where it
-// was, and nobody has seen anything of anybody else.
+// was, and no tenant has seen anything of another.
 func TestSoak(t *testing.T) {
 	cluster := storetest.NewCluster(t)
 	database := cluster.Database(t)
@@ -417,5 +423,6 @@ func TestSoak(t *testing.T) {
 	if late > 1.5*early+20 {
 		t.Errorf("memory went from %.0f to %.0f MiB", early, late)
 	}
-	show(t, "%v: %d requests by %d tenants on %d nodes; %.0f MiB a node early, %.0f late", lasting, requests.total(), len(tenants), len(nodes), early, late)
+	show(t, "%v: %d requests by %d tenants on %d nodes; %.0f MiB a node early, %.0f late", lasting, requests.total(), len(tenants),
+		len(nodes), early, late)
 }

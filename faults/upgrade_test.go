@@ -46,7 +46,7 @@ type upgrade struct {
 
 func (u *upgrade) node() *servertest.Server { return u.nodes[rand.IntN(len(u.nodes))] }
 
-// works fails unless every node takes the token at once.
+// works fails unless every node accepts the token immediately.
 func (u *upgrade) works(what, token string) {
 	u.Helper()
 	for i, n := range u.nodes {
@@ -63,7 +63,8 @@ func (u *upgrade) change(revoke bool) {
 	id, token := u.p.Key(u.node())
 	u.works("a new key", token)
 	n := u.node()
-	rotated := u.p.Want(200, call(u.Context(), "POST", u.p.Keys(n)+"/"+id+"/rotate", u.p.Bearer, map[string]any{"grace_seconds": 3600})).Text("token")
+	rotated := u.p.Want(200, call(u.Context(), "POST", u.p.Keys(n)+"/"+id+"/rotate", u.p.Bearer,
+		map[string]any{"grace_seconds": 3600})).Text("token")
 	u.works("a token that is retiring", token)
 	u.works("a rotated key", rotated)
 	if !revoke {
@@ -74,7 +75,10 @@ func (u *upgrade) change(revoke bool) {
 	u.p.Want(200, call(u.Context(), "POST", u.p.Keys(n)+"/"+id+"/revoke", u.p.Bearer, map[string]any{}))
 	for _, other := range u.nodes {
 		for _, ended := range []string{token, rotated} {
-			eventually(u, 5*time.Second, "a revoked key is refused", func() bool { return project(u.Context(), other, ended).Status == 401 })
+			eventually(u, 5*time.Second, "a revoked key is refused", func() bool {
+				return project(u.Context(), other,
+					ended).Status == 401
+			})
 		}
 	}
 	u.bad = append(u.bad, token, rotated)
@@ -104,7 +108,8 @@ func (u *upgrade) signIn(email, password string) {
 // signUp makes an account on one node.
 func (u *upgrade) signUp(email, password string) {
 	u.Helper()
-	if a := call(u.Context(), "POST", u.node().URL+"/v1/auth/signup", "", map[string]string{"email": email, "password": password}); a.Status != 201 {
+	if a := call(u.Context(), "POST", u.node().URL+"/v1/auth/signup", "",
+		map[string]string{"email": email, "password": password}); a.Status != 201 {
 		u.Errorf("a sign-up got %d %s", a.Status, a.Text("code"))
 	}
 }
@@ -113,7 +118,10 @@ func (u *upgrade) signUp(email, password string) {
 func (u *upgrade) during(d time.Duration) {
 	u.Helper()
 	token := u.good[0]
-	reads, stop := load(u.Context(), 2, 5*time.Millisecond, func(ctx context.Context) servertest.Answer { return project(ctx, u.node(), token) })
+	reads, stop := load(u.Context(), 2, 5*time.Millisecond, func(ctx context.Context) servertest.Answer {
+		return project(ctx, u.node(),
+			token)
+	})
 	for i, began := 0, time.Now(); i < 2 || time.Since(began) < d; i++ {
 		u.change(i%2 == 1)
 	}

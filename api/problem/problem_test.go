@@ -77,7 +77,7 @@ func TestCredentialsAreRefusedWith401(t *testing.T) {
 	}
 }
 
-// Guarantees that a caller learns nothing from a fault of ours, nor from the
+// Guarantees that a caller learns nothing from an internal error, nor from the
 // cause of an error of theirs.
 func TestCausesStayInside(t *testing.T) {
 	t.Parallel()

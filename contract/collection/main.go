@@ -99,13 +99,13 @@ var folders = []struct {
 	name, description, scheme string
 	header                    []variable
 }{
-	{"without a credential", "What anybody may ask. Logging in fills the variables that the folder user needs.", "", nil},
+	{"without a credential", "Operations without credentials. Logging in fills the variables that the folder user needs.", "", nil},
 	{"key, Authorization", "With an API key in the Authorization header.", "ApiKeyAuthorization", []variable{{"Authorization", "Api-Key {{api_key}}"}}},
 	{"key, X-Api-Key", "With an API key in a header of its own.", "ApiKeyHeader", []variable{{"X-Api-Key", "{{api_key}}"}}},
-	{"user", "With the access token of somebody who is signed in.", "BearerJWT", []variable{{"Authorization", "Bearer {{access_token}}"}}},
+	{"user", "With a user's access token.", "BearerJWT", []variable{{"Authorization", "Bearer {{access_token}}"}}},
 }
 
-// variables that somebody fills in come first; the others are filled by answers.
+// variables that the user fills in come first; answers fill the others.
 var variables = []variable{
 	{"base_url", "http://127.0.0.1:8080"},
 	{"api_key", ""},
@@ -149,8 +149,8 @@ var kept = map[string]map[string]string{
 	"getCurrentProject":  {"project_id": "id"},
 }
 
-// otherwise are the statuses of requests that cannot succeed as they stand,
-// because they need what only a mail holds, or would end what others need.
+// otherwise are the statuses of requests that cannot succeed as they are,
+// because they need a token from an email, or would end what others need.
 var otherwise = map[string][]int{
 	"signUp":           {201, 202, 403},
 	"verifyEmail":      {204, 401},

@@ -1,6 +1,6 @@
 // This program shows what a third-party backend and a person's tool do with
-// Latchkey, by the package client. The same program stands beside it in three
-// other languages.
+// Latchkey, with the package client. The same program is here in three other
+// languages.
 package main
 
 import (
@@ -93,7 +93,8 @@ func run(ctx context.Context) error {
 	var tokens []string
 	again := &client.RotateKeyParams{IdempotencyKey: new(rand.Text())}
 	for range 2 {
-		answer, err := person.RotateKeyWithResponse(ctx, project.ID, created.Key.ID, again, client.RotateKeyRequest{GraceSeconds: new(3600)})
+		answer, err := person.RotateKeyWithResponse(ctx, project.ID, created.Key.ID, again,
+			client.RotateKeyRequest{GraceSeconds: new(3600)})
 		if err != nil {
 			return err
 		}

@@ -1,6 +1,6 @@
 """What a third-party backend and a person's tool do with Latchkey, by the client from openapi-python-client.
 
-The same program stands beside it in three other languages.
+The same program is here in three other languages.
 """
 
 import os

@@ -1,5 +1,5 @@
 // What a third-party backend and a person's tool do with Latchkey, by types from openapi-typescript and the client
-// openapi-fetch. The same program stands beside it in three other languages.
+// openapi-fetch. The same program is here in three other languages.
 import createClient, { type Client, type Middleware } from "openapi-fetch";
 import type { components, paths } from "./latchkey.ts";
 

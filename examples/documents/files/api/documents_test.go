@@ -20,7 +20,8 @@ func TestDocuments(t *testing.T) {
 	as := map[string]credential{
 		"key that reads": key(home, "documents:read"), "key that writes": key(home, "documents:write"), "key with no scope": key(home),
 		"key with other scopes": key(home, "keys:read", "keys:write", "document:read"),
-		"other project's key":   key(other, "documents:read", "documents:write"), "stranger": other.owner.as, "owner": home.owner.as, "nobody": anonymous,
+		"other project's key":   key(other, "documents:read", "documents:write"), "stranger": other.owner.as, "owner": home.owner.as,
+		"anonymous": anonymous,
 	}
 	for _, role := range []domain.Role{domain.Viewer, domain.Developer, domain.Admin} {
 		p := w.signUp(t, string(role))
@@ -30,7 +31,7 @@ func TestDocuments(t *testing.T) {
 	created := 0
 	for name, want := range map[string]struct{ read, write int }{
 		"key that reads": {200, 403}, "key that writes": {403, 201}, "key with no scope": {403, 403}, "key with other scopes": {403, 403},
-		"other project's key": {404, 404}, "stranger": {404, 404}, "nobody": {401, 401},
+		"other project's key": {404, 404}, "stranger": {404, 404}, "anonymous": {401, 401},
 		"viewer": {200, 403}, "developer": {200, 201}, "admin": {200, 201}, "owner": {200, 201},
 	} {
 		if got := w.call(t, "GET", home.path("/documents"), as[name], nil); got.status != want.read {
