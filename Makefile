@@ -14,37 +14,37 @@ help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 .PHONY: build
-build: ## the command, in bin/latchkey; it shows each package that is not in Go's cache from go run
+build: ## build bin/latchkey; lists each package as it is compiled
 	go build -v -o bin/latchkey ./cmd/latchkey
 
 .PHONY: sbom
-sbom: build ## bin/latchkey with the list of its components beside it, bin/latchkey.cdx.json (CycloneDX)
+sbom: build ## build bin/latchkey and the list of its components, bin/latchkey.cdx.json (CycloneDX)
 	go run $(CYCLONEDX) bin -json -licenses -assert-licenses -output bin/latchkey.cdx.json bin/latchkey
 	@go version -m bin/latchkey | awk '$$1 == "dep" { print $$2 }' | while read -r module; do \
 		grep -q "\"name\": \"$$module\"" bin/latchkey.cdx.json || { echo "bin/latchkey.cdx.json lacks $$module" >&2; exit 1; }; \
 	done
 
 .PHONY: generate
-generate: ## write the generated code anew from openapi.yaml
+generate: ## regenerate code from openapi.yaml
 	go generate ./...
 
 .PHONY: tools
-tools: ## the programs that the tests need: installed as root on Debian, else asked for
+tools: ## check for the programs that the tests need; as root on Debian, install them
 	@.ci/tools
 
-# Compared by content and not with the last commit, so that a change to
-# openapi.yaml can be tested before it is committed.
+# Compares content, not commits, so that a change to openapi.yaml can be tested
+# before it is committed.
 GENERATED = git ls-files --cached --others --exclude-standard -z -- '*.gen.go' '*.postman_collection.json' | xargs -0 -r sha256sum
 
 .PHONY: fresh
-fresh: ## fail if generated code is not what openapi.yaml gives
+fresh: ## fail if generated code differs from openapi.yaml
 	@before="$$($(GENERATED))"; go generate ./... && \
 	if [ "$$before" != "$$($(GENERATED))" ]; then \
 		echo "Generated code was stale and has been written anew: commit it." >&2; git status --short -- '*.gen.go' '*.postman_collection.json' >&2; exit 1; \
 	fi
 
 .PHONY: format
-format: ## fail if a file is not as gofmt writes it
+format: ## fail if a file is not formatted by gofmt
 	@unformatted="$$(git ls-files --cached --others --exclude-standard -z -- '*.go' | xargs -0 gofmt -l)"; \
 	if [ -n "$$unformatted" ]; then echo "Run gofmt -w on:" >&2; echo "$$unformatted" >&2; exit 1; fi
 
@@ -61,39 +61,39 @@ race: ## all tests, with the race detector
 	go run $(GOTESTSUM) --format pkgname -- -race -timeout 20m ./...
 
 .PHONY: races
-races: ## the races between people and sessions for all their rounds; make test runs a tenth
+races: ## run all rounds of the races between people and sessions; make test runs a tenth
 	go test ./service -count=1 -run 'Parallel|EachOther|During' -args -long
 
 .PHONY: faults
-faults: tools ## break things on purpose at full size and print what held: about an hour, half of it soaking
+faults: tools ## break things on purpose at full size and print the results: about an hour, half of it a soak test
 	go test ./faults -v -count=1 -timeout 3h -args -full
 
 .PHONY: bench
-bench: tools ## every goal for speed beside its floor, as a table: about twenty minutes on an idle machine
+bench: tools ## measure every speed goal, as a table: about twenty minutes on an idle machine
 	go test ./bench -v -count=1 -timeout 1h -args -full
 
 .PHONY: mutants
-mutants: tools ## change one place of the code at a time and count what the tests notice: 300 changes, about two hours
+mutants: tools ## change the code in one place at a time and count which changes the tests notice: 300 changes, about two hours
 	go run ./scripts/mutants -n 300 -out docs/measured/mutants.md
 
 .PHONY: test-documents
-test-documents: tools ## follow the recipe for a resource of one's own in a copy, and test it there
+test-documents: tools ## follow the README's recipe for a resource in a copy of the repository, and test it
 	examples/documents/prove
 
 .PHONY: screenshots
-screenshots: tools ## every page of the console, light and dark, wide and narrow, into build/screenshots
+screenshots: tools ## save every page of the console, light and dark, wide and narrow, in build/screenshots
 	go test -count=1 -tags screenshots -run TestScreenshots ./console
 
 .PHONY: vulncheck
-vulncheck: ## known vulnerabilities; needs the network, so it stands beside make test
+vulncheck: ## look for known vulnerabilities; needs the network, so make test does not run it
 	go run $(GOVULNCHECK) ./...
 
 .PHONY: client-tools
-client-tools: ## what the four below need: installed as root on Debian, else asked for
+client-tools: ## check for the programs that the four targets below need; as root on Debian, install them
 	@.ci/tools clients
 
 .PHONY: lint-contract
-lint-contract: client-tools ## hold openapi.yaml to the rules of redocly and spectral
+lint-contract: client-tools ## lint openapi.yaml with redocly and spectral
 	contract/lint
 
 .PHONY: clients
@@ -101,9 +101,9 @@ clients: client-tools ## generate clients in Go, TypeScript, Python and Java int
 	contract/generate
 
 .PHONY: test-guides
-test-guides: client-tools ## run every block of every page as it is printed
+test-guides: client-tools ## run every code block of every page
 	contract/guides.py
 
 .PHONY: test-clients
-test-clients: client-tools ## lint the contract and prove the clients against a running server
+test-clients: client-tools ## lint the contract and test the clients against a running server
 	contract/test

@@ -15,9 +15,9 @@ import (
 
 const module = "github.com/latchkey-dev/latchkey"
 
-// mayImport says of every package what it may import of this module and of what
-// is reserved. Imports go downward only: cmd to api and console, these to
-// service, that to repository; everyone may import domain.
+// mayImport lists, for every package, what it may import of this module and of the
+// reserved imports. Imports go downward only: cmd to api and console, these to
+// service, service to repository. Every package may import domain.
 var mayImport = map[string][]string{
 	".":                       {},
 	"domain":                  {},
@@ -36,18 +36,18 @@ var mayImport = map[string][]string{
 	"api/problem":             {"domain", "net/http", "echo"},
 	"console":                 {"domain", "service", "service/fair", "service/requestlog", "service/site", "net/http", "echo"},
 	"cmd/latchkey":            {".", "domain", "repository", "service", "service/fair", "service/requestlog", "service/site", "service/jwt", "service/mail", "api", "api/permission", "console", "net/http", "echo", "otel"},
-	"cmd/latchkey/servertest": {"net/http"}, // it knows the program from outside
-	"bench":                   {},           // what it does lies in its tests
+	"cmd/latchkey/servertest": {"net/http"}, // it uses the program from outside
+	"bench":                   {},           // it consists of tests
 	"faults":                  {},           // the same
-	"client":                  {"net/http"}, // it knows the contract and nothing behind it
+	"client":                  {"net/http"}, // it uses only the contract
 	"examples/go":             {"client"},
 	"scripts/mutants":         {},           // it reads files and runs go
 	"scripts/settingspage":    {},           // it reads the settings and writes their page
 	"contract/collection":     {"net/http"}, // it reads openapi.yaml and writes a file
 }
 
-// reserved are imports that only those may have who name them above, with all
-// that lies below their paths.
+// reserved are imports, with everything below their paths, for the packages only
+// that list them above.
 var reserved = map[string]string{
 	"database/sql": "database/sql",
 	"bun":          "github.com/uptrace/bun",
@@ -61,10 +61,10 @@ var reserved = map[string]string{
 	"otel":         "go.opentelemetry.io",
 }
 
-// pure are the packages that neither do I/O nor lean on other people's code.
+// pure are the packages that do no I/O and use only the standard library.
 var pure = []string{"domain", "api/permission"}
 
-// doesIO are the parts of the standard library that reach out of the process.
+// doesIO are the packages of the standard library that do I/O.
 var doesIO = []string{"os", "net", "syscall", "log", "path/filepath", "database/sql"}
 
 func TestWhoMayImportWhom(t *testing.T) {
@@ -92,8 +92,8 @@ func TestWhoMayImportWhom(t *testing.T) {
 	}
 }
 
-// restricted returns the name by which mayImport grants an import, or "" for
-// one that everybody may have.
+// restricted returns the name by which mayImport allows an import, or "" for an
+// import that every package may use.
 func restricted(imported string) string {
 	if imported == module {
 		return "."
@@ -113,8 +113,8 @@ func below(imported, prefix string) bool {
 	return imported == prefix || strings.HasPrefix(imported, prefix+"/")
 }
 
-// The map itself holds to the picture: what a package may import never leads
-// back to it, and nobody but those at the top reaches past the layer below.
+// Guarantees that the map matches the picture in ARCHITECTURE.md: there are no
+// cycles, and only packages at the top skip the layer below.
 func TestImportsGoDownward(t *testing.T) {
 	t.Parallel()
 	for name, allowed := range mayImport {
@@ -205,8 +205,8 @@ func within[N ast.Node](root ast.Node) iter.Seq[N] {
 	}
 }
 
-// callee returns the function that is called, or nil where that is a value. Of
-// a generic one it is the declared function.
+// callee returns the function that is called, or nil if a value is called. For a
+// generic function it is the declared one.
 func callee(pkg *packages.Package, call *ast.CallExpr) *types.Func {
 	f, _ := typeutil.Callee(pkg.TypesInfo, call).(*types.Func)
 	if f != nil {

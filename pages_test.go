@@ -12,14 +12,14 @@ import (
 	"github.com/latchkey-dev/latchkey/domain"
 )
 
-// Guarantees that the pages about security leave nothing out and invent nothing:
-// every key that is derived, every table of the schema and every action of the
-// audit trail is in its page once, and nothing else is.
+// Guarantees that the pages about security are complete and correct: every derived
+// key, every table of the schema and every action of the audit trail is on its page
+// once, and nothing else is.
 func TestPagesListWhatThereIs(t *testing.T) {
 	t.Parallel()
 	for page, source := range map[string]struct {
 		files string
-		find  string // the first group is what a row's first cell names
+		find  string // the first group is the name in a row's first cell
 		row   string
 	}{
 		"docs/keys.md":    {"service/*.go", `derive\("([a-z-]+)"\)`, "(?m)^\\| `([a-z-]+)` \\|"},
@@ -49,7 +49,7 @@ func TestPagesListWhatThereIs(t *testing.T) {
 	}
 }
 
-// auditTargets are what actions of the audit trail are about.
+// auditTargets are the kinds of resource that actions of the audit trail are about.
 const auditTargets = "organization|project|key|keys|member|invitation|user|account|session|sessions|signing_key|operator|instance"
 
 // found returns the first group of every match in a file.
@@ -70,8 +70,8 @@ func without(all, others []string) []string {
 	return slices.DeleteFunc(slices.Clone(all), func(s string) bool { return slices.Contains(others, s) })
 }
 
-// Guarantees that docs/authorization.md says of every action which roles hold it
-// and whether a key may.
+// Guarantees that docs/authorization.md lists, for every action, the roles that
+// hold it and whether a key may hold it.
 func TestAuthorizationPageIsTheRules(t *testing.T) {
 	t.Parallel()
 	text, err := os.ReadFile("docs/authorization.md")
@@ -109,8 +109,8 @@ func yesOrNo(b bool) string {
 	return "no"
 }
 
-// Every link within the repository, and every part of a page that one names, is
-// there; and the README leads to every page of docs.
+// Guarantees that the target of every link within the repository exists, headings
+// included, and that the README leads to every page of docs.
 func TestLinksLeadSomewhere(t *testing.T) {
 	t.Parallel()
 	pages, err := filepath.Glob("*.md")
@@ -149,8 +149,8 @@ func TestLinksLeadSomewhere(t *testing.T) {
 	}
 }
 
-// anchors returns what links into a page can name: its headings, as the hosts of
-// repositories write them.
+// anchors returns the headings of a page in the form that links use, as on the
+// sites that host repositories.
 func anchors(t *testing.T, page string) []string {
 	t.Helper()
 	var names []string

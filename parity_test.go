@@ -11,8 +11,8 @@ import (
 	"testing"
 )
 
-// Guarantees that docs/parity.md claims nothing that is not tested: every line
-// has a verdict and names tests that exist, and what differs says why.
+// Guarantees that docs/parity.md claims nothing that is not tested: every line has a
+// verdict and names tests that exist, and a line that differs has a reason.
 func TestParityNamesTests(t *testing.T) {
 	t.Parallel()
 	text, err := os.ReadFile("docs/parity.md")
@@ -38,7 +38,7 @@ func TestParityNamesTests(t *testing.T) {
 		}
 		for _, name := range names {
 			test, part, _ := strings.Cut(name[1], "/")
-			if strings.HasPrefix(name[1], "cmd/latchkey.") { // the only package here whose name has a slash
+			if strings.HasPrefix(name[1], "cmd/latchkey.") { // the only package here with a slash in its name
 				test, part = name[1], ""
 			}
 			body, exists := tests[test]
@@ -55,9 +55,9 @@ func TestParityNamesTests(t *testing.T) {
 	}
 }
 
-// testFunctions are the sources of all tests, fuzz tests and examples: by the
-// last part of their directory, or for commands all of it, a dot and their name.
-// Tables that a test goes by stand beside it, so the source is that of its file.
+// testFunctions returns the sources of all tests, fuzz tests and examples. The key
+// is the last part of their directory (for commands, the whole path), a dot and
+// their name. The source is the whole file, because tables are beside their tests.
 func testFunctions(t *testing.T) map[string]string {
 	t.Helper()
 	found := map[string]string{}

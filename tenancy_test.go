@@ -19,8 +19,8 @@ const (
 	domainPath = module + "/domain"
 )
 
-// unscoped are the functions of the repository that touch a tenant's table
-// without a scope, each with the reason why it may.
+// unscoped are the functions of the repository that use a tenant's table without a
+// scope, each with the reason why it may.
 var unscoped = map[string]string{
 	"selectIn":   "is the scoped builder",
 	"updateIn":   "is the scoped builder",
@@ -55,16 +55,16 @@ var unscoped = map[string]string{
 	"Examine":                 "counts contradictions over all tenants, for the command line, and tells no more",
 	"importsHere":             "goes through a list of texts, and for each through what selectIn gives",
 	"crowdedLookups":          "counts within the organization of its scope, whose projects are several",
-	"ImportedSince":           "finds the tenants: whoever holds an imported token is still to prove it",
-	"UntaggedTokens":          "finds the tenants: whoever holds such a token is still to prove it",
-	"RecordUses":              "writes for many tenants at once, each row's tenant taken from the key's own",
+	"ImportedSince":           "finds the tenants: callers with an imported token have not proved it yet",
+	"UntaggedTokens":          "finds the tenants: callers with such a token have not proved it yet",
+	"RecordUses":              "writes for many tenants together; each row's tenant comes from its key",
 	"CreateOrganization":      "makes a tenant",
 	"AddEvent":                "takes its tenant from the event; what concerns only a person has none",
 }
 
 // Guarantees the second lock of tenancy: every query of a tenant's table starts
-// from the scoped builder, and a row of one is added by a function that was
-// given the scope. Which tables are a tenant's is read from the schema.
+// from the scoped builder, and only functions with the scope as a parameter add a
+// row to one. The schema defines which tables are a tenant's.
 func TestTenantQueriesStartScoped(t *testing.T) {
 	t.Parallel()
 	tables := tenantTables(t)
@@ -91,10 +91,9 @@ func TestTenantQueriesStartScoped(t *testing.T) {
 	}
 }
 
-// touchesUnscoped reports whether fn opens a query by itself and has anything to
-// do with a tenant's table, or adds a row of one without having been given a
-// scope. It rather finds too much: a model that is not known counts, and so does
-// SQL whose text is put together elsewhere.
+// touchesUnscoped reports whether fn opens a query by itself and uses a tenant's
+// table, or adds a row to one without a scope. In doubt it reports true: an unknown
+// model counts, and so does SQL that is built elsewhere.
 func touchesUnscoped(fn function, tables []string) bool {
 	info := fn.pkg.TypesInfo
 	isTenants := func(e ast.Expr) bool { return slices.Contains(tables, tableOf(info.TypeOf(e))) }
@@ -131,9 +130,9 @@ func touchesUnscoped(fn function, tables []string) bool {
 	return false
 }
 
-// opensQuery reports whether f starts a query outside of a scope: a builder of
-// bun, SQL handed to the database as it is, or a function of the repository that
-// returns a query without having been given a scope or a query.
+// opensQuery reports whether f starts a query without a scope: a builder of bun, raw
+// SQL, or a function of the repository that returns a query and takes neither a
+// scope nor a query.
 func opensQuery(f *types.Func) bool {
 	signature := f.Signature()
 	switch f.Pkg().Path() {
@@ -147,7 +146,7 @@ func opensQuery(f *types.Func) bool {
 	return false
 }
 
-// hidesText reports whether a call takes SQL that is no constant.
+// hidesText reports whether a call takes SQL that is not a constant.
 func hidesText(info *types.Info, f *types.Func, call *ast.CallExpr) bool {
 	for i := range f.Signature().Params().Len() {
 		if types.Identical(f.Signature().Params().At(i).Type(), types.Typ[types.String]) {
@@ -185,8 +184,8 @@ func signatureOf(fn function) *types.Signature {
 	return fn.pkg.TypesInfo.Defs[fn.Name].(*types.Func).Signature()
 }
 
-// tableOf returns the table that values of a row's type, or pointers to or
-// slices of them, are kept in: "" for what is no row.
+// tableOf returns the table of a row's type, or of a pointer to it or a slice of it;
+// "" if it is not a row.
 func tableOf(t types.Type) string {
 	for {
 		switch u := t.(type) {
@@ -208,8 +207,8 @@ func tableOf(t types.Type) string {
 	}
 }
 
-// tenantTables are the tables whose rows belong to a tenant: organizations, and
-// all that say which organization or project they belong to.
+// tenantTables returns the tables whose rows belong to a tenant: organizations, and
+// all tables with an organization or a project column.
 func tenantTables(t *testing.T) []string {
 	t.Helper()
 	tables := []string{"organizations"}
@@ -233,8 +232,8 @@ func tenantTables(t *testing.T) []string {
 	return tables
 }
 
-// Guarantees the first lock of tenancy: whatever takes a scope takes it right
-// behind ctx, so that no call can be read as if it had none.
+// Guarantees the first lock of tenancy: a function with a scope takes it directly
+// after ctx, so that every call shows it.
 func TestScopeFollowsContext(t *testing.T) {
 	t.Parallel()
 	for _, fn := range functions(load(t)["repository"]) {
@@ -250,8 +249,8 @@ func TestScopeFollowsContext(t *testing.T) {
 	}
 }
 
-// Guarantees that no alternative escapes the tenant's predicate: WhereOr stands
-// in a group of its own, which is joined by AND.
+// Guarantees that no alternative escapes the tenant's predicate: WhereOr is in a
+// group of its own, which is joined by AND.
 func TestAlternativesAreGrouped(t *testing.T) {
 	t.Parallel()
 	for _, pkg := range load(t) {
@@ -266,7 +265,7 @@ func TestAlternativesAreGrouped(t *testing.T) {
 				}
 				group, ok := call.Args[1].(*ast.FuncLit)
 				if !ok {
-					continue // what it calls is looked at where it stands
+					continue // the functions it calls are checked by themselves
 				}
 				query := pkg.TypesInfo.Defs[group.Type.Params.List[0].Names[0]]
 				for or := range within[*ast.CallExpr](group) {
@@ -284,7 +283,7 @@ func TestAlternativesAreGrouped(t *testing.T) {
 	}
 }
 
-// rootOf returns the variable that a chain of calls starts from.
+// rootOf returns the variable at the start of a chain of calls.
 func rootOf(e ast.Expr) *ast.Ident {
 	for {
 		switch x := e.(type) {

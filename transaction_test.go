@@ -10,11 +10,11 @@ import (
 
 const repositoryPath = module + "/repository"
 
-// Guarantees that what happens in a transaction happens in that transaction. A
-// closure that is given a store, like a function of the service that is, acts on
-// that one and no other: it names no other store, and calls nothing that goes to
-// one, by however many steps. Going around the transaction would lose what it
-// promises, and on SQLite, whose only writer it holds, would wait for itself.
+// Guarantees that code in a transaction uses only that transaction. A closure, or a
+// function of the service, that gets a store as a parameter uses only that store: it
+// names no other, and calls nothing that uses another, directly or indirectly. Code
+// that bypassed the transaction would lose its guarantees. On SQLite it would also
+// wait forever, because the transaction holds the only writer.
 func TestOuterStoreIsNotUsedInTransactions(t *testing.T) {
 	t.Parallel()
 	all := load(t)
@@ -70,8 +70,8 @@ func givenStore(pkg *packages.Package, node ast.Node) (*ast.BlockStmt, types.Obj
 	return nil, nil
 }
 
-// otherStores returns the expressions in body that are a store but not the one
-// that was given. Functions within that are given another are left out.
+// otherStores returns the expressions in body that are a store other than the given
+// one. It skips inner functions that get a store of their own.
 func otherStores(pkg *packages.Package, body ast.Node, given types.Object) (others []ast.Expr) {
 	ast.Inspect(body, func(node ast.Node) bool {
 		if _, nested := givenStore(pkg, node); nested != nil {
@@ -94,9 +94,8 @@ func otherStores(pkg *packages.Package, body ast.Node, given types.Object) (othe
 
 func isStore(t types.Type) bool { return types.TypeString(t, nil) == "*"+repositoryPath+".Store" }
 
-// keepersOfStores returns the functions that use a store of their own, one that
-// they were not given, and those that call them: by name, with the place where
-// they do.
+// keepersOfStores returns the functions that use a store that is not a parameter,
+// and the functions that call them: by name, with the place of the use.
 func keepersOfStores(all map[string]*packages.Package) map[string]string {
 	keepers := map[string]string{}
 	callers := map[string][]string{}
@@ -136,8 +135,7 @@ func keepersOfStores(all map[string]*packages.Package) map[string]string {
 	return keepers
 }
 
-// Guarantees that the service owns the boundary: a transaction begins in InTx
-// and nowhere else.
+// Guarantees that the service owns the boundary: a transaction begins only in InTx.
 func TestTransactionsBeginInInTx(t *testing.T) {
 	t.Parallel()
 	for name, pkg := range load(t) {

@@ -42,8 +42,8 @@ func showAudit(v *visit) error {
 	})
 }
 
-// eventFilter reads what the log is narrowed to, the last day included; validation_failed
-// for a day that is none.
+// eventFilter reads the filter of the log. The last day is included. The error
+// is validation_failed when a day is not a date.
 func (v *visit) eventFilter() (form, domain.EventFilter, error) {
 	f := newForm()
 	f.Values = v.QueryParams()
@@ -57,9 +57,9 @@ func (v *visit) eventFilter() (form, domain.EventFilter, error) {
 	return f, filter, invalid.Err()
 }
 
-// exportAudit answers with every event that passes the filter, a page of memory
-// at a time. When it cannot go on it breaks the connection off, so that nobody
-// takes a part for the whole.
+// exportAudit answers with every event that passes the filter and keeps one page
+// in memory at a time. After an error it breaks the connection, so that a part
+// is not taken for the whole.
 func exportAudit(v *visit) error {
 	o, _, err := v.organization()
 	if err != nil {
@@ -81,7 +81,7 @@ func exportAudit(v *visit) error {
 		err = export.All(func(events []domain.Event) error { return writeEvents(rows, events) })
 	}
 	if err != nil {
-		v.console.config.Log.WarnContext(v.ctx(), "an export of audit events was broken off", "error", err)
+		v.console.config.Log.WarnContext(v.ctx(), "an export of audit events failed", "error", err)
 		panic(http.ErrAbortHandler)
 	}
 	return nil

@@ -7,18 +7,18 @@ import (
 	"github.com/latchkey-dev/latchkey/domain"
 )
 
-// chart is a picture that the template "chart" draws as SVG: rectangles on a
-// ground of Width by Height, and words for those who do not see them.
+// chart is a picture that the template "chart" draws as SVG: rectangles on an
+// area of Width by Height, and a text for screen readers.
 type chart struct {
 	Label         string
 	Width, Height int
 	Bars          []bar
-	Base          int    // where the line is that bars stand on; 0: none
-	From, To      string // what the two ends of the line are
+	Base          int    // position of the baseline; 0: none
+	From, To      string // labels of the two ends of the axis
 	Legend        []legend
 }
 
-// bar is one rectangle; Class gives its colour, Title says on hover what it is.
+// bar is one rectangle. Class sets its color, Title is shown on hover.
 type bar struct {
 	X, Y, Width, Height float64
 	Class, Title        string
@@ -33,11 +33,11 @@ type legend struct {
 const (
 	chartWidth  = 320
 	chartHeight = 96
-	historyDays = 30 // how far back the changes are drawn
-	aheadWeeks  = 13 // how far ahead the expiries are
+	historyDays = 30 // how many past days changesChart shows
+	aheadWeeks  = 13 // how many coming weeks expiriesChart shows
 )
 
-// statusChart draws the keys by status as one bar in three parts.
+// statusChart draws one bar with a part for each status of the keys.
 func statusChart(s domain.KeyStatistics) chart {
 	c := chart{Width: chartWidth, Height: 12, Legend: []legend{
 		{"active", "active", s.Active}, {"expired", "expired", s.Expired}, {"revoked", "revoked", s.Revoked},
@@ -48,7 +48,7 @@ func statusChart(s domain.KeyStatistics) chart {
 		if part.Count == 0 {
 			continue
 		}
-		// A part is never too thin to be seen.
+		// No part is too thin to see.
 		width := max(float64(chartWidth)*float64(part.Count)/float64(s.Total()), 3)
 		c.Bars = append(c.Bars, bar{x, 0, width, 12, part.Class, count(part.Count, part.Name+" key", part.Name+" keys")})
 		x += width + 2
@@ -81,10 +81,12 @@ func changesChart(s domain.KeyStatistics, now time.Time) chart {
 		day := byDay[today.AddDate(0, 0, i-historyDays+1)]
 		x, name := step*float64(i)+1, day.Day.Format("2 January")
 		if h := unit * float64(day.Created); h > 0 {
-			c.Bars = append(c.Bars, bar{x, float64(c.Base) - h, step - 2, h, "created", name + ": " + count(day.Created, "key", "keys") + " created"})
+			title := name + ": " + count(day.Created, "key", "keys") + " created"
+			c.Bars = append(c.Bars, bar{x, float64(c.Base) - h, step - 2, h, "created", title})
 		}
 		if h := unit * float64(day.Revoked); h > 0 {
-			c.Bars = append(c.Bars, bar{x, float64(c.Base) + 1, step - 2, h, "revoked", name + ": " + count(day.Revoked, "key", "keys") + " revoked"})
+			title := name + ": " + count(day.Revoked, "key", "keys") + " revoked"
+			c.Bars = append(c.Bars, bar{x, float64(c.Base) + 1, step - 2, h, "revoked", title})
 		}
 	}
 	return c

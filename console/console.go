@@ -1,10 +1,10 @@
 // Package console is Latchkey's web console: pages rendered on the server from
 // html/template, under /console. Every page works without JavaScript; htmx adds
-// search as you type, and a small script of ours copying and countdowns.
+// search as you type, and a small script adds copying and countdowns.
 //
 // It has no rules of its own. Each page asks the service for the same authorized
 // handles as the API does, and shows a button when the handle holds the action
-// behind it; whoever sends the form anyway is refused by the service.
+// behind it. The service refuses a form that is sent without that action.
 package console
 
 import (
@@ -25,18 +25,18 @@ import (
 
 // Config says how clients reach the instance that the console belongs to.
 type Config struct {
-	PublicURL string       // https, or http on loopback; what the curl lines call
+	PublicURL string       // https, or http on loopback; used in the curl lines
 	Header    string       // the one header that carries keys; empty: X-Api-Key and Authorization
 	Version   string       // for the instance page
 	Log       *slog.Logger // nil: slog.Default
 
-	// Requests says which requests the log has; nil: a rule of its own.
+	// Requests decides which requests are logged; nil: a rule of the console's own.
 	Requests *requestlog.Rule
 
-	// IPExtractor tells a client's address, for the audit trail; nil: the peer's.
+	// IPExtractor returns a client's address for the audit trail; nil: the peer's.
 	IPExtractor echo.IPExtractor
 
-	// Trace stands before everything else; nil: nothing does.
+	// Trace is the outermost middleware; nil: none.
 	Trace echo.MiddlewareFunc
 }
 
@@ -54,7 +54,8 @@ var templates embed.FS
 //go:embed static
 var staticFiles embed.FS
 
-// maxForm is the largest form taken, in bytes: metadata is the largest field.
+// maxForm is the size of the largest form that is accepted, in bytes. Metadata is
+// the largest field.
 const maxForm = "64K"
 
 // Handler serves everything under /console. It reads its own cookie and ignores
@@ -86,7 +87,7 @@ func Handler(app *service.App, config Config) (http.Handler, error) {
 	}
 	e.Use(c.log, c.headers, middleware.RecoverWithConfig(middleware.RecoverConfig{
 		LogErrorFunc: func(_ echo.Context, err error, stack []byte) error { return fmt.Errorf("%w\n%s", err, stack) },
-		// The error goes on to fail, which logs it.
+		// The error reaches fail, which logs it.
 		DisableErrorHandler: true,
 	}), c.refuseForeignHosts, refuseCrossSite(), middleware.BodyLimit(maxForm))
 	c.routes(e)
@@ -169,8 +170,8 @@ func (c *console) add(e *echo.Echo, route string, handle echo.HandlerFunc) {
 	}
 }
 
-// log writes the access log, as the API's does: no address and no header is in
-// it, since secrets end up there by mistake.
+// log writes the access log as the API does. It leaves out URLs and headers,
+// because secrets end up there by mistake.
 func (c *console) log(next echo.HandlerFunc) echo.HandlerFunc {
 	return func(ec echo.Context) error {
 		start := time.Now()
@@ -192,8 +193,8 @@ func (c *console) log(next echo.HandlerFunc) echo.HandlerFunc {
 	}
 }
 
-// isLogged reports whether the log has the request, which is answered with status.
-// It is decided once for each request, as soon as the status is known.
+// isLogged reports whether a request that is answered with status is logged.
+// It decides once for each request, as soon as the status is known.
 func (c *console) isLogged(ec echo.Context, status int) bool {
 	const key = "logged"
 	decided, ok := ec.Get(key).(bool)
@@ -204,9 +205,9 @@ func (c *console) isLogged(ec echo.Context, status int) bool {
 	return decided
 }
 
-// Mount returns a handler that serves the console under /console, leads / there
-// and leaves all else to api, all below the site's path. Paths are compared as
-// they came: what is odd about one is for api to refuse.
+// Mount returns a handler that serves the console under /console, redirects / to
+// it and passes everything else to api, all below the site's path. It compares
+// paths as they were sent; api refuses malformed ones.
 func Mount(at site.Site, console, api http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		at.Relative(r.URL)

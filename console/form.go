@@ -13,18 +13,17 @@ import (
 	"github.com/latchkey-dev/latchkey/domain"
 )
 
-// form is what a page shows of a form: the values in it, and after a refusal
-// what was wrong.
+// form is the content of a form: its values and, after a refusal, what was wrong.
 type form struct {
 	Values url.Values
-	Detail string            // what is wrong with the whole
+	Detail string            // what is wrong with the form as a whole
 	Faults map[string]string // by field
 	status int
-	sent   bool // the values are what somebody sent
+	sent   bool // the values were sent by a browser
 }
 
-// newForm returns a form that nobody has sent yet, with names and values in
-// turn.
+// newForm returns a form that has not been sent yet, from alternating names and
+// values.
 func newForm(values ...string) form {
 	f := form{Values: url.Values{}, status: http.StatusOK}
 	for pair := range slices.Chunk(values, 2) {
@@ -44,14 +43,15 @@ func (v *visit) sent() (form, error) {
 	return f, nil
 }
 
-// at notes the revision of what the form shows, so that a change which somebody
-// else made meanwhile is not overwritten unseen.
+// at records the revision of what the form shows, so that sending the form does
+// not overwrite a change that someone else made in between.
 func (f form) at(revision int64) form {
 	f.Values.Set("revision", strconv.FormatInt(revision, 10))
 	return f
 }
 
-// expects returns that what is to be changed is still as the form showed it.
+// expects returns the condition that the resource still has the revision that the
+// form showed.
 func (f form) expects() domain.Precondition {
 	revision, err := strconv.ParseInt(f.Get("revision"), 10, 64)
 	if err != nil {
@@ -60,8 +60,8 @@ func (f form) expects() domain.Precondition {
 	return domain.AtRevision(revision)
 }
 
-// refuse notes err in the form, so that the page can be shown again with it. It
-// returns what no form can help with: an error page is to show that.
+// refuse puts err into the form, so that the page can show both again. It returns
+// errors that a form cannot show; they need an error page.
 func (f *form) refuse(err error) error {
 	refused := *refusal(err)
 	switch refused.Code {
@@ -69,7 +69,7 @@ func (f *form) refuse(err error) error {
 		return err
 	}
 	if refused.Code == domain.CodeIdempotencyMismatch {
-		refused.Detail = "This form has been sent before, with other values. Send it again if you mean to."
+		refused.Detail = "This form was already sent with other values. Send it again if you want to."
 		f.Values.Set("nonce", rand.Text())
 	}
 	if refused.Code == domain.CodePreconditionFailed {
@@ -88,8 +88,8 @@ func (f *form) refuse(err error) error {
 	return nil
 }
 
-// sentence turns what a pointer's detail says into one: "must not be empty"
-// gives the same with a capital letter and a full stop.
+// sentence turns the detail of a field error into a sentence: "must not be empty"
+// gets a capital letter and a period.
 func sentence(s string) string {
 	if s == "" {
 		return s
@@ -97,13 +97,13 @@ func sentence(s string) string {
 	return strings.ToUpper(s[:1]) + strings.TrimSuffix(s[1:], ".") + "."
 }
 
-// Unsaved reports whether the values are what somebody sent and has to mend.
+// Unsaved reports whether the values were sent and refused, and need fixing.
 func (f form) Unsaved() bool { return f.sent && f.Detail != "" }
 
 // Get returns the value of a field.
 func (f form) Get(name string) string { return f.Values.Get(name) }
 
-// Text returns the value of a field without blanks around it.
+// Text returns the value of a field without surrounding spaces.
 func (f form) Text(name string) string { return strings.TrimSpace(f.Values.Get(name)) }
 
 // Selected marks the option of a select.
@@ -122,17 +122,18 @@ func (f form) Checked(name string, value any) template.HTMLAttr {
 	return ""
 }
 
-// Describe ties a field to its hint and to what is wrong with it, for screen
-// readers. A wrong field gets the focus, the first one if there are several.
+// Describe connects a field with its hint and its error, for screen readers. The
+// first field with an error gets the focus.
 func (f form) Describe(name string) template.HTMLAttr {
 	if f.Faults[name] != "" {
-		return template.HTMLAttr(`autofocus aria-invalid="true" aria-describedby="` + name + `-fault ` + name + `-hint"`) //nolint:gosec // names are literals in templates
+		described := `autofocus aria-invalid="true" aria-describedby="` + name + `-fault ` + name + `-hint"`
+		return template.HTMLAttr(described) //nolint:gosec // names are literals in templates
 	}
 	return template.HTMLAttr(`aria-describedby="` + name + `-hint"`) //nolint:gosec // the same
 }
 
-// Autofocus gives the focus to the field that comes first in a form, unless a
-// field is wrong.
+// Autofocus gives the focus to the first field of a form, unless a field has an
+// error.
 func (f form) Autofocus() template.HTMLAttr {
 	if len(f.Faults) > 0 {
 		return ""
@@ -140,7 +141,7 @@ func (f form) Autofocus() template.HTMLAttr {
 	return "autofocus"
 }
 
-// Fault returns what the template "fault" shows beneath a field.
+// Fault returns the input of the template "fault", which shows a field's error.
 func (f form) Fault(name string) map[string]string {
 	return map[string]string{"Name": name, "Text": f.Faults[name]}
 }

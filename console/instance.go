@@ -8,7 +8,7 @@ type instancePage struct {
 	URL      string
 }
 
-// showInstance is for the operator alone; to others it does not exist.
+// showInstance answers operators only. Everyone else gets "not found".
 func showInstance(v *visit) error {
 	instance, err := v.app.Instance(v.ctx(), v.caller)
 	if err != nil {

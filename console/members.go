@@ -10,21 +10,21 @@ import (
 
 type membersPage struct {
 	Members     domain.List[domain.Member]
-	Invitations []domain.Invitation // those that are open
+	Invitations []domain.Invitation // pending ones
 	Form        form
-	Roles       []domain.Role // those that the caller may give
+	Roles       []domain.Role // the roles that the caller may give
 	Me          domain.UserID
 	MayWrite    bool
-	Link        string // only in the answer that made it
-	Invited     string // whom the link is for
-	OneOwner    bool   // who can neither leave nor be demoted
+	Link        string // only in the answer to its creation
+	Invited     string // email of the person invited
+	OneOwner    bool   // the only owner can neither leave nor be demoted
 	Notice      string
 }
 
 // Stays reports whether a member with the role is the last owner.
 func (m membersPage) Stays(role domain.Role) bool { return m.OneOwner && role == domain.Owner }
 
-// Mine reports whether the caller may change what a member with the role is.
+// Mine reports whether the caller may change or remove a member with the role.
 func (m membersPage) Mine(role domain.Role) bool { return slices.Contains(m.Roles, role) }
 
 func showMembers(v *visit) error {
@@ -49,7 +49,9 @@ func (v *visit) membersPage(o *service.Organization, organization domain.MemberO
 	m := membersPage{
 		Members: members, Form: f, Me: v.layout.User.ID, MayWrite: o.Holds(domain.MembersWrite), Link: link, Invited: invited,
 		Notice: map[string]string{
-			"role": "The role has been changed.", "removed": "Removed. Their access has ended.", "revoked": "The invitation is withdrawn.",
+			"role":    "The role has been changed.",
+			"removed": "Removed. Their access has ended.",
+			"revoked": "The invitation is withdrawn.",
 		}[v.QueryParam("notice")],
 	}
 	if m.OneOwner, err = o.HasOneOwner(v.ctx()); err != nil {
@@ -96,11 +98,11 @@ func updateMember(v *visit) error {
 	return v.redirect(membersURL(organization) + "?notice=role")
 }
 
-// removalPage asks before a member is removed, or leaves.
+// removalPage asks for confirmation before a member is removed or leaves.
 type removalPage struct {
 	Member    domain.Member
 	Leaving   bool
-	Keys      domain.List[domain.Key] // some of those that they made and that work on
+	Keys      domain.List[domain.Key] // some of the keys that they made, which keep working
 	MayRevoke bool
 }
 
@@ -153,7 +155,7 @@ func removeMember(v *visit) error {
 	return v.redirect(membersURL(organization) + "?notice=removed")
 }
 
-// membersRefused shows the members again and says what was refused.
+// membersRefused shows the members again, with the error.
 func (v *visit) membersRefused(o *service.Organization, organization domain.MemberOf, err error) error {
 	f := invitationForm()
 	if err := f.refuse(err); err != nil {
@@ -163,7 +165,7 @@ func (v *visit) membersRefused(o *service.Organization, organization domain.Memb
 	return v.membersPage(o, organization, f, "", "")
 }
 
-// createInvitation answers with the link: the only page that ever shows it.
+// createInvitation answers with the link. No other page shows it.
 func createInvitation(v *visit) error {
 	o, organization, err := v.organization()
 	if err != nil {
@@ -183,13 +185,13 @@ func createInvitation(v *visit) error {
 		return v.membersPage(o, organization, f, "", "")
 	}
 	if token == "" {
-		return v.redirect(membersURL(organization)) // the form was sent before
+		return v.redirect(membersURL(organization)) // the form was already sent
 	}
 	return v.membersPage(o, organization, invitationForm(), v.console.invitationURL(token), invitation.Email)
 }
 
-// invitationURL is the link that lets the invited accept, the same as in the
-// mail about it.
+// invitationURL returns the link with which the person accepts the invitation. The
+// email has the same one.
 func (c *console) invitationURL(token string) string {
 	return c.site.URL("/console/invitation#token=") + token
 }
@@ -209,7 +211,7 @@ func revokeInvitation(v *visit) error {
 	return v.redirect(membersURL(organization) + "?notice=revoked")
 }
 
-// showInvitation is where the link of an invitation leads, signed in or not.
+// showInvitation is the page that an invitation's link opens, signed in or not.
 func showInvitation(v *visit) error {
 	return v.recovery("invitation", "You are invited", newForm(), false)
 }

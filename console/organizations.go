@@ -10,8 +10,8 @@ type homePage struct {
 	Organizations domain.List[domain.MemberOf]
 }
 
-// showHome leads on: to the only organization there is, else to a choice, and
-// to the first one's form when there is none.
+// showHome redirects to the caller's organization if there is one, lists them if
+// there are several, and shows the form for the first one if there is none.
 func showHome(v *visit) error {
 	page, err := domain.NewPage(0, v.QueryParam("cursor"))
 	if err != nil {
@@ -36,8 +36,8 @@ func showNewOrganization(v *visit) error {
 	return v.render(newForm().status, "organization-new", "New organization", homePage{Form: newForm()})
 }
 
-// createOrganization makes an organization and, from the welcome page, its
-// first project too.
+// createOrganization creates an organization and, from the welcome page, also its
+// first project.
 func createOrganization(v *visit) error {
 	f, err := v.sent()
 	if err != nil {
@@ -122,7 +122,7 @@ func (v *visit) organizationSettings(o *service.Organization, organization domai
 	})
 }
 
-// saved is what a settings page says after a change.
+// saved has the notices of a settings page after a change.
 var saved = map[string]string{
 	"saved":    "Saved.",
 	"disabled": "Disabled. No key works until it is enabled again.",
@@ -190,15 +190,15 @@ func deleteOrganization(v *visit) error {
 	return v.organizationSettings(o, organization, settings, f, newForm())
 }
 
-// typed reports whether the name of what is to be deleted or disabled was typed, and
-// notes it in the form if not.
+// typed reports whether the form repeats name, which confirms that the resource is
+// deleted or disabled. If not, it puts an error into the form.
 func (f *form) typed(name string) bool {
 	if f.Text("confirm") == name {
 		return true
 	}
 	_ = f.refuse(&domain.Error{
 		Code:   domain.CodeValidationFailed,
-		Fields: []domain.FieldError{{Pointer: "/confirm", Detail: "must be the name exactly as it is shown. Nothing has been done"}},
+		Fields: []domain.FieldError{{Pointer: "/confirm", Detail: "must be the name exactly as it is shown. Nothing was changed"}},
 	})
 	return false
 }

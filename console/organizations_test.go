@@ -27,7 +27,7 @@ func TestDeleteProject(t *testing.T) {
 	settings := "/console/projects/" + string(project.ID) + "/settings"
 	b.open(settings)
 	b.press("Delete this project").fill("confirm", "Documents").follow("Delete the project")
-	b.shows("Nothing has been done")
+	b.shows("Nothing was changed")
 	b.fill("confirm", "Documents API").follow("Delete the project")
 	b.shows("Confirm it is you")
 	b.fill("password", password).follow("Confirm")

@@ -50,7 +50,7 @@ type projectPage struct {
 	Expiries   chart
 }
 
-// showProject is the overview: pictures of the keys, or how to make the first.
+// showProject shows the overview: charts of the keys, or how to create the first.
 func showProject(v *visit) error {
 	p, project, err := v.project()
 	if err != nil {

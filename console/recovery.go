@@ -6,21 +6,21 @@ import (
 	"github.com/latchkey-dev/latchkey/domain"
 )
 
-// recoveryPage is of a page that a mailed link leads to, or that sends one. The
-// link's token stands behind "#", where neither the server nor a log sees it: a
-// script puts it into the form; without one, the link is pasted there.
+// recoveryPage is for pages that a link in an email opens, or that send one. The
+// link's token comes after "#", where neither the server nor a log sees it. A
+// script copies it into the form; without scripts, the person pastes the link.
 type recoveryPage struct {
-	Form  form
-	Mails bool // email reaches people
-	Shown bool // it is shown to whoever sits at the server's terminal instead
-	Sent  bool
+	Form    form
+	Mailing bool // email reaches people
+	Shown   bool // the server's terminal shows it instead
+	Sent    bool
 }
 
 func (v *visit) recovery(name, title string, f form, sent bool) error {
-	return v.render(f.status, name, title, recoveryPage{Form: f, Mails: v.app.Mails(), Shown: v.app.MailShown(), Sent: sent})
+	return v.render(f.status, name, title, recoveryPage{Form: f, Mailing: v.app.Mails(), Shown: v.app.MailShown(), Sent: sent})
 }
 
-// token reads a mailed token, also out of the whole link.
+// token reads the token of an email, alone or within its link.
 func (f form) token() string {
 	text := f.Text("token")
 	if _, token, ok := strings.Cut(text, "#token="); ok {
@@ -29,8 +29,8 @@ func (f form) token() string {
 	return text
 }
 
-// mailed turns the refusal of a mailed token, which is no session, into one that
-// its form shows.
+// mailed turns the refusal of a token from an email into one that its form shows.
+// It would otherwise count as a missing session.
 func mailed(err error) error {
 	if domain.CodeOf(err) == domain.CodeInvalidToken {
 		return domain.Errorf(domain.CodeConflict, "%s", refusal(err).Detail)
@@ -39,7 +39,7 @@ func mailed(err error) error {
 }
 
 func showForgotPassword(v *visit) error {
-	return v.recovery("forgot-password", "Forgotten password", newForm("email", v.email()), false)
+	return v.recovery("forgot-password", "Forgot password", newForm("email", v.email()), false)
 }
 
 func forgotPassword(v *visit) error {
@@ -51,9 +51,9 @@ func forgotPassword(v *visit) error {
 		if err := f.refuse(err); err != nil {
 			return err
 		}
-		return v.recovery("forgot-password", "Forgotten password", f, false)
+		return v.recovery("forgot-password", "Forgot password", f, false)
 	}
-	return v.recovery("forgot-password", "Forgotten password", f, true)
+	return v.recovery("forgot-password", "Forgot password", f, true)
 }
 
 func showResetPassword(v *visit) error {

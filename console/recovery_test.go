@@ -10,7 +10,7 @@ import (
 	"github.com/latchkey-dev/latchkey/service/mail"
 )
 
-// mailbox keeps the mails that are sent.
+// mailbox keeps the emails that are sent.
 type mailbox struct{ mails []mail.Message }
 
 func (m *mailbox) Send(_ context.Context, message mail.Message) error {
@@ -59,7 +59,7 @@ func TestMailedLinks(t *testing.T) {
 			}
 			b.open("/console/sign-up")
 			b.fill("email", "ann@example.com").fill("password", password).follow("Create account")
-			b.shows("Look at your mail")
+			b.shows("Check your email")
 			arrive()
 			const chosen = "nine yellow kites over the dunes"
 			b.fill("password", chosen).follow("Confirm the address")

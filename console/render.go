@@ -18,12 +18,11 @@ import (
 	"github.com/latchkey-dev/latchkey/service/site"
 )
 
-// pages are the templates. One whose name starts with "page " is what stands in
-// the layout.
+// pages holds the templates. Those whose names start with "page " fill the layout.
 type pages struct {
 	*template.Template
 
-	prefixed *strings.Replacer // makes the links of a page those of the site
+	prefixed *strings.Replacer // puts the site's path before the links of a page
 }
 
 // parse reads all templates.
@@ -32,8 +31,8 @@ func (c *console) parse() (pages, error) {
 	return pages{all, belowPrefix(c.site)}, err
 }
 
-// write sends a page whole or not at all: an error in a template is an error,
-// not half a page.
+// write sends the whole page or nothing: an error in a template returns an error
+// instead of half a page.
 func (p pages) write(w *echo.Response, status int, name string, data layout) error {
 	var main, body bytes.Buffer
 	if err := p.ExecuteTemplate(&main, "page "+name, data); err != nil {
@@ -51,9 +50,9 @@ func (p pages) write(w *echo.Response, status int, name string, data layout) err
 	return err
 }
 
-// belowPrefix returns what puts the links of a page below the path of the site.
-// It works on the finished page, so that no template has to remember to. Only
-// attributes written in templates match: in all else, quotation marks are escaped.
+// belowPrefix returns a replacer that puts the path of the site before the links of
+// a page. It works on the finished page, so that no template can forget it. Only
+// attributes written in templates match: everywhere else, quotation marks are escaped.
 func belowPrefix(at site.Site) *strings.Replacer {
 	var pairs []string
 	for _, attribute := range []string{"href", "src", "action", "formaction", "hx-get", "hx-post", "hx-push-url"} {
@@ -97,7 +96,8 @@ func (c *console) functions() template.FuncMap {
 		"keyFields": func(f form, scopes []scopeChoice, isNew bool, expiry string) map[string]any {
 			return map[string]any{
 				"Form": f, "Scopes": scopes, "New": isNew, "Expiry": expiry,
-				"Open": f.Get("external_id") != "" || f.Get("metadata") != "" || f.Faults["metadata"] != "" || f.Faults["external_id"] != "",
+				"Open": f.Get("external_id") != "" || f.Get("metadata") != "" ||
+					f.Faults["metadata"] != "" || f.Faults["external_id"] != "",
 			}
 		},
 		"expiryOption": func(k domain.Key) string {
@@ -109,24 +109,24 @@ func (c *console) functions() template.FuncMap {
 	}
 }
 
-// credential returns the header that carries a key: the one that every guide
-// uses, or the instance's own.
+// credential returns the header line that carries a key: X-Api-Key, which every
+// guide uses, or the header of this instance.
 func (c *console) credential(token string) string {
 	return cmp.Or(c.config.Header, "X-Api-Key") + ": " + token
 }
 
-// callLine returns the first call of every guide, which any valid key may make.
+// callLine returns the first call in every guide. Any valid key may make it.
 func (c *console) callLine(token string) string {
 	return fmt.Sprintf("curl %s \\\n  --header %q", c.site.URL("/v1/project"), c.credential(token))
 }
 
-// verifyLine asks whether a key is valid.
+// verifyLine returns the call that asks whether a key is valid.
 func (c *console) verifyLine() string {
 	return fmt.Sprintf("curl %s \\\n  --header %q \\\n  --json '{\"key\": \"…\"}'",
 		c.site.URL("/v1/keys/verify"), c.credential("$LATCHKEY_API_KEY"))
 }
 
-// moment is a time as pages show it: relative, with the exact one on hover.
+// moment is a time as pages show it: relative, with the exact time on hover.
 type moment struct {
 	Relative string
 	Exact    string
@@ -147,9 +147,9 @@ func newMoment(now, t time.Time) moment {
 	return m
 }
 
-// units are what span counts in. A unit is used from a number of it on, so that
-// 45 days are not "1 month", and a length is rounded to parts of it, so that a
-// grace of 7 days is not "6 days" a second later. console.js has the same list.
+// units are the units of span. A unit has a least number, so that 45 days are not
+// "1 month". A duration is rounded to a part of the unit, so that a grace of 7 days
+// is not "6 days" a second later. console.js has the same list.
 var units = []struct {
 	size, part time.Duration
 	from       time.Duration
@@ -161,7 +161,7 @@ var units = []struct {
 
 const day = 24 * time.Hour
 
-// span names a length of time by its largest unit: good enough to decide by,
+// span writes a duration in its largest unit: precise enough to decide by, and
 // short enough for a column.
 func span(d time.Duration) string {
 	for _, unit := range units {
@@ -198,7 +198,7 @@ func title(word any) string {
 	return strings.ToUpper(s[:1]) + s[1:]
 }
 
-// initial is the letter that stands for a person.
+// initial returns the letter that represents a person.
 func initial(u *domain.User) string {
 	for _, r := range u.Name + u.Email {
 		return strings.ToUpper(string(r))
@@ -206,8 +206,8 @@ func initial(u *domain.User) string {
 	return "?"
 }
 
-// device names a browser by what it calls itself: roughly, which is enough to
-// know one's own.
+// device returns a rough name of a browser from its User-Agent, enough to
+// recognize one's own.
 func device(userAgent string) string {
 	browser, system := "", ""
 	for _, known := range []string{"Edg", "OPR", "Firefox", "Chrome", "Safari", "curl"} {
@@ -235,7 +235,7 @@ func device(userAgent string) string {
 	return "A program"
 }
 
-// auditActions are all that an organization's audit log can be narrowed to.
+// auditActions are the actions by which an organization's audit log can be filtered.
 var auditActions = []string{
 	"key.created", "key.updated", "key.rotated", "key.revoked", "key.deleted", "keys.imported",
 	"project.created", "project.updated", "project.suspended", "project.resumed", "project.deleted",
@@ -243,14 +243,15 @@ var auditActions = []string{
 	"member.joined", "member.updated", "member.removed", "member.left", "invitation.created", "invitation.revoked",
 }
 
-// words turns a field's or an action's name into words: expires_at, key.created.
+// words turns the name of a field or an action, such as expires_at or key.created,
+// into words.
 func words(s string) string { return strings.NewReplacer("_", " ", ".", " ").Replace(s) }
 
 // change is what an event did to one field, in words.
 type change struct{ Field, Before, After string }
 
-// changes are those of an event worth showing, by field: not that a new key has
-// no metadata.
+// changes returns the changes of an event that are worth showing, by field. It
+// leaves out, for example, that a new key has no metadata.
 func changes(all domain.Changes) []change {
 	var list []change
 	for _, field := range slices.Sorted(maps.Keys(all)) {
@@ -265,7 +266,7 @@ func changes(all domain.Changes) []change {
 // nothing is how an absent value is shown.
 const nothing = "none"
 
-// shown is a value of the audit trail as a person reads it.
+// shown returns a value of the audit trail as people read it.
 func shown(v any) string {
 	switch v := v.(type) {
 	case nil:

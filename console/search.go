@@ -8,8 +8,8 @@ import (
 	"github.com/latchkey-dev/latchkey/service"
 )
 
-// keyFilter reads the filter of a list of keys. Of a pasted token only the part
-// that may be shown is kept.
+// keyFilter reads the filter of a list of keys. It keeps only the public part of a
+// pasted token.
 func keyFilter(values url.Values) domain.KeyFilter {
 	return domain.KeyFilter{
 		Status: domain.KeyStatus(values.Get("status")), Environment: domain.Environment(values.Get("environment")),
@@ -17,9 +17,9 @@ func keyFilter(values url.Values) domain.KeyFilter {
 	}
 }
 
-// searchKeys lists the keys that a form asks for. The form is sent by POST,
-// since people paste tokens into it: what they searched for becomes part of an
-// address only if it found something, and is then part of what keys show anyway.
+// searchKeys lists the keys that a form asks for. The form is sent by POST, because
+// people paste tokens into it. The search text becomes part of a URL only if it
+// found something; then it is a part of what keys show anyway.
 func searchKeys(v *visit) error {
 	p, project, err := v.project()
 	if err != nil {
@@ -48,7 +48,7 @@ func searchKeys(v *visit) error {
 	return v.keysPage(p, project, filter, keys, domain.Page{})
 }
 
-// keysURL returns the address of a list of keys from after on.
+// keysURL returns the URL of a list of keys after the cursor.
 func keysURL(project domain.Project, filter domain.KeyFilter, after domain.Cursor) string {
 	query := url.Values{}
 	for _, field := range [][2]string{
@@ -64,8 +64,8 @@ func keysURL(project domain.Project, filter domain.KeyFilter, after domain.Curso
 	return projectURL(project) + "/keys?" + query.Encode()
 }
 
-// findKeys lists the first keys that pass the filter. A token that was imported
-// begins with what its key shows, up to a dot.
+// findKeys lists the first keys that pass the filter. An imported token begins with
+// the prefix that its key shows, up to a dot.
 func (v *visit) findKeys(p *service.Project, filter *domain.KeyFilter) (domain.List[domain.Key], error) {
 	page := domain.Page{Limit: domain.DefaultPageSize}
 	keys, err := p.ListKeys(v.ctx(), *filter, page)

@@ -9,30 +9,30 @@ import (
 	"github.com/latchkey-dev/latchkey/domain"
 )
 
-// contentPolicy lets a page load what the console itself serves and nothing
-// else, run no script or style that stands inside it, and send forms only here.
+// contentPolicy lets a page load only what the console serves, forbids inline
+// scripts and styles, and lets forms be sent only to the console.
 const contentPolicy = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; " +
 	"form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
 
-// headers sets what every answer of the console carries. Pages are not stored
-// anywhere: some of them hold a token.
+// headers sets the headers of every answer of the console. Pages must not be
+// stored, because some of them hold a token.
 func (c *console) headers(next echo.HandlerFunc) echo.HandlerFunc {
 	return func(ec echo.Context) error {
 		h := ec.Response().Header()
 		c.site.SetHeaders(h)
 		h.Set("Content-Security-Policy", contentPolicy)
 		h.Set("Cross-Origin-Opener-Policy", "same-origin")
-		// Not no-referrer: that would make browsers send "Origin: null" with our
-		// own forms.
+		// Not no-referrer: browsers would then send "Origin: null" with the
+		// console's own forms.
 		h.Set("Referrer-Policy", "same-origin")
 		h.Set("Cache-Control", "no-store")
 		return next(ec)
 	}
 }
 
-// refuseForeignHosts refuses requests for a name that is not one of the site's, as
-// RFC 9110, section 15.5.20, has it. A stranger's page can have DNS lead its own
-// name here, and would then be of the same origin as the console.
+// refuseForeignHosts refuses requests for a host name that is not the site's, with
+// the status of RFC 9110, section 15.5.20. A stranger can point a name of theirs at
+// this server by DNS, and their page would then have the same origin as the console.
 func (c *console) refuseForeignHosts(next echo.HandlerFunc) echo.HandlerFunc {
 	return func(ec echo.Context) error {
 		if !c.site.Serves(ec.Request().Host) {
@@ -44,10 +44,9 @@ func (c *console) refuseForeignHosts(next echo.HandlerFunc) echo.HandlerFunc {
 }
 
 // refuseCrossSite refuses unsafe requests that a page of another site, or of
-// another subdomain, made the browser send. CrossOriginProtection takes a
-// request that says nothing about where it comes from for one of a program; a
-// program has no business with the cookie, so here one of the two headers that
-// every browser sends has to be there.
+// another subdomain, made the browser send. CrossOriginProtection allows a request
+// without an origin, as programs send it. Programs do not use the cookie, so here
+// one of the two headers that every browser sends is required.
 func refuseCrossSite() echo.MiddlewareFunc {
 	protection := http.NewCrossOriginProtection()
 	return func(next echo.HandlerFunc) echo.HandlerFunc {
@@ -66,10 +65,10 @@ func refuseCrossSite() echo.MiddlewareFunc {
 	}
 }
 
-// cookieName is what the session's cookie is called. The __Host- prefix makes
-// browsers refuse one that another subdomain set or that came over http. A cookie
-// with a path cannot have it; __Secure- leaves the second half. On loopback there
-// is no https to demand.
+// cookieName returns the name of the session's cookie. The __Host- prefix makes
+// browsers refuse a cookie that another subdomain set or that came over http. A
+// cookie with a path cannot have that prefix; __Secure- keeps the second half of
+// its protection. On loopback there is no https to require.
 func (c *console) cookieName() string {
 	switch {
 	case c.site.Secure() && c.site.Prefix() == "":

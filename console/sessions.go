@@ -12,12 +12,12 @@ import (
 type signInPage struct {
 	Form   form
 	Next   string // where to go afterwards; empty: home
-	Again  bool   // the person is signed in and has to enter their password again
-	Signup bool   // there is an account to be had
+	Again  bool   // a signed-in person has to enter their password again
+	Signup bool   // people can create an account
 	Notice string
 }
 
-// notices are what the sign-in page says to who was sent there.
+// notices are the texts of the sign-in page for people who were sent there.
 var notices = map[string]string{
 	"out":      "You are signed out.",
 	"password": "Your password has been changed. Sign in with the new one.",
@@ -58,8 +58,8 @@ func (v *visit) email() string {
 	return v.layout.User.Email
 }
 
-// next is the page to go on to. Only one of ours: the value comes with a link
-// that anyone can make.
+// next returns the page to show after the sign-in. It must be a page of the
+// console, because anyone can make a link with another value.
 func next(v *visit) string {
 	next := v.FormValue("next")
 	u, err := url.Parse(next)
@@ -91,7 +91,7 @@ func signIn(v *visit) error {
 	return v.enter(in)
 }
 
-// enter gives the browser its cookie and goes on.
+// enter gives the browser its cookie and redirects it to the next page.
 func (v *visit) enter(in service.SignedIn) error {
 	v.console.setCookie(v, in.Cookie, int(in.Session.ExpiresAt.Sub(v.layout.Now).Seconds()))
 	if path := next(v); path != "" {
@@ -100,7 +100,7 @@ func (v *visit) enter(in service.SignedIn) error {
 	return v.redirect("/console")
 }
 
-// endSession ends the session that the browser came with, if any.
+// endSession ends the browser's session, if it has one.
 func (v *visit) endSession() error {
 	if v.layout.User == nil {
 		return nil
@@ -117,7 +117,8 @@ func signOut(v *visit) error {
 		return err
 	}
 	v.console.setCookie(v, "", -1)
-	v.Response().Header().Set("Clear-Site-Data", `"cache", "storage"`) // the cookie goes by itself: "cookies" would be those of the whole domain
+	// The cookie is removed by itself: "cookies" would remove those of the whole domain.
+	v.Response().Header().Set("Clear-Site-Data", `"cache", "storage"`)
 	return v.redirect("/console/sign-in?notice=out")
 }
 
@@ -147,8 +148,8 @@ func revokeOtherSessions(v *visit) error {
 	return v.redirect("/console/account?notice=sessions")
 }
 
-// confirm sends who has to show their password again to do so, and back to the
-// page at path; every other error is returned.
+// confirm redirects a person who has to enter their password again to the sign-in
+// page, and from there back to path. It returns every other error.
 func (v *visit) confirm(err error, path string) error {
 	if domain.CodeOf(err) != domain.CodeReauthenticationRequired {
 		return err

@@ -14,8 +14,8 @@ import (
 	"github.com/latchkey-dev/latchkey/domain"
 )
 
-// static are the files that pages load. Their addresses carry a digest of all
-// of them, so browsers may keep them for good.
+// static holds the files that pages load. Their URLs contain a digest of all of
+// them, so browsers may keep them forever.
 type static struct {
 	version string
 	files   map[string][]byte

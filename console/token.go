@@ -5,8 +5,8 @@ import (
 	"net/url"
 )
 
-// dotEnv is a token as a file to download, made by the page itself: the server
-// keeps nothing that could be asked for again.
+// dotEnv is a token as a file to download. The page contains the file, so the
+// server stores nothing that could be requested again.
 type dotEnv struct {
 	Line string
 	URL  template.URL
@@ -16,6 +16,7 @@ func newDotEnv(token string) dotEnv {
 	line := "LATCHKEY_API_KEY=" + token
 	return dotEnv{
 		Line: line,
-		URL:  template.URL("data:text/plain;charset=utf-8," + url.PathEscape(line+"\n")), //nolint:gosec // tokens are letters, digits and underscores
+		//nolint:gosec // tokens are letters, digits and underscores
+		URL: template.URL("data:text/plain;charset=utf-8," + url.PathEscape(line+"\n")),
 	}
 }

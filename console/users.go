@@ -8,9 +8,9 @@ import (
 type signUpPage struct {
 	Form  form
 	Next  string
-	First bool // this account will be the operator's
+	First bool // this account becomes the operator's
 
-	ByInvitation bool // the form asks for an invitation's token
+	ByInvitation bool // the form asks for the token of an invitation
 }
 
 func showSignUp(v *visit) error {
@@ -48,8 +48,8 @@ func signUp(v *visit) error {
 		}
 		return v.signUpPage(f)
 	}
-	if in.Cookie == "" { // the address has to be confirmed first
-		return v.render(f.status, "check-mail", "Look at your mail", signUpPage{Form: f})
+	if in.Cookie == "" { // the person has to confirm the address first
+		return v.render(f.status, "check-mail", "Check your email", signUpPage{Form: f})
 	}
 	return v.enter(in)
 }

@@ -17,7 +17,7 @@ import (
 	"github.com/latchkey-dev/latchkey/service"
 )
 
-// visit is one request by whoever sits at the browser.
+// visit is one request of a browser, with the caller and the layout of the page.
 type visit struct {
 	echo.Context
 
@@ -27,16 +27,16 @@ type visit struct {
 	layout  layout
 }
 
-// layout is what stands around every page.
+// layout is the data of the parts that every page has.
 type layout struct {
 	Title        string
 	Now          time.Time
-	User         *domain.User         // nil: nobody is signed in
+	User         *domain.User         // nil: not signed in
 	Organization *domain.Organization // nil: the page belongs to none
 	Project      *domain.Project      // nil: the page belongs to none
 	Tabs         []tab
 	Page         any
-	Main         template.HTML // what the page's template made of it
+	Main         template.HTML // output of the page's own template
 }
 
 type tab struct {
@@ -55,7 +55,7 @@ func (c *console) visitor(handle func(*visit) error) echo.HandlerFunc {
 	}
 }
 
-// member lets in who is signed in, and sends everyone else to do so.
+// member lets in signed-in people, and sends everyone else to the sign-in page.
 func (c *console) member(handle func(*visit) error) echo.HandlerFunc {
 	return func(ec echo.Context) error {
 		v, err := c.visit(ec)
@@ -69,8 +69,8 @@ func (c *console) member(handle func(*visit) error) echo.HandlerFunc {
 	}
 }
 
-// visit reads the cookie. Without a good one the error is invalid_token and the
-// visit is nobody's.
+// visit reads the cookie. Without a valid one the error is invalid_token and the
+// visit is anonymous.
 func (c *console) visit(ec echo.Context) (*visit, error) {
 	request := ec.Response().Header().Get(echo.HeaderXRequestID)
 	if request == "" {
@@ -85,7 +85,7 @@ func (c *console) visit(ec echo.Context) (*visit, error) {
 	}
 	cookie, err := ec.Cookie(c.cookieName())
 	if err != nil {
-		return v, domain.Refused(domain.CodeInvalidToken, "No one is signed in.")
+		return v, domain.Refused(domain.CodeInvalidToken, "You are not signed in.")
 	}
 	user, err := c.app.AuthenticateSession(v.ctx(), cookie.Value)
 	if err != nil {
@@ -95,7 +95,7 @@ func (c *console) visit(ec echo.Context) (*visit, error) {
 	return v, nil
 }
 
-// readable reports whether all values are text that a database can hold.
+// readable reports whether all values are text that a database can store.
 func readable(values url.Values) bool {
 	for _, all := range values {
 		for _, value := range all {
@@ -108,25 +108,25 @@ func readable(values url.Values) bool {
 }
 
 func errUnreadable() error {
-	return domain.Errorf(domain.CodeMalformedRequest, "The request holds what is no text.")
+	return domain.Errorf(domain.CodeMalformedRequest, "The request contains bytes that are not text.")
 }
 
 func (v *visit) ctx() context.Context { return v.Request().Context() }
 
-// toSignIn asks for a sign-in and comes back afterwards to the page that was
-// asked for; a form that was sent is not sent again.
+// toSignIn redirects to the sign-in page, and from there back to the requested
+// page. A form is not sent again.
 func (v *visit) toSignIn() error {
 	if v.Request().Method != http.MethodGet {
 		return v.redirect("/console/sign-in")
 	}
-	if v.Request().Header.Get("HX-Request") != "" { // a part of a page cannot be the sign-in page: leave it
+	if v.Request().Header.Get("HX-Request") != "" { // the sign-in page must not replace a part of this one: load it whole
 		v.Response().Header().Set("HX-Redirect", v.console.site.Path("/console/sign-in"))
 		return v.NoContent(http.StatusNoContent)
 	}
 	return v.redirect("/console/sign-in?" + url.Values{"next": {v.Request().URL.RequestURI()}}.Encode())
 }
 
-// redirect answers a form: the browser gets path, and a reload repeats nothing.
+// redirect answers a form: the browser loads path, and a reload repeats nothing.
 func (v *visit) redirect(path string) error {
 	return v.Redirect(http.StatusSeeOther, v.console.site.Path(path))
 }
@@ -174,7 +174,7 @@ func (v *visit) project() (*service.Project, domain.Project, error) {
 	return p, project, err
 }
 
-// hidden marks a tab that the caller has no use for.
+// hidden marks a tab that the caller may not use.
 const hidden = "hidden"
 
 func hide(yes bool, url string) string {
@@ -184,8 +184,8 @@ func hide(yes bool, url string) string {
 	return url
 }
 
-// tabs puts the pages below base into the layout; the longest address that the
-// request is under is the current one.
+// tabs puts the pages below base into the layout. The current one has the longest
+// path that contains the request's.
 func (v *visit) tabs(base string, all ...tab) {
 	current := -1
 	for _, t := range all {
@@ -204,7 +204,7 @@ func (v *visit) tabs(base string, all ...tab) {
 	}
 }
 
-// at marks a tab as the current one, where a form's address does not say so.
+// at marks a tab as the current one, where the path of a form does not show it.
 func (v *visit) at(name string) {
 	for i := range v.layout.Tabs {
 		v.layout.Tabs[i].Current = v.layout.Tabs[i].Name == name
@@ -217,15 +217,15 @@ func keyURL(k domain.Key) string {
 	return "/console/projects/" + string(k.ProjectID) + "/keys/" + string(k.ID)
 }
 
-// render answers with the page of that name.
+// render answers with the page called name.
 func (v *visit) render(status int, name, title string, page any) error {
 	v.layout.Title, v.layout.Page = title, page
 	v.Response().Header().Set(echo.HeaderContentType, echo.MIMETextHTMLCharsetUTF8)
 	return v.console.pages.write(v.Response(), status, name, v.layout)
 }
 
-// statuses is what a browser is told about a refusal. Credentials do not
-// matter here: who is not signed in is sent to the sign-in page.
+// statuses maps a refusal to its status. Codes about credentials are missing:
+// people who are not signed in are sent to the sign-in page.
 var statuses = map[domain.Code]int{
 	domain.CodeMalformedRequest:         http.StatusBadRequest,
 	domain.CodeInvalidCredentials:       http.StatusUnauthorized,
@@ -257,7 +257,7 @@ func statusOf(code domain.Code) int {
 	return http.StatusInternalServerError
 }
 
-// refusal is what a page says about an error. Nothing of an internal one.
+// refusal returns what a page shows of an error: of an internal one, nothing.
 func refusal(err error) *domain.Error {
 	if e, ok := errors.AsType[*domain.Error](err); ok && e.Code != domain.CodeInternal {
 		return e
@@ -267,14 +267,14 @@ func refusal(err error) *domain.Error {
 		case http.StatusNotFound:
 			return domain.NotFound()
 		case http.StatusMethodNotAllowed:
-			return domain.Errorf(domain.CodeMethodNotAllowed, "This address takes no such request.")
+			return domain.Errorf(domain.CodeMethodNotAllowed, "This page does not accept this method.")
 		case http.StatusRequestEntityTooLarge:
 			return domain.Errorf(domain.CodePayloadTooLarge, "The form is larger than %s.", maxForm)
 		case http.StatusBadRequest:
 			return domain.Errorf(domain.CodeMalformedRequest, "The request could not be read.")
 		}
 	}
-	return &domain.Error{Code: domain.CodeInternal, Detail: "The fault is ours, and it has been noted.", Err: err}
+	return &domain.Error{Code: domain.CodeInternal, Detail: "This is an error in Latchkey. It has been logged.", Err: err}
 }
 
 // headline is the title of an error page.
@@ -287,7 +287,8 @@ var headlines = map[int]string{
 	http.StatusServiceUnavailable: "Back in a moment",
 }
 
-// fail is where an error that no form shows becomes a page.
+// fail turns an error that no form shows into a page.
+
 func (c *console) fail(err error, ec echo.Context) {
 	if ec.Response().Committed {
 		return

@@ -18,8 +18,8 @@ import (
 	"github.com/latchkey-dev/latchkey/service/site"
 )
 
-// adminRoutes is what operators may ask, on an address of its own: metrics, and
-// the list of nodes.
+// adminRoutes serves operators on an address of its own: metrics, and the list of
+// nodes.
 func adminRoutes(app *service.App, requests *requestlog.Rule, metrics *prometheus.Registry, log *slog.Logger) http.Handler {
 	metrics.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	metrics.MustRegister(appMetrics(app)...)
@@ -35,7 +35,7 @@ func adminRoutes(app *service.App, requests *requestlog.Rule, metrics *prometheu
 			return
 		}
 		w.Header().Set("Content-Type", "application/json")
-		_ = json.NewEncoder(w).Encode(nodeList(nodes, time.Now())) // fails only when nobody is there to read it
+		_ = json.NewEncoder(w).Encode(nodeList(nodes, time.Now())) // fails only when the client has gone
 	})
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		(site.Site{}).SetHeaders(w.Header())
@@ -50,7 +50,7 @@ type node struct {
 	Version    string    `json:"version"` // empty for 0.1
 	StartedAt  time.Time `json:"started_at"`
 	SeenAt     time.Time `json:"seen_at"`
-	LagSeconds float64   `json:"lag_seconds"` // how long it has not heard of changes, as far as is known
+	LagSeconds float64   `json:"lag_seconds"` // how long ago it last heard of changes, as far as known
 }
 
 func nodeList(nodes []repository.Node, now time.Time) map[string][]node {
@@ -65,7 +65,7 @@ func nodeList(nodes []repository.Node, now time.Time) map[string][]node {
 	return map[string][]node{"nodes": list}
 }
 
-// buildMetric tells what the node runs, as labels of a constant.
+// buildMetric has the version of the node, as labels of a constant.
 func buildMetric() prometheus.Collector {
 	_, revision, goVersion := buildInfo()
 	return prometheus.NewGaugeFunc(prometheus.GaugeOpts{
@@ -74,7 +74,7 @@ func buildMetric() prometheus.Collector {
 	}, func() float64 { return 1 })
 }
 
-// appMetrics tell how the node keeps up with the others, and what it answers
+// appMetrics show how well the node keeps up with the others, and what it answers
 // from memory.
 func appMetrics(app *service.App) []prometheus.Collector {
 	gauge := func(name, help string, value func() float64) prometheus.Collector {
@@ -95,11 +95,14 @@ func appMetrics(app *service.App) []prometheus.Collector {
 			func() float64 { return float64(app.MailStats().Waiting) }),
 		gauge("latchkey_email_queue_oldest_seconds", "Time that the oldest of them has been waiting; 0 when none is.",
 			func() float64 { return app.MailStats().OldestAge.Seconds() }),
-		counter("latchkey_emails_sent_total", "Emails that the mail server has taken from this node.", func() int64 { return app.MailStats().Sent }),
-		counter("latchkey_emails_retried_total", "Tries after which an email waits for another one.", func() int64 { return app.MailStats().Retried }),
+		counter("latchkey_emails_sent_total", "Emails that the mail server has taken from this node.",
+			func() int64 { return app.MailStats().Sent }),
+		counter("latchkey_emails_retried_total", "Tries after which an email waits for another one.",
+			func() int64 { return app.MailStats().Retried }),
 		gauge("latchkey_sync_state", "How well this node knows what others change: 1 in sync, 2 degraded, 3 lost.",
 			func() float64 { return float64(app.Sync()) }),
-		gauge("latchkey_sync_lag_seconds", "Time since this node last knew of every change.", func() float64 { return app.SyncLag().Seconds() }),
+		gauge("latchkey_sync_lag_seconds", "Time since this node last knew of every change.",
+			func() float64 { return app.SyncLag().Seconds() }),
 		gauge("latchkey_key_cache_keys", "Keys kept in memory.", func() float64 { return float64(app.CacheStats().Keys) }),
 		gauge("latchkey_key_cache_bytes", "Memory that keys are kept in.", func() float64 { return float64(app.CacheStats().Bytes) }),
 		counter("latchkey_key_cache_hits_total", "Keys that were in memory.", func() int64 { return app.CacheStats().Hits }),
@@ -109,7 +112,7 @@ func appMetrics(app *service.App) []prometheus.Collector {
 	)
 }
 
-// logMetrics count the requests that the log does not have, by kind.
+// logMetrics counts the requests that are missing in the log, by kind.
 func logMetrics(rule *requestlog.Rule) (all []prometheus.Collector) {
 	for _, kind := range requestlog.Kinds() {
 		all = append(all, prometheus.NewCounterFunc(prometheus.CounterOpts{

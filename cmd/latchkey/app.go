@@ -18,8 +18,8 @@ import (
 	"github.com/latchkey-dev/latchkey/service"
 )
 
-// openStore opens the configured database and brings its schema up to date, or
-// with LATCHKEY_MIGRATE=check refuses one that is behind.
+// openStore opens the configured database and brings its schema up to date. With
+// LATCHKEY_MIGRATE=check it refuses a schema that is not up to date.
 func (s *settings) openStore(ctx context.Context) (*repository.Store, error) {
 	store, err := s.connect(ctx)
 	if err != nil {
@@ -31,8 +31,8 @@ func (s *settings) openStore(ctx context.Context) (*repository.Store, error) {
 	return store, nil
 }
 
-// connect opens the configured database as it is. Only a command that makes one
-// gets a database that is not there.
+// connect opens the configured database as it is. It creates a missing database
+// only for commands that may create one.
 func (s *settings) connect(ctx context.Context) (*repository.Store, error) {
 	if _, err := os.Stat(s.sqlitePath()); !s.makes && !s.postgres() && errors.Is(err, fs.ErrNotExist) {
 		return nil, s.missing()
@@ -55,7 +55,7 @@ func (s *settings) connect(ctx context.Context) (*repository.Store, error) {
 	return store, nil
 }
 
-// missingError says that there is nothing yet to act on.
+// missingError is the error of a command whose database does not exist yet.
 type missingError struct{ text string }
 
 func (e *missingError) Error() string { return e.text }
@@ -87,9 +87,9 @@ func (s *settings) migrate(ctx context.Context, store *repository.Store) error {
 	return nil
 }
 
-// openApp opens the database and the service over it. The caller closes the
-// store. What serves names url as the issuer of access tokens, unless another
-// address has been settled.
+// openApp opens the database and creates the service on it. The caller closes the
+// store. A server makes url the issuer of access tokens, unless the database
+// already records another one.
 func (s *settings) openApp(ctx context.Context, url string, serves bool, log *slog.Logger) (*service.App, *repository.Store, error) {
 	store, err := s.openStore(ctx)
 	if err != nil {
@@ -125,8 +125,8 @@ func (s *settings) newApp(ctx context.Context, store *repository.Store, url stri
 	return service.New(ctx, o)
 }
 
-// terminal is where the person who started the program reads, or nil when nobody
-// does and what is written may be stored.
+// terminal returns the terminal of the person who started the program, or nil when
+// the output is not a terminal and may be stored.
 func terminal() io.Writer {
 	if !isatty.IsTerminal(os.Stderr.Fd()) {
 		return nil
@@ -134,10 +134,10 @@ func terminal() io.Writer {
 	return os.Stderr
 }
 
-// logger writes what the server says about itself.
+// logger returns the log of the server.
 func (s *settings) logger(w io.Writer) *slog.Logger {
-	// A length of time has its unit, as in "131.206µs"; in JSON it would be a bare
-	// number of nanoseconds.
+	// Write a duration with its unit, as in "131.206µs"; JSON would have a number of
+	// nanoseconds.
 	options := &slog.HandlerOptions{ReplaceAttr: func(_ []string, a slog.Attr) slog.Attr {
 		if a.Value.Kind() == slog.KindDuration {
 			return slog.String(a.Key, a.Value.Duration().String())
@@ -150,22 +150,22 @@ func (s *settings) logger(w io.Writer) *slog.Logger {
 	return slog.New(slog.NewTextHandler(w, options))
 }
 
-// operator is the command line at work: the service, with the principal that
+// operator is the caller of the command line: the service, with the principal that
 // the audit trail calls system.
 type operator struct {
 	*service.App
 	caller domain.Principal
-	public bool // a setting says at which address people find the instance
+	public bool // a setting has the public address of the instance
 }
 
 // action is what a command does with the database.
 type action func(ctx context.Context, op operator, cmd *cobra.Command, args []string) error
 
-// databaseCommand has cmd act on the configured database, which must be there.
+// databaseCommand makes cmd act on the configured database, which must exist.
 func databaseCommand(cmd *cobra.Command, act action) *cobra.Command { return actOn(cmd, false, act) }
 
-// firstCommand is databaseCommand for what may be the first thing that is done
-// with an instance: where there is no database, it makes one.
+// firstCommand is like databaseCommand, for commands that may be the first one on an
+// instance: it creates the database if there is none.
 func firstCommand(cmd *cobra.Command, act action) *cobra.Command { return actOn(cmd, true, act) }
 
 func actOn(cmd *cobra.Command, makes bool, act action) *cobra.Command {

@@ -17,7 +17,7 @@ func newAudit() *cobra.Command {
 func newAuditList() *cobra.Command {
 	var f domain.EventFilter
 	cmd := databaseCommand(&cobra.Command{
-		Use: "list", Short: "List audit events, newest first, those that concern only people too",
+		Use: "list", Short: "List audit events, newest first, including those about accounts",
 	}, func(ctx context.Context, op operator, cmd *cobra.Command, _ []string) error {
 		return printList(cmd, func(p domain.Page) (domain.List[domain.Event], error) { return op.ListEvents(ctx, op.caller, f, p) },
 			eventJSON, "AT ACTION TARGET ACTOR", func(e domain.Event) []string {
@@ -25,7 +25,7 @@ func newAuditList() *cobra.Command {
 			})
 	})
 	cmd.Flags().StringVar(&f.Action, "action", "", "only events of this kind, such as key.revoked")
-	cmd.Flags().StringVar(&f.Actor, "actor", "", "only what this user or key did, by id, name or e-mail address")
+	cmd.Flags().StringVar(&f.Actor, "actor", "", "only what this user or key did, by id, name or email address")
 	cmd.Flags().StringVar(&f.Target, "target", "", "only what was done to this, by id or name")
 	return cmd
 }

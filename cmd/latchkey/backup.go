@@ -6,10 +6,10 @@ import (
 
 func newBackup() *cobra.Command {
 	cmd := &cobra.Command{
-		Use: "backup FILE", Short: "Copy an SQLite database to a new file, beside a server that goes on",
-		Long: "Copy an SQLite database to a new file, as it is at one moment, beside a server that goes on.\n\n" +
-			"To restore, stop the server and put the copy in the database's place, without the files beside it that end in -wal and -shm. " +
-			"The master key is not in the copy: keep its file or variable too, elsewhere. For PostgreSQL use pg_dump or base backups.",
+		Use: "backup FILE", Short: "Copy an SQLite database to a new file while the server runs",
+		Long: "Copy an SQLite database to a new file, as it is at one moment, while the server runs.\n\n" +
+			"To restore, stop the server, replace the database with the copy, and remove the files beside it that end in -wal and -shm. " +
+			"The copy does not contain the master key: keep its file or variable too, elsewhere. For PostgreSQL use pg_dump or base backups.",
 		RunE: func(cmd *cobra.Command, args []string) error {
 			s, wrong, err := parseSettings(cmd)
 			if err != nil {
@@ -26,7 +26,7 @@ func newBackup() *cobra.Command {
 			if err := store.Backup(cmd.Context(), args[0]); err != nil {
 				return err
 			}
-			say(cmd, "The database is copied to %s. The master key is not in it: keep that too, elsewhere.", args[0])
+			say(cmd, "The database is copied to %s. The copy does not contain the master key: keep that too, elsewhere.", args[0])
 			return nil
 		},
 	}

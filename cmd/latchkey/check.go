@@ -54,17 +54,17 @@ func (s *settings) checkAddresses(wrong *mistakes) {
 			wrong.add(setting, "must be an address and a port, as in 127.0.0.1:8080 or :8080, or unix:PATH, not %q", address)
 		}
 	}
-	slices.Sort(*wrong) // the map has no order
+	slices.Sort(*wrong) // a map has no order
 }
 
-// postgres reports whether the database is PostgreSQL; else it is SQLite.
+// postgres reports whether the database is PostgreSQL. If not, it is SQLite.
 func (s *settings) postgres() bool { return isPostgres(s.Database) }
 
 func isPostgres(dsn string) bool {
 	return strings.HasPrefix(dsn, "postgres://") || strings.HasPrefix(dsn, "postgresql://")
 }
 
-// sqlitePath is where the SQLite database is.
+// sqlitePath returns the path of the SQLite database.
 func (s *settings) sqlitePath() string { return strings.TrimPrefix(s.Database, "sqlite:") }
 
 func (s *settings) checkDatabase(wrong *mistakes) {
@@ -94,11 +94,11 @@ func (s *settings) checkDatabase(wrong *mistakes) {
 
 func (s *settings) checkPostgres(setting, address string, wrong *mistakes) {
 	if err := repository.CheckAddress(address, s.tls); err != nil {
-		wrong.add(setting, "%v", err) // repeats no part that may be secret
+		wrong.add(setting, "%v", err) // does not repeat parts that may be secret
 	}
 }
 
-// warnings are what works and endangers the instance all the same.
+// warnings returns what is valid but makes the instance less safe.
 func (s *settings) warnings() (found []string) {
 	for setting, address := range map[string]string{"DATABASE": s.Database, "DATABASE_DIRECT": s.DatabaseDirect} {
 		if s.arguments[setting] && isPostgres(address) && repository.HasPassword(address) {
@@ -106,7 +106,7 @@ func (s *settings) warnings() (found []string) {
 				flagName(setting), settingPrefix, setting))
 		}
 	}
-	slices.Sort(found) // the map has no order
+	slices.Sort(found) // a map has no order
 	if s.postgres() && s.tls.Unverified {
 		found = append(found, settingPrefix+"DATABASE_TLS is unverified: a machine between this one and the database can read and answer what is sent")
 	}
@@ -168,8 +168,8 @@ func loopback(host string) bool {
 	return host == "localhost" || strings.HasSuffix(host, ".localhost") || err == nil && ip.IsLoopback()
 }
 
-// publicURL is the address that clients use, served on being the one that was
-// really opened. Without a setting it is only good on this machine.
+// publicURL returns the address that clients use. Without a setting it comes from
+// the address that the server listens on, and works only on this machine.
 func (s *settings) publicURL(servedOn string) string {
 	if s.PublicURL != "" {
 		return s.PublicURL
@@ -227,11 +227,12 @@ func (s *settings) checkMail(wrong *mistakes) {
 		return
 	}
 	if _, err := s.mailer("http://localhost"); err != nil {
-		wrong.add("SMTP_URL", "%v", err) // says nothing of the value, which may hold a password
+		wrong.add("SMTP_URL", "%v", err) // does not repeat the value, which may contain a password
 	}
 }
 
-// mailer delivers email to the configured server, for an instance at publicURL.
+// mailer returns what delivers email to the configured server, for an instance at
+// publicURL.
 func (s *settings) mailer(publicURL string) (*mail.SMTP, error) {
 	u, err := url.Parse(publicURL)
 	if err != nil {

@@ -8,19 +8,19 @@ import (
 	"time"
 )
 
-// How much garbage may pile up: as much again as lives, or spareGarbage if that
-// is more, but no more than so many per cent of what lives. A server with few
-// keys in memory so collects seldom, and one with a million takes no more memory
-// than it would anyway.
+// How much garbage may collect: as much as the live memory, or spareGarbage if
+// that is more, but at most mostGarbage percent of the live memory. So a server with
+// few keys in memory rarely collects, and one with a million uses no more memory
+// than with Go's default.
 const (
 	spareGarbage      = 64 << 20 // bytes
-	leastGarbage      = 100      // per cent, which is Go's own default
-	mostGarbage       = 400      // per cent; beyond it, memory that is no longer in the processor's caches costs what is saved
+	leastGarbage      = 100      // percent, which is Go's own default
+	mostGarbage       = 400      // percent; beyond it, cache misses cost more than is saved
 	tuneCollectorTime = 10 * time.Second
 )
 
-// tuneCollector keeps the garbage collector's percentage where the constants
-// want it until ctx ends. Whoever sets GOGC has decided otherwise.
+// tuneCollector keeps the garbage collector's percentage within the constants
+// until ctx ends. It does nothing when GOGC is set.
 func tuneCollector(ctx context.Context) {
 	if os.Getenv("GOGC") != "" {
 		return
@@ -43,8 +43,8 @@ func tuneCollector(ctx context.Context) {
 	}
 }
 
-// garbagePercent is in steps, so that it is seldom changed, which stops the
-// world for a moment.
+// garbagePercent returns a multiple of a step, so that the percentage rarely
+// changes: each change stops the world for a moment.
 func garbagePercent(live uint64) int {
 	const step = 50
 	percent := int(min(spareGarbage*100/max(live, 1), mostGarbage))

@@ -19,19 +19,19 @@ import (
 	"github.com/latchkey-dev/latchkey/service/fair"
 )
 
-// connectionBounds say how many connections a listener has at the same time.
+// connectionBounds limits how many connections a listener has at the same time.
 type connectionBounds struct {
 	total      int
 	perNetwork int                           // of those, from one network
-	exempt     func(address netip.Addr) bool // whose network is bounded by total only
+	exempt     func(address netip.Addr) bool // only total limits these networks
 }
 
 // connections is a listener that never makes a new client wait for others to
-// leave. When there are as many connections as the bounds allow, it gives up
-// those that have kept the server waiting for the longest: for a request, for the
-// rest of a header or a body, or for an answer to be read. It takes them from the
-// network with the most connections, so a network that hoards them loses its own.
-// Only when none waits is the new connection refused, with a 503.
+// leave. When the bounds are reached, it closes the connections that have kept the
+// server waiting for the longest: for a request, for the rest of a header or a
+// body, or for the client to read an answer. It closes those of the network with
+// the most connections, so a network that holds too many loses its own. It refuses
+// the new connection, with a 503, only when no connection waits.
 type connections struct {
 	net.Listener
 
@@ -67,15 +67,15 @@ func (l *connections) Accept() (net.Conn, error) {
 	}
 }
 
-// makeRoom gives up connections where the process may have no more files open,
-// and reports whether it found any.
+// makeRoom closes waiting connections when the process has no file descriptors
+// left, and reports whether it found any.
 func (l *connections) makeRoom() bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return l.abandon(func(*connection) bool { return true }, l.bounds.total)
 }
 
-// admit returns conn as one of the connections, or nil when there is no place.
+// admit adds conn to the connections and returns it, or nil when there is no place.
 func (l *connections) admit(conn net.Conn) *connection {
 	c := &connection{Conn: conn, listener: l, network: l.network(conn.RemoteAddr())}
 	c.waiting.Store(l.now())
@@ -96,10 +96,10 @@ func (l *connections) admit(conn net.Conn) *connection {
 	return c
 }
 
-// network returns who is charged for a connection; empty: the total alone.
+// network returns the network that a connection counts for; empty: only the total.
 func (l *connections) network(peer net.Addr) fair.Payer {
 	tcp, ok := peer.(*net.TCPAddr)
-	if !ok { // a Unix socket, whose file says who may connect
+	if !ok { // a Unix socket: the mode of its file controls who may connect
 		return ""
 	}
 	if l.bounds.exempt(tcp.AddrPort().Addr().Unmap().WithZone("")) {
@@ -108,9 +108,9 @@ func (l *connections) network(peer net.Addr) fair.Payer {
 	return fair.Network(tcp.IP.String())
 }
 
-// abandon closes connections that wait for their client, one in a hundred of
-// bound so that a flood does not look through all of them for each of its own. It
-// reports whether it found any. The lock is held.
+// abandon closes connections that wait for their client and reports whether it
+// found any. It closes a hundredth of bound each time, so that a flood does not
+// cause a search for each of its connections. The caller holds the lock.
 func (l *connections) abandon(among func(*connection) bool, bound int) bool {
 	var waiting []*connection
 	since := map[*connection]int64{}
@@ -125,17 +125,17 @@ func (l *connections) abandon(among func(*connection) bool, bound int) bool {
 	})
 	found := false
 	for _, c := range waiting[:min(len(waiting), max(1, bound/100))] {
-		if c.waiting.CompareAndSwap(since[c], givenUp) { // else a request has just come
+		if c.waiting.CompareAndSwap(since[c], givenUp) { // otherwise a request has just arrived
 			found = true
 			l.abandoned.Add(1)
 			l.remove(c)
-			_ = c.Conn.Close() // the client hears of it
+			_ = c.Conn.Close() // the client notices
 		}
 	}
 	return found
 }
 
-// weight is how many connections those who are charged for c have.
+// weight returns how many connections the network of c has.
 func (l *connections) weight(c *connection) int {
 	if c.network == "" {
 		return 0
@@ -143,7 +143,7 @@ func (l *connections) weight(c *connection) int {
 	return l.networks[c.network]
 }
 
-// remove forgets a connection. The lock is held.
+// remove removes a connection. The caller holds the lock.
 func (l *connections) remove(c *connection) {
 	if !l.open[c] {
 		return
@@ -161,7 +161,7 @@ func (l *connections) count() int {
 	return len(l.open)
 }
 
-// metrics count the connections, and those that were not kept.
+// metrics counts the connections that are open, closed early and refused.
 func (l *connections) metrics() []prometheus.Collector {
 	closed := func(why string, n *atomic.Int64) prometheus.Collector {
 		return prometheus.NewCounterFunc(prometheus.CounterOpts{
@@ -176,10 +176,10 @@ func (l *connections) metrics() []prometheus.Collector {
 	}
 }
 
-// now is the time since the listener began; it is never 0 or less.
+// now returns the time since the listener started. It is always positive.
 func (l *connections) now() int64 { return int64(time.Since(l.began)) + 1 }
 
-// refuseConnection answers whatever the client is about to ask with a 503.
+// refuseConnection answers the client's first request with a 503.
 func refuseConnection(conn net.Conn) {
 	const answer = "HTTP/1.1 503 Service Unavailable\r\nRetry-After: 1\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
 	_ = conn.SetWriteDeadline(time.Now().Add(10 * time.Millisecond))
@@ -187,21 +187,21 @@ func refuseConnection(conn net.Conn) {
 	_ = conn.Close()
 }
 
-// givenUp is the state of a connection that is closed for having waited.
+// givenUp is the state of a connection that is closed because it waited.
 const givenUp = -1
 
-// connection knows since when the server waits for its client.
+// connection records since when the server waits for its client.
 type connection struct {
 	net.Conn
 
 	listener *connections
 	network  fair.Payer
-	waiting  atomic.Int64 // since when; 0: a request is being served; givenUp
-	transfer atomic.Int64 // since when the client of this request sends or reads; 0: not yet
+	waiting  atomic.Int64 // since when; 0: a request is being served; or givenUp
+	transfer atomic.Int64 // since when the client of this request has been sending or reading; 0: not yet
 	body     waitedBody
 }
 
-// Close closes the connection and makes its place free.
+// Close closes the connection and frees its place.
 func (c *connection) Close() error {
 	c.listener.mu.Lock()
 	c.listener.remove(c)
@@ -209,17 +209,17 @@ func (c *connection) Close() error {
 	return c.Conn.Close()
 }
 
-// Write waits for the client where it does not read what it is sent.
+// Write waits for the client when the client does not read.
 func (c *connection) Write(b []byte) (int, error) {
 	defer c.resume(c.wait())
 	return c.Conn.Write(b)
 }
 
-// wait notes that the server waits for the client to send a body or to read an
-// answer. All waits of a request count from the first one on, so that a client
-// gains nothing by doing it byte by byte.
+// wait records that the server waits for the client to send a body or to read an
+// answer. All waits of a request count from the first one, so that a client gains
+// nothing by sending or reading byte by byte.
 func (c *connection) wait() int64 {
-	if c.waiting.Load() != 0 { // between two requests it waits already
+	if c.waiting.Load() != 0 { // it already waits between two requests
 		return 0
 	}
 	since := c.transfer.Load()
@@ -237,7 +237,7 @@ func (c *connection) resume(since int64) {
 	}
 }
 
-// waitedBody is the body of a request, for which the server waits.
+// waitedBody is the body of a request that the server waits for.
 type waitedBody struct {
 	io.ReadCloser
 
@@ -256,8 +256,8 @@ func inContext(ctx context.Context, conn net.Conn) context.Context {
 	return context.WithValue(ctx, connectionKey{}, conn)
 }
 
-// waitsForClients returns a handler that tells the connection of each request
-// when it is served, and when the server waits for the client.
+// waitsForClients returns a handler that records, on the connection of each request,
+// when the request is served and when the server waits for the client.
 func waitsForClients(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		c, ok := r.Context().Value(connectionKey{}).(*connection)
@@ -266,7 +266,7 @@ func waitsForClients(next http.Handler) http.Handler {
 			return
 		}
 		if since := c.waiting.Load(); since == givenUp || !c.waiting.CompareAndSwap(since, 0) {
-			panic(http.ErrAbortHandler) // no one would see the answer, so nothing is done
+			panic(http.ErrAbortHandler) // the client cannot receive an answer any more
 		}
 		c.transfer.Store(0)
 		defer func() { c.waiting.CompareAndSwap(0, c.listener.now()) }()

@@ -16,10 +16,10 @@ import (
 	"github.com/latchkey-dev/latchkey/repository"
 )
 
-// checks are what doctor looks at, in this order. A check reports what it finds
-// with ok, note and fix, and returns an error when it could not look. One that
-// is a question to the database alone is a line in package repository instead:
-// see questions in doctor.go there.
+// checks are the checks of doctor, in this order. A check reports its findings with
+// ok, note and fix, and returns an error when it could not run. A check that only
+// asks the database is a line in package repository instead: see questions in its
+// doctor.go.
 var checks = []struct {
 	subject string
 	run     func(*doctor, context.Context) error
@@ -32,7 +32,7 @@ var checks = []struct {
 	{"the master key", (*doctor).checkMasterKey},
 }
 
-// What doctor finds worth a word.
+// Limits beyond which doctor reports something.
 const (
 	slowAnswer = 50 * time.Millisecond
 	clockDrift = 2 * time.Second // tokens are issued by one clock and judged by another
@@ -56,7 +56,7 @@ func newDoctor() *cobra.Command {
 	return cmd
 }
 
-// doctor prints what it finds, line by line.
+// doctor prints its findings, one per line.
 type doctor struct {
 	cmd      *cobra.Command
 	settings *settings
@@ -131,7 +131,7 @@ func (d *doctor) checkSettings() bool {
 	return true
 }
 
-// checkSchema reports whether the schema is the one that this program knows.
+// checkSchema reports whether the schema is the one that this program expects.
 func (d *doctor) checkSchema(ctx context.Context) bool {
 	steps, err := d.store.Migrations(ctx)
 	if err != nil {

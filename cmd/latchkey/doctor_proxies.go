@@ -10,8 +10,8 @@ import (
 	"time"
 )
 
-// checkProxies asks the server that runs beside, if one does, whether requests name
-// clients in a header that no one is trusted to send.
+// checkProxies asks the server on this machine, if one runs, whether requests name
+// clients in a header while no proxy is trusted to send it.
 func (d *doctor) checkProxies(ctx context.Context) error {
 	unheeded, ok := runningMetric(ctx, d.settings.AdminListen, unheededMetric)
 	switch {
@@ -29,8 +29,8 @@ func (d *doctor) checkProxies(ctx context.Context) error {
 // unheededMetric counts requests with an X-Forwarded-For while no proxy is trusted.
 const unheededMetric = "latchkey_forwarded_unheeded_total"
 
-// runningMetric returns a metric without labels of the server that serves its
-// metrics at an address; false: there is none.
+// runningMetric returns a metric without labels from the server whose metrics are at
+// the address; false: there is no such server or metric.
 func runningMetric(ctx context.Context, address, name string) (value float64, ok bool) {
 	ctx, cancel := context.WithTimeout(ctx, time.Second)
 	defer cancel()

@@ -7,8 +7,8 @@ import (
 	"time"
 )
 
-// span is a length of time as a flag takes it: as Go writes it, or with days and
-// weeks, as in 30d or 1w12h.
+// span is a duration in a flag: in Go's syntax, or with days and weeks, as in 30d
+// or 1w12h.
 type span time.Duration
 
 const day = 24 * time.Hour

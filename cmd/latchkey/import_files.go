@@ -30,8 +30,8 @@ func openInput(cmd *cobra.Command, name string) (io.Reader, func(), error) {
 	return f, func() { f.Close() }, nil
 }
 
-// fileRows reads a file in the format; rows that name no algorithm get the one
-// that their hash shows, or the given one.
+// fileRows reads a file in the format. Rows without an algorithm get the one that
+// their hash shows, or the given one.
 func fileRows(in io.Reader, format string, algorithm domain.Algorithm) (iter.Seq2[line, error], error) {
 	in = withoutMark(in)
 	var lines iter.Seq2[line, error]
@@ -55,8 +55,7 @@ func fileRows(in io.Reader, format string, algorithm domain.Algorithm) (iter.Seq
 	}, nil
 }
 
-// withoutMark returns in without the byte order mark that some programs write
-// before UTF-8.
+// withoutMark removes the byte order mark that some programs write before UTF-8.
 func withoutMark(in io.Reader) io.Reader {
 	const mark = "\uFEFF"
 	buffered := bufio.NewReader(in)
@@ -66,8 +65,8 @@ func withoutMark(in io.Reader) io.Reader {
 	return buffered
 }
 
-// importLine is a row as files have it: with the names of the API or those of
-// the Django table.
+// importLine is a row of a file, with the field names of the API or those of the
+// Django table.
 type importLine struct {
 	Name        string            `json:"name"`
 	Algorithm   string            `json:"algorithm"`
@@ -83,7 +82,7 @@ type importLine struct {
 	ExpiresAt   string            `json:"expires_at"`
 	ExpiryDate  string            `json:"expiry_date"`
 	Revoked     bool              `json:"revoked"`
-	ID          string            `json:"id"` // Django's, which says nothing that the others do not
+	ID          string            `json:"id"` // Django's; the other fields already contain it
 }
 
 func (l importLine) row() domain.ImportRow {
@@ -179,9 +178,18 @@ func csvRow(head, record []string) (domain.ImportRow, error) {
 		fields[name] = record[i]
 	}
 	l := importLine{
-		Name: fields["name"], Algorithm: fields["algorithm"], Hash: fields["hash"], HashedKey: fields["hashed_key"], Prefix: fields["prefix"],
-		Environment: fields["environment"], Scopes: strings.Fields(fields["scopes"]), ExternalID: fields["external_id"],
-		CreatedAt: fields["created_at"], Created: fields["created"], ExpiresAt: fields["expires_at"], ExpiryDate: fields["expiry_date"],
+		Name:        fields["name"],
+		Algorithm:   fields["algorithm"],
+		Hash:        fields["hash"],
+		HashedKey:   fields["hashed_key"],
+		Prefix:      fields["prefix"],
+		Environment: fields["environment"],
+		Scopes:      strings.Fields(fields["scopes"]),
+		ExternalID:  fields["external_id"],
+		CreatedAt:   fields["created_at"],
+		Created:     fields["created"],
+		ExpiresAt:   fields["expires_at"],
+		ExpiryDate:  fields["expiry_date"],
 	}
 	if text := fields["metadata"]; text != "" {
 		if err := json.Unmarshal([]byte(text), &l.Metadata); err != nil {

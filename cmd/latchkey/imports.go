@@ -30,16 +30,16 @@ func newKeyImport() *cobra.Command {
 	var project, algorithm, format, djangoDSN string
 	table := repository.DefaultDjangoTable
 	cmd := databaseCommand(&cobra.Command{
-		Use: "import [FILE]", Short: "Take over keys that were made elsewhere, by the hashes of their tokens",
-		Long: `Take over keys that were made elsewhere, by the hashes of their tokens, so that their clients go on sending what they have.
+		Use: "import [FILE]", Short: "Import keys that another system made, by the hashes of their tokens",
+		Long: `Import keys that another system made, by the hashes of their tokens. Clients keep using their tokens.
 
-FILE holds a key in each line: as a JSON object, or as CSV with the names of the columns in the first line. "-" is standard
+FILE has one key per line: as a JSON object, or as CSV with the names of the columns in the first line. "-" is standard
 input. The names are those of the API (name, algorithm, hash, prefix, environment, scopes, external_id, metadata, created_at,
-expires_at, revoked) or those of the Django library (hashed_key, created, expiry_date). Scopes in CSV are separated by blanks.
+expires_at, revoked) or those of the Django library (hashed_key, created, expiry_date). Scopes in CSV are separated by spaces.
 
-With --from-django the table of djangorestframework-api-key is read where it stands, and not changed.
+--from-django reads the table of djangorestframework-api-key in its own database and does not change it.
 
-Good rows are taken even when others are not; those are named by line. What is here already stays as it is, so an import that
+Good rows are imported even when others are bad; bad rows are listed by line. Keys that exist stay as they are, so an import that
 was interrupted is resumed by starting it again.`,
 		Example: `  latchkey key import keys.jsonl --project acme/payments
   latchkey key import --from-django postgres://app@db/app --project acme/payments
@@ -82,7 +82,7 @@ was interrupted is resumed by starting it again.`,
 	return cmd
 }
 
-// line is where a row stands: its number in the file, or in the table.
+// line is a row with its line number in the file or its position in the table.
 type line struct {
 	number int
 	row    domain.ImportRow
@@ -103,7 +103,7 @@ type badLine struct {
 	Detail string `json:"detail"`
 }
 
-// importAll imports rows batch by batch, and tells how far it has come.
+// importAll imports rows batch by batch and reports its progress.
 func importAll(ctx context.Context, cmd *cobra.Command, p *service.Project, lines iter.Seq2[line, error]) error {
 	report := importReport{Errors: []badLine{}}
 	read, begun, told := 0, time.Now(), time.Now()
@@ -123,7 +123,7 @@ func importAll(ctx context.Context, cmd *cobra.Command, p *service.Project, line
 		}
 		result, err := p.ImportKeys(ctx, slices.Values(rows))
 		if err != nil {
-			return fmt.Errorf("stopped before line %d (start it again to go on): %w", firstNumber(batch), err)
+			return fmt.Errorf("stopped before line %d (start it again to continue): %w", firstNumber(batch), err)
 		}
 		report.Imported += result.Imported
 		report.Unchanged += result.Unchanged

@@ -8,7 +8,7 @@ import (
 	"github.com/latchkey-dev/latchkey/service"
 )
 
-// What the command line prints as JSON has the shapes of the API.
+// The JSON output of the command line has the same shapes as the API.
 
 func userJSON(u domain.User) any             { return api.UserFrom(u) }
 func organizationJSON(o domain.MemberOf) any { return api.OrganizationFrom(o) }

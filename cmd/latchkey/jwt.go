@@ -16,8 +16,8 @@ func newJWTRotate() *cobra.Command {
 	var atOnce bool
 	cmd := databaseCommand(&cobra.Command{
 		Use: "rotate", Short: "Sign access tokens with a new key",
-		Long: "Sign access tokens with a new key. It is published at once and signs a minute later; the present one is believed until " +
-			"no token of it lives any more, so nobody is signed out.",
+		Long: "Sign access tokens with a new key. It is published immediately and signs a minute later. The current key is accepted until " +
+			"the last token signed with it has expired, so no one is signed out.",
 	}, func(ctx context.Context, op operator, cmd *cobra.Command, _ []string) error {
 		id, err := op.RotateSigningKey(ctx, op.caller, atOnce)
 		if err != nil {
@@ -25,6 +25,6 @@ func newJWTRotate() *cobra.Command {
 		}
 		return answer(cmd, map[string]string{"kid": id}, id, "Made the signing key %s.", id)
 	})
-	cmd.Flags().BoolVar(&atOnce, "at-once", false, "forget the present key now, for one that has leaked; clients have to refresh")
+	cmd.Flags().BoolVar(&atOnce, "at-once", false, "drop the current key immediately, because it has leaked; clients have to refresh")
 	return cmd
 }

@@ -24,7 +24,7 @@ func newKeyCreate() *cobra.Command {
 	var scopes []string
 	var spec domain.KeySpec
 	cmd := databaseCommand(&cobra.Command{
-		Use: "create NAME", Short: "Make a key and print its token, this once",
+		Use: "create NAME", Short: "Create a key and print its token, only this once",
 		Example: "  latchkey key create backend --project acme/payments --scope keys:verify > token.txt",
 	}, func(ctx context.Context, op operator, cmd *cobra.Command, args []string) error {
 		handle, err := op.project(ctx, project)
@@ -46,10 +46,10 @@ func newKeyCreate() *cobra.Command {
 	flags.StringVar(&project, "project", "", "id of the project, or ORGANIZATION/PROJECT by slug")
 	flags.StringSliceVar(&scopes, "scope", nil, "what it may do, as in keys:verify or documents:read; may be repeated")
 	flags.StringVar((*string)(&spec.Environment), "environment", string(domain.Live), "live or test")
-	flags.StringVar(&expiresAt, "expires-at", "", "when it ends, as in 2030-01-31T12:00:00Z (default: never)")
-	flags.Var(&expiresIn, "expires-in", "how long it lives, as in 12h, 30d or 2w")
-	flags.StringVar(&spec.ExternalID, "external-id", "", "what you call it in your own system")
-	flags.StringToStringVar(&spec.Metadata, "metadata", nil, "facts of your own, as in team=billing,tier=gold")
+	flags.StringVar(&expiresAt, "expires-at", "", "when it expires, as in 2030-01-31T12:00:00Z (default: never)")
+	flags.Var(&expiresIn, "expires-in", "how long it is valid, as in 12h, 30d or 2w")
+	flags.StringVar(&spec.ExternalID, "external-id", "", "its id in your own system")
+	flags.StringToStringVar(&spec.Metadata, "metadata", nil, "your own data, as in team=billing,tier=gold")
 	cmd.MarkFlagsMutuallyExclusive("expires-at", "expires-in")
 	required(cmd, "project")
 	return cmd
@@ -128,7 +128,7 @@ func (op operator) countKeys(ctx context.Context, project string) (int, error) {
 	return handle.CountKeys(ctx)
 }
 
-// onKey is a command about one key, named by its id.
+// onKey returns a command that acts on one key, given by its id.
 func onKey(cmd *cobra.Command, act func(ctx context.Context, p *service.Project, cmd *cobra.Command, id domain.KeyID) error) *cobra.Command {
 	return databaseCommand(cmd, func(ctx context.Context, op operator, cmd *cobra.Command, args []string) error {
 		id, err := domain.ParseID[domain.KeyID](args[0])
@@ -156,7 +156,7 @@ func newKeyShow() *cobra.Command {
 
 func newKeyRevoke() *cobra.Command {
 	var reason string
-	cmd := onKey(&cobra.Command{Use: "revoke ID", Short: "End a key for good; nothing brings it back"},
+	cmd := onKey(&cobra.Command{Use: "revoke ID", Short: "End a key permanently"},
 		func(ctx context.Context, p *service.Project, cmd *cobra.Command, id domain.KeyID) error {
 			key, err := p.RevokeKey(ctx, id, reason)
 			if err != nil {
@@ -164,7 +164,7 @@ func newKeyRevoke() *cobra.Command {
 			}
 			return answer(cmd, keyJSON(key), string(key.ID), "The key %s is revoked.", key.Name)
 		})
-	cmd.Flags().StringVar(&reason, "reason", "", "why, for whoever looks at the key later")
+	cmd.Flags().StringVar(&reason, "reason", "", "why, shown with the key")
 	return cmd
 }
 
@@ -172,7 +172,7 @@ func newKeyRotate() *cobra.Command {
 	var rotation domain.Rotation
 	grace := span(domain.DefaultGrace)
 	cmd := onKey(&cobra.Command{
-		Use: "rotate ID", Short: "Give a key a new token and print it, this once; the present one works for a while longer",
+		Use: "rotate ID", Short: "Give a key a new token and print it, only this once; the current one works for a while longer",
 		Example: "  latchkey key rotate key_01k0… --grace 48h > token.txt",
 	}, func(ctx context.Context, p *service.Project, cmd *cobra.Command, id domain.KeyID) error {
 		rotation.Grace = (*time.Duration)(&grace)
@@ -181,14 +181,14 @@ func newKeyRotate() *cobra.Command {
 			return err
 		}
 		if key.Retiring.ValidUntil.IsZero() {
-			say(cmd, "The token before it has ended.")
+			say(cmd, "The token before it no longer works.")
 		} else {
 			say(cmd, "The token before it (%s) works until %s.", key.Retiring.Prefix, date(key.Retiring.ValidUntil))
 		}
 		say(cmd, "The key %s has a new token, which is shown this once and stored nowhere:", key.Name)
 		return printToken(cmd, key, token)
 	})
-	cmd.Flags().Var(&grace, "grace", "how long the present token continues to work, up to 30d")
+	cmd.Flags().Var(&grace, "grace", "how long the current token keeps working, up to 30d")
 	return cmd
 }
 
@@ -206,8 +206,8 @@ func newKeyDelete() *cobra.Command {
 func newKeyVerify() *cobra.Command {
 	var scopes []string
 	cmd := databaseCommand(&cobra.Command{
-		Use: "verify", Short: "Tell whether a token, read from standard input, is good",
-		Long: "Tell whether a token, read from standard input, is good, and whose it is.\n\nIt ends with status 0 if the token is good.",
+		Use: "verify", Short: "Report whether a token, read from standard input, is valid",
+		Long: "Report whether a token, read from standard input, is valid, and whose it is.\n\nThe exit status is 0 if the token is valid.",
 	}, func(ctx context.Context, op operator, cmd *cobra.Command, _ []string) error {
 		token, err := readSecret(cmd, "token")
 		if err != nil {

@@ -15,13 +15,13 @@ import (
 	"syscall"
 )
 
-// unixPrefix marks a setting that names a Unix socket: unix:/run/latchkey.sock.
+// unixPrefix begins a setting that names a Unix socket: unix:/run/latchkey.sock.
 const unixPrefix = "unix:"
 
-// Who may connect to a Unix socket that the server makes: its user and its group.
+// The mode of a Unix socket that the server creates: its user and group may connect.
 const socketMode fs.FileMode = 0o660
 
-// listen opens the address of a setting, as it is written: 0.0.0.0 is IPv4 alone.
+// listen opens the address of a setting as it is written: 0.0.0.0 is IPv4 only.
 func listen(ctx context.Context, setting, address string) (net.Listener, error) {
 	if path, ok := strings.CutPrefix(address, unixPrefix); ok {
 		return listenUnix(ctx, setting, path)
@@ -45,8 +45,8 @@ func cannotListen(setting, address string, err error) error {
 	return fmt.Errorf("%s%s: %w", settingPrefix, setting, err)
 }
 
-// listenUnix opens a Unix socket. It takes the place of one that an earlier
-// process left, and not of one that is being served.
+// listenUnix opens a Unix socket. It replaces one that an earlier process left
+// behind, but not one that a process serves.
 func listenUnix(ctx context.Context, setting, path string) (net.Listener, error) {
 	if info, err := os.Lstat(path); err == nil && info.Mode().Type() == fs.ModeSocket {
 		conn, err := new(net.Dialer).DialContext(ctx, "unix", path)
@@ -73,15 +73,15 @@ func listenUnix(ctx context.Context, setting, path string) (net.Listener, error)
 // adminSocket is the FileDescriptorName of a socket for metrics.
 const adminSocket = "admin"
 
-// sockets are what a server serves on.
+// sockets are the listeners of a server.
 type sockets struct {
 	public net.Listener
 	admin  net.Listener // nil: as the settings say
 }
 
-// handedOver returns the sockets that systemd opened for this process, if it did
-// (sd_listen_fds(3)): at most one for clients and one for metrics. It hides them
-// from other processes.
+// handedOver returns the sockets that systemd opened for this process, if any
+// (sd_listen_fds(3)): at most one for clients and one for metrics. Child processes
+// do not get them.
 func handedOver() (s sockets, err error) {
 	if os.Getenv("LISTEN_PID") != strconv.Itoa(os.Getpid()) {
 		return s, nil
@@ -109,14 +109,15 @@ func handedOver() (s sockets, err error) {
 			to = &s.admin
 		}
 		if *to != nil {
-			return s, fmt.Errorf("systemd opened %d sockets; one is served, and one more if FileDescriptorName=%s names it", count, adminSocket)
+			return s, fmt.Errorf("systemd opened %d sockets; one is served, and one more if FileDescriptorName=%s names it",
+				count, adminSocket)
 		}
 		*to = listener
 	}
 	return s, nil
 }
 
-// listen opens what clients connect to, unless systemd has opened it.
+// listen opens the address for clients, unless systemd has opened it.
 func (s *settings) listen(ctx context.Context) (all sockets, err error) {
 	if all, err = handedOver(); err != nil {
 		return all, err
@@ -130,8 +131,8 @@ func (s *settings) listen(ctx context.Context) (all sockets, err error) {
 	return all, err
 }
 
-// listenAdmin opens the address for metrics. No one chose the default one, so
-// another program there, such as a second Latchkey, is no reason to fail.
+// listenAdmin opens the address for metrics. If the default address is in use, for
+// example by a second Latchkey, it takes a free port instead of failing.
 func (s *settings) listenAdmin(ctx context.Context, log *slog.Logger) (net.Listener, error) {
 	admin, err := listen(ctx, "ADMIN_LISTEN", s.AdminListen)
 	if err == nil || s.chosen["ADMIN_LISTEN"] {
@@ -141,15 +142,15 @@ func (s *settings) listenAdmin(ctx context.Context, log *slog.Logger) (net.Liste
 	return listen(ctx, "ADMIN_LISTEN", "127.0.0.1:0")
 }
 
-// publicBounds are those of the address that clients use. This machine and the
-// trusted proxies bring many clients, so they are not bounded as one network.
+// publicBounds returns the bounds of the address for clients. This machine and the
+// trusted proxies carry many clients, so they are not limited as one network.
 func (s *settings) publicBounds() connectionBounds {
 	return connectionBounds{total: maxConnections, perNetwork: maxConnections / 4, exempt: func(a netip.Addr) bool {
 		return a.IsLoopback() || slices.ContainsFunc(s.proxies, func(p netip.Prefix) bool { return p.Contains(a) })
 	}}
 }
 
-// adminBounds are those of the address for metrics.
+// adminBounds returns the bounds of the address for metrics.
 func adminBounds() connectionBounds {
 	return connectionBounds{total: maxAdminConnections, perNetwork: maxAdminConnections / 2, exempt: netip.Addr.IsLoopback}
 }

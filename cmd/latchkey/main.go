@@ -1,5 +1,5 @@
 // Command latchkey is the API key backend: the server, and everything an
-// operator does beside it. See latchkey help.
+// operator does besides. See latchkey help.
 package main
 
 import (
@@ -30,11 +30,11 @@ func newRoot() *cobra.Command {
 		Use:   "latchkey",
 		Short: "A multi-tenant backend for API keys",
 		Long: "Latchkey is a multi-tenant backend for API keys.\n\n" +
-			"Settings come from the environment (LATCHKEY_…) and, for serve, from flags of the same names; latchkey serve --help lists them. " +
-			"The other commands act on the same database and are recorded in its audit trail. What they answer goes to standard output, " +
-			"what they say about it to standard error.",
-		SilenceErrors: true, // main says it, once
-		SilenceUsage:  true, // a mistake in a value is not helped by a list of flags
+			"Settings come from the environment (LATCHKEY_…) and, for serve, from flags of the same names; latchkey serve --help " +
+			"lists them. The other commands act on the same database and are recorded in its audit trail. They print results on " +
+			"standard output and messages on standard error.",
+		SilenceErrors: true, // main prints it, once
+		SilenceUsage:  true, // a list of flags does not help with a mistake in a value
 		Version:       versionLine(),
 	}
 	root.SetVersionTemplate("{{.Version}}\n")
@@ -47,7 +47,7 @@ func newRoot() *cobra.Command {
 	return root
 }
 
-// explain says what an error means to the person at the terminal.
+// explain returns the text of an error for the person at the terminal.
 func explain(err error) string {
 	e, ok := errors.AsType[*domain.Error](err)
 	if !ok {

@@ -13,7 +13,7 @@ import (
 )
 
 // findMasterKey returns the master key of the settings, or the one beside an
-// SQLite database, which it makes for a database that has never had one.
+// SQLite database. It creates that one if the database has never had a key.
 func (s *settings) findMasterKey(ctx context.Context, store *repository.Store) ([32]byte, error) {
 	if s.masterKey != nil {
 		return *s.masterKey, nil
@@ -24,7 +24,8 @@ func (s *settings) findMasterKey(ctx context.Context, store *repository.Store) (
 		return key, err
 	}
 	if used, err := service.HasMasterKey(ctx, store); err != nil || !used && !s.makes {
-		return key, errors.Join(err, &missingError{fmt.Sprintf("there is no master key at %s yet; serve, quickstart and user create make one", path)})
+		text := fmt.Sprintf("there is no master key at %s yet; serve, quickstart and user create make one", path)
+		return key, errors.Join(err, &missingError{text})
 	}
 	if err := s.makeMasterKey(ctx, store, path); err != nil {
 		return key, err
@@ -32,7 +33,7 @@ func (s *settings) findMasterKey(ctx context.Context, store *repository.Store) (
 	return readMasterKey(path)
 }
 
-// masterKeyPath is where the master key is when no setting holds it, or "".
+// masterKeyPath returns the path of the master key when no setting has it, or "".
 func (s *settings) masterKeyPath() string {
 	if s.MasterKeyFile != "" || s.MasterKey != "" || s.postgres() {
 		return s.MasterKeyFile
@@ -52,9 +53,9 @@ func readMasterKey(path string) ([32]byte, error) {
 	return key, nil
 }
 
-// makeMasterKey writes a new key to path, which does not exist, unless the
-// database has been used with a key that must have been lost. Of two processes
-// that start at once, one makes the file and both use it.
+// makeMasterKey writes a new key to path, which does not exist. It fails if the
+// database was already used with a key, which must have been lost. When two
+// processes start at the same time, one creates the file and both use it.
 func (s *settings) makeMasterKey(ctx context.Context, store *repository.Store, path string) error {
 	used, err := service.HasMasterKey(ctx, store)
 	if err != nil {
@@ -62,10 +63,10 @@ func (s *settings) makeMasterKey(ctx context.Context, store *repository.Store, p
 	}
 	if used {
 		return fmt.Errorf("%s is gone: %s was first used with the master key in it, and with another one no API key and no session "+
-			"would be recognised. Put the file back, or set %sMASTER_KEY to what it held", path, s.sqlitePath(), settingPrefix)
+			"would be recognized. Put the file back, or set %sMASTER_KEY to its content", path, s.sqlitePath(), settingPrefix)
 	}
-	// Written whole under another name first, so that nobody reads half a key;
-	// the link fails when the name is taken, and never replaces it.
+	// The key is first written to another file, so that no process reads half a key.
+	// The link fails when the name is taken, and never replaces it.
 	draft, err := os.CreateTemp(filepath.Dir(path), ".latchkey-*.key") // 0600
 	if err != nil {
 		return fmt.Errorf("make a master key: %w", err)
@@ -81,7 +82,7 @@ func (s *settings) makeMasterKey(ctx context.Context, store *repository.Store, p
 	return syncFolder(filepath.Dir(path))
 }
 
-// syncFolder makes a new name in a folder as durable as the file it names.
+// syncFolder makes a new file name in a folder durable.
 func syncFolder(path string) error {
 	folder, err := os.Open(path)
 	if err != nil {

@@ -10,7 +10,7 @@ import (
 )
 
 func newMigrate() *cobra.Command {
-	cmd := &cobra.Command{Use: "migrate", Short: "Bring the database's schema up to date, or look how far it is"}
+	cmd := &cobra.Command{Use: "migrate", Short: "Bring the database's schema up to date, or show its state"}
 	cmd.AddCommand(
 		migrateCommand("up", "Apply pending migrations; other nodes wait until that is done", func(cmd *cobra.Command, s *settings) error {
 			s.makes = true
@@ -25,7 +25,7 @@ func newMigrate() *cobra.Command {
 	return cmd
 }
 
-// migrateCommand acts and then lists how far the schema is.
+// migrateCommand returns a command that runs act and then lists the migrations.
 func migrateCommand(use, short string, act func(*cobra.Command, *settings) error) *cobra.Command {
 	cmd := &cobra.Command{Use: use, Short: short, RunE: func(cmd *cobra.Command, _ []string) error {
 		s, wrong, err := parseSettings(cmd)
@@ -49,7 +49,8 @@ func migrateCommand(use, short string, act func(*cobra.Command, *settings) error
 	return cmd
 }
 
-// migrations are those of the database; of one that is not there all are pending.
+// migrations returns the migrations of the database. If it does not exist, all are
+// pending.
 func (s *settings) migrations(ctx context.Context) ([]repository.Migration, error) {
 	s.makes = false
 	store, err := s.connect(ctx)

@@ -14,7 +14,7 @@ func newOrganization() *cobra.Command {
 	cmd.AddCommand(
 		newOrganizationCreate(), newOrganizationList(),
 		newOrganizationStatus("disable", "End all keys of an organization until it is enabled again", domain.Disabled),
-		newOrganizationStatus("enable", "Bring a disabled organization and its keys back", domain.Active),
+		newOrganizationStatus("enable", "Enable a disabled organization and its keys again", domain.Active),
 		newOrganizationSuspend(), newOrganizationResume(),
 	)
 	return cmd
@@ -44,7 +44,7 @@ func newOrganizationCreate() *cobra.Command {
 		}
 		return answer(cmd, organizationJSON(org), string(org.ID), "Created %s (%s), owned by %s.", org.Name, org.Slug, user.Email)
 	})
-	cmd.Flags().StringVar(&owner, "owner", "", "e-mail address or id of the person who owns it")
+	cmd.Flags().StringVar(&owner, "owner", "", "email address or id of the person who owns it")
 	cmd.Flags().StringVar(&slug, "slug", "", "short name (default: from the name)")
 	required(cmd, "owner")
 	return cmd
@@ -112,8 +112,8 @@ func newOrganizationResume() *cobra.Command {
 	})
 }
 
-// suspendCommand is a command that suspends what its argument names, for the reason
-// that --reason gives.
+// suspendCommand returns a command that suspends what its argument names, with the
+// reason in --reason.
 func suspendCommand(
 	cmd *cobra.Command, run func(ctx context.Context, op operator, cmd *cobra.Command, name, reason string) error,
 ) *cobra.Command {
@@ -126,7 +126,7 @@ func suspendCommand(
 	return cmd
 }
 
-// standing is what a list says of an organization or project.
+// standing returns the status of an organization or project as lists show it.
 func standing(status domain.Status, s domain.Suspension) string {
 	if s.Active() {
 		return "suspended"

@@ -16,7 +16,7 @@ import (
 	"github.com/latchkey-dev/latchkey/domain"
 )
 
-// addOutputFlag gives cmd the flag that asks for JSON.
+// addOutputFlag adds the flag for JSON output to cmd.
 func addOutputFlag(cmd *cobra.Command) {
 	cmd.Flags().Bool("json", false, "answer in JSON, a list as one object in each line")
 }
@@ -26,8 +26,8 @@ func wantsJSON(cmd *cobra.Command) bool {
 	return err == nil && yes
 }
 
-// answer prints one object: as JSON if asked for, else its id alone, for the
-// next command of a script, with a sentence for the reader beside it.
+// answer prints one object: as JSON with --json, otherwise its id on standard
+// output, for scripts, and a sentence on standard error, for people.
 func answer(cmd *cobra.Command, object any, id, format string, args ...any) error {
 	say(cmd, format, args...)
 	if wantsJSON(cmd) {
@@ -37,8 +37,8 @@ func answer(cmd *cobra.Command, object any, id, format string, args ...any) erro
 	return err
 }
 
-// printToken prints the token of a key that was just made or rotated. When it
-// cannot be written, the token is lost, and the error says how to get another.
+// printToken prints the token of a key that was just created or rotated. If writing
+// fails, the token is lost, and the error says how to get another.
 func printToken(cmd *cobra.Command, key domain.Key, token domain.Token) (err error) {
 	if wantsJSON(cmd) {
 		err = printJSON(cmd, createdKeyJSON(key, token))
@@ -56,7 +56,7 @@ func printJSON(cmd *cobra.Command, object any) error {
 	return json.NewEncoder(cmd.OutOrStdout()).Encode(object)
 }
 
-// printList prints all pages of a list: as JSON if asked for, else as a table.
+// printList prints all pages of a list: as JSON with --json, otherwise as a table.
 func printList[T any](
 	cmd *cobra.Command, list func(domain.Page) (domain.List[T], error), object func(T) any, head string, row func(T) []string,
 ) error {
@@ -85,7 +85,7 @@ func printList[T any](
 	}
 }
 
-// table prints rows in columns. What a cell holds may be chosen by others.
+// table prints rows in columns. The content of a cell may come from other people.
 type table struct{ *tabwriter.Writer }
 
 func newTable(cmd *cobra.Command) table {
@@ -99,9 +99,9 @@ func (t table) row(cells ...string) {
 	fmt.Fprintln(t, strings.Join(cells, "\t")) // an error shows again when the table is flushed
 }
 
-// readSecret reads one line from standard input. On a terminal it asks for it
-// and does not show what is typed. There is no flag for a secret: the arguments
-// of a process are open to the whole machine, and shells remember them.
+// readSecret reads one line from standard input. On a terminal it asks for the line
+// and does not show what is typed. There is no flag for a secret: every user of the
+// machine can read the arguments of a process, and shells keep them in a history.
 func readSecret(cmd *cobra.Command, what string) (string, error) {
 	in := cmd.InOrStdin()
 	if f, ok := in.(interface{ Fd() uintptr }); ok && term.IsTerminal(int(f.Fd())) {
@@ -123,11 +123,11 @@ func readSecret(cmd *cobra.Command, what string) (string, error) {
 // required makes cmd refuse to run without the flag.
 func required(cmd *cobra.Command, flag string) {
 	if err := cmd.MarkFlagRequired(flag); err != nil {
-		panic(err) // there is no such flag: a slip in this program
+		panic(err) // there is no such flag: a bug in this program
 	}
 }
 
-// notFound names what was asked for and is not there; other errors stay.
+// notFound names what was not found. It returns other errors as they are.
 func notFound(err error, kind, name string) error {
 	if domain.CodeOf(err) == domain.CodeNotFound {
 		return fmt.Errorf("there is no %s %q", kind, name)
@@ -135,7 +135,7 @@ func notFound(err error, kind, name string) error {
 	return err
 }
 
-// as turns the values of a flag into what the service calls them.
+// as converts the values of a flag to a type of the domain.
 func as[T ~string](values []string) []T {
 	typed := make([]T, len(values))
 	for i, v := range values {
@@ -144,7 +144,7 @@ func as[T ~string](values []string) []T {
 	return typed
 }
 
-// date is how a table shows a time; the zero time is never.
+// date returns a time as tables show it; the zero time is "never".
 func date(t time.Time) string {
 	if t.IsZero() {
 		return "-"

@@ -15,7 +15,7 @@ func newProject() *cobra.Command {
 	cmd.AddCommand(
 		newProjectCreate(), newProjectList(),
 		newProjectStatus("disable", "End all keys of a project until it is enabled again", domain.Disabled),
-		newProjectStatus("enable", "Bring a disabled project and its keys back", domain.Active),
+		newProjectStatus("enable", "Enable a disabled project and its keys again", domain.Active),
 		newProjectSuspend(), newProjectResume(),
 	)
 	return cmd

@@ -28,9 +28,10 @@ func newQuickstart() *cobra.Command {
 	var once bool
 	cmd := &cobra.Command{
 		Use: "quickstart", Short: "Start the server and show the main job as curl commands, with real answers",
-		Long: "Start the server on the configured database, make an account, and with it an organization, a project and an API key through the HTTP " +
-			"API; then use the key and the account's access token. Every step is printed as a curl command with its real answer. The server then " +
-			"keeps running, and the last lines say how to sign in. The account is not the operator's: the first person to sign up is.",
+		Long: "Start the server on the configured database and create an account. With it, create an organization, a project and an " +
+			"API key through the HTTP API; then use the key and the account's access token. Every step is printed as a curl command " +
+			"with its real answer. The server keeps running, and the last lines say how to sign in. The account is not the " +
+			"operator's: the first person to sign up is.",
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			s, err := readSettings(cmd)
 			if err != nil {
@@ -38,13 +39,13 @@ func newQuickstart() *cobra.Command {
 			}
 			listener, err := listen(cmd.Context(), "LISTEN", s.Listen)
 			if err != nil && !s.chosen["LISTEN"] {
-				// The default address was not chosen, and this has to work beside a server.
+				// The default address may be in use by a server: take a free port.
 				listener, err = listen(cmd.Context(), "LISTEN", "127.0.0.1:0")
 			}
 			if err != nil {
 				return err
 			}
-			// A log is for people who run a server; here the answers speak.
+			// The reader follows the answers; a log would distract.
 			srv, err := startServer(cmd.Context(), s, sockets{public: listener}, slog.New(slog.DiscardHandler))
 			if err != nil {
 				return err
@@ -62,14 +63,14 @@ func newQuickstart() *cobra.Command {
 	return cmd
 }
 
-// tour is a walk through the main job, as a client and a reader see it.
+// tour runs the main job step by step and prints it for the reader.
 type tour struct {
 	out       io.Writer
 	base      string
 	settings  *settings
 	app       *service.App
 	steps     int
-	variables []variable // what the commands call the values that are too long to read
+	variables []variable // names for the values that are too long to read
 }
 
 type variable struct{ name, value string }
@@ -77,8 +78,8 @@ type variable struct{ name, value string }
 func (t *tour) run(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, time.Minute)
 	defer cancel()
-	// The account is made here and not by signing up, since the first person who
-	// signs up becomes the operator, and a random password is no person's.
+	// The account is created here and not by a sign-up: the first person who signs up
+	// becomes the operator, and must be a real person.
 	email, password := "ada-"+strings.ToLower(rand.Text()[:8])+"@example.com", rand.Text()
 	if _, err := t.app.CreateGuest(ctx, domain.System(), domain.SignUp{Email: email, Password: domain.Hidden(password), Name: "Ada"}); err != nil {
 		return fmt.Errorf("make an account: %s", explain(err))
@@ -95,7 +96,8 @@ func (t *tour) run(ctx context.Context) error {
 	if err := t.work(ctx, "Authorization: Bearer "+t.name("JWT", session.AccessToken)); err != nil {
 		return err
 	}
-	fmt.Fprintf(t.out, "\n# To repeat these steps in a shell (the access token lives for %v):\n", time.Duration(session.ExpiresIn)*time.Second)
+	lifetime := time.Duration(session.ExpiresIn) * time.Second
+	fmt.Fprintf(t.out, "\n# To repeat these steps in a shell (the access token lives for %v):\n", lifetime)
 	for _, v := range t.variables {
 		fmt.Fprintf(t.out, "export %s='%s'\n", v.name, v.value)
 	}
@@ -107,7 +109,7 @@ func (t *tour) run(ctx context.Context) error {
 	return err
 }
 
-// work makes a key and uses it, with the header that proves who the person is.
+// work creates a key and uses it. The header authenticates the person.
 func (t *tour) work(ctx context.Context, bearer string) error {
 	var organization, project struct {
 		ID string `json:"id"`
@@ -148,13 +150,13 @@ func (t *tour) work(ctx context.Context, bearer string) error {
 		"POST", "/v1/keys/verify", headers[0], map[string]string{"key": key}, nil)
 }
 
-// name keeps a value and returns what commands call it.
+// name keeps a value and returns the variable that commands use for it.
 func (t *tour) name(name, value string) string {
 	t.variables = append(t.variables, variable{name, value})
 	return "$" + name
 }
 
-// expand puts the values where a shell would.
+// expand replaces variables by their values, as a shell does.
 func (t *tour) expand(text string) string {
 	for _, v := range t.variables {
 		text = strings.ReplaceAll(text, "$"+v.name, v.value)
@@ -162,15 +164,15 @@ func (t *tour) expand(text string) string {
 	return text
 }
 
-// shorten shows no more of an access token than one needs to tell it apart.
+// shorten shows only as much of an access token as identifies it.
 func shorten(text string) string {
 	return accessToken.ReplaceAllString(text, "$1…")
 }
 
 var accessToken = regexp.MustCompile(`(eyJ[0-9A-Za-z_-]{12})[0-9A-Za-z_.-]{40,}`)
 
-// reachable is the address of a server on this machine; one that listens
-// everywhere is called by name, since everywhere is no place to call.
+// reachable returns the address of a server on this machine. A server that listens
+// on all addresses is called localhost, because no one can call "all addresses".
 func reachable(address string) string {
 	host, port, err := net.SplitHostPort(address)
 	if ip, parseErr := netip.ParseAddr(host); err == nil && parseErr == nil && ip.IsUnspecified() {
@@ -179,8 +181,8 @@ func reachable(address string) string {
 	return "http://" + address
 }
 
-// step makes one call and prints it as a curl command with its answer, which it
-// reads into result unless that is nil.
+// step makes one call and prints it as a curl command with its answer. It decodes
+// the answer into result unless result is nil.
 func (t *tour) step(ctx context.Context, says, method, path, header string, body, result any) error {
 	t.steps++
 	curl := "curl -sS " + t.base + path
@@ -223,7 +225,7 @@ func (t *tour) step(ctx context.Context, says, method, path, header string, body
 		var problem struct {
 			Detail string `json:"detail"`
 		}
-		_ = json.Unmarshal(text, &problem) // what cannot be read has no detail
+		_ = json.Unmarshal(text, &problem) // an answer that is not JSON has no detail
 		return fmt.Errorf("step %d of the quickstart was refused: %s", t.steps, cmp.Or(problem.Detail, res.Status))
 	}
 	if result == nil || len(text) == 0 {
@@ -232,7 +234,7 @@ func (t *tour) step(ctx context.Context, says, method, path, header string, body
 	return json.Unmarshal(text, result)
 }
 
-// quoted is text as a shell takes it: exactly, or with its variables.
+// quoted quotes text for a shell, with its variables expanded if it has any.
 func quoted(text string) string {
 	if strings.Contains(text, "$") {
 		return `"` + strings.ReplaceAll(text, `"`, `\"`) + `"`

@@ -28,25 +28,26 @@ import (
 const (
 	readHeaderTimeout = 5 * time.Second
 	readTimeout       = 30 * time.Second
-	writeTimeout      = 2 * time.Minute // an export of the audit trail is long
+	writeTimeout      = 2 * time.Minute // an export of the audit trail takes long
 	idleTimeout       = 2 * time.Minute
 	maxHeaderBytes    = 16 << 10
-	maxConnections    = 10_000 // then those that have waited for the longest are closed
+	maxConnections    = 10_000 // beyond, those that have waited the longest are closed
 
 	maxAdminConnections = 200
 )
 
-// How long the server takes to end.
+// How long the server takes to shut down.
 const (
-	drainNotice  = 2 * time.Second  // unready but serving, so that balancers hear of it first
-	drainTimeout = 30 * time.Second // for requests that are under way
+	drainNotice  = 2 * time.Second  // not ready but serving, so that load balancers notice first
+	drainTimeout = 30 * time.Second // for requests in flight
 )
 
 func newServe() *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "serve", Short: "Run the server",
-		Long: "Run the server.\n\nWithout a setting it serves on loopback, with an SQLite database and a master key in the working directory. " +
-			"Every setting is an environment variable and, unless it is a secret (LATCHKEY_MASTER_KEY, LATCHKEY_SMTP_URL), a flag; the flag wins.",
+		Long: "Run the server.\n\nWithout settings it serves on loopback, with an SQLite database and a master key in the working " +
+			"directory. Every setting is an environment variable and, unless it is a secret (LATCHKEY_MASTER_KEY, LATCHKEY_SMTP_URL), " +
+			"a flag. A flag overrides its variable.",
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			s, err := readSettings(cmd)
 			if err != nil {
@@ -72,7 +73,7 @@ type server struct {
 	log     *slog.Logger
 	app     *service.App
 	store   *repository.Store
-	rest    context.CancelFunc // ends the work in the background
+	rest    context.CancelFunc // stops the work in the background
 	resting sync.WaitGroup
 	address string
 	public  *http.Server
@@ -82,8 +83,8 @@ type server struct {
 	tracing *tracing // nil: off
 }
 
-// startServer opens everything that the settings name and serves on sockets that
-// are open, which it takes over. The caller stops it.
+// startServer opens everything that the settings name and serves on the open
+// sockets, which it closes at the end. The caller stops it.
 func startServer(ctx context.Context, s *settings, on sockets, log *slog.Logger) (*server, error) {
 	s.makes = true
 	s.servedOn = on.public.Addr().String()
@@ -124,7 +125,7 @@ func startServer(ctx context.Context, s *settings, on sockets, log *slog.Logger)
 	srv.rest = rest
 	srv.resting.Go(func() { app.Run(background) })
 	srv.resting.Go(func() { tuneCollector(background) })
-	signal.Notify(srv.signals, os.Interrupt, syscall.SIGTERM, syscall.SIGHUP) // before anybody hears that it serves
+	signal.Notify(srv.signals, os.Interrupt, syscall.SIGTERM, syscall.SIGHUP) // before anyone can know that it serves
 	go func() { srv.failed <- srv.public.Serve(listener) }()
 	go func() { srv.failed <- srv.admin.Serve(admin) }()
 
@@ -135,7 +136,7 @@ func startServer(ctx context.Context, s *settings, on sockets, log *slog.Logger)
 		log.Warn("this version has no such setting; it is ignored", "setting", name)
 	}
 	if host, _, err := net.SplitHostPort(s.Listen); err == nil && !loopback(host) && s.PublicURL == "" {
-		log.Warn("other machines can connect, but clients are told an address that is only good on this one", "url", url,
+		log.Warn("other machines can connect, but the public address works only on this one", "url", url,
 			"set", settingPrefix+"PUBLIC_URL")
 	}
 	version, _, _ := buildInfo()
@@ -143,7 +144,7 @@ func startServer(ctx context.Context, s *settings, on sockets, log *slog.Logger)
 	return srv, nil
 }
 
-// handler is all that the public address serves: the API and the console.
+// handler returns the handler of the public address: the API and the console.
 func (s *settings) handler(app *service.App, config api.Config) (http.Handler, error) {
 	calls, err := api.New(app, config)
 	if err != nil {
@@ -164,7 +165,7 @@ func (s *settings) handler(app *service.App, config api.Config) (http.Handler, e
 	return console.Mount(site.New(config.PublicURL), pages, calls), nil
 }
 
-// api is how the settings have the API served.
+// api returns the configuration of the API from the settings.
 func (s *settings) api(url string, log *slog.Logger) api.Config {
 	return api.Config{
 		PublicURL: url, Credentials: api.Credentials{Keyword: s.APIKeyKeyword, Header: s.APIKeyHeader}, Default: s.permission,
@@ -179,11 +180,11 @@ func (srv *server) newHTTP(h http.Handler) *http.Server {
 	}
 }
 
-// wait returns when the server has failed or is asked to end: by SIGINT, as Ctrl-C
-// does, by SIGTERM, as supervisors do, or by SIGHUP, as a terminal that closes
-// does. After the last two, balancers get a moment to send requests elsewhere.
+// wait returns when the server has failed or a signal asks it to stop: SIGINT from
+// Ctrl-C, SIGTERM from a supervisor, or SIGHUP from a terminal that closes. After
+// the last two, load balancers get a moment to send requests elsewhere.
 func (srv *server) wait(ctx context.Context) error {
-	defer signal.Stop(srv.signals) // a second one then ends the process immediately
+	defer signal.Stop(srv.signals) // a second signal then ends the process immediately
 	select {
 	case err := <-srv.failed:
 		return fmt.Errorf("serve: %w", err)
@@ -202,7 +203,7 @@ func (srv *server) wait(ctx context.Context) error {
 	}
 }
 
-// stop ends the server when the requests under way are answered.
+// stop ends the server when the requests in flight are answered.
 func (srv *server) stop() error {
 	ctx, cancel := context.WithTimeout(context.Background(), drainTimeout)
 	defer cancel()

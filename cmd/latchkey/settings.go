@@ -21,9 +21,9 @@ const settingPrefix = "LATCHKEY_"
 
 //go:generate go run ../../scripts/settingspage settings.go ../../docs/settings.md
 
-// settings are what the environment and the flags say, checked by readSettings.
-// One that is marked secret has no flag: an argument is visible to every process
-// of the machine. docs/settings.md is generated from the tags.
+// settings are the values from the environment and the flags, checked by
+// readSettings. A setting marked secret has no flag: every process on the machine
+// can read arguments. docs/settings.md is generated from the tags.
 type settings struct {
 	Listen            string `env:"LISTEN" envDefault:"127.0.0.1:8080" usage:"address to serve on, or unix:PATH" example:":8080"`
 	Database          string `env:"DATABASE" envDefault:"sqlite:latchkey.db" usage:"sqlite:PATH or postgres://…" example:"postgres://latchkey:password@db.example.com/latchkey?sslmode=verify-full"`
@@ -46,7 +46,7 @@ type settings struct {
 	OutageGrace       string `env:"OUTAGE_GRACE" envDefault:"60s" usage:"how long known callers are served while the database is out of reach" example:"2m"`
 	Log               string `env:"LOG" envDefault:"text" usage:"how the log is written: text or json" example:"json"`
 
-	// What the texts above mean.
+	// The values above, parsed.
 	masterKey  *[32]byte             // nil: beside the SQLite database
 	permission permission.Permission // zero: refuse
 	proxies    []netip.Prefix
@@ -54,14 +54,14 @@ type settings struct {
 	grace      time.Duration
 	tracing    tracingSettings
 	tls        repository.TLSPolicy
-	servedOn   string          // the address that the listener really has
-	makes      bool            // a database and a master key that are not there
-	chosen     map[string]bool // the settings that were made
-	arguments  map[string]bool // those of them that are arguments
-	unknown    []string        // variables that look like settings and are not
+	servedOn   string          // the actual address of the listener
+	makes      bool            // creates a missing database and master key
+	chosen     map[string]bool // the settings that were given
+	arguments  map[string]bool // those that were given as arguments
+	unknown    []string        // variables that look like settings but are not
 }
 
-// mistakes are everything that is wrong with the settings.
+// mistakes lists everything that is wrong with the settings.
 type mistakes []string
 
 func (m *mistakes) add(setting, format string, args ...any) {
@@ -82,7 +82,7 @@ func addSettingFlags(cmd *cobra.Command, names ...string) {
 		if name == "" || f.Tag.Get("secret") != "" || len(names) > 0 && !slices.Contains(names, name) {
 			continue
 		}
-		// The default is in the usage only: an unused flag says nothing.
+		// The default is only in the usage text: an unused flag must not set it.
 		if d := f.Tag.Get("envDefault"); d != "" {
 			usage += " (default " + d + ")"
 		}
@@ -94,8 +94,8 @@ func flagName(setting string) string {
 	return strings.ReplaceAll(strings.ToLower(setting), "_", "-")
 }
 
-// readSettings reads the environment and, over it, the flags of cmd. The error
-// lists all mistakes.
+// readSettings reads the environment and the flags of cmd, which override it. The
+// error lists all mistakes.
 func readSettings(cmd *cobra.Command) (*settings, error) {
 	s, wrong, err := parseSettings(cmd)
 	if err != nil {
@@ -107,8 +107,8 @@ func readSettings(cmd *cobra.Command) (*settings, error) {
 	return s, nil
 }
 
-// parseSettings is readSettings without asking for a master key, for commands
-// that touch nothing it protects.
+// parseSettings is like readSettings but does not require a master key, for
+// commands that use nothing protected by it.
 func parseSettings(cmd *cobra.Command) (*settings, mistakes, error) {
 	given := env.ToMap(os.Environ())
 	s := &settings{chosen: map[string]bool{}, arguments: map[string]bool{}}

@@ -9,11 +9,11 @@ import (
 	"github.com/spf13/cobra"
 )
 
-// visible is what may be shown on a terminal of a text that others chose, such
-// as a name: control characters, which drive the terminal, line breaks, which
-// forge lines, and characters that turn the direction of writing or cannot be
-// seen become escapes such as \u001b. JSON is exact instead: it has escapes of
-// its own.
+// visible makes a text that other people chose, such as a name, safe for a
+// terminal. Control characters, which control the terminal, line breaks, which
+// forge lines, and characters that are invisible or change the direction of
+// writing become escapes such as \u001b. JSON output needs none of this: it has its
+// own escapes.
 func visible(text string) string {
 	if strings.IndexFunc(text, hidden) < 0 && utf8.ValidString(text) {
 		return text
@@ -35,16 +35,16 @@ func visible(text string) string {
 	return s.String()
 }
 
-// hidden reports whether r is a character that drives a terminal or is not seen:
-// a control, a format character (all that turn the direction are), a line or
-// paragraph separator, or one for private use.
+// hidden reports whether r controls a terminal or is invisible: a control
+// character, a format character (these include the ones that change direction), a
+// line or paragraph separator, or a character for private use.
 func hidden(r rune) bool {
 	return unicode.In(r, unicode.Cc, unicode.Cf, unicode.Zl, unicode.Zp, unicode.Co, unicode.Cs)
 }
 
-// visibleLines is visible for texts of this program with those of others in
-// them, such as errors: their line breaks stay, with the line that follows set
-// in, so that it cannot pass for one of the program's own.
+// visibleLines is like visible, for this program's texts that contain text of
+// other people, such as errors. It keeps line breaks and indents the lines that
+// follow, so that they cannot look like separate messages of the program.
 func visibleLines(text string) string {
 	lines := strings.Split(strings.ReplaceAll(text, "\t", "  "), "\n") // drivers set lines in by tabs
 	for i, line := range lines {
@@ -55,8 +55,7 @@ func visibleLines(text string) string {
 	return strings.Join(lines, "\n")
 }
 
-// say tells the reader of standard error something, of which args may be chosen
-// by others.
+// say prints a message on standard error. Its args may come from other people.
 func say(cmd *cobra.Command, format string, args ...any) {
 	for i, arg := range args {
 		switch arg.(type) {

@@ -31,26 +31,26 @@ const (
 	otlpHTTP = "http/protobuf"
 )
 
-// Bounds of what tracing may take.
+// Time limits of tracing.
 const (
-	tracingFlush     = 5 * time.Second // at the end, for spans that have not been sent
-	tracingComplains = time.Minute     // between two lines in the log about a collector out of reach
+	tracingFlush     = 5 * time.Second // at shutdown, for spans that have not been sent
+	tracingComplains = time.Minute     // between two log lines about an unreachable collector
 )
 
-// tracingSettings are what the variables of OpenTelemetry's own standard say
+// tracingSettings are the values of the variables that OpenTelemetry specifies
 // (https://opentelemetry.io/docs/specs/otel/configuration/sdk-environment-variables/).
-// Its library reads those that say where and how spans are sent; they are only
-// checked here, since it would go on with a bad one.
+// Its library reads those about where and how spans are sent. They are checked here,
+// because the library ignores bad values.
 type tracingSettings struct {
 	on          bool
 	protocol    string
-	parentBased bool    // who calls decides for the requests that belong to a span of theirs
-	ratio       float64 // of the requests that are sampled otherwise
+	parentBased bool    // a caller with a span decides about its requests
+	ratio       float64 // the sampled part of all other requests
 	propagated  bool
 }
 
-// readTracing reads the OTEL_ variables out of given. Unlike the standard,
-// nothing is sent unless somebody says where or OTEL_TRACES_EXPORTER says so.
+// readTracing reads the OTEL_ variables from given. Unlike the standard, it sends
+// nothing unless a variable names an endpoint or OTEL_TRACES_EXPORTER is otlp.
 func readTracing(given map[string]string) (t tracingSettings, wrong mistakes) {
 	r := otelReader{given: given}
 	disabled := r.oneOf("OTEL_SDK_DISABLED", "false", "true", "false") == "true"
@@ -77,7 +77,7 @@ func readTracing(given map[string]string) (t tracingSettings, wrong mistakes) {
 		switch strings.TrimSpace(name) {
 		case "tracecontext":
 			t.propagated = true
-		case "baggage", "none": // nothing is sent on to others, so baggage ends here
+		case "baggage", "none": // baggage ends here, because no other service is called
 		default:
 			r.mistaken("OTEL_PROPAGATORS", "must be tracecontext, baggage, both with a comma between, or none, not %q", name)
 		}
@@ -93,8 +93,8 @@ func readTracing(given map[string]string) (t tracingSettings, wrong mistakes) {
 	return t, r.wrong
 }
 
-// otelReader reads variables and gathers what is wrong with them. Values that may
-// hold a secret are not repeated.
+// otelReader reads variables and collects their mistakes. It does not repeat values
+// that may contain a secret.
 type otelReader struct {
 	given map[string]string
 	wrong mistakes
@@ -104,7 +104,7 @@ func (r *otelReader) mistaken(name, format string, args ...any) {
 	r.wrong = append(r.wrong, name+": "+fmt.Sprintf(format, args...))
 }
 
-// oneOf returns the value, in small letters, or what is assumed without one.
+// oneOf returns the value in lower case, or the default without one.
 func (r *otelReader) oneOf(name, assumed string, choices ...string) string {
 	value := strings.ToLower(r.given[name])
 	if value == "" {
@@ -146,12 +146,13 @@ func (r *otelReader) pairs(name string) {
 	}
 }
 
-// otlp checks what the exporter reads, in general and for traces in particular.
+// otlp checks the variables of the exporter, general ones and those for traces.
 func (r *otelReader) otlp() {
 	for _, prefix := range []string{"OTEL_EXPORTER_OTLP_", "OTEL_EXPORTER_OTLP_TRACES_"} {
 		if endpoint := r.given[prefix+"ENDPOINT"]; endpoint != "" {
 			u, err := url.Parse(endpoint)
-			if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" || u.User != nil || u.RawQuery != "" || u.Fragment != "" {
+			if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" ||
+				u.User != nil || u.RawQuery != "" || u.Fragment != "" {
 				r.mistaken(prefix+"ENDPOINT", "must be the address of a collector, as in http://127.0.0.1:4318")
 			}
 		}
@@ -169,8 +170,8 @@ func (r *otelReader) otlp() {
 	}
 }
 
-// sample decides for a request. The ratio is taken of the trace's id where there
-// is one, so that everybody with the same ratio decides alike.
+// sample decides whether a request is sampled. With a trace id, the decision comes
+// from the id, so that all services with the same ratio decide alike.
 func (t tracingSettings) sample(parent trace.SpanContext) bool {
 	draw := rand.Uint64() //nolint:gosec // a sample is no secret
 	if parent.IsValid() {
@@ -190,12 +191,12 @@ type tracing struct {
 	requests *api.Tracing
 }
 
-// startTracing returns what makes spans as the settings say, or nil. It does not
-// wait for the collector, and neither does a request: spans that cannot be sent
-// in time are dropped.
+// startTracing returns tracing with these settings, or nil when it is off. Neither
+// it nor a request waits for the collector: spans that cannot be sent in time are
+// dropped.
 func startTracing(ctx context.Context, t tracingSettings, log *slog.Logger) (*tracing, error) {
 	if !t.on {
-		return nil, nil //nolint:nilnil // nothing is wanted
+		return nil, nil //nolint:nilnil // tracing is off
 	}
 	var exporter sdktrace.SpanExporter
 	var err error
@@ -215,13 +216,13 @@ func startTracing(ctx context.Context, t tracingSettings, log *slog.Logger) (*tr
 	}
 	otel.SetErrorHandler(&tracingComplaints{log: log})
 	provider := sdktrace.NewTracerProvider(
-		sdktrace.WithBatcher(exporter), sdktrace.WithResource(of), sdktrace.WithSampler(sdktrace.AlwaysSample())) // it was decided before
+		sdktrace.WithBatcher(exporter), sdktrace.WithResource(of), sdktrace.WithSampler(sdktrace.AlwaysSample())) // sample has decided
 	return &tracing{provider, &api.Tracing{
 		Tracer: provider.Tracer("github.com/latchkey-dev/latchkey"), Sample: t.sample, Propagated: t.propagated,
 	}}, nil
 }
 
-// stop sends what has not been sent, for a while.
+// stop sends the remaining spans, for a limited time.
 func (t *tracing) stop(log *slog.Logger) {
 	if t == nil {
 		return
@@ -233,7 +234,7 @@ func (t *tracing) stop(log *slog.Logger) {
 	}
 }
 
-// tracingComplaints logs that spans cannot be sent, now and then.
+// tracingComplaints logs that spans cannot be sent, at most once per interval.
 type tracingComplaints struct {
 	log *slog.Logger
 

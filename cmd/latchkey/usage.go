@@ -8,16 +8,16 @@ import (
 	"github.com/spf13/pflag"
 )
 
-// usageError is a command line that cannot be meant; the process ends with 2,
-// as shells and many programs do for it.
+// usageError is a mistake in a command line. The exit status is 2, as in shells and
+// many programs.
 type usageError struct{ text string }
 
 func (e *usageError) Error() string { return e.text }
 
 func usage(format string, args ...any) error { return &usageError{fmt.Sprintf(format, args...)} }
 
-// checkUsage has every command below cmd refuse what it does not know, with the
-// nearest that it does, and name what is missing as its usage line does.
+// checkUsage makes every command below cmd refuse unknown commands and flags, with
+// the nearest known one, and name missing arguments as its usage line does.
 func checkUsage(cmd *cobra.Command) {
 	cmd.Args = checkArguments
 	if cmd.HasSubCommands() {
@@ -29,8 +29,8 @@ func checkUsage(cmd *cobra.Command) {
 	}
 }
 
-// checkHelp has the help command of root refuse the name of a command that does
-// not exist, as the command itself is refused.
+// checkHelp makes the help command of root refuse unknown commands, as root itself
+// does.
 func checkHelp(root *cobra.Command) {
 	root.SetHelpCommand(&cobra.Command{
 		Use: "help [command]", Short: "Help about any command",
@@ -47,7 +47,7 @@ func checkHelp(root *cobra.Command) {
 	})
 }
 
-// checkArguments compares args with the usage line of cmd, where [X] may be left out.
+// checkArguments compares args with the usage line of cmd, where [X] is optional.
 func checkArguments(cmd *cobra.Command, args []string) error {
 	if cmd.HasSubCommands() && len(args) > 0 {
 		return unknownCommand(cmd, args[0])
@@ -94,8 +94,7 @@ func unknownFlag(cmd *cobra.Command, err error) error {
 	return usage("%v; the nearest is --%s", err, nearest(name, names))
 }
 
-// nearest returns the one of names that takes the fewest changes of a character
-// to get to from name.
+// nearest returns the entry of names with the smallest distance from name.
 func nearest(name string, names []string) (best string) {
 	fewest := -1
 	for _, candidate := range names {
@@ -106,9 +105,9 @@ func nearest(name string, names []string) (best string) {
 	return best
 }
 
-// distance is Levenshtein's: how many characters to add, drop or replace.
+// distance is the Levenshtein distance: how many characters to add, remove or replace.
 func distance(a, b string) int {
-	const longest = 64 // a name is shorter, and an argument may be of any length
+	const longest = 64 // names are shorter, but an argument may have any length
 	a, b = a[:min(len(a), longest)], b[:min(len(b), longest)]
 	row := make([]int, len(b)+1)
 	for j := range row {

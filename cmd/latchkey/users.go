@@ -39,8 +39,8 @@ func newUserCreate() *cobra.Command {
 		}
 		return answer(cmd, userJSON(user), string(user.ID), "Created the account of %s.", user.Email)
 	})
-	cmd.Flags().StringVar(&name, "name", "", "what the person is called")
-	cmd.Flags().BoolVar(&isOperator, "operator", false, "may see the instance page")
+	cmd.Flags().StringVar(&name, "name", "", "name of the person")
+	cmd.Flags().BoolVar(&isOperator, "operator", false, "give access to the instance page")
 	return cmd
 }
 
@@ -59,8 +59,8 @@ func newUserOperator() *cobra.Command {
 	var remove bool
 	cmd := databaseCommand(&cobra.Command{
 		Use: "operator EMAIL|ID", Short: "Make an existing account the operator's, who may see the instance page",
-		Long: "Make an existing account the operator's, who may see the instance page. There may be several. The person is signed out everywhere, " +
-			"and has the page after signing in again.",
+		Long: "Make an existing account the operator's, who may see the instance page. There may be several operators. The person " +
+			"is signed out everywhere and can see the page after signing in again.",
 		Example: "  latchkey user operator ada@example.com\n  latchkey user operator ada@example.com --remove",
 	}, func(ctx context.Context, op operator, cmd *cobra.Command, args []string) error {
 		user, err := op.FindUser(ctx, op.caller, args[0])
@@ -75,7 +75,7 @@ func newUserOperator() *cobra.Command {
 		}
 		return answer(cmd, userJSON(user), string(user.ID), "%s is an operator.", user.Email)
 	})
-	cmd.Flags().BoolVar(&remove, "remove", false, "take this from the account instead")
+	cmd.Flags().BoolVar(&remove, "remove", false, "remove this right from the account instead")
 	return cmd
 }
 
@@ -100,12 +100,12 @@ func newUserStatus(verb, short string, status domain.Status) *cobra.Command {
 		return op.endKeysOf(ctx, cmd, user, revokeKeys)
 	})
 	if status != domain.Active {
-		cmd.Flags().BoolVar(&revokeKeys, "revoke-keys", false, "also revoke the keys that they made, which work on otherwise")
+		cmd.Flags().BoolVar(&revokeKeys, "revoke-keys", false, "also revoke the keys that they made; otherwise these keep working")
 	}
 	return cmd
 }
 
-// endKeysOf revokes the keys that a user made, or says how many there are.
+// endKeysOf revokes the keys that a user made, or prints how many there are.
 func (op operator) endKeysOf(ctx context.Context, cmd *cobra.Command, user domain.User, revoke bool) error {
 	if revoke {
 		n, err := op.RevokeKeysMadeBy(ctx, op.caller, user.ID)
@@ -147,9 +147,9 @@ type resetLink struct {
 	ExpiresAt time.Time     `json:"expires_at"`
 }
 
-// printResetLink prints the link alone, for the person that it is for. Where
-// nothing says at which address people find the instance, it is the token, and
-// the reader is told where to paste it.
+// printResetLink prints only the link, which is for that person. If no setting has
+// the public address of the instance, it prints the token, and on standard error
+// where to paste it.
 func (op operator) printResetLink(cmd *cobra.Command, link service.ResetLink) error {
 	shown := resetLink{link.User.ID, link.URL.Reveal(), link.Token.Reveal(), link.ExpiresAt}
 	what, text := "link", shown.URL
@@ -158,7 +158,8 @@ func (op operator) printResetLink(cmd *cobra.Command, link service.ResetLink) er
 	}
 	say(cmd, "With this %s, %s can set a new password once, until %s.", what, link.User.Email, date(link.ExpiresAt))
 	if !op.public {
-		say(cmd, "Paste the token into the form at /console/reset-password of this instance. With %sPUBLIC_URL set, this prints a link instead.",
+		say(cmd, "Paste the token into the form at /console/reset-password of this instance. "+
+			"With %sPUBLIC_URL set, this prints a link instead.",
 			settingPrefix)
 	}
 	if wantsJSON(cmd) {

@@ -20,13 +20,13 @@ func newVersion() *cobra.Command {
 	return cmd
 }
 
-// versionLine is what version and --version print.
+// versionLine is the output of version and --version.
 func versionLine() string {
 	version, revision, goVersion := buildInfo()
 	return fmt.Sprintf("latchkey %s (revision %s, %s)", version, revision, goVersion)
 }
 
-// buildInfo is what the Go toolchain noted when it built this program.
+// buildInfo returns what the Go toolchain recorded when it built this program.
 func buildInfo() (version, revision, goVersion string) {
 	version, revision = "devel", "unknown"
 	info, ok := debug.ReadBuildInfo()

@@ -5,10 +5,10 @@
 //
 //	go run ./scripts/mutants -n 300 -seed 7
 //
-// Mutants are drawn at random, with a seed that is printed before the run, so
-// that a run can be repeated. No file is changed: the compiler reads the changed
-// source as an overlay. A mutant that changes nothing anyone can see is
-// explained in equivalent.txt and leaves the count.
+// Mutants are chosen at random. The seed is printed before the run, so that a run
+// can be repeated. No file is changed: the compiler reads the changed source as an
+// overlay. A mutant that changes no behavior is explained in equivalent.txt and does
+// not count.
 package main
 
 import (
@@ -27,9 +27,9 @@ import (
 	"time"
 )
 
-// Goals, in percent: mutants killed by any test, and those that change nothing.
-// What the tests of their own package have to kill is a flag, since a small
-// sample can miss it by chance.
+// Goals, in percent: mutants killed by any test, and mutants that change nothing.
+// The goal for the tests of a mutant's own package is a flag, because a small sample
+// can miss it by chance.
 const (
 	goalAll        = 97
 	mostEquivalent = 5
@@ -88,7 +88,7 @@ func run(o options) error {
 	return report.err
 }
 
-// outcome is what became of a mutant.
+// outcome is the result of a mutant.
 type outcome string
 
 const (
@@ -113,7 +113,7 @@ func test(ctx context.Context, o options, all []mutant, explained map[string]boo
 		results []result
 		workers sync.WaitGroup
 	)
-	// take gives the next mutant while results are missing.
+	// take returns the next mutant while results are missing.
 	valid, busy := 0, 0
 	done := sync.NewCond(&mu)
 	take := func() (mutant, bool) {
@@ -172,7 +172,7 @@ func try(ctx context.Context, o options, m mutant, explained map[string]bool) ou
 	if !o.suite {
 		return survived
 	}
-	// The packages that see most of the others first: most survivors end there.
+	// Packages that use most of the others come first: they kill most survivors.
 	for _, rest := range [][]string{{"./api"}, {"./service/...", "./repository/..."}, {"./console", "./client", "./cmd/...", "."}} {
 		if !passes(ctx, overlay, rest...) {
 			return unlessLate(ctx, killedLate)
@@ -181,7 +181,7 @@ func try(ctx context.Context, o options, m mutant, explained map[string]bool) ou
 	return unlessLate(ctx, survived)
 }
 
-// unlessLate returns o, unless time ran out: then what failed may have been that.
+// unlessLate returns o, unless the time ran out, which may have caused the failure.
 func unlessLate(ctx context.Context, o outcome) outcome {
 	if ctx.Err() != nil {
 		return unfinished
@@ -189,14 +189,14 @@ func unlessLate(ctx context.Context, o outcome) outcome {
 	return o
 }
 
-// passes reports whether the tests pass. One that hangs does not.
+// passes reports whether the tests pass. A test that hangs does not pass.
 func passes(ctx context.Context, overlay string, packages ...string) bool {
 	args := append([]string{"test", "-overlay", overlay, "-failfast", "-count=1", "-timeout=5m"}, packages...)
 	return exec.CommandContext(ctx, "go", args...).Run() == nil
 }
 
-// readExplained reads the mutants that are known to change nothing. A line
-// names the place as report prints it, then a tab and the reason.
+// readExplained reads the mutants that are known to change nothing. A line has the
+// place as report prints it, a tab and the reason.
 func readExplained(path string) (map[string]bool, error) {
 	text, err := os.ReadFile(filepath.FromSlash(path))
 	if err != nil {
@@ -222,8 +222,8 @@ type report struct {
 	err  error
 }
 
-// tell writes the score of each package, the survivors, and whether the goals
-// are met.
+// tell writes the score of each package, the survivors, and whether the goals are
+// reached.
 func tell(o options, results []result, took time.Duration) report {
 	var b strings.Builder
 	commit, _ := exec.Command("git", "rev-parse", "--short", "HEAD").Output()

@@ -22,13 +22,13 @@ type mutant struct {
 	text       string
 }
 
-// String names the place, what stands there and what it becomes.
+// String returns the place, the original text and the changed text.
 func (m mutant) String() string {
 	return fmt.Sprintf("%s:%d: %s  ->  %s", m.file, m.line, oneLine(string(m.source[m.start:m.end])), oneLine(m.text))
 }
 
-// key names the mutant without its line number, which other changes move: by
-// the file, the whole line it is on, and the change.
+// key identifies the mutant without its line number, which other changes move: by
+// the file, the whole line, and the change.
 func (m mutant) key() string {
 	from := bytes.LastIndexByte(m.source[:m.start], '\n') + 1
 	line, _, _ := strings.Cut(string(m.source[from:]), "\n")
@@ -43,8 +43,8 @@ func oneLine(s string) string {
 	return s
 }
 
-// write puts the changed file and the overlay that names it into dir, and
-// returns the overlay's path.
+// write writes the changed file and its overlay into dir, and returns the path of
+// the overlay.
 func (m mutant) write(dir string) (string, error) {
 	changed := string(m.source[:m.start]) + m.text + string(m.source[m.end:])
 	path := filepath.Join(dir, filepath.Base(m.file))
@@ -63,7 +63,7 @@ func (m mutant) write(dir string) (string, error) {
 	return name, os.WriteFile(name, overlay, 0o600)
 }
 
-// mutants lists every mutant of the packages, tests and generated files left out.
+// mutants lists every mutant of the packages, without tests and generated files.
 func mutants(packages []string) ([]mutant, error) {
 	var all []mutant
 	for _, pkg := range packages {
@@ -105,13 +105,13 @@ func ofFile(pkg, file string) ([]mutant, error) {
 	return all, nil
 }
 
-// change is what becomes of the text between two positions.
+// change is the new text between two positions.
 type change struct {
 	from, to token.Pos
 	text     string
 }
 
-// swapped gives each operator those that it is mistaken for.
+// swapped maps each operator to those that it is confused with.
 var swapped = map[token.Token]token.Token{
 	token.EQL: token.NEQ, token.NEQ: token.EQL, token.LSS: token.LEQ, token.LEQ: token.LSS, token.GTR: token.GEQ, token.GEQ: token.GTR,
 	token.LAND: token.LOR, token.LOR: token.LAND, token.ADD: token.SUB, token.SUB: token.ADD, token.MUL: token.QUO, token.QUO: token.MUL,

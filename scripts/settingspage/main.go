@@ -1,5 +1,6 @@
-// Command settingspage writes the table of docs/settings.md from the struct that
-// the settings are read into, so that the page lists every setting there is.
+// Command settingspage writes the table of docs/settings.md from the struct of the
+// settings, so that the page lists every setting.
+
 package main
 
 import (

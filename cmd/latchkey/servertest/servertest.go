@@ -1,6 +1,6 @@
-// Package servertest runs the program as it is delivered, in processes of its
-// own, for tests of what cannot be seen from inside: what it does when it is
-// killed, and how fast it is.
+// Package servertest runs the built program in processes of its own, for tests of
+// what cannot be seen from inside: what it does when it is killed, and how fast it
+// is.
 package servertest
 
 import (
@@ -26,16 +26,16 @@ import (
 	"time"
 )
 
-// MasterKey is that of every server.
+// MasterKey is the master key of every server.
 const MasterKey = "q83vEjRWeJq83vEjRWeJq83vEjRWeJq83vEjRWeJq80="
 
-// Binary is the program, once Main has built it.
+// Binary is the path of the program, after Main has built it.
 var Binary string
 
-// Full says that the tests run at their full size.
-var Full = flag.Bool("full", false, "run at full size, and print what was seen")
+// Full makes the tests run at their full size.
+var Full = flag.Bool("full", false, "run at full size, and print the results")
 
-// Size is how large a part of a test is.
+// Size returns how large a part of a test is.
 func Size[T any](short, whole T) T {
 	if *Full {
 		return whole
@@ -43,7 +43,7 @@ func Size[T any](short, whole T) T {
 	return short
 }
 
-// Must ends the test at an error.
+// Must ends the test if there is an error.
 func Must(t testing.TB, err error) {
 	t.Helper()
 	if err != nil {
@@ -51,8 +51,8 @@ func Must(t testing.TB, err error) {
 	}
 }
 
-// Main builds the program at path, runs the tests and then, at full size, has
-// what they saw printed. It does not return.
+// Main builds the program at path, runs the tests and, at full size, prints their
+// results. It does not return.
 func Main(m *testing.M, path string, show func(io.Writer)) {
 	flag.Parse()
 	os.Exit(func() int {
@@ -86,14 +86,14 @@ type Server struct {
 	cmd     *exec.Cmd
 }
 
-// Start starts a server on the database and waits until it follows what others
-// change. It is killed when t ends.
+// Start starts a server on the database and waits until it follows the changes of
+// others. The server is killed when t ends.
 func Start(t testing.TB, database string, env ...string) *Server {
 	t.Helper()
 	return StartProgram(t, Binary, database, env...)
 }
 
-// StartProgram is Start for another build of the program, such as an older one.
+// StartProgram is like Start, for another build of the program, such as an older one.
 func StartProgram(t testing.TB, program, database string, env ...string) *Server {
 	t.Helper()
 	s := &Server{t: t, program: program, env: append([]string{
@@ -105,7 +105,7 @@ func StartProgram(t testing.TB, program, database string, env ...string) *Server
 	return s
 }
 
-// Run starts the process again, at the address where it was before.
+// Run starts the process again, at the same address as before.
 func (s *Server) Run() {
 	s.t.Helper()
 	s.cmd = exec.Command(s.program, "serve")
@@ -123,7 +123,7 @@ func (s *Server) Run() {
 		if json.Unmarshal(lines.Bytes(), &line) == nil && line.Msg == "serving" {
 			s.Address, s.URL, s.Admin = line.Address, "http://"+line.Address, "http://"+line.Admin
 			go func() {
-				for lines.Scan() { // the log goes on
+				for lines.Scan() { // read the rest of the log
 					if os.Getenv("SERVERTEST_LOG") != "" {
 						fmt.Fprintln(os.Stderr, lines.Text())
 					}
@@ -146,23 +146,23 @@ func (s *Server) waitReady() {
 	s.t.Fatal("the server does not get ready")
 }
 
-// PID returns the number of the process.
+// PID returns the id of the process.
 func (s *Server) PID() int { return s.cmd.Process.Pid }
 
 // Kill ends the process as the kernel does when memory is short.
 func (s *Server) Kill() {
-	_ = s.cmd.Process.Kill() // it may have ended
+	_ = s.cmd.Process.Kill() // it may have exited
 	_ = s.cmd.Wait()
 }
 
-// End asks the process to end and waits for it.
+// End asks the process to exit and waits for it.
 func (s *Server) End() {
 	s.t.Helper()
 	Must(s.t, s.cmd.Process.Signal(syscall.SIGTERM))
 	Must(s.t, s.cmd.Wait())
 }
 
-// Metric returns a metric without labels; -1 when it cannot be had.
+// Metric returns a metric without labels, or -1 when it is not available.
 func (s *Server) Metric(name string) float64 {
 	answer, err := client.Get(s.Admin + "/metrics")
 	if err != nil {
@@ -189,7 +189,7 @@ var client = &http.Client{
 	Transport: &http.Transport{MaxIdleConnsPerHost: 1000, DialContext: (&net.Dialer{Timeout: 5 * time.Second}).DialContext},
 }
 
-// Answer is what a request brought. A status of 0 means that there was none.
+// Answer is the answer to a request. A status of 0 means that there was none.
 type Answer struct {
 	Status     int
 	Body       map[string]any
@@ -208,7 +208,7 @@ func (a Answer) Text(path ...string) string {
 	return s
 }
 
-// Call sends a request; credential is a key, or an access token behind "Bearer ".
+// Call sends a request. The credential is a key, or "Bearer " and an access token.
 func Call(ctx context.Context, method, url, credential string, body any) Answer {
 	var in io.Reader
 	if body != nil {
@@ -243,7 +243,7 @@ func Call(ctx context.Context, method, url, credential string, body any) Answer 
 	if err != nil {
 		return Answer{Took: a.Took}
 	}
-	_ = json.Unmarshal(text, &a.Body) // some answers have none
+	_ = json.Unmarshal(text, &a.Body) // some answers have no body
 	return a
 }
 
@@ -258,7 +258,7 @@ type Tenant struct {
 
 var people atomic.Int64
 
-// NewTenant signs somebody up.
+// NewTenant signs a person up and creates an organization and a project.
 func NewTenant(t testing.TB, s *Server) *Tenant {
 	t.Helper()
 	in := Call(t.Context(), http.MethodPost, s.URL+"/v1/auth/signup", "", map[string]string{
@@ -272,7 +272,7 @@ func NewTenant(t testing.TB, s *Server) *Tenant {
 	return p
 }
 
-// Want ends the test when an answer has another status.
+// Want ends the test if an answer has another status.
 func (p *Tenant) Want(status int, a Answer) Answer {
 	p.t.Helper()
 	if a.Status != status {
@@ -281,10 +281,11 @@ func (p *Tenant) Want(status int, a Answer) Answer {
 	return a
 }
 
-// Keys is where the tenant's keys are managed.
+// Keys returns the URL of the tenant's keys.
 func (p *Tenant) Keys(s *Server) string { return s.URL + "/v1/projects/" + p.Project + "/keys" }
 
-// Key makes a key and returns its id and token.
+// Key creates a key and returns its id and token.
+
 func (p *Tenant) Key(s *Server, scopes ...string) (id, token string) {
 	p.t.Helper()
 	made := p.Want(http.StatusCreated, Call(p.t.Context(), http.MethodPost, p.Keys(s), p.Bearer,
