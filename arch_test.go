@@ -164,7 +164,8 @@ func load(t *testing.T) map[string]*packages.Package {
 
 var loaded = sync.OnceValues(func() (map[string]*packages.Package, error) {
 	list, err := packages.Load(&packages.Config{
-		Mode: packages.NeedName | packages.NeedFiles | packages.NeedImports | packages.NeedSyntax | packages.NeedTypes | packages.NeedTypesInfo,
+		Mode: packages.NeedName | packages.NeedFiles | packages.NeedImports |
+			packages.NeedSyntax | packages.NeedTypes | packages.NeedTypesInfo,
 	}, "./...")
 	all := map[string]*packages.Package{}
 	for _, pkg := range list {

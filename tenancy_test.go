@@ -80,7 +80,8 @@ func TestTenantQueriesStartScoped(t *testing.T) {
 		}
 		found[fn.Name.Name] = true
 		if unscoped[fn.Name.Name] == "" {
-			t.Errorf("%s: %s touches a tenant's table without a scope: start from selectIn, updateIn or deleteIn, take a scope to insert, or say in unscoped why not",
+			t.Errorf("%s: %s touches a tenant's table without a scope: start from selectIn, updateIn or deleteIn, "+
+				"take a scope to insert, or say in unscoped why not",
 				fn.pkg.Fset.Position(fn.Pos()), fn.Name.Name)
 		}
 	}
@@ -123,7 +124,8 @@ func touchesUnscoped(fn function, tables []string) bool {
 		if isTenants(e) {
 			return true
 		}
-		if call, ok := e.(*ast.CallExpr); ok && isMethod(callee(fn.pkg, call), bunPath, "Model") && types.IsInterface(info.TypeOf(call.Args[0])) {
+		if call, ok := e.(*ast.CallExpr); ok && isMethod(callee(fn.pkg, call), bunPath, "Model") &&
+			types.IsInterface(info.TypeOf(call.Args[0])) {
 			return true
 		}
 	}
@@ -173,7 +175,8 @@ func isScope(t types.Type) bool {
 	if p, ok := t.(*types.TypeParam); ok {
 		t = p.Constraint()
 	}
-	return slices.Contains([]string{domainPath + ".ProjectScope", domainPath + ".OrganizationScope", repositoryPath + ".tenant"}, types.TypeString(t, nil))
+	return slices.Contains([]string{domainPath + ".ProjectScope", domainPath + ".OrganizationScope", repositoryPath + ".tenant"},
+		types.TypeString(t, nil))
 }
 
 func isMethod(f *types.Func, pkg, name string) bool {

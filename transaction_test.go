@@ -44,8 +44,8 @@ func TestOuterStoreIsNotUsedInTransactions(t *testing.T) {
 }
 
 // givenStore returns the body of a function that has a store as a parameter,
-// and that parameter. Declared functions count in the service only: elsewhere
-// they wire the program together, long before any transaction.
+// and that parameter. Declared functions count only in the service: elsewhere
+// they set up the program, before any transaction.
 func givenStore(pkg *packages.Package, node ast.Node) (*ast.BlockStmt, types.Object) {
 	var signature *ast.FuncType
 	var body *ast.BlockStmt

@@ -29,7 +29,7 @@ var browser = sync.OnceValues(func() (context.Context, error) {
 		}
 	}
 	if program == "" {
-		return nil, fmt.Errorf("the console is tested in a real browser and there is none: install Chromium (Debian: apt-get install chromium)")
+		return nil, fmt.Errorf("the tests of the console need a browser: install Chromium (Debian: apt-get install chromium)")
 	}
 	profile, err := os.MkdirTemp("", "latchkey-chromium-")
 	if err != nil {
@@ -61,7 +61,7 @@ func TestMain(m *testing.M) {
 	os.Exit(code)
 }
 
-// tab is a browser of somebody's own: it shares no cookie with other tabs.
+// tab is a separate browser: it shares no cookie with other tabs.
 type tab struct {
 	t      *testing.T
 	server *server
@@ -155,7 +155,8 @@ func (b *tab) fill(id, value string) *tab {
 // choose sets a select to the option with that value, as a person would.
 func (b *tab) choose(id, value string) *tab {
 	b.t.Helper()
-	b.eval(fmt.Sprintf(`{ const e = document.getElementById(%q); e.value = %q; for (const n of ["input", "change"]) e.dispatchEvent(new Event(n, {bubbles: true})) }`, id, value))
+	b.eval(fmt.Sprintf(`{ const e = document.getElementById(%q); e.value = %q;
+		for (const n of ["input", "change"]) e.dispatchEvent(new Event(n, {bubbles: true})) }`, id, value))
 	return b
 }
 
@@ -165,7 +166,8 @@ func (b *tab) press(text string) *tab {
 	b.t.Helper()
 	quoted := "'" + text + "'"
 	return b.click(fmt.Sprintf(
-		`(//*[self::a or self::button or self::summary][starts-with(normalize-space(.), %s) or .//*[self::h3 or self::span][normalize-space(.)=%s]])[1]`,
+		`(//*[self::a or self::button or self::summary][starts-with(normalize-space(.), %s)
+			or .//*[self::h3 or self::span][normalize-space(.)=%s]])[1]`,
 		quoted, quoted))
 }
 

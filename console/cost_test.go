@@ -70,7 +70,7 @@ func processCPU(t *testing.T) time.Duration {
 }
 
 // Guarantees the law of cost for forms: what a stranger or a member sends to any
-// of them costs at most 2.5 times what half of it costs, where that can be told,
+// of them costs at most 2.5 times what half of it costs, where that is measurable,
 // and no more than hashing a password and 50 ms of a core.
 //
 //nolint:paralleltest // it measures the whole process

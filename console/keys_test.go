@@ -13,9 +13,8 @@ import (
 	"github.com/latchkey-dev/latchkey/domain"
 )
 
-// From an empty instance to a working key and through its whole life, as a
-// person walks it, with JavaScript and without. The token is in the one answer
-// that made it and nowhere afterwards.
+// A person sets up an empty instance, creates a key and uses it until the end of its
+// life, with JavaScript and without. Only the answer that issued the token shows it.
 func TestLifeOfAKey(t *testing.T) {
 	t.Parallel()
 	for name, scripts := range map[string]bool{"with JavaScript": true, "without JavaScript": false} {
@@ -162,7 +161,8 @@ func TestTakingTheTokenAlong(t *testing.T) {
 	b.open("/console/projects/" + string(project.ID) + "/keys/new")
 	b.fill("name", "billing-service").follow("Create key")
 	token := b.text("#token")
-	b.waits(fmt.Sprintf(`decodeURIComponent(document.querySelector("a[download]").href) === "data:text/plain;charset=utf-8,LATCHKEY_API_KEY=" + %q + "\n"`, token))
+	b.waits(fmt.Sprintf(`decodeURIComponent(document.querySelector("a[download]").href) ===
+		"data:text/plain;charset=utf-8,LATCHKEY_API_KEY=" + %q + "\n"`, token))
 	b.eval(`window.copied = []; navigator.clipboard.writeText = async (text) => { copied.push(text) }`)
 	b.press("Copy").waits(fmt.Sprintf(`copied[0] === %q`, token))
 
@@ -179,7 +179,7 @@ func TestFormSentTwice(t *testing.T) {
 	ann := s.signUp(t, "ann@example.com")
 	_, project, p := ann.project(t, "Acme", "Documents API")
 	path := "/console/projects/" + string(project.ID) + "/keys"
-	form := url.Values{"name": {"billing-service"}, "environment": {"live"}, "expires": {"30"}, "nonce": {"a-nonce-that-nobody-guesses"}}
+	form := url.Values{"name": {"billing-service"}, "environment": {"live"}, "expires": {"30"}, "nonce": {"a-nonce-that-is-hard-to-guess"}}
 	first := ann.send(t, http.MethodPost, path, form, nil)
 	if first.Status != http.StatusOK || !strings.Contains(first.Body, "Your key is ready") {
 		t.Fatalf("the first time: got %d", first.Status)
@@ -222,8 +222,8 @@ func TestFormSentTwice(t *testing.T) {
 	}
 }
 
-// A change that somebody else made while the form was open is not overwritten
-// unseen: the first sending says so, the second is meant.
+// A form does not overwrite a change that someone else made while it was open: the
+// first attempt shows that, the second replaces the change.
 func TestChangedMeanwhile(t *testing.T) {
 	t.Parallel()
 	s := newServer(t)
@@ -240,7 +240,8 @@ func TestChangedMeanwhile(t *testing.T) {
 		t.Fatal(err)
 	}
 	first := ann.send(t, http.MethodPost, path, form, nil)
-	if first.Status != http.StatusPreconditionFailed || !strings.Contains(first.Body, `name="revision" value="2"`) || !strings.Contains(first.Body, `value="mine"`) {
+	if first.Status != http.StatusPreconditionFailed || !strings.Contains(first.Body, `name="revision" value="2"`) ||
+		!strings.Contains(first.Body, `value="mine"`) {
 		t.Errorf("the first time: got %d, want 412 and the form with the new revision", first.Status)
 	}
 	form.Set("revision", "2")
@@ -264,7 +265,7 @@ func TestNewKeyFields(t *testing.T) {
 	form := url.Values{
 		"name": {" billing-service "}, "environment": {"test"}, "scopes": {"keys:verify"}, "more_scopes": {"documents:read, documents:write keys:verify"},
 		"expires": {"date"}, "expires_on": {"2031-12-31"}, "external_id": {"customer-7"}, "metadata": {"plan = pro\r\n\r\nnote=a=b\r\nflag"},
-		"nonce": {"a-nonce-that-nobody-guesses"},
+		"nonce": {"a-nonce-that-is-hard-to-guess"},
 	}
 	if got, want := ann.send(t, http.MethodPost, path, form, nil).Status, http.StatusOK; got != want {
 		t.Fatalf("got %d, want %d", got, want)
@@ -275,7 +276,8 @@ func TestNewKeyFields(t *testing.T) {
 	}
 	key := keys.Items[0]
 	got := domain.KeySpec{
-		Name: key.Name, Environment: key.Environment, Scopes: key.Scopes, ExternalID: key.ExternalID, Metadata: key.Metadata, ExpiresAt: key.ExpiresAt,
+		Name: key.Name, Environment: key.Environment, Scopes: key.Scopes, ExternalID: key.ExternalID,
+		Metadata: key.Metadata, ExpiresAt: key.ExpiresAt,
 	}
 	want := domain.KeySpec{
 		Name: "billing-service", Environment: domain.Test, Scopes: []domain.Scope{"keys:verify", "documents:read", "documents:write"},

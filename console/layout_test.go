@@ -10,8 +10,8 @@ import (
 	"github.com/latchkey-dev/latchkey/domain"
 )
 
-// On a phone everything that the bar has on a desktop can be reached, and on a
-// desktop the bar stays where it is from page to page.
+// A phone can reach everything in the bar of a desktop. On a desktop the bar stays in
+// the same place on every page.
 func TestFrame(t *testing.T) {
 	t.Parallel()
 	s := newServer(t)
@@ -50,9 +50,9 @@ func pagesOf(organization domain.MemberOf, project domain.Project) []string {
 	}
 }
 
-// Everything that is pressed measures at least 24 by 24 pixels, as WCAG 2.2 asks
-// (2.5.8); links within a sentence are excepted, as there. Client addresses stay
-// on one line.
+// Every button and link measures at least 24 by 24 pixels, as WCAG 2.2 requires
+// (2.5.8). Links within a sentence are exempt, as there. Client addresses stay on one
+// line.
 func TestTargets(t *testing.T) {
 	t.Parallel()
 	s := newServer(t)
@@ -113,7 +113,8 @@ func TestLastOwnerStays(t *testing.T) {
 	ann, bob := s.signUp(t, "ann@example.com"), s.signUp(t, "bob@example.com")
 	organization, _, _ := ann.project(t, "Acme", "Documents API")
 	page := "/console/organizations/" + string(organization.ID) + "/members"
-	if body := ann.send(t, http.MethodGet, page, nil, nil).Body; strings.Contains(body, ">Leave…<") || !strings.Contains(body, "the only owner") {
+	if body := ann.send(t, http.MethodGet, page, nil, nil).Body; strings.Contains(body, ">Leave…<") ||
+		!strings.Contains(body, "the only owner") {
 		t.Error("the last owner is offered to leave")
 	}
 	o, err := s.app.Organization(t.Context(), ann.caller, organization.ID)
@@ -127,7 +128,8 @@ func TestLastOwnerStays(t *testing.T) {
 	if _, err := s.app.AcceptInvitation(t.Context(), bob.caller, token); err != nil {
 		t.Fatal(err)
 	}
-	if body := ann.send(t, http.MethodGet, page, nil, nil).Body; !strings.Contains(body, ">Leave…<") || strings.Contains(body, "the only owner") {
+	if body := ann.send(t, http.MethodGet, page, nil, nil).Body; !strings.Contains(body, ">Leave…<") ||
+		strings.Contains(body, "the only owner") {
 		t.Error("one of two owners is not offered to leave")
 	}
 }

@@ -11,8 +11,9 @@ import (
 	"github.com/latchkey-dev/latchkey/console"
 )
 
-// TestFloodOfPagesDoesNotFillTheLog guarantees that whatever a stranger repeats at
-// the console leaves a bounded number of lines in the log.
+// TestFloodOfPagesDoesNotFillTheLog guarantees that repeated requests of a stranger
+// to the console leave a bounded number of lines in the log.
+
 func TestFloodOfPagesDoesNotFillTheLog(t *testing.T) {
 	t.Parallel()
 	s := newServer(t)

@@ -8,8 +8,8 @@ import (
 	"github.com/latchkey-dev/latchkey/domain"
 )
 
-// An invitation made in one browser is accepted in another, by somebody who had
-// no account before; as a viewer they see no button that would be refused.
+// A person without an account accepts, in their own browser, an invitation made in
+// another. As a viewer they see no button that the service would refuse.
 func TestInvitation(t *testing.T) {
 	t.Parallel()
 	s := newServer(t)

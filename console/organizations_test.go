@@ -39,7 +39,7 @@ func TestDeleteProject(t *testing.T) {
 	}
 }
 
-// A disabled project's keys stop, and go on once it is enabled.
+// A disabled project's keys stop working, and work again when it is enabled.
 func TestDisableProject(t *testing.T) {
 	t.Parallel()
 	s := newServer(t)
@@ -55,7 +55,8 @@ func TestDisableProject(t *testing.T) {
 		want   int
 	}{{domain.Disabled, http.StatusUnauthorized}, {domain.Active, http.StatusOK}} {
 		if step.status == domain.Disabled {
-			if got := ann.send(t, http.MethodPost, path, url.Values{"status": {"disabled"}}, nil).Status; got != http.StatusUnprocessableEntity {
+			got := ann.send(t, http.MethodPost, path, url.Values{"status": {"disabled"}}, nil).Status
+			if got != http.StatusUnprocessableEntity {
 				t.Errorf("disabling by one click: got %d, want 422", got)
 			}
 			if got := s.call(t.Context(), t, token.Reveal()); got != http.StatusOK {
@@ -98,7 +99,7 @@ func TestExportAudit(t *testing.T) {
 	}
 }
 
-// The instance page is the operator's; to everybody else there is none.
+// Only operators see the instance page; for everyone else it does not exist.
 func TestInstancePage(t *testing.T) {
 	t.Parallel()
 	s := newServer(t)
@@ -108,7 +109,7 @@ func TestInstancePage(t *testing.T) {
 		t.Errorf("the operator: got %d and\n%s", res.Status, res.Body)
 	}
 	if res := other.send(t, http.MethodGet, "/console/instance", nil, nil); res.Status != http.StatusNotFound {
-		t.Errorf("somebody else: got %d, want 404", res.Status)
+		t.Errorf("another person: got %d, want 404", res.Status)
 	}
 }
 

@@ -20,7 +20,7 @@ func (m *mailbox) Send(_ context.Context, message mail.Message) error {
 
 var link = regexp.MustCompile(`/console/\S+#token=\S+`)
 
-// last sends what waits and returns the path of the link in the last mail.
+// last sends the waiting emails and returns the path of the link in the last one.
 func (m *mailbox) last(t *testing.T, s *server) string {
 	t.Helper()
 	s.app.SendMails(t.Context())
@@ -34,9 +34,8 @@ func (m *mailbox) last(t *testing.T, s *server) string {
 	return found
 }
 
-// With a mail server an account is ready once its address is confirmed, and a
-// forgotten password is replaced by way of a mail; without JavaScript the link
-// is pasted.
+// With a mail server, an account is ready after its address is confirmed, and a link
+// in an email replaces a forgotten password. Without JavaScript the link is pasted.
 func TestMailedLinks(t *testing.T) {
 	t.Parallel()
 	for name, scripts := range map[string]bool{"with JavaScript": true, "without JavaScript": false} {

@@ -62,12 +62,14 @@ func TestScreenshots(t *testing.T) {
 	at("/console/projects/"+string(project.ID)+"/keys", "keys-empty")
 
 	var last domain.Key
-	names := []string{"billing-service", "mobile-backend", "nightly-export", "partner: Globex", "partner: Initech", "search-indexer", "mailer", "status-page",
+	names := []string{"billing-service", "mobile-backend", "nightly-export", "partner: Globex", "partner: Initech",
+		"search-indexer", "mailer", "status-page",
 		"load-test", "etl-warehouse", "web-frontend", "android-canary", "edge-workers"}
 	s.pass(-26 * 24 * time.Hour)
 	for i, name := range names {
 		s.pass(time.Duration(i%4) * 22 * time.Hour)
-		spec := domain.KeySpec{Name: name, Scopes: []domain.Scope{"documents:read", "documents:write", "keys:verify", "invoices:read"}[:i%5]}
+		spec := domain.KeySpec{Name: name, Scopes: []domain.Scope{"documents:read", "documents:write", "keys:verify",
+			"invoices:read"}[:i%5]}
 		if i%3 == 1 {
 			spec.Environment = domain.Test
 		}

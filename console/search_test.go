@@ -8,9 +8,9 @@ import (
 	"github.com/latchkey-dev/latchkey/domain"
 )
 
-// Guarantees that whatever people have of a key finds it, with JavaScript and
-// without, and that the secret of a pasted token is in no address, no page and
-// no request's line afterwards.
+// Guarantees that people find a key by any part that they know, with JavaScript and
+// without, and that the secret of a pasted token is in no URL, page or request line
+// afterwards.
 func TestSearchFindsWhatIsPasted(t *testing.T) {
 	t.Parallel()
 	s := newServer(t)

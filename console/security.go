@@ -37,7 +37,8 @@ func (c *console) refuseForeignHosts(next echo.HandlerFunc) echo.HandlerFunc {
 	return func(ec echo.Context) error {
 		if !c.site.Serves(ec.Request().Host) {
 			return ec.String(http.StatusMisdirectedRequest, "This console is not served under this name. Open "+c.site.URL("/console")+
-				" instead. If a proxy is in front, have it pass the Host header on, or set LATCHKEY_PUBLIC_URL to the address that browsers use.\n")
+				" instead. If a proxy is in front, make it forward the Host header, "+
+				"or set LATCHKEY_PUBLIC_URL to the address that browsers use.\n")
 		}
 		return next(ec)
 	}

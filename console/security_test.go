@@ -61,9 +61,8 @@ func (p person) send(t *testing.T, method, path string, form url.Values, headers
 	return answer{res.StatusCode, res.Header, string(body)}
 }
 
-// A form that another site, another subdomain or nobody known made the browser
-// send changes nothing, whatever the cookie; reading stays possible from a link
-// anywhere.
+// A form that another site, another subdomain or an unknown origin made the browser
+// send changes nothing, whatever the cookie. Links from anywhere still work.
 func TestRequestForgery(t *testing.T) {
 	t.Parallel()
 	s := newServer(t)
@@ -100,8 +99,8 @@ func TestRequestForgery(t *testing.T) {
 	}
 }
 
-// The cookie opens the console and nothing else; an access token or a key opens
-// the API and not the console.
+// The cookie authenticates only in the console. An access token or a key
+// authenticates only in the API.
 func TestCredentialsDoNotCross(t *testing.T) {
 	t.Parallel()
 	s := newServer(t)
@@ -133,7 +132,7 @@ func TestCredentialsDoNotCross(t *testing.T) {
 	}
 }
 
-// Nobody is sent to another site by a link to the sign-in page.
+// No link to the sign-in page redirects a person to another site.
 func TestNextStaysHere(t *testing.T) {
 	t.Parallel()
 	s := newServer(t)
@@ -154,8 +153,8 @@ func TestNextStaysHere(t *testing.T) {
 	}
 }
 
-// The session's cookie cannot be read by scripts nor sent along by other sites,
-// and behind https it cannot come from another subdomain or over http.
+// Scripts cannot read the session's cookie, and other sites cannot make the browser
+// send it. Behind https it cannot come from another subdomain or over http.
 func TestCookie(t *testing.T) {
 	t.Parallel()
 	s := newServer(t)
@@ -185,13 +184,14 @@ func TestCookie(t *testing.T) {
 		if len(got) != 1 {
 			t.Fatalf("%s: got %d and %v, want one cookie", publicURL, w.Code, got)
 		}
-		if c := got[0]; c.Name != want.name || c.Secure != want.secure || !c.HttpOnly || c.SameSite != http.SameSiteLaxMode || c.Path != "/" || c.Domain != "" {
+		if c := got[0]; c.Name != want.name || c.Secure != want.secure || !c.HttpOnly || c.SameSite != http.SameSiteLaxMode ||
+			c.Path != "/" || c.Domain != "" {
 			t.Errorf("%s: got %v", publicURL, c)
 		}
 	}
 }
 
-// Every answer forbids what its page does not need, and is stored nowhere.
+// Every answer forbids what its page does not need, and must not be stored.
 func TestHeaders(t *testing.T) {
 	t.Parallel()
 	s := newServer(t)
@@ -207,19 +207,21 @@ func TestHeaders(t *testing.T) {
 			}
 		}
 		policy := res.Header.Get("Content-Security-Policy")
-		for _, want := range []string{"default-src 'none'", "script-src 'self'", "style-src 'self'", "form-action 'self'", "base-uri 'none'", "frame-ancestors 'none'"} {
+		for _, want := range []string{"default-src 'none'", "script-src 'self'", "style-src 'self'",
+			"form-action 'self'", "base-uri 'none'", "frame-ancestors 'none'"} {
 			if !strings.Contains(policy, want) {
 				t.Errorf("the policy of %s lacks %q", path, want)
 			}
 		}
-		if strings.Contains(policy, "unsafe") || strings.Contains(res.Body, "<style") || strings.Contains(res.Body, " style=") || strings.Contains(res.Body, " onclick=") {
+		if strings.Contains(policy, "unsafe") || strings.Contains(res.Body, "<style") || strings.Contains(res.Body, " style=") ||
+			strings.Contains(res.Body, " onclick=") {
 			t.Errorf("%s needs an inline style or script", path)
 		}
 	}
 }
 
-// What people type is shown as they typed it, on every page, and never becomes
-// markup, an attribute, an address or a script.
+// Every page shows text as people typed it; it never becomes markup, an attribute, a
+// URL or a script.
 func TestFieldsStayText(t *testing.T) {
 	t.Parallel()
 	s := newServer(t)
@@ -230,7 +232,8 @@ func TestFieldsStayText(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	ann := person{s, in.Cookie, domain.NewPrincipal(nil, &domain.CallingUser{User: in.User, Session: in.Session}, domain.Origin{UserAgent: hostile})}
+	ann := person{s, in.Cookie, domain.NewPrincipal(nil, &domain.CallingUser{User: in.User, Session: in.Session},
+		domain.Origin{UserAgent: hostile})}
 	org, project, p := ann.project(t, hostile, hostile)
 	key, _, err := p.CreateKey(t.Context(), domain.KeySpec{
 		Name: hostile, ExternalID: hostile, Metadata: map[string]string{hostile[:60]: hostile},
@@ -249,7 +252,8 @@ func TestFieldsStayText(t *testing.T) {
 	b := newTab(t, s).signedIn(ann)
 	base, orgBase := "/console/projects/"+string(project.ID), "/console/organizations/"+string(org.ID)
 	for _, path := range []string{
-		"/console?all=1", "/console/account", "/console/sign-in?next=" + url.QueryEscape("/console/"+hostile), orgBase, orgBase + "/members", orgBase + "/audit",
+		"/console?all=1", "/console/account", "/console/sign-in?next=" + url.QueryEscape("/console/"+hostile),
+		orgBase, orgBase + "/members", orgBase + "/audit",
 		orgBase + "/audit?" + url.Values{"actor": {hostile}, "target": {hostile}}.Encode(),
 		orgBase + "/audit?" + url.Values{"action": {hostile}}.Encode(), orgBase + "/audit?" + url.Values{"since": {hostile}}.Encode(),
 		orgBase + "/settings", base, base + "/settings", base + "/keys", base + "/keys?search=" + url.QueryEscape(hostile),
@@ -272,8 +276,8 @@ func TestFieldsStayText(t *testing.T) {
 	b.shows(hostile)
 }
 
-// A page of a list costs the same few statements however many keys there are,
-// one of them for the keys, whichever page it is.
+// Every page of a list takes the same few statements, however many keys there are.
+// One of them is for the keys.
 func TestManyKeys(t *testing.T) {
 	t.Parallel()
 	const keys = 10_000
@@ -325,7 +329,8 @@ func TestManyKeys(t *testing.T) {
 			}
 		}
 		if ofKeys != 1 || len(statements) > 4 {
-			t.Fatalf("page %d took %d statements, %d of them for keys:\n%s", pages+1, len(statements), ofKeys, strings.Join(statements, "\n"))
+			t.Fatalf("page %d took %d statements, %d of them for keys:\n%s", pages+1, len(statements), ofKeys,
+				strings.Join(statements, "\n"))
 		}
 		path = nextPage(res.Body)
 	}
@@ -344,8 +349,7 @@ func nextPage(body string) string {
 	return strings.ReplaceAll(before[strings.LastIndex(before, `href="`)+len(`href="`):], "&amp;", "&")
 }
 
-// Odd addresses and values get an answer that says so, and never a fault of
-// ours.
+// Malformed paths and values get an answer that explains the mistake, never a 500.
 func TestOddRequests(t *testing.T) {
 	t.Parallel()
 	s := newServer(t)
@@ -353,14 +357,16 @@ func TestOddRequests(t *testing.T) {
 	org, project, _ := ann.project(t, "Acme", "Documents API")
 	base, orgBase := "/console/projects/"+string(project.ID), "/console/organizations/"+string(org.ID)
 	for _, path := range []string{
-		"/console/projects/%00", "/console/projects/", "/console/projects//keys", base + "/keys/%00", base + "/keys/key_0", "/console//", "/console/static/x/y",
+		"/console/projects/%00", "/console/projects/", "/console/projects//keys", base + "/keys/%00",
+		base + "/keys/key_0", "/console//", "/console/static/x/y",
 		orgBase + "/nothing", "/console/organizations/" + string(project.ID), base + "/keys/revoke?key=key_0",
 	} {
 		if got, want := ann.send(t, http.MethodGet, path, nil, nil).Status, http.StatusNotFound; got != want {
 			t.Errorf("GET %s: got %d, want %d", path, got, want)
 		}
 	}
-	for _, path := range []string{base + "/keys?search=%00", base + "/keys?search=%ff", orgBase + "/audit?actor=%00", base + "/keys/revoke?key=%00"} {
+	for _, path := range []string{base + "/keys?search=%00", base + "/keys?search=%ff", orgBase + "/audit?actor=%00",
+		base + "/keys/revoke?key=%00"} {
 		if got, want := ann.send(t, http.MethodGet, path, nil, nil).Status, http.StatusBadRequest; got != want {
 			t.Errorf("GET %s: got %d, want %d", path, got, want)
 		}
@@ -374,7 +380,8 @@ func TestOddRequests(t *testing.T) {
 			t.Errorf("POST %s: got %d, want 400 or 404", path, got)
 		}
 	}
-	if got, want := ann.send(t, http.MethodPost, "/console/account", url.Values{"name": {strings.Repeat("x", 70_000)}}, nil).Status, http.StatusRequestEntityTooLarge; got != want {
+	long := url.Values{"name": {strings.Repeat("x", 70_000)}}
+	if got, want := ann.send(t, http.MethodPost, "/console/account", long, nil).Status, http.StatusRequestEntityTooLarge; got != want {
 		t.Errorf("a form of 70 KB: got %d, want %d", got, want)
 	}
 	if got, want := ann.send(t, http.MethodDelete, "/console/account", nil, nil).Status, http.StatusMethodNotAllowed; got != want {
@@ -388,8 +395,8 @@ func TestOddRequests(t *testing.T) {
 	}
 }
 
-// Guarantees that what a browser says it is takes no more room in a session than
-// through the API, and reaches the database in a form that it takes.
+// Guarantees that a browser's User-Agent takes no more room in a session than through
+// the API, and is stored as valid text.
 func TestUserAgentIsCutShort(t *testing.T) {
 	t.Parallel()
 	s := newServer(t)
@@ -420,8 +427,8 @@ func TestUserAgentIsCutShort(t *testing.T) {
 	}
 }
 
-// No token, password, cookie or invitation gets into the log, nor into an
-// address that the browser is sent to.
+// No token, password, cookie or invitation gets into the log or into the URL of a
+// redirect.
 func TestNoSecretLeaves(t *testing.T) {
 	t.Parallel()
 	s := newServer(t)

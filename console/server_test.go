@@ -29,7 +29,7 @@ type server struct {
 
 	app   *service.App
 	store *repository.Store
-	ahead atomic.Int64 // how far its clock is ahead of ours
+	ahead atomic.Int64 // how far its clock is ahead of the test's
 }
 
 func newServer(t *testing.T, options ...func(*service.Options)) *server {
@@ -50,7 +50,8 @@ func newServer(t *testing.T, options ...func(*service.Options)) *server {
 	if err != nil {
 		t.Fatal(err)
 	}
-	pages, err := console.Handler(s.app, console.Config{PublicURL: url, Version: "test", Log: slog.New(slog.NewTextHandler(t.Output(), &slog.HandlerOptions{Level: slog.LevelWarn}))})
+	pages, err := console.Handler(s.app, console.Config{PublicURL: url, Version: "test",
+		Log: slog.New(slog.NewTextHandler(t.Output(), &slog.HandlerOptions{Level: slog.LevelWarn}))})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -75,7 +76,8 @@ type person struct {
 // signUp makes an account.
 func (s *server) signUp(t *testing.T, email string) person {
 	t.Helper()
-	in, err := s.app.SignUp(t.Context(), domain.Origin{}, domain.SignUp{Email: email, Password: password, Name: strings.Split(email, "@")[0]})
+	in, err := s.app.SignUp(t.Context(), domain.Origin{},
+		domain.SignUp{Email: email, Password: password, Name: strings.Split(email, "@")[0]})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -116,7 +116,8 @@ func appMetrics(app *service.App) []prometheus.Collector {
 func logMetrics(rule *requestlog.Rule) (all []prometheus.Collector) {
 	for _, kind := range requestlog.Kinds() {
 		all = append(all, prometheus.NewCounterFunc(prometheus.CounterOpts{
-			Name: "latchkey_log_omitted_requests_total", Help: "Requests that the log does not have, because there were so many in a second.",
+			Name:        "latchkey_log_omitted_requests_total",
+			Help:        "Requests that the log does not have, because there were so many in a second.",
 			ConstLabels: prometheus.Labels{"kind": kind.String()},
 		}, func() float64 { return float64(rule.Omitted(kind)) }))
 	}

@@ -114,7 +114,8 @@ func (s *settings) newApp(ctx context.Context, store *repository.Store, url stri
 		}
 	}
 	o := service.Options{
-		Store: store, MasterKey: key, Issuer: issuer, PublicURL: url, KeyPrefix: s.KeyPrefix, Signup: service.SignupPolicy(s.Signup), Log: log,
+		Store: store, MasterKey: key, Issuer: issuer, PublicURL: url, KeyPrefix: s.KeyPrefix,
+		Signup: service.SignupPolicy(s.Signup), Log: log,
 		OutageGrace: &s.grace, Address: s.servedOn, Terminal: terminal(),
 	}
 	if s.SMTPURL != "" {

@@ -9,7 +9,8 @@ func newBackup() *cobra.Command {
 		Use: "backup FILE", Short: "Copy an SQLite database to a new file while the server runs",
 		Long: "Copy an SQLite database to a new file, as it is at one moment, while the server runs.\n\n" +
 			"To restore, stop the server, replace the database with the copy, and remove the files beside it that end in -wal and -shm. " +
-			"The copy does not contain the master key: keep its file or variable too, elsewhere. For PostgreSQL use pg_dump or base backups.",
+			"The copy does not contain the master key: keep its file or variable too, elsewhere. " +
+			"For PostgreSQL use pg_dump or base backups.",
 		RunE: func(cmd *cobra.Command, args []string) error {
 			s, wrong, err := parseSettings(cmd)
 			if err != nil {

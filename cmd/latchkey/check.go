@@ -102,16 +102,19 @@ func (s *settings) checkPostgres(setting, address string, wrong *mistakes) {
 func (s *settings) warnings() (found []string) {
 	for setting, address := range map[string]string{"DATABASE": s.Database, "DATABASE_DIRECT": s.DatabaseDirect} {
 		if s.arguments[setting] && isPostgres(address) && repository.HasPassword(address) {
-			found = append(found, fmt.Sprintf("--%s holds a password, and arguments are visible to everyone on this machine: set %s%s instead",
+			found = append(found, fmt.Sprintf("--%s holds a password, and "+
+				"arguments are visible to everyone on this machine: set %s%s instead",
 				flagName(setting), settingPrefix, setting))
 		}
 	}
 	slices.Sort(found) // a map has no order
 	if s.postgres() && s.tls.Unverified {
-		found = append(found, settingPrefix+"DATABASE_TLS is unverified: a machine between this one and the database can read and answer what is sent")
+		found = append(found, settingPrefix+
+			"DATABASE_TLS is unverified: a machine between this one and the database can read and answer what is sent")
 	}
 	if strings.HasPrefix(s.PublicURL, "https:") && len(s.proxies) == 0 && !strings.HasPrefix(s.Listen, unixPrefix) {
-		found = append(found, fmt.Sprintf("a proxy ends TLS for %s, and %sTRUSTED_PROXIES does not name it: all clients look like one and share its limits",
+		found = append(found, fmt.Sprintf("a proxy ends TLS for %s, and %sTRUSTED_PROXIES does not name it: "+
+			"all clients look like one and share its limits",
 			s.PublicURL, settingPrefix))
 	}
 	files := []string{s.masterKeyPath()}
@@ -121,7 +124,8 @@ func (s *settings) warnings() (found []string) {
 	for _, path := range files {
 		const othersMayUse, groupMayWrite = 0o007, 0o020
 		if info, err := os.Stat(path); err == nil && info.Mode().Perm()&(othersMayUse|groupMayWrite) != 0 {
-			found = append(found, fmt.Sprintf("%s can be used by others on this machine (mode %04o): run chmod 600 %s", path, info.Mode().Perm(), path))
+			found = append(found, fmt.Sprintf("%s can be used by others on this machine (mode %04o): run chmod 600 %s",
+				path, info.Mode().Perm(), path))
 		}
 	}
 	return found
@@ -144,7 +148,8 @@ func (s *settings) needMasterKey() (wrong mistakes) {
 		}
 		s.masterKey = &key
 	case s.MasterKeyFile == "" && s.postgres():
-		wrong.add("MASTER_KEY", "PostgreSQL needs it, or %sMASTER_KEY_FILE, the same on every node; make one with: openssl rand -base64 32", settingPrefix)
+		wrong.add("MASTER_KEY", "PostgreSQL needs it, or %sMASTER_KEY_FILE, the same on every node; "+
+			"make one with: openssl rand -base64 32", settingPrefix)
 	}
 	return wrong
 }

@@ -2,8 +2,8 @@ package main
 
 import "testing"
 
-// A server with little in memory collects seldom, one with much as often as Go
-// does by itself, so that it needs no more than twice what lives.
+// A server with little in memory rarely collects. One with much collects as often
+// as Go's default, so that it uses at most twice its live memory.
 func TestGarbagePercent(t *testing.T) {
 	t.Parallel()
 	for live, want := range map[uint64]int{0: 400, 2 << 20: 400, 16 << 20: 400, 20 << 20: 300, 32 << 20: 200, 64 << 20: 100, 1 << 30: 100} {

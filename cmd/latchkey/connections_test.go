@@ -106,8 +106,8 @@ func (c *peer) wants(t *testing.T, status int) {
 	}
 }
 
-// Guarantees that a network that has all connections it may have loses those
-// that it left idle for the longest, and that others notice nothing.
+// Guarantees that a network with the most connections allowed loses those that were
+// idle the longest, and that others notice nothing.
 func TestANetworkLosesItsOwnConnections(t *testing.T) {
 	t.Parallel()
 	s := newBounded(t, connectionBounds{total: 10, perNetwork: 3})
@@ -127,9 +127,9 @@ func TestANetworkLosesItsOwnConnections(t *testing.T) {
 	other.wants(t, http.StatusOK)
 }
 
-// Guarantees that when all connections are taken, the network that has the most
-// gives one up for a newcomer, whatever the server waits for on it: a request, the
-// rest of a header or a body, or an answer to be read.
+// Guarantees that when all connections are taken, the network with the most loses
+// one to a new client, whatever the server waits for on it: a request, the rest of a
+// header or a body, or the client reading an answer.
 func TestTheFullServerTakesFromTheLargest(t *testing.T) {
 	t.Parallel()
 	for name, request := range map[string]string{
@@ -171,8 +171,8 @@ func (s *bounded) waiting() (n int) {
 	return n
 }
 
-// Guarantees that a request that is being served is never given up: when nothing
-// else is left, the newcomer is refused with a 503.
+// Guarantees that a request in progress is never aborted: when every connection has
+// one, a new client is refused with a 503.
 func TestServedRequestsAreKept(t *testing.T) {
 	t.Parallel()
 	s := newBounded(t, connectionBounds{total: 2, perNetwork: 2})
@@ -196,8 +196,8 @@ func TestServedRequestsAreKept(t *testing.T) {
 	}
 }
 
-// Guarantees that proxies and this machine, which bring many clients, are bounded
-// by the total alone.
+// Guarantees that only the total limits proxies and this machine, which carry many
+// clients.
 func TestExemptNetworksAreBoundedByTheTotal(t *testing.T) {
 	t.Parallel()
 	s := newBounded(t, connectionBounds{total: 6, perNetwork: 2, exempt: netip.Addr.IsLoopback})
@@ -218,7 +218,7 @@ func TestExemptNetworksAreBoundedByTheTotal(t *testing.T) {
 	}
 }
 
-// Guarantees that a client without a place reads an answer of HTTP.
+// Guarantees that a refused client receives an HTTP answer.
 func TestRefusedConnectionsAreAnswered(t *testing.T) {
 	t.Parallel()
 	ours, theirs := net.Pipe()

@@ -151,7 +151,8 @@ func (d *doctor) checkSchema(ctx context.Context) bool {
 		return false
 	}
 	if len(unknown) > 0 {
-		d.note("a newer Latchkey has applied migrations that this one (%s) does not know: %v. They do no harm; run the same version everywhere",
+		d.note("a newer Latchkey has applied migrations that this one (%s) does not know: %v. "+
+			"They do no harm; run the same version everywhere",
 			domain.Version, unknown)
 	}
 	return true

@@ -59,7 +59,8 @@ was interrupted is resumed by starting it again.`,
 				return err
 			}
 			defer closeIn()
-			if rows, err = fileRows(in, cmp.Or(format, strings.TrimPrefix(filepath.Ext(args[0]), ".")), domain.Algorithm(algorithm)); err != nil {
+			format = cmp.Or(format, strings.TrimPrefix(filepath.Ext(args[0]), "."))
+			if rows, err = fileRows(in, format, domain.Algorithm(algorithm)); err != nil {
 				return err
 			}
 		}

@@ -16,8 +16,8 @@ func newJWTRotate() *cobra.Command {
 	var atOnce bool
 	cmd := databaseCommand(&cobra.Command{
 		Use: "rotate", Short: "Sign access tokens with a new key",
-		Long: "Sign access tokens with a new key. It is published immediately and signs a minute later. The current key is accepted until " +
-			"the last token signed with it has expired, so no one is signed out.",
+		Long: "Sign access tokens with a new key. It is published immediately and signs a minute later. " +
+			"The current key is accepted until the last token signed with it has expired, so no one is signed out.",
 	}, func(ctx context.Context, op operator, cmd *cobra.Command, _ []string) error {
 		id, err := op.RotateSigningKey(ctx, op.caller, atOnce)
 		if err != nil {

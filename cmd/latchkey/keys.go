@@ -14,7 +14,8 @@ import (
 
 func newKey() *cobra.Command {
 	cmd := &cobra.Command{Use: "key", Short: "Make and manage API keys"}
-	cmd.AddCommand(newKeyCreate(), newKeyList(), newKeyCount(), newKeyShow(), newKeyRevoke(), newKeyRotate(), newKeyImport(), newKeyDelete(), newKeyVerify())
+	cmd.AddCommand(newKeyCreate(), newKeyList(), newKeyCount(), newKeyShow(), newKeyRevoke(), newKeyRotate(),
+		newKeyImport(), newKeyDelete(), newKeyVerify())
 	return cmd
 }
 
@@ -129,7 +130,9 @@ func (op operator) countKeys(ctx context.Context, project string) (int, error) {
 }
 
 // onKey returns a command that acts on one key, given by its id.
-func onKey(cmd *cobra.Command, act func(ctx context.Context, p *service.Project, cmd *cobra.Command, id domain.KeyID) error) *cobra.Command {
+func onKey(
+	cmd *cobra.Command, act func(ctx context.Context, p *service.Project, cmd *cobra.Command, id domain.KeyID) error,
+) *cobra.Command {
 	return databaseCommand(cmd, func(ctx context.Context, op operator, cmd *cobra.Command, args []string) error {
 		id, err := domain.ParseID[domain.KeyID](args[0])
 		if err != nil {

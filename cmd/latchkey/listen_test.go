@@ -16,7 +16,7 @@ import (
 	"testing"
 )
 
-// Guarantees that 0.0.0.0 opens IPv4 alone, as it is written.
+// Guarantees that 0.0.0.0 opens only IPv4.
 func TestListenAsWritten(t *testing.T) {
 	t.Parallel()
 	listener, err := listen(t.Context(), "LISTEN", "0.0.0.0:0")
@@ -30,8 +30,8 @@ func TestListenAsWritten(t *testing.T) {
 	}
 }
 
-// Guarantees that a Unix socket opens to its user and group only, takes the place
-// of one that a dead process left, and never that of a living one or of a file.
+// Guarantees that only the user and group of a Unix socket can connect, and that it
+// replaces the socket of a dead process, but never that of a running one or a file.
 func TestListenOnUnixSocket(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
@@ -202,8 +202,8 @@ func TestHangUpDrains(t *testing.T) {
 	}
 }
 
-// Guarantees that doctor says so when the server beside it takes all clients of a
-// proxy for one, since no setting names the proxy.
+// Guarantees that doctor reports when the server on this machine treats all clients
+// of a proxy as one, because no setting names the proxy.
 func TestDoctorSeesAForgottenProxy(t *testing.T) {
 	t.Parallel()
 	c := startChild(t, "exec latchkey serve", []string{"LATCHKEY_LISTEN=127.0.0.1:0"})

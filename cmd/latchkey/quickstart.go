@@ -81,7 +81,8 @@ func (t *tour) run(ctx context.Context) error {
 	// The account is created here and not by a sign-up: the first person who signs up
 	// becomes the operator, and must be a real person.
 	email, password := "ada-"+strings.ToLower(rand.Text()[:8])+"@example.com", rand.Text()
-	if _, err := t.app.CreateGuest(ctx, domain.System(), domain.SignUp{Email: email, Password: domain.Hidden(password), Name: "Ada"}); err != nil {
+	ada := domain.SignUp{Email: email, Password: domain.Hidden(password), Name: "Ada"}
+	if _, err := t.app.CreateGuest(ctx, domain.System(), ada); err != nil {
 		return fmt.Errorf("make an account: %s", explain(err))
 	}
 	var session struct {

@@ -38,9 +38,9 @@ func readmeBlocks() ([]block, error) {
 var assignment = regexp.MustCompile(`(?m)^(?:export )?([A-Z_]+)=`)
 
 // readme runs the shell lines of a section of README.md as they are printed, or
-// only its nth block of them. Variables live on until the script ends. What
-// README.md knows as 127.0.0.1:8080 is the server of the script: curl is told so
-// by its configuration, not by its arguments.
+// only its nth block of them. Variables live until the script ends. The address
+// 127.0.0.1:8080 of README.md is the server of the script: curl's configuration
+// maps it, not its arguments.
 func readme(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || len(args) < 1 || len(args) > 2 {
 		ts.Fatalf("usage: readme HEADING [BLOCK]")

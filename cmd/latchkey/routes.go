@@ -20,7 +20,8 @@ func newRoutes() *cobra.Command {
 			for _, r := range routes {
 				if wantsJSON(cmd) {
 					err := printJSON(cmd, map[string]string{
-						"method": r.Method, "path": r.Path, "operation": r.Operation, "permission": r.Permission.String(), "action": string(r.Action),
+						"method": r.Method, "path": r.Path, "operation": r.Operation, "permission": r.Permission.String(),
+						"action": string(r.Action),
 					})
 					if err != nil {
 						return err

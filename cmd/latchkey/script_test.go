@@ -21,8 +21,8 @@ func TestMain(m *testing.M) {
 	testscript.Main(m, map[string]func(){"latchkey": main})
 }
 
-// TestScripts uses the command as a person at a terminal does. What stands in
-// testdata/each holds on both databases.
+// TestScripts uses the command as a person at a terminal does. The scripts in
+// testdata/each run on both databases.
 func TestScripts(t *testing.T) {
 	t.Parallel()
 	for name, dirs := range map[string][]string{"SQLite": {"each", "sqlite"}, "PostgreSQL": {"each", "postgres"}} {
@@ -33,7 +33,8 @@ func TestScripts(t *testing.T) {
 					Dir:   filepath.Join("testdata", dir),
 					Setup: func(e *testscript.Env) error { return setUp(e, name == "PostgreSQL") },
 					Cmds: map[string]func(*testscript.TestScript, bool, []string){
-						"serve": serve, "shutdown": shutdown, "terminate": terminate, "ended": ended, "crash": crash, "set": set, "readme": readme, "goclient": goclient,
+						"serve": serve, "shutdown": shutdown, "terminate": terminate, "ended": ended, "crash": crash,
+						"set": set, "readme": readme, "goclient": goclient,
 					},
 				})
 			}

@@ -175,7 +175,8 @@ func (s *settings) api(url string, log *slog.Logger) api.Config {
 
 func (srv *server) newHTTP(h http.Handler) *http.Server {
 	return &http.Server{
-		Handler: waitsForClients(h), ConnContext: inContext, ReadHeaderTimeout: readHeaderTimeout, ReadTimeout: readTimeout, WriteTimeout: writeTimeout,
+		Handler: waitsForClients(h), ConnContext: inContext, ReadHeaderTimeout: readHeaderTimeout,
+		ReadTimeout: readTimeout, WriteTimeout: writeTimeout,
 		IdleTimeout: idleTimeout, MaxHeaderBytes: maxHeaderBytes, ErrorLog: slog.NewLogLogger(srv.log.Handler(), slog.LevelWarn),
 	}
 }

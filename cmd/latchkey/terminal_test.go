@@ -13,13 +13,13 @@ import (
 	"github.com/spf13/cobra"
 )
 
-// attack is a name that drives a terminal, forges a line and turns the direction
-// of writing, in all the ways that a terminal knows.
+// attack is a name that controls a terminal, forges a line and changes the direction
+// of writing, in every way that terminals support.
 const attack = "\x1b[2J\r\nROOT usr_0\u009b31m\u202eevil\u2066\u200f\x7f\u2028x"
 
-// TestTerminal guarantees that nothing which others chose reaches the terminal
-// of an operator as anything but letters, in whatever command prints rows or
-// names, and that JSON is exact.
+// TestTerminal guarantees that text from other people reaches an operator's terminal
+// only as visible characters, in every command that prints rows or names, and that
+// JSON is exact.
 func TestTerminal(t *testing.T) {
 	t.Parallel()
 	folder := t.TempDir()
@@ -103,7 +103,7 @@ func leaves(cmd *cobra.Command) (paths []string) {
 	return paths
 }
 
-// foul puts the attack wherever a stranger's text is stored, past all checks.
+// foul stores the attack in every place for other people's text, past all checks.
 func foul(t *testing.T, database string) {
 	t.Helper()
 	db, err := sql.Open("sqlite", database)
@@ -114,7 +114,9 @@ func foul(t *testing.T, database string) {
 	for _, statement := range []string{
 		"UPDATE users SET name = $1, email = $1", "UPDATE organizations SET name = $1", "UPDATE projects SET name = $1",
 		"UPDATE api_keys SET name = $1, prefix = $1",
-		"INSERT INTO audit_events (id, at, project_id, actor_kind, actor_id, actor_name, action, target_kind, target_id, target_name, ip, " +
+		"INSERT INTO audit_events (id, at, project_id, actor_kind, actor_id, actor_name, action, " +
+			"target_kind, target_id, target_name, ip, " +
+
 			"user_agent, request_id, changes) VALUES ('evt_0', 0, '', 'user', $1, $1, $1, $1, $1, $1, $1, $1, $1, '{}')",
 	} {
 		if _, err := db.ExecContext(t.Context(), statement, attack); err != nil {
@@ -123,8 +125,8 @@ func foul(t *testing.T, database string) {
 	}
 }
 
-// TestVisible guarantees that what is no text is shown as bytes, and that what
-// can be read stays.
+// TestVisible guarantees that invalid text is shown as bytes, and that readable text
+// stays.
 func TestVisible(t *testing.T) {
 	t.Parallel()
 	for text, want := range map[string]string{
@@ -137,8 +139,8 @@ func TestVisible(t *testing.T) {
 	}
 }
 
-// TestOneWayToTheTerminal guarantees that no command goes around the place that
-// makes text visible.
+// TestOneWayToTheTerminal guarantees that no command bypasses the function that makes
+// text visible.
 func TestOneWayToTheTerminal(t *testing.T) {
 	t.Parallel()
 	files, err := filepath.Glob("*.go")

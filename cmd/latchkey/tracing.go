@@ -210,7 +210,8 @@ func startTracing(ctx context.Context, t tracingSettings, log *slog.Logger) (*tr
 	}
 	version, _, _ := buildInfo()
 	of, err := resource.New(ctx, resource.WithTelemetrySDK(),
-		resource.WithAttributes(attribute.String("service.name", "latchkey"), attribute.String("service.version", version)), resource.WithFromEnv())
+		resource.WithAttributes(attribute.String("service.name", "latchkey"), attribute.String("service.version", version)),
+		resource.WithFromEnv())
 	if err != nil {
 		return nil, fmt.Errorf("OTEL_RESOURCE_ATTRIBUTES: %w", err)
 	}

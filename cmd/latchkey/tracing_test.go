@@ -144,7 +144,8 @@ func TestTracing(t *testing.T) {
 				"LATCHKEY_DATABASE": dsn(t), "LATCHKEY_MASTER_KEY": service.NewMasterKey(), "LATCHKEY_ADMIN_LISTEN": "127.0.0.1:0",
 				"OTEL_EXPORTER_OTLP_ENDPOINT": c.URL, "OTEL_SERVICE_NAME": "keys", "OTEL_BSP_SCHEDULE_DELAY": "600000",
 			})
-			jwt := srv.call(t, "POST", "/v1/auth/signup", `{"email": "ada-canary@example.com", "password": "`+tracedPassword+`"}`, "access_token")
+			jwt := srv.call(t, "POST", "/v1/auth/signup", `{"email": "ada-canary@example.com", "password": "`+tracedPassword+`"}`,
+				"access_token")
 			bearer := []string{"Authorization", "Bearer " + jwt}
 			organization := srv.call(t, "POST", "/v1/organizations", `{"name": "name-canary"}`, "id", bearer...)
 			project := srv.call(t, "POST", "/v1/organizations/"+organization+"/projects", `{"name": "name-canary"}`, "id", bearer...)
@@ -196,7 +197,8 @@ func TestTracing(t *testing.T) {
 				t.Errorf("got the services %q, want the name that was set", c.names)
 			}
 			for _, secret := range []string{
-				tracedPassword, jwt, token, token[len("lk_live_"):], "ada-canary", "name-canary", tracedAgent, "127.0.0.1", organization, project, "VALUES", "argon2id",
+				tracedPassword, jwt, token, token[len("lk_live_"):], "ada-canary", "name-canary", tracedAgent,
+				"127.0.0.1", organization, project, "VALUES", "argon2id",
 			} {
 				if bytes.Contains(c.raw.Bytes(), []byte(secret)) {
 					t.Errorf("the traces hold %q", secret)
@@ -209,7 +211,7 @@ func TestTracing(t *testing.T) {
 // Guarantees that a collector out of reach costs requests nothing, and the end of
 // the process a bounded time.
 func TestUnreachableCollector(t *testing.T) {
-	nobody, err := net.Listen("tcp", "127.0.0.1:0") //nolint:noctx // it is closed at once
+	nobody, err := net.Listen("tcp", "127.0.0.1:0") //nolint:noctx // it is closed immediately
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -255,7 +257,8 @@ func TestTracingIsOff(t *testing.T) {
 func TestTracingSampler(t *testing.T) {
 	t.Parallel()
 	parent := func(low byte, flags trace.TraceFlags) trace.SpanContext {
-		return trace.NewSpanContext(trace.SpanContextConfig{TraceID: trace.TraceID{1, 8: low, 15: 1}, SpanID: trace.SpanID{1}, TraceFlags: flags, Remote: true})
+		return trace.NewSpanContext(trace.SpanContextConfig{TraceID: trace.TraceID{1, 8: low, 15: 1},
+			SpanID: trace.SpanID{1}, TraceFlags: flags, Remote: true})
 	}
 	low, high := parent(0x10, 0), parent(0xf0, 0)
 	for _, test := range []struct {

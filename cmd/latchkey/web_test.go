@@ -74,7 +74,8 @@ func (w *web) post(t *testing.T, path, body, field string) string {
 // form sends a form as a browser does.
 func (w *web) form(t *testing.T, path string, values url.Values) page {
 	t.Helper()
-	return w.send(t, http.MethodPost, w.address, w.prefix+path, w.host, values.Encode(), "Content-Type", "application/x-www-form-urlencoded",
+	return w.send(t, http.MethodPost, w.address, w.prefix+path, w.host, values.Encode(),
+		"Content-Type", "application/x-www-form-urlencoded",
 		"Sec-Fetch-Site", "same-origin", "Cookie", w.cookie)
 }
 
@@ -91,7 +92,8 @@ func newWeb(t *testing.T, publicURL string) *web {
 	c := startChild(t, "exec latchkey serve", []string{"LATCHKEY_LISTEN=127.0.0.1:0", "LATCHKEY_PUBLIC_URL=" + publicURL})
 	line := c.says(t, "serving")
 	w := &web{address: line["address"].(string), admin: line["admin"].(string), host: u.Host, prefix: u.Path}
-	w.bearer = "Bearer " + w.post(t, "/v1/auth/signup", `{"email":"ada@example.com","password":"`+webPassword+`","name":"Ada"}`, "access_token")
+	w.bearer = "Bearer " + w.post(t, "/v1/auth/signup", `{"email":"ada@example.com","password":"`+webPassword+`","name":"Ada"}`,
+		"access_token")
 	organization := w.post(t, "/v1/organizations", `{"name":"Acme"}`, "id")
 	project := w.post(t, "/v1/organizations/"+organization+"/projects", `{"name":"Payments"}`, "id")
 	w.key = w.post(t, "/v1/projects/"+project+"/keys", `{"name":"backend","scopes":["keys:verify"]}`, "token")
@@ -154,7 +156,8 @@ func TestHeadersOfEveryAnswer(t *testing.T) {
 	check("the lean edge verifying", w.send(t, http.MethodPost, w.address, "/v1/keys/verify", w.host, `{"key":"x"}`,
 		"Content-Type", "application/json", "X-Api-Key", w.key), nil)
 	check("the ordinary edge", w.get(t, "/v1/me", "Authorization", w.bearer), nil)
-	for _, path := range []string{"/nothing", "/v1/nothing", "/", "/docs/reference.js", "/docs/scalar.js", "/docs/errors.css", "/docs/nothing"} {
+	for _, path := range []string{"/nothing", "/v1/nothing", "/", "/docs/reference.js", "/docs/scalar.js",
+		"/docs/errors.css", "/docs/nothing"} {
 		check(path, w.get(t, path), nil)
 	}
 	check("a wrong method", w.send(t, http.MethodPut, w.address, "/v1/me", w.host, ""), nil)
@@ -208,7 +211,8 @@ func TestForeignHostsAreRefused(t *testing.T) {
 				t.Errorf("%s of %s shows a form", path, host)
 			}
 		}
-		a := w.send(t, http.MethodPost, w.address, "/v1/auth/signup", host, signUp, "Content-Type", "application/json", "Origin", "http://"+host)
+		a := w.send(t, http.MethodPost, w.address, "/v1/auth/signup", host, signUp, "Content-Type", "application/json",
+			"Origin", "http://"+host)
 		if refused := a.status == http.StatusBadRequest; refused == ours {
 			t.Errorf("signing up at %s from a page got %d %s", host, a.status, a.body)
 		}

@@ -160,7 +160,8 @@ func try(ctx context.Context, o options, m mutant, explained map[string]bool) ou
 	if err != nil {
 		return invalid
 	}
-	if out, err := exec.CommandContext(ctx, "go", "vet", "-overlay", overlay, "./"+m.pkg).CombinedOutput(); err != nil && !strings.Contains(string(out), "vet:") {
+	out, err := exec.CommandContext(ctx, "go", "vet", "-overlay", overlay, "./"+m.pkg).CombinedOutput()
+	if err != nil && !strings.Contains(string(out), "vet:") {
 		return unlessLate(ctx, invalid)
 	}
 	if explained[m.key()] {

@@ -265,8 +265,10 @@ func NewTenant(t testing.TB, s *Server) *Tenant {
 		"email": fmt.Sprintf("p%d@example.com", people.Add(1)), "password": "seven violet lamps at the harbour",
 	})
 	p := &Tenant{t: t, Bearer: "Bearer " + in.Text("access_token"), Refresh: in.Text("refresh_token")}
-	organization := p.Want(http.StatusCreated, Call(t.Context(), http.MethodPost, s.URL+"/v1/organizations", p.Bearer, map[string]string{"name": "Acme"}))
-	project := p.Want(http.StatusCreated, Call(t.Context(), http.MethodPost, s.URL+"/v1/organizations/"+organization.Text("id")+"/projects", p.Bearer,
+	organization := p.Want(http.StatusCreated, Call(t.Context(), http.MethodPost, s.URL+"/v1/organizations",
+		p.Bearer, map[string]string{"name": "Acme"}))
+	project := p.Want(http.StatusCreated, Call(t.Context(), http.MethodPost,
+		s.URL+"/v1/organizations/"+organization.Text("id")+"/projects", p.Bearer,
 		map[string]string{"name": "API"}))
 	p.Project = project.Text("id")
 	return p
