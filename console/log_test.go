@@ -13,7 +13,6 @@ import (
 
 // TestFloodOfPagesDoesNotFillTheLog guarantees that repeated requests of a stranger
 // to the console leave a bounded number of lines in the log.
-
 func TestFloodOfPagesDoesNotFillTheLog(t *testing.T) {
 	t.Parallel()
 	s := newServer(t)

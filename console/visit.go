@@ -288,7 +288,6 @@ var headlines = map[int]string{
 }
 
 // fail turns an error that no form shows into a page.
-
 func (c *console) fail(err error, ec echo.Context) {
 	if ec.Response().Committed {
 		return

@@ -116,7 +116,6 @@ func foul(t *testing.T, database string) {
 		"UPDATE api_keys SET name = $1, prefix = $1",
 		"INSERT INTO audit_events (id, at, project_id, actor_kind, actor_id, actor_name, action, " +
 			"target_kind, target_id, target_name, ip, " +
-
 			"user_agent, request_id, changes) VALUES ('evt_0', 0, '', 'user', $1, $1, $1, $1, $1, $1, $1, $1, $1, '{}')",
 	} {
 		if _, err := db.ExecContext(t.Context(), statement, attack); err != nil {

@@ -1,6 +1,5 @@
 // Command settingspage writes the table of docs/settings.md from the struct of the
 // settings, so that the page lists every setting.
-
 package main
 
 import (

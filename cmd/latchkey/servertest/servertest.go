@@ -287,7 +287,6 @@ func (p *Tenant) Want(status int, a Answer) Answer {
 func (p *Tenant) Keys(s *Server) string { return s.URL + "/v1/projects/" + p.Project + "/keys" }
 
 // Key creates a key and returns its id and token.
-
 func (p *Tenant) Key(s *Server, scopes ...string) (id, token string) {
 	p.t.Helper()
 	made := p.Want(http.StatusCreated, Call(p.t.Context(), http.MethodPost, p.Keys(s), p.Bearer,
