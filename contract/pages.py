@@ -140,6 +140,6 @@ def names(name: str, text: str) -> None:
     for span in spans:
         if (made := re.fullmatch(r"make ([a-z-]+)", span)) and made[1] not in targets:
             raise Wrong(f"there is no {span}")
-        said = re.match(r"latchkey((?: [a-z][a-z-]*)+)", span)
+        said = re.match(r"latchkey((?: [a-z][a-z-]*(?=\s|$))+)", span)
         if said and f"  latchkey{said[1]}" not in output(BUILT / "latchkey", *said[1].split(), "--help"):
             raise Wrong(f"there is no command {span}")
