@@ -169,7 +169,7 @@ func (a *App) mayMail(kind, to, payer string) bool {
 	if a.throttle.wait(mailsToAddress, now, "mail", kind, to, payer) > 0 {
 		return false
 	}
-	a.throttle.count(mailsToAddress, now, "mail", kind, to, payer)
+	a.throttle.count(mailsToAddress, now, "", "mail", kind, to, payer)
 	return true
 }
 
@@ -179,7 +179,7 @@ func (a *App) mayCauseMail(from domain.Origin) error {
 	if wait := a.throttle.wait(mailsFromNetwork, now, "mailed", address); wait > 0 {
 		return errTooMuchMail(wait)
 	}
-	a.throttle.count(mailsFromNetwork, now, "mailed", address)
+	a.throttle.count(mailsFromNetwork, now, address, "mailed", address)
 	return nil
 }
 

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"hash/maphash"
+	"net/netip"
 	"sync"
 	"time"
 
@@ -21,6 +22,9 @@ var (
 	guessesOfAccount = rate{burst: 10, interval: 20 * time.Second}
 	// guessesFromNetwork bounds wrong passwords for any accounts: 1200 an hour.
 	guessesFromNetwork = rate{burst: 100, interval: 3 * time.Second}
+	// guessesFromSite bounds wrong passwords from an IPv6 /48: 12,000 an hour. It has
+	// 65,536 networks, more than there are counters.
+	guessesFromSite = rate{burst: 1000, interval: 300 * time.Millisecond}
 	// attemptsOfAccount bounds all passwords for one account, right ones too: each
 	// costs a hash and a session. A person's programs that sign in anew each
 	// minute stay far below it.
@@ -33,9 +37,13 @@ var (
 	signUpsFromNetwork = rate{burst: 300, interval: 3 * time.Second}
 )
 
-// throttleEntries bounds how many counters a throttle keeps. At 200 bytes or so
-// each that is 13 MB; beyond, the one that was touched least lately goes.
+// throttleEntries bounds how many counters a throttle keeps. At 300 bytes or so
+// each that is 20 MB; beyond, the one that was touched least lately goes.
 const throttleEntries = 1 << 16
+
+// siteEntries bounds how many of them are those of one IPv6 /48, which one
+// subscriber may have. Beyond, it loses its own, and pushes out no one else's.
+const siteEntries = throttleEntries / 16
 
 // rate is a burst and then one each interval.
 type rate struct {
@@ -51,16 +59,19 @@ type throttle struct {
 
 	mu       sync.Mutex
 	counters map[uint64]*list.Element
-	recent   list.List // of *counter, the latest first
+	recent   list.List             // of *counter, the latest first
+	sites    map[uint64]*list.List // of elements of recent, the latest first
 }
 
 type counter struct {
-	key   uint64
-	empty time.Time // when all that was counted is forgotten
+	key    uint64
+	empty  time.Time // when all that was counted is forgotten
+	site   uint64
+	inSite *list.Element // nil for what is of no site
 }
 
 func newThrottle() *throttle {
-	return &throttle{seed: maphash.MakeSeed(), counters: map[uint64]*list.Element{}}
+	return &throttle{seed: maphash.MakeSeed(), counters: map[uint64]*list.Element{}, sites: map[uint64]*list.List{}}
 }
 
 // wait returns how long what is counted under parts has to wait at now: zero
@@ -75,19 +86,13 @@ func (t *throttle) wait(r rate, now time.Time, parts ...string) time.Duration {
 	return max(0, e.Value.(*counter).empty.Sub(now)-time.Duration(r.burst-1)*r.interval)
 }
 
-// count notes one attempt under parts.
-func (t *throttle) count(r rate, now time.Time, parts ...string) {
+// count notes one attempt under parts, which a network has made, or "".
+func (t *throttle) count(r rate, now time.Time, network string, parts ...string) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	key := t.key(parts)
-	e, ok := t.counters[key]
+	e, ok := t.counters[t.key(parts)]
 	if !ok {
-		if len(t.counters) >= throttleEntries {
-			oldest := t.recent.Back()
-			delete(t.counters, t.recent.Remove(oldest).(*counter).key)
-		}
-		e = t.recent.PushFront(&counter{key: key})
-		t.counters[key] = e
+		e = t.add(t.key(parts), site(network))
 	}
 	c := e.Value.(*counter)
 	if c.empty.Before(now) {
@@ -95,6 +100,45 @@ func (t *throttle) count(r rate, now time.Time, parts ...string) {
 	}
 	c.empty = c.empty.Add(r.interval)
 	t.recent.MoveToFront(e)
+	if c.inSite != nil {
+		t.sites[c.site].MoveToFront(c.inSite)
+	}
+}
+
+// add makes a counter, in place of the one that was touched least lately when
+// there are too many, of the site or in all.
+func (t *throttle) add(key uint64, site string) *list.Element {
+	c := &counter{key: key}
+	if site != "" {
+		c.site = t.key([]string{site})
+		if own := t.sites[c.site]; own != nil && own.Len() >= siteEntries {
+			t.drop(own.Back().Value.(*list.Element))
+		}
+	}
+	if len(t.counters) >= throttleEntries {
+		t.drop(t.recent.Back())
+	}
+	e := t.recent.PushFront(c)
+	t.counters[key] = e
+	if site != "" {
+		if t.sites[c.site] == nil {
+			t.sites[c.site] = list.New()
+		}
+		c.inSite = t.sites[c.site].PushFront(e)
+	}
+	return e
+}
+
+func (t *throttle) drop(e *list.Element) {
+	c := t.recent.Remove(e).(*counter)
+	delete(t.counters, c.key)
+	if c.inSite == nil {
+		return
+	}
+	own := t.sites[c.site]
+	if own.Remove(c.inSite); own.Len() == 0 {
+		delete(t.sites, c.site)
+	}
 }
 
 func (t *throttle) key(parts []string) uint64 {
@@ -109,6 +153,15 @@ func (t *throttle) key(parts []string) uint64 {
 
 // network is what attempts are counted by.
 func network(ip string) string { return string(fair.Network(ip)) }
+
+// site returns the /48 of an IPv6 network, and "" for others.
+func site(network string) string {
+	prefix, err := netip.ParsePrefix(network)
+	if err != nil || !prefix.Addr().Is6() {
+		return ""
+	}
+	return netip.PrefixFrom(prefix.Addr(), 48).Masked().String()
+}
 
 // provePassword reports whether password is that of the user whose stored hash it
 // is, and whose address is email; an empty hash, of an account that does not
@@ -131,8 +184,11 @@ func (a *App) provePassword(ctx context.Context, from domain.Origin, email strin
 			}
 		}
 		now, network := a.now(), network(from.IP)
-		a.throttle.count(guessesOfAccount, now, "account", email, network)
-		a.throttle.count(guessesFromNetwork, now, "network", network)
+		a.throttle.count(guessesOfAccount, now, network, "account", email, network)
+		a.throttle.count(guessesFromNetwork, now, network, "network", network)
+		if site := site(network); site != "" {
+			a.throttle.count(guessesFromSite, now, network, "site", site)
+		}
 		return nil
 	})
 	return match, err
@@ -158,7 +214,8 @@ func (a *App) usableHash(ctx context.Context, user domain.UserID, stored string)
 
 func (a *App) mayTry(from domain.Origin, email string) error {
 	now, network := a.now(), network(from.IP)
-	wrong := max(a.throttle.wait(guessesOfAccount, now, "account", email, network), a.throttle.wait(guessesFromNetwork, now, "network", network))
+	wrong := max(a.throttle.wait(guessesOfAccount, now, "account", email, network),
+		a.throttle.wait(guessesFromNetwork, now, "network", network), a.throttle.wait(guessesFromSite, now, "site", site(network)))
 	if wrong > 0 {
 		return tooMany("Too many wrong passwords from your network. Wait a little before you try again.", wrong)
 	}
@@ -173,8 +230,8 @@ func (a *App) mayTry(from domain.Origin, email string) error {
 // noteAttempt counts a password that is about to be compared.
 func (a *App) noteAttempt(from domain.Origin, email string) {
 	now, network := a.now(), network(from.IP)
-	a.throttle.count(attemptsOfAccount, now, "attempt", email, network)
-	a.throttle.count(attemptsFromNetwork, now, "attempts", network)
+	a.throttle.count(attemptsOfAccount, now, network, "attempt", email, network)
+	a.throttle.count(attemptsFromNetwork, now, network, "attempts", network)
 }
 
 // mayMakeAccount returns rate_limited when too many have asked for accounts from
@@ -185,7 +242,7 @@ func (a *App) mayMakeAccount(from domain.Origin) error {
 	if wait := a.throttle.wait(signUpsFromNetwork, now, "sign-up", network); wait > 0 {
 		return tooMany("Too many sign-ups from your network. Wait a little.", wait)
 	}
-	a.throttle.count(signUpsFromNetwork, now, "sign-up", network)
+	a.throttle.count(signUpsFromNetwork, now, network, "sign-up", network)
 	return nil
 }
 
