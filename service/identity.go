@@ -79,3 +79,33 @@ func (a *App) userByEmail(ctx context.Context, store *repository.Store, email st
 	}
 	return user, hash, nil
 }
+
+// EmailTwins returns pairs of accounts that 0.1 made for two forms of one address,
+// the one that sign-in means first. It is for doctor.
+func EmailTwins(ctx context.Context, store *repository.Store) (pairs [][2]domain.UserID, err error) {
+	stored, err := store.PunycodeEmails(ctx)
+	if err != nil {
+		return nil, err
+	}
+	for _, email := range stored {
+		var twins []domain.User
+		for _, form := range emailForms(email) {
+			u, _, err := store.GetUserByEmail(ctx, form)
+			if domain.CodeOf(err) == domain.CodeNotFound {
+				continue
+			}
+			if err != nil {
+				return nil, err
+			}
+			twins = append(twins, u)
+		}
+		if len(twins) < 2 {
+			continue
+		}
+		if !twins[0].EmailVerified && twins[1].EmailVerified {
+			twins[0], twins[1] = twins[1], twins[0]
+		}
+		pairs = append(pairs, [2]domain.UserID{twins[0].ID, twins[1].ID})
+	}
+	return pairs, nil
+}

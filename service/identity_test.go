@@ -1,10 +1,12 @@
 package service_test
 
 import (
+	"slices"
 	"testing"
 
 	"github.com/latchkey-dev/latchkey/domain"
 	"github.com/latchkey-dev/latchkey/repository/storetest"
+	"github.com/latchkey-dev/latchkey/service"
 )
 
 // Guarantees that a password is the same from every keyboard, composed or not,
@@ -32,7 +34,7 @@ func TestPasswordsHaveOneForm(t *testing.T) {
 
 // Guarantees that an international domain and its punycode are one address: one
 // account, one invitation, one sign-in. Where 0.1 made two accounts, the one
-// whose address is confirmed is meant.
+// whose address is confirmed is meant, and doctor can list both.
 func TestInternationalDomainsAreOneAddress(t *testing.T) {
 	onEach(t, func(w *world) {
 		ctx := w.Context()
@@ -64,6 +66,11 @@ func TestInternationalDomainsAreOneAddress(t *testing.T) {
 		w.check(err)
 		if found.ID != twin.ID {
 			w.Errorf("got the account that is not confirmed")
+		}
+		got, err := service.EmailTwins(ctx, w.store)
+		w.check(err)
+		if want := [][2]domain.UserID{{twin.ID, userID(caller)}}; !slices.Equal(got, want) {
+			w.Errorf("got twins %v, want %v", got, want)
 		}
 	})
 }

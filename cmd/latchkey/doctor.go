@@ -14,6 +14,7 @@ import (
 
 	"github.com/latchkey-dev/latchkey/domain"
 	"github.com/latchkey-dev/latchkey/repository"
+	"github.com/latchkey-dev/latchkey/service"
 )
 
 // checks are the checks of doctor, in this order. A check reports its findings with
@@ -27,6 +28,7 @@ var checks = []struct {
 	{"the database", (*doctor).checkDatabase},
 	{"the clock", (*doctor).checkClock},
 	{"the stored data", (*doctor).checkStored},
+	{"the email addresses", (*doctor).checkEmails},
 	{"the list of nodes", (*doctor).checkNodes},
 	{"the proxies", (*doctor).checkProxies},
 	{"the master key", (*doctor).checkMasterKey},
@@ -184,6 +186,16 @@ func (d *doctor) checkStored(context.Context) error {
 		d.fix("%s", fault)
 	}
 	return nil
+}
+
+// checkEmails lists accounts that share one address in two forms.
+func (d *doctor) checkEmails(ctx context.Context) error {
+	twins, err := service.EmailTwins(ctx, d.store)
+	for _, pair := range twins {
+		d.note("%s and %s are accounts of one email address, once in Unicode and once in punycode; the first is the one that signs in. "+
+			"Disable the other one when its owner does not need it", pair[0], pair[1])
+	}
+	return err
 }
 
 func (d *doctor) checkNodes(ctx context.Context) error {
