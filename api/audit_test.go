@@ -72,6 +72,9 @@ func TestOneEventForEachChange(t *testing.T) {
 					e.Origin.IP == "" {
 					t.Errorf("%s by %s: the event lacks who, what or whence: %+v", r.Operation, column, e)
 				}
+				if got, want := s.effect(t, e, column, address, as, got), effects[r.Operation]; got != want {
+					t.Errorf("%s by %s: got the event %q, want %q: %+v", r.Operation, column, got, want, e)
+				}
 			}
 		}
 		if r.Method != http.MethodGet && unrecorded[r.Operation] == "" && !recorded[r.Operation] &&
