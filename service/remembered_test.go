@@ -1,9 +1,11 @@
 package service_test
 
 import (
+	"strings"
 	"testing"
 
 	"github.com/latchkey-dev/latchkey/domain"
+	"github.com/latchkey-dev/latchkey/service"
 )
 
 // remembered is an operation whose answer an Idempotency-Key brings again.
@@ -131,6 +133,72 @@ func TestRememberedForTheirCallerOnly(t *testing.T) {
 			if _, err := op.ask(ann); domain.CodeOf(err) != op.ended {
 				w.Errorf("%s after its end: got %v, want %s", name, err, op.ended)
 			}
+		}
+	})
+}
+
+// Guarantees the same between keys: under one Idempotency-Key another key of the
+// project, which may do the same, gets nothing of the first one's answer.
+func TestRememberedForTheirKeyOnly(t *testing.T) {
+	onEach(t, func(w *world) {
+		org, project := w.tenant(w.signUp("ann@example.com"))
+		_, _, first := w.key(project, domain.KeysWrite)
+		_, _, second := w.key(project, domain.KeysWrite)
+		key, _, _ := w.key(project)
+		operations := w.remember(w.id(org), w.projectID(project), key.ID)
+		for _, name := range []string{"createKey", "rotateKey"} { // keys may not do the others
+			op := operations[name]
+			theirs, err := op.ask(second)
+			w.check(err)
+			mine, err := op.ask(first)
+			w.check(err)
+			again, err := op.ask(first)
+			if err != nil || again != mine || mine == theirs {
+				w.Errorf("%s: got %.40s…, %v, after %.40s… and another key's %.40s…", name, again, err, mine, theirs)
+			}
+		}
+	})
+}
+
+// Guarantees that a node which answers from memory gives each person what is theirs:
+// an access token speaks for its own user, a membership is of the person who has
+// it, and a refresh token is good for its own session only.
+func TestPeopleInMemoryAreApart(t *testing.T) {
+	onEach(t, func(w *world) {
+		in := map[string]service.SignedIn{}
+		for _, email := range []string{"ann@example.com", "eve@example.com"} {
+			signedIn, err := w.SignUp(w.Context(), domain.Origin{}, domain.SignUp{Email: email, Password: password})
+			w.check(err)
+			in[email] = signedIn
+		}
+		callers := map[string]domain.Principal{}
+		for range 2 { // the second time from memory
+			for email, s := range in {
+				user, err := w.AuthenticateUser(w.Context(), s.AccessToken)
+				w.check(err)
+				if user.User.Email != email || user.Session.ID != s.Session.ID {
+					w.Errorf("the token of %s speaks for %s", email, user.User.Email)
+				}
+				callers[email] = domain.NewPrincipal(nil, user, domain.Origin{})
+			}
+		}
+		_, project := w.tenant(callers["ann@example.com"])
+		for range 2 {
+			w.project(callers["ann@example.com"], w.projectID(project))
+			_, err := w.Project(w.Context(), callers["eve@example.com"], w.projectID(project))
+			w.code(err, domain.CodeNotFound)
+		}
+		ann, eve := in["ann@example.com"], in["eve@example.com"]
+		next, err := w.Refresh(w.Context(), domain.Origin{}, ann.RefreshToken)
+		w.check(err)
+		for _, token := range []string{ann.RefreshToken, next.RefreshToken} { // one to be replayed, one not used yet
+			_, rest, _ := strings.Cut(token, ".")
+			_, err := w.Refresh(w.Context(), domain.Origin{}, string(eve.Session.ID)+"."+rest)
+			w.code(err, domain.CodeInvalidToken)
+		}
+		for _, token := range []string{ann.RefreshToken, eve.RefreshToken} {
+			_, err := w.Refresh(w.Context(), domain.Origin{}, token)
+			w.check(err)
 		}
 	})
 }
