@@ -62,7 +62,8 @@ func FuzzBody(f *testing.F) {
 		`{}`, `{"name":1,"name":2}`, `{"name":"\u0000"}`, `{"scopes":[1,2,{"b":null}]}`, `{"name":"\ud800"}`, "\"\xff\"",
 		`{"grace_seconds":1e999}`, `{} x`,
 		"\ufeff{}", `[[[[[[[[[[[[[[[[[[]]]]]]]]]]]]]]]]]]`, `{"grace_seconds":-0}`, `{"name":"\ud83d\udd11"}`, `{"grace_seconds":1e6}`,
-		`{"grace_seconds":100000000000000000000e-15}`, `{"name":"a","expires_at":"2030-01-31t12:00:00.5z","metadata":{"a":"b"},"external_id":null}`,
+		`{"grace_seconds":100000000000000000000e-15}`,
+		`{"name":"a","expires_at":"2030-01-31t12:00:00.5z","metadata":{"a":"b"},"external_id":null}`,
 		`{"keys":[{"name":"a","scopes":["a:b"],"metadata":null,"revoked":true}]}`, ` `, `null`, `{"name":"a","scopes":["a:b","a:b"]}`,
 	} {
 		f.Add([]byte(s))

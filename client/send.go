@@ -104,9 +104,11 @@ const refreshPath = "/v1/auth/refresh"
 // those that are harmless when repeated: another log-in is another session. Tests
 // compare the first two with openapi.yaml.
 var (
-	publicPath      = regexp.MustCompile(`^/(healthz|readyz|openapi\.yaml|openapi\.json|docs|docs/errors|\.well-known/jwks\.json|v1/auth/(signup|login|refresh|email/verify|password/(forgot|reset)))$`)
-	idempotencyPath = regexp.MustCompile(`^/v1/(organizations|organizations/[^/]+/(projects|invitations)|projects/[^/]+/keys(/[^/]+/rotate)?)$`)
-	repeatablePath  = regexp.MustCompile(`^/v1/(keys/verify|auth/(login|refresh)|projects/[^/]+/keys/[^/]+/revoke)$`)
+	publicPath = regexp.MustCompile(`^/(healthz|readyz|openapi\.yaml|openapi\.json|docs|docs/errors|` +
+		`\.well-known/jwks\.json|v1/auth/(signup|login|refresh|email/verify|password/(forgot|reset)))$`)
+	idempotencyPath = regexp.MustCompile(`^/v1/(organizations|organizations/[^/]+/(projects|invitations)|` +
+		`projects/[^/]+/keys(/[^/]+/rotate)?)$`)
+	repeatablePath = regexp.MustCompile(`^/v1/(keys/verify|auth/(login|refresh)|projects/[^/]+/keys/[^/]+/revoke)$`)
 )
 
 func isPublic(path string) bool { return publicPath.MatchString(path) }

@@ -12,8 +12,8 @@ A page says which scopes these keys need, in the words that NEEDS matches, and r
 Then it runs once for each scope with a key that lacks it, or, where the page creates the key, with the scope removed
 from its text. That run is in a plain shell, as a reader's is: it must fail, and say which scope is missing.
 
-A comment right before a block says what the reader does not see: "keeps running: TEXT" that its command runs until the next
-such command, and has printed TEXT, "in CI" that .ci/run runs it, and "folders" that the block is a list of folders.
+A comment right before a block says what the reader does not see: "keeps running: TEXT" that its command runs until the
+next such command, and has printed TEXT, "in CI" that .ci/run runs it, and "folders" that it is a list of folders.
 
 Usage: guides.py [PAGE...]; without any, all of them.
 """
@@ -316,7 +316,7 @@ class Page:
         return ""
 
     def settings(self, block: Block) -> str:
-        """Have the doctor check settings. The database that they name does not exist, which is no fault of the settings."""
+        """Have the doctor check settings. Their database does not exist, and that is no error in settings."""
         given = dict(line.split("=", 1) for line in block.text.splitlines())
         given = {name: value.replace("…", b64encode(secrets.token_bytes(32)).decode()) for name, value in given.items()}
         said = output(BUILT / "latchkey", "doctor", env=self.environment | given, cwd=self.folder)

@@ -79,7 +79,8 @@ func TestForgedFlood(t *testing.T) {
 	if *servertest.Full && rate < 0.95*mistyped {
 		t.Errorf("%.0f forged tokens a second are refused, and %.0f mistyped ones", rate, mistyped)
 	}
-	show(t, "%d forged, %.0f/s (%.2f of mistyped ones), %.0f look-ups; %d first uses beside them %v; good ones p99 %v alone, %v beside as many good ones, %v beside the flood",
+	show(t, "%d forged, %.0f/s (%.2f of mistyped ones), %.0f look-ups; %d first uses beside them %v; "+
+		"good ones p99 %v alone, %v beside as many good ones, %v beside the flood",
 		total, rate, rate/mistyped, lookups, first.total(), first.count, alone.percentile(.99), ordinary.percentile(.99),
 		beside.percentile(.99))
 }

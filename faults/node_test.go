@@ -262,7 +262,8 @@ func pooler(t testing.TB, c *storetest.Cluster, database string) string {
 	must(t, listener.Close())
 	dir := filepath.Dir(c.Socket())
 	config := filepath.Join(dir, fmt.Sprintf("pgbouncer-%d.ini", port))
-	must(t, os.WriteFile(config, fmt.Appendf(nil, "[databases]\n* = host=%s user=postgres\n[pgbouncer]\nlisten_addr=127.0.0.1\nlisten_port=%d\n"+
+	must(t, os.WriteFile(config, fmt.Appendf(nil, "[databases]\n* = host=%s user=postgres\n[pgbouncer]\n"+
+		"listen_addr=127.0.0.1\nlisten_port=%d\n"+
 		"unix_socket_dir=\nauth_type=any\npool_mode=transaction\nmax_client_conn=200\ndefault_pool_size=10\n"+
 		"ignore_startup_parameters=extra_float_digits\n", dir, port), 0o644))
 	cmd := exec.Command("pgbouncer", "-q", config)

@@ -181,7 +181,8 @@ func TestUpgrade(t *testing.T) {
 	if after := untagged(t, database); after != before {
 		t.Errorf("%d tokens were made without a tag after the last node of 0.1 had left", after-before)
 	}
-	show(t, "%d keys made and rotated, half of them revoked, on one node of 0.1 and newer ones: none refused; %d tokens without a tag, none of them made after it",
+	show(t, "%d keys made and rotated, half of them revoked, on one node of 0.1 and newer ones: none refused; "+
+		"%d tokens without a tag, none of them made after it",
 		(len(u.good)+len(u.bad))/2, before)
 }
 

@@ -316,7 +316,8 @@ func tests(op *openapi3.Operation) []string {
 		log.Fatal(err)
 	}
 	lines := []string{
-		`if (typeof rf === "undefined") pm.test("` + op.OperationID + `", () => pm.expect(pm.response.code, pm.response.text()).to.be.oneOf(` +
+		`if (typeof rf === "undefined") pm.test("` + op.OperationID + `", () => ` +
+			`pm.expect(pm.response.code, pm.response.text()).to.be.oneOf(` +
 			string(text) + `));`,
 	}
 	parts := kept[op.OperationID]
