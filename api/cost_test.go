@@ -252,7 +252,7 @@ func slowness(t *testing.T) float64 {
 		}
 		best = min(best, processCPU(t)-begun)
 	}
-	return max(1, float64(best)/float64(quietHash))
+	return max(1, float64(best)/float64(quietHash)) * instrumented
 }
 
 // writePrices leaves the table of a long run in docs/measured.
