@@ -53,6 +53,21 @@ func TestPoisonousImports(t *testing.T) {
 	})
 }
 
+// Guarantees that a person cannot stand in front of another's key with many
+// organizations, which cost nothing: theirs are compared last.
+func TestManyOrganizationsWaitForOneKey(t *testing.T) {
+	onEach(t, func(w *world) {
+		eve := w.signUp("eve@example.com")
+		for i := range 12 {
+			_, project := w.tenant(eve)
+			w.importRows(project, made(w.T, domain.DjangoPBKDF2SHA256, fmt.Sprint("dOwgmSHc.poison-", i)))
+		}
+		_, victim := w.tenant(w.signUp("ann@example.com"))
+		w.importRows(victim, made(w.T, domain.DjangoPBKDF2SHA256, foreignToken))
+		w.answers(map[string]domain.Code{foreignToken: ""})
+	})
+}
+
 // Guarantees that a wrong token is hashed once however often it is sent, and that
 // a key imported later is found although its token was wrong before.
 func TestWrongTokensAreRemembered(t *testing.T) {
