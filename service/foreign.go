@@ -97,9 +97,10 @@ func (a *App) proveImported(ctx context.Context, text string, asks asker) (domai
 }
 
 // proveSlow compares the token with secrets whose hashes cost time, those of
-// organizations with few of them first: whoever imports a prefix of somebody
-// else's many times waits longer than the one who has one key. It remembers
-// tokens that fit none, until another key is imported.
+// people and organizations with few of them first: a person who imports a prefix
+// of another tenant's many times, into however many organizations, waits longer
+// than the one who has one key. It remembers tokens that fit none, until another
+// key is imported.
 func (a *App) proveSlow(ctx context.Context, text string, slow []domain.ProvenKey, asks asker) (unusable domain.ProvenKey, err error) {
 	if len(slow) == 0 {
 		return domain.ProvenKey{}, nil
@@ -107,13 +108,7 @@ func (a *App) proveSlow(ctx context.Context, text string, slow []domain.ProvenKe
 	state := a.near.imported.Added()<<16 | uint64(len(slow)) // else they are others, or in another order
 	token := maphash.String(a.foreign.seed, string(asks.project)+"\x00"+text)
 	done := a.foreign.wrong.Compared(token, state)
-	count := map[domain.OrganizationID]int{}
-	for _, key := range slow {
-		count[key.Tenant().Organization.ID]++
-	}
-	slices.SortStableFunc(slow, func(x, y domain.ProvenKey) int {
-		return count[x.Tenant().Organization.ID] - count[y.Tenant().Organization.ID]
-	})
+	fewestFirst(slow)
 	for i := done; i < len(slow); i++ {
 		if i == done+maxSlowHashes {
 			return unusable, &domain.Error{
@@ -132,6 +127,30 @@ func (a *App) proveSlow(ctx context.Context, text string, slow []domain.ProvenKe
 		}
 	}
 	return unusable, nil
+}
+
+// fewestFirst sorts keys by how many of them their organization has, or the person
+// who imported them, whichever is more. What the operator imports counts for the
+// organization alone.
+func fewestFirst(keys []domain.ProvenKey) {
+	owners := make(map[domain.TokenID][2]string, len(keys))
+	count := map[string]int{}
+	for _, key := range keys {
+		of := [2]string{string(key.Tenant().Organization.ID), ""}
+		if by := key.Key().CreatedBy; by.Kind != domain.ActorSystem {
+			of[1] = by.ID
+		}
+		owners[key.TokenID()] = of
+		count[of[0]]++
+		if of[1] != "" {
+			count[of[1]]++
+		}
+	}
+	weight := func(key domain.ProvenKey) int {
+		of := owners[key.TokenID()]
+		return max(count[of[0]], count[of[1]])
+	}
+	slices.SortStableFunc(keys, func(x, y domain.ProvenKey) int { return weight(x) - weight(y) })
 }
 
 // proveSlowly is proveCandidate for a hash that somebody has to pay for.
