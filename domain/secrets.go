@@ -25,7 +25,6 @@ const hidden = "…"
 // every verb of fmt, in JSON and in a log. The exception is a digest in an
 // unexported field, where fmt does not call its methods: values with such a
 // field must not be printed.
-// printed.
 type Digest []byte
 
 // String implements fmt.Stringer.
