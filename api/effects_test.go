@@ -12,34 +12,34 @@ import (
 )
 
 // effects has the event of every operation that changes something: action, actor,
-// kind of target, where the target's id is known from, organization, project, and
+// kind of target, where the target's id is known from, organization/project, and
 // the names of what changed. An operation that leaves an event without a row here
 // fails TestOneEventForEachChange.
 var effects = map[string]string{
-	"acceptInvitation":    "member.joined caller member:answer answer - invitation,role",
-	"changePassword":      "user.password_changed caller user:actor - -",
-	"createInvitation":    "invitation.created caller invitation:answer home - email,expires_at,role",
-	"createKey":           "key.created caller key:answer home home environment,external_id,metadata,name,prefix,revoked_reason,scopes",
-	"createOrganization":  "organization.created caller organization:answer answer - name,slug,status",
-	"createProject":       "project.created caller project:answer home answer key_prefix,name,slug,status",
-	"deleteKey":           "key.deleted caller key:path home home",
-	"deleteOrganization":  "organization.deleted caller organization:path - -",
-	"deleteProject":       "project.deleted caller project:path home path",
-	"importKeys":          "keys.imported caller project:path home home first,imported,last",
-	"logIn":               "session.created owner session:answer - -",
-	"logOut":              "session.ended caller session:session - -",
-	"removeMember":        "member.removed caller member:path home - role",
-	"revokeInvitation":    "invitation.revoked caller invitation:path home -",
-	"revokeKey":           "key.revoked caller key:path home home revoked_at",
-	"revokeOtherSessions": "session.others_revoked caller user:actor - - sessions",
-	"revokeSession":       "session.revoked caller session:path - -",
-	"rotateKey":           "key.rotated caller key:path home home prefix,retiring_until",
-	"signUp":              "user.created target user:answer - -",
-	"updateKey":           "key.updated caller key:path home home name",
-	"updateMe":            "user.updated caller user:answer - - name",
-	"updateMember":        "member.updated caller member:path home - role",
-	"updateOrganization":  "organization.updated caller organization:path home - name",
-	"updateProject":       "project.updated caller project:path home home name",
+	"acceptInvitation":    "member.joined caller member:answer answer/- invitation,role",
+	"changePassword":      "user.password_changed caller user:actor -/-",
+	"createInvitation":    "invitation.created caller invitation:answer home/- email,expires_at,role",
+	"createKey":           "key.created caller key:answer home/home environment,external_id,metadata,name,prefix,revoked_reason,scopes",
+	"createOrganization":  "organization.created caller organization:answer answer/- name,slug,status",
+	"createProject":       "project.created caller project:answer home/answer key_prefix,name,slug,status",
+	"deleteKey":           "key.deleted caller key:path home/home",
+	"deleteOrganization":  "organization.deleted caller organization:path -/-",
+	"deleteProject":       "project.deleted caller project:path home/path",
+	"importKeys":          "keys.imported caller project:path home/home first,imported,last",
+	"logIn":               "session.created owner session:answer -/-",
+	"logOut":              "session.ended caller session:session -/-",
+	"removeMember":        "member.removed caller member:path home/- role",
+	"revokeInvitation":    "invitation.revoked caller invitation:path home/-",
+	"revokeKey":           "key.revoked caller key:path home/home revoked_at",
+	"revokeOtherSessions": "session.others_revoked caller user:actor -/- sessions",
+	"revokeSession":       "session.revoked caller session:path -/-",
+	"rotateKey":           "key.rotated caller key:path home/home prefix,retiring_until",
+	"signUp":              "user.created target user:answer -/-",
+	"updateKey":           "key.updated caller key:path home/home name",
+	"updateMe":            "user.updated caller user:answer -/- name",
+	"updateMember":        "member.updated caller member:path home/- role",
+	"updateOrganization":  "organization.updated caller organization:path home/- name",
+	"updateProject":       "project.updated caller project:path home/home name",
 }
 
 // effect is an event as a row of effects has it.
@@ -65,7 +65,7 @@ func (s *scene) effect(t *testing.T, e domain.Event, column, address string, as 
 	case e.Target.Kind == "session":
 		target = "session" // which only a token of it names
 	}
-	return strings.TrimSpace(fmt.Sprintf("%s %s %s:%s %s %s %s", e.Action, actor, e.Target.Kind, target,
+	return strings.TrimSpace(fmt.Sprintf("%s %s %s:%s %s/%s %s", e.Action, actor, e.Target.Kind, target,
 		place(string(e.OrganizationID), string(s.home.organization.ID), address, got), place(string(e.ProjectID), string(s.home.project.ID), address, got),
 		strings.Join(slices.Sorted(maps.Keys(e.Changes)), ",")))
 }

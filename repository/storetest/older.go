@@ -1,7 +1,6 @@
 package storetest
 
 import (
-	"context"
 	"database/sql"
 	"embed"
 	"encoding/json"
@@ -68,12 +67,8 @@ func FillAsOlder(t testing.TB, dsn string) (known Older) {
 		t.Fatal(err)
 	}
 	defer db.Close()
-	conn, err := db.Conn(t.Context()) // the script sets what holds for a session
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer conn.Close()
-	if _, err := conn.ExecContext(context.WithoutCancel(t.Context()), string(script)); err != nil {
+	db.SetMaxOpenConns(1) // the script sets what holds for a session
+	if _, err := db.ExecContext(t.Context(), string(script)); err != nil {
 		t.Fatal(err)
 	}
 	return known
