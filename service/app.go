@@ -1,13 +1,13 @@
-// Package service holds Latchkey's use cases. Each authorizes its caller, acts
-// and writes the audit trail in one transaction; what must happen outside the
-// database happens after the commit.
+// Package service holds Latchkey's use cases. Each authorizes its caller, acts,
+// and writes the audit trail in one transaction. Effects outside the database
+// happen after the commit.
 //
 // Tenant data is reached through authorized handles only: App.Project and
-// App.Organization answer not_found unless the caller belongs there, and every
-// method of the handle checks the action it performs. Handles are made for one
-// request and not kept.
+// App.Organization return not_found unless the caller belongs there, and every
+// method of a handle checks the action that it performs. A handle is made for
+// one request and is not kept.
 //
-// All errors are *domain.Error where the caller can do something about them.
+// All errors that the caller can act on are *domain.Error.
 package service
 
 import (
@@ -35,35 +35,37 @@ const (
 	SignupClosed SignupPolicy = "closed" // no one; the command line makes accounts
 )
 
-// Options is what an App is made of.
+// Options are the settings and parts of an App.
 type Options struct {
 	Store     *repository.Store
 	MasterKey [32]byte         // see ParseMasterKey
 	Clock     func() time.Time // nil: time.Now
 	Issuer    string           // iss and aud of access tokens, the same on all nodes: the public URL, or else see KeepIssuer
-	PublicURL string           // where people find the instance, for the links in mails; empty: Issuer
-	Address   string           // where this node serves, for the list of nodes; empty: only its host name is there
-	KeyPrefix string           // what tokens of projects without a choice start with; empty: lk
+	PublicURL string           // where people find the instance, for links in email; empty: Issuer
+	Address   string           // where this node serves, for the list of nodes; empty: the list has only its host name
+	KeyPrefix string           // what tokens start with in projects that chose no prefix; empty: lk
 	Signup    SignupPolicy     // empty: open
 	Log       *slog.Logger     // nil: slog.Default
 	Random    io.Reader        // what tokens are drawn from; nil: crypto/rand
 
-	// Mailer delivers mails. With one, addresses have to be verified before they
-	// sign in or accept an invitation; nil: mails go nowhere but to Terminal.
+	// Mailer delivers email. With a Mailer, people must verify their address before
+	// they sign in or accept an invitation. nil: email goes only to Terminal.
 	Mailer Mailer
-	// Terminal shows the mails that nobody delivers to whoever sits there. They
-	// hold tokens, so it must be a terminal and nothing that is stored; nil: none.
+	// Terminal shows the email that is not delivered to the person at the terminal.
+	// Email holds tokens, so it must be a terminal and nothing that is stored; nil:
+	// there is none.
 	Terminal io.Writer
 
-	// OutageGrace is how long callers who are known are served while the database
-	// is out of reach, since all changes were last heard; nil: DefaultOutageGrace.
+	// OutageGrace is how long known callers are served while the database is out of
+	// reach, counted from the last moment at which this node knew of every change;
+	// nil: DefaultOutageGrace.
 	OutageGrace *time.Duration
-	// CacheBytes bounds the keys that are kept in memory, roughly; 0:
-	// DefaultCacheBytes.
+	// CacheBytes roughly bounds the memory for keys; 0: DefaultCacheBytes.
 	CacheBytes int
 }
 
-// App is Latchkey without its faces: API, console and command line all call it.
+// App is Latchkey without its interfaces: API, console and command line all
+// call it.
 type App struct {
 	store     *repository.Store
 	clock     func() time.Time
@@ -88,9 +90,9 @@ type App struct {
 	near       *nearby
 }
 
-// New returns an App over a migrated store. It refuses a master key that is
-// not the one the database was first used with, and makes the first key that
-// signs access tokens.
+// New returns an App over a migrated store. It refuses a master key that is not
+// the one the database was first used with, and makes the first key that signs
+// access tokens.
 func New(ctx context.Context, o Options) (*App, error) {
 	a := &App{
 		store: o.Store, clock: o.Clock, keyPrefix: o.KeyPrefix, signup: o.Signup, log: o.Log, random: o.Random,
@@ -136,7 +138,7 @@ func New(ctx context.Context, o Options) (*App, error) {
 }
 
 // Ready reports whether requests can be served: the database answers, and the
-// process is not about to end.
+// process is not about to exit.
 func (a *App) Ready(ctx context.Context) error {
 	if a.draining.Load() {
 		return domain.Unavailable(errors.New("the process is ending"))
@@ -150,12 +152,13 @@ func (a *App) Ready(ctx context.Context) error {
 	return nil
 }
 
-// Drain makes Ready fail from now on, so that balancers send new requests
-// elsewhere while those under way are answered.
+// Drain makes Ready fail from now on, so that load balancers send new requests
+// elsewhere while this node finishes the requests in flight.
 func (a *App) Drain() { a.draining.Store(true) }
 
-// Now is the moment by which keys expire and sessions end.
+// Now returns the current time, which decides when keys expire and sessions
+// end.
 func (a *App) Now() time.Time { return a.now() }
 
-// now is the clock in the precision that the database keeps.
+// now returns the current time in the precision that the database stores.
 func (a *App) now() time.Time { return a.clock().UTC().Truncate(time.Microsecond) }

@@ -8,8 +8,9 @@ import (
 	"github.com/latchkey-dev/latchkey/repository"
 )
 
-// record appends to the audit trail, in the transaction of what happened. The
-// event needs Action, Target and where it belongs; the rest is filled in here.
+// record appends an event to the audit trail, in the transaction of what
+// happened. The caller sets Action, Target and the organization or project;
+// record sets the rest.
 func (a *App) record(ctx context.Context, tx *repository.Store, caller domain.Principal, e domain.Event) error {
 	e.ID, e.At = domain.NewID[domain.EventID](a.now()), a.now()
 	e.Actor, e.Origin = caller.Actor(), caller.Origin()
@@ -32,8 +33,8 @@ func (o *Organization) ListEvents(ctx context.Context, f domain.EventFilter, p d
 	return o.app.store.ListEvents(ctx, o.organization.Scope(), f, p)
 }
 
-// ListEvents returns the audit trail of the whole instance, what concerns only
-// people included, newest first. Only the command line may.
+// ListEvents returns the audit trail of the whole instance, including events
+// that concern only people, newest first. Only the command line may call it.
 func (a *App) ListEvents(
 	ctx context.Context, caller domain.Principal, f domain.EventFilter, p domain.Page,
 ) (domain.List[domain.Event], error) {
@@ -50,9 +51,9 @@ func (a *App) ListEvents(
 	return a.store.ListAllEvents(ctx, f, p)
 }
 
-// named puts the id of a person in place of their e-mail address, which events do
-// not hold where the person has a name. An address without an account stays what it
-// is, and matches no more than what was done under it.
+// named replaces the email address of a person by their id, since events do not
+// contain the address of a person who has a name. An address without an account
+// stays as it is and matches only what was done under it.
 func (a *App) named(ctx context.Context, f domain.EventFilter) (domain.EventFilter, error) {
 	if !strings.Contains(f.Actor, "@") {
 		return f, nil

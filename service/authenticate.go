@@ -10,9 +10,9 @@ import (
 	"github.com/latchkey-dev/latchkey/service/jwt"
 )
 
-// AuthenticateUser returns the user, and the session, that an access token
-// speaks for. Errors: invalid_token, also when the session has ended or the
-// user is disabled; token_expired; unavailable when it cannot be known.
+// AuthenticateUser returns the user and the session of an access token. Errors:
+// invalid_token, also if the session has ended or the user is disabled;
+// token_expired; unavailable if it cannot be known.
 func (a *App) AuthenticateUser(ctx context.Context, accessToken string) (*domain.CallingUser, error) {
 	copies, err := a.mayUseCopies()
 	if err != nil {
@@ -43,8 +43,8 @@ func (a *App) AuthenticateUser(ctx context.Context, accessToken string) (*domain
 	return caller, nil
 }
 
-// tokenDigest is what an access token is remembered by, so that the token
-// itself is kept nowhere.
+// tokenDigest identifies an access token in memory, so that the token itself is
+// kept nowhere.
 func tokenDigest(accessToken string) cache.TokenDigest {
 	if len(accessToken) > jwt.MaxLength {
 		return cache.TokenDigest{} // never remembered, since it never verifies
@@ -53,15 +53,15 @@ func tokenDigest(accessToken string) cache.TokenDigest {
 	return sha256.Sum256(append(room[:0], accessToken...))
 }
 
-// cookieTouch is how far the recorded last use of a session may lag behind a
-// browser that is clicking along.
+// cookieTouch is how far the recorded last use of a session may lag behind its
+// use in a browser.
 const cookieTouch = 5 * time.Minute
 
-// AuthenticateSession returns the user, and the session, that a browser's cookie
-// speaks for. It is good as long as the session: using it keeps the session from
-// idling out, and ending the session ends it. Errors: invalid_token for whatever
-// was not issued here, which costs no query, and when the session has ended or
-// the user is disabled; unavailable when it cannot be known.
+// AuthenticateSession returns the user and the session of a browser's cookie.
+// The cookie is valid as long as the session: its use keeps the session from
+// idling out, and it ends with the session. Errors: invalid_token for a cookie
+// that was not issued here, which costs no query, and if the session has ended
+// or the user is disabled; unavailable if it cannot be known.
 func (a *App) AuthenticateSession(ctx context.Context, cookie string) (*domain.CallingUser, error) {
 	id, user, ok := a.parseCookie(cookie)
 	if !ok {
@@ -78,17 +78,18 @@ func (a *App) AuthenticateSession(ctx context.Context, cookie string) (*domain.C
 		if err := a.store.TouchSession(ctx, id, now); err != nil {
 			a.log.WarnContext(ctx, "the last use of a session could not be recorded", "error", err)
 		}
-		a.near.people.Forget(domain.Stale{Kind: domain.StaleSession, ID: string(id)}) // so that the next use knows of it
+		a.near.people.Forget(domain.Stale{Kind: domain.StaleSession, ID: string(id)}) // so that the next use sees it
 	}
 	return caller, nil
 }
 
-// callingUser returns a session that has not ended and its user, who is active.
+// callingUser returns a session that has not ended, with its user, who is
+// active.
 func (a *App) callingUser(ctx context.Context, id domain.SessionID) (*domain.CallingUser, error) {
 	now := a.now()
 	caller, err := a.session(ctx, id)
 	if err == nil && sessionEnded(caller.Session, now) {
-		// The copy does not know of later uses, which keep a session from idling out.
+		// The copy lacks later uses, which keep a session from idling out.
 		a.near.people.Forget(domain.Stale{Kind: domain.StaleSession, ID: string(id)})
 		caller, err = a.session(ctx, id)
 	}

@@ -6,11 +6,13 @@ import (
 	"time"
 )
 
-// Run does what must go on beside answering, until ctx ends: it follows what
-// others change, so that callers can be answered from memory, learns of imported
-// keys, records uses, forgets answers that can no longer be asked for and
-// sessions that have ended, and removes what deleted organizations and projects
-// owned. Whoever serves requests runs it in a goroutine and, before closing the store, waits for
+// Run does the work in the background until ctx ends. It follows the changes of
+// other nodes, so that callers can be answered from memory; learns of imported
+// keys; records uses; forgets answers that can no longer be requested and
+// sessions that have ended; and removes what deleted organizations and projects
+// owned. A program that serves requests runs it in a goroutine and waits for it
+// to return before closing the store. A one-shot program does not need it, but
+// calls RecordUses.
 // it to return. One-shot programs need it not, but call RecordUses.
 func (a *App) Run(ctx context.Context) {
 	var jobs sync.WaitGroup
@@ -33,8 +35,8 @@ func (a *App) Run(ctx context.Context) {
 	jobs.Wait()
 }
 
-// every does job at once and then at every interval, until ctx ends. A failure
-// is logged and the next turn tries again.
+// every runs job immediately and then at every interval, until ctx ends. A
+// failure is logged, and the next run tries again.
 func (a *App) every(ctx context.Context, interval time.Duration, name string, job func(context.Context) error) {
 	ticker := time.NewTicker(interval)
 	defer ticker.Stop()

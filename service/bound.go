@@ -10,16 +10,16 @@ import (
 	"github.com/latchkey-dev/latchkey/repository"
 )
 
-// boundVersion is the first program that reads what is bound to a user: digests
-// of refresh tokens, cookies and password hashes.
+// boundVersion is the first program that reads data bound to a user: digests of
+// refresh tokens, cookies and password hashes.
 const boundVersion = "0.2.0"
 
-// boundSetting says since when everything that is written is bound, and that no
-// password hash is left that is not. It is proved by the master key.
+// boundSetting holds the time since when all new data is bound and no unbound
+// password hash is left. It is proved with the master key.
 const boundSetting = "bound_since"
 
-// bindsToUsers reports whether what is written for a user is bound to them. That
-// is so once every node can read it, and for good once all hashes are bound.
+// bindsToUsers reports whether new data of a user is bound to them. This is so
+// once every node can read it, and permanently once all hashes are bound.
 func (a *App) bindsToUsers(ctx context.Context, store *repository.Store) (bool, error) {
 	if a.boundSince.Load() != 0 {
 		return true, nil
@@ -28,22 +28,22 @@ func (a *App) bindsToUsers(ctx context.Context, store *repository.Store) (bool, 
 }
 
 // takesUnboundSession reports whether a refresh token or a cookie that is not
-// bound to its user may still belong to a session: none does when all that were
-// begun before are over. Otherwise someone who writes to the database could give
-// an old session to another user.
+// bound to its user may still belong to a session. None does after all sessions
+// from before have ended. Otherwise someone who can write to the database could
+// give an old session to another user.
 func (a *App) takesUnboundSession() bool {
 	since := a.boundSince.Load()
 	return since == 0 || a.now().Before(time.UnixMicro(since).Add(sessionAbsolute))
 }
 
-// takesUnboundPassword reports whether a password hash that is not bound may be
-// one of ours. Once all are bound it is not: someone has written it who has the
-// database and not the master key.
+// takesUnboundPassword reports whether a password hash that is not bound can be
+// valid. Once all are bound it cannot: someone with the database and without
+// the master key has written it.
 func (a *App) takesUnboundPassword() bool { return a.boundSince.Load() == 0 }
 
 // bindPasswords binds the password hashes that an older program has written,
-// which takes no password, and notes that none is left. Until every node can read
-// them it does nothing.
+// which needs no passwords, and records when none is left. It does nothing
+// until every node can read bound hashes.
 func (a *App) bindPasswords(ctx context.Context) error {
 	if err := a.readBoundSince(ctx); err != nil {
 		return err
@@ -76,7 +76,7 @@ func (a *App) bindHashes(ctx context.Context, tx *repository.Store, hashes map[d
 		successor := a.keyring.bind(user, h).String()
 		if err != nil {
 			a.log.ErrorContext(ctx, "a password hash cannot be used; its owner needs a new password", "user", user, "error", err)
-			successor = "!" + stored // no form begins like that, so it is not looked at again
+			successor = "!" + stored // no form of a hash begins like this, so it is not read again
 		}
 		err = tx.RewritePassword(ctx, user, stored, successor)
 		if err != nil && domain.CodeOf(err) != domain.CodeNotFound { // not_found: it has just been replaced
@@ -95,7 +95,7 @@ func (a *App) noteBoundSince(ctx context.Context, tx *repository.Store) error {
 	return err
 }
 
-// readBoundSince reads since when everything is bound.
+// readBoundSince reads the time since when everything is bound.
 func (a *App) readBoundSince(ctx context.Context) error {
 	value, err := a.store.GetSetting(ctx, boundSetting)
 	if domain.CodeOf(err) == domain.CodeNotFound {

@@ -6,16 +6,16 @@ import (
 	"github.com/latchkey-dev/latchkey/domain"
 )
 
-// Export is all events that pass a filter, newest first. It takes a place among
-// the exports of this node until All or the context ends.
+// Export is all events that pass a filter, newest first. It takes one of the
+// places for exports on this node until All returns or the context ends.
 type Export struct {
-	first domain.List[domain.Event] // read before an answer begins, so that it can still be a refusal
+	first domain.List[domain.Event] // read before the answer begins, so that it can still be a refusal
 	next  func(after domain.Cursor) (domain.List[domain.Event], error)
 	leave func()
 }
 
 // ExportEvents returns the organization's events after a cursor. It needs
-// audit:read. The context must end: that frees the place in any case.
+// audit:read. The context must end: that frees the place in every case.
 func (o *Organization) ExportEvents(ctx context.Context, f domain.EventFilter, after domain.Cursor) (Export, error) {
 	if err := o.Require(domain.AuditRead); err != nil {
 		return Export{}, err
@@ -35,8 +35,8 @@ func (o *Organization) ExportEvents(ctx context.Context, f domain.EventFilter, a
 	return Export{first, next, leave}, err
 }
 
-// All hands every event to write, a page of memory at a time, and stops at the
-// first error.
+// All passes every event to write, one page in memory at a time, and stops at
+// the first error.
 func (e Export) All(write func([]domain.Event) error) error {
 	defer e.leave()
 	for list := e.first; ; {

@@ -12,32 +12,32 @@ import (
 	"github.com/latchkey-dev/latchkey/repository"
 )
 
-// How a node follows what others change.
+// How a node follows the changes of others.
 const (
 	followEvery    = 250 * time.Millisecond // between looks, if nothing wakes it
-	reconnectEvery = time.Second            // while the feed cannot be had
+	reconnectEvery = time.Second            // while the feed is unavailable
 )
 
-// NodeReports is how often a node that can says that it is there.
+// NodeReports is how often a node reports to the list of nodes.
 const NodeReports = 5 * time.Second
 
-// Sync is how well this node knows what the others have changed.
+// Sync is how current this node's knowledge of changes is.
 type Sync int32
 
-// From best to worst. Without Run a node does not follow, and asks the database
-// about every caller.
+// From best to worst. Without Run a node does not follow changes and asks the
+// database about every caller.
 const (
 	NotFollowing Sync = iota
 	InSync            // every change is seen within a second
-	Degraded          // the database is out of reach; callers who are known are served for the outage grace
-	Lost              // for longer than that; nobody is served
+	Degraded          // the database is out of reach; known callers are served for the outage grace
+	Lost              // out of reach for longer than that; no one is served
 )
 
 func (s Sync) String() string {
 	return [...]string{"not following", "in sync", "degraded", "lost"}[s]
 }
 
-// follow keeps up with what others change until ctx ends.
+// follow follows the changes of others until ctx ends.
 func (a *App) follow(ctx context.Context) {
 	for ctx.Err() == nil {
 		if err := a.followOnce(ctx); err != nil && ctx.Err() == nil {
@@ -52,20 +52,22 @@ func (a *App) follow(ctx context.Context) {
 		case <-ctx.Done():
 		}
 	}
-	// From here on nobody listens, so nothing is answered from memory.
+	// From here on this node hears of no changes, so it answers nothing from
+	// memory.
 	a.near.sync.Store(int32(NotFollowing))
 	a.store.SetDown(false)
 }
 
 // followOnce opens the feed and follows it until ctx ends. Only opening can
-// fail: from then on a database that does not answer is a state to be in.
+// fail: after that, a database that does not answer is a state of the node.
 func (a *App) followOnce(ctx context.Context) error {
 	feed, err := a.store.Feed(ctx)
 	if err != nil {
 		return err
 	}
 	defer feed.Close() //nolint:errcheck // nothing was written
-	// What was kept before cannot be trusted: nobody has listened meanwhile.
+	// Copies from before cannot be trusted: this node has missed the changes since
+	// then.
 	a.forget([]domain.Stale{{Kind: domain.StaleEverything}})
 	a.assess(nil)
 
@@ -88,13 +90,13 @@ func (a *App) followOnce(ctx context.Context) error {
 		case <-ctx.Done():
 			leave, cancel := context.WithTimeout(context.WithoutCancel(ctx), reconnectEvery)
 			defer cancel()
-			_ = feed.RemoveNode(leave, node.ID) // it would go by itself, later
+			_ = feed.RemoveNode(leave, node.ID) // otherwise it is removed later
 			return nil
 		}
 		started := time.Now()
 		changes, err := feed.Poll(ctx)
 		if ctx.Err() != nil {
-			continue // the poll failed because this is the end
+			continue // the poll failed because ctx has ended
 		}
 		if err == nil {
 			if a.SyncLag() > repository.ChangesKept/2 {
@@ -107,7 +109,7 @@ func (a *App) followOnce(ctx context.Context) error {
 	}
 }
 
-// assess sets what state the node is in after an attempt to hear of changes.
+// assess sets the state of the node after an attempt to read changes.
 func (a *App) assess(err error) {
 	before, after := a.Sync(), InSync
 	switch {
@@ -124,14 +126,14 @@ func (a *App) assess(err error) {
 		a.near.graceEnd.Stop()
 	}
 	if after == Degraded {
-		// The next attempt may hang for longer than there is grace.
+		// The next attempt may take longer than the remaining grace.
 		a.near.graceEnd = time.AfterFunc(a.near.grace-a.SyncLag(), func() { a.enter(Degraded, Lost, err) })
 	}
 	a.store.SetDown(after != InSync)
 	a.enter(before, after, err)
 }
 
-// enter changes the state, unless somebody else has meanwhile.
+// enter changes the state, unless it is no longer before.
 func (a *App) enter(before, after Sync, err error) {
 	if a.near.sync.CompareAndSwap(int32(before), int32(after)) && before != after && before != NotFollowing {
 		a.log.Warn("database sync state changed", "from", before.String(), "to", after.String(), "error", err)

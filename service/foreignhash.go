@@ -15,8 +15,9 @@ import (
 	"github.com/latchkey-dev/latchkey/domain"
 )
 
-// foreignDigest computes what a system elsewhere stores of a token, with the
-// parameters of h. It fails for parameters that no key was imported with.
+// foreignDigest computes what another system stores of a token, with the
+// parameters of h. It fails for parameters with which no key could have been
+// imported.
 func foreignDigest(h domain.ForeignHash, token string) ([]byte, error) {
 	switch h.Algorithm {
 	case domain.DjangoSHA512:
@@ -59,9 +60,9 @@ func foreignDigest(h domain.ForeignHash, token string) ([]byte, error) {
 // bcryptEncoding is base64 in the order of characters that bcrypt has.
 var bcryptEncoding = base64.NewEncoding("./ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789").WithPadding(base64.NoPadding)
 
-// bcrypt is the hash of a password as "A Future-Adaptable Password Scheme"
-// (Provos and Mazières, 1999) has it, in its base64. golang.org/x/crypto/bcrypt
-// only compares with a whole hash, which Latchkey does not keep.
+// bcrypt is the hash of a password as in "A Future-Adaptable Password Scheme"
+// (Provos and Mazières, 1999), in its base64. golang.org/x/crypto/bcrypt only
+// compares with a whole hash, which Latchkey does not keep.
 func bcrypt(password []byte, cost int, salt string) ([]byte, error) {
 	key := slices.Concat(password, []byte{0})
 	raw, err := bcryptEncoding.DecodeString(salt)

@@ -7,29 +7,30 @@ import (
 	"github.com/latchkey-dev/latchkey/domain"
 )
 
-// freshSignIn is how recent a sign-in must be for what cannot be undone.
+// freshSignIn is the maximum age of a sign-in for actions that cannot be
+// undone.
 const freshSignIn = 10 * time.Minute
 
 // grant is what a caller may do at one place: a user through their role there,
-// a key through its scopes, the command line without limit. Where both a key
-// and a user have been proved, both must hold the action.
+// a key through its scopes, the command line without limit. If both a key and a
+// user were proved, both must hold the action.
 type grant struct {
 	app    *App
 	caller domain.Principal
 	role   domain.Role
 
-	// suspended is what keeps everybody but the command line from changes here.
+	// suspended prevents changes here by everyone except the command line.
 	suspended domain.Suspension
 
 	precondition domain.Precondition
 }
 
-// Expect makes the handle's next change fail with precondition_failed when what
-// it would change is not as expected: the organization or project itself, or the
-// key that the method names.
+// Expect makes the handle's next change fail with precondition_failed if what
+// it would change is not as expected: the organization or project itself, or
+// the key that the method names.
 func (g *grant) Expect(p domain.Precondition) { g.precondition = p }
 
-// Caller returns who the handle was made for.
+// Caller returns the principal that the handle was made for.
 func (g grant) Caller() domain.Principal { return g.caller }
 
 // Holds reports whether the caller may do a here.
@@ -45,8 +46,8 @@ func (g grant) Holds(a domain.Action) bool {
 	return (hasKey || hasUser) && (!hasKey || key.Holds(a)) && (!hasUser || g.role.Holds(a))
 }
 
-// Require returns forbidden unless the caller may do a here, naming the action
-// and who could help.
+// Require returns forbidden unless the caller may do a here. It names the
+// action and who could help.
 func (g grant) Require(a domain.Action) error {
 	if g.Holds(a) {
 		return nil
@@ -62,7 +63,8 @@ func (g grant) Require(a domain.Action) error {
 }
 
 // requireScopes returns scope_not_held unless the caller holds all of scopes:
-// nobody gives away, or takes over by rotation, what they do not hold.
+// no one gives away scopes that they do not hold, or gets them by rotating a
+// key.
 func (g grant) requireScopes(scopes []domain.Scope) error {
 	var missing []domain.Scope
 	for _, s := range scopes {
@@ -82,7 +84,7 @@ func errNotHeld(missing []domain.Scope) error {
 }
 
 // requireFreshSignIn returns reauthentication_required unless the caller has
-// shown their password within the last ten minutes.
+// proved their password within the last ten minutes.
 func (g grant) requireFreshSignIn() error {
 	if user, ok := g.caller.User(); ok && g.app.now().Sub(user.Session.CreatedAt) > freshSignIn {
 		return domain.Errorf(domain.CodeReauthenticationRequired, "This cannot be undone, so it needs a sign-in younger than %d minutes. Sign in again.",
@@ -99,7 +101,7 @@ func join[T ~string](items []T) string {
 	return strings.Join(names, ", ")
 }
 
-// requireSystem returns forbidden to everybody but the command line.
+// requireSystem returns forbidden to everyone except the command line.
 func requireSystem(caller domain.Principal) error {
 	if caller.IsSystem() {
 		return nil
@@ -107,8 +109,8 @@ func requireSystem(caller domain.Principal) error {
 	return domain.Errorf(domain.CodeForbidden, "Only the instance's command line may do this.")
 }
 
-// errAnonymous is what a handle answers to a caller that has proved nothing.
-// The permission in front of a route says it first, with more detail.
+// errAnonymous is the error of a handle for a caller that has proved nothing.
+// The permission check of the route comes first, with more detail.
 func errAnonymous() error {
 	return domain.Refused(domain.CodeUnauthenticated, "No one is signed in and no API key was sent.")
 }

@@ -27,7 +27,7 @@ func NewImported() *Imported {
 	return &Imported{seed: maphash.MakeSeed(), first: map[uint64][12]byte{}, more: map[uint64][]domain.TokenID{}}
 }
 
-// Add notes that a look-up leads to a secret. The caller adds each pair once.
+// Add records that a look-up leads to a secret. The caller adds each pair once.
 func (x *Imported) Add(lookup string, secret domain.TokenID) {
 	h := maphash.String(x.seed, lookup)
 	x.mu.Lock()
@@ -47,15 +47,16 @@ func (x *Imported) Added() uint64 {
 	return x.added
 }
 
-// Empty reports whether no look-up leads anywhere, so that none need be computed.
+// Empty reports whether the index is empty, so that no look-up needs to be
+// computed.
 func (x *Imported) Empty() bool {
 	x.mu.RLock()
 	defer x.mu.RUnlock()
 	return len(x.first) == 0
 }
 
-// Find returns the secrets that the look-ups lead to, in the order in which they
-// were added to each.
+// Find returns the secrets of the look-ups, in the order in which they were
+// added to each.
 func (x *Imported) Find(lookups []string) (secrets []domain.TokenID) {
 	x.mu.RLock()
 	defer x.mu.RUnlock()
@@ -68,7 +69,7 @@ func (x *Imported) Find(lookups []string) (secrets []domain.TokenID) {
 	return secrets
 }
 
-// Remove drops a secret that no longer exists from the look-ups.
+// Remove removes a secret that no longer exists from the look-ups.
 func (x *Imported) Remove(lookups []string, gone domain.TokenID) {
 	x.mu.Lock()
 	defer x.mu.Unlock()

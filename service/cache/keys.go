@@ -18,11 +18,11 @@ const (
 	slabSize = 64 << 10
 
 	// granule is a unit of a slab's space in which at most one key begins: the
-	// parts of fixed size alone are longer.
+	// fixed-size parts of a key are longer.
 	granule = 64
 
-	// largest is the longest key that is kept. The limits on what a key may carry
-	// leave none that is longer.
+	// largest is the length of the longest key that is kept. The limits on a key
+	// allow no longer one.
 	largest = slabSize - 1
 )
 
@@ -34,8 +34,8 @@ func newID(t domain.TokenID) (i id, ok bool) {
 	return i, len(t) <= len(i) && copy(i[:], t) == len(t)
 }
 
-// Keys are the keys that this node has proved lately. It is safe for concurrent
-// use.
+// Keys are the keys that this node has proved recently. It is safe for
+// concurrent use.
 type Keys struct {
 	shards  [shards]shard
 	seed    maphash.Seed
@@ -45,7 +45,7 @@ type Keys struct {
 	futile  *fair.Rate
 }
 
-// place is where in its shard a key lies.
+// place is the position of a key in its shard.
 type place struct {
 	slab, tenant   uint32
 	offset, length uint16
@@ -62,17 +62,17 @@ type shard struct {
 
 	hits, misses, loads, evictions atomic.Int64
 
-	_ [64]byte // so that neighbours do not share a cache line
+	_ [64]byte // so that neighbors do not share a cache line
 }
 
 type slab struct {
-	bytes   []byte   // its length is how far it is filled; nothing before that changes
+	bytes   []byte   // its length is how much is used; bytes before that never change
 	lengths []uint16 // of the keys in it, from front to back
 	used    [slabSize / granule / 64]atomic.Uint64
 }
 
-// NewKeys returns a cache that holds about limit bytes of keys, its index not
-// counted. turns bounds the look-ups under way; see Turns.
+// NewKeys returns a cache that holds about limit bytes of keys, without its
+// index. turns bounds the look-ups in progress; see Turns.
 func NewKeys(limit int, turns chan struct{}) *Keys {
 	k := &Keys{seed: maphash.MakeSeed(), loader: newLoader[id, domain.ProvenKey](turns), futile: fair.NewRate(futileLimit, futilePerPayer)}
 	k.tenants.byProject = map[domain.ProjectID]uint32{}
@@ -83,12 +83,11 @@ func NewKeys(limit int, turns chan struct{}) *Keys {
 	return k
 }
 
-// Turns returns what bounds the look-ups that a node has under way at its
+// Turns returns the bound on the look-ups that a node has in progress at its
 // database.
 func Turns() chan struct{} { return make(chan struct{}, lookups) }
 
-// Get returns the key that the token id belongs to, if it is known. It allocates
-// nothing.
+// Get returns the key of the token id, if it is known. It allocates nothing.
 func (k *Keys) Get(token domain.TokenID) (domain.ProvenKey, bool) {
 	id, ok := newID(token)
 	if !ok {
@@ -104,8 +103,7 @@ func (k *Keys) Get(token domain.TokenID) (domain.ProvenKey, bool) {
 	}
 	slab := s.slabs[p.slab]
 	text := slab.text(p)
-	// Under the lock, for what the number stands for may be another tenant as
-	// soon as this key is gone.
+	// Under the lock: once this key is gone, the number may mean another tenant.
 	tenant := k.tenants.get(p.tenant)
 	s.mu.RUnlock()
 	if tenant == nil {
@@ -117,19 +115,19 @@ func (k *Keys) Get(token domain.TokenID) (domain.ProvenKey, bool) {
 	return domain.NewProvenKey(text, tenant), true
 }
 
-// Reader reads keys from the database. Both return not_found for an id that does
-// not exist.
+// Reader reads keys from the database. Both functions return not_found for an
+// id that does not exist.
 type Reader struct {
 	Key        func(context.Context, domain.TokenID) (domain.Secret, domain.Key, error)
 	CallingKey func(context.Context, domain.TokenID) (domain.Secret, domain.CallingKey, error)
 
-	Payer fair.Payer // who is charged for looking up what does not exist
+	Payer fair.Payer // who pays for the look-up of ids that do not exist
 }
 
-// Load is Get that asks the reader for what it does not know: once, however many
-// wait. That an id does not exist is remembered for a moment. Other errors are
-// not. Besides those of the reader there is unavailable, when too many wait
-// already or too many look-ups were in vain.
+// Load is like Get, but reads a key that it does not know: once, however many
+// requests wait. It remembers for a short time that an id does not exist; it
+// does not remember other errors. Besides the reader's errors it returns
+// unavailable if too many requests wait or too many look-ups found nothing.
 func (k *Keys) Load(ctx context.Context, token domain.TokenID, now time.Time, from Reader) (domain.ProvenKey, error) {
 	id, ok := newID(token)
 	if !ok {
@@ -164,10 +162,10 @@ func (k *Keys) Load(ctx context.Context, token domain.TokenID, now time.Time, fr
 
 func errTooManyUnknown() error { return domain.Unavailable(errors.New("too many unknown tokens")) }
 
-// read reads a key, and its tenant unless that is likely to be in memory: then
-// the database has a third less to do, or twice as much where the guess is wrong.
-// A change to the tenant since the reading began keeps the key from being kept,
-// whichever way it was read.
+// read reads a key, and its tenant unless that is probably in memory: then the
+// database has a third less to do, or twice as much if the guess is wrong. If
+// the tenant changes after the read has begun, the key is not kept, whichever
+// way it was read.
 func (k *Keys) read(ctx context.Context, token domain.TokenID, from Reader) (domain.ProvenKey, error) {
 	if k.tenants.likely() {
 		secret, key, err := from.Key(ctx, token)
@@ -186,8 +184,8 @@ func (k *Keys) read(ctx context.Context, token domain.TokenID, from Reader) (dom
 	return domain.NewProvenKey(string(domain.PackKey(nil, secret, key.Key)), &domain.Tenant{Project: key.Project, Organization: key.Organization}), nil
 }
 
-// Forget drops what the change makes untrue. When it returns, nobody who asks
-// gets it any more.
+// Forget drops what the change makes untrue. Requests that start after it has
+// returned do not get it.
 func (k *Keys) Forget(c domain.Stale) {
 	switch c.Kind {
 	case domain.StaleToken:
@@ -216,13 +214,13 @@ func (k *Keys) ForgetAll() {
 	})
 }
 
-// Stats is what the cache has done since it was made, and what it holds.
+// Stats counts what the cache has done since it was made, and what it holds.
 type Stats struct {
 	Hits, Misses, Loads, Evictions int64
 	Keys, Bytes                    int
 }
 
-// Stats counts.
+// Stats returns the counts.
 func (k *Keys) Stats() (total Stats) {
 	for i := range k.shards {
 		s := &k.shards[i]
@@ -240,7 +238,7 @@ func (k *Keys) Stats() (total Stats) {
 
 func (k *Keys) shard(i id) *shard { return &k.shards[maphash.Comparable(k.seed, i)%shards] }
 
-// put keeps a key, in place of what was known of the token.
+// put keeps a key and replaces what was known about the token.
 func (k *Keys) put(id id, key domain.ProvenKey) {
 	if len(key.Packed()) > largest {
 		return
@@ -281,7 +279,7 @@ func (s *shard) write(id id, packed string, tenant uint32) {
 	newest.lengths = append(newest.lengths, uint16(len(packed)))
 }
 
-// evict gives up the oldest slab, but not the keys in it that were asked for
+// evict drops the oldest slab, but keeps the keys in it that were requested
 // since they were written.
 func (k *Keys) evict(s *shard) {
 	number := s.first
@@ -309,15 +307,15 @@ func (k *Keys) evict(s *shard) {
 	}
 }
 
-// text returns a key in place. It is sound because a slab's bytes are written
-// before the place is known to anyone, and never changed.
+// text returns a key in place. This is safe because a slab's bytes are written
+// before the place is known to any reader, and never change.
 func (s *slab) text(p place) string {
 	return unsafe.String(unsafe.SliceData(s.bytes[p.offset:]), p.length)
 }
 
 func (s *slab) use(offset uint16) {
 	word, bit := &s.used[offset/granule/64], uint64(1)<<(offset/granule%64)
-	if word.Load()&bit == 0 { // most often it is set, and a read keeps the line shared
+	if word.Load()&bit == 0 { // in most cases it is set, and a read keeps the cache line shared
 		word.Or(bit)
 	}
 }

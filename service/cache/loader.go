@@ -10,16 +10,16 @@ import (
 	"github.com/latchkey-dev/latchkey/domain"
 )
 
-// Bounds of what is read at a time.
+// Bounds of the reads in progress.
 const (
 	lookups     = 16              // at the database
-	waiting     = 512             // things read or waiting for their turn; all beyond are refused
-	lookupLimit = 2 * time.Second // for one thing, its turn included
+	waiting     = 512             // reads in progress or waiting for their turn; more are refused
+	lookupLimit = 2 * time.Second // for one read, including its wait
 )
 
-// loader reads what a cache lacks. Whoever asks for a thing that is being read
-// already waits for that answer. It bounds how much is read at a time and
-// refuses the rest with unavailable: a queue that grows helps nobody.
+// loader reads what a cache lacks. A request for something that is already
+// being read waits for that answer. It bounds the reads in progress and refuses
+// others with unavailable: a queue that keeps growing helps no one.
 type loader[K comparable, V any] struct {
 	turns chan struct{} // shared by all loaders of a node
 
@@ -27,22 +27,22 @@ type loader[K comparable, V any] struct {
 	flights map[K]*flight[V]
 }
 
-// flight is one reading of a thing.
+// flight is one read.
 type flight[V any] struct {
 	done  chan struct{}
 	value V
 	err   error
-	stale bool // a change came in meanwhile: the answer is for those who wait, not to be kept
+	stale bool // a change arrived during the read: the answer is only for those who wait, and is not kept
 }
 
 func newLoader[K comparable, V any](turns chan struct{}) loader[K, V] {
 	return loader[K, V]{turns: turns, flights: map[K]*flight[V]{}}
 }
 
-// load returns what read returns, shared with all who ask for k meanwhile. keep
-// is called with the answer unless k was forgotten since the reading began; it
-// runs under the loader's lock, so a later forget sees what it kept, and so does
-// known, for who missed a thing the moment before it was kept.
+// load returns the result of read, shared by all requests for k during the
+// read. keep is called with the result unless k was forgotten since the read
+// began. It runs under the loader's lock, so a later forget sees what it kept,
+// and so does known, for a request that missed just before it was kept.
 func (l *loader[K, V]) load(
 	ctx context.Context, k K, known func() (V, bool), read func(context.Context) (V, error), keep func(V, error),
 ) (V, error) {
@@ -60,7 +60,7 @@ func (l *loader[K, V]) load(
 		}
 		f = &flight[V]{done: make(chan struct{})}
 		l.flights[k] = f
-		// Its own context: the first to ask may give up while others still wait.
+		// With its own context: the first caller may leave while others still wait.
 		go l.fly(context.WithoutCancel(ctx), k, f, read, keep)
 	}
 	l.mu.Unlock()
@@ -93,7 +93,8 @@ func (l *loader[K, V]) inTurn(ctx context.Context, read func(context.Context) (V
 		return v, domain.Unavailable(errors.New("no turn at the database within the time for a look-up"))
 	}
 	defer func() { <-l.turns }()
-	// No handler stands above this goroutine to keep the server up.
+	// No HTTP handler recovers from a panic in this goroutine, so it does that
+	// here.
 	defer func() {
 		if r := recover(); r != nil {
 			err = fmt.Errorf("a look-up panicked: %v", r)
@@ -102,8 +103,8 @@ func (l *loader[K, V]) inTurn(ctx context.Context, read func(context.Context) (V
 	return read(ctx)
 }
 
-// forget makes drop the last word about k: readings of it that are under way
-// are not kept, and whoever asks from now on starts a new one.
+// forget ensures that no read from before drop is kept: reads in progress are
+// not kept, and later requests start a new one.
 func (l *loader[K, V]) forget(k K, drop func()) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -114,7 +115,7 @@ func (l *loader[K, V]) forget(k K, drop func()) {
 	drop()
 }
 
-// forgetAll is forget for everything that is being read.
+// forgetAll is like forget, for everything that is being read.
 func (l *loader[K, V]) forgetAll(drop func()) {
 	l.mu.Lock()
 	defer l.mu.Unlock()

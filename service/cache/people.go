@@ -9,12 +9,12 @@ import (
 	"github.com/latchkey-dev/latchkey/domain"
 )
 
-// peopleLimit bounds each table of People. People are fewer than keys, and what
-// is kept of them is an ordinary struct.
+// peopleLimit bounds each table of People. There are fewer people than keys, so
+// their entries are ordinary structs.
 const peopleLimit = 1 << 16
 
 // People are the sessions, access tokens and memberships that this node has
-// used lately. It is safe for concurrent use.
+// used recently. It is safe for concurrent use.
 type People struct {
 	sessions table[domain.SessionID, domain.CallingUser]
 	members  table[membership, Member]
@@ -32,22 +32,22 @@ type token struct {
 	expires time.Time
 }
 
-// membership is a user at a project, or at an organization.
+// membership is a user in a project or in an organization.
 type membership struct {
 	user         domain.UserID
 	project      domain.ProjectID
 	organization domain.OrganizationID
 }
 
-// Member is where a user is a member, and as what.
+// Member is where a user is a member, and with which role.
 type Member struct {
-	Project      domain.Project // empty when it was the organization that was asked about
+	Project      domain.Project // empty if the question was about the organization
 	Organization domain.Organization
 	Role         domain.Role
 }
 
-// Suspended returns the suspension that a member meets there: the organization's,
-// or else the project's own.
+// Suspended returns the suspension that applies to a member there: that of the
+// organization, or else that of the project.
 func (m *Member) Suspended() domain.Suspension {
 	if m.Organization.Suspended.Active() {
 		return m.Organization.Suspended
@@ -55,7 +55,7 @@ func (m *Member) Suspended() domain.Suspension {
 	return m.Project.Suspended
 }
 
-// NewPeople returns an empty cache. turns bounds the look-ups under way.
+// NewPeople returns an empty cache. turns bounds the look-ups in progress.
 func NewPeople(turns chan struct{}) *People {
 	return &People{
 		sessions: newTable[domain.SessionID, domain.CallingUser](turns),
@@ -64,8 +64,8 @@ func NewPeople(turns chan struct{}) *People {
 	}
 }
 
-// ByToken returns whom an access token was once found to speak for, if it has
-// not expired and the session may still stand.
+// ByToken returns the user and session that an access token was found to belong
+// to, if it has not expired and the session may still exist.
 func (p *People) ByToken(digest TokenDigest, now time.Time) (*domain.CallingUser, bool) {
 	p.mu.RLock()
 	t, ok := p.tokens[digest]
@@ -76,19 +76,19 @@ func (p *People) ByToken(digest TokenDigest, now time.Time) (*domain.CallingUser
 	return &t.session.value, true
 }
 
-// Since is a moment in the life of a People, to tell RememberToken what its
-// caller had not heard of yet.
+// Since returns a moment in the life of a People. It lets RememberToken find
+// out what its caller could not know yet.
 func (p *People) Since() int {
 	p.mu.RLock()
 	defer p.mu.RUnlock()
 	return p.forgotten
 }
 
-// RememberToken keeps that an access token, whose signature and claims have been
-// found good since a moment that the caller took before, speaks for the session
-// until it expires. It does nothing for a session that is not known any more,
-// nor when all has been forgotten meanwhile: the key that signed the token may
-// have been the reason.
+// RememberToken keeps the session of an access token until the token expires.
+// The caller has verified its signature and claims after the moment since. It
+// does nothing if the session is no longer known, or if everything was
+// forgotten after that moment: the reason may have been the key that signed the
+// token.
 func (p *People) RememberToken(since int, digest TokenDigest, session domain.SessionID, expires, now time.Time) {
 	e := p.sessions.get(session)
 	if e == nil {
@@ -105,8 +105,8 @@ func (p *People) RememberToken(since int, digest TokenDigest, session domain.Ses
 	p.tokens[digest] = token{e, expires}
 }
 
-// sweep makes room: tokens that are worth nothing any more, and if there are too
-// few of these, a few others.
+// sweep makes room: it drops tokens that are no longer valid, and a few others
+// if that is not enough.
 func (p *People) sweep(now time.Time) {
 	spare := peopleLimit / 16
 	for digest, t := range p.tokens {
@@ -120,15 +120,15 @@ func (p *People) sweep(now time.Time) {
 	}
 }
 
-// Session returns a session and its user, asking read for what is not known.
+// Session returns a session and its user, and calls read if they are not known.
 func (p *People) Session(
 	ctx context.Context, id domain.SessionID, read func(context.Context) (domain.CallingUser, error),
 ) (*domain.CallingUser, error) {
 	return p.sessions.load(ctx, id, read)
 }
 
-// AtProject returns what a user is at a project, if it is known. It allocates
-// nothing.
+// AtProject returns the membership of a user in a project, if it is known. It
+// allocates nothing.
 func (p *People) AtProject(user domain.UserID, at domain.ProjectID) (*Member, bool) {
 	e := p.members.get(membership{user: user, project: at})
 	if e == nil {
@@ -137,24 +137,24 @@ func (p *People) AtProject(user domain.UserID, at domain.ProjectID) (*Member, bo
 	return &e.value, true
 }
 
-// ProjectMember returns what a user is at a project, asking read for what is not
-// known.
+// ProjectMember returns the membership of a user in a project, and calls read
+// if it is not known.
 func (p *People) ProjectMember(
 	ctx context.Context, user domain.UserID, at domain.ProjectID, read func(context.Context) (Member, error),
 ) (*Member, error) {
 	return p.members.load(ctx, membership{user: user, project: at}, read)
 }
 
-// OrganizationMember returns what a user is at an organization, asking read for
-// what is not known.
+// OrganizationMember returns the membership of a user in an organization, and
+// calls read if it is not known.
 func (p *People) OrganizationMember(
 	ctx context.Context, user domain.UserID, at domain.OrganizationID, read func(context.Context) (Member, error),
 ) (*Member, error) {
 	return p.members.load(ctx, membership{user: user, organization: at}, read)
 }
 
-// Forget drops what the change makes untrue. When it returns, nobody who asks
-// gets it any more.
+// Forget drops what the change makes untrue. Requests that start after it has
+// returned do not get it.
 func (p *People) Forget(c domain.Stale) {
 	switch c.Kind {
 	case domain.StaleSession:
@@ -190,8 +190,8 @@ type table[K comparable, V any] struct {
 	entries map[K]*entry[V]
 }
 
-// entry is one copy. gone tells whoever kept a pointer to it that it is no
-// longer true.
+// entry is one copy. gone says that it is no longer true, for callers that kept
+// a pointer to it.
 type entry[V any] struct {
 	value V
 	gone  atomic.Bool
@@ -236,12 +236,12 @@ func (t *table[K, V]) put(k K, e *entry[V]) {
 		if len(t.entries) < peopleLimit {
 			break
 		}
-		t.drop(other) // whichever comes first: the order of a map is random
+		t.drop(other) // any of them: the order of a map is random
 	}
 	t.entries[k] = e
 }
 
-// drop is called under the lock.
+// drop needs the lock.
 func (t *table[K, V]) drop(k K) {
 	if e, ok := t.entries[k]; ok {
 		e.gone.Store(true)
@@ -257,7 +257,7 @@ func (t *table[K, V]) forget(k K) {
 	})
 }
 
-// forgetIf looks at everything: what it is for happens seldom.
+// forgetIf goes through all entries: the changes that need it are rare.
 func (t *table[K, V]) forgetIf(untrue func(K, *V) bool) {
 	t.loader.forgetAll(func() {
 		t.mu.Lock()

@@ -10,10 +10,10 @@ import (
 const tenantsInChunk = 1024
 
 // tenants holds what keys share: their project and its organization, under a
-// number that a key can keep without a pointer. A number stays with its project
-// while any key uses it. The tenant under it comes and goes: without one the
-// project's keys are unknown, and the first of them that is read brings it back
-// for all.
+// number that a key can keep without a pointer. A number belongs to its project
+// while any key uses it. The tenant under the number can go and come back:
+// without it the project's keys are unknown, and the first of them that is read
+// brings it back for all.
 type tenants struct {
 	chunks atomic.Pointer[[]*[tenantsInChunk]tenant] // replaced when it grows, so that get needs no lock
 
@@ -21,12 +21,13 @@ type tenants struct {
 	byProject map[domain.ProjectID]uint32
 	free      []uint32
 
-	familiar atomic.Int32 // keys read in a row whose tenant was here already
+	familiar atomic.Int32 // keys read in a row whose tenant was already here
 }
 
-// enoughFamiliar is after how many such keys the next one's tenant is taken to be
-// here, too. A wrong guess costs a second query, so there is one for about one
-// key in so many at most: keys that are read at once may all guess wrong.
+// enoughFamiliar is the number of such keys after which the tenant of the next
+// key is assumed to be here, too. A wrong guess costs a second query, so at
+// most about one key in this many pays for one; keys that are read at the same
+// time may all guess wrong.
 const enoughFamiliar = 8
 
 type tenant struct {
@@ -41,7 +42,7 @@ func (t *tenants) at(number uint32) *tenant {
 	return &(*t.chunks.Load())[number/tenantsInChunk][number%tenantsInChunk]
 }
 
-// of returns the tenant that is here of a project; nil for none.
+// of returns the tenant of a project, or nil if it is not here.
 func (t *tenants) of(id domain.ProjectID) *domain.Tenant {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -51,10 +52,10 @@ func (t *tenants) of(id domain.ProjectID) *domain.Tenant {
 	return nil
 }
 
-// likely reports whether the tenant of the next key that is read is probably here.
+// likely reports whether the tenant of the next key is probably here.
 func (t *tenants) likely() bool { return t.familiar.Load() >= enoughFamiliar }
 
-// note learns from a key that was read whether its tenant was here.
+// note records whether the tenant of a key that was read was here.
 func (t *tenants) note(wasHere bool) {
 	if wasHere {
 		t.familiar.Add(1)
@@ -63,7 +64,7 @@ func (t *tenants) note(wasHere bool) {
 	}
 }
 
-// acquire returns the number of v's project for one more key.
+// acquire returns the number of v's project, for one more key.
 func (t *tenants) acquire(v *domain.Tenant) uint32 {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -79,11 +80,11 @@ func (t *tenants) acquire(v *domain.Tenant) uint32 {
 	}
 	at := t.at(number)
 	at.keys++
-	at.value.CompareAndSwap(nil, v) // another that is there is as true as v, and shared already
+	at.value.CompareAndSwap(nil, v) // a tenant that is already there is as true as v, and already shared
 	return number
 }
 
-// release is for a key that is gone.
+// release is for a key that was dropped.
 func (t *tenants) release(number uint32) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -117,7 +118,7 @@ func (t *tenants) forgetProject(id domain.ProjectID) {
 	}
 }
 
-// forgetOrganization looks through all projects: organizations change seldom.
+// forgetOrganization goes through all projects: organizations rarely change.
 func (t *tenants) forgetOrganization(id domain.OrganizationID) {
 	t.mu.Lock()
 	defer t.mu.Unlock()

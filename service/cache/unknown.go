@@ -9,22 +9,22 @@ import (
 )
 
 const (
-	// unknownFor is how long an id that does not exist is remembered, and so how
-	// late at worst a node takes a token that somebody had tried here before it
-	// was imported. The table is small: it is there for the same token sent again
-	// and again.
+	// unknownFor is how long an id that does not exist is remembered. In the worst
+	// case a node accepts an imported token this much later, if the token was tried
+	// here before the import. The table is small: it is for the same token sent
+	// repeatedly.
 	unknownFor   = 2 * time.Second
 	unknownSlots = 4096
 
-	// futileLimit bounds the look-ups of ids that turn out not to exist, in each
-	// second. Guessing at ids then costs the database this much and no more; keys
-	// that are not cached yet share the refusal while it lasts.
+	// futileLimit bounds, per second, the look-ups of ids that turn out not to
+	// exist. So guessing ids costs the database this much and no more; requests for
+	// keys that are not cached yet are refused, too, while it lasts.
 	futileLimit    = 2000
-	futilePerPayer = 500 // of those, of one payer
+	futilePerPayer = 500 // of those, for one payer
 )
 
-// unknown remembers one id that does not exist, until it has been too long or
-// another takes its slot.
+// unknown remembers one id that does not exist, until its time is over or
+// another id takes its slot.
 type unknown struct {
 	mu    sync.Mutex
 	id    id
@@ -49,8 +49,8 @@ func (k *Keys) setUnknown(i id, now time.Time) {
 	u.id, u.until = i, now.Add(unknownFor)
 }
 
-// Known makes the cache take an id that it may remember as unknown for possible
-// again, because a token with it has just been made here.
+// Known makes the cache forget that an id does not exist, because a token with
+// it has just been made here.
 func (k *Keys) Known(token domain.TokenID) {
 	if i, ok := newID(token); ok {
 		u := k.unknownSlot(i)

@@ -7,24 +7,24 @@ import (
 	"github.com/latchkey-dev/latchkey/domain"
 )
 
-// Untagged is the index of the tokens that were made without a tag, by their
-// public ids: those of 0.1, until they are rotated. It keeps a hash of each id,
-// which is about 16 bytes in memory. It is safe for concurrent use.
+// Untagged is the index of the tokens without a tag, by their public ids: those
+// of 0.1, until they are rotated. It keeps a hash of each id, which takes about
+// 16 bytes of memory. It is safe for concurrent use.
 type Untagged struct {
 	seed maphash.Seed
 
 	mu       sync.RWMutex
 	ids      map[uint64]struct{}
 	complete bool
-	outdated int // how often it has been
+	outdated int // how often it was outdated
 }
 
-// NewUntagged returns an index that is empty and not complete.
+// NewUntagged returns an index that is empty and incomplete.
 func NewUntagged() *Untagged {
 	return &Untagged{seed: maphash.MakeSeed(), ids: map[uint64]struct{}{}}
 }
 
-// Add notes tokens without a tag.
+// Add adds tokens without a tag.
 func (u *Untagged) Add(tokens ...domain.TokenID) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
@@ -33,15 +33,15 @@ func (u *Untagged) Add(tokens ...domain.TokenID) {
 	}
 }
 
-// Remove drops a token that no longer exists.
+// Remove removes a token that no longer exists.
 func (u *Untagged) Remove(token domain.TokenID) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	delete(u.ids, maphash.String(u.seed, string(token)))
 }
 
-// MayHave reports whether a token may have been made without a tag. It reports
-// true for every token while the index is not complete.
+// MayHave reports whether a token may have been made without a tag. It is true
+// for every token while the index is incomplete.
 func (u *Untagged) MayHave(token domain.TokenID) bool {
 	u.mu.RLock()
 	defer u.mu.RUnlock()
@@ -49,8 +49,8 @@ func (u *Untagged) MayHave(token domain.TokenID) bool {
 	return found || !u.complete
 }
 
-// Outdate is for a node that may have missed tokens: the index is not complete
-// until all have been added again.
+// Outdate marks the index as incomplete until all tokens have been added again.
+// It is for a node that may have missed tokens.
 func (u *Untagged) Outdate() {
 	u.mu.Lock()
 	defer u.mu.Unlock()
@@ -58,16 +58,16 @@ func (u *Untagged) Outdate() {
 	u.outdated++
 }
 
-// Since is a moment in the life of the index, for Complete.
+// Since returns a moment in the life of the index, for Complete.
 func (u *Untagged) Since() int {
 	u.mu.RLock()
 	defer u.mu.RUnlock()
 	return u.outdated
 }
 
-// Complete says that all tokens without a tag have been added, read since a
-// moment that the caller took before. It does nothing when the index has been
-// outdated after that moment.
+// Complete says that all tokens without a tag have been added, as read after
+// the moment since. It does nothing if the index was outdated after that
+// moment.
 func (u *Untagged) Complete(since int) {
 	u.mu.Lock()
 	defer u.mu.Unlock()

@@ -18,12 +18,12 @@ type Budget struct {
 	spent map[Payer]time.Time // when the payer will have its whole burst again
 }
 
-// NewBudget returns a budget that nothing has been spent of.
+// NewBudget returns a budget of which nothing is spent.
 func NewBudget(burst int, interval time.Duration) *Budget {
 	return &Budget{interval: interval, burst: burst, spent: map[Payer]time.Time{}}
 }
 
-// Spend takes a unit. If the payer has none left it takes nothing, and returns
+// Spend takes a unit. If the payer has none left, it takes nothing and returns
 // how long the payer has to wait for the next one.
 func (b *Budget) Spend(p Payer, now time.Time) (wait time.Duration) {
 	b.mu.Lock()
@@ -43,8 +43,8 @@ func (b *Budget) Spend(p Payer, now time.Time) (wait time.Duration) {
 	return 0
 }
 
-// sweep drops payers that have their whole burst, and if there are too few of
-// these, a few others.
+// sweep drops payers that have their whole burst, and a few others if that is
+// not enough.
 func (b *Budget) sweep(now time.Time) {
 	others := budgetPayers / 16
 	for p, whole := range b.spent {

@@ -1,8 +1,9 @@
-// Package fair shares what is scarce, such as turns to hash a password or large
-// bodies in memory, among those who ask for it. Each payer is bounded before
-// everyone is, and places that become free go round the payers that wait. So a
-// flood from one network is that network's refusal, and another network's
-// request waits for at most one place of each payer before it.
+// Package fair shares scarce resources, such as turns to hash a password or
+// memory for large bodies, among the callers that ask for them. Each payer is
+// bounded before all payers together are, and free places go round the waiting
+// payers. So a flood from one network is refused for that network only, and a
+// request of another network waits for at most one place of each payer before
+// it.
 package fair
 
 import (
@@ -15,16 +16,14 @@ import (
 	"github.com/latchkey-dev/latchkey/domain"
 )
 
-// Payer is who is charged for a request: the project of a calling key, a user,
-// or the network that an anonymous request comes from. The empty payer is
-// bounded together with everyone else only; it is for what the program does
-// itself.
+// Payer is who pays for a request: the project of a calling key, a user, or the
+// network of an anonymous request. The empty payer is for the program's own
+// work; only the bound on all payers together applies to it.
 type Payer string
 
-// Network returns the payer that an address belongs to: the /24 of an IPv4
-// address and the /64 of an IPv6 address, which is what one subscriber gets at
-// least. What is not an address, such as the peer of a Unix socket, is a payer
-// under its own name.
+// Network returns the payer of an address: the /24 of an IPv4 address and the
+// /64 of an IPv6 address, the least that one subscriber gets. Text that is not
+// an address, such as the peer of a Unix socket, is a payer under its own name.
 func Network(ip string) Payer {
 	address, err := netip.ParseAddr(ip)
 	if err != nil {
@@ -38,19 +37,19 @@ func Network(ip string) Payer {
 	return Payer(netip.PrefixFrom(address, bits).Masked().String())
 }
 
-// Bounds says how many places there are and who may wait for them. All must be
-// positive, except Wait.
+// Bounds says how many places there are and how many requests may wait for
+// them. All fields must be positive, except Wait.
 type Bounds struct {
 	Total    int // places that are taken at the same time
-	PerPayer int // of those, taken by one payer
+	PerPayer int // of those, for one payer
 
 	Waiting         int           // requests that wait for a place
-	WaitingPerPayer int           // of those, from one payer
+	WaitingPerPayer int           // of those, for one payer
 	Wait            time.Duration // how long a request waits at most; 0: it does not wait
 }
 
-// Gate hands out places. Its memory is bounded by the places and by those who
-// may wait for them, not by how many payers there are.
+// Gate assigns places. Its memory is bounded by the places and by the requests
+// that may wait for them, not by the number of payers.
 type Gate struct {
 	bounds Bounds
 
@@ -78,11 +77,11 @@ func NewGate(b Bounds) *Gate {
 	return &Gate{bounds: b, payers: map[Payer]*payer{}}
 }
 
-// Enter takes a place for a request of the payer and returns what gives it
-// back, which must be called once. Errors: unavailable, with the time to wait
-// before another try, when there is no place within the time that the bounds
-// allow; the context's error as the cause of unavailable when the caller has
-// left.
+// Enter takes a place for a request of the payer and returns the function that
+// gives it back, which must be called once. Errors: unavailable, with the time
+// to wait before another try, if there is no place within the time that the
+// bounds allow; unavailable with the context's error as its cause, if the
+// caller has left.
 func (g *Gate) Enter(ctx context.Context, name Payer) (leave func(), err error) {
 	w, err := g.enter(name)
 	if err != nil {
@@ -149,9 +148,9 @@ func (g *Gate) enter(name Payer) (*waiter, error) {
 // allows reports whether a payer may take one more place.
 func (g *Gate) allows(p *payer) bool { return p.name == "" || p.holding < g.bounds.PerPayer }
 
-// makeRoom refuses the latest request of the payer with the most that wait, so
-// that a full queue of one payer keeps no other out. It reports false when p
-// itself would have to go.
+// makeRoom refuses the latest request of the payer with the most waiting
+// requests, so that a full queue of one payer excludes no other. It reports
+// false if this would be a request of p.
 func (g *Gate) makeRoom(p *payer) bool {
 	longest := p
 	for _, other := range g.payers {
@@ -170,7 +169,7 @@ func (g *Gate) makeRoom(p *payer) bool {
 	return true
 }
 
-// leave gives a place back, and every free place to the next who may have it.
+// leave gives a place back and assigns every free place.
 func (g *Gate) leave(name Payer) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -203,8 +202,8 @@ func (g *Gate) enqueue(p *payer) {
 	}
 }
 
-// giveUp takes a waiter out of its queue. It reports false when it is not there
-// any more, since it has been admitted or refused.
+// giveUp removes a waiter from its queue. It reports false if the waiter is no
+// longer there, because it was admitted or refused.
 func (g *Gate) giveUp(name Payer, w *waiter) bool {
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -222,7 +221,7 @@ func (g *Gate) giveUp(name Payer, w *waiter) bool {
 	return true
 }
 
-// forget drops a payer that neither holds a place nor waits for one.
+// forget drops a payer that holds no place and does not wait for one.
 func (g *Gate) forget(p *payer) {
 	if len(p.queue) > 0 {
 		return

@@ -5,8 +5,8 @@ import (
 	"time"
 )
 
-// Rate bounds how often something happens in a second: for each payer, and for
-// everyone. Its memory is bounded by how often it may happen.
+// Rate bounds how often something happens in a second, for each payer and for
+// all together. Its memory is bounded by the same number.
 type Rate struct {
 	total, perPayer int
 
@@ -16,8 +16,8 @@ type Rate struct {
 	payers map[Payer]int
 }
 
-// NewRate returns a rate of total in a second, of which one payer gets perPayer.
-// The empty payer is bounded by the total only.
+// NewRate returns a rate of total in a second, of which one payer gets
+// perPayer. Only the total bounds the empty payer.
 func NewRate(total, perPayer int) *Rate {
 	return &Rate{total: total, perPayer: perPayer, payers: map[Payer]int{}}
 }
@@ -43,7 +43,7 @@ func (r *Rate) Take(p Payer, now time.Time) bool {
 	return true
 }
 
-// GiveBack is for one that has been taken and turned out not to count.
+// GiveBack returns one that was taken and turned out not to count.
 func (r *Rate) GiveBack(p Payer) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -57,9 +57,9 @@ func (r *Rate) full(p Payer) bool {
 	return r.count >= r.total || p != "" && r.payers[p] >= r.perPayer
 }
 
-// turn begins a new second. A caller that has waited may ask for an earlier one,
-// which must not begin again; but a clock that was put back must not refuse
-// everyone until it has caught up.
+// turn begins a new second. A caller that waited may pass an earlier time,
+// which must not begin a second again; but after a clock was set back, it must
+// not refuse all callers until the clock has caught up.
 func (r *Rate) turn(now time.Time) {
 	const late = 10
 	if second := now.Unix(); second > r.second || second < r.second-late {
