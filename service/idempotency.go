@@ -25,8 +25,8 @@ const tokenTries = 5
 // errTaken says that a token's public id is taken, so another has to be drawn.
 var errTaken = errors.New("the public id of the drawn token is taken")
 
-// request is what somebody asked to have created. One that names itself by an
-// Idempotency-Key can be repeated.
+// request is a request to create something. With an Idempotency-Key it can be
+// repeated.
 type request struct {
 	caller         string
 	idempotencyKey string
@@ -109,11 +109,12 @@ func (s source) token(prefix string, env domain.Environment) (domain.Token, erro
 type attempt[T any] func(ctx context.Context, tx *repository.Store, random source) (T, error)
 
 // once runs create in a transaction. With an Idempotency-Key it does so once in
-// 24 hours, whatever the number of nodes and of rivals: everybody else who asks
-// the same gets the answer of that one, after again has checked that it still
-// stands and has drawn its secrets anew from the same stream. Nothing is kept of
-// a request that failed. Errors: idempotency_mismatch when something else was
-// asked under the same Idempotency-Key, in_flight, those of create and again.
+// 24 hours, whatever the number of nodes and of concurrent requests. All other
+// requests for the same get that answer, after again has checked that it is
+// still valid and has drawn its secrets anew from the same stream. Nothing is
+// kept of a request that failed. Errors: idempotency_mismatch if something else
+// was requested under the same Idempotency-Key, in_flight, and those of create
+// and again.
 func once[T any](
 	ctx context.Context, a *App, r request, create attempt[T],
 	again func(ctx context.Context, tx *repository.Store, answer *T, random source) error,

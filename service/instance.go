@@ -17,8 +17,8 @@ type Instance struct {
 	Users, Organizations, Projects, Keys int
 }
 
-// Instance tells the operator, and the command line, about the instance as a
-// whole. To everybody else it is not_found.
+// Instance returns what the operator and the command line may see of the whole
+// instance. To all others it is not_found.
 func (a *App) Instance(ctx context.Context, caller domain.Principal) (Instance, error) {
 	if user, ok := caller.User(); !caller.IsSystem() && (!ok || !user.User.Operator) {
 		return Instance{}, domain.NotFound()
@@ -35,7 +35,7 @@ func (a *App) Instance(ctx context.Context, caller domain.Principal) (Instance, 
 		return Instance{}, err
 	}
 	for key := range i.SigningKeys {
-		i.SigningKeys[key].SealedPrivate = nil // nobody's to see, sealed or not
+		i.SigningKeys[key].SealedPrivate = nil // no one may see it, sealed or not
 	}
 	for n, count := range map[*int]func(context.Context) (int, error){
 		&i.Users: a.store.CountUsers, &i.Organizations: a.store.CountOrganizations, &i.Projects: a.store.CountProjects, &i.Keys: a.store.CountAllKeys,

@@ -19,8 +19,9 @@ type issued struct {
 	made  bool // now, and not by the request that this one repeats
 }
 
-// issue hands out a token, once or, to whoever names the request by an
-// Idempotency-Key and did not ask for it once, the same one again while it works.
+// issue hands out a token once. A caller that names the request by an
+// Idempotency-Key, and did not ask for the token only once, gets the same token
+// again while it works.
 func (p *Project) issue(ctx context.Context, r request, tokenOnce bool, create attempt[issued]) (domain.Key, domain.Token, error) {
 	// A node of 0.1 could not derive a token with a tag again.
 	var err error
@@ -34,8 +35,8 @@ func (p *Project) issue(ctx context.Context, r request, tokenOnce bool, create a
 	return answer.Key, answer.token, err
 }
 
-// reissue derives the token of an answer that was lost. What has ended since is
-// not brought again.
+// reissue derives the token of an answer that was lost. It does not restore
+// what has ended since.
 func (p *Project) reissue(ctx context.Context, tx *repository.Store, answer *issued, random source) error {
 	key, err := p.lockKey(ctx, tx, answer.Key.ID)
 	if domain.CodeOf(err) == domain.CodeNotFound {

@@ -20,15 +20,15 @@ import (
 	"github.com/latchkey-dev/latchkey/repository"
 )
 
-// pepperVersion marks digests with the derivation they were made under, so that
-// a later one can stand beside it.
+// pepperVersion marks digests with the derivation they were made with, so that
+// a later one can be used beside it.
 const pepperVersion = 1
 
 // checkSetting holds a value that only the right master key computes.
 const checkSetting = "master_key_check"
 
-// ParseMasterKey reads a master key: 32 bytes in base64, standard or URL-safe,
-// with blanks around it ignored. It refuses a key that nobody drew at random.
+// ParseMasterKey reads a master key: 32 bytes in base64, standard or URL-safe;
+// spaces around it are ignored. It refuses a key that was not drawn at random.
 func ParseMasterKey(text string) (key [32]byte, err error) {
 	text = strings.TrimRight(strings.TrimSpace(text), "=")
 	raw, err := base64.RawStdEncoding.DecodeString(strings.NewReplacer("-", "+", "_", "/").Replace(text))
@@ -143,7 +143,7 @@ func (k *macKey) sum(parts ...string) []byte {
 }
 
 // tokenDigest binds a token to its key and project: a row that is copied to
-// another key, or written by somebody without the master key, proves nothing.
+// another key, or written without the master key, proves nothing.
 func (k *keyring) tokenDigest(key domain.KeyID, project domain.ProjectID, token string) [sha256.Size]byte {
 	return k.tokens.mac(string(key), string(project), token)
 }

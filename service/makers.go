@@ -9,8 +9,9 @@ import (
 // madeByGone is why keys are revoked with the access of who made them.
 const madeByGone = "Who made it has lost access."
 
-// KeysMadeBy returns the organization's keys that a user made and nobody has
-// revoked, newest first: they outlive the user's membership. It needs keys:read.
+// KeysMadeBy returns the organization's keys that a user made and that are not
+// revoked, newest first: they outlive the user's membership. It needs
+// keys:read.
 func (o *Organization) KeysMadeBy(ctx context.Context, user domain.UserID, p domain.Page) (domain.List[domain.Key], error) {
 	if err := o.Require(domain.KeysRead); err != nil {
 		return domain.List[domain.Key]{}, err
@@ -41,8 +42,8 @@ func (o *Organization) RevokeKeysMadeBy(ctx context.Context, user domain.UserID)
 	}
 }
 
-// KeysMadeBy returns how many keys a user made, in any organization, that nobody
-// has revoked. Only the command line may.
+// KeysMadeBy returns how many keys a user made, in all organizations, that are
+// not revoked. Only the command line may call it.
 func (a *App) KeysMadeBy(ctx context.Context, caller domain.Principal, user domain.UserID) (int, error) {
 	if err := requireSystem(caller); err != nil {
 		return 0, err

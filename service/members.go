@@ -98,8 +98,9 @@ func (o *Organization) RemoveMember(ctx context.Context, user domain.UserID) err
 	})
 }
 
-// RemoveMemberAndKeys is RemoveMember, and then RevokeKeysMadeBy, of which it needs
-// the right, too. Should it fail between the two, RevokeKeysMadeBy finishes it.
+// RemoveMemberAndKeys does RemoveMember and then RevokeKeysMadeBy, and needs
+// the permissions of both. If it fails between the two, RevokeKeysMadeBy
+// finishes it.
 func (o *Organization) RemoveMemberAndKeys(ctx context.Context, user domain.UserID) error {
 	if err := o.Require(domain.KeysWrite); err != nil {
 		return err
@@ -150,8 +151,8 @@ func (o *Organization) HasOneOwner(ctx context.Context) (bool, error) {
 	return owners == 1, err
 }
 
-// keepAnOwner returns last_owner when the organization would be left without
-// one by taking role from somebody. The organization must be locked.
+// keepAnOwner returns last_owner if taking role from a member would leave the
+// organization without an owner. The organization must be locked.
 func (o *Organization) keepAnOwner(ctx context.Context, tx *repository.Store, role domain.Role) error {
 	if role != domain.Owner {
 		return nil

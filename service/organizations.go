@@ -95,8 +95,8 @@ type Organization struct {
 	organization domain.Organization
 }
 
-// Organization returns the handle for an organization; not_found to whoever is
-// not a member, as if it did not exist.
+// Organization returns the handle for an organization; not_found to callers who
+// are not members, as if it did not exist.
 func (a *App) Organization(ctx context.Context, caller domain.Principal, id domain.OrganizationID) (*Organization, error) {
 	o := &Organization{grant: grant{app: a, caller: caller}}
 	if caller.IsSystem() {
@@ -199,9 +199,9 @@ func (o *Organization) change(
 	return domain.MemberOf{Organization: o.organization, Role: o.role}, err
 }
 
-// Delete removes the organization with everything below it, its audit trail
-// included: at once for everybody who looks, from the database in the
-// background (see Run). Its keys are dead at once. It needs organization:delete
+// Delete removes the organization with everything below it, including its audit
+// trail. For all callers it is gone immediately, and its keys stop working; the
+// rows are removed in the background (see Run). It needs organization:delete
 // and a fresh sign-in, and that no project is suspended.
 func (o *Organization) Delete(ctx context.Context) error {
 	if err := o.Require(domain.OrganizationDelete); err != nil {
@@ -248,12 +248,12 @@ func organizationFields(o domain.Organization) map[string]any {
 	return withSuspension(map[string]any{"name": o.Name, "slug": o.Slug, "status": o.Status}, o.Suspended)
 }
 
-// purgeBatch bounds how many rows go in one transaction, so that nobody waits
-// for the removal of a large organization or project.
+// purgeBatch bounds how many rows are removed in one transaction, so that no
+// request waits for the removal of a large organization or project.
 const purgeBatch = 500
 
-// purge removes what deleted organizations and projects owned. What it has begun
-// when the process ends, it or another node goes on with.
+// purge removes what deleted organizations and projects owned. If the process
+// ends, it or another node continues later.
 func (a *App) purge(ctx context.Context) error {
 	for _, purge := range []func(context.Context, int) (bool, error){a.store.PurgeOrganizations, a.store.PurgeProjects} {
 		for more := true; more && ctx.Err() == nil; {

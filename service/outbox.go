@@ -55,7 +55,7 @@ type posting struct {
 type mailing struct {
 	mailer Mailer
 	on     bool // a mail server is set up, so addresses are verified
-	sends  bool // the node sends, or shows email to whoever sits at the terminal
+	sends  bool // the node sends email, or shows it to the person at the terminal
 
 	waiting atomic.Int64 // emails in the outbox, a few seconds ago
 	oldest  atomic.Int64 // when the oldest was posted, in Unix microseconds; 0: none
@@ -82,10 +82,11 @@ func newMailing(o Options, log *slog.Logger) *mailing {
 	return m
 }
 
-// Mails reports whether email reaches people: whether a mail server is set up.
+// Mails reports whether email reaches people, which means that a mail server is
+// set up.
 func (a *App) Mails() bool { return a.mailing.on }
 
-// MailShown reports whether email is shown to whoever sits at the terminal, since
+// MailShown reports whether email is shown to the person at the terminal, since
 // no mail server is set up.
 func (a *App) MailShown() bool { return a.mailing.sends && !a.mailing.on }
 

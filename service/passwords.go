@@ -31,8 +31,8 @@ type argon2Params struct {
 // passwordParams are OWASP's: 19 MiB, two passes, one lane.
 var passwordParams = argon2Params{memory: 19 * 1024, passes: 2, lanes: 1}
 
-// maxParams bound what a stored hash may cost: whoever writes to the database
-// must not be able to stop the service with one row.
+// maxParams bound the cost of a stored hash: someone who can write to the
+// database must not be able to stop the service with one row.
 var maxParams = argon2Params{memory: 64 * 1024, passes: 8, lanes: 4}
 
 const passwordSalt, passwordKey = 16, 32 // in bytes

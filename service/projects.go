@@ -200,9 +200,9 @@ func (p *Project) lock(ctx context.Context, tx *repository.Store) (domain.Projec
 	return project, p.precondition.Check(project.Revision)
 }
 
-// Delete removes the project with its keys: at once for everybody who looks, from
-// the database in the background (see Run). It needs project:delete and a fresh
-// sign-in.
+// Delete removes the project with its keys: immediately for all callers, and
+// from the database in the background (see Run). It needs project:delete and a
+// fresh sign-in.
 func (p *Project) Delete(ctx context.Context) error {
 	if err := p.Require(domain.ProjectDelete); err != nil {
 		return err

@@ -166,8 +166,8 @@ func (a *Account) LogOut(ctx context.Context) error {
 	return err
 }
 
-// RevokeSession ends one of the person's sessions, the present one too;
-// not_found for whatever is not theirs.
+// RevokeSession ends one of the person's sessions, including the current one;
+// not_found for all sessions that are not theirs.
 func (a *Account) RevokeSession(ctx context.Context, id domain.SessionID) error {
 	return a.endSession(ctx, id, "session.revoked")
 }
@@ -236,8 +236,8 @@ func (a *App) Refresh(ctx context.Context, from domain.Origin, text string) (Sig
 	return a.signedIn(bound, caller.User, caller.Session, successor)
 }
 
-// replayRefresh answers a refresh token of ours that is not its session's
-// current one.
+// replayRefresh answers a refresh token that was issued here and is not its
+// session's current one.
 func (a *App) replayRefresh(
 	ctx context.Context, from domain.Origin, bound bool, token, successor refreshToken, id domain.SessionID,
 ) (SignedIn, error) {

@@ -35,14 +35,13 @@ const signingReload = 5 * time.Second
 // signingReadLimit is how long a request waits for keys to be read again.
 const signingReadLimit = 2 * time.Second
 
-// issuerSetting is what access tokens name as their issuer where nobody said.
+// issuerSetting is the issuer in access tokens if no public URL is set.
 const issuerSetting = "issuer"
 
-// KeepIssuer returns what access tokens are to name as their issuer on an
-// instance whose public URL nobody has set. Nodes know themselves by different
-// addresses then, and one by another after each start; but all must name, and
-// believe, the same. So it is the address of whichever node served first, kept in
-// the database for good.
+// KeepIssuer returns the issuer of access tokens for an instance without a
+// public URL. Its nodes have different addresses, and one node may have another
+// after each start; but all must use and accept the same issuer. So it is the
+// address of the node that served first, stored in the database permanently.
 func KeepIssuer(ctx context.Context, store *repository.Store, address string) (string, error) {
 	err := store.AddSetting(ctx, issuerSetting, []byte(address))
 	if domain.CodeOf(err) == domain.CodeConflict {
@@ -116,7 +115,7 @@ func (s *signing) outdate() {
 	s.heard++
 }
 
-// changes counts what outdate was told.
+// changes returns how often outdate was called.
 func (s *signing) changes() int {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -139,8 +138,8 @@ func (a *App) keySet() jwt.KeySet {
 	return a.signing.keys
 }
 
-// heedRotation reads the keys again if another node has changed them. Where that
-// fails, the known ones serve on.
+// heedRotation reads the keys again if another node has changed them. If that
+// fails, it continues with the known ones.
 func (a *App) heedRotation(ctx context.Context) {
 	a.signing.mu.Lock()
 	outdated := a.signing.loaded.IsZero()
@@ -154,10 +153,10 @@ func (a *App) heedRotation(ctx context.Context) {
 }
 
 // RotateSigningKey adds a key that will sign access tokens; tokens that the
-// present one signed stay good. At once means that the present one is not to be
-// trusted: it and all before it are forgotten, their tokens with them, and
-// sessions go on by refreshing. Only the command line may. It returns the id of
-// the new key.
+// current key signed remain valid. atOnce means that the current key is not to
+// be trusted: it and all earlier keys are removed, their tokens become invalid,
+// and sessions continue by refreshing. Only the command line may call it. It
+// returns the id of the new key.
 func (a *App) RotateSigningKey(ctx context.Context, caller domain.Principal, atOnce bool) (string, error) {
 	if err := requireSystem(caller); err != nil {
 		return "", err
@@ -195,8 +194,8 @@ func (a *App) RotateSigningKey(ctx context.Context, caller domain.Principal, atO
 	return key.ID, nil
 }
 
-// outlived returns those of the keys, newest first, that nobody believes any
-// more.
+// outlived returns those of the keys, newest first, that are no longer
+// accepted.
 func (a *App) outlived(stored []repository.SigningKey) []repository.SigningKey {
 	for i := 1; i < len(stored); i++ {
 		if !a.now().Before(stored[i-1].CreatedAt.Add(signingLead + signingOverlap)) {
@@ -276,9 +275,9 @@ func (a *App) signingKeysMayBeOld() bool {
 // errReadLately is why keys are not read again.
 var errReadLately = errors.New("the keys that sign access tokens could not be read again a moment ago")
 
-// rereadSigningKeys reads the keys again unless somebody has just done so, or has
-// just failed to: however many tokens of unknown keys come, the database is asked
-// once, now and then.
+// rereadSigningKeys reads the keys again, unless another request has just done
+// so or has just failed to: however many tokens of unknown keys arrive, the
+// database is asked rarely.
 func (a *App) rereadSigningKeys(ctx context.Context) error {
 	a.signing.rereading.Lock()
 	defer a.signing.rereading.Unlock()

@@ -24,8 +24,8 @@ const (
 // use would make the database the limit of every request. It is in shards so
 // that requests of different keys do not wait for each other.
 //
-// A secret that has been idle for longer than an interval may be used for the
-// first time ever, for all that is known here, so that use is written at once.
+// If a secret was idle for longer than an interval, its next use may be its
+// first ever, as far as this node knows, so that use is written immediately.
 type usage struct {
 	shards  *[usageShards]usageShard
 	first   chan struct{} // a secret that was idle is used
@@ -39,7 +39,7 @@ type usageShard struct {
 
 type pendingUse struct {
 	domain.Use
-	first   bool // since the secret was idle, and nobody has begun to write it
+	first   bool // since the secret was idle, and no writer has taken it yet
 	written bool
 }
 
@@ -77,7 +77,7 @@ func (u usage) note(key domain.ProvenKey, now time.Time) {
 func (u usage) wake() {
 	select {
 	case u.first <- struct{}{}:
-	default: // somebody has said so already
+	default: // another use has done so already
 	}
 }
 
@@ -146,13 +146,13 @@ func (a *App) CallingKey(ctx context.Context, caller domain.Principal) (key doma
 
 // RecordUses writes to the database which keys have been used since the last
 // time. Run does it every 30 seconds, and within a second for a token that was
-// idle for as long; who does not Run calls it before leaving.
+// idle for that long; a program without Run calls it before it exits.
 func (a *App) RecordUses(ctx context.Context) error { return a.recordUses(ctx, false) }
 
 func (a *App) recordFirstUses(ctx context.Context) error { return a.recordUses(ctx, true) }
 
-// recordUses returns when all uses noted before it was called are written,
-// including those that somebody else has taken to write.
+// recordUses returns when all uses noted before the call are written, including
+// those that another caller has taken to write.
 func (a *App) recordUses(ctx context.Context, firstOnly bool) error {
 	select {
 	case a.usage.writing <- struct{}{}:

@@ -25,11 +25,11 @@ func (p *Project) requireWidening(before, after domain.Key) error {
 	return p.requireToGive(after)
 }
 
-// requireToGive returns scope_not_held unless the caller may put the key into
-// somebody's hands: they hold all its scopes and, where the key may make and
-// prolong keys itself, the calling key lasts as long. Else a key that ends could
-// leave its power over keys to another one, and never end. Every new key and every
-// new token goes through it, and so does one that is handed out again.
+// requireToGive returns scope_not_held unless the caller may hand out the key:
+// the caller holds all its scopes and, if the key can make and prolong keys
+// itself, the calling key lasts as long. Otherwise a key that ends could pass
+// its power over keys on to another key, and so never end. It checks every new
+// key and every new token, and tokens that are handed out again.
 func (p *Project) requireToGive(k domain.Key) error {
 	if err := p.requireScopes(k.Scopes); err != nil {
 		return err

@@ -7,10 +7,10 @@ import (
 	"log/slog"
 )
 
-// Log stands in for a mail server where none is set up. The log says that there
-// would have been a mail and of which kind: never to whom, nor what is in it,
-// for logs are kept and shipped, and a link in one is a way into an account.
-// Whoever sits at the terminal sees the mail itself.
+// Log is used in place of a mail server if none is set up. The log says that
+// there would have been an email and of which kind: never to whom, nor what is
+// in it, since logs are stored and shipped, and a link in one is a way into an
+// account. The person at the terminal sees the email itself.
 type Log struct {
 	Log      *slog.Logger
 	Terminal io.Writer // a person's, and nothing that is stored; nil: there is none

@@ -12,8 +12,8 @@ import (
 	"unicode"
 )
 
-// Message is a mail to one person, as plain text and as HTML that says the
-// same. Link and bodies may hold a token, so none of them belongs into a log.
+// Message is an email to one person, as plain text and as HTML with the same
+// content. Link and bodies may hold a token, so none of them belongs in a log.
 type Message struct {
 	Kind    string // what it is about, for the log: verification, invitation, …
 	To      string
@@ -75,8 +75,8 @@ func (l Letter) Write() (Message, error) {
 	return m, nil
 }
 
-// Quote returns a name that somebody chose as it stands in a mail: on one line
-// and in quotation marks, so that it cannot pass for what we say ourselves.
+// Quote returns a name that a person chose as an email shows it: on one line
+// and in quotation marks, so that it cannot pass for Latchkey's own words.
 func Quote(name string) string {
 	return "“" + strings.NewReplacer("“", "", "”", "").Replace(line(name)) + "”"
 }
