@@ -17,7 +17,7 @@ type recoveryPage struct {
 }
 
 func (v *visit) recovery(name, title string, f form, sent bool) error {
-	return v.render(f.status, name, title, recoveryPage{Form: f, Mailing: v.app.Mails(), Shown: v.app.MailShown(), Sent: sent})
+	return v.render(f.status, name, title, recoveryPage{Form: f, Mailing: v.app.SendsEmail(), Shown: v.app.MailShown(), Sent: sent})
 }
 
 // token reads the token of an email, alone or within its link.

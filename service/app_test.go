@@ -229,7 +229,7 @@ func TestParentsOfKey(t *testing.T) {
 	})
 }
 
-// Guarantees that whoever does not belong to a tenant gets the answer of what
+// Guarantees that a caller who does not belong to a tenant gets the answer of what
 // does not exist.
 func TestStrangers(t *testing.T) {
 	onEach(t, func(w *world) {
@@ -260,7 +260,7 @@ func TestStrangers(t *testing.T) {
 	})
 }
 
-// Guarantees that nobody gives a key what they do not hold themselves, and that
+// Guarantees that no one gives a key what they do not hold themselves, and that
 // a key acts only on keys that hold no more than it does.
 func TestNoEscalation(t *testing.T) {
 	onEach(t, func(w *world) {
@@ -286,14 +286,14 @@ func TestNoEscalation(t *testing.T) {
 
 		unchanged, err := project.GetKey(w.Context(), strong.ID)
 		w.check(err)
-		unchanged.LastUsedAt = time.Time{} // recorded meanwhile, or not yet
+		unchanged.LastUsedAt = time.Time{} // recorded since, or not yet
 		if diff := cmp.Diff(strong, unchanged); diff != "" {
 			w.Error(diff)
 		}
 	})
 }
 
-// Guarantees that a key's row proves nothing when somebody who can write to the
+// Guarantees that a key's row proves nothing when someone who can write to the
 // database, but lacks the master key, moves it to another project.
 func TestPlantedSecret(t *testing.T) {
 	onEach(t, func(w *world) {
@@ -341,7 +341,7 @@ func TestPrefixCollision(t *testing.T) {
 
 // Guarantees that a refresh token is good once, brings the same successor again
 // for ten seconds, and ends its session when it comes back later; and that what
-// was never a token of ours ends nothing.
+// was never one of our tokens ends nothing.
 func TestRefresh(t *testing.T) {
 	onEach(t, func(w *world) {
 		w.signUp("ann@example.com")
@@ -382,7 +382,7 @@ func TestSessionEnds(t *testing.T) {
 		w.check(err)
 		_, err = w.LogIn(w.Context(), domain.Origin{}, "ann@example.com", "another passphrase")
 		w.code(err, domain.CodeInvalidCredentials)
-		_, err = w.LogIn(w.Context(), domain.Origin{}, "nobody@example.com", password)
+		_, err = w.LogIn(w.Context(), domain.Origin{}, "no-one@example.com", password)
 		w.code(err, domain.CodeInvalidCredentials)
 
 		account, err := w.Account(w.Context(), ann)

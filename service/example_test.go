@@ -125,7 +125,7 @@ func ExampleApp_Project() {
 	// forbidden: This API key lacks the scope keys:write. A member who holds it can add it to the key.
 }
 
-// Giving a key a new token, while the present one goes on working for a day.
+// Giving a key a new token, while the current one keeps working for a day.
 func ExampleProject_RotateKey() {
 	ctx, app, project, done := example()
 	defer done()

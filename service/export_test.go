@@ -35,7 +35,7 @@ func (a *App) ExportPlace(ctx context.Context, caller domain.Principal) (leave f
 	return a.scarce.exports.enter(ctx, caller)
 }
 
-// FirstUses counts the first uses of secrets that nobody has begun to write.
+// FirstUses counts the first uses of secrets that have not begun to be written.
 func (a *App) FirstUses() (n int) {
 	for i := range a.usage.shards {
 		shard := &a.usage.shards[i]

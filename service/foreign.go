@@ -19,7 +19,7 @@ const (
 	maxForeignToken = 512
 
 	// maxSlowHashes is how many slow hashes one request computes at most. One that
-	// has more secrets to compare goes on where it ended when it is repeated.
+	// has more secrets to compare continues where it ended when it is repeated.
 	maxSlowHashes = 8
 )
 
@@ -29,7 +29,7 @@ type foreign struct {
 	gate  *fair.Gate // half of the cores stay free for other requests
 	large *fair.Gate // hashes of up to 128 MiB are computed one at a time
 
-	perLookup *fair.Budget // for a look-up value, whoever asks
+	perLookup *fair.Budget // for a look-up value, no matter who asks
 	perPayer  *fair.Budget // for a look-up value and a payer
 	seed      maphash.Seed
 	wrong     *cache.Wrong
@@ -48,7 +48,7 @@ func newForeign() *foreign {
 }
 
 // proveImported is prove for a token that was made elsewhere. Cheap hashes are
-// compared first, so that a secret that somebody else imported with a slow one
+// compared first, so that a secret that someone else imported with a slow one
 // costs a token nothing once it has been used. If no project asks, a key that may
 // be used is preferred to one that may not: a tenant who imports a hash and
 // revokes the key must not shut out the clients of others.
@@ -153,7 +153,7 @@ func fewestFirst(keys []domain.ProvenKey) {
 	slices.SortStableFunc(keys, func(x, y domain.ProvenKey) int { return weight(x) - weight(y) })
 }
 
-// proveSlowly is proveCandidate for a hash that somebody has to pay for.
+// proveSlowly is proveCandidate for a hash that is charged to a payer.
 func (a *App) proveSlowly(ctx context.Context, key domain.ProvenKey, text string, asks asker) (domain.ProvenKey, error) {
 	lookup, payer := djangoLookup(prefixOf(text)), asks.payer()
 	wait := a.foreign.perPayer.Spend(fair.Payer(lookup+"\x00"+string(payer)), asks.now)

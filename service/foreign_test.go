@@ -90,7 +90,7 @@ func TestWrongTokensAreRemembered(t *testing.T) {
 	})
 }
 
-// Guarantees that guessing at one prefix ends for who guesses, not for others.
+// Guarantees that guessing at one prefix ends for the caller that guesses, not for others.
 func TestGuessesAtAPrefixAreCharged(t *testing.T) {
 	onEach(t, func(w *world) {
 		_, project := w.tenant(w.signUp("ann@example.com"))

@@ -53,7 +53,7 @@ func TestCreateKeyAgain(t *testing.T) {
 	})
 }
 
-// Guarantees that whoever asks for a token once learns from a repetition that
+// Guarantees that a caller who asks for a token once learns from a repetition that
 // there was one, without seeing it.
 func TestTokenOnce(t *testing.T) {
 	onEach(t, func(w *world) {
@@ -119,7 +119,7 @@ func TestIdempotencyMismatch(t *testing.T) {
 		_, err = w.CreateOrganization(w.Context(), ann, domain.OrganizationSpec{Name: "k", IdempotencyKey: idempotencyKey})
 		w.code(err, domain.CodeIdempotencyMismatch)
 
-		for _, bad := range []string{"short", strings.Repeat("x", 129), "with blanks in it, see", "ünïcödé-characters-in-it"} {
+		for _, bad := range []string{"short", strings.Repeat("x", 129), "with spaces in it, see", "ünïcödé-characters-in-it"} {
 			_, _, err = project.CreateKey(w.Context(), domain.KeySpec{Name: "k", IdempotencyKey: domain.Hidden(bad)})
 			w.code(err, domain.CodeValidationFailed)
 		}

@@ -85,7 +85,7 @@ func (w *world) stored(p *service.Project) (domain.Key, domain.Secret) {
 	return list.Items[0], secrets[0]
 }
 
-// Guarantees that a client goes on with the token it has, that its first good
+// Guarantees that a client keeps using the token it has, that its first good
 // use replaces the hash by ours, and that this changes nothing else.
 func TestImportKeys(t *testing.T) {
 	for _, algorithm := range domain.ImportAlgorithms {
@@ -123,7 +123,7 @@ func TestImportKeys(t *testing.T) {
 					w.Errorf("the first use changed the key: %s", diff)
 				}
 				if ours.Algorithm != domain.HMACSHA256 || ours.Parameters != "" || string(ours.Digest) == string(before.Digest) {
-					w.Errorf("got %+v, want a digest of ours", ours)
+					w.Errorf("got %+v, want one of Latchkey's digests", ours)
 				}
 				w.answers(map[string]domain.Code{foreignToken: "", foreignToken + "x": domain.CodeInvalidAPIKey})
 				if diff := cmp.Diff(domain.ImportResult{Unchanged: 1}, w.importRows(project, row)); diff != "" {
@@ -195,7 +195,7 @@ func TestImportBadRows(t *testing.T) {
 	})
 }
 
-// Guarantees that nobody imports a key that may do what they may not, and that a
+// Guarantees that no one imports a key that may do what they may not, and that a
 // key imports nothing at all.
 func TestImportNoEscalation(t *testing.T) {
 	onEach(t, func(w *world) {
@@ -274,7 +274,7 @@ func TestImportSharedPrefix(t *testing.T) {
 		}
 
 		// One prefix in ever more projects of an organization costs a bounded number
-		// of hashes, and the organization is not told what others have imported.
+		// of hashes, and the organization does not learn what others have imported.
 		org, _ := w.tenant(w.signUp("eve@example.com"))
 		var refused int
 		for i := range repository.MaxCandidates + 2 {
@@ -290,7 +290,7 @@ func TestImportSharedPrefix(t *testing.T) {
 	})
 }
 
-// Guarantees that a row of an imported key proves nothing when somebody who can
+// Guarantees that a row of an imported key proves nothing when someone who can
 // write to the database, but lacks the master key, moves it to another project.
 func TestPlantedImport(t *testing.T) {
 	onEach(t, func(w *world) {
@@ -333,7 +333,7 @@ func TestNoLostRevocation(t *testing.T) {
 		}
 		w.answers(map[string]domain.Code{foreignToken: domain.CodeKeyRevoked})
 
-		// And a rival's new hash is not overwritten by the old one's reader.
+		// And another node's new hash is not overwritten by the old one's reader.
 		stale := secret
 		stale.Algorithm, stale.Digest = domain.DjangoSHA512, []byte("what it was")
 		p, err := project.Get()
@@ -395,7 +395,7 @@ func TestImportReachesOtherNodes(t *testing.T) {
 		becomes("")
 		key, secret := w.stored(project)
 		if secret.Algorithm != domain.HMACSHA256 {
-			w.Errorf("got %s after the first use, want a digest of ours", secret.Algorithm)
+			w.Errorf("got %s after the first use, want one of Latchkey's digests", secret.Algorithm)
 		}
 		for range 3 { // now from memory
 			w.answers(map[string]domain.Code{"opaque": ""})
@@ -454,7 +454,7 @@ func TestImportEvents(t *testing.T) {
 
 // Guarantees that every key that djangorestframework-api-key 2 and 3 made, as
 // its own table holds it, is answered here as the library answers it, and that
-// the good ones have digests of ours from then on.
+// the good ones have Latchkey's digests from then on.
 func TestImportFromDjango(t *testing.T) {
 	for _, version := range []int{2, 3} {
 		t.Run(fmt.Sprint("version ", version), func(t *testing.T) {
@@ -490,7 +490,7 @@ func TestImportFromDjango(t *testing.T) {
 					live, err := w.store.LiveSecrets(w.Context(), p.Scope(), ids[k.Prefix], w.clock())
 					w.check(err)
 					if got, want := live[0].Algorithm == domain.HMACSHA256, k.Good; got != want {
-						w.Errorf("%s: got a digest of ours %t, want %t", k.Name, got, want)
+						w.Errorf("%s: got one of Latchkey's digests %t, want %t", k.Name, got, want)
 					}
 				}
 			})
@@ -498,7 +498,7 @@ func TestImportFromDjango(t *testing.T) {
 	}
 }
 
-// Guarantees that a tenant who imports the hash of somebody else's token first,
+// Guarantees that a tenant who imports the hash of another tenant's token first,
 // and then revokes it, does not shut out that token's rightful clients.
 func TestImportedElsewhereAndRevoked(t *testing.T) {
 	onEach(t, func(w *world) {

@@ -171,7 +171,7 @@ func (a *App) AcceptInvitation(ctx context.Context, caller domain.Principal, tok
 			return err
 		}
 		// Neither the inviter's role nor the invitation may change before the
-		// membership stands, so both are read under the lock.
+		// membership exists, so both are read under the lock.
 		if org, err = tx.LockOrganization(ctx, org.Scope()); err != nil {
 			return err
 		}

@@ -88,7 +88,7 @@ func TestRotateKeyAgain(t *testing.T) {
 			w.Errorf("got %v, want it to keep its date %v", twice.Retiring, once.Retiring)
 		}
 
-		// The new token has been used, so whoever rotates now does mean it.
+		// The new token has been used, so a caller that rotates now does mean it.
 		_, third := w.rotate(project, key.ID, domain.Rotation{})
 		w.answers(map[string]domain.Code{inUse: domain.CodeKeyExpired, second: "", third: ""})
 	})
@@ -188,8 +188,8 @@ func (w *world) node() *service.App {
 	return app
 }
 
-// rivals rotates a key 50 times at once, on two nodes, and returns the answers.
-func (w *world) rivals(owner domain.Principal, project domain.ProjectID, key domain.KeyID, idempotencyKey func(int) string) (answers []string) {
+// racers rotates a key 50 times at the same time, on two nodes, and returns the answers.
+func (w *world) racers(owner domain.Principal, project domain.ProjectID, key domain.KeyID, idempotencyKey func(int) string) (answers []string) {
 	w.Helper()
 	nodes := []*service.App{w.App, w.node()}
 	var mu sync.Mutex
@@ -224,7 +224,7 @@ func TestRivalRotationsOfOneRequest(t *testing.T) {
 		key, inUse, _ := w.key(project)
 		p, err := project.Get()
 		w.check(err)
-		answers := w.rivals(ann, p.ID, key.ID, func(int) string { return "one-request-of-fifty" })
+		answers := w.racers(ann, p.ID, key.ID, func(int) string { return "one-request-of-fifty" })
 		for _, got := range answers {
 			if got != answers[0] {
 				w.Errorf("got two answers:\n%s\n%s", got, answers[0])
@@ -248,7 +248,7 @@ func TestRivalRotations(t *testing.T) {
 		key, inUse, _ := w.key(project)
 		p, err := project.Get()
 		w.check(err)
-		w.rivals(ann, p.ID, key.ID, func(i int) string { return fmt.Sprintf("request-number-%03d", i) })
+		w.racers(ann, p.ID, key.ID, func(i int) string { return fmt.Sprintf("request-number-%03d", i) })
 		live, err := w.store.LiveSecrets(w.Context(), p.Scope(), key.ID, w.clock())
 		w.check(err)
 		if len(live) != 2 || live[1].Prefix != key.Prefix {
@@ -264,7 +264,7 @@ func TestRivalRotations(t *testing.T) {
 }
 
 // Guarantees that looking for what nothing can hold is the asker's mistake and
-// not a fault of ours, whoever passes it on.
+// not an internal error, no matter who passes it on.
 func TestFiltersThatNothingCanMatch(t *testing.T) {
 	onEach(t, func(w *world) {
 		organization, project := w.tenant(w.signUp("ann@example.com"))
@@ -371,11 +371,11 @@ func TestRotationEvents(t *testing.T) {
 		w.check(err)
 		var got []string
 		for _, e := range slices.Backward(events.Items) {
-			change, told := e.Changes["retiring_until"]
-			got = append(got, fmt.Sprintf("told %t: from one %t, to one %t", told, change[0] != nil, change[1] != nil))
+			change, known := e.Changes["retiring_until"]
+			got = append(got, fmt.Sprintf("known %t: from one %t, to one %t", known, change[0] != nil, change[1] != nil))
 		}
 		want := []string{
-			"told false: from one false, to one false", "told true: from one false, to one true", "told true: from one true, to one false",
+			"known false: from one false, to one false", "known true: from one false, to one true", "known true: from one true, to one false",
 		}
 		if diff := cmp.Diff(want, got); diff != "" {
 			w.Error(diff)

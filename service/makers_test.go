@@ -6,7 +6,7 @@ import (
 	"github.com/latchkey-dev/latchkey/domain"
 )
 
-// Guarantees that whoever ends a person's access can end the keys that they made
+// Guarantees that a caller who ends a person's access can end the keys that they made
 // with it, those and no others, each with an event; that it needs the right to; and
 // that without asking for it the keys work on and are listed.
 func TestKeysOfWhoIsRemoved(t *testing.T) {

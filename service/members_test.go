@@ -61,7 +61,7 @@ func (w *world) actions(o *service.Organization) map[string]int {
 	return actions
 }
 
-// Guarantees that nobody gives or takes a role above their own, that what a role
+// Guarantees that no one gives or takes a role above their own, that what a role
 // allows ends with it on handles made before, and that each change leaves one
 // event and a refused one none.
 func TestMembers(t *testing.T) {
@@ -212,7 +212,7 @@ func TestInvitations(t *testing.T) {
 			w.code(accept(bob, forged), domain.CodeNotFound)
 		}
 
-		// Many at once: it is used once.
+		// Many at the same time: it is used once.
 		var accepted, refused int
 		var mu sync.Mutex
 		var all sync.WaitGroup

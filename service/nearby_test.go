@@ -40,7 +40,7 @@ func TestProvingAllocatesNothing(t *testing.T) {
 	}
 }
 
-// TestChangesActAtOnce guarantees that what a caller was told to be done holds
+// TestChangesActAtOnce guarantees that what was reported to a caller as done holds
 // for the very next request on the same node, for every kind of change to what
 // the node keeps in memory.
 func TestChangesActAtOnce(t *testing.T) {

@@ -9,7 +9,7 @@ import (
 )
 
 // Guarantees that a deleted organization is gone with the answer to the request:
-// its keys are nobody's, no member, handle or command line finds it, its slug is
+// its keys belong to no one, no member, handle or command line finds it, its slug is
 // free; and that what it owned is then removed.
 func TestDeletedOrganization(t *testing.T) {
 	onEach(t, func(w *world) {
@@ -42,7 +42,7 @@ func TestDeletedOrganization(t *testing.T) {
 			w.Errorf("got %d events of the deletion, want %d", got, want)
 		}
 
-		// Run does its jobs at once when it starts.
+		// Run does its jobs immediately when it starts.
 		running, stop := context.WithCancel(ctx)
 		done := make(chan struct{})
 		go func() {

@@ -82,9 +82,9 @@ func newMailing(o Options, log *slog.Logger) *mailing {
 	return m
 }
 
-// Mails reports whether email reaches people, which means that a mail server is
+// SendsEmail reports whether email reaches people, which means that a mail server is
 // set up.
-func (a *App) Mails() bool { return a.mailing.on }
+func (a *App) SendsEmail() bool { return a.mailing.on }
 
 // MailShown reports whether email is shown to the person at the terminal, since
 // no mail server is set up.

@@ -184,7 +184,7 @@ func TestForgottenPasswordTellsNothing(t *testing.T) {
 				return shape
 			}
 			for range 12 { // beyond the bounds of an address, too
-				known, unknown := shape("later@example.com", "10.0.1.1"), shape("nobody@example.org", "10.0.2.1")
+				known, unknown := shape("later@example.com", "10.0.1.1"), shape("no-one@example.org", "10.0.2.1")
 				if !slices.Equal(known, unknown) {
 					t.Fatalf("an account takes %v, none takes %v", known, unknown)
 				}

@@ -16,7 +16,7 @@ import (
 
 // Guarantees that a hundred people who sign in at the same moment take the memory
 // of as many hashes as there are cores and not of a hundred (which is 1.9 GB): all
-// get in, or are told to come back. It runs alone, for it measures the process.
+// get in, or are asked to come back. It runs alone, for it measures the process.
 func TestParallelLogIns(t *testing.T) { //nolint:paralleltest // see above
 	w := newWorld(t, storetest.SQLite(t), nil)
 	w.signUp("ann@example.com")
@@ -52,7 +52,7 @@ func TestParallelLogIns(t *testing.T) { //nolint:paralleltest // see above
 	all.Wait()
 	close(stop)
 	most := int64(<-peak) - int64(before.HeapInuse)
-	t.Logf("100 sign-ins at once: %d in, %d told to come back; %d MiB more heap at most", answers[""], answers[domain.CodeUnavailable], most>>20)
+	t.Logf("100 sign-ins at the same time: %d in, %d asked to come back; %d MiB more heap at most", answers[""], answers[domain.CodeUnavailable], most>>20)
 	if answers[""] == 0 || answers[""]+answers[domain.CodeUnavailable] != 100 {
 		t.Errorf("got answers %v, want only sign-ins and unavailable", answers)
 	}
@@ -63,7 +63,7 @@ func TestParallelLogIns(t *testing.T) { //nolint:paralleltest // see above
 	}
 }
 
-// Guarantees that nobody learns from the time of an answer whether an address has
+// Guarantees that no one learns from the time of an answer whether an address has
 // an account: a rank test over interleaved sign-ins with a wrong password, to an
 // account and to none, cannot tell the two apart. It runs alone, and again when it
 // does find a difference, since one in a thousand is found by chance.

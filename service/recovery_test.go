@@ -63,7 +63,7 @@ func kinds(mails map[string]mail.Message) string {
 	return strings.Join(names, " ")
 }
 
-// Guarantees that with a mail server nobody signs in, or accepts an invitation,
+// Guarantees that with a mail server no one signs in, or accepts an invitation,
 // with an address that they have not shown to be theirs; that signing up and
 // asking for a new password answer the same for addresses with and without an
 // account; and that what was mailed works once and for its time.
@@ -75,7 +75,7 @@ func TestMail(t *testing.T) {
 			w.Helper()
 			mails := office.collect(app)
 			if got := kinds(mails); got != want {
-				w.Errorf("got mails %q, want %q", got, want)
+				w.Errorf("got emails %q, want %q", got, want)
 			}
 			return mails
 		}
@@ -112,8 +112,8 @@ func TestMail(t *testing.T) {
 		}
 		expect("account-exists")
 
-		w.code(app.ForgotPassword(ctx, domain.Origin{}, "nobody"), domain.CodeValidationFailed)
-		w.check(app.ForgotPassword(ctx, domain.Origin{}, "nobody@example.com"))
+		w.code(app.ForgotPassword(ctx, domain.Origin{}, "no-one"), domain.CodeValidationFailed)
+		w.check(app.ForgotPassword(ctx, domain.Origin{}, "no-one@example.com"))
 		expect("")
 		w.check(app.ForgotPassword(ctx, domain.Origin{}, "ANN@example.com"))
 		late := tokenIn(w.T, expect("password-reset")["password-reset"])
@@ -197,7 +197,7 @@ func TestInvitationMail(t *testing.T) {
 			w.Errorf("a name writes into the mail: %q", m.Subject)
 		}
 		if got := len(office.collect(app)); got != 0 {
-			w.Errorf("got %d more mails for the same invitation", got)
+			w.Errorf("got %d more emails for the same invitation", got)
 		}
 		bob := w.signUp("bob@example.com") // has not verified the address
 		_, err = app.AcceptInvitation(ctx, bob, token)
@@ -207,8 +207,8 @@ func TestInvitationMail(t *testing.T) {
 	})
 }
 
-// Guarantees that one address is not flooded with mails, and that one network
-// cannot have mails sent to many.
+// Guarantees that one address is not flooded with email, and that one network
+// cannot have email sent to many.
 func TestMailIsBounded(t *testing.T) {
 	t.Parallel()
 	w, office := newWorld(t, storetest.SQLite(t), nil), &postOffice{}
@@ -225,7 +225,7 @@ func TestMailIsBounded(t *testing.T) {
 		sent += len(office.collect(app))
 	}
 	if sent != 5 || refused != 10 {
-		w.Errorf("got %d mails sent and %d requests refused, want 5 and 10", sent, refused)
+		w.Errorf("got %d emails sent and %d requests refused, want 5 and 10", sent, refused)
 	}
 	w.check(app.ForgotPassword(ctx, domain.Origin{IP: "198.51.100.2"}, "ann@example.com"))
 }
@@ -268,7 +268,7 @@ func TestAccountMadeForSomebodyElse(t *testing.T) {
 		}
 		mails := office.collect(app)
 		if got, want := kinds(mails), "verification account-claim"; got != want {
-			w.Fatalf("got mails %q, want %q", got, want)
+			w.Fatalf("got emails %q, want %q", got, want)
 		}
 		w.check(app.ResetForgottenPassword(ctx, domain.Origin{}, tokenIn(w.T, mails["account-claim"]), "another passphrase of ann"))
 		_, err := app.LogIn(ctx, domain.Origin{}, "ann@example.com", "the passphrase of eve")

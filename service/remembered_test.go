@@ -96,7 +96,7 @@ func (w *world) remember(org domain.OrganizationID, project domain.ProjectID, ke
 
 // Guarantees that who asks is part of what is remembered, and that rights are judged
 // again: under one Idempotency-Key another caller gets nothing of the first one's
-// answer, a caller who has been demoted since gets none, and nobody gets what has
+// answer, a caller who has been demoted since gets none, and no one gets what has
 // ended since.
 func TestRememberedForTheirCallerOnly(t *testing.T) {
 	onEach(t, func(w *world) {

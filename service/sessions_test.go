@@ -18,7 +18,7 @@ func rounds(all int) int {
 	return all / 10
 }
 
-// Guarantees that of many that exchange one refresh token at once all get the
+// Guarantees that of many that exchange one refresh token at the same time all get the
 // same successor, that the family never forks, and that the token, when it comes
 // back after ten seconds, ends the session and is audited once.
 func TestParallelRefreshes(t *testing.T) {
@@ -74,7 +74,7 @@ func TestParallelRefreshes(t *testing.T) {
 }
 
 // Guarantees that a refresh token is refused once its successor has itself been
-// exchanged, however soon: then somebody else has the family.
+// exchanged, however soon: then someone else has the family.
 func TestRefreshGrandparent(t *testing.T) {
 	onEach(t, func(w *world) {
 		ctx := w.Context()
@@ -110,7 +110,7 @@ func TestCookieDoesNotProlongReplay(t *testing.T) {
 	})
 }
 
-// Guarantees that people see and end their own sessions and nobody else's, and
+// Guarantees that people see and end their own sessions and no one else's, and
 // that what is ended stops at the very next request, with an access token issued
 // before.
 func TestSessions(t *testing.T) {

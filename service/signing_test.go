@@ -10,10 +10,10 @@ import (
 	"github.com/latchkey-dev/latchkey/service"
 )
 
-// Guarantees that rotating the key that signs access tokens refuses nobody: the
+// Guarantees that rotating the key that signs access tokens refuses no one: the
 // new key is published before it signs, the old one is believed while a token of
 // it may live, and other nodes follow by themselves. And that a key that is not
-// to be trusted is refused at once.
+// to be trusted is refused immediately.
 func TestRotateSigningKey(t *testing.T) {
 	onEach(t, func(w *world) {
 		ctx := w.Context()
@@ -117,7 +117,7 @@ func TestNoTokenDuringOutage(t *testing.T) {
 		if asked != 1 {
 			w.Errorf("asked %d times for the signing keys, want once for all", asked)
 		}
-		w.pass(6 * time.Minute) // by now it has expired, whoever signed it
+		w.pass(6 * time.Minute) // by now it has expired, no matter who signed it
 		_, err = node.AuthenticateUser(ctx, in.AccessToken)
 		w.code(err, domain.CodeInvalidToken)
 		store.SetDown(false)
@@ -129,7 +129,7 @@ func TestNoTokenDuringOutage(t *testing.T) {
 }
 
 // Guarantees that nodes on one database believe each other's access tokens though
-// nobody has set a public URL and each knows itself by another address.
+// no public URL is set and each knows itself by another address.
 func TestIssuerOfNodesWithoutPublicURL(t *testing.T) {
 	onEach(t, func(w *world) {
 		ctx := w.Context()

@@ -103,7 +103,7 @@ func mustGet(w *world, o *service.Organization) domain.MemberOf {
 }
 
 // Guarantees that members of what is suspended read and export, and change nothing,
-// also by a handle that was made before; that they may leave; and that nobody but
+// also by a handle that was made before; that they may leave; and that no one but
 // the operator suspends or resumes.
 func TestMembersOfWhatIsSuspended(t *testing.T) {
 	onEach(t, func(w *world) {

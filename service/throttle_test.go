@@ -20,7 +20,7 @@ func TestLogInThrottle(t *testing.T) {
 	ctx := w.Context()
 	ann := w.signUp("ann@example.com")
 	attacker, owner := domain.Origin{IP: "2001:db8:1:2:aaaa::1"}, domain.Origin{IP: "192.0.2.1"}
-	for _, email := range []string{"ann@example.com", "nobody@example.com"} {
+	for _, email := range []string{"ann@example.com", "no-one@example.com"} {
 		for range 10 {
 			_, err := w.LogIn(ctx, attacker, email, "a wrong passphrase")
 			w.code(err, domain.CodeInvalidCredentials)

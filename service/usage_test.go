@@ -83,7 +83,7 @@ func TestUsesOfWhatIsGone(t *testing.T) {
 		}
 		w.check(w.RecordUses(w.Context()))
 		if got := w.lastUsed(project, kept.ID); !got.Equal(w.clock()) {
-			w.Errorf("got %v, want %v: somebody holds the token, whatever it may do", got, w.clock())
+			w.Errorf("got %v, want %v: someone holds the token, whatever it may do", got, w.clock())
 		}
 		if got := w.lastUsed(project, revoked.ID); !got.IsZero() {
 			w.Errorf("got %v for a revoked key", got)
@@ -191,14 +191,14 @@ func TestRotateKeyWhileUsesAreWritten(t *testing.T) {
 	})
 }
 
-// Guarantees that a use after a while without any is written at once, as it may be
+// Guarantees that a use after a while without any is written immediately, as it may be
 // the first one ever, and that further ones wait to be written together.
 func TestUseOfAnIdleKeyIsWrittenAtOnce(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, storetest.SQLite(t), nil)
 	_, project := w.tenant(w.signUp("ann@example.com"))
 	_, token, _ := w.key(project)
-	node := w.another(service.Options{}) // which does not Run, so that nobody else writes
+	node := w.another(service.Options{}) // which does not Run, so that no other process writes
 	for i, step := range []struct{ intervals, want int }{{0, 1}, {1, 0}, {1, 0}, {2, 1}, {1, 0}, {3, 1}} {
 		for range step.intervals {
 			w.check(node.RecordUses(t.Context()))
@@ -206,7 +206,7 @@ func TestUseOfAnIdleKeyIsWrittenAtOnce(t *testing.T) {
 		_, err := node.AuthenticateKey(t.Context(), token)
 		w.check(err)
 		if got := node.FirstUses(); got != step.want {
-			t.Errorf("step %d, after %d intervals: got %d uses to write at once, want %d", i, step.intervals, got, step.want)
+			t.Errorf("step %d, after %d intervals: got %d uses to write immediately, want %d", i, step.intervals, got, step.want)
 		}
 	}
 }
@@ -244,7 +244,7 @@ func TestUsageOutageIsLoggedOnce(t *testing.T) {
 	await := func(is func() bool) {
 		for deadline := time.Now().Add(time.Minute); !is(); runtime.Gosched() {
 			if time.Now().After(deadline) {
-				t.Fatalf("waited in vain; the log says:\n%s", log.String())
+				t.Fatalf("waited too long; the log says:\n%s", log.String())
 			}
 		}
 	}
@@ -309,7 +309,7 @@ func TestLastUseOfCallingKey(t *testing.T) {
 		w.check(node.RecordUses(w.Context()))
 		last(w.clock())
 		if _, ok, err := node.CallingKey(w.Context(), domain.Principal{}); ok || err != nil {
-			w.Errorf("got a key of nobody, %v", err)
+			w.Errorf("got a key of no one, %v", err)
 		}
 	})
 }

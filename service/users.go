@@ -102,7 +102,7 @@ func (a *App) passwordWords(ctx context.Context, u domain.User) ([]string, error
 	return append(domain.PersonalWords(u.Email, u.Name), names...), err
 }
 
-// Signup says who may make an account, and whether nobody has yet become the
+// Signup says who may make an account, and whether no one has yet become the
 // instance's operator, which the first who signs up will.
 func (a *App) Signup(ctx context.Context) (policy SignupPolicy, first bool, err error) {
 	_, err = a.store.GetSetting(ctx, operatorSetting)

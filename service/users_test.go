@@ -6,7 +6,7 @@ import (
 	"github.com/latchkey-dev/latchkey/domain"
 )
 
-// Guarantees that somebody whose account has just been disabled cannot bring it
+// Guarantees that a person whose account has just been disabled cannot bring it
 // back by changing it, on a node that still takes them for active.
 func TestDisabledUserStaysDisabled(t *testing.T) {
 	onEach(t, func(w *world) {

@@ -228,7 +228,7 @@ func TestTenantComesFromMemory(t *testing.T) {
 	}
 }
 
-// TestMissIsReadOnce guarantees that a thousand requests at once for one key that
+// TestMissIsReadOnce guarantees that a thousand simultaneous requests for one key that
 // is not cached cost one look-up.
 func TestMissIsReadOnce(t *testing.T) {
 	t.Parallel()

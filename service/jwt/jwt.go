@@ -68,7 +68,7 @@ func (s KeySet) Sign(c Claims) (string, error) {
 }
 
 // Verify returns the claims of a token that was issued here, by any key of the
-// set, and has not expired at now. Whether its session still stands is for the
+// set, and has not expired at now. Whether its session is still active is for the
 // caller to ask. Errors are refused credentials: token_expired when everything
 // but the time is right, invalid_token for all else.
 func (s KeySet) Verify(token string, now time.Time) (Claims, error) {
@@ -93,7 +93,7 @@ func (s KeySet) Verify(token string, now time.Time) (Claims, error) {
 	case errors.Is(err, jwt.ErrTokenExpired): // claims are read only after the signature held
 		return Claims{}, domain.Refused(domain.CodeTokenExpired, "The access token has expired. Refresh the session to get another.")
 	case errors.Is(err, ErrUnknownKey):
-		// With claims that are refused whoever signed them, no newer set takes it.
+		// With claims that are refused no matter who signed them, no newer set takes it.
 		if _, ok := p.claims(now); ok && jwt.NewValidator(options...).Validate(p) == nil {
 			invalid.Err = ErrUnknownKey
 		}
@@ -121,7 +121,7 @@ func (p payload) claims(now time.Time) (Claims, bool) {
 }
 
 // keyOf returns the public key that a token's header names. A header may hold
-// what Sign writes and no more: a crit that nobody here understands must be
+// what Sign writes and no more: a crit that is not understood here must be
 // refused (RFC 7515, section 4.1.11), and keys are never taken from the token.
 func (s KeySet) keyOf(token *jwt.Token) (any, error) {
 	for name := range token.Header {

@@ -22,7 +22,7 @@ func letter() mail.Letter {
 }
 
 // serve answers one SMTP conversation, refusing at the command named, and
-// returns what it was told.
+// returns what it received.
 func serve(t *testing.T, refuse string) (address string, told <-chan string) {
 	t.Helper()
 	var config net.ListenConfig
@@ -93,7 +93,7 @@ func TestSMTP(t *testing.T) {
 		"multipart/alternative", "text/plain", "text/html", "canary-token", "&lt;b&gt;",
 	} {
 		if !strings.Contains(got, want) {
-			t.Errorf("the server was not told %q:\n%s", want, got)
+			t.Errorf("the server did not receive %q:\n%s", want, got)
 		}
 	}
 	if strings.Contains(got, "\nBcc:") {
