@@ -1,0 +1,116 @@
+package latchkey_test
+
+import (
+	"bytes"
+	"go/scanner"
+	"go/token"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+)
+
+// What the tree is measured by, so that it stays easy to read.
+const (
+	longestFile     = 350 // lines
+	longestTestFile = 500
+)
+
+// longFile begins the sentence at the head of a file that may be longer.
+const longFile = "// This file is long because "
+
+// notOurs are folders and files that others wrote, or that record what once was.
+var notOurs = []string{
+	".git", "build", "bin", "node_modules", "contract/released", "contract/package-lock.json", "examples/typescript/package-lock.json",
+	"docs/measured", "console/static/htmx.min.js", "api/reference/scalar.js.gz", "domain/passwords.txt", "domain/testdata", "CHANGELOG.md",
+}
+
+// files yields the text files of the tree that people write, by their path.
+func files(t *testing.T, kinds ...string) map[string][]byte {
+	t.Helper()
+	all := map[string][]byte{}
+	err := filepath.WalkDir(".", func(path string, entry fs.DirEntry, err error) error {
+		switch path = filepath.ToSlash(path); {
+		case err != nil:
+			return err
+		case slices.Contains(notOurs, path) || entry.Name() == "node_modules":
+			if entry.IsDir() {
+				return filepath.SkipDir
+			}
+		case !entry.IsDir() && slices.Contains(kinds, filepath.Ext(path)) && !strings.HasSuffix(path, ".gen.go"):
+			all[path], err = os.ReadFile(path) //nolint:gosec // a file of the tree, which no one swaps
+		}
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return all
+}
+
+func TestFilesAreShort(t *testing.T) {
+	t.Parallel()
+	for path, text := range files(t, ".go") {
+		longest := longestFile
+		if strings.HasSuffix(path, "_test.go") || strings.HasPrefix(path, "repository/storetest/") {
+			longest = longestTestFile
+		}
+		if n := bytes.Count(text, []byte("\n")); n > longest && !bytes.Contains(text, []byte("\n"+longFile)) {
+			t.Errorf("%s has %d lines, and %d are the most: split it by trade", path, n, longest)
+		}
+	}
+}
+
+// retired are words and phrases that plain English does without: each was once
+// used here for something that has a common word. CONTRIBUTING.md says what to
+// write instead.
+var retired = regexp.MustCompile(`(?i)\b(mend(s|ed|ing)?|knock(s|ed|ing)?|blanks?|rivals?|mails|told|for who|stands|goes on|of ours|` +
+	`in vain|looks? over|looked over|but for|seldom|meanwhile|at once|somebody|nobody|whoever)\b`)
+
+// No sentence that people read uses a retired word: comments and texts of the
+// code, pages, templates, the contract.
+func TestRetiredWordsStayOut(t *testing.T) {
+	t.Parallel()
+	for path, text := range files(t, ".go", ".md", ".yaml", ".html", ".py", ".sh") {
+		switch {
+		case path == "house_test.go" || path == "CONTRIBUTING.md": // they name them
+			continue
+		case strings.HasSuffix(path, ".go"):
+			text = prose(text)
+		}
+		number := 0
+		for line := range strings.Lines(string(text)) {
+			number++
+			if word := retired.FindString(line); word != "" {
+				t.Errorf("%s:%d: %q is retired: %s", path, number, word, strings.TrimSpace(line))
+			}
+		}
+	}
+}
+
+// prose keeps the comments and texts of a Go file and replaces everything else by
+// spaces, so that names may be what they are.
+func prose(source []byte) []byte {
+	var s scanner.Scanner
+	set := token.NewFileSet()
+	file := set.AddFile("", set.Base(), len(source))
+	s.Init(file, source, nil, scanner.ScanComments)
+	out := bytes.Repeat([]byte(" "), len(source))
+	for i, c := range source {
+		if c == '\n' {
+			out[i] = c
+		}
+	}
+	for {
+		pos, kind, text := s.Scan()
+		switch kind {
+		case token.EOF:
+			return out
+		case token.COMMENT, token.STRING:
+			copy(out[file.Offset(pos):], text)
+		}
+	}
+}
