@@ -11,12 +11,14 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"unicode/utf8"
 )
 
 // What the tree is measured by, so that it stays easy to read.
 const (
 	longestFile     = 350 // lines
 	longestTestFile = 500
+	longestLine     = 140 // columns; rows of tables may be longer
 )
 
 // longFile begins the sentence at the head of a file that may be longer.
@@ -51,7 +53,7 @@ func files(t *testing.T, kinds ...string) map[string][]byte {
 	return all
 }
 
-func TestFilesAreShort(t *testing.T) {
+func TestFilesAndLinesAreShort(t *testing.T) {
 	t.Parallel()
 	for path, text := range files(t, ".go") {
 		longest := longestFile
@@ -60,6 +62,15 @@ func TestFilesAreShort(t *testing.T) {
 		}
 		if n := bytes.Count(text, []byte("\n")); n > longest && !bytes.Contains(text, []byte("\n"+longFile)) {
 			t.Errorf("%s has %d lines, and %d are the most: split it by trade", path, n, longest)
+		}
+		number := 0
+		for line := range strings.Lines(string(text)) {
+			number++
+			line = strings.TrimRight(strings.ReplaceAll(line, "\t", "    "), "\n")
+			row := strings.HasSuffix(line, "},") || strings.HasSuffix(line, "`") || strings.Contains(line, "//go:")
+			if !row && utf8.RuneCountInString(line) > longestLine {
+				t.Errorf("%s:%d is wider than %d columns", path, number, longestLine)
+			}
 		}
 	}
 }

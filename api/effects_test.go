@@ -66,7 +66,8 @@ func (s *scene) effect(t *testing.T, e domain.Event, column, address string, as 
 		target = "session" // which only a token of it names
 	}
 	return strings.TrimSpace(fmt.Sprintf("%s %s %s:%s %s/%s %s", e.Action, actor, e.Target.Kind, target,
-		place(string(e.OrganizationID), string(s.home.organization.ID), address, got), place(string(e.ProjectID), string(s.home.project.ID), address, got),
+		place(string(e.OrganizationID), string(s.home.organization.ID), address, got),
+		place(string(e.ProjectID), string(s.home.project.ID), address, got),
 		strings.Join(slices.Sorted(maps.Keys(e.Changes)), ",")))
 }
 

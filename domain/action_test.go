@@ -47,7 +47,8 @@ func TestRolesAreAsDocumented(t *testing.T) {
 			for _, a := range every {
 				switch {
 				case string(a) == but:
-				case part == "everything", string(a) == part, isEvery && strings.HasSuffix(string(a), verb), slices.Contains(holds[domain.Role(part)], a):
+				case part == "everything", string(a) == part, isEvery && strings.HasSuffix(string(a), verb),
+					slices.Contains(holds[domain.Role(part)], a):
 					all[a] = true
 				}
 			}
@@ -104,7 +105,8 @@ func TestUnknownRolesAndActions(t *testing.T) {
 			t.Errorf("%q is valid", role)
 		}
 	}
-	for _, a := range []domain.Action{"", ":", "keys", "keys:", "keys:delete", ":read", "tokens:read", "users:read", "Documents:read", "documents:*", "documents:read "} {
+	for _, a := range []domain.Action{"", ":", "keys", "keys:", "keys:delete", ":read", "tokens:read", "users:read", "Documents:read",
+		"documents:*", "documents:read "} {
 		for _, role := range domain.Roles {
 			if role.Holds(a) {
 				t.Errorf("%s holds %q", role, a)
@@ -148,8 +150,10 @@ func TestValidateScope(t *testing.T) {
 		t.Error(diff)
 	}
 	bad := []domain.Scope{
-		"", ":", "documents", "documents:", ":read", "documents:read:all", "Documents:read", "documents:Read", "1documents:read", "documents:1read",
-		"documents:*", "*:read", "*", "documents: read", "documents:read\n", "documents:read\x00", "dokumentе:read", domain.Scope(long + "a:b"),
+		"", ":", "documents", "documents:", ":read", "documents:read:all", "Documents:read", "documents:Read", "1documents:read",
+		"documents:1read",
+		"documents:*", "*:read", "*", "documents: read", "documents:read\n", "documents:read\x00", "dokumentе:read",
+		domain.Scope(long + "a:b"),
 		domain.Scope("a:" + long + long + "b"),
 	}
 	for _, a := range append(actions(organizationActions), actions(projectActions)...) {

@@ -135,7 +135,8 @@ func parseArgon2(hash string) (h ForeignHash, why string) {
 		return h, "must be argon2$argon2id$v=19$m=<KiB>,t=<passes>,p=<lanes>$<salt>$<base64>"
 	}
 	var err error
-	if h.Digest, err = base64.RawStdEncoding.Strict().DecodeString(parameters[cut+1:]); err != nil || len(h.Digest) < 16 || len(h.Digest) > 64 {
+	if h.Digest, err = base64.RawStdEncoding.Strict().DecodeString(parameters[cut+1:]); err != nil || len(h.Digest) < 16 ||
+		len(h.Digest) > 64 {
 		return h, "must end in 16 to 64 bytes of base64"
 	}
 	h.Parameters = parameters[:cut] + "$" + strconv.Itoa(len(h.Digest))
@@ -153,11 +154,13 @@ func (h ForeignHash) Argon2() (p Argon2Parameters, err error) {
 		return p, errors.New("must be argon2id or argon2i, version 19")
 	}
 	var m, t, lanes int
-	if n, err := fmt.Sscanf(parts[2], "m=%d,t=%d,p=%d", &m, &t, &lanes); err != nil || n != 3 || parts[2] != fmt.Sprintf("m=%d,t=%d,p=%d", m, t, lanes) {
+	if n, err := fmt.Sscanf(parts[2], "m=%d,t=%d,p=%d", &m, &t, &lanes); err != nil || n != 3 ||
+		parts[2] != fmt.Sprintf("m=%d,t=%d,p=%d", m, t, lanes) {
 		return p, errors.New("must have m=<KiB>,t=<passes>,p=<lanes>")
 	}
 	if lanes < 1 || lanes > maxLanes || m < 8*lanes || m > maxHashMemory || t < 1 || t > maxArgon2Work/m {
-		return p, fmt.Errorf("must need at most %d MiB of memory, and %d times that in all its passes", maxHashMemory>>10, maxArgon2Work/maxHashMemory)
+		return p, fmt.Errorf("must need at most %d MiB of memory, and %d times that in all its passes", maxHashMemory>>10,
+			maxArgon2Work/maxHashMemory)
 	}
 	salt, err := base64.RawStdEncoding.DecodeString(parts[3])
 	if err != nil || len(salt) < 8 || len(salt) > maxImportSalt {

@@ -79,7 +79,8 @@ func TestNewIDSortsByTime(t *testing.T) {
 
 func TestParseID(t *testing.T) {
 	t.Parallel()
-	for _, want := range []string{"key_00000000000000000000000000", "key_7zzzzzzzzzzzzzzzzzzzzzzzzz", string(domain.NewID[domain.KeyID](now))} {
+	for _, want := range []string{"key_00000000000000000000000000", "key_7zzzzzzzzzzzzzzzzzzzzzzzzz",
+		string(domain.NewID[domain.KeyID](now))} {
 		got, err := domain.ParseID[domain.KeyID](want)
 		if err != nil || string(got) != want {
 			t.Errorf("got %q, %v; want %q", got, err, want)
@@ -88,8 +89,10 @@ func TestParseID(t *testing.T) {
 
 	good := string(domain.NewID[domain.KeyID](now))
 	bad := []string{
-		"", "key", "key_", good[4:], "_" + good[4:], "KEY" + good[3:], "key-" + good[4:], "prj" + good[3:], "key_" + good, good + "0", good + "_",
-		good + " ", " " + good, good + "\x00", good + "%00", good + "/", "key_8zzzzzzzzzzzzzzzzzzzzzzzzz", strings.ToUpper(good), "key_" + strings.ToUpper(good[4:]),
+		"", "key", "key_", good[4:], "_" + good[4:], "KEY" + good[3:], "key-" + good[4:], "prj" + good[3:], "key_" + good, good + "0",
+		good + "_",
+		good + " ", " " + good, good + "\x00", good + "%00", good + "/", "key_8zzzzzzzzzzzzzzzzzzzzzzzzz", strings.ToUpper(good),
+		"key_" + strings.ToUpper(good[4:]),
 		"../" + good, "key_" + strings.Repeat("é", 13), strings.Repeat("key_", 1000),
 	}
 	for i := range good {
@@ -111,12 +114,15 @@ func TestParseID(t *testing.T) {
 func TestKindsAreNotMixed(t *testing.T) {
 	t.Parallel()
 	parse := map[string]func(string) error{
-		"usr": parseID[domain.UserID], "org": parseID[domain.OrganizationID], "prj": parseID[domain.ProjectID], "key": parseID[domain.KeyID],
+		"usr": parseID[domain.UserID], "org": parseID[domain.OrganizationID], "prj": parseID[domain.ProjectID],
+		"key": parseID[domain.KeyID],
 		"ses": parseID[domain.SessionID], "inv": parseID[domain.InvitationID], "evt": parseID[domain.EventID],
 	}
 	made := []string{
-		string(domain.NewID[domain.UserID](now)), string(domain.NewID[domain.OrganizationID](now)), string(domain.NewID[domain.ProjectID](now)),
-		string(domain.NewID[domain.KeyID](now)), string(domain.NewID[domain.SessionID](now)), string(domain.NewID[domain.InvitationID](now)),
+		string(domain.NewID[domain.UserID](now)), string(domain.NewID[domain.OrganizationID](now)),
+		string(domain.NewID[domain.ProjectID](now)),
+		string(domain.NewID[domain.KeyID](now)), string(domain.NewID[domain.SessionID](now)),
+		string(domain.NewID[domain.InvitationID](now)),
 		string(domain.NewID[domain.EventID](now)),
 	}
 	for _, id := range made {

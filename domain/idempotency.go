@@ -13,7 +13,8 @@ const (
 // it gets the same answer, including a token that is stored nowhere. So the
 // Idempotency-Key is as secret as the token and must be hard to guess.
 func ValidateIdempotencyKey(s string) string {
-	if len(s) < minIdempotencyKey || len(s) > maxIdempotencyKey || strings.ContainsFunc(s, func(r rune) bool { return r <= ' ' || r > '~' }) {
+	if len(s) < minIdempotencyKey || len(s) > maxIdempotencyKey ||
+		strings.ContainsFunc(s, func(r rune) bool { return r <= ' ' || r > '~' }) {
 		return "must be 16 to 128 visible ASCII characters"
 	}
 	return ""

@@ -31,7 +31,8 @@ type ImportRow struct {
 
 // exportTime is a time as Django and databases write it: with a space, and with
 // a zone in hours, in hours and minutes, or without one.
-var exportTime = regexp.MustCompile(`^[0-9]{4}-[0-9]{2}-[0-9]{2}([T ][0-9]{2}:[0-9]{2}:[0-9]{2}(\.[0-9]+)?(Z|[+-]([01][0-9]|2[0-3])(:?[0-5][0-9])?)?)?$`)
+var exportTime = regexp.MustCompile(`^[0-9]{4}-[0-9]{2}-[0-9]{2}` +
+	`([T ][0-9]{2}:[0-9]{2}:[0-9]{2}(\.[0-9]+)?(Z|[+-]([01][0-9]|2[0-3])(:?[0-5][0-9])?)?)?$`)
 
 // ParseImportTime reads a time as exports write it: in RFC 3339, or with a
 // space and perhaps without a zone, as Django and databases do. Without a zone

@@ -34,13 +34,21 @@ func TestHashesAreBounded(t *testing.T) {
 	digest, long := strings.Repeat("A", 43), strings.Repeat("A", 86)+"=="
 	for hash, good := range map[string]bool{
 		"pbkdf2_sha256$1000000$salt$" + digest + "=": true, "pbkdf2_sha256$1000001$salt$" + digest + "=": false,
-		"argon2$argon2id$v=19$m=102400,t=2,p=8$c2FsdHNhbHQ$" + digest: true, "argon2$argon2i$v=19$m=131072,t=8,p=1$c2FsdHNhbHQ$" + digest: true,
-		"argon2$argon2id$v=19$m=131073,t=2,p=8$c2FsdHNhbHQ$" + digest: false, "argon2$argon2id$v=19$m=131072,t=9,p=1$c2FsdHNhbHQ$" + digest: false,
-		"argon2$argon2id$v=19$m=8,t=2,p=8$c2FsdHNhbHQ$" + digest: false, "argon2$argon2d$v=19$m=8192,t=2,p=8$c2FsdHNhbHQ$" + digest: false,
-		"argon2$argon2id$v=19$m=1024,t=2,p=0$c2FsdHNhbHQ$" + digest: false, "argon2$argon2id$v=16$m=1024,t=2,p=1$c2FsdHNhbHQ$" + digest: false,
-		"scrypt$16384$salt$8$5$" + long: true, "scrypt$131072$salt$8$1$" + long: true, "scrypt$131072$salt$8$2$" + long: false,
-		"scrypt$16385$salt$8$5$" + long: false, "scrypt$262144$salt$8$1$" + long: false, "scrypt$1$salt$8$1$" + long: false,
-		"bcrypt_sha256$$2b$13$" + strings.Repeat("a", 53): true, "bcrypt_sha256$$2b$14$" + strings.Repeat("a", 53): false,
+		"argon2$argon2id$v=19$m=102400,t=2,p=8$c2FsdHNhbHQ$" + digest: true,
+		"argon2$argon2i$v=19$m=131072,t=8,p=1$c2FsdHNhbHQ$" + digest:  true,
+		"argon2$argon2id$v=19$m=131073,t=2,p=8$c2FsdHNhbHQ$" + digest: false,
+		"argon2$argon2id$v=19$m=131072,t=9,p=1$c2FsdHNhbHQ$" + digest: false,
+		"argon2$argon2id$v=19$m=8,t=2,p=8$c2FsdHNhbHQ$" + digest:      false,
+		"argon2$argon2d$v=19$m=8192,t=2,p=8$c2FsdHNhbHQ$" + digest:    false,
+		"argon2$argon2id$v=19$m=1024,t=2,p=0$c2FsdHNhbHQ$" + digest:   false,
+		"argon2$argon2id$v=16$m=1024,t=2,p=1$c2FsdHNhbHQ$" + digest:   false,
+		"scrypt$16384$salt$8$5$" + long:                               true,
+		"scrypt$131072$salt$8$1$" + long:                              true,
+		"scrypt$131072$salt$8$2$" + long:                              false,
+		"scrypt$16385$salt$8$5$" + long:                               false,
+		"scrypt$262144$salt$8$1$" + long:                              false,
+		"scrypt$1$salt$8$1$" + long:                                   false,
+		"bcrypt_sha256$$2b$13$" + strings.Repeat("a", 53):             true, "bcrypt_sha256$$2b$14$" + strings.Repeat("a", 53): false,
 		"bcrypt_sha256$$2b$31$" + strings.Repeat("a", 53): false, "bcrypt_sha256$$2b$03$" + strings.Repeat("a", 53): false,
 		"bcrypt_sha256$$2b$12$" + strings.Repeat("a", 52) + "$": false,
 	} {
@@ -61,7 +69,9 @@ func TestParseImportTime(t *testing.T) {
 	t.Parallel()
 	noon := time.Date(2024, 5, 1, 12, 0, 0, 0, time.UTC)
 	for text, want := range map[string]time.Time{
-		"": {}, "NULL": {}, "null": {}, `\N`: {}, "2024-05-01 12:00:00+0000": noon, "2024-05-01 14:00:00.5+0200": noon.Add(500 * time.Millisecond), "2024-05-01T12:00:00Z": noon, "2024-05-01T14:00:00+02:00": noon, "2024-05-01 12:00:00": noon, "2024-05-01 14:00:00+02:00": noon,
+		"": {}, "NULL": {}, "null": {}, `\N`: {}, "2024-05-01 12:00:00+0000": noon,
+		"2024-05-01 14:00:00.5+0200": noon.Add(500 * time.Millisecond), "2024-05-01T12:00:00Z": noon, "2024-05-01T14:00:00+02:00": noon,
+		"2024-05-01 12:00:00": noon, "2024-05-01 14:00:00+02:00": noon,
 		"2024-05-01 14:00:00+02": noon, "2024-05-01 12:00:00.25": noon.Add(250 * time.Millisecond), "2024-05-01": noon.Add(-12 * time.Hour),
 	} {
 		if got := domain.ParseImportTime(text); !got.Equal(want) {
@@ -69,7 +79,8 @@ func TestParseImportTime(t *testing.T) {
 		}
 	}
 	good := domain.ImportRow{Name: "k", Algorithm: domain.SHA256Hex, Hash: domain.Hidden(strings.Repeat("0", 64))}
-	for _, text := range []string{"tomorrow", "12", "0001-01-01T00:00:00Z", "0001-01-01", "1969-12-31", "2024-13-01", "10000-01-01T00:00:00Z"} {
+	for _, text := range []string{"tomorrow", "12", "0001-01-01T00:00:00Z", "0001-01-01", "1969-12-31", "2024-13-01",
+		"10000-01-01T00:00:00Z"} {
 		row := good
 		row.ExpiresAt = domain.ParseImportTime(text)
 		if got := fields(t, row.Validate()); len(got) != 1 || got[0] != "/expires_at" {
@@ -82,8 +93,10 @@ func TestParseImportTime(t *testing.T) {
 // nor lets one verification cost more than the bound.
 func FuzzParseHash(f *testing.F) {
 	for _, hash := range []string{
-		"sha512$$" + strings.Repeat("0", 128), "pbkdf2_sha256$1000$salt$" + strings.Repeat("A", 43) + "=", strings.Repeat("0", 64), strings.Repeat("A", 43), "$$$", "",
-		"argon2$argon2id$v=19$m=102400,t=2,p=8$c2FsdHNhbHQ$" + strings.Repeat("A", 43), "scrypt$16384$salt$8$5$" + strings.Repeat("A", 86) + "==",
+		"sha512$$" + strings.Repeat("0", 128), "pbkdf2_sha256$1000$salt$" + strings.Repeat("A", 43) + "=", strings.Repeat("0", 64),
+		strings.Repeat("A", 43), "$$$", "",
+		"argon2$argon2id$v=19$m=102400,t=2,p=8$c2FsdHNhbHQ$" + strings.Repeat("A", 43),
+		"scrypt$16384$salt$8$5$" + strings.Repeat("A", 86) + "==",
 		"bcrypt_sha256$$2b$12$" + strings.Repeat("a", 53),
 	} {
 		for i := range domain.ImportAlgorithms {

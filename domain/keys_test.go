@@ -153,17 +153,20 @@ func TestAPatchIsJudgedByWhatItChanges(t *testing.T) {
 	t.Parallel()
 	const old = "two\nlines"
 	disabled, name := domain.Disabled, old
-	if _, err := (domain.OrganizationPatch{Status: &disabled}).Apply(domain.Organization{Name: old, Slug: "acme", Status: domain.Active}); err != nil {
+	if _, err := (domain.OrganizationPatch{Status: &disabled}).
+		Apply(domain.Organization{Name: old, Slug: "acme", Status: domain.Active}); err != nil {
 		t.Errorf("an organization with an old name cannot be disabled: %v", err)
 	}
-	if _, err := (domain.ProjectPatch{Status: &disabled}).Apply(domain.Project{Name: old, Slug: "UPPER", KeyPrefix: "sk", Status: domain.Active}); err != nil {
+	if _, err := (domain.ProjectPatch{Status: &disabled}).
+		Apply(domain.Project{Name: old, Slug: "UPPER", KeyPrefix: "sk", Status: domain.Active}); err != nil {
 		t.Errorf("a project with old values cannot be disabled: %v", err)
 	}
 	never := time.Time{}
 	if _, err := (domain.KeyPatch{ExpiresAt: &never}).Apply(domain.Key{Name: old, Environment: domain.Live}); err != nil {
 		t.Errorf("the expiry of a key with an old name cannot be changed: %v", err)
 	}
-	if _, err := (domain.KeyPatch{Name: &name}).Apply(domain.Key{Name: "key", Environment: domain.Live}); domain.CodeOf(err) != domain.CodeValidationFailed {
+	if _, err := (domain.KeyPatch{Name: &name}).Apply(domain.Key{Name: "key",
+		Environment: domain.Live}); domain.CodeOf(err) != domain.CodeValidationFailed {
 		t.Errorf("giving the old name: got %v, want validation_failed", err)
 	}
 }

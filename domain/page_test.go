@@ -66,7 +66,8 @@ func TestBadCursors(t *testing.T) {
 	good := domain.Cursor{At: now, ID: "key_1"}.String()
 	encode := func(s string) string { return base64.RawURLEncoding.EncodeToString([]byte(s)) }
 	for _, s := range []string{
-		"!", good + "=", good + "A", good[1:], " " + good, good + "\n", encode("."), encode("z"), encode("z."), encode(".key_1"), encode("+z.key_1"),
+		"!", good + "=", good + "A", good[1:], " " + good, good + "\n", encode("."), encode("z"), encode("z."), encode(".key_1"),
+		encode("+z.key_1"),
 		encode("Z.key_1"), encode("0z.key_1"), encode("!.key_1"), encode("zzzzzzzzzzzzzzzz.key_1"), encode("z.key\x00"), encode("z.\xff"),
 		encode("z." + strings.Repeat("x", 200)),
 	} {

@@ -13,7 +13,8 @@ func TestSlugs(t *testing.T) {
 	t.Parallel()
 	for slug, good := range map[string]bool{
 		"a": true, "1": true, "acme": true, "acme-2": true, "a-b-c": true, strings.Repeat("a", 63): true,
-		"-": false, "-a": false, "a-": false, "a--b": false, "A": false, "a b": false, "a_b": false, "a.b": false, "é": false, "a\n": false, "a\x00": false,
+		"-": false, "-a": false, "a-": false, "a--b": false, "A": false, "a b": false, "a_b": false, "a.b": false, "é": false,
+		"a\n": false, "a\x00": false,
 		strings.Repeat("a", 64): false,
 	} {
 		var want []string

@@ -20,12 +20,14 @@ func packedKeys() map[string]struct {
 	full := Key{
 		ID: "key_01", ProjectID: "prj_1", Name: "Ünïcode", Prefix: "lk_test_abc", Environment: Test,
 		Scopes: []Scope{"documents:read", KeysVerify, "b:c"}, ExternalID: "ext", Metadata: map[string]string{"a": "b", "c": ""},
-		CreatedAt: day, CreatedBy: Actor{ActorSystem, "system", "command line"}, ExpiresAt: day.Add(time.Hour), RevokedAt: day.Add(time.Minute),
+		CreatedAt: day, CreatedBy: Actor{ActorSystem, "system", "command line"}, ExpiresAt: day.Add(time.Hour),
+		RevokedAt:     day.Add(time.Minute),
 		RevokedReason: "why", RotatedAt: day, Retiring: Retiring{"lk_test_old", day.Add(time.Second)}, Revision: 300,
 	}
 	usual := full
 	usual.Prefix, usual.CreatedBy = "lk_test_tok", Actor{ActorUser, string(NewID[UserID](day)), "Ann"}
-	bare := Key{ID: "key_02", ProjectID: "prj_1", Name: "k", Prefix: "p", Environment: Live, Scopes: []Scope{}, Metadata: map[string]string{}, CreatedAt: day, Revision: 1}
+	bare := Key{ID: "key_02", ProjectID: "prj_1", Name: "k", Prefix: "p", Environment: Live, Scopes: []Scope{},
+		Metadata: map[string]string{}, CreatedAt: day, Revision: 1}
 	digest := make([]byte, DigestLength)
 	digest[31] = 7
 	return map[string]packed{

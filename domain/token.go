@@ -253,7 +253,8 @@ func isKeyPrefix(s string) bool {
 // and registries, clouds and secret stores, chat, models, tools.
 var vendorPrefixes = []string{
 	"sk", "rk", "pk", "whsec", "rzp", "shippo", "duffel", "flwseck", "flwpubk", "shpat", "shpca", "shppa", "shpss",
-	"ghp", "gho", "ghu", "ghs", "ghr", "github", "glpat", "gldt", "glrt", "glft", "glptt", "glcbt", "glimt", "glagent", "glsoat", "gloas", "glffct",
+	"ghp", "gho", "ghu", "ghs", "ghr", "github", "glpat", "gldt", "glrt", "glft", "glptt", "glcbt", "glimt", "glagent", "glsoat", "gloas",
+	"glffct",
 	"npm", "pypi", "rubygems", "oy2", "dckr", "bkua", "sqp", "squ", "sqa", "sgp",
 	"akia", "asia", "aiza", "ya29", "dop", "doo", "dor", "hvs", "hvb", "hvr", "atlasv1", "pul", "tskey", "nfp", "sbp", "rnd", "dapi", "ops",
 	"xoxa", "xoxb", "xoxe", "xoxo", "xoxp", "xoxr", "xoxs", "xapp",

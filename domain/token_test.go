@@ -58,7 +58,8 @@ func TestParseTokenRefusesMistakes(t *testing.T) {
 		mistakes := []string{
 			"", " ", s + " ", " " + s, s + "\n", s + "\x00", s + "0", s + s, s + "_", "_" + s, "x" + s,
 			token.prefix, token.prefix + "_", token.id, s[len(token.prefix):], s[len(token.prefix)+1:],
-			strings.Replace(s, "_", "__", 1), strings.Replace(s, "_live_", "_prod_", 1) + "x", strings.ReplaceAll(s, "_", "-"), strings.ReplaceAll(s, "_", "."),
+			strings.Replace(s, "_", "__", 1), strings.Replace(s, "_live_", "_prod_", 1) + "x", strings.ReplaceAll(s, "_", "-"),
+			strings.ReplaceAll(s, "_", "."),
 			"Api-Key " + s, "Bearer " + s, `"` + s + `"`,
 		}
 		if upper := strings.ToUpper(s); upper != s {
@@ -162,7 +163,8 @@ func TestNewToken(t *testing.T) {
 				if err != nil {
 					t.Fatal(err)
 				}
-				if !isToken(token.Reveal()) || !strings.HasPrefix(token.Reveal(), prefix+"_"+string(env)+"_") || token.Environment() != env {
+				if !isToken(token.Reveal()) || !strings.HasPrefix(token.Reveal(), prefix+"_"+string(env)+"_") ||
+					token.Environment() != env {
 					t.Errorf("%q is no token of %s, %s", token.Reveal(), prefix, env)
 				}
 				if seen[token.Reveal()] || seen[string(token.ID())] {
@@ -375,7 +377,8 @@ func TestTag(t *testing.T) {
 		}
 		text := token.Reveal()
 		if !isToken(text) || !token.TaggedBy(ours) || token.TaggedBy(tagger("theirs")) {
-			t.Errorf("%s: token %t, tagged by us %t, by others %t", token, isToken(text), token.TaggedBy(ours), token.TaggedBy(tagger("theirs")))
+			t.Errorf("%s: token %t, tagged by us %t, by others %t", token, isToken(text), token.TaggedBy(ours),
+				token.TaggedBy(tagger("theirs")))
 		}
 		// The tag as the documentation has it, computed in another way.
 		start, tag := text[:len(text)-16], text[len(text)-16:len(text)-6]

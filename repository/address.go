@@ -134,7 +134,8 @@ func CheckAddress(dsn string, policy TLSPolicy) error {
 	for _, way := range ways {
 		if !verified(way.TLSConfig) && !policy.exempts(way.Host) {
 			return fmt.Errorf("the connection to %s would not be verified, so that another machine could read it or answer: "+
-				"add sslmode=verify-full to the address, and sslrootcert=FILE where the certificate is of an authority of your own", way.Host)
+				"add sslmode=verify-full to the address, and sslrootcert=FILE where the certificate is of an authority of your own",
+				way.Host)
 		}
 	}
 	return nil

@@ -34,13 +34,15 @@ func TestAuditEventsAreAppendOnly(t *testing.T) {
 
 			now := time.Now()
 			o := domain.Organization{
-				ID: domain.NewID[domain.OrganizationID](now), Name: "Acme", Slug: "acme", Status: domain.Active, CreatedAt: now, UpdatedAt: now,
+				ID: domain.NewID[domain.OrganizationID](now), Name: "Acme", Slug: "acme", Status: domain.Active, CreatedAt: now,
+				UpdatedAt: now,
 			}
 			if err := s.CreateOrganization(ctx, o); err != nil {
 				t.Fatal(err)
 			}
 			for _, organization := range []domain.OrganizationID{o.ID, ""} {
-				e := domain.Event{ID: domain.NewID[domain.EventID](now), At: now, Action: "organization.created", OrganizationID: organization}
+				e := domain.Event{ID: domain.NewID[domain.EventID](now), At: now, Action: "organization.created",
+					OrganizationID: organization}
 				if err := s.AddEvent(ctx, e); err != nil {
 					t.Fatal(err)
 				}
@@ -50,7 +52,8 @@ func TestAuditEventsAreAppendOnly(t *testing.T) {
 				"DELETE FROM audit_events", "DELETE FROM audit_events WHERE organization_id IS NULL",
 			}
 			if name == "SQLite" { // REPLACE removes a row without the triggers of its deletion
-				tampering = append(tampering, "INSERT OR REPLACE INTO audit_events SELECT * FROM audit_events") //nolint:unqueryvet // all of a row
+				const replaced = "INSERT OR REPLACE INTO audit_events SELECT * FROM audit_events" //nolint:unqueryvet // all of a row
+				tampering = append(tampering, replaced)
 			}
 			if name == "PostgreSQL" {
 				tampering = append(tampering, "TRUNCATE audit_events", "TRUNCATE organizations CASCADE", "TRUNCATE deleted_organizations")

@@ -232,7 +232,8 @@ func (f *Feed) ReportNode(ctx context.Context, n Node) error {
 		ID: n.ID, Name: n.Name, Version: n.Version, StartedAt: micros{n.StartedAt}, SeenAt: micros{n.SeenAt}, Lag: n.Lag.Microseconds(),
 	}
 	db := f.poll.db()
-	if _, err := db.NewInsert().Model(row).On("CONFLICT (id) DO UPDATE").Set("seen_at = EXCLUDED.seen_at").Set("lag = EXCLUDED.lag").Exec(ctx); err != nil {
+	if _, err := db.NewInsert().Model(row).On("CONFLICT (id) DO UPDATE").Set("seen_at = EXCLUDED.seen_at").Set("lag = EXCLUDED.lag").
+		Exec(ctx); err != nil {
 		return err
 	}
 	_, err := db.NewDelete().Model((*nodeRow)(nil)).Where("n.seen_at < ?", micros{n.SeenAt.Add(-nodeForgotten)}).Exec(ctx)

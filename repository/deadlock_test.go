@@ -28,7 +28,8 @@ func TestProjectDeletedUnderLoad(t *testing.T) {
 	ctx := t.Context()
 	now := time.Now()
 	org := domain.Organization{
-		ID: domain.NewID[domain.OrganizationID](now), Name: "Acme", Slug: "acme", Status: domain.Active, CreatedAt: now, UpdatedAt: now, Revision: 1,
+		ID: domain.NewID[domain.OrganizationID](now), Name: "Acme", Slug: "acme", Status: domain.Active, CreatedAt: now, UpdatedAt: now,
+		Revision: 1,
 	}
 	check(t, s.CreateOrganization(ctx, org))
 	project := domain.Project{
@@ -41,7 +42,8 @@ func TestProjectDeletedUnderLoad(t *testing.T) {
 	uses := make([]domain.Use, keys)
 	for i, n := range rand.Perm(keys) { // the order on disk is not that of the ids
 		k := domain.Key{
-			ID: domain.KeyID(fmt.Sprintf("key_%026d", n)), ProjectID: project.ID, Name: "k", Environment: domain.Live, CreatedAt: now, Revision: 1,
+			ID: domain.KeyID(fmt.Sprintf("key_%026d", n)), ProjectID: project.ID, Name: "k", Environment: domain.Live, CreatedAt: now,
+			Revision: 1,
 		}
 		token := domain.TokenID(fmt.Sprintf("t%011d", n))
 		imported[i] = domain.ImportedKey{Key: k, Secret: domain.Secret{

@@ -79,7 +79,8 @@ func openDjango(dsn string) (*bun.DB, error) {
 		config.RuntimeParams["default_transaction_read_only"] = "on"
 		return bun.NewDB(stdlib.OpenDB(*config), pgdialect.New()), nil
 	}
-	return nil, fmt.Errorf("a Django database is read from postgres://… or sqlite:PATH, not from %s:…; of others, export the table as CSV", scheme)
+	return nil, fmt.Errorf(
+		"a Django database is read from postgres://… or sqlite:PATH, not from %s:…; of others, export the table as CSV", scheme)
 }
 
 func (t DjangoTable) read(ctx context.Context, db *bun.DB, take func(domain.ImportRow) bool) error {
@@ -137,7 +138,8 @@ func djangoRow(values []any) domain.ImportRow {
 	}
 	hash := text(1)
 	return domain.ImportRow{
-		Prefix: text(0), Hash: domain.Hidden(hash), Algorithm: domain.AlgorithmOf(hash), Name: text(2), CreatedAt: moment(3), ExpiresAt: moment(4),
-		Revoked: text(5) == "true" || text(5) == "1", ExternalID: text(6),
+		Prefix: text(0), Hash: domain.Hidden(hash), Algorithm: domain.AlgorithmOf(hash), Name: text(2), CreatedAt: moment(3),
+		ExpiresAt: moment(4),
+		Revoked:   text(5) == "true" || text(5) == "1", ExternalID: text(6),
 	}
 }

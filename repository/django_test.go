@@ -107,7 +107,8 @@ func TestDjangoKeysPostgres(t *testing.T) {
 			CreatedAt: time.Date(2024, 5, 1, 10, 0, 0, 123456000, time.UTC),
 		},
 		"bbbbbbbb": {
-			Name: "second", Algorithm: domain.DjangoPBKDF2SHA256, Hash: "pbkdf2_sha256$1$s$x", Prefix: "bbbbbbbb", ExternalID: "8", Revoked: true,
+			Name: "second", Algorithm: domain.DjangoPBKDF2SHA256, Hash: "pbkdf2_sha256$1$s$x", Prefix: "bbbbbbbb", ExternalID: "8",
+			Revoked:   true,
 			CreatedAt: time.Date(2024, 5, 1, 12, 0, 0, 0, time.UTC), ExpiresAt: time.Date(2025, 1, 1, 0, 0, 0, 0, time.UTC),
 		},
 	}

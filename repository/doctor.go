@@ -31,7 +31,8 @@ var questions = []struct {
 	found string
 	query string
 }{
-	{found: "keys have no token that works, nor ever will", query: `SELECT COUNT(*) FROM api_keys k WHERE k.revoked_at IS NULL AND NOT EXISTS
+	{found: "keys have no token that works, nor ever will", query: `SELECT COUNT(*) FROM api_keys k
+		WHERE k.revoked_at IS NULL AND NOT EXISTS
 		(SELECT 1 FROM api_key_secrets s WHERE s.project_id = k.project_id AND s.key_id = k.id AND s.valid_until IS NULL)`},
 	{found: "organizations have no owner", query: `SELECT COUNT(*) FROM organizations o WHERE o.deleted_at IS NULL AND NOT EXISTS
 		(SELECT 1 FROM memberships m WHERE m.organization_id = o.id AND m.role = 'owner')`},
@@ -63,13 +64,15 @@ func (s *Store) Examine(ctx context.Context) (Health, error) {
 		}
 	}
 	var reserved []string
-	err := s.read.NewRaw("SELECT id FROM projects WHERE key_prefix = ? AND deleted_at IS NULL ORDER BY id LIMIT 20", domain.ServiceTokenPrefix).
+	err := s.read.NewRaw("SELECT id FROM projects WHERE key_prefix = ? AND deleted_at IS NULL ORDER BY id LIMIT 20",
+		domain.ServiceTokenPrefix).
 		Scan(ctx, &reserved)
 	if err != nil {
 		return h, s.error(err)
 	}
 	if len(reserved) > 0 {
-		h.Notes = append(h.Notes, "the key prefix "+domain.ServiceTokenPrefix+" is reserved for tokens of Latchkey itself; give these projects another: "+
+		h.Notes = append(h.Notes, "the key prefix "+domain.ServiceTokenPrefix+
+			" is reserved for tokens of Latchkey itself; give these projects another: "+
 			strings.Join(reserved, ", "))
 	}
 	own, err := s.engine.examine(ctx, s)
@@ -112,7 +115,8 @@ func foreignSettings(ctx context.Context, s *Store) (faults []string, err error)
 	err = s.read.NewRaw("SELECT name, setting FROM pg_settings ORDER BY name").Scan(ctx, &rows)
 	for _, row := range rows {
 		if value, ok := want[row.Name]; ok && row.Setting != value {
-			faults = append(faults, fmt.Sprintf("sessions have %s set to %s: run ALTER DATABASE … SET %s = '%s'", row.Name, row.Setting, row.Name, value))
+			faults = append(faults, fmt.Sprintf("sessions have %s set to %s: run ALTER DATABASE … SET %s = '%s'", row.Name, row.Setting,
+				row.Name, value))
 		}
 	}
 	return faults, err

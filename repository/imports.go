@@ -58,7 +58,8 @@ func (s *Store) importsHere(ctx context.Context, scope domain.ProjectScope, look
 		Digest []byte
 	}
 	one := selectIn(s, scope, (*secretRow)(nil)).Column("import_digest").Where("s.lookup = l.value")
-	err := s.read.NewSelect().TableExpr("?", s.engine.texts(lookups)).ColumnExpr("l.value AS lookup").ColumnExpr("(?) AS digest", one).Scan(ctx, &rows)
+	err := s.read.NewSelect().TableExpr("?", s.engine.texts(lookups)).ColumnExpr("l.value AS lookup").ColumnExpr("(?) AS digest", one).
+		Scan(ctx, &rows)
 	here := map[string][]byte{}
 	for _, row := range rows {
 		if row.Digest != nil {

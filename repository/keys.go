@@ -58,7 +58,8 @@ func newKeyRow(scope domain.ProjectScope, k domain.Key) *keyRow {
 		Environment: k.Environment, Scopes: k.Scopes, ExternalID: k.ExternalID, Metadata: k.Metadata,
 		CreatedAt: micros{k.CreatedAt}, CreatedByKind: k.CreatedBy.Kind, CreatedByID: k.CreatedBy.ID, CreatedByName: k.CreatedBy.Name,
 		ExpiresAt: micros{k.ExpiresAt}, RevokedAt: micros{k.RevokedAt}, RevokedReason: k.RevokedReason,
-		RotatedAt: micros{k.RotatedAt}, RetiringPrefix: k.Retiring.Prefix, RetiringUntil: micros{k.Retiring.ValidUntil}, Revision: k.Revision,
+		RotatedAt: micros{k.RotatedAt}, RetiringPrefix: k.Retiring.Prefix, RetiringUntil: micros{k.Retiring.ValidUntil},
+		Revision: k.Revision,
 	}
 	if row.Scopes == nil {
 		row.Scopes = []domain.Scope{}
@@ -96,7 +97,8 @@ type secretRow struct {
 func (r secretRow) secret() domain.Secret {
 	return domain.Secret{
 		TokenID: r.TokenID, ProjectID: r.ProjectID, KeyID: r.KeyID, Prefix: r.Prefix, Algorithm: r.Algorithm,
-		PepperVersion: r.PepperVersion, Digest: r.Digest, Tagged: r.Tagged, CreatedAt: r.CreatedAt.Time, FirstUsedAt: r.FirstUsedAt.Time, ValidUntil: r.ValidUntil.Time,
+		PepperVersion: r.PepperVersion, Digest: r.Digest, Tagged: r.Tagged, CreatedAt: r.CreatedAt.Time, FirstUsedAt: r.FirstUsedAt.Time,
+		ValidUntil: r.ValidUntil.Time,
 		Parameters: r.Parameters, Lookup: r.Lookup, ImportDigest: r.ImportDigest,
 	}
 }
@@ -135,7 +137,8 @@ func (s *Store) EndSecret(ctx context.Context, scope domain.ProjectScope, id dom
 func (s *Store) LiveSecrets(ctx context.Context, scope domain.ProjectScope, key domain.KeyID, now time.Time) ([]domain.Secret, error) {
 	var rows []secretRow
 	err := selectIn(s, scope, &rows).ColumnExpr("?TableColumns").
-		ColumnExpr("(SELECT u.first_used_at FROM api_key_usage AS u WHERE u.key_id = s.key_id AND u.token_id = s.token_id) AS first_used_at").
+		ColumnExpr("(SELECT u.first_used_at FROM api_key_usage AS u "+
+			"WHERE u.key_id = s.key_id AND u.token_id = s.token_id) AS first_used_at").
 		Where("s.key_id = ?", key).
 		WhereGroup(" AND ", func(q *bun.SelectQuery) *bun.SelectQuery {
 			return q.Where("s.valid_until IS NULL").WhereOr("s.valid_until > ?", micros{now})
@@ -276,7 +279,8 @@ func keysIn(s *Store, scope domain.ProjectScope, model any) *bun.SelectQuery {
 // revocation.
 func (s *Store) UpdateKey(ctx context.Context, scope domain.ProjectScope, k domain.Key) error {
 	res, err := updateIn(s, scope, newKeyRow(scope, k)).
-		ExcludeColumn("id", "organization_id", "project_id", "environment", "created_at", "created_by_kind", "created_by_id", "created_by_name").
+		ExcludeColumn("id", "organization_id", "project_id", "environment", "created_at", "created_by_kind", "created_by_id",
+			"created_by_name").
 		Where("k.id = ?", k.ID).Where("k.revision = ?", k.Revision-1).Where("k.revoked_at IS NULL").Exec(ctx)
 	return s.changed(res, err, conflict(nil))
 }

@@ -27,7 +27,8 @@ func (s *Store) AddMailedToken(ctx context.Context, user domain.UserID, purpose 
 // ProlongMailedToken extends the expiry of a token that is sent again;
 // not_found if it has been used since.
 func (s *Store) ProlongMailedToken(ctx context.Context, digest []byte, expires time.Time) error {
-	res, err := s.write.NewUpdate().Model((*mailedTokenRow)(nil)).Set("expires_at = ?", micros{expires}).Where("t.digest = ?", digest).Exec(ctx)
+	res, err := s.write.NewUpdate().Model((*mailedTokenRow)(nil)).Set("expires_at = ?", micros{expires}).Where("t.digest = ?", digest).
+		Exec(ctx)
 	return s.changed(res, err, domain.NotFound())
 }
 

@@ -42,7 +42,8 @@ func (s *Store) GetMember(ctx context.Context, scope domain.OrganizationScope, u
 // HasMemberWithEmail reports whether the account with a normalized address is a
 // member of the organization.
 func (s *Store) HasMemberWithEmail(ctx context.Context, scope domain.OrganizationScope, email string) (bool, error) {
-	found, err := selectIn(s, scope, (*membershipRow)(nil)).Join("JOIN users AS u ON u.id = m.user_id").Where("u.email = ?", email).Exists(ctx)
+	found, err := selectIn(s, scope, (*membershipRow)(nil)).Join("JOIN users AS u ON u.id = m.user_id").Where("u.email = ?", email).
+		Exists(ctx)
 	return found, s.error(err)
 }
 

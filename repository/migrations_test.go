@@ -50,14 +50,17 @@ func TestRetiringMigration(t *testing.T) {
 			_, err = files.UpTo(t.Context(), before)
 			check(t, err)
 			for _, statement := range []string{
-				`INSERT INTO organizations (id, name, slug, status, created_at, updated_at, revision) VALUES ('o', '', '', 'active', 1, 1, 1)`,
+				`INSERT INTO organizations (id, name, slug, status, created_at, updated_at, revision)
+					VALUES ('o', '', '', 'active', 1, 1, 1)`,
 				`INSERT INTO projects (id, organization_id, name, slug, key_prefix, status, created_at, updated_at, revision)
 					VALUES ('p', 'o', '', '', '', 'active', 1, 1, 1)`,
-				`INSERT INTO api_keys (id, organization_id, project_id, name, prefix, environment, scopes, external_id, metadata, created_at,
+				`INSERT INTO api_keys (id, organization_id, project_id, name, prefix, environment,
+					scopes, external_id, metadata, created_at,
 					created_by_kind, created_by_id, created_by_name, revoked_reason, rotated_at, revision) VALUES
 					('rotated', 'o', 'p', '', '', 'live', '[]', '', '{}', 1, '', '', '', '', 5, 1),
 					('new', 'o', 'p', '', '', 'live', '[]', '', '{}', 1, '', '', '', '', NULL, 1)`,
-				`INSERT INTO api_key_secrets (token_id, project_id, key_id, prefix, algorithm, pepper_version, digest, created_at, valid_until) VALUES
+				`INSERT INTO api_key_secrets (token_id, project_id, key_id, prefix, algorithm, pepper_version,
+					digest, created_at, valid_until) VALUES
 					('ended', 'p', 'rotated', 'lk_ended', '', 1, '', 1, 7), ('retiring', 'p', 'rotated', 'lk_retiring', '', 1, '', 1, 9),
 					('current', 'p', 'rotated', 'lk_current', '', 1, '', 1, NULL), ('only', 'p', 'new', 'lk_only', '', 1, '', 1, NULL)`,
 			} {

@@ -73,7 +73,8 @@ func (s *Store) GetProjectOfKey(ctx context.Context, id domain.KeyID) (domain.Pr
 
 // projectsOfAll starts a query of the projects of all tenants.
 func (s *Store) projectsOfAll(model any) *bun.SelectQuery {
-	return s.read.NewSelect().Model(model).Join("JOIN organizations AS o ON o.id = p.organization_id").Where(standing).Where(projectStanding)
+	return s.read.NewSelect().Model(model).Join("JOIN organizations AS o ON o.id = p.organization_id").Where(standing).
+		Where(projectStanding)
 }
 
 // GetProjectBySlug returns one of the organization's projects.

@@ -33,8 +33,10 @@ func (s *Store) checkProgram(ctx context.Context) error {
 		return err
 	}
 	if !domain.VersionAtLeast(domain.Version, string(oldest)) {
-		return &UnfitError{fmt.Sprintf("a newer Latchkey has changed this database in a way that only %s or newer can work with, and this is %s: "+
-			"run the newer one, or restore the backup from before the upgrade", oldest, domain.Version)}
+		return &UnfitError{fmt.Sprintf(
+			"a newer Latchkey has changed this database in a way that only %s or newer can work with, and this is %s: "+
+
+				"run the newer one, or restore the backup from before the upgrade", oldest, domain.Version)}
 	}
 	return nil
 }
@@ -138,7 +140,8 @@ func (s *Store) UnknownMigrations(ctx context.Context) ([]int64, error) {
 		return nil, err
 	}
 	var applied []int64
-	if err := s.read.NewRaw("SELECT DISTINCT version_id FROM goose_db_version WHERE version_id > 0 ORDER BY version_id").Scan(ctx, &applied); err != nil {
+	if err := s.read.NewRaw("SELECT DISTINCT version_id FROM goose_db_version WHERE version_id > 0 ORDER BY version_id").
+		Scan(ctx, &applied); err != nil {
 		return nil, s.error(err)
 	}
 	return slices.DeleteFunc(applied, func(version int64) bool {

@@ -53,14 +53,17 @@ func TestSessionSettings(t *testing.T) {
 func keepsText(t *testing.T, s *repository.Store, slug string) {
 	t.Helper()
 	now := time.Now().UTC().Truncate(time.Microsecond)
-	org := domain.Organization{ID: domain.NewID[domain.OrganizationID](now), Slug: slug, Status: domain.Active, CreatedAt: now, UpdatedAt: now}
+	org := domain.Organization{ID: domain.NewID[domain.OrganizationID](now), Slug: slug, Status: domain.Active, CreatedAt: now,
+		UpdatedAt: now}
 	check(t, s.CreateOrganization(t.Context(), org))
-	project := domain.Project{ID: domain.NewID[domain.ProjectID](now), OrganizationID: org.ID, Slug: "api", Status: domain.Active, CreatedAt: now, UpdatedAt: now}
+	project := domain.Project{ID: domain.NewID[domain.ProjectID](now), OrganizationID: org.ID, Slug: "api", Status: domain.Active,
+		CreatedAt: now, UpdatedAt: now}
 	check(t, s.CreateProject(t.Context(), org.Scope(), project))
 	for i, text := range awkward {
 		want := domain.Key{
 			ID: domain.NewID[domain.KeyID](now), ProjectID: project.ID, Name: text, Environment: domain.Live, ExternalID: text,
-			Scopes: []domain.Scope{domain.Scope(text)}, Metadata: map[string]string{text: text}, CreatedAt: now.Add(time.Duration(i) * time.Second), Revision: 1,
+			Scopes: []domain.Scope{domain.Scope(text)}, Metadata: map[string]string{text: text},
+			CreatedAt: now.Add(time.Duration(i) * time.Second), Revision: 1,
 		}
 		check(t, s.CreateKey(t.Context(), project.Scope(), want))
 		got, err := s.ListKeys(t.Context(), project.Scope(), domain.KeyFilter{ExternalID: text}, domain.Page{Limit: 100}, now)

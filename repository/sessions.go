@@ -80,7 +80,8 @@ func (s *Store) ForgetSessions(ctx context.Context, now, idleSince time.Time) er
 // old; otherwise it returns conflict and changes nothing.
 func (s *Store) RotateRefresh(ctx context.Context, id domain.SessionID, old, successor []byte, now time.Time) error {
 	res, err := s.write.NewUpdate().Model((*sessionRow)(nil)).
-		Set("refresh_digest = ?", successor).Set("previous_digest = ?", old).Set("last_used_at = ?", micros{now}).Set("rotated_at = ?", micros{now}).
+		Set("refresh_digest = ?", successor).Set("previous_digest = ?", old).Set("last_used_at = ?", micros{now}).
+		Set("rotated_at = ?", micros{now}).
 		Where("s.id = ?", id).Where("s.refresh_digest = ?", old).Exec(ctx)
 	return s.changed(res, err, conflict(nil))
 }

@@ -16,9 +16,12 @@ func TestSearchInAnyLetterCaseOnSQLite(t *testing.T) {
 	s := storetest.New(t, storetest.SQLite(t))
 	now := time.Now().UTC().Truncate(time.Microsecond)
 	owner := domain.User{ID: domain.NewID[domain.UserID](now), Email: "ann@example.com", Status: domain.Active, CreatedAt: now}
-	org := domain.Organization{ID: domain.NewID[domain.OrganizationID](now), Slug: "acme", Status: domain.Active, CreatedAt: now, UpdatedAt: now}
-	project := domain.Project{ID: domain.NewID[domain.ProjectID](now), OrganizationID: org.ID, Slug: "api", Status: domain.Active, CreatedAt: now, UpdatedAt: now}
-	key := domain.Key{ID: domain.NewID[domain.KeyID](now), ProjectID: project.ID, Name: "CAFÉ Ünï", Environment: domain.Live, CreatedAt: now}
+	org := domain.Organization{ID: domain.NewID[domain.OrganizationID](now), Slug: "acme", Status: domain.Active, CreatedAt: now,
+		UpdatedAt: now}
+	project := domain.Project{ID: domain.NewID[domain.ProjectID](now), OrganizationID: org.ID, Slug: "api", Status: domain.Active,
+		CreatedAt: now, UpdatedAt: now}
+	key := domain.Key{ID: domain.NewID[domain.KeyID](now), ProjectID: project.ID, Name: "CAFÉ Ünï", Environment: domain.Live,
+		CreatedAt: now}
 	for _, err := range []error{
 		s.CreateUser(t.Context(), owner, ""), s.CreateOrganization(t.Context(), org), s.CreateProject(t.Context(), org.Scope(), project),
 		s.CreateKey(t.Context(), project.Scope(), key),

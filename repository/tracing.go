@@ -76,8 +76,9 @@ func (t *tracer) start(ctx context.Context, verb, table string) trace.Span {
 		name += " " + table
 		attributes = append(attributes, attribute.String("db.collection.name", table))
 	}
-	_, span := t.tracer.Start(ctx, name, trace.WithSpanKind(trace.SpanKindClient), trace.WithAttributes(attributes...)) //nolint:spancheck // endSpan ends it
-	return span                                                                                                         //nolint:spancheck // the same
+	client := trace.WithSpanKind(trace.SpanKindClient)
+	_, span := t.tracer.Start(ctx, name, client, trace.WithAttributes(attributes...)) //nolint:spancheck // endSpan ends it
+	return span                                                                       //nolint:spancheck // the same
 }
 
 // endSpan ends a span, if there is one. Errors go to the log only: a database

@@ -128,6 +128,7 @@ func list[R, T any](rows []R, p domain.Page, item func(R) T, at func(T) domain.C
 // PunycodeEmails returns addresses of accounts that have a domain in punycode, which
 // programs before 0.2 stored as it was sent: at most a thousand.
 func (s *Store) PunycodeEmails(ctx context.Context) (emails []string, err error) {
-	err = s.read.NewSelect().Model((*userRow)(nil)).Column("email").Where("u.email LIKE '%xn--%'").Order("id").Limit(1000).Scan(ctx, &emails)
+	err = s.read.NewSelect().Model((*userRow)(nil)).Column("email").Where("u.email LIKE '%xn--%'").Order("id").Limit(1000).
+		Scan(ctx, &emails)
 	return emails, s.error(err)
 }

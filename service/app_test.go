@@ -192,7 +192,8 @@ func TestMainJob(t *testing.T) {
 		for _, e := range events.Items {
 			actions = append(actions, e.Action)
 		}
-		if diff := cmp.Diff([]string{"key.created", "key.revoked", "organization.created", "project.created"}, slices.Sorted(slices.Values(actions))); diff != "" {
+		if diff := cmp.Diff([]string{"key.created", "key.revoked", "organization.created", "project.created"},
+			slices.Sorted(slices.Values(actions))); diff != "" {
 			w.Error(diff)
 		}
 	})
@@ -359,7 +360,8 @@ func TestRefresh(t *testing.T) {
 			w.Error("a lost answer must bring the same successor")
 		}
 		tag := strings.LastIndex(second, ".")
-		for _, forged := range []string{"", "x", in.AccessToken, second[:tag], second[:tag] + ".AAAAAAAAAAAAAAAAAAAAAA", second + "A", "." + second} {
+		for _, forged := range []string{"", "x", in.AccessToken, second[:tag], second[:tag] + ".AAAAAAAAAAAAAAAAAAAAAA", second + "A",
+			"." + second} {
 			_, err := refresh(forged)
 			w.code(err, domain.CodeInvalidToken)
 		}

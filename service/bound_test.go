@@ -61,7 +61,8 @@ func TestWriterWithoutMasterKeyGetsNowhere(t *testing.T) {
 			account, err := w.Account(ctx, w.signUp("mallory@example.com"))
 			w.check(err)
 			w.check(account.ChangePassword(ctx, password, "nine green lanterns afloat"))
-			w.exec(db, "UPDATE users SET password_hash = (SELECT password_hash FROM users WHERE email = 'mallory@example.com') WHERE id = ?",
+			w.exec(db, "UPDATE users SET password_hash = "+
+				"(SELECT password_hash FROM users WHERE email = 'mallory@example.com') WHERE id = ?",
 				string(ann.User.ID))
 			_, err = w.LogIn(ctx, domain.Origin{IP: "192.0.2.1"}, "ann@example.com", "nine green lanterns afloat")
 			w.code(err, domain.CodeInvalidCredentials)

@@ -149,13 +149,15 @@ func (c *tenancy) misses() []missedChange {
 			_, err := p.Update(ctx, domain.ProjectPatch{Status: &disabled})
 			return err
 		}), c.proves(own), "", domain.CodeProjectDisabled},
-		{"deleted project", domain.StaleProject, c.at(func(ctx context.Context, p *service.Project) error { return p.Delete(ctx) }), bobWrites,
+		{"deleted project", domain.StaleProject, c.at(func(ctx context.Context, p *service.Project) error { return p.Delete(ctx) }),
+			bobWrites,
 			"", domain.CodeNotFound},
 		{"disabled organization", domain.StaleOrganization, c.of(func(ctx context.Context, o *service.Organization) error {
 			_, err := o.Update(ctx, domain.OrganizationPatch{Status: &disabled})
 			return err
 		}), c.proves(own), "", domain.CodeProjectDisabled},
-		{"deleted organization", domain.StaleOrganization, c.of(func(ctx context.Context, o *service.Organization) error { return o.Delete(ctx) }), bobEnters,
+		{"deleted organization", domain.StaleOrganization,
+			c.of(func(ctx context.Context, o *service.Organization) error { return o.Delete(ctx) }), bobEnters,
 			"", domain.CodeNotFound},
 		{"signed-out program", domain.StaleSession, signOut, asAnn, "", domain.CodeInvalidToken},
 		{"signed-out browser", domain.StaleSession, signOut, asBrowser, "", domain.CodeInvalidToken},
@@ -231,7 +233,8 @@ func TestMissedChangesAreNotKept(t *testing.T) {
 				m := c.misses()[i]
 				apart := func() *service.App {
 					store := storetest.New(w, dsn)
-					app, err := service.New(t.Context(), service.Options{Store: store, MasterKey: masterKey, Clock: w.clock, Issuer: "http://localhost"})
+					app, err := service.New(t.Context(),
+						service.Options{Store: store, MasterKey: masterKey, Clock: w.clock, Issuer: "http://localhost"})
 					w.check(err)
 					return app
 				}

@@ -12,7 +12,8 @@ import (
 func slowRow(prefix string) domain.ImportRow {
 	return domain.ImportRow{
 		Name: "poison", Algorithm: domain.DjangoPBKDF2SHA256, Prefix: prefix,
-		Hash: domain.Hidden(fmt.Sprintf("pbkdf2_sha256$%d$salt$%s", domain.MaxIterations, base64.StdEncoding.EncodeToString(make([]byte, 32)))),
+		Hash: domain.Hidden(fmt.Sprintf("pbkdf2_sha256$%d$salt$%s", domain.MaxIterations,
+			base64.StdEncoding.EncodeToString(make([]byte, 32)))),
 	}
 }
 

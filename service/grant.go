@@ -79,7 +79,8 @@ func (g grant) requireScopes(scopes []domain.Scope) error {
 }
 
 func errNotHeld(missing []domain.Scope) error {
-	return domain.Errorf(domain.CodeScopeNotHeld, "You do not hold %s yourself, so you cannot give it to a key or act on a key that has it.",
+	return domain.Errorf(domain.CodeScopeNotHeld,
+		"You do not hold %s yourself, so you cannot give it to a key or act on a key that has it.",
 		join(missing))
 }
 
@@ -87,7 +88,8 @@ func errNotHeld(missing []domain.Scope) error {
 // proved their password within the last ten minutes.
 func (g grant) requireFreshSignIn() error {
 	if user, ok := g.caller.User(); ok && g.app.now().Sub(user.Session.CreatedAt) > freshSignIn {
-		return domain.Errorf(domain.CodeReauthenticationRequired, "This cannot be undone, so it needs a sign-in younger than %d minutes. Sign in again.",
+		return domain.Errorf(domain.CodeReauthenticationRequired,
+			"This cannot be undone, so it needs a sign-in younger than %d minutes. Sign in again.",
 			int(freshSignIn.Minutes()))
 	}
 	return nil

@@ -21,7 +21,8 @@ func TestCreateKeyAgain(t *testing.T) {
 		_, project := w.tenant(ann)
 		p, err := project.Get()
 		w.check(err)
-		spec := domain.KeySpec{Name: "k", Scopes: []domain.Scope{"documents:read"}, Metadata: map[string]string{"a": "b", "c": "d"}, IdempotencyKey: idempotencyKey}
+		spec := domain.KeySpec{Name: "k", Scopes: []domain.Scope{"documents:read"}, Metadata: map[string]string{"a": "b", "c": "d"},
+			IdempotencyKey: idempotencyKey}
 		key, token, err := project.CreateKey(w.Context(), spec)
 		w.check(err)
 		// What happens to the project afterwards does not change the answer.

@@ -53,7 +53,8 @@ func TestInternationalDomainsAreOneAddress(t *testing.T) {
 		_, err = w.AcceptInvitation(ctx, caller, token)
 		w.check(err)
 
-		old := domain.User{ID: domain.NewID[domain.UserID](w.clock()), Email: "v@xn--bcher-kva.example", Status: domain.Active, CreatedAt: w.clock()}
+		old := domain.User{ID: domain.NewID[domain.UserID](w.clock()), Email: "v@xn--bcher-kva.example", Status: domain.Active,
+			CreatedAt: w.clock()}
 		w.check(w.store.CreateUser(ctx, old, ""))
 		_, err = w.SignUp(ctx, domain.Origin{}, domain.SignUp{Email: "v@b\u00fccher.example", Password: password})
 		w.code(err, domain.CodeConflict)

@@ -101,7 +101,8 @@ func (p *Project) imported(row domain.ImportRow) (domain.ImportedKey, error) {
 		return domain.ImportedKey{}, err
 	}
 	if err := p.requireScopes(row.Scopes); err != nil {
-		refused := domain.Invalid{{Pointer: "/scopes", Detail: "holds a scope that you do not hold yourself, so you cannot give it to a key"}}
+		refused := domain.Invalid{{Pointer: "/scopes",
+			Detail: "holds a scope that you do not hold yourself, so you cannot give it to a key"}}
 		return domain.ImportedKey{}, refused.Err()
 	}
 	if row.Environment == "" {
@@ -114,7 +115,8 @@ func (p *Project) imported(row domain.ImportRow) (domain.ImportedKey, error) {
 	}
 	key := domain.Key{
 		ID: domain.NewID[domain.KeyID](now), ProjectID: p.project.ID, Name: row.Name, Prefix: row.Prefix, Environment: row.Environment,
-		Scopes: domain.DistinctScopes(row.Scopes), ExternalID: row.ExternalID, Metadata: row.Metadata, CreatedAt: created, CreatedBy: p.caller.Actor(),
+		Scopes: domain.DistinctScopes(row.Scopes), ExternalID: row.ExternalID, Metadata: row.Metadata, CreatedAt: created,
+		CreatedBy: p.caller.Actor(),
 		ExpiresAt: row.ExpiresAt.UTC().Truncate(time.Microsecond), Revision: 1,
 	}
 	if row.Revoked {

@@ -54,7 +54,8 @@ func made(t *testing.T, algorithm domain.Algorithm, token string) domain.ImportR
 // django5 are hashes of foreignToken that Django 5.2.19 made with the hashers of
 // django.contrib.auth, argon2-cffi and bcrypt.
 var django5 = map[domain.Algorithm]domain.Hidden{
-	domain.DjangoArgon2:       "argon2$argon2id$v=19$m=102400,t=2,p=8$dENSaGFJem16RHpVaTlvcTA2eGZ4Wg$1xuzuYQ9j+SnWW91GmXuCzo/wXwR/99vhmVtmKOPJn0",
+	domain.DjangoArgon2: "argon2$argon2id$v=19$m=102400,t=2,p=8$" +
+		"dENSaGFJem16RHpVaTlvcTA2eGZ4Wg$1xuzuYQ9j+SnWW91GmXuCzo/wXwR/99vhmVtmKOPJn0",
 	domain.DjangoBcryptSHA256: "bcrypt_sha256$$2b$12$VEGRajhTB1kM6dQvmLmNFu4wQdOzN1770SZBOlC/so0yEtM3eLxjW",
 	domain.DjangoScrypt: "scrypt$16384$00gQJcuugwRTLjI7rnxIZP$8$5$" +
 		"6jejCGypY8Qh52TB2L/qHv6jBcXpmbJ/NqKPl9jgqkdJrm/K5n+8zXP3J+kBqio97CVgAklv8++Yuj4CI3oclg==",
@@ -105,7 +106,8 @@ func TestImportKeys(t *testing.T) {
 				}
 				w.answers(map[string]domain.Code{
 					foreignToken + "x": domain.CodeInvalidAPIKey, foreignToken[:len(foreignToken)-1]: domain.CodeInvalidAPIKey,
-					row.Hash.Reveal() + strings.Repeat(" ", 20): domain.CodeInvalidAPIKey, strings.ToLower(foreignToken): domain.CodeInvalidAPIKey,
+					row.Hash.Reveal() + strings.Repeat(" ", 20): domain.CodeInvalidAPIKey,
+					strings.ToLower(foreignToken):               domain.CodeInvalidAPIKey,
 				})
 				_, wrapped := w.stored(project)
 				if diff := cmp.Diff(before, wrapped); diff != "" {
@@ -177,11 +179,14 @@ func TestImportBadRows(t *testing.T) {
 		if diff := cmp.Diff(want, got); diff != "" {
 			w.Error(diff)
 		}
-		w.answers(map[string]domain.Code{"first.secret": "", "last.secret": "", foreignToken: domain.CodeInvalidAPIKey, "first.other": domain.CodeInvalidAPIKey})
+		w.answers(map[string]domain.Code{"first.secret": "", "last.secret": "", foreignToken: domain.CodeInvalidAPIKey,
+			"first.other": domain.CodeInvalidAPIKey})
 
 		for _, hash := range []string{
-			"", "pbkdf2_sha256$1000$salt", "pbkdf2_sha256$0$salt$" + strings.Repeat("A", 43) + "=", "pbkdf2_sha256$1000001$salt$" + strings.Repeat("A", 43) + "=",
-			"pbkdf2_sha256$1000$$" + strings.Repeat("A", 43) + "=", "pbkdf2_sha1$1000$salt$" + strings.Repeat("A", 43) + "=", "pbkdf2_sha256$1000$salt$AAAA",
+			"", "pbkdf2_sha256$1000$salt", "pbkdf2_sha256$0$salt$" + strings.Repeat("A", 43) + "=",
+			"pbkdf2_sha256$1000001$salt$" + strings.Repeat("A", 43) + "=",
+			"pbkdf2_sha256$1000$$" + strings.Repeat("A", 43) + "=", "pbkdf2_sha1$1000$salt$" + strings.Repeat("A", 43) + "=",
+			"pbkdf2_sha256$1000$salt$AAAA",
 			"sha512$$" + strings.Repeat("0", 127) + "g", strings.Repeat("0", 128),
 		} {
 			for _, algorithm := range domain.ImportAlgorithms {
@@ -205,7 +210,8 @@ func TestImportNoEscalation(t *testing.T) {
 		user, _ := bob.User()
 		o, err := org.Get()
 		w.check(err)
-		w.check(w.store.AddMember(w.Context(), o.Scope(), domain.Membership{UserID: user.User.ID, Role: domain.Developer, JoinedAt: w.clock()}))
+		w.check(w.store.AddMember(w.Context(), o.Scope(),
+			domain.Membership{UserID: user.User.ID, Role: domain.Developer, JoinedAt: w.clock()}))
 		row := made(w.T, domain.SHA256Hex, foreignToken)
 		row.Scopes = []domain.Scope{domain.ProjectWrite} // which admins hold
 		if result := w.importRows(w.project(bob, p.ID), row); len(result.Errors) != 1 || result.Errors[0].Pointer != "/0/scopes" {
@@ -303,7 +309,8 @@ func TestImportFromDjango(t *testing.T) {
 					ids[k.Prefix] = k.ID
 				}
 				for _, k := range keys {
-					want := map[bool]domain.Code{k.Name == "expired": domain.CodeKeyExpired, k.Revoked: domain.CodeKeyRevoked, k.Good: ""}[true]
+					want := map[bool]domain.Code{k.Name == "expired": domain.CodeKeyExpired, k.Revoked: domain.CodeKeyRevoked,
+						k.Good: ""}[true]
 					for range 2 {
 						w.answers(map[string]domain.Code{k.Token: want})
 					}

@@ -38,7 +38,8 @@ func (a *App) Instance(ctx context.Context, caller domain.Principal) (Instance, 
 		i.SigningKeys[key].SealedPrivate = nil // no one may see it, sealed or not
 	}
 	for n, count := range map[*int]func(context.Context) (int, error){
-		&i.Users: a.store.CountUsers, &i.Organizations: a.store.CountOrganizations, &i.Projects: a.store.CountProjects, &i.Keys: a.store.CountAllKeys,
+		&i.Users: a.store.CountUsers, &i.Organizations: a.store.CountOrganizations, &i.Projects: a.store.CountProjects,
+		&i.Keys: a.store.CountAllKeys,
 	} {
 		if *n, err = count(ctx); err != nil {
 			return Instance{}, err

@@ -180,7 +180,8 @@ func (a *App) AcceptInvitation(ctx context.Context, caller domain.Principal, tok
 			return err
 		}
 		if org.Suspended.Active() {
-			return domain.Errorf(domain.CodeForbidden, "The operator of this instance has suspended this organization. It takes no members now.")
+			return domain.Errorf(domain.CodeForbidden,
+				"The operator of this instance has suspended this organization. It takes no members now.")
 		}
 		now := a.now()
 		if err := a.acceptable(ctx, tx, user.User, invitation, org.Scope()); err != nil {
@@ -203,8 +204,9 @@ func (a *App) AcceptInvitation(ctx context.Context, caller domain.Principal, tok
 			Member:       domain.Member{User: user.User, Role: invitation.Role, JoinedAt: now},
 		}
 		return a.record(ctx, tx, caller, domain.Event{
-			Action: "member.joined", Target: domain.Target{Kind: "member", ID: string(user.User.ID), Name: user.User.Email}, OrganizationID: org.ID,
-			Changes: domain.Diff(nil, map[string]any{"role": invitation.Role, "invitation": invitation.ID}),
+			Action: "member.joined", Target: domain.Target{Kind: "member", ID: string(user.User.ID), Name: user.User.Email},
+			OrganizationID: org.ID,
+			Changes:        domain.Diff(nil, map[string]any{"role": invitation.Role, "invitation": invitation.ID}),
 		})
 	})
 	return joined, err
@@ -217,9 +219,11 @@ func (a *App) acceptable(
 ) error {
 	switch {
 	case a.mailing.on && !user.EmailVerified:
-		return domain.Errorf(domain.CodeEmailUnverified, "Confirm your email address first, with the link in the email that you got when you signed up.")
+		return domain.Errorf(domain.CodeEmailUnverified,
+			"Confirm your email address first, with the link in the email that you got when you signed up.")
 	case canonicalEmail(v.Email) != canonicalEmail(user.Email):
-		return domain.Errorf(domain.CodeForbidden, "This invitation is for another email address. Sign in with the account that has that address.")
+		return domain.Errorf(domain.CodeForbidden,
+			"This invitation is for another email address. Sign in with the account that has that address.")
 	case !v.AcceptedAt.IsZero():
 		return errInvitationUsed()
 	case !a.now().Before(v.ExpiresAt):

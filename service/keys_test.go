@@ -189,7 +189,8 @@ func (w *world) node() *service.App {
 }
 
 // racers rotates a key 50 times at the same time, on two nodes, and returns the answers.
-func (w *world) racers(owner domain.Principal, project domain.ProjectID, key domain.KeyID, idempotencyKey func(int) string) (answers []string) {
+func (w *world) racers(owner domain.Principal, project domain.ProjectID, key domain.KeyID,
+	idempotencyKey func(int) string) (answers []string) {
 	w.Helper()
 	nodes := []*service.App{w.App, w.node()}
 	var mu sync.Mutex
@@ -375,7 +376,8 @@ func TestRotationEvents(t *testing.T) {
 			got = append(got, fmt.Sprintf("known %t: from one %t, to one %t", known, change[0] != nil, change[1] != nil))
 		}
 		want := []string{
-			"known false: from one false, to one false", "known true: from one false, to one true", "known true: from one true, to one false",
+			"known false: from one false, to one false", "known true: from one false, to one true",
+			"known true: from one true, to one false",
 		}
 		if diff := cmp.Diff(want, got); diff != "" {
 			w.Error(diff)

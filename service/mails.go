@@ -65,7 +65,8 @@ func (a *App) postRequested(ctx context.Context, tx *repository.Store, kind, to 
 
 // postNotice tells the owner of an account what has been done to it, in the
 // transaction that does it.
-func (a *App) postNotice(ctx context.Context, tx *repository.Store, kind string, u domain.User, subject, what string, from domain.Origin) error {
+func (a *App) postNotice(ctx context.Context, tx *repository.Store, kind string, u domain.User, subject, what string,
+	from domain.Origin) error {
 	letter := a.noticeLetter(kind, u, subject, what, from)
 	return a.post(ctx, tx, posting{
 		kind: kind, to: u.Email, letter: &letter, payer: string(u.ID), known: true, notice: true, good: sendLetters,
@@ -91,7 +92,8 @@ func (a *App) accountExistsLetter(u domain.User) mail.Letter {
 	return mail.Letter{
 		Kind: "account-exists", To: u.Email, Subject: "You already have an account",
 		Paragraphs: []string{
-			"Someone, probably you, tried to sign up with this email address at " + a.publicURL + ". You already have an account, so nothing has changed.",
+			"Someone, probably you, tried to sign up with this email address at " + a.publicURL +
+				". You already have an account, so nothing has changed.",
 			"Sign in with it. If you forgot your password, use the link on the sign-in page to set a new one.",
 		},
 		Action:  mail.Action{Label: "Sign in", Page: a.page("sign-in")},
@@ -105,7 +107,8 @@ func (a *App) claimLetter(u domain.User, token string) mail.Letter {
 		Paragraphs: []string{
 			"Someone, probably you, signed up with this email address at " + a.publicURL + ". There is already an account with it, " +
 				"but the address was never confirmed, so someone else may have created it.",
-			"Set your own password to make the account yours. The link works once, for ten minutes. After that, ask for a new one on the sign-in page.",
+			"Set your own password to make the account yours. The link works once, for ten minutes. " +
+				"After that, ask for a new one on the sign-in page.",
 		},
 		Action:  mail.Action{Label: "Set a password", Page: a.page("reset-password"), Token: token},
 		Closing: "If it was not you, ignore this email. No one can use the account without it.",

@@ -135,7 +135,8 @@ func (o *Organization) lock(ctx context.Context, tx *repository.Store) (err erro
 func (o *Organization) requireRoles(roles ...domain.Role) error {
 	for _, role := range roles {
 		if !o.caller.IsSystem() && !o.role.MayGrant(role) {
-			return domain.Errorf(domain.CodeScopeNotHeld, "Your role here is %s, so you can neither make anyone %s nor change who is.", o.role, role)
+			return domain.Errorf(domain.CodeScopeNotHeld, "Your role here is %s, so you can neither make anyone %s nor change who is.",
+				o.role, role)
 		}
 	}
 	return nil

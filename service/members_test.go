@@ -80,7 +80,8 @@ func TestMembers(t *testing.T) {
 		for _, m := range list.Items {
 			got[m.User.Email] = m.Role
 		}
-		want := map[string]domain.Role{"owner@example.com": domain.Owner, "admin@example.com": domain.Admin, "viewer@example.com": domain.Viewer}
+		want := map[string]domain.Role{"owner@example.com": domain.Owner, "admin@example.com": domain.Admin,
+			"viewer@example.com": domain.Viewer}
 		if diff := cmp.Diff(want, got); diff != "" {
 			w.Error(diff)
 		}
@@ -276,9 +277,11 @@ func TestSignupPolicies(t *testing.T) {
 	onEach(t, func(w *world) {
 		ctx := w.Context()
 		acme, _ := w.tenant(w.signUp("owner@example.com"))
-		byInvitation, closed := w.another(service.Options{Signup: service.SignupInvite}), w.another(service.Options{Signup: service.SignupClosed})
+		byInvitation, closed := w.another(service.Options{Signup: service.SignupInvite}),
+			w.another(service.Options{Signup: service.SignupClosed})
 		signUp := func(app *service.App, email, token string) error {
-			_, err := app.SignUp(ctx, domain.Origin{}, domain.SignUp{Email: email, Password: password, InvitationToken: domain.Hidden(token)})
+			_, err := app.SignUp(ctx, domain.Origin{},
+				domain.SignUp{Email: email, Password: password, InvitationToken: domain.Hidden(token)})
 			return err
 		}
 		w.code(signUp(byInvitation, "bob@example.com", ""), domain.CodeSignupClosed)

@@ -156,7 +156,8 @@ func (a *App) keyNear(id domain.TokenID) (key domain.ProvenKey, known bool, err 
 // readKey is the other half.
 func (a *App) readKey(ctx context.Context, id domain.TokenID, asks asker) (domain.ProvenKey, error) {
 	if a.Sync() != NotFollowing {
-		return a.near.keys.Load(ctx, id, asks.now, cache.Reader{Key: a.store.KeyByToken, CallingKey: a.store.CallingKey, Payer: asks.payer()})
+		return a.near.keys.Load(ctx, id, asks.now,
+			cache.Reader{Key: a.store.KeyByToken, CallingKey: a.store.CallingKey, Payer: asks.payer()})
 	}
 	secret, key, err := a.store.CallingKey(ctx, id)
 	if err != nil {

@@ -214,7 +214,8 @@ func (o *Organization) Delete(ctx context.Context) error {
 		if err := o.lock(ctx, tx); err != nil {
 			return err
 		}
-		if err := cmp.Or(o.Require(domain.OrganizationDelete), o.precondition.Check(o.organization.Revision), o.deletable(ctx, tx)); err != nil {
+		if err := cmp.Or(o.Require(domain.OrganizationDelete), o.precondition.Check(o.organization.Revision),
+			o.deletable(ctx, tx)); err != nil {
 			return err
 		}
 		if err := tx.DeleteOrganization(ctx, o.organization.Scope(), o.app.now()); err != nil {
@@ -237,7 +238,8 @@ func (o *Organization) deletable(ctx context.Context, tx *repository.Store) erro
 		return err
 	}
 	return domain.Errorf(domain.CodeForbidden,
-		"The operator of this instance has suspended a project of this organization, so the organization cannot be deleted. Ask the operator.")
+		"The operator of this instance has suspended a project of this organization, "+
+			"so the organization cannot be deleted. Ask the operator.")
 }
 
 func organizationTarget(o domain.Organization) domain.Target {

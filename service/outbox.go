@@ -128,7 +128,8 @@ func (a *App) post(ctx context.Context, tx *repository.Store, p posting) error {
 	}
 	now := a.now()
 	m := repository.OutgoingMail{
-		ID: rand.Text(), Kind: p.kind, Payer: a.keyring.outbox.sum("payer", p.payer), Address: a.keyring.outbox.sum("address", p.kind, p.to),
+		ID: rand.Text(), Kind: p.kind, Payer: a.keyring.outbox.sum("payer", p.payer),
+		Address:   a.keyring.outbox.sum("address", p.kind, p.to),
 		CreatedAt: now, ExpiresAt: now.Add(p.good), DueAt: now,
 	}
 	if p.notice {

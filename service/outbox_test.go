@@ -76,7 +76,8 @@ func TestOutboxRetries(t *testing.T) {
 		}
 		w.check(app.Jobs()["tidy the outbox"](w.Context()))
 		stats := app.MailStats()
-		if stats.Waiting != 1 || stats.Sent != 1 || stats.Retried != 2 || stats.Failed[mail.Refused] != 1 || stats.OldestAge != 7*time.Second {
+		if stats.Waiting != 1 || stats.Sent != 1 || stats.Retried != 2 || stats.Failed[mail.Refused] != 1 ||
+			stats.OldestAge != 7*time.Second {
 			w.Errorf("got %+v, want 1 waiting for 7 s, 1 sent, 2 retried and 1 refused", stats)
 		}
 		w.pass(24 * time.Hour)

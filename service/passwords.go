@@ -77,7 +77,8 @@ func parsePasswordHash(stored string) (h passwordHash, err error) {
 		return h, errors.New("a password hash has a form that this version does not know")
 	}
 	_, err = fmt.Sscanf(parts[0], "m=%d,t=%d,p=%d", &h.memory, &h.passes, &h.lanes)
-	if err != nil || h.memory < 8 || h.memory > maxParams.memory || h.passes < 1 || h.passes > maxParams.passes || h.lanes < 1 || h.lanes > maxParams.lanes {
+	if err != nil || h.memory < 8 || h.memory > maxParams.memory || h.passes < 1 || h.passes > maxParams.passes || h.lanes < 1 ||
+		h.lanes > maxParams.lanes {
 		return h, errors.New("a password hash has parameters out of bounds")
 	}
 	decode := base64.RawStdEncoding.Strict().DecodeString

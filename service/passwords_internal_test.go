@@ -22,7 +22,8 @@ func TestStoredHashesAreBounded(t *testing.T) {
 		}
 	}
 	for _, stored := range []string{
-		"", "plain", "$argon2id$", "$argon2i$v=19$m=19456,t=2,p=1$" + salt + "$" + key, "$argon2id$v=16$m=19456,t=2,p=1$" + salt + "$" + key,
+		"", "plain", "$argon2id$", "$argon2i$v=19$m=19456,t=2,p=1$" + salt + "$" + key, "$argon2id$v=16$m=19456,t=2,p=1$" + salt +
+			"$" + key,
 		"$argon2id$v=19$m=19456,t=1000000000000000000,p=1$" + salt + "$" + key, "$argon2id$v=19$m=19456,t=9,p=1$" + salt + "$" + key,
 		"$argon2id$v=19$m=65537,t=2,p=1$" + salt + "$" + key, "$argon2id$v=19$m=4294967295,t=2,p=1$" + salt + "$" + key,
 		"$argon2id$v=19$m=19456,t=0,p=1$" + salt + "$" + key, "$argon2id$v=19$m=19456,t=2,p=0$" + salt + "$" + key,

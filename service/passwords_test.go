@@ -52,7 +52,8 @@ func TestParallelLogIns(t *testing.T) { //nolint:paralleltest // see above
 	all.Wait()
 	close(stop)
 	most := int64(<-peak) - int64(before.HeapInuse)
-	t.Logf("100 sign-ins at the same time: %d in, %d asked to come back; %d MiB more heap at most", answers[""], answers[domain.CodeUnavailable], most>>20)
+	t.Logf("100 sign-ins at the same time: %d in, %d asked to come back; %d MiB more heap at most", answers[""],
+		answers[domain.CodeUnavailable], most>>20)
 	if answers[""] == 0 || answers[""]+answers[domain.CodeUnavailable] != 100 {
 		t.Errorf("got answers %v, want only sign-ins and unavailable", answers)
 	}

@@ -29,7 +29,8 @@ func TestPasswordsWithoutOrganizations(t *testing.T) {
 		w.check(account.ChangePassword(ctx, password, other))
 
 		signUp := func(email, password, token string) error {
-			_, err := w.SignUp(ctx, domain.Origin{}, domain.SignUp{Email: email, Password: domain.Hidden(password), InvitationToken: domain.Hidden(token)})
+			_, err := w.SignUp(ctx, domain.Origin{},
+				domain.SignUp{Email: email, Password: domain.Hidden(password), InvitationToken: domain.Hidden(token)})
 			return err
 		}
 		w.code(signUp("bob@example.com", guessable, token), domain.CodeValidationFailed)

@@ -141,7 +141,8 @@ func (a *App) sendMail(ctx context.Context, m repository.OutgoingMail) {
 		if due.After(m.ExpiresAt) {
 			due = m.ExpiresAt
 		}
-		a.log.WarnContext(ctx, "an email could not be delivered yet and will be tried again", "mail", m.Kind, "tries", m.Tries, "error", err)
+		a.log.WarnContext(ctx, "an email could not be delivered yet and will be tried again", "mail", m.Kind, "tries", m.Tries, "error",
+			err)
 		a.settle(ending, func(ctx context.Context) error { return a.store.RetryMail(ctx, m, due) })
 	}
 }

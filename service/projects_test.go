@@ -68,7 +68,8 @@ func TestDeletedLargeProject(t *testing.T) {
 			}
 			store := storetest.New(t, w.dsn)
 			var app *service.App
-			app, err = service.New(w.Context(), service.Options{Store: store, MasterKey: masterKey, Clock: w.clock, Issuer: "http://localhost"})
+			app, err = service.New(w.Context(), service.Options{Store: store, MasterKey: masterKey, Clock: w.clock,
+				Issuer: "http://localhost"})
 			w.check(err)
 			refused(app)
 			ctx, stop := context.WithCancel(w.Context())

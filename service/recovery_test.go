@@ -55,7 +55,8 @@ func tokenIn(t *testing.T, m mail.Message) string {
 
 func kinds(mails map[string]mail.Message) string {
 	var names []string
-	for _, kind := range []string{"verification", "account-exists", "account-claim", "password-reset", "password-changed", "session-ended", "invitation"} {
+	for _, kind := range []string{"verification", "account-exists", "account-claim", "password-reset", "password-changed",
+		"session-ended", "invitation"} {
 		if _, ok := mails[kind]; ok {
 			names = append(names, kind)
 		}
@@ -160,7 +161,8 @@ func TestMail(t *testing.T) {
 		w.check(err)
 		w.check(account.ChangePassword(ctx, "another passphrase", "a third passphrase"))
 		expect("password-changed")
-		w.code(app.ResetForgottenPassword(ctx, domain.Origin{}, token, "a fourth passphrase"), domain.CodeInvalidToken) // older than the change
+		w.code(app.ResetForgottenPassword(ctx, domain.Origin{}, token, "a fourth passphrase"),
+			domain.CodeInvalidToken) // older than the change
 
 		for action, want := range map[string]int{"user.created": 1, "user.email_verified": 1, "user.password_reset": 1} {
 			if got := w.countEvents(action); got != want {

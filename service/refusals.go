@@ -171,7 +171,8 @@ func (a *App) writeRefusals(ctx context.Context, tx *repository.Store, hour time
 
 // writeRefusalsOf writes as many refusals of an account as there is room for, and
 // counts the others at what has the least room.
-func (a *App) writeRefusalsOf(ctx context.Context, tx *repository.Store, hour time.Time, account refusedAccount, room int) (written int, err error) {
+func (a *App) writeRefusalsOf(ctx context.Context, tx *repository.Store, hour time.Time, account refusedAccount, room int) (written int,
+	err error) {
 	charged, full := []string{instanceSubject}, instanceSubject
 	if room > 0 { // otherwise nothing else needs to be asked
 		subjects, err := subjectsOf(ctx, tx, account.user)
@@ -275,7 +276,8 @@ func ignoreNotFound(err error) error {
 
 // addRefusal appends to the audit trail. Who tried is not known, so the instance
 // itself is the actor.
-func addRefusal(ctx context.Context, tx *repository.Store, at time.Time, target domain.Target, from domain.Origin, fields map[string]any) error {
+func addRefusal(ctx context.Context, tx *repository.Store, at time.Time, target domain.Target, from domain.Origin,
+	fields map[string]any) error {
 	return tx.AddEvent(ctx, domain.Event{
 		ID: domain.NewID[domain.EventID](at), At: at, Action: "session.refused", Target: target, Origin: from,
 		Actor: domain.Actor{Kind: domain.ActorSystem, ID: "system", Name: "sign-in"}, Changes: domain.Diff(nil, fields),

@@ -75,7 +75,8 @@ func TestRefusedSignInsHaveCeilings(t *testing.T) {
 		acme, err := organization.Get()
 		w.check(err)
 		add := func(n int, member bool) domain.User {
-			u := domain.User{ID: domain.NewID[domain.UserID](w.clock()), Email: fmt.Sprintf("u%d@example.com", n), Status: domain.Active, CreatedAt: w.clock()}
+			u := domain.User{ID: domain.NewID[domain.UserID](w.clock()), Email: fmt.Sprintf("u%d@example.com", n), Status: domain.Active,
+				CreatedAt: w.clock()}
 			w.check(w.store.CreateUser(ctx, u, ""))
 			if member {
 				w.check(w.store.AddMember(ctx, acme.Scope(), domain.Membership{

@@ -24,7 +24,8 @@ func TestResetLink(t *testing.T) {
 			w.check(err)
 			w.pass(wait)
 			token := link.Token.Reveal()
-			return w.ResetForgottenPassword(ctx, domain.Origin{}, token, replacement), w.ResetForgottenPassword(ctx, domain.Origin{}, token, password)
+			return w.ResetForgottenPassword(ctx, domain.Origin{}, token, replacement),
+				w.ResetForgottenPassword(ctx, domain.Origin{}, token, password)
 		}
 		late, _ := reset(10 * time.Minute)
 		w.code(late, domain.CodeInvalidToken)

@@ -65,7 +65,8 @@ func (a *App) logIn(
 		if err := a.postRequested(ctx, a.store, mailVerification, user.Email, from); err != nil {
 			return SignedIn{}, err
 		}
-		return SignedIn{}, domain.Errorf(domain.CodeEmailUnverified, "Confirm your email address first. An email with a link is on its way to it.")
+		return SignedIn{}, domain.Errorf(domain.CodeEmailUnverified,
+			"Confirm your email address first. An email with a link is on its way to it.")
 	}
 	var in SignedIn
 	err = a.store.InTx(ctx, func(ctx context.Context, tx *repository.Store) error {

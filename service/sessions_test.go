@@ -162,7 +162,8 @@ func TestSessions(t *testing.T) {
 			w.Errorf("got sessions %q, want only the present one", got)
 		}
 		w.check(account.LogOut(ctx))
-		for action, want := range map[string]int{"session.created": 2, "session.revoked": 1, "session.others_revoked": 1, "session.ended": 1} {
+		for action, want := range map[string]int{"session.created": 2, "session.revoked": 1, "session.others_revoked": 1,
+			"session.ended": 1} {
 			if got := w.countEvents(action); got != want {
 				w.Errorf("%s: got %d events, want %d", action, got, want)
 			}

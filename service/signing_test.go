@@ -138,7 +138,8 @@ func TestIssuerOfNodesWithoutPublicURL(t *testing.T) {
 			store := storetest.New(w.T, w.dsn)
 			issuer, err := service.KeepIssuer(ctx, store, address)
 			w.check(err)
-			app, err := service.New(ctx, service.Options{Store: store, MasterKey: masterKey, Clock: w.clock, Issuer: issuer, PublicURL: address})
+			app, err := service.New(ctx, service.Options{Store: store, MasterKey: masterKey, Clock: w.clock, Issuer: issuer,
+				PublicURL: address})
 			w.check(err)
 			return app
 		}

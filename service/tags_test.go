@@ -136,7 +136,8 @@ func TestTokensOfOlderNodes(t *testing.T) {
 		leaves()
 		newer, newToken := w.fresh(project)
 		if w.tagged(project, old.ID) || !w.tagged(project, newer.ID) {
-			w.Errorf("tagged %t beside a node of 0.1, %t after it; want false, true", w.tagged(project, old.ID), w.tagged(project, newer.ID))
+			w.Errorf("tagged %t beside a node of 0.1, %t after it; want false, true", w.tagged(project, old.ID),
+				w.tagged(project, newer.ID))
 		}
 		node := w.another(service.Options{})
 		go node.Run(w.Context())

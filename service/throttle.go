@@ -168,7 +168,8 @@ func site(network string) string {
 // exist, takes the same time and never matches. After too many from the same network, of which few may be
 // wrong, the answer is rate_limited. What was counted is looked at again when it
 // is this one's turn, so that many at the same moment do not slip through.
-func (a *App) provePassword(ctx context.Context, from domain.Origin, email string, user domain.UserID, password, stored string) (match bool, err error) {
+func (a *App) provePassword(ctx context.Context, from domain.Origin, email string, user domain.UserID, password,
+	stored string) (match bool, err error) {
 	if err := a.mayTry(from, email); err != nil {
 		return false, err
 	}

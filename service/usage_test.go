@@ -120,7 +120,8 @@ func TestRotateKeyAfterUsesCouldNotBeWritten(t *testing.T) {
 		key, _, _ := w.key(project)
 		_, second := w.rotate(project, key.ID, domain.Rotation{})
 		store := storetest.New(w.T, w.dsn)
-		node, err := service.New(w.Context(), service.Options{Store: store, MasterKey: masterKey, Clock: w.clock, Issuer: "http://localhost"})
+		node, err := service.New(w.Context(), service.Options{Store: store, MasterKey: masterKey, Clock: w.clock,
+			Issuer: "http://localhost"})
 		w.check(err)
 		_, err = node.AuthenticateKey(w.Context(), second)
 		w.check(err)
@@ -286,7 +287,8 @@ func TestLastUseOfCallingKey(t *testing.T) {
 		key, token, _ := w.key(project)
 		w.check(w.RecordUses(w.Context()))
 		store := storetest.New(w.T, w.dsn)
-		node, err := service.New(w.Context(), service.Options{Store: store, MasterKey: masterKey, Clock: w.clock, Issuer: "http://localhost"})
+		node, err := service.New(w.Context(), service.Options{Store: store, MasterKey: masterKey, Clock: w.clock,
+			Issuer: "http://localhost"})
 		w.check(err)
 		recorded := w.clock()
 		w.pass(time.Minute)

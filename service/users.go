@@ -71,8 +71,9 @@ func (a *App) maySignUp(ctx context.Context, s domain.SignUp) (words []string, e
 		return nil, err
 	}
 	if !invited && a.signup == SignupInvite {
-		return nil, domain.Errorf(domain.CodeSignupClosed, "This instance takes sign-ups by invitation only. Send the token of an invitation "+
-			"for this email address; anyone who administers an organization here can make one.")
+		return nil, domain.Errorf(domain.CodeSignupClosed,
+			"This instance takes sign-ups by invitation only. Send the token of an invitation "+
+				"for this email address; anyone who administers an organization here can make one.")
 	}
 	return []string{organization.Name, organization.Slug}, nil
 }

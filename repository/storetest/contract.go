@@ -44,9 +44,13 @@ func New(t testing.TB, dsn string) *repository.Store {
 // either database. open returns a new store for each part.
 func Run(t *testing.T, open func(testing.TB) *repository.Store) {
 	for name, test := range map[string]func(*testing.T, *repository.Store){
-		"Organizations": testOrganizations, "Projects": testProjects, "Keys": testKeys, "KeyStatistics": testKeyStatistics, "KeyFilters": testKeyFilters,
-		"Secrets": testSecrets, "Uses": testUses, "Tenancy": testTenancy, "Users": testUsers, "Sessions": testSessions, "Nodes": testNodes,
-		"Members": testMembers, "Invitations": testInvitations, "MailedTokens": testMailedTokens, "Deletion": testDeletion, "ProjectDeletion": testProjectDeletion, "Events": testEvents, "Pages": testPages, "Transactions": testTransactions, "Settings": testSettings,
+		"Organizations": testOrganizations, "Projects": testProjects, "Keys": testKeys, "KeyStatistics": testKeyStatistics,
+		"KeyFilters": testKeyFilters,
+		"Secrets":    testSecrets, "Uses": testUses, "Tenancy": testTenancy, "Users": testUsers, "Sessions": testSessions,
+		"Nodes":   testNodes,
+		"Members": testMembers, "Invitations": testInvitations, "MailedTokens": testMailedTokens, "Deletion": testDeletion,
+		"ProjectDeletion": testProjectDeletion, "Events": testEvents, "Pages": testPages, "Transactions": testTransactions,
+		"Settings":  testSettings,
 		"KeyFields": testKeyFields, "OtherFields": testOtherFields, "Revisions": testRevisions,
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -15,7 +15,8 @@ func testEvents(t *testing.T, s *repository.Store) {
 	orgB, _ := newTenant(t, s, "b")
 	add := func(org domain.OrganizationID, action string, at time.Time) domain.Event {
 		e := domain.Event{
-			ID: domain.NewID[domain.EventID](at), At: at, Actor: domain.Actor{Kind: domain.ActorUser, ID: "usr_1", Name: "Ann"}, Action: action,
+			ID: domain.NewID[domain.EventID](at), At: at, Actor: domain.Actor{Kind: domain.ActorUser, ID: "usr_1", Name: "Ann"},
+			Action: action,
 			Target: domain.Target{Kind: "key", ID: "key_1", Name: "k"}, OrganizationID: org, ProjectID: p.ID,
 			Origin:  domain.Origin{IP: "192.0.2.1", UserAgent: "curl", RequestID: "r"},
 			Changes: domain.Changes{"name": {nil, "k"}},

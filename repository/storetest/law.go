@@ -66,7 +66,8 @@ func (u UseCase) FailOnce(t *testing.T, d *Dumper, share float64, random *rand.R
 			continue // it was done completely
 		}
 		if diff := before.Diff(d.Dump(t)); len(diff) > 0 && !u.InSteps {
-			t.Errorf("%s, statement %d %s (%.100s): the database has changed: %s", u.Name, f.At, f.Kind, seen[f.At-1], strings.Join(diff, "\n\t"))
+			t.Errorf("%s, statement %d %s (%.100s): the database has changed: %s", u.Name, f.At, f.Kind, seen[f.At-1],
+				strings.Join(diff, "\n\t"))
 		}
 		if err := act(t.Context()); err != nil {
 			t.Errorf("%s, statement %d %s (%.100s): tried again, got %v", u.Name, f.At, f.Kind, seen[f.At-1], err)

@@ -51,7 +51,8 @@ func testDeletion(t *testing.T, s *repository.Store) {
 			k := newKey(in, fmt.Sprint("k", i), epoch)
 			check(t, s.CreateKey(ctx, in.Scope(), k))
 			check(t, s.AddSecret(ctx, in.Scope(), newSecret(k, domain.TokenID(fmt.Sprint(in.ID, i)))))
-			check(t, s.AddEvent(ctx, domain.Event{ID: domain.NewID[domain.EventID](epoch), At: epoch, Action: "key.created", OrganizationID: in.OrganizationID}))
+			check(t, s.AddEvent(ctx, domain.Event{ID: domain.NewID[domain.EventID](epoch), At: epoch, Action: "key.created",
+				OrganizationID: in.OrganizationID}))
 		}
 	}
 	check(t, s.DeleteOrganization(ctx, org.Scope(), epoch))

@@ -134,7 +134,8 @@ func CopyKeys(
 	}
 	defer conn.Close(context.WithoutCancel(ctx))
 	var project, model string
-	if err := conn.QueryRow(ctx, "SELECT project_id, id FROM api_keys WHERE revoked_at IS NULL LIMIT 1").Scan(&project, &model); err != nil {
+	if err := conn.QueryRow(ctx, "SELECT project_id, id FROM api_keys WHERE revoked_at IS NULL LIMIT 1").
+		Scan(&project, &model); err != nil {
 		return nil, err
 	}
 	now := time.Now()
@@ -150,17 +151,18 @@ func CopyKeys(
 	if _, err := conn.Exec(ctx, "CREATE TEMPORARY TABLE copied (id TEXT, token TEXT, prefix TEXT, digest BYTEA)"); err != nil {
 		return nil, err
 	}
-	_, err = conn.CopyFrom(ctx, pgx.Identifier{"copied"}, []string{"id", "token", "prefix", "digest"}, pgx.CopyFromSlice(n, func(i int) ([]any, error) {
-		return []any{ids[i], tokens[i].ID(), tokens[i].Prefix(), digests[i]}, nil
-	}))
+	_, err = conn.CopyFrom(ctx, pgx.Identifier{"copied"}, []string{"id", "token", "prefix", "digest"},
+		pgx.CopyFromSlice(n, func(i int) ([]any, error) {
+			return []any{ids[i], tokens[i].ID(), tokens[i].Prefix(), digests[i]}, nil
+		}))
 	if err != nil {
 		return nil, err
 	}
 	for _, statement := range []string{
 		`INSERT INTO api_keys SELECT (jsonb_populate_record(k, jsonb_build_object('id', c.id, 'prefix', c.prefix))).*
 			FROM copied c, api_keys k WHERE k.id = '` + model + `'`,
-		`INSERT INTO api_key_secrets SELECT (jsonb_populate_record(s, jsonb_build_object('key_id', c.id, 'token_id', c.token, 'prefix', c.prefix,
-			'digest', c.digest, 'tagged', true))).* FROM copied c, api_key_secrets s WHERE s.key_id = '` + model + `'`,
+		`INSERT INTO api_key_secrets SELECT (jsonb_populate_record(s, jsonb_build_object('key_id', c.id, 'token_id', c.token,
+			'prefix', c.prefix, 'digest', c.digest, 'tagged', true))).* FROM copied c, api_key_secrets s WHERE s.key_id = '` + model + `'`,
 	} {
 		if _, err := conn.Exec(ctx, statement); err != nil {
 			return nil, err
@@ -292,7 +294,8 @@ func serverPrograms() (string, error) {
 		found = append(found, matches...)
 	}
 	if len(found) == 0 {
-		return "", errors.New("these tests start a PostgreSQL server of their own, and its programs (initdb, pg_ctl) are not on this machine: " +
+		return "", errors.New("these tests start a PostgreSQL server of their own, " +
+			"and its programs (initdb, pg_ctl) are not on this machine: " +
 			"install them, on Debian and Ubuntu with `apt-get install postgresql`, or put them on the PATH")
 	}
 	slices.SortFunc(found, func(a, b string) int { return version(a) - version(b) })
@@ -329,5 +332,6 @@ func unprivileged() (*syscall.Credential, error) {
 			return &syscall.Credential{Uid: uint32(uid), Gid: uint32(gid)}, nil
 		}
 	}
-	return nil, errors.New("PostgreSQL does not run as root, and this machine has neither a user postgres nor daemon: run the tests as another user")
+	return nil, errors.New("PostgreSQL does not run as root, " +
+		"and this machine has neither a user postgres nor daemon: run the tests as another user")
 }

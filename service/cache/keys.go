@@ -181,7 +181,8 @@ func (k *Keys) read(ctx context.Context, token domain.TokenID, from Reader) (dom
 		return domain.ProvenKey{}, err
 	}
 	k.tenants.note(k.tenants.of(key.Project.ID) != nil)
-	return domain.NewProvenKey(string(domain.PackKey(nil, secret, key.Key)), &domain.Tenant{Project: key.Project, Organization: key.Organization}), nil
+	return domain.NewProvenKey(string(domain.PackKey(nil, secret, key.Key)),
+		&domain.Tenant{Project: key.Project, Organization: key.Organization}), nil
 }
 
 // Forget drops what the change makes untrue. Requests that start after it has

@@ -369,7 +369,8 @@ func TestEvictionKeepsWhatIsUsed(t *testing.T) {
 	for i := range 80_000 {
 		token := domain.TokenID(fmt.Sprint("t", i))
 		s, c := row(token, i%3000, "some name")
-		k.put(mustID(token), domain.NewProvenKey(string(domain.PackKey(nil, s, c.Key)), &domain.Tenant{Project: c.Project, Organization: c.Organization}))
+		k.put(mustID(token), domain.NewProvenKey(string(domain.PackKey(nil, s, c.Key)),
+			&domain.Tenant{Project: c.Project, Organization: c.Organization}))
 		if _, ok := k.Get("inuse"); !ok {
 			lost++
 			fill(t, k, "inuse", 1, "in use")
@@ -424,7 +425,8 @@ func TestBytesPerKey(t *testing.T) {
 	for i := range n {
 		token := domain.TokenID(fmt.Sprintf("%012d", i))
 		s, c := row(token, i%100, name)
-		k.put(mustID(token), domain.NewProvenKey(string(domain.PackKey(nil, s, c.Key)), &domain.Tenant{Project: c.Project, Organization: c.Organization}))
+		k.put(mustID(token), domain.NewProvenKey(string(domain.PackKey(nil, s, c.Key)),
+			&domain.Tenant{Project: c.Project, Organization: c.Organization}))
 	}
 	runtime.GC()
 	runtime.ReadMemStats(&after)

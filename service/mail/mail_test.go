@@ -125,13 +125,15 @@ func TestSMTPErrorsKeepSecrets(t *testing.T) {
 func TestSMTPAddresses(t *testing.T) {
 	t.Parallel()
 	for _, good := range []string{
-		"smtp://localhost", "smtps://user:canary@mail.example.com", "smtp://user:p%40ss@mail.example.com:587?from=Keys%20%3Ckeys@example.com%3E",
+		"smtp://localhost", "smtps://user:canary@mail.example.com",
+		"smtp://user:p%40ss@mail.example.com:587?from=Keys%20%3Ckeys@example.com%3E",
 	} {
 		if _, err := mail.NewSMTP(good, "keys.example.com", "keys.example.com"); err != nil {
 			t.Errorf("%s: %v", good, err)
 		}
 	}
-	for _, bad := range []string{"", "mail.example.com", "http://canary@mail", "smtp://", "smtp://h/path", "smtp://h?x=canary", "smtp://h?from=canary", "smtp://canary:x@h:99999"} {
+	for _, bad := range []string{"", "mail.example.com", "http://canary@mail", "smtp://", "smtp://h/path", "smtp://h?x=canary",
+		"smtp://h?from=canary", "smtp://canary:x@h:99999"} {
 		if _, err := mail.NewSMTP(bad, "keys.example.com", "keys.example.com"); err == nil || strings.Contains(err.Error(), "canary") {
 			t.Errorf("%s: got %v, want an error that does not repeat it", bad, err)
 		}
@@ -155,7 +157,8 @@ func TestLog(t *testing.T) {
 			t.Error(err)
 		}
 	}
-	if strings.Contains(log.String(), "canary") || strings.Contains(log.String(), "ann@") || !strings.Contains(log.String(), "verification") {
+	if strings.Contains(log.String(), "canary") || strings.Contains(log.String(), "ann@") ||
+		!strings.Contains(log.String(), "verification") {
 		t.Errorf("the log says:\n%s", log.String())
 	}
 	if !strings.Contains(terminal.String(), "#token=canary-token") {
