@@ -6,8 +6,8 @@ CYCLONEDX     = github.com/CycloneDX/cyclonedx-gomod/cmd/cyclonedx-gomod@v1.10.0
 GOVULNCHECK   = golang.org/x/vuln/cmd/govulncheck@v1.9.0
 
 .PHONY: test
-test: tools fresh format vet lint race ## everything that must hold before a change is merged
-	@echo "make test: generated code is fresh; format, vet, lint and all tests pass"
+test: tools fresh format vet lint race sbom ## everything that must hold before a change is merged
+	@echo "make test: generated code is fresh; format, vet, lint and all tests pass; the list of components is whole"
 
 .PHONY: help
 help: ## this list

@@ -250,13 +250,14 @@ func (a *App) loadSigningKeys(ctx context.Context) error {
 // signed may be of a key that another node has just added, so the keys are read
 // again, now and then.
 func (a *App) verifyAccessToken(ctx context.Context, token string) (jwt.Claims, error) {
-	if a.Sync() == NotFollowing { // no note tells this process that a key was given up
+	a.heedRotation(ctx)
+	claims, err := a.keySet().Verify(token, a.now())
+	if err == nil && a.Sync() == NotFollowing { // no note says that the key was given up
 		if err := a.loadSigningKeys(ctx); err != nil {
 			return jwt.Claims{}, err
 		}
+		return a.keySet().Verify(token, a.now())
 	}
-	a.heedRotation(ctx)
-	claims, err := a.keySet().Verify(token, a.now())
 	if !errors.Is(err, jwt.ErrUnknownKey) || !a.signingKeysMayBeOld() {
 		return claims, err
 	}
