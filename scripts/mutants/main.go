@@ -35,9 +35,8 @@ const (
 	mostEquivalent = 5
 )
 
-var packages = []string{"api/permission", "domain", "service", "repository", "api"}
-
 type options struct {
+	packages []string
 	n       int
 	seed    uint64
 	workers int
@@ -49,6 +48,7 @@ type options struct {
 
 func main() {
 	var o options
+	packages := flag.String("packages", "api/permission,domain,service,repository,api", "where to change the code, separated by commas")
 	flag.IntVar(&o.n, "n", 300, "how many mutants to draw")
 	flag.Uint64Var(&o.seed, "seed", uint64(time.Now().Unix()), "the seed they are drawn with")
 	flag.IntVar(&o.workers, "workers", runtime.NumCPU(), "mutants tested at the same time")
@@ -57,6 +57,7 @@ func main() {
 	flag.DurationVar(&o.limit, "limit", 2*time.Hour, "when to stop; what has not run by then is not counted")
 	flag.StringVar(&o.out, "out", "", "a Markdown file for the result")
 	flag.Parse()
+	o.packages = strings.Split(*packages, ",")
 	if err := run(o); err != nil {
 		fmt.Fprintln(os.Stderr, "mutants:", err)
 		os.Exit(1)
@@ -65,8 +66,8 @@ func main() {
 
 func run(o options) error {
 	began := time.Now()
-	fmt.Printf("seed %d: %d mutants of %s\n", o.seed, o.n, strings.Join(packages, ", "))
-	all, err := mutants(packages)
+	fmt.Printf("seed %d: %d mutants of %s\n", o.seed, o.n, strings.Join(o.packages, ", "))
+	all, err := mutants(o.packages)
 	if err != nil {
 		return err
 	}
@@ -239,7 +240,7 @@ func tell(o options, results []result, took time.Duration) report {
 		}
 		return n
 	}
-	for _, pkg := range append(slices.Clone(packages), "") {
+	for _, pkg := range append(slices.Clone(o.packages), "") {
 		own, late, lived, same := count(pkg, killed), count(pkg, killedLate), count(pkg, survived), count(pkg, equivalent)
 		name := pkg
 		if pkg == "" {
