@@ -37,13 +37,13 @@ const (
 
 type options struct {
 	packages []string
-	n       int
-	seed    uint64
-	workers int
-	suite   bool
-	goal    int
-	limit   time.Duration
-	out     string
+	n        int
+	seed     uint64
+	workers  int
+	suite    bool
+	goal     int
+	limit    time.Duration
+	out      string
 }
 
 func main() {
