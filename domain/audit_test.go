@@ -22,3 +22,28 @@ func TestDiff(t *testing.T) {
 		t.Error(diff)
 	}
 }
+
+// No cell of an export is a formula to a spreadsheet, whatever a stranger, or a
+// release that took more names, put into it.
+func TestEventRowsHoldNoFormulas(t *testing.T) {
+	t.Parallel()
+	for _, name := range []string{"=1", "+1", "-1", "@SUM(1)", "\t=1", "\r=1", "\n=1", "＝1", "＋1", "－1", "＠1"} {
+		event := domain.Event{
+			Actor:  domain.Actor{Name: name},
+			Target: domain.Target{Name: name},
+			Origin: domain.Origin{UserAgent: name},
+		}
+		row, err := event.Row()
+		if err != nil {
+			t.Fatal(err)
+		}
+		for i, column := range domain.EventColumns {
+			switch column {
+			case "actor_name", "target_name", "user_agent":
+				if want := "'" + name; row[i] != want {
+					t.Errorf("%s: got %q, want %q", column, row[i], want)
+				}
+			}
+		}
+	}
+}
