@@ -1,6 +1,7 @@
 // Package site knows where an instance is on the web: under which names and
 // below which path it is served, and what it asks of browsers. Every address
-// that the API, the console or an email shows comes from it.
+// that the API or the console shows comes from it; emails append theirs to the
+// same public URL.
 package site
 
 import (
