@@ -44,6 +44,9 @@ var worstInputs = []struct {
 	{"user agent", 1 << 14, func(n int) string { return strings.Repeat("é\x00", n/3) }, func(s string) { domain.UserAgent(s) }},
 	{"time of many digits", 1 << 16, func(n int) string { return "2030-01-31T12:00:00." + strings.Repeat("9", n) + "Z" }, checkTimes},
 	{"import row of dollars", domain.MaxImportRowBytes, func(n int) string { return "pbkdf2_sha256" + strings.Repeat("$", n) }, checkRow},
+	{"limits of long names", 1 << 16, func(n int) string { return strings.Repeat("a", n) }, checkLimits},
+	{"limits of slashes", 1 << 16, func(n int) string { return strings.Repeat("a/", n/2) }, checkLimits},
+	{"cost of words", 1 << 14, words, checkCosts},
 	{"import row of digits", domain.MaxImportRowBytes, digits, checkRow},
 }
 
@@ -70,6 +73,23 @@ func checkMetadata(s string) {
 		entries[fmt.Sprint(word, i)] = word
 	}
 	_ = domain.KeySpec{Name: "a", Environment: domain.Live, Metadata: entries}.Validate()
+}
+
+// checkLimits puts a text into every field of as many limits as are read.
+func checkLimits(s string) {
+	limit := domain.Limit{
+		Name: s, Type: domain.Quota, Limit: domain.Allow(-1), Period: domain.Period(s), Burst: new(int64(-1)), Initial: new(int64(-1)),
+		Refill: &domain.Refill{Amount: -1, Period: domain.Period(s)}, Per: domain.Per(s), TimeZone: s, Mode: domain.LimitMode(s),
+	}
+	_ = domain.ValidateLimits(slices.Repeat([]domain.Limit{limit}, domain.MaxLimits))
+}
+
+func checkCosts(s string) {
+	cost := domain.Cost{}
+	for i, word := range strings.Fields(s) {
+		cost[fmt.Sprint(word, i)] = -1
+	}
+	_ = cost.Validate()
 }
 
 func checkTimes(s string) {

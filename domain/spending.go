@@ -1,0 +1,46 @@
+package domain
+
+// Cost is what one request costs, by the names of limits. What it does not name
+// costs what the limit says.
+type Cost map[string]int64
+
+// Validate returns validation_failed, naming every entry that is wrong. Names for
+// which a key has no limit are good: a question is asked alike for all plans.
+func (c Cost) Validate() error {
+	var v Invalid
+	if len(c) > MaxLimits {
+		v.Add("/cost", "must have at most %d entries", MaxLimits)
+		return v.Err()
+	}
+	for name, units := range c {
+		switch {
+		case !limitName.MatchString(name):
+			v.Add("/cost", "must have names of limits only")
+		case units < 0 || units > MaxUnits:
+			v.Add("/cost/"+name, "must be 0 to %d", MaxUnits)
+		}
+	}
+	return v.Err()
+}
+
+// Of returns how many units of a limit, WithDefaults, the request costs.
+func (c Cost) Of(l Limit) int64 {
+	if units, named := c[l.Name]; named {
+		return units
+	}
+	return *l.Cost
+}
+
+// Grant returns how many units of a counter one of some nodes gets to spend from
+// memory, of which available ones are not promised to any node: all it wants while
+// there is plenty, half of its even share as the end comes, and what one request
+// needs while that is there. So the last units are shared out one by one, and the
+// end is exact. A need that exceeds what is available gets nothing.
+func Grant(available, want, need int64, nodes int) int64 {
+	if need > available {
+		return 0
+	}
+	shares := 2 * int64(max(nodes, 1))
+	share := (available + shares - 1) / shares
+	return min(max(want, need), max(share, need))
+}
