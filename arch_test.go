@@ -30,6 +30,7 @@ var mayImport = map[string][]string{
 	"service/jwt":             {"domain", "golang-jwt"},
 	"service/mail":            {"go-mail"},
 	"service/requestlog":      {},
+	"service/servicetest":     {"domain", "repository", "repository/storetest", "service"}, // it starts instances for tests
 	"service/site":            {},
 	"api":                     {".", "domain", "service", "service/fair", "service/requestlog", "service/site", "service/jwt", "api/permission", "api/problem", "net/http", "echo", "otel"},
 	"api/permission":          {"domain"},

@@ -37,7 +37,7 @@ func TestForgottenProxyIsWarnedAbout(t *testing.T) {
 			}
 			w.send(t, r)
 		}
-		if got := strings.Count(w.log.String(), warning); got != test.want {
+		if got := strings.Count(w.Logged.String(), warning); got != test.want {
 			t.Errorf("%s: %d warnings, want %d", name, got, test.want)
 		}
 	}

@@ -23,7 +23,7 @@ var unrecorded = map[string]string{
 // since lists what has been recorded from a moment on, in the whole instance.
 func (w *world) since(t *testing.T, at time.Time) []domain.Event {
 	t.Helper()
-	list, err := w.app.ListEvents(t.Context(), domain.System(), domain.EventFilter{Since: at}, domain.Page{Limit: domain.MaxPageSize})
+	list, err := w.App.ListEvents(t.Context(), domain.System(), domain.EventFilter{Since: at}, domain.Page{Limit: domain.MaxPageSize})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -50,12 +50,12 @@ func TestOneEventForEachChange(t *testing.T) {
 				s.logIn(t, p) // so that there is one to end
 			case r.Operation == "updateMember": // so that there is a role to change
 				scope := domain.Organization{ID: s.home.organization.ID}.Scope()
-				if err := s.store.SetRole(t.Context(), scope, s.guest, domain.Viewer); err != nil {
+				if err := s.Store.SetRole(t.Context(), scope, s.guest, domain.Viewer); err != nil {
 					t.Fatal(err)
 				}
 			}
-			s.clock.advance(time.Millisecond)
-			at := s.clock.time()
+			s.Pass(time.Millisecond)
+			at := s.Now()
 			got := s.call(t, r.Method, address, as, body)
 			events := s.since(t, at)
 			want := 0
@@ -96,12 +96,12 @@ func TestAuditFilters(t *testing.T) {
 	n, other := w.tenant(t, "ada"), w.tenant(t, "eve")
 	theirs := w.key(t, other.owner, other.project.ID, nil)
 	var keys []api.CreatedKey
-	start := w.clock.time()
+	start := w.Now()
 	for range 5 {
-		w.clock.advance(time.Second)
+		w.Pass(time.Second)
 		keys = append(keys, w.key(t, n.owner, n.project.ID, map[string]any{"scopes": []string{"keys:write"}}))
 	}
-	w.clock.advance(time.Second)
+	w.Pass(time.Second)
 	by := keys[0]
 	w.call(t, "POST", n.path("/keys/"+string(keys[1].Key.ID)+"/revoke"), byKey(by.Token), nil).want(t, 200, nil)
 

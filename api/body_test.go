@@ -80,7 +80,7 @@ func TestLargeIntegersBind(t *testing.T) {
 		w.secret(rotated.Token)
 		var got time.Duration
 		if rotated.Key.Retiring != nil {
-			got = rotated.Key.Retiring.ValidUntil.Sub(w.clock.time())
+			got = rotated.Key.Retiring.ValidUntil.Sub(w.Now())
 		}
 		if got != test.want {
 			t.Errorf("%s: the grace is %v, want %v", test.grace, got, test.want)

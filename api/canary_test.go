@@ -53,7 +53,7 @@ func TestCanaries(t *testing.T) {
 			if len(secrets) < 15 {
 				t.Fatalf("only %d canaries flew", len(secrets))
 			}
-			secrets.search(t, "the log", []byte(w.log.String()))
+			secrets.search(t, "the log", []byte(w.Logged.String()))
 			secrets.search(t, "the audit trail", exports)
 			families, err := metrics.Gather()
 			if err != nil {
@@ -158,7 +158,7 @@ func canaryRun(t *testing.T, w *world, box mailbox) (canaries, []byte) {
 		exports = append(exports, w.call(t, "GET", "/v1/organizations/"+string(organization.ID)+"/audit-events", as, nil).
 			want(t, 200, nil).body...)
 	}
-	all, err := w.app.ListEvents(t.Context(), domain.System(), domain.EventFilter{}, domain.Page{Limit: domain.MaxPageSize})
+	all, err := w.App.ListEvents(t.Context(), domain.System(), domain.EventFilter{}, domain.Page{Limit: domain.MaxPageSize})
 	if err != nil {
 		t.Fatal(err)
 	}

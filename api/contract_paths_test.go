@@ -122,7 +122,7 @@ func TestPatchKey(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	n := w.tenant(t, "ada")
-	at := w.clock.time().Add(time.Hour)
+	at := w.Now().Add(time.Hour)
 	k := w.key(t, n.owner, n.project.ID, map[string]any{
 		"scopes": []string{"documents:read"}, "external_id": "4711", "metadata": map[string]string{"a": "b"}, "expires_at": at,
 	})

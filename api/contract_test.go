@@ -47,7 +47,7 @@ func (b *badInput) count(t *testing.T) (events, users int) {
 	var list api.AuditEventList
 	b.call(t, "GET", "/v1/organizations/"+string(b.home.organization.ID)+"/audit-events?limit=200", b.home.owner.as, nil).
 		want(t, 200, &list)
-	users, err := b.store.CountUsers(t.Context())
+	users, err := b.Store.CountUsers(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -336,7 +336,7 @@ func TestRefusedValuesAreNotRepeated(t *testing.T) {
 			}
 		}
 	})
-	if strings.Contains(b.log.String(), canary) {
+	if strings.Contains(b.Logged.String(), canary) {
 		t.Error("the log repeats a refused value")
 	}
 }

@@ -193,7 +193,7 @@ func TestMalformedTokensReachNoDatabase(t *testing.T) {
 	w := newWorld(t)
 	n := w.tenant(t, "ada")
 	token := w.key(t, n.owner, n.project.ID, nil).Token
-	w.store.Close()
+	w.Store.Close()
 	for _, value := range []string{"", "abcd", "foo.bar", token[1:], token + "\x00", token + "ä", strings.ToUpper(token),
 		strings.Repeat("k", 20<<10)} {
 		w.call(t, "GET", "/v1/project", byKey(value), nil).fails(t, http.StatusUnauthorized, domain.CodeInvalidAPIKey)
@@ -212,9 +212,9 @@ func TestProvenButUnusable(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	n := w.tenant(t, "ada")
-	expiring := w.key(t, n.owner, n.project.ID, map[string]any{"expires_at": w.clock.time().Add(time.Hour)})
-	expired := w.key(t, n.owner, n.project.ID, map[string]any{"expires_at": w.clock.time().Add(-24 * time.Hour)})
-	now := w.key(t, n.owner, n.project.ID, map[string]any{"expires_at": w.clock.time()})
+	expiring := w.key(t, n.owner, n.project.ID, map[string]any{"expires_at": w.Now().Add(time.Hour)})
+	expired := w.key(t, n.owner, n.project.ID, map[string]any{"expires_at": w.Now().Add(-24 * time.Hour)})
+	now := w.key(t, n.owner, n.project.ID, map[string]any{"expires_at": w.Now()})
 	revoked := w.key(t, n.owner, n.project.ID, nil)
 	w.call(t, "POST", n.path("/keys/"+string(revoked.Key.ID)+"/revoke"), n.owner.as, nil).want(t, http.StatusOK, nil)
 	good := w.key(t, n.owner, n.project.ID, nil)
@@ -231,7 +231,7 @@ func TestProvenButUnusable(t *testing.T) {
 	refused(expired.Token, domain.CodeKeyExpired)
 	refused(now.Token, domain.CodeKeyExpired)
 	refused(revoked.Token, domain.CodeKeyRevoked)
-	w.clock.advance(time.Hour)
+	w.Pass(time.Hour)
 	refused(expiring.Token, domain.CodeKeyExpired)
 
 	n.owner.as = w.logIn(t, n.owner).as // an access token lives five minutes
@@ -259,7 +259,7 @@ func TestAccessTokensAreRefused(t *testing.T) {
 	if !strings.Contains(string(got.body), "This is an API key") {
 		t.Errorf("the detail does not help: %s", got.body)
 	}
-	w.clock.advance(6 * time.Minute)
+	w.Pass(6 * time.Minute)
 	got = w.call(t, "GET", "/v1/me", n.owner.as, nil).fails(t, http.StatusUnauthorized, domain.CodeTokenExpired)
 	if diff := cmp.Diff([]string{`Bearer realm="latchkey", error="invalid_token"`}, got.header["Www-Authenticate"]); diff != "" {
 		t.Error(diff)
@@ -283,7 +283,7 @@ func TestPublicOperationsIgnoreCredentials(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	ada := w.signUp(t, "ada")
-	w.clock.advance(time.Hour)
+	w.Pass(time.Hour)
 	for name, as := range map[string]credential{
 		"expired access token": ada.as,
 		"garbage":              byUser("garbage"),

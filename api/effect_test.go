@@ -52,11 +52,11 @@ func TestRightsEndAtOnce(t *testing.T) {
 			status("GET", n.path("/keys"), byKey(key.Token), nil, 200)
 
 			status("GET", "/v1/me", bob.as, nil, 200)
-			if _, err := w.app.SetUserStatus(t.Context(), domain.System(), bob.User.ID, domain.Disabled); err != nil {
+			if _, err := w.App.SetUserStatus(t.Context(), domain.System(), bob.User.ID, domain.Disabled); err != nil {
 				t.Fatal(err)
 			}
 			w.call(t, "GET", "/v1/me", bob.as, nil).fails(t, 401, domain.CodeInvalidToken)
-			if _, err := w.app.SetUserStatus(t.Context(), domain.System(), bob.User.ID, domain.Active); err != nil {
+			if _, err := w.App.SetUserStatus(t.Context(), domain.System(), bob.User.ID, domain.Active); err != nil {
 				t.Fatal(err)
 			}
 			w.call(t, "GET", "/v1/me", bob.as, nil).fails(t, 401, domain.CodeInvalidToken) // the session stays ended

@@ -83,7 +83,7 @@ func (s *scene) callerID(t *testing.T, column string, as credential) string {
 	if token == "" {
 		return ""
 	}
-	key, err := s.app.AuthenticateKey(t.Context(), token)
+	key, err := s.App.AuthenticateKey(t.Context(), token)
 	if err != nil {
 		return ""
 	}

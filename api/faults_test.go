@@ -20,6 +20,7 @@ import (
 	"github.com/latchkey-dev/latchkey/domain"
 	"github.com/latchkey-dev/latchkey/repository/storetest"
 	"github.com/latchkey-dev/latchkey/service"
+	"github.com/latchkey-dev/latchkey/service/servicetest"
 )
 
 var (
@@ -65,11 +66,8 @@ type broken struct {
 func newBroken(t *testing.T, dsn string, box mailbox) *broken {
 	t.Helper()
 	store := storetest.NewBreakable(t, dsn)
-	b := &broken{scene: newSceneIn(t, idleWorldOn(t, store, nil)), dump: storetest.NewDumper(t, dsn), box: box}
-	options := service.Options{
-		Store: store, MasterKey: [32]byte{1, 2, 3}, Issuer: "http://127.0.0.1:8080", Clock: b.clock.time,
-		Log: slog.New(slog.DiscardHandler),
-	}
+	b := &broken{scene: newSceneIn(t, serveWorld(t, servicetest.Prepare(t, store, dsn), nil)), dump: storetest.NewDumper(t, dsn), box: box}
+	options := service.Options{Log: slog.New(slog.DiscardHandler)}
 	if box != nil {
 		options.Mailer = box
 		for _, p := range b.people {
@@ -83,10 +81,8 @@ func newBroken(t *testing.T, dsn string, box mailbox) *broken {
 			}
 		}
 	}
+	b.app = b.Another(options)
 	var err error
-	if b.app, err = service.New(t.Context(), options); err != nil {
-		t.Fatal(err)
-	}
 	if b.cold, err = api.New(b.app, api.Config{Log: slog.New(slog.DiscardHandler)}); err != nil {
 		t.Fatal(err)
 	}

@@ -55,7 +55,7 @@ func TestFloodOfAnyKindDoesNotFillTheLog(t *testing.T) {
 	e := newEdges(t)
 	var log strings.Builder
 	registry := prometheus.NewRegistry()
-	edge, err := newServer(e.app, Config{Log: slog.New(slog.NewTextHandler(&log, nil)), Metrics: registry}, true)
+	edge, err := newServer(e.App, Config{Log: slog.New(slog.NewTextHandler(&log, nil)), Metrics: registry}, true)
 	must(t, err)
 	all := strangersRequests(t)
 	const kinds = 3 // refusals, faults and answers that change nothing, each with a count of its own
@@ -105,7 +105,7 @@ func TestFewRefusalsAreAllLogged(t *testing.T) {
 	} {
 		for requests, want := range map[int]struct{ least, most int }{50: {50 * c.lines, 50 * c.lines}, 10_000: {100, 10_000 / 4}} {
 			var log strings.Builder
-			edge, err := newServer(e.app, Config{Log: slog.New(slog.NewTextHandler(&log, nil))}, true)
+			edge, err := newServer(e.App, Config{Log: slog.New(slog.NewTextHandler(&log, nil))}, true)
 			must(t, err)
 			edge.GET("/down", func(echo.Context) error { return domain.Unavailable(io.EOF) }, Require(permission.Public))
 			once := e.repeat(t, edge, c.ask, c.status)

@@ -46,10 +46,10 @@ func TestDefaultPermission(t *testing.T) {
 		}
 		foreign := echo.New()
 		foreign.GET("/before", ok)
-		api.Guard(foreign, w.app, api.GuardConfig{Default: rule})
+		api.Guard(foreign, w.App, api.GuardConfig{Default: rule})
 		foreign.GET("/after", ok)
 		foreign.Group("/group").GET("/below", ok)
-		own, err := api.New(w.app, api.Config{Default: rule, Log: slog.New(slog.DiscardHandler)})
+		own, err := api.New(w.App, api.Config{Default: rule, Log: slog.New(slog.DiscardHandler)})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -82,7 +82,7 @@ func TestRequireReplacesTheDefault(t *testing.T) {
 	token := w.key(t, n.owner, n.project.ID, nil).Token
 	e := echo.New()
 	pass := func(next echo.HandlerFunc) echo.HandlerFunc { return next }
-	api.Guard(e, w.app, api.GuardConfig{Default: permission.HasAPIKey})
+	api.Guard(e, w.App, api.GuardConfig{Default: permission.HasAPIKey})
 	e.GET("/user", ok, api.Require(permission.IsUser))
 	e.GET("/among-others", ok, pass, api.Require(permission.IsUser), pass)
 	e.GET("/public", ok, api.Require(permission.Public))
@@ -114,7 +114,7 @@ func TestHostsAreGuardedApart(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	e := echo.New()
-	api.Guard(e, w.app, api.GuardConfig{})
+	api.Guard(e, w.App, api.GuardConfig{})
 	e.Host("a.example").GET("/x", ok)
 	e.Host("b.example").GET("/x", ok, api.Require(permission.Public))
 	if got := serve(e, "GET", "http://a.example/x", anonymous); got.status != http.StatusForbidden {
@@ -127,7 +127,7 @@ func TestGuardLeavesTheRouterAlone(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	e := echo.New()
-	api.Guard(e, w.app, api.GuardConfig{})
+	api.Guard(e, w.App, api.GuardConfig{})
 	e.GET("/known", ok, api.Require(permission.HasAPIKey))
 	for _, as := range []credential{anonymous, byKey("bad"), byUser("bad")} {
 		for _, test := range []struct {
@@ -149,7 +149,7 @@ func TestForeignEcho(t *testing.T) {
 	n := w.tenant(t, "ada")
 	minted := w.key(t, n.owner, n.project.ID, map[string]any{"scopes": []string{"documents:read"}})
 	e := echo.New()
-	documents := e.Group("/documents", api.Authenticate(w.app))
+	documents := e.Group("/documents", api.Authenticate(w.App))
 	documents.GET("", func(c echo.Context) error {
 		project, isKey := api.Project(c)
 		key, _ := api.Principal(c).Key()

@@ -9,13 +9,10 @@ import (
 	"maps"
 	"net/http"
 	"net/http/httptest"
-	"os"
 	"regexp"
-	"runtime"
 	"strings"
 	"sync"
 	"testing"
-	"time"
 
 	"github.com/getkin/kin-openapi/openapi3"
 	"github.com/getkin/kin-openapi/openapi3filter"
@@ -25,23 +22,19 @@ import (
 	"github.com/latchkey-dev/latchkey"
 	"github.com/latchkey-dev/latchkey/api"
 	"github.com/latchkey-dev/latchkey/domain"
-	"github.com/latchkey-dev/latchkey/repository"
 	"github.com/latchkey-dev/latchkey/repository/storetest"
 	"github.com/latchkey-dev/latchkey/service"
+	"github.com/latchkey-dev/latchkey/service/servicetest"
 )
 
-// password is the password of every user in these tests.
-const password = "seven violet lamps at the harbour"
+const password = servicetest.Password
 
-// world is an instance with a database of its own, called in process. Every
-// answer is held to openapi.yaml, and no secret that it hands out may turn up in
-// the log or in an error.
+// world is an instance that is called in process. Every answer is held to openapi.yaml,
+// and no secret that it hands out may turn up in the log or in an error.
 type world struct {
-	app   *service.App
-	store *repository.Store
-	echo  *echo.Echo
-	log   *logged
-	clock *clock
+	*servicetest.World
+
+	echo *echo.Echo
 
 	mu      sync.Mutex
 	secrets []string
@@ -50,121 +43,32 @@ type world struct {
 // newWorld starts an instance; change may alter how the API is served.
 func newWorld(t *testing.T, change ...func(*api.Config)) *world {
 	t.Helper()
-	dsn := storetest.SQLite(t)
-	if err := os.WriteFile(strings.TrimPrefix(dsn, "sqlite:"), migrated(), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	return startWorld(t, dsn, nil, change...)
+	return startWorld(t, storetest.SQLite(t), nil, change...)
 }
-
-// migrated is an empty database with all tables. To copy it takes a fraction of
-// the time that migrating does, which a hundred worlds would spend each.
-var migrated = sync.OnceValue(func() []byte {
-	must := func(err error) {
-		if err != nil {
-			panic(err)
-		}
-	}
-	dir, err := os.MkdirTemp("", "latchkey")
-	must(err)
-	defer os.RemoveAll(dir)
-	store, err := repository.Open(context.Background(), "sqlite:"+dir+"/latchkey.db")
-	must(err)
-	must(store.Migrate(context.Background()))
-	must(store.Close())
-	image, err := os.ReadFile(dir + "/latchkey.db")
-	must(err)
-	return image
-})
 
 // startWorld starts an instance on a database; mailer may be nil.
 func startWorld(t *testing.T, dsn string, mailer service.Mailer, change ...func(*api.Config)) *world {
 	t.Helper()
-	return startWorldOn(t, storetest.New(t, dsn), mailer, change...)
-}
-
-// startWorldOn starts an instance on a store.
-func startWorldOn(t *testing.T, store *repository.Store, mailer service.Mailer, change ...func(*api.Config)) *world {
-	t.Helper()
-	w := idleWorldOn(t, store, mailer, change...)
-	w.follow(t)
+	w := serveWorld(t, servicetest.Prepare(t, storetest.New(t, dsn), dsn), mailer, change...)
+	servicetest.Follow(t, w.App)
 	return w
 }
 
-// idleWorldOn starts an instance that does nothing but answer, and from no
-// memory.
-func idleWorldOn(t *testing.T, store *repository.Store, mailer service.Mailer, change ...func(*api.Config)) *world {
+// serveWorld starts a node with the API that answers from no memory until it follows.
+func serveWorld(t *testing.T, in *servicetest.World, mailer service.Mailer, change ...func(*api.Config)) *world {
 	t.Helper()
-	ctx := t.Context()
-	var err error
-	w := &world{store: store, log: &logged{}, clock: &clock{now: time.Date(2026, 3, 2, 9, 30, 0, 0, time.UTC)}}
-	logger := slog.New(slog.NewJSONHandler(w.log, &slog.HandlerOptions{Level: slog.LevelDebug}))
-	w.app, err = service.New(ctx, service.Options{
-		Store: store, MasterKey: [32]byte{1, 2, 3}, Issuer: "http://127.0.0.1:8080", Clock: w.clock.time, Log: logger,
-		Mailer: mailer,
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	config := api.Config{Log: logger}
+	w := &world{World: in}
+	w.App = w.Another(service.Options{Mailer: mailer})
+	config := api.Config{Log: slog.New(slog.NewJSONHandler(&w.Logged, &slog.HandlerOptions{Level: slog.LevelDebug}))}
 	for _, f := range change {
 		f(&config)
 	}
-	if w.echo, err = api.New(w.app, config); err != nil {
+	var err error
+	if w.echo, err = api.New(w.App, config); err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { w.mustNotShow(t, "the log", w.log.String()) })
+	t.Cleanup(func() { w.mustNotShow(t, "the log", w.Logged.String()) })
 	return w
-}
-
-// follow has the instance answer from memory, as a server does.
-func (w *world) follow(t *testing.T) {
-	ctx, stop := context.WithCancel(t.Context())
-	var running sync.WaitGroup
-	running.Go(func() { w.app.Run(ctx) })
-	t.Cleanup(func() {
-		stop()
-		running.Wait()
-	})
-	for w.app.Sync() != service.InSync {
-		runtime.Gosched()
-	}
-}
-
-// clock is the instance's, which only tests move.
-type clock struct {
-	mu  sync.Mutex
-	now time.Time
-}
-
-func (c *clock) time() time.Time {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return c.now
-}
-
-func (c *clock) advance(d time.Duration) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.now = c.now.Add(d)
-}
-
-// logged is what the instance has logged.
-type logged struct {
-	mu   sync.Mutex
-	text bytes.Buffer
-}
-
-func (l *logged) Write(p []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.text.Write(p)
-}
-
-func (l *logged) String() string {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.text.String()
 }
 
 // secret notes what must never be shown again.
@@ -379,8 +283,8 @@ func (w *world) key(t *testing.T, by person, in domain.ProjectID, fields map[str
 // member makes a user a member.
 func (w *world) member(t *testing.T, p person, of domain.OrganizationID, role domain.Role) {
 	t.Helper()
-	err := w.store.AddMember(t.Context(), domain.Organization{ID: of}.Scope(), domain.Membership{
-		UserID: p.User.ID, Role: role, JoinedAt: w.clock.time(),
+	err := w.Store.AddMember(t.Context(), domain.Organization{ID: of}.Scope(), domain.Membership{
+		UserID: p.User.ID, Role: role, JoinedAt: w.Now(),
 	})
 	if err != nil {
 		t.Fatal(err)

@@ -30,7 +30,6 @@ func retry(as credential, idempotencyKey ...string) credential {
 func TestRotateKey(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
-	w.follow(t)
 	n := w.tenant(t, "ada")
 	before := w.key(t, n.owner, n.project.ID, nil)
 	path := n.path("/keys/" + string(before.Key.ID))
@@ -40,7 +39,7 @@ func TestRotateKey(t *testing.T) {
 	if got := a.header.Get("Cache-Control"); got != "no-store" {
 		t.Errorf("got Cache-Control %q, want no-store", got)
 	}
-	until := w.clock.time().Add(time.Minute)
+	until := w.Now().Add(time.Minute)
 	want := &api.RetiringToken{Prefix: before.Key.Prefix, ValidUntil: until}
 	if got := after.Key.Retiring; after.Key.ID != before.Key.ID || !cmp.Equal(want, got) {
 		t.Errorf("got %+v, want it to retire %+v", after.Key, want)
@@ -66,7 +65,7 @@ func TestRotateKey(t *testing.T) {
 	for _, token := range []string{before.Token, after.Token} {
 		w.call(t, "GET", "/v1/project", byKey(token), nil).want(t, http.StatusOK, nil)
 	}
-	w.clock.advance(time.Minute)
+	w.Pass(time.Minute)
 	shown(nil)
 	w.call(t, "GET", "/v1/project", byKey(before.Token), nil).fails(t, http.StatusUnauthorized, domain.CodeKeyExpired)
 	w.call(t, "GET", "/v1/project", byKey(after.Token), nil).want(t, http.StatusOK, nil)
@@ -81,7 +80,7 @@ func TestRotateKey(t *testing.T) {
 	}
 	w.call(t, "POST", path+"/rotate", n.owner.as, nil).want(t, http.StatusOK, &after)
 	w.secret(after.Token)
-	if want := w.clock.time().Add(24 * time.Hour); !after.Key.Retiring.ValidUntil.Equal(want) {
+	if want := w.Now().Add(24 * time.Hour); !after.Key.Retiring.ValidUntil.Equal(want) {
 		t.Errorf("got %v, want %v by default", after.Key.Retiring.ValidUntil, want)
 	}
 }
@@ -109,7 +108,7 @@ func TestIdempotencyKey(t *testing.T) {
 		w.secret(fmt.Sprintf("a-request-number-%d", i))
 		as := retry(n.owner.as, fmt.Sprintf("a-request-number-%d", i))
 		first := w.call(t, "POST", test.path, as, test.body).want(t, test.status, nil)
-		w.clock.advance(time.Minute)
+		w.Pass(time.Minute)
 		again := w.call(t, "POST", test.path, as, test.body).want(t, test.status, nil)
 		if diff := cmp.Diff(string(first.body), string(again.body)); diff != "" {
 			t.Errorf("%s: %s", test.path, diff)
@@ -235,7 +234,7 @@ func TestDigestsAppearNowhere(t *testing.T) {
 	w.call(t, "GET", n.path("/keys"), n.owner.as, nil).want(t, http.StatusOK, &list)
 	note := func() (stored []string) {
 		for _, k := range list.Items {
-			secrets, err := w.store.LiveSecrets(t.Context(), scope, k.ID, w.clock.time())
+			secrets, err := w.Store.LiveSecrets(t.Context(), scope, k.ID, w.Now())
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -282,7 +281,7 @@ func TestRevocationIsFinal(t *testing.T) {
 	path := n.path("/keys/" + string(k.Key.ID))
 	var revoked, again api.Key
 	w.call(t, "POST", path+"/revoke", n.owner.as, map[string]string{"reason": "lost"}).want(t, http.StatusOK, &revoked)
-	w.clock.advance(time.Minute)
+	w.Pass(time.Minute)
 	for _, test := range []struct {
 		method, path string
 		body         any
@@ -332,17 +331,17 @@ func TestWhoamiLastUse(t *testing.T) {
 	n := w.tenant(t, "ada")
 	key := w.key(t, n.owner, n.project.ID, nil)
 	for range 2 {
-		w.clock.advance(time.Minute)
+		w.Pass(time.Minute)
 		w.call(t, "GET", "/v1/project", byKey(key.Token), nil).want(t, http.StatusOK, nil)
-		if err := w.app.RecordUses(t.Context()); err != nil {
+		if err := w.App.RecordUses(t.Context()); err != nil {
 			t.Fatal(err)
 		}
 		var who api.Caller
 		w.call(t, "GET", "/v1/whoami", byKey(key.Token), nil).want(t, http.StatusOK, &who)
 		var read api.Key
 		w.call(t, "GET", n.path("/keys/"+string(key.Key.ID)), n.owner.as, nil).want(t, http.StatusOK, &read)
-		if got, err := who.Key.LastUsedAt.Get(); err != nil || !got.Equal(w.clock.time()) {
-			t.Errorf("got %v, %v, want %v", got, err, w.clock.time())
+		if got, err := who.Key.LastUsedAt.Get(); err != nil || !got.Equal(w.Now()) {
+			t.Errorf("got %v, %v, want %v", got, err, w.Now())
 		}
 		if diff := cmp.Diff(read.LastUsedAt, who.Key.LastUsedAt); diff != "" {
 			t.Errorf("-reading the key +whoami: %s", diff)

@@ -1,7 +1,6 @@
 package api
 
 import (
-	"context"
 	"crypto/sha256"
 	"fmt"
 	"io"
@@ -9,10 +8,8 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"regexp"
-	"runtime"
 	"slices"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
@@ -20,15 +17,15 @@ import (
 	"github.com/labstack/echo/v4"
 
 	"github.com/latchkey-dev/latchkey/domain"
-	"github.com/latchkey-dev/latchkey/repository"
 	"github.com/latchkey-dev/latchkey/repository/storetest"
 	"github.com/latchkey-dev/latchkey/service"
+	"github.com/latchkey-dev/latchkey/service/servicetest"
 )
 
 // edges is one instance behind both edges.
 type edges struct {
-	app            *service.App
-	store          *repository.Store
+	*servicetest.World
+
 	lean, ordinary *echo.Echo
 	project        *service.Project
 	other          *service.Project
@@ -37,45 +34,20 @@ type edges struct {
 
 func newEdges(t testing.TB) *edges {
 	t.Helper()
-	store := storetest.New(t, storetest.SQLite(t))
-	now := time.Date(2026, 3, 2, 9, 30, 0, 123456000, time.UTC)
-	app, err := service.New(t.Context(), service.Options{
-		Store: store, MasterKey: [32]byte{1, 2, 3}, Issuer: "http://127.0.0.1:8080", Clock: func() time.Time { return now },
-		Log: slog.New(slog.DiscardHandler),
-	})
-	must(t, err)
-	ctx, stop := context.WithCancel(t.Context())
-	var running sync.WaitGroup
-	running.Go(func() { app.Run(ctx) })
-	t.Cleanup(func() {
-		stop()
-		running.Wait()
-	})
-	for app.Sync() != service.InSync {
-		runtime.Gosched()
-	}
-
-	in, err := app.SignUp(ctx, domain.Origin{}, domain.SignUp{Email: "ada@example.com", Password: "seven violet lamps at the harbour"})
-	must(t, err)
-	user, err := app.AuthenticateUser(ctx, in.AccessToken)
-	must(t, err)
-	ada := domain.NewPrincipal(nil, user, domain.Origin{})
-	acme, err := app.CreateOrganization(ctx, ada, domain.OrganizationSpec{Name: "Acme <&> Søns"})
-	must(t, err)
-	organization, err := app.Organization(ctx, ada, acme.ID)
-	must(t, err)
-	e := &edges{app: app, store: store, tokens: map[string]string{"JWT": in.AccessToken}}
-	for name, project := range map[string]**service.Project{"Payments": &e.project, `Päy"ments </script>`: &e.other} {
-		made, err := organization.CreateProject(ctx, domain.ProjectSpec{Name: name})
-		must(t, err)
-		*project, err = app.Project(ctx, ada, made.ID)
-		must(t, err)
+	w := servicetest.New(t, storetest.SQLite(t), service.Options{Log: slog.New(slog.DiscardHandler)})
+	in, ada := w.Person("ada@example.com")
+	organization := w.NewOrganization(ada, "Acme <&> Søns")
+	e := &edges{
+		World:   w,
+		project: w.NewProject(organization, "Payments"),
+		other:   w.NewProject(organization, `Päy"ments </script>`),
+		tokens:  map[string]string{"JWT": in.AccessToken},
 	}
 	own, err := e.project.Get()
 	must(t, err)
 	e.tokens["PROJECT"] = string(own.ID)
 	key := func(name string, in *service.Project, spec domain.KeySpec) domain.Key {
-		k, token, err := in.CreateKey(ctx, spec)
+		k, token, err := in.CreateKey(t.Context(), spec)
 		must(t, err)
 		e.tokens[name] = token.Reveal()
 		return k
@@ -83,19 +55,19 @@ func newEdges(t testing.TB) *edges {
 	key("VERIFIER", e.project, domain.KeySpec{Name: "verifier", Scopes: []domain.Scope{"keys:verify", "documents:read"}})
 	key("RICH", e.project, domain.KeySpec{
 		Name: "<Rích> \"&\\", Environment: domain.Test, Scopes: []domain.Scope{"documents:write", "documents:read", "project:read"},
-		ExternalID: "c/1 <", Metadata: map[string]string{"z": "1", "a<": "ü", "b": ""}, ExpiresAt: now.Add(time.Hour),
+		ExternalID: "c/1 <", Metadata: map[string]string{"z": "1", "a<": "ü", "b": ""}, ExpiresAt: w.Now().Add(time.Hour),
 	})
-	key("EXPIRED", e.project, domain.KeySpec{Name: "expired", ExpiresAt: now.Add(-time.Hour)})
+	key("EXPIRED", e.project, domain.KeySpec{Name: "expired", ExpiresAt: w.Now().Add(-time.Hour)})
 	key("OTHER", e.other, domain.KeySpec{Name: "other", Scopes: []domain.Scope{"keys:verify"}})
 	revoked := key("REVOKED", e.project, domain.KeySpec{Name: "revoked"})
-	_, err = e.project.RevokeKey(ctx, revoked.ID, `lost "it"`)
+	_, err = e.project.RevokeKey(t.Context(), revoked.ID, `lost "it"`)
 	must(t, err)
 	rotated := key("RETIRING", e.project, domain.KeySpec{Name: "rotated"})
-	_, token, err := e.project.RotateKey(ctx, rotated.ID, domain.Rotation{Grace: new(time.Hour)})
+	_, token, err := e.project.RotateKey(t.Context(), rotated.ID, domain.Rotation{Grace: new(time.Hour)})
 	must(t, err)
 	e.tokens["CURRENT"] = token.Reveal()
 	e.tokens["FOREIGN"] = "made-by-another-system"
-	imported, err := e.project.ImportKeys(ctx, slices.Values([]domain.ImportRow{{
+	imported, err := e.project.ImportKeys(t.Context(), slices.Values([]domain.ImportRow{{
 		Name: "imported", Algorithm: domain.SHA256Hex, Hash: domain.Hidden(fmt.Sprintf("%x", sha256.Sum256([]byte(e.tokens["FOREIGN"])))),
 		Prefix: `x","valid":true,"<&>\`,
 	}}))
@@ -105,9 +77,9 @@ func newEdges(t testing.TB) *edges {
 	}
 
 	config := Config{Log: slog.New(slog.DiscardHandler)}
-	e.lean, err = newServer(app, config, true)
+	e.lean, err = newServer(w.App, config, true)
 	must(t, err)
-	e.ordinary, err = newServer(app, config, false)
+	e.ordinary, err = newServer(w.App, config, false)
 	must(t, err)
 	return e
 }
@@ -176,9 +148,9 @@ func FuzzLeanEdge(f *testing.F) {
 func TestUnavailableByEitherEdge(t *testing.T) {
 	t.Parallel()
 	e := newEdges(t)
-	_, err := e.app.ProveKey(t.Context(), e.tokens["VERIFIER"], nil) // from now on it is in memory
+	_, err := e.ProveKey(t.Context(), e.tokens["VERIFIER"], nil) // from now on it is in memory
 	must(t, err)
-	e.store.SetDown(true)
+	e.Store.SetDown(true)
 	for _, a := range []ask{
 		{"GET", "/v1/project", "", "$OTHER", "", ""},
 		{"POST", "/v1/keys/verify", "", "$OTHER", plainJSON, `{"key":"$RICH"}`},

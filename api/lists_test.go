@@ -61,7 +61,7 @@ func TestListsInPages(t *testing.T) {
 	n := w.tenant(t, "ada")
 	var keys, projects, organizations []string
 	for i := range 7 {
-		w.clock.advance(time.Second)
+		w.Pass(time.Second)
 		name := fmt.Sprintf("no. %d", i) // no token has a dot, and a search reads their beginnings too
 		environment := []string{"live", "test"}[i%2]
 		w.key(t, n.owner, n.project.ID, map[string]any{"name": name, "environment": environment, "external_id": "x" + environment})
@@ -108,7 +108,7 @@ func TestListsInPages(t *testing.T) {
 	// A row that comes in between moves nothing.
 	var first api.KeyList
 	w.call(t, "GET", n.path("/keys?limit=3"), n.owner.as, nil).want(t, http.StatusOK, &first)
-	w.clock.advance(time.Second)
+	w.Pass(time.Second)
 	w.key(t, n.owner, n.project.ID, map[string]any{"name": "late"})
 	got, _ := w.walk(t, n.owner.as, n.path("/keys?limit=3&cursor="+url.QueryEscape(first.NextCursor.MustGet())))
 	if diff := cmp.Diff(keys[3:], got); diff != "" {
@@ -122,7 +122,7 @@ func TestForeignCursors(t *testing.T) {
 	w := newWorld(t)
 	a, b := w.tenant(t, "a"), w.tenant(t, "b")
 	for range 3 {
-		w.clock.advance(time.Second)
+		w.Pass(time.Second)
 		w.key(t, a.owner, a.project.ID, map[string]any{"name": "of a"})
 	}
 	w.key(t, b.owner, b.project.ID, map[string]any{"name": "of b"})
@@ -150,7 +150,8 @@ func TestEmptyShapes(t *testing.T) {
 		w.call(t, "GET", n.path("/keys/"+string(k.Key.ID)), as, nil).want(t, http.StatusOK, &got)
 		want := map[string]any{
 			"id": string(k.Key.ID), "project_id": string(n.project.ID), "name": "a key", "prefix": k.Key.Prefix, "environment": "live",
-			"scopes": []any{}, "external_id": nil, "metadata": map[string]any{}, "status": "active", "created_at": "2026-03-02T09:30:00Z",
+			"scopes": []any{}, "external_id": nil, "metadata": map[string]any{}, "status": "active",
+			"created_at": "2026-03-02T09:30:00.535898Z",
 			"created_by": map[string]any{"kind": "user", "id": string(n.owner.User.ID)}, "expires_at": nil, "revoked_at": nil,
 			"revoked_reason": nil, "last_used_at": nil, "rotated_at": nil,
 		}
@@ -202,7 +203,7 @@ func TestVerify(t *testing.T) {
 	n, other := w.tenant(t, "ada"), w.tenant(t, "eve")
 	asking := byKey(w.key(t, n.owner, n.project.ID, map[string]any{"scopes": []string{"keys:verify"}}).Token)
 	good := w.key(t, n.owner, n.project.ID, map[string]any{"scopes": []string{"documents:read"}})
-	expired := w.key(t, n.owner, n.project.ID, map[string]any{"expires_at": w.clock.time()})
+	expired := w.key(t, n.owner, n.project.ID, map[string]any{"expires_at": w.Now()})
 	revoked := w.key(t, n.owner, n.project.ID, nil)
 	w.call(t, "POST", n.path("/keys/"+string(revoked.Key.ID)+"/revoke"), n.owner.as, nil).want(t, http.StatusOK, nil)
 	theirs := w.key(t, other.owner, other.project.ID, nil)
@@ -280,7 +281,7 @@ func TestAuditTrail(t *testing.T) {
 	event := raw.Items[0]
 	delete(event, "id")
 	want := map[string]any{
-		"at": "2026-03-02T09:30:00Z", "actor": map[string]any{"kind": "key", "id": string(minted.Key.ID), "name": "before"},
+		"at": "2026-03-02T09:30:00.535898Z", "actor": map[string]any{"kind": "key", "id": string(minted.Key.ID), "name": "before"},
 		"action": "key.updated", "target": map[string]any{"kind": "key", "id": string(minted.Key.ID), "name": "after"},
 		"organization_id": string(n.organization.ID), "project_id": string(n.project.ID), "ip": "192.0.2.1", "user_agent": "test/1",
 		"request_id": renamed.header.Get("X-Request-Id"), "changes": map[string]any{"name": []any{"before", "after"}},

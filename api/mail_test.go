@@ -60,8 +60,8 @@ func TestMailOverHTTP(t *testing.T) {
 	post("/v1/auth/login", ada).fails(t, 403, domain.CodeEmailUnverified)
 	w.secret(box.read(t, "verification"))
 
-	w.clock.advance(time.Second)
-	at := w.clock.time()
+	w.Pass(time.Second)
+	at := w.Now()
 	// Who signed up may be a stranger, so the mail's reader chooses the password.
 	const chosen = "nine yellow kites over the dunes"
 	w.secret(chosen)
@@ -94,8 +94,8 @@ func TestMailOverHTTP(t *testing.T) {
 	}
 	reset := box.read(t, "password-reset")
 	w.secret(reset)
-	w.clock.advance(time.Second)
-	at = w.clock.time()
+	w.Pass(time.Second)
+	at = w.Now()
 	const replacement = "eight green boats on the canal"
 	w.secret(replacement)
 	post("/v1/auth/password/reset", map[string]string{"token": "garbage", "password": "passwordpassword"}).

@@ -120,7 +120,7 @@ func newSceneIn(t *testing.T, w *world) *scene {
 	w.call(t, "POST", s.home.path("/keys/"+string(revoked.Key.ID)+"/revoke"), s.home.owner.as, nil).want(t, http.StatusOK, nil)
 	s.as["revoked key"] = byKey(revoked.Token)
 	s.as["expired key"] = byKey(w.key(t, s.home.owner, s.home.project.ID, map[string]any{
-		"scopes": domain.KeyScopes, "expires_at": w.clock.time().Add(-time.Hour),
+		"scopes": domain.KeyScopes, "expires_at": w.Now().Add(-time.Hour),
 	}).Token)
 	closed := w.project(t, s.home.owner, s.home.organization.ID, "closed")
 	s.as["disabled project's key"] = byKey(w.key(t, s.home.owner, closed.ID, every).Token)
@@ -166,8 +166,8 @@ func (s *scene) ids(t *testing.T, n tenant, path string, of person) map[string]s
 		if s.guest == "" {
 			s.guest = s.signUp(t, "guest").User.ID
 		}
-		err := s.store.AddMember(t.Context(), domain.Organization{ID: n.organization.ID}.Scope(), domain.Membership{
-			UserID: s.guest, Role: domain.Viewer, JoinedAt: s.clock.time(),
+		err := s.Store.AddMember(t.Context(), domain.Organization{ID: n.organization.ID}.Scope(), domain.Membership{
+			UserID: s.guest, Role: domain.Viewer, JoinedAt: s.Now(),
 		})
 		if err != nil && domain.CodeOf(err) != domain.CodeConflict { // still there from before
 			t.Fatal(err)
@@ -188,7 +188,7 @@ func (s *scene) ids(t *testing.T, n tenant, path string, of person) map[string]s
 
 // nobodys are ids of nothing.
 func (s *scene) nobodys() map[string]string {
-	now := s.clock.time()
+	now := s.Now()
 	return map[string]string{
 		"{organization_id}": string(domain.NewID[domain.OrganizationID](now)), "{project_id}": string(domain.NewID[domain.ProjectID](now)),
 		"{key_id}": string(domain.NewID[domain.KeyID](now)), "{user_id}": string(domain.NewID[domain.UserID](now)),

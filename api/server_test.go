@@ -124,7 +124,7 @@ func TestFaultsAreSilentAndLoggedOnce(t *testing.T) {
 			t.Errorf("%s tells the caller: %s", path, got.body)
 		}
 		var told []map[string]any
-		for line := range strings.Lines(w.log.String()) {
+		for line := range strings.Lines(w.Logged.String()) {
 			var entry map[string]any
 			if err := json.Unmarshal([]byte(line), &entry); err != nil {
 				t.Fatal(err)
@@ -155,7 +155,7 @@ func TestAccessLog(t *testing.T) {
 	r.Header.Set("User-Agent", canary)
 	n.owner.as(r.Header)
 	got := w.send(t, r).want(t, http.StatusOK, nil)
-	lines := slices.Collect(strings.Lines(w.log.String()))
+	lines := slices.Collect(strings.Lines(w.Logged.String()))
 	var entry map[string]any
 	if err := json.Unmarshal([]byte(lines[len(lines)-1]), &entry); err != nil {
 		t.Fatal(err)
@@ -169,7 +169,7 @@ func TestAccessLog(t *testing.T) {
 	if diff := cmp.Diff(want, entry); diff != "" {
 		t.Error(diff)
 	}
-	if strings.Contains(w.log.String(), canary) {
+	if strings.Contains(w.Logged.String(), canary) {
 		t.Error("the log repeats what a request carried")
 	}
 }
@@ -216,7 +216,7 @@ func TestClientAddress(t *testing.T) {
 		r.Header.Set("X-Real-Ip", "6.6.6.6")
 		r.Header.Set("Forwarded", "for=6.6.6.6")
 		w.send(t, r)
-		if got := regexp.MustCompile(`"ip":"([^"]*)"`).FindStringSubmatch(w.log.String())[1]; got != test.want {
+		if got := regexp.MustCompile(`"ip":"([^"]*)"`).FindStringSubmatch(w.Logged.String())[1]; got != test.want {
 			t.Errorf("%s: got %s, want %s", name, got, test.want)
 		}
 	}
@@ -314,7 +314,7 @@ func TestReadiness(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	w.call(t, "GET", "/readyz", anonymous, nil).want(t, http.StatusOK, nil)
-	w.app.Drain()
+	w.App.Drain()
 	w.call(t, "GET", "/readyz", anonymous, nil).fails(t, http.StatusServiceUnavailable, domain.CodeUnavailable)
 	w.call(t, "GET", "/healthz", anonymous, nil).want(t, http.StatusOK, nil)
 }

@@ -22,7 +22,7 @@ func (e *edges) traced(t *testing.T, sample func(trace.SpanContext) bool) (*echo
 	t.Helper()
 	spans := tracetest.NewSpanRecorder()
 	tracer := sdktrace.NewTracerProvider(sdktrace.WithSpanProcessor(spans)).Tracer("test")
-	by, err := newServer(e.app, Config{
+	by, err := newServer(e.App, Config{
 		Log: slog.New(slog.DiscardHandler), Tracing: &Tracing{Tracer: tracer, Sample: sample, Propagated: true},
 	}, true)
 	must(t, err)

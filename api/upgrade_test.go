@@ -9,6 +9,7 @@ import (
 	"github.com/latchkey-dev/latchkey/api"
 	"github.com/latchkey-dev/latchkey/domain"
 	"github.com/latchkey-dev/latchkey/repository/storetest"
+	"github.com/latchkey-dev/latchkey/service/servicetest"
 )
 
 // upgraded is an instance on a database that 0.1 has filled, a minute after it
@@ -22,9 +23,9 @@ type upgraded struct {
 func newUpgraded(t *testing.T, dsn string) upgraded {
 	t.Helper()
 	u := upgraded{known: storetest.FillAsOlder(t, dsn)}
-	u.world = idleWorldOn(t, storetest.New(t, dsn), nil)
-	u.clock.advance(u.known.At.Add(time.Minute).Sub(u.clock.time()))
-	u.follow(t)
+	u.world = serveWorld(t, servicetest.Prepare(t, storetest.New(t, dsn), dsn), nil)
+	u.Pass(u.known.At.Add(time.Minute).Sub(u.Now()))
+	servicetest.Follow(t, u.App)
 	for _, k := range u.known.Keys {
 		u.secret(k.Token)
 	}
@@ -132,7 +133,7 @@ func TestUpgradeKeepsPeople(t *testing.T) {
 				token = in.RefreshToken
 			}
 		}
-		if _, err := u.app.AuthenticateSession(t.Context(), u.known.Cookie); err != nil {
+		if _, err := u.App.AuthenticateSession(t.Context(), u.known.Cookie); err != nil {
 			t.Errorf("a browser is signed out: %v", err)
 		}
 		u.call(t, "POST", "/v1/auth/refresh", anonymous, map[string]string{"refresh_token": u.known.UsedRefreshToken}).

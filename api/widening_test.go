@@ -48,7 +48,7 @@ func wideningCallers(t *testing.T, w *world, home tenant) (callers [6]credential
 	}
 	more := append([]domain.Scope{"documents:write"}, managing...)
 	callers[3] = key(map[string]any{"scopes": more})
-	callers[4] = key(map[string]any{"scopes": more, "expires_at": w.clock.time().Add(time.Hour)})
+	callers[4] = key(map[string]any{"scopes": more, "expires_at": w.Now().Add(time.Hour)})
 	callers[5] = key(map[string]any{"scopes": []domain.Scope{domain.KeysWrite}})
 	return callers
 }
@@ -64,7 +64,7 @@ func TestWidening(t *testing.T) {
 	for _, c := range widenings {
 		for i, want := range strings.Fields(c.want) {
 			target := w.key(t, home.owner, home.project.ID, map[string]any{
-				"scopes": managing, "external_id": "a", "expires_at": w.clock.time().Add(time.Hour),
+				"scopes": managing, "external_id": "a", "expires_at": w.Now().Add(time.Hour),
 			})
 			as := callers[i]
 			if as == nil {
@@ -96,7 +96,7 @@ func TestWideningAnExpiredKey(t *testing.T) {
 		if callers[i] == nil {
 			continue
 		}
-		target := w.key(t, home.owner, home.project.ID, map[string]any{"scopes": managing, "expires_at": w.clock.time().Add(-time.Hour)})
+		target := w.key(t, home.owner, home.project.ID, map[string]any{"scopes": managing, "expires_at": w.Now().Add(-time.Hour)})
 		got := w.call(t, "PATCH", home.path("/keys/"+string(target.Key.ID)), callers[i], map[string]any{"expires_at": nil})
 		if fmt.Sprint(got.status) != want {
 			t.Errorf("by caller %d: got %d, want %s: %s", i, got.status, want, got.body)
@@ -117,7 +117,7 @@ func TestMadeByAKeyThatEnds(t *testing.T) {
 	w := newWorld(t)
 	home := w.tenant(t, "owner")
 	as := wideningCallers(t, w, home)[4]
-	hour := w.clock.time().Add(time.Hour)
+	hour := w.Now().Add(time.Hour)
 	for name, c := range map[string]struct {
 		fields map[string]any
 		want   int

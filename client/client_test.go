@@ -8,27 +8,29 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/latchkey-dev/latchkey/api"
 	"github.com/latchkey-dev/latchkey/domain"
-	"github.com/latchkey-dev/latchkey/repository"
+	"github.com/latchkey-dev/latchkey/repository/storetest"
 	"github.com/latchkey-dev/latchkey/service"
+	"github.com/latchkey-dev/latchkey/service/servicetest"
 )
 
 const (
 	email    = "ada@example.com"
-	password = "seven violet lamps at the harbour"
+	password = servicetest.Password
 )
 
 // instance is a Latchkey on a database of its own, with one user, Ada, who owns
 // one project.
 type instance struct {
 	*wire
+	*servicetest.World
 
 	url     string
-	app     *service.App
 	ada     *Client
 	project ProjectID
 }
@@ -68,38 +70,22 @@ func (w *wire) count(request string) int {
 
 func newInstance(t *testing.T) *instance {
 	t.Helper()
-	ctx := t.Context()
-	store, err := repository.Open(ctx, "sqlite:"+t.TempDir()+"/latchkey.db")
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { store.Close() })
-	if err := store.Migrate(ctx); err != nil {
-		t.Fatal(err)
-	}
-	app, err := service.New(ctx, service.Options{
-		Store: store, MasterKey: [32]byte{1, 2, 3}, Issuer: "http://127.0.0.1:8080", Log: slog.New(slog.DiscardHandler),
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	handler, err := api.New(app, api.Config{Log: slog.New(slog.DiscardHandler)})
+	w := servicetest.New(t, storetest.SQLite(t), service.Options{})
+	handler, err := api.New(w.App, api.Config{Log: slog.New(slog.DiscardHandler)})
 	if err != nil {
 		t.Fatal(err)
 	}
 	server := httptest.NewServer(handler)
 	t.Cleanup(server.Close)
 
-	i := &instance{wire: &wire{}, url: server.URL, app: app}
-	if _, err := app.SignUp(ctx, domain.Origin{}, domain.SignUp{Email: email, Password: password, Name: "Ada"}); err != nil {
-		t.Fatal(err)
-	}
+	i := &instance{wire: &wire{}, World: w, url: server.URL}
+	w.Person(email)
 	i.ada = i.as(t, Password(email, password))
-	organization, err := i.ada.CreateOrganizationWithResponse(ctx, nil, CreateOrganizationRequest{Name: "Acme"})
+	organization, err := i.ada.CreateOrganizationWithResponse(t.Context(), nil, CreateOrganizationRequest{Name: "Acme"})
 	if err != nil {
 		t.Fatal(err)
 	}
-	project, err := i.ada.CreateProjectWithResponse(ctx, organization.JSON201.ID, nil, CreateProjectRequest{Name: "Payments"})
+	project, err := i.ada.CreateProjectWithResponse(t.Context(), organization.JSON201.ID, nil, CreateProjectRequest{Name: "Payments"})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -118,6 +104,7 @@ func (i *instance) as(t *testing.T, credentials Credentials) *Client {
 
 func (i *instance) createKey(t *testing.T, name string) *CreatedKey {
 	t.Helper()
+	i.Pass(time.Millisecond) // so that keys have an order
 	answer, err := i.ada.CreateKeyWithResponse(t.Context(), i.project, nil, CreateKeyRequest{Name: name})
 	if err != nil {
 		t.Fatal(err)
@@ -206,7 +193,7 @@ func TestPassword(t *testing.T) {
 func TestResume(t *testing.T) {
 	t.Parallel()
 	i := newInstance(t)
-	session, err := i.app.LogIn(t.Context(), domain.Origin{}, email, password)
+	session, err := i.LogIn(t.Context(), domain.Origin{}, email, password)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -82,7 +82,7 @@ func TestLawOfCostOfForms(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	pages, err := console.Handler(s.app, console.Config{PublicURL: s.URL, Version: "test"})
+	pages, err := console.Handler(s.App, console.Config{PublicURL: s.URL, Version: "test"})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -38,7 +38,7 @@ func TestLifeOfAKey(t *testing.T) {
 				t.Fatalf("the new key: got %d, want %d", got, want)
 			}
 
-			s.pass(time.Second)
+			s.Pass(time.Second)
 			b.reload()
 			b.shows("billing-service")
 			b.hides("Your key is ready")
@@ -60,13 +60,13 @@ func TestLifeOfAKey(t *testing.T) {
 					t.Errorf("the %s token within the grace: got %d, want %d", name, got, want)
 				}
 			}
-			s.pass(time.Second)
+			s.Pass(time.Second)
 			b.reload()
 			b.shows("still works for")
 			if source := b.source(); strings.Contains(source, rotated) || strings.Contains(source, token) {
 				t.Fatal("a token is in the page after the reload")
 			}
-			s.pass(25 * time.Hour)
+			s.Pass(25 * time.Hour)
 			b.reload()
 			b.hides("still works for")
 			for token, want := range map[string]int{token: http.StatusUnauthorized, rotated: http.StatusOK} {
@@ -184,7 +184,7 @@ func TestFormSentTwice(t *testing.T) {
 	if first.Status != http.StatusOK || !strings.Contains(first.Body, "Your key is ready") {
 		t.Fatalf("the first time: got %d", first.Status)
 	}
-	s.pass(-time.Second) // as where another node answers, whose clock is behind
+	s.Pass(-time.Second) // as where another node answers, whose clock is behind
 	second := ann.send(t, http.MethodPost, path, form, nil)
 	if second.Status != http.StatusSeeOther || strings.Contains(second.Body, "lk_live_") {
 		t.Errorf("the second time: got %d, want a redirect without a token", second.Status)
@@ -214,7 +214,7 @@ func TestFormSentTwice(t *testing.T) {
 		if first.Status != http.StatusOK || !strings.Contains(first.Body, test.shows) {
 			t.Fatalf("%s: got %d, want it to show %s", name, first.Status, test.shows)
 		}
-		s.pass(-time.Second)
+		s.Pass(-time.Second)
 		second := ann.send(t, http.MethodPost, test.path, test.form, nil)
 		if second.Status != http.StatusSeeOther || strings.Contains(second.Body, test.shows) {
 			t.Errorf("%s, sent twice: got %d, want a redirect without a token", name, second.Status)

@@ -117,7 +117,7 @@ func TestLastOwnerStays(t *testing.T) {
 		!strings.Contains(body, "the only owner") {
 		t.Error("the last owner is offered to leave")
 	}
-	o, err := s.app.Organization(t.Context(), ann.caller, organization.ID)
+	o, err := s.App.Organization(t.Context(), ann.caller, organization.ID)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -125,7 +125,7 @@ func TestLastOwnerStays(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := s.app.AcceptInvitation(t.Context(), bob.caller, token); err != nil {
+	if _, err := s.App.AcceptInvitation(t.Context(), bob.caller, token); err != nil {
 		t.Fatal(err)
 	}
 	if body := ann.send(t, http.MethodGet, page, nil, nil).Body; !strings.Contains(body, ">Leave…<") ||

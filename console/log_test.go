@@ -17,7 +17,7 @@ func TestFloodOfPagesDoesNotFillTheLog(t *testing.T) {
 	t.Parallel()
 	s := newServer(t)
 	var log strings.Builder
-	pages, err := console.Handler(s.app, console.Config{PublicURL: s.URL, Log: slog.New(slog.NewTextHandler(&log, nil))})
+	pages, err := console.Handler(s.App, console.Config{PublicURL: s.URL, Log: slog.New(slog.NewTextHandler(&log, nil))})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -69,7 +69,7 @@ func TestOffersNoMoreThanHeld(t *testing.T) {
 	s := newServer(t)
 	ann, bob := s.signUp(t, "ann@example.com"), s.signUp(t, "bob@example.com")
 	org, _, p := ann.project(t, "Acme", "Documents API")
-	o, err := s.app.Organization(t.Context(), ann.caller, org.ID)
+	o, err := s.App.Organization(t.Context(), ann.caller, org.ID)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -77,7 +77,7 @@ func TestOffersNoMoreThanHeld(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := s.app.AcceptInvitation(t.Context(), bob.caller, token); err != nil {
+	if _, err := s.App.AcceptInvitation(t.Context(), bob.caller, token); err != nil {
 		t.Fatal(err)
 	}
 	for scope, offered := range map[domain.Scope]bool{domain.ProjectWrite: false, domain.KeysVerify: true} {

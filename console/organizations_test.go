@@ -22,7 +22,7 @@ func TestDeleteProject(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s.pass(time.Hour)
+	s.Pass(time.Hour)
 	b := newTab(t, s).signedIn(ann)
 	settings := "/console/projects/" + string(project.ID) + "/settings"
 	b.open(settings)
@@ -119,7 +119,7 @@ func TestEndSession(t *testing.T) {
 	s := newServer(t)
 	s.signUp(t, "ann@example.com")
 	signIn := func() person {
-		in, err := s.app.LogIn(t.Context(), domain.Origin{}, "ann@example.com", password)
+		in, err := s.App.LogIn(t.Context(), domain.Origin{}, "ann@example.com", password)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -23,7 +23,7 @@ var link = regexp.MustCompile(`/console/\S+#token=\S+`)
 // last sends the waiting emails and returns the path of the link in the last one.
 func (m *mailbox) last(t *testing.T, s *server) string {
 	t.Helper()
-	s.app.SendMails(t.Context())
+	s.App.SendMails(t.Context())
 	if len(m.mails) == 0 {
 		t.Fatal("no mail was sent")
 	}

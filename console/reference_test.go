@@ -42,7 +42,7 @@ func TestReferenceTriesOut(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	in, err := s.app.LogIn(t.Context(), domain.Origin{}, "ada@example.com", password)
+	in, err := s.App.LogIn(t.Context(), domain.Origin{}, "ada@example.com", password)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -65,16 +65,17 @@ func TestScreenshots(t *testing.T) {
 	names := []string{"billing-service", "mobile-backend", "nightly-export", "partner: Globex", "partner: Initech",
 		"search-indexer", "mailer", "status-page",
 		"load-test", "etl-warehouse", "web-frontend", "android-canary", "edge-workers"}
-	s.pass(-26 * 24 * time.Hour)
+	now := s.Now()
+	s.Pass(-26 * 24 * time.Hour)
 	for i, name := range names {
-		s.pass(time.Duration(i%4) * 22 * time.Hour)
+		s.Pass(time.Duration(i%4) * 22 * time.Hour)
 		spec := domain.KeySpec{Name: name, Scopes: []domain.Scope{"documents:read", "documents:write", "keys:verify",
 			"invoices:read"}[:i%5]}
 		if i%3 == 1 {
 			spec.Environment = domain.Test
 		}
 		if i%3 == 2 {
-			spec.ExpiresAt = s.now().AddDate(0, 0, 9*i-20)
+			spec.ExpiresAt = s.Now().AddDate(0, 0, 9*i-20)
 		}
 		key, token, err := p.CreateKey(t.Context(), spec)
 		if err != nil {
@@ -91,15 +92,15 @@ func TestScreenshots(t *testing.T) {
 			}
 		}
 		if i%4 != 1 {
-			s.pass(time.Duration(i+1) * time.Hour)
+			s.Pass(time.Duration(i+1) * time.Hour)
 			s.call(t.Context(), t, token.Reveal())
-			if err := s.app.RecordUses(t.Context()); err != nil {
+			if err := s.App.RecordUses(t.Context()); err != nil {
 				t.Fatal(err)
 			}
 		}
 		last = key
 	}
-	s.ahead.Store(0)
+	s.Pass(now.Sub(s.Now()))
 	base := "/console/projects/" + string(project.ID)
 	at(base, "project")
 	at(base+"/keys", "keys")

@@ -23,7 +23,7 @@ func TestSearchFindsWhatIsPasted(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s.pass(time.Second)
+	s.Pass(time.Second)
 	_, token, err := p.RotateKey(t.Context(), key.ID, domain.Rotation{})
 	if err != nil {
 		t.Fatal(err)

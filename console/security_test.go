@@ -110,7 +110,7 @@ func TestCredentialsDoNotCross(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	in, err := s.app.LogIn(t.Context(), domain.Origin{}, "ann@example.com", password)
+	in, err := s.App.LogIn(t.Context(), domain.Origin{}, "ann@example.com", password)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -166,7 +166,7 @@ func TestCookie(t *testing.T) {
 		s.URL:                      {"latchkey_session", false},
 		"https://keys.example.com": {"__Host-latchkey_session", true},
 	} {
-		pages, err := console.Handler(s.app, console.Config{PublicURL: publicURL, Log: slog.New(slog.DiscardHandler)})
+		pages, err := console.Handler(s.App, console.Config{PublicURL: publicURL, Log: slog.New(slog.DiscardHandler)})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -226,7 +226,7 @@ func TestFieldsStayText(t *testing.T) {
 	t.Parallel()
 	s := newServer(t)
 	const hostile = `"'><img src=x onerror=document.title='pwned'><script>document.title="pwned"</script>{{.}}`
-	in, err := s.app.SignUp(t.Context(), domain.Origin{UserAgent: hostile, IP: "127.0.0.1"}, domain.SignUp{
+	in, err := s.App.SignUp(t.Context(), domain.Origin{UserAgent: hostile, IP: "127.0.0.1"}, domain.SignUp{
 		Email: "ann@example.com", Password: password, Name: hostile,
 	})
 	if err != nil {
@@ -286,9 +286,9 @@ func TestManyKeys(t *testing.T) {
 	_, project, _ := ann.project(t, "Acme", "Documents API")
 	const batch = 500 // of keys in a transaction
 	for first := 0; first < keys; first += batch {
-		err := s.store.InTx(t.Context(), func(ctx context.Context, tx *repository.Store) error {
+		err := s.Store.InTx(t.Context(), func(ctx context.Context, tx *repository.Store) error {
 			for i := range batch {
-				at := s.now().Add(time.Duration(first+i) * time.Microsecond)
+				at := s.Now().Add(time.Duration(first+i) * time.Microsecond)
 				err := tx.CreateKey(ctx, project.Scope(), domain.Key{
 					ID: domain.NewID[domain.KeyID](at), ProjectID: project.ID, Name: fmt.Sprintf("key number %d", first+i),
 					Prefix: "lk_live_of-no-use", Environment: domain.Live, CreatedAt: at, Revision: 1,
@@ -305,7 +305,7 @@ func TestManyKeys(t *testing.T) {
 	}
 	var lock sync.Mutex
 	var statements []string
-	s.store.Observe(func(statement string) {
+	s.Store.Observe(func(statement string) {
 		lock.Lock()
 		defer lock.Unlock()
 		statements = append(statements, statement)
@@ -414,7 +414,7 @@ func TestUserAgentIsCutShort(t *testing.T) {
 		t.Fatal(err)
 	}
 	answer.Body.Close()
-	account, err := s.app.Account(t.Context(), ann.caller)
+	account, err := s.App.Account(t.Context(), ann.caller)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -435,7 +435,7 @@ func TestNoSecretLeaves(t *testing.T) {
 	ann := s.signUp(t, "ann@example.com")
 	org, project, _ := ann.project(t, "Acme", "Documents API")
 	var log bytes.Buffer
-	pages, err := console.Handler(s.app, console.Config{PublicURL: s.URL, Log: slog.New(slog.NewTextHandler(&log, nil))})
+	pages, err := console.Handler(s.App, console.Config{PublicURL: s.URL, Log: slog.New(slog.NewTextHandler(&log, nil))})
 	if err != nil {
 		t.Fatal(err)
 	}

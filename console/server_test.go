@@ -5,52 +5,44 @@ import (
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
-	"strings"
-	"sync/atomic"
 	"testing"
 	"time"
 
 	"github.com/latchkey-dev/latchkey/api"
 	"github.com/latchkey-dev/latchkey/console"
 	"github.com/latchkey-dev/latchkey/domain"
-	"github.com/latchkey-dev/latchkey/repository"
 	"github.com/latchkey-dev/latchkey/repository/storetest"
 	"github.com/latchkey-dev/latchkey/service"
+	"github.com/latchkey-dev/latchkey/service/servicetest"
 	"github.com/latchkey-dev/latchkey/service/site"
 )
 
-// password is good enough for every account of the tests.
-const password = "four quiet otters paddle"
+const password = servicetest.Password
 
-// server is a Latchkey with API and console, as serve runs it, whose clock is
-// moved by hand.
+// server is a Latchkey with API and console, as serve runs it.
 type server struct {
 	*httptest.Server
-
-	app   *service.App
-	store *repository.Store
-	ahead atomic.Int64 // how far its clock is ahead of the test's
+	*servicetest.World
 }
 
+// newServer starts a server whose clock begins now, since browsers end cookies by
+// the clock of the machine.
 func newServer(t *testing.T, options ...func(*service.Options)) *server {
 	t.Helper()
-	s := &server{store: storetest.New(t, storetest.SQLite(t))}
-	s.Server = httptest.NewUnstartedServer(nil)
+	dsn := storetest.SQLite(t)
+	s := &server{httptest.NewUnstartedServer(nil), servicetest.Prepare(t, storetest.New(t, dsn), dsn)}
+	s.Pass(time.Since(s.Now()).Truncate(time.Second))
 	url := "http://" + s.Listener.Addr().String()
-	var err error
-	o := service.Options{Store: s.store, MasterKey: [32]byte{1}, Issuer: url, Clock: s.now, Log: slog.New(slog.DiscardHandler)}
+	o := service.Options{Issuer: url}
 	for _, option := range options {
 		option(&o)
 	}
-	s.app, err = service.New(t.Context(), o)
+	s.App = s.Another(o)
+	calls, err := api.New(s.App, api.Config{PublicURL: url, Log: slog.New(slog.DiscardHandler)})
 	if err != nil {
 		t.Fatal(err)
 	}
-	calls, err := api.New(s.app, api.Config{PublicURL: url, Log: slog.New(slog.DiscardHandler)})
-	if err != nil {
-		t.Fatal(err)
-	}
-	pages, err := console.Handler(s.app, console.Config{PublicURL: url, Version: "test",
+	pages, err := console.Handler(s.App, console.Config{PublicURL: url, Version: "test",
 		Log: slog.New(slog.NewTextHandler(t.Output(), &slog.HandlerOptions{Level: slog.LevelWarn}))})
 	if err != nil {
 		t.Fatal(err)
@@ -60,11 +52,6 @@ func newServer(t *testing.T, options ...func(*service.Options)) *server {
 	t.Cleanup(s.Close)
 	return s
 }
-
-func (s *server) now() time.Time { return time.Now().Add(time.Duration(s.ahead.Load())) }
-
-// pass lets time go by.
-func (s *server) pass(d time.Duration) { s.ahead.Add(int64(d)) }
 
 // person is an account with its session.
 type person struct {
@@ -76,31 +63,20 @@ type person struct {
 // signUp makes an account.
 func (s *server) signUp(t *testing.T, email string) person {
 	t.Helper()
-	in, err := s.app.SignUp(t.Context(), domain.Origin{},
-		domain.SignUp{Email: email, Password: password, Name: strings.Split(email, "@")[0]})
-	if err != nil {
-		t.Fatal(err)
-	}
-	return person{s, in.Cookie, domain.NewPrincipal(nil, &domain.CallingUser{User: in.User, Session: in.Session}, domain.Origin{})}
+	in, caller := s.Person(email)
+	return person{s, in.Cookie, caller}
 }
 
 // project makes an organization of the person's with one project.
 func (p person) project(t *testing.T, organization, name string) (domain.MemberOf, domain.Project, *service.Project) {
 	t.Helper()
-	ctx := t.Context()
-	org, err := p.server.app.CreateOrganization(ctx, p.caller, domain.OrganizationSpec{Name: organization})
+	o := p.server.NewOrganization(p.caller, organization)
+	handle := p.server.NewProject(o, name)
+	org, err := o.Get()
 	if err != nil {
 		t.Fatal(err)
 	}
-	o, err := p.server.app.Organization(ctx, p.caller, org.ID)
-	if err != nil {
-		t.Fatal(err)
-	}
-	project, err := o.CreateProject(ctx, domain.ProjectSpec{Name: name})
-	if err != nil {
-		t.Fatal(err)
-	}
-	handle, err := p.server.app.Project(ctx, p.caller, project.ID)
+	project, err := handle.Get()
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -5,10 +5,8 @@ import (
 	"crypto/rand"
 	"flag"
 	"io"
-	"runtime"
 	"slices"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
@@ -18,33 +16,40 @@ import (
 	"github.com/latchkey-dev/latchkey/repository"
 	"github.com/latchkey-dev/latchkey/repository/storetest"
 	"github.com/latchkey-dev/latchkey/service"
+	"github.com/latchkey-dev/latchkey/service/servicetest"
 )
 
 var long = flag.Bool("long", false, "run the races for all their rounds")
 
-const password = "an unlikely passphrase"
+const password = servicetest.Password
 
-// world is an App on a database of its own, with a clock that the test turns.
+// world is a node, its database, and the test that uses them.
 type world struct {
 	*testing.T
-	*service.App
-	store *repository.Store
-	dsn   string
-
-	mu  sync.Mutex
-	now time.Time
+	*servicetest.World
 }
 
-func (w *world) clock() time.Time {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	return w.now
+// onEach runs a test in a world on each database.
+func onEach(t *testing.T, test func(w *world)) {
+	t.Parallel()
+	for name, dsn := range storetest.Engines {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			test(newWorld(t, dsn(t)))
+		})
+	}
 }
 
-func (w *world) pass(d time.Duration) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	w.now = w.now.Add(d)
+// newWorld returns a world whose node follows the changes of others.
+func newWorld(t *testing.T, dsn string) *world {
+	t.Helper()
+	return &world{t, servicetest.New(t, dsn, service.Options{})}
+}
+
+// prepare returns a world without a node, so that the test can prepare the database.
+func prepare(t *testing.T, store *repository.Store, dsn string) *world {
+	t.Helper()
+	return &world{t, servicetest.Prepare(t, store, dsn)}
 }
 
 func (w *world) check(err error) {
@@ -73,23 +78,15 @@ func (w *world) countEvents(action string) int {
 // signUp makes an account and returns it as a caller.
 func (w *world) signUp(email string) domain.Principal {
 	w.Helper()
-	in, err := w.SignUp(w.Context(), domain.Origin{}, domain.SignUp{Email: email, Password: password})
-	w.check(err)
-	user, err := w.AuthenticateUser(w.Context(), in.AccessToken)
-	w.check(err)
-	return domain.NewPrincipal(nil, user, domain.Origin{})
+	_, caller := w.Person(email)
+	return caller
 }
 
 // tenant makes an organization with a project and returns handles of its owner.
 func (w *world) tenant(owner domain.Principal) (*service.Organization, *service.Project) {
 	w.Helper()
-	o, err := w.CreateOrganization(w.Context(), owner, domain.OrganizationSpec{Name: "Acme"})
-	w.check(err)
-	organization, err := w.Organization(w.Context(), owner, o.ID)
-	w.check(err)
-	p, err := organization.CreateProject(w.Context(), domain.ProjectSpec{Name: "API"})
-	w.check(err)
-	return organization, w.project(owner, p.ID)
+	o := w.NewOrganization(owner, "Acme")
+	return o, w.NewProject(o, "API")
 }
 
 func (w *world) project(caller domain.Principal, id domain.ProjectID) *service.Project {
@@ -107,56 +104,6 @@ func (w *world) key(p *service.Project, scopes ...domain.Scope) (domain.Key, str
 	calling, err := w.AuthenticateKey(w.Context(), token.Reveal())
 	w.check(err)
 	return k, token.Reveal(), domain.NewPrincipal(calling, nil, domain.Origin{})
-}
-
-// onEach runs a test in a world on each database.
-func onEach(t *testing.T, test func(w *world)) {
-	t.Parallel()
-	for name, dsn := range storetest.Engines {
-		t.Run(name, func(t *testing.T) {
-			t.Parallel()
-			test(newWorld(t, dsn(t), nil))
-		})
-	}
-}
-
-// masterKey is the same for all nodes of a world.
-var masterKey = [32]byte{1, 2}
-
-func newWorld(t *testing.T, dsn string, random io.Reader) *world {
-	t.Helper()
-	w := &world{T: t, store: storetest.New(t, dsn), dsn: dsn, now: time.Date(2026, 3, 14, 15, 9, 26, 535898000, time.UTC)}
-	w.App = w.another(service.Options{Random: random})
-	w.run()
-	return w
-}
-
-// another returns an App with options on the same database and clock.
-func (w *world) another(o service.Options) *service.App {
-	w.Helper()
-	o.Store, o.MasterKey, o.Clock, o.Issuer = w.store, masterKey, w.clock, "http://localhost"
-	app, err := service.New(w.Context(), o)
-	w.check(err)
-	return app
-}
-
-// run has the node follow the changes of others, and so answer from memory, for
-// the rest of the test.
-func (w *world) run() {
-	w.Helper()
-	ctx, stop := context.WithCancel(w.Context())
-	var running sync.WaitGroup
-	running.Go(func() { w.App.Run(ctx) })
-	w.Cleanup(func() {
-		stop()
-		running.Wait()
-	})
-	for w.Sync() != service.InSync {
-		if w.Context().Err() != nil || w.Failed() {
-			return
-		}
-		runtime.Gosched()
-	}
 }
 
 func TestMainJob(t *testing.T) {
@@ -304,18 +251,18 @@ func TestPlantedSecret(t *testing.T) {
 		victim, _, _ := w.key(a)
 		parsed, err := domain.ParseToken(token)
 		w.check(err)
-		secret, _, err := w.store.CallingKey(w.Context(), parsed.ID())
+		secret, _, err := w.Store.CallingKey(w.Context(), parsed.ID())
 		w.check(err)
 		project, err := a.Get()
 		w.check(err)
 		mine, err := b.Get()
 		w.check(err)
 
-		w.check(w.store.InTx(w.Context(), func(ctx context.Context, tx *repository.Store) error {
+		w.check(w.Store.InTx(w.Context(), func(ctx context.Context, tx *repository.Store) error {
 			return tx.DeleteKey(ctx, mine.Scope(), secret.KeyID)
 		}))
-		secret.KeyID, secret.ProjectID, secret.ValidUntil = victim.ID, project.ID, w.clock().Add(time.Hour)
-		w.check(w.store.AddSecret(w.Context(), project.Scope(), secret))
+		secret.KeyID, secret.ProjectID, secret.ValidUntil = victim.ID, project.ID, w.Now().Add(time.Hour)
+		w.check(w.Store.AddSecret(w.Context(), project.Scope(), secret))
 		_, err = w.AuthenticateKey(w.Context(), token)
 		w.code(err, domain.CodeInvalidAPIKey)
 	})
@@ -328,7 +275,7 @@ func TestPrefixCollision(t *testing.T) {
 	seed := make([]byte, 128)
 	rand.Read(seed)
 	twice := io.MultiReader(strings.NewReader(string(seed)), strings.NewReader(string(seed)), rand.Reader)
-	w := newWorld(t, storetest.SQLite(t), twice)
+	w := &world{t, servicetest.New(t, storetest.SQLite(t), service.Options{Random: twice})}
 	_, project := w.tenant(w.signUp("ann@example.com"))
 	first, token, _ := w.key(project)
 	second, other, _ := w.key(project)
@@ -367,7 +314,7 @@ func TestRefresh(t *testing.T) {
 		}
 		third, err := refresh(second)
 		w.check(err)
-		w.pass(11 * time.Second)
+		w.Pass(11 * time.Second)
 		_, err = refresh(second)
 		w.code(err, domain.CodeInvalidToken)
 		_, err = refresh(third)
@@ -398,10 +345,10 @@ func TestSessionEnds(t *testing.T) {
 
 		in, err = w.LogIn(w.Context(), domain.Origin{}, "ann@example.com", "a new passphrase")
 		w.check(err)
-		w.pass(6 * time.Minute)
+		w.Pass(6 * time.Minute)
 		_, err = w.AuthenticateUser(w.Context(), in.AccessToken)
 		w.code(err, domain.CodeTokenExpired)
-		w.pass(15 * 24 * time.Hour)
+		w.Pass(15 * 24 * time.Hour)
 		_, err = w.Refresh(w.Context(), domain.Origin{}, in.RefreshToken)
 		w.code(err, domain.CodeInvalidToken)
 	})
@@ -411,10 +358,10 @@ func TestSessionEnds(t *testing.T) {
 func TestFreshSignIn(t *testing.T) {
 	onEach(t, func(w *world) {
 		org, project := w.tenant(w.signUp("ann@example.com"))
-		w.pass(11 * time.Minute)
+		w.Pass(11 * time.Minute)
 		w.code(project.Delete(w.Context()), domain.CodeReauthenticationRequired)
 		w.code(org.Delete(w.Context()), domain.CodeReauthenticationRequired)
-		w.pass(-2 * time.Minute)
+		w.Pass(-2 * time.Minute)
 		w.check(org.Delete(w.Context()))
 	})
 }

@@ -15,8 +15,8 @@ import (
 // does not have the master key.
 func (w *world) database() *sql.DB {
 	w.Helper()
-	driver, address := "pgx", w.dsn
-	if path, ok := strings.CutPrefix(w.dsn, "sqlite:"); ok {
+	driver, address := "pgx", w.DSN
+	if path, ok := strings.CutPrefix(w.DSN, "sqlite:"); ok {
 		driver, address = "sqlite", path+"?_pragma=busy_timeout(60000)"
 	}
 	db, err := sql.Open(driver, address)
@@ -27,7 +27,7 @@ func (w *world) database() *sql.DB {
 
 func (w *world) exec(db *sql.DB, statement string, args ...any) {
 	w.Helper()
-	if !strings.HasPrefix(w.dsn, "sqlite:") {
+	if !strings.HasPrefix(w.DSN, "sqlite:") {
 		for i := range args {
 			statement = strings.Replace(statement, "?", "$"+string(rune('1'+i)), 1)
 		}
@@ -44,7 +44,7 @@ func TestWriterWithoutMasterKeyGetsNowhere(t *testing.T) {
 	for name, dsn := range storetest.Engines {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			w := newWorld(t, dsn(t), nil)
+			w := newWorld(t, dsn(t))
 			ctx, db := w.Context(), w.database()
 			ann, _ := w.signUp("ann@example.com").User()
 			w.signUp("eve@example.com")
@@ -98,10 +98,10 @@ func TestOldFormsWhileOldNodesRun(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			address := dsn(t)
-			w := &world{T: t, store: storetest.New(t, address), dsn: address, now: time.Date(2026, 3, 14, 15, 9, 26, 0, time.UTC)}
+			w := prepare(t, storetest.New(t, address), address)
 			ctx, db := w.Context(), w.database()
 			w.exec(db, "INSERT INTO nodes (id, name, started_at, seen_at, lag) VALUES ('old', '', 1, 1, 0)")
-			w.App = w.another(service.Options{})
+			w.App = w.Another(service.Options{})
 			hash := func() (stored string) {
 				w.check(db.QueryRowContext(ctx, "SELECT password_hash FROM users").Scan(&stored))
 				return stored

@@ -11,13 +11,12 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"sync"
 	"testing"
-	"time"
 
 	"github.com/latchkey-dev/latchkey/domain"
 	"github.com/latchkey-dev/latchkey/repository/storetest"
 	"github.com/latchkey-dev/latchkey/service"
+	"github.com/latchkey-dev/latchkey/service/servicetest"
 )
 
 // missedChange is a change that a node does not hear of, and a question whose answer it
@@ -87,8 +86,8 @@ func (c *tenancy) of(change func(context.Context, *service.Organization) error) 
 
 // execute runs a statement that no note tells of.
 func (c *tenancy) execute(statements ...string) error {
-	driver, address := "pgx", c.dsn
-	if path, ok := strings.CutPrefix(c.dsn, "sqlite:"); ok {
+	driver, address := "pgx", c.DSN
+	if path, ok := strings.CutPrefix(c.DSN, "sqlite:"); ok {
 		driver, address = "latchkey-sqlite", "file:"+path
 	}
 	db, err := sql.Open(driver, address)
@@ -193,19 +192,6 @@ func (c *tenancy) misses() []missedChange {
 	}
 }
 
-// following has the node follow until the function it returns is called.
-func (w *world) following() (cut func()) {
-	w.Helper()
-	ctx, stop := context.WithCancel(w.Context())
-	var running sync.WaitGroup
-	running.Go(func() { w.App.Run(ctx) })
-	w.eventually("the node follows", func() bool { return w.Sync() == service.InSync })
-	return func() {
-		stop()
-		running.Wait()
-	}
-}
-
 // answered fails unless the node answers the question so, the first time and from
 // memory.
 func (m missedChange) answered(w *world, who string, node *service.App, want domain.Code) {
@@ -227,27 +213,20 @@ func TestMissedChangesAreNotKept(t *testing.T) {
 			t.Parallel()
 			for i := range (&tenancy{}).misses() {
 				dsn := dsn(t)
-				w := &world{T: t, store: storetest.New(t, dsn), dsn: dsn, now: time.Date(2026, 3, 14, 15, 9, 26, 0, time.UTC)}
-				w.App = w.another(service.Options{})
+				w := prepare(t, storetest.New(t, dsn), dsn)
+				w.App = w.Another(service.Options{})
 				c := newTenancy(w)
 				m := c.misses()[i]
-				apart := func() *service.App {
-					store := storetest.New(w, dsn)
-					app, err := service.New(t.Context(),
-						service.Options{Store: store, MasterKey: masterKey, Clock: w.clock, Issuer: "http://localhost"})
-					w.check(err)
-					return app
-				}
-				alone, elsewhere := apart(), apart()
+				alone, elsewhere := w.node(), w.node()
 
-				cut := w.following()
+				cut := servicetest.Follow(t, w.App)
 				m.answered(w, "a node", w.App, m.before)
 				m.answered(w, "a process without a follower", alone, m.before)
 				cut()
 				w.check(m.change(elsewhere))
 				m.answered(w, "a node that is cut off", w.App, m.after)
 				m.answered(w, "a process without a follower", alone, m.after)
-				cut = w.following()
+				cut = servicetest.Follow(t, w.App)
 				w.eventually(m.name+" is known again", func() bool { return m.after != "" || m.ask(w.App) == nil })
 				m.answered(w, "a node that follows again", w.App, m.after)
 				cut()

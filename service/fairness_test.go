@@ -22,7 +22,7 @@ func TestSignInsAreFair(t *testing.T) { //nolint:paralleltest // see above
 		"from many networks": func(i int) string { return fmt.Sprintf("198.51.%d.1", i) },
 	} {
 		t.Run(name, func(t *testing.T) {
-			w := newWorld(t, storetest.SQLite(t), nil)
+			w := newWorld(t, storetest.SQLite(t))
 			w.signUp("ann@example.com")
 			w.signUp("bob@example.com")
 			alone := w.signInTime("bob@example.com", "192.0.2.1")
@@ -73,7 +73,7 @@ func (w *world) signInTime(email, ip string) time.Duration {
 // that they come from, and that a wait is short.
 func TestRightPasswordsAreRated(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t, storetest.SQLite(t), nil)
+	w := newWorld(t, storetest.SQLite(t))
 	w.signUp("ann@example.com")
 	logIn := func(ip string) error {
 		_, err := w.LogIn(w.Context(), domain.Origin{IP: ip}, "ann@example.com", password)
@@ -87,7 +87,7 @@ func TestRightPasswordsAreRated(t *testing.T) {
 		w.Errorf("got %v, want a wait of at most 2 s", err)
 	}
 	w.check(logIn("198.51.100.1"))
-	w.pass(2 * time.Second)
+	w.Pass(2 * time.Second)
 	w.check(logIn("192.0.2.2"))
 }
 
@@ -100,13 +100,13 @@ func TestSessionsAreBounded(t *testing.T) {
 		first, err := w.LogIn(ctx, domain.Origin{}, "ann@example.com", password)
 		w.check(err)
 		for range 98 {
-			w.pass(time.Second)
-			w.check(w.store.CreateSession(ctx, domain.Session{
-				ID: domain.NewID[domain.SessionID](w.clock()), UserID: ann.User.ID, CreatedAt: w.clock(), LastUsedAt: w.clock(),
-				ExpiresAt: w.clock().Add(time.Hour), RefreshDigest: domain.Digest{1},
+			w.Pass(time.Second)
+			w.check(w.Store.CreateSession(ctx, domain.Session{
+				ID: domain.NewID[domain.SessionID](w.Now()), UserID: ann.User.ID, CreatedAt: w.Now(), LastUsedAt: w.Now(),
+				ExpiresAt: w.Now().Add(time.Hour), RefreshDigest: domain.Digest{1},
 			}))
 		}
-		w.pass(time.Second)
+		w.Pass(time.Second)
 		first, err = w.Refresh(ctx, domain.Origin{}, first.RefreshToken) // now the sign-up's is the least lately used
 		w.check(err)
 		for range 2 {
@@ -115,7 +115,7 @@ func TestSessionsAreBounded(t *testing.T) {
 		}
 		_, err = w.Refresh(ctx, domain.Origin{}, first.RefreshToken)
 		w.check(err)
-		list, err := w.store.ListSessions(ctx, ann.User.ID, w.clock(), w.clock().Add(-time.Hour), domain.Page{Limit: domain.MaxPageSize})
+		list, err := w.Store.ListSessions(ctx, ann.User.ID, w.Now(), w.Now().Add(-time.Hour), domain.Page{Limit: domain.MaxPageSize})
 		w.check(err)
 		if got := len(list.Items); got != 100 || list.Items[got-1].ID != first.Session.ID {
 			w.Errorf("got %d sessions, the oldest %s, want 100 and not that of the sign-up", got, list.Items[got-1].ID)
@@ -130,9 +130,9 @@ func TestSessionsAreBounded(t *testing.T) {
 // bodies or for exports from one network: another network gets one immediately.
 func TestNetworksShareLargePlaces(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t, storetest.SQLite(t), nil)
+	w := newWorld(t, storetest.SQLite(t))
 	caller := func(n int, ip string) domain.Principal {
-		user := domain.User{ID: domain.NewID[domain.UserID](w.clock().Add(time.Duration(n) * time.Second))}
+		user := domain.User{ID: domain.NewID[domain.UserID](w.Now().Add(time.Duration(n) * time.Second))}
 		return domain.NewPrincipal(nil, &domain.CallingUser{User: user}, domain.Origin{IP: ip})
 	}
 	for what, enter := range map[string]func(context.Context, domain.Principal) (func(), error){

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"testing"
-	"time"
 
 	"github.com/latchkey-dev/latchkey/domain"
 	"github.com/latchkey-dev/latchkey/repository/storetest"
@@ -164,9 +163,9 @@ func TestEveryStatementOfAUseCaseFailsOnce(t *testing.T) {
 		t.Run(engine, func(t *testing.T) {
 			t.Parallel()
 			dsn := database(t)
-			w := &world{T: t, store: storetest.NewBreakable(t, dsn), dsn: dsn, now: time.Date(2026, 3, 14, 15, 9, 26, 0, time.UTC)}
-			w.App = w.another(service.Options{})
-			b := &breaking{world: w, app: w.another(service.Options{Mailer: &postOffice{}})}
+			w := prepare(t, storetest.NewBreakable(t, dsn), dsn)
+			w.App = w.Another(service.Options{})
+			b := &breaking{world: w, app: w.Another(service.Options{Mailer: &postOffice{}})}
 			dump := storetest.NewDumper(t, dsn)
 			random, share := rand.New(rand.NewPCG(faultSeed, 0)), 0.25
 			if *long {

@@ -180,13 +180,13 @@ func TestAskingAgainTooLate(t *testing.T) {
 		_, err = project.UpdateKey(w.Context(), me.Key.ID, domain.KeyPatch{Scopes: &more})
 		w.check(err)
 
-		w.pass(24 * time.Hour)
+		w.Pass(24 * time.Hour)
 		same, second, err := create(caller(), "kept")
 		w.check(err)
 		if same.ID != kept.ID || second != first {
 			w.Error("got another key within 24 hours")
 		}
-		w.pass(time.Microsecond)
+		w.Pass(time.Microsecond)
 		other, third, err := create(caller(), "kept")
 		w.check(err)
 		if other.ID == kept.ID || third == first {

@@ -13,7 +13,7 @@ import (
 // and that one that 0.1 hashed as it was sent is still good.
 func TestPasswordsHaveOneForm(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t, storetest.SQLite(t), nil)
+	w := newWorld(t, storetest.SQLite(t))
 	const composed, decomposed = "sept lampes d'\u00e9t\u00e9 violettes", "sept lampes d'e\u0301te\u0301 violettes"
 	logIn := func(password string) error {
 		_, err := w.LogIn(w.Context(), domain.Origin{}, "ann@example.com", password)
@@ -53,22 +53,22 @@ func TestInternationalDomainsAreOneAddress(t *testing.T) {
 		_, err = w.AcceptInvitation(ctx, caller, token)
 		w.check(err)
 
-		old := domain.User{ID: domain.NewID[domain.UserID](w.clock()), Email: "v@xn--bcher-kva.example", Status: domain.Active,
-			CreatedAt: w.clock()}
-		w.check(w.store.CreateUser(ctx, old, ""))
+		old := domain.User{ID: domain.NewID[domain.UserID](w.Now()), Email: "v@xn--bcher-kva.example", Status: domain.Active,
+			CreatedAt: w.Now()}
+		w.check(w.Store.CreateUser(ctx, old, ""))
 		_, err = w.SignUp(ctx, domain.Origin{}, domain.SignUp{Email: "v@b\u00fccher.example", Password: password})
 		w.code(err, domain.CodeConflict)
 
 		twin := domain.User{
-			ID: domain.NewID[domain.UserID](w.clock()), Email: ascii, EmailVerified: true, Status: domain.Active, CreatedAt: w.clock(),
+			ID: domain.NewID[domain.UserID](w.Now()), Email: ascii, EmailVerified: true, Status: domain.Active, CreatedAt: w.Now(),
 		}
-		w.check(w.store.CreateUser(ctx, twin, ""))
+		w.check(w.Store.CreateUser(ctx, twin, ""))
 		found, err := w.FindUser(ctx, domain.System(), unicode)
 		w.check(err)
 		if found.ID != twin.ID {
 			w.Errorf("got the account that is not confirmed")
 		}
-		got, err := service.EmailTwins(ctx, w.store)
+		got, err := service.EmailTwins(ctx, w.Store)
 		w.check(err)
 		if want := [][2]domain.UserID{{twin.ID, userID(caller)}}; !slices.Equal(got, want) {
 			w.Errorf("got twins %v, want %v", got, want)

@@ -71,8 +71,8 @@ func TestPlantedImport(t *testing.T) {
 		project, err := a.Get()
 		w.check(err)
 		w.check(b.DeleteKey(w.Context(), own.ID))
-		secret.KeyID, secret.ProjectID, secret.ValidUntil = victim.ID, project.ID, w.clock().Add(time.Hour)
-		w.check(w.store.AddSecret(w.Context(), project.Scope(), secret))
+		secret.KeyID, secret.ProjectID, secret.ValidUntil = victim.ID, project.ID, w.Now().Add(time.Hour)
+		w.check(w.Store.AddSecret(w.Context(), project.Scope(), secret))
 		w.answers(map[string]domain.Code{foreignToken: domain.CodeInvalidAPIKey})
 	})
 }
@@ -86,14 +86,14 @@ func TestNoLostRevocation(t *testing.T) {
 		key, _ := w.stored(project)
 
 		node := w.node()
-		proven, err := node.Prove(w.Context(), foreignToken, w.clock())
+		proven, err := node.Prove(w.Context(), foreignToken, w.Now())
 		w.check(err)
-		if code := proven.Unusable(w.clock()); code != "" {
+		if code := proven.Unusable(w.Now()); code != "" {
 			w.Fatalf("got %s, want it found good", code)
 		}
 		_, err = project.RevokeKey(w.Context(), key.ID, "stolen")
 		w.check(err)
-		node.Used(w.Context(), proven, foreignToken, w.clock())
+		node.Used(w.Context(), proven, foreignToken, w.Now())
 		w.check(node.RecordUses(w.Context()))
 
 		after, secret := w.stored(project)
@@ -107,7 +107,7 @@ func TestNoLostRevocation(t *testing.T) {
 		stale.Algorithm, stale.Digest = domain.DjangoSHA512, []byte("what it was")
 		p, err := project.Get()
 		w.check(err)
-		w.code(w.store.RehashSecret(w.Context(), p.Scope(), stale, stale), domain.CodeConflict)
+		w.code(w.Store.RehashSecret(w.Context(), p.Scope(), stale, stale), domain.CodeConflict)
 	})
 }
 
@@ -188,7 +188,7 @@ func TestRotateImportedKey(t *testing.T) {
 			w.Errorf("got %q retiring, want %q", got, want)
 		}
 		w.answers(map[string]domain.Code{foreignToken: "", token: ""})
-		w.pass(time.Hour)
+		w.Pass(time.Hour)
 		w.answers(map[string]domain.Code{foreignToken: domain.CodeKeyExpired, token: ""})
 	})
 }

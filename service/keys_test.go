@@ -40,12 +40,12 @@ func TestRotateKey(t *testing.T) {
 	onEach(t, func(w *world) {
 		_, project := w.tenant(w.signUp("ann@example.com"))
 		before, first, _ := w.key(project, "documents:read")
-		before.LastUsedAt = w.clock()
+		before.LastUsedAt = w.Now()
 		after, second := w.rotate(project, before.ID, domain.Rotation{Grace: new(time.Hour)})
 
 		want := before
-		want.Prefix, want.RotatedAt, want.Revision = after.Prefix, w.clock(), before.Revision+1
-		want.Retiring = domain.Retiring{Prefix: before.Prefix, ValidUntil: w.clock().Add(time.Hour)}
+		want.Prefix, want.RotatedAt, want.Revision = after.Prefix, w.Now(), before.Revision+1
+		want.Retiring = domain.Retiring{Prefix: before.Prefix, ValidUntil: w.Now().Add(time.Hour)}
 		if diff := cmp.Diff(want, after); diff != "" || after.Prefix == before.Prefix {
 			w.Error(diff)
 		}
@@ -54,20 +54,20 @@ func TestRotateKey(t *testing.T) {
 		if diff := cmp.Diff(want, stored); diff != "" {
 			w.Error(diff)
 		}
-		w.pass(time.Hour - time.Microsecond)
+		w.Pass(time.Hour - time.Microsecond)
 		w.answers(map[string]domain.Code{first: "", second: ""})
-		w.pass(time.Microsecond)
+		w.Pass(time.Microsecond)
 		w.answers(map[string]domain.Code{first: domain.CodeKeyExpired, second: ""})
 		stored, err = project.GetKey(w.Context(), before.ID)
 		w.check(err)
-		if stored.Retiring.Live(w.clock()) {
+		if stored.Retiring.Live(w.Now()) {
 			w.Errorf("got %v, want nothing retiring", stored.Retiring)
 		}
 
 		_, third := w.rotate(project, before.ID, domain.Rotation{Grace: new(time.Duration(0))})
 		w.answers(map[string]domain.Code{first: domain.CodeKeyExpired, second: domain.CodeKeyExpired, third: ""})
 		got, _ := w.rotate(project, before.ID, domain.Rotation{})
-		if want := w.clock().Add(24 * time.Hour); got.Retiring.ValidUntil != want {
+		if want := w.Now().Add(24 * time.Hour); got.Retiring.ValidUntil != want {
 			w.Errorf("got %v, want %v by default", got.Retiring.ValidUntil, want)
 		}
 	})
@@ -81,7 +81,7 @@ func TestRotateKeyAgain(t *testing.T) {
 		_, project := w.tenant(w.signUp("ann@example.com"))
 		key, inUse, _ := w.key(project)
 		once, lost := w.rotate(project, key.ID, domain.Rotation{Grace: new(time.Hour)})
-		w.pass(time.Minute)
+		w.Pass(time.Minute)
 		twice, second := w.rotate(project, key.ID, domain.Rotation{Grace: new(time.Hour)})
 		w.answers(map[string]domain.Code{inUse: "", lost: domain.CodeKeyExpired, second: ""})
 		if once.Retiring != twice.Retiring {
@@ -103,16 +103,16 @@ func TestRotateKeySooner(t *testing.T) {
 		key, first, _ := w.key(project)
 		_, second := w.rotate(project, key.ID, domain.Rotation{Grace: new(24 * time.Hour)})
 		sooner, third := w.rotate(project, key.ID, domain.Rotation{Grace: new(time.Hour)})
-		if got, want := sooner.Retiring, (domain.Retiring{Prefix: key.Prefix, ValidUntil: w.clock().Add(time.Hour)}); got != want {
+		if got, want := sooner.Retiring, (domain.Retiring{Prefix: key.Prefix, ValidUntil: w.Now().Add(time.Hour)}); got != want {
 			w.Errorf("got %v, want %v", got, want)
 		}
 		w.answers(map[string]domain.Code{first: "", second: domain.CodeKeyExpired})
-		w.pass(time.Hour)
+		w.Pass(time.Hour)
 		w.answers(map[string]domain.Code{first: domain.CodeKeyExpired, third: ""})
 
 		_, fourth := w.rotate(project, key.ID, domain.Rotation{Grace: new(24 * time.Hour)})
 		now, fifth := w.rotate(project, key.ID, domain.Rotation{Grace: new(time.Duration(0))})
-		if now.Retiring.Live(w.clock()) {
+		if now.Retiring.Live(w.Now()) {
 			w.Errorf("got %v, want nothing retiring", now.Retiring)
 		}
 		w.answers(map[string]domain.Code{third: domain.CodeKeyExpired, fourth: domain.CodeKeyExpired, fifth: ""})
@@ -127,8 +127,8 @@ func TestRotateKeyUsedElsewhere(t *testing.T) {
 		_, project := w.tenant(w.signUp("ann@example.com"))
 		key, first, _ := w.key(project)
 		_, second := w.rotate(project, key.ID, domain.Rotation{})
-		w.pass(time.Microsecond)
-		used := w.clock()
+		w.Pass(time.Microsecond)
+		used := w.Now()
 		_, err := other.AuthenticateKey(w.Context(), second)
 		w.check(err)
 		for deadline := time.Now().Add(time.Second); ; {
@@ -166,7 +166,7 @@ func TestRotateKeyRefused(t *testing.T) {
 		_, _, err = others.RotateKey(w.Context(), key.ID, domain.Rotation{})
 		w.code(err, domain.CodeNotFound)
 
-		past := w.clock().Add(-time.Hour)
+		past := w.Now().Add(-time.Hour)
 		_, err = project.UpdateKey(w.Context(), key.ID, domain.KeyPatch{ExpiresAt: &past})
 		w.check(err)
 		_, _, err = project.RotateKey(w.Context(), key.ID, domain.Rotation{})
@@ -178,14 +178,10 @@ func TestRotateKeyRefused(t *testing.T) {
 	})
 }
 
-// node is another App on the same database.
+// node returns a node with a connection of its own to the same database.
 func (w *world) node() *service.App {
 	w.Helper()
-	app, err := service.New(w.Context(), service.Options{
-		Store: storetest.New(w.T, w.dsn), MasterKey: masterKey, Clock: w.clock, Issuer: "http://localhost",
-	})
-	w.check(err)
-	return app
+	return w.Another(service.Options{Store: storetest.New(w, w.DSN)})
 }
 
 // racers rotates a key 50 times at the same time, on two nodes, and returns the answers.
@@ -250,7 +246,7 @@ func TestRivalRotations(t *testing.T) {
 		p, err := project.Get()
 		w.check(err)
 		w.racers(ann, p.ID, key.ID, func(i int) string { return fmt.Sprintf("request-number-%03d", i) })
-		live, err := w.store.LiveSecrets(w.Context(), p.Scope(), key.ID, w.clock())
+		live, err := w.Store.LiveSecrets(w.Context(), p.Scope(), key.ID, w.Now())
 		w.check(err)
 		if len(live) != 2 || live[1].Prefix != key.Prefix {
 			w.Errorf("got %d live tokens, want the newest and %s", len(live), key.Prefix)
@@ -364,7 +360,7 @@ func TestRotationEvents(t *testing.T) {
 		organization, project := w.tenant(w.signUp("ann@example.com"))
 		key, _, _ := w.key(project)
 		for _, grace := range []time.Duration{0, time.Hour, 0} {
-			w.pass(time.Second)
+			w.Pass(time.Second)
 			_, token := w.rotate(project, key.ID, domain.Rotation{Grace: &grace})
 			w.answers(map[string]domain.Code{token: ""}) // so that the next rotation ends the older one
 		}

@@ -17,8 +17,8 @@ func TestKeysOfWhoIsRemoved(t *testing.T) {
 		bobs, _ := bob.UserID()
 		join := func() {
 			w.Helper()
-			membership := domain.Membership{UserID: bobs, Role: domain.Developer, JoinedAt: w.clock()}
-			w.check(w.store.AddMember(w.Context(), mustGet(w, org).Scope(), membership))
+			membership := domain.Membership{UserID: bobs, Role: domain.Developer, JoinedAt: w.Now()}
+			w.check(w.Store.AddMember(w.Context(), mustGet(w, org).Scope(), membership))
 		}
 		join()
 		p, err := project.Get()

@@ -244,7 +244,7 @@ func TestInvitations(t *testing.T) {
 		w.code(accept(eve, token), domain.CodeNotFound)
 
 		_, token = invite(acme, "eve@example.com", domain.Viewer)
-		w.pass(domain.InvitationLifetime)
+		w.Pass(domain.InvitationLifetime)
 		w.code(accept(eve, token), domain.CodeNotFound)
 
 		_, token = invite(byAdmin, "eve@example.com", domain.Admin)
@@ -277,8 +277,8 @@ func TestSignupPolicies(t *testing.T) {
 	onEach(t, func(w *world) {
 		ctx := w.Context()
 		acme, _ := w.tenant(w.signUp("owner@example.com"))
-		byInvitation, closed := w.another(service.Options{Signup: service.SignupInvite}),
-			w.another(service.Options{Signup: service.SignupClosed})
+		byInvitation, closed := w.Another(service.Options{Signup: service.SignupInvite}),
+			w.Another(service.Options{Signup: service.SignupClosed})
 		signUp := func(app *service.App, email, token string) error {
 			_, err := app.SignUp(ctx, domain.Origin{},
 				domain.SignUp{Email: email, Password: password, InvitationToken: domain.Hidden(token)})
@@ -300,7 +300,7 @@ func TestSignupPolicies(t *testing.T) {
 		w.code(signUp(byInvitation, "eve@example.com", token), domain.CodeSignupClosed)
 		_, token, err = acme.CreateInvitation(ctx, domain.InvitationSpec{Email: "eve@example.com", Role: domain.Viewer})
 		w.check(err)
-		w.pass(domain.InvitationLifetime)
+		w.Pass(domain.InvitationLifetime)
 		w.code(signUp(byInvitation, "eve@example.com", token), domain.CodeSignupClosed)
 		w.check(signUp(w.App, "eve@example.com", token)) // ignored where sign-up is open
 	})

@@ -10,13 +10,12 @@ import (
 	"github.com/latchkey-dev/latchkey/domain"
 	"github.com/latchkey-dev/latchkey/repository"
 	"github.com/latchkey-dev/latchkey/repository/storetest"
-	"github.com/latchkey-dev/latchkey/service"
 )
 
 // TestProvingAllocatesNothing is the gate for what every request does: proving a
 // key, and a user, that are known.
 func TestProvingAllocatesNothing(t *testing.T) {
-	w := newWorld(t, storetest.SQLite(t), nil)
+	w := newWorld(t, storetest.SQLite(t))
 	in, err := w.SignUp(t.Context(), domain.Origin{}, domain.SignUp{Email: "ann@example.com", Password: password})
 	w.check(err)
 	user, err := w.AuthenticateUser(t.Context(), in.AccessToken)
@@ -71,7 +70,7 @@ func TestChangesActAtOnce(t *testing.T) {
 			w.check(err)
 			proves(step.want)
 		}
-		past := w.clock().Add(-time.Second)
+		past := w.Now().Add(-time.Second)
 		_, err := project.UpdateKey(w.Context(), key.ID, domain.KeyPatch{ExpiresAt: &past})
 		w.check(err)
 		proves(domain.CodeKeyExpired)
@@ -95,7 +94,7 @@ func TestRolledBackChangesNothing(t *testing.T) {
 		own, err := project.Get()
 		w.check(err)
 		failure := errors.New("no")
-		err = w.store.InTx(w.Context(), func(ctx context.Context, tx *repository.Store) error {
+		err = w.Store.InTx(w.Context(), func(ctx context.Context, tx *repository.Store) error {
 			if err := tx.DeleteKey(ctx, own.Scope(), key.ID); err != nil {
 				return err
 			}
@@ -117,10 +116,7 @@ func TestAnotherProcessIsHeard(t *testing.T) {
 		ann := w.signUp("ann@example.com")
 		_, project := w.tenant(ann)
 		key, token, _ := w.key(project)
-		elsewhere, err := service.New(w.Context(), service.Options{
-			Store: storetest.New(w, w.dsn), MasterKey: masterKey, Clock: w.clock, Issuer: "http://localhost",
-		})
-		w.check(err)
+		elsewhere := w.node()
 		handle, err := elsewhere.ProjectOfKey(w.Context(), domain.System(), key.ID)
 		w.check(err)
 		_, err = handle.RevokeKey(w.Context(), key.ID, "")

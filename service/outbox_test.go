@@ -55,7 +55,7 @@ func signUpAt(w *world, app *service.App, n int, email string) {
 func TestOutboxRetries(t *testing.T) {
 	onEach(t, func(w *world) {
 		server := &fickle{}
-		app := w.another(service.Options{Mailer: server})
+		app := w.Another(service.Options{Mailer: server})
 		for n, email := range []string{"refused@example.com", "later@example.com", "ann@example.com"} {
 			signUpAt(w, app, n, email)
 		}
@@ -64,12 +64,12 @@ func TestOutboxRetries(t *testing.T) {
 			w.Errorf("got %d emails sent in %d tries, want 1 in 3", sent, tries)
 		}
 		app.SendMails(w.Context())
-		w.pass(4 * time.Second)
+		w.Pass(4 * time.Second)
 		app.SendMails(w.Context())
 		if _, tries := server.counts(); tries != 3 {
 			w.Errorf("got %d tries before the pause was over, want 3", tries)
 		}
-		w.pass(3 * time.Second)
+		w.Pass(3 * time.Second)
 		app.SendMails(w.Context())
 		if _, tries := server.counts(); tries != 4 {
 			w.Errorf("got %d tries after the pause, want 4", tries)
@@ -80,7 +80,7 @@ func TestOutboxRetries(t *testing.T) {
 			stats.OldestAge != 7*time.Second {
 			w.Errorf("got %+v, want 1 waiting for 7 s, 1 sent, 2 retried and 1 refused", stats)
 		}
-		w.pass(24 * time.Hour)
+		w.Pass(24 * time.Hour)
 		app.SendMails(w.Context())
 		w.check(app.Jobs()["tidy the outbox"](w.Context()))
 		if stats := app.MailStats(); stats.Waiting != 0 || stats.Failed[mail.Expired] != 1 {
@@ -94,7 +94,7 @@ func TestOutboxRetries(t *testing.T) {
 func TestNodesShareTheOutbox(t *testing.T) {
 	onEach(t, func(w *world) {
 		server := &fickle{}
-		nodes := []*service.App{w.another(service.Options{Mailer: server}), w.another(service.Options{Mailer: server})}
+		nodes := []*service.App{w.Another(service.Options{Mailer: server}), w.Another(service.Options{Mailer: server})}
 		for n := range 20 {
 			signUpAt(w, nodes[n%2], n, fmt.Sprintf("p%d@example.com", n))
 		}
@@ -113,7 +113,7 @@ func TestNodesShareTheOutbox(t *testing.T) {
 		if sent, _ := server.counts(); sent != 20 {
 			w.Error("an email was sent that another node holds")
 		}
-		w.pass(time.Minute)
+		w.Pass(time.Minute)
 		nodes[1].SendMails(w.Context())
 		if sent, _ := server.counts(); sent != 21 {
 			w.Error("the email of a node that died was not sent")
@@ -129,9 +129,9 @@ func TestOutboxIsSealed(t *testing.T) {
 		t.Run(engine, func(t *testing.T) {
 			t.Parallel()
 			dsn := database(t)
-			w := newWorld(t, dsn, nil)
+			w := newWorld(t, dsn)
 			server := &fickle{}
-			app := w.another(service.Options{Mailer: server})
+			app := w.Another(service.Options{Mailer: server})
 			ann := w.signUp("ann@example.com")
 			made, err := app.CreateOrganization(w.Context(), ann, domain.OrganizationSpec{Name: "Acme"})
 			w.check(err)
@@ -169,9 +169,9 @@ func TestForgottenPasswordTellsNothing(t *testing.T) {
 		t.Run(engine, func(t *testing.T) {
 			t.Parallel()
 			dsn := database(t)
-			w := &world{T: t, store: storetest.NewBreakable(t, dsn), dsn: dsn, now: time.Date(2026, 3, 14, 15, 9, 26, 0, time.UTC)}
-			w.App = w.another(service.Options{})
-			app := w.another(service.Options{Mailer: &fickle{}})
+			w := prepare(t, storetest.NewBreakable(t, dsn), dsn)
+			w.App = w.Another(service.Options{})
+			app := w.Another(service.Options{Mailer: &fickle{}})
 			w.signUp("later@example.com")
 			shape := func(email, ip string) (shape []string) {
 				count := &storetest.Fault{}
@@ -190,7 +190,7 @@ func TestForgottenPasswordTellsNothing(t *testing.T) {
 					t.Fatalf("an account takes %v, none takes %v", known, unknown)
 				}
 				app.SendMails(w.Context())
-				w.pass(6 * time.Minute)
+				w.Pass(6 * time.Minute)
 			}
 		})
 	}
@@ -202,13 +202,13 @@ func TestForgottenPasswordTellsNothing(t *testing.T) {
 func TestOthersKeepNoResetAway(t *testing.T) {
 	onEach(t, func(w *world) {
 		server := &fickle{}
-		app := w.another(service.Options{Mailer: server})
+		app := w.Another(service.Options{Mailer: server})
 		w.signUp("ann@example.com")
 		org, _ := w.tenant(w.signUp("eve@example.com"))
 		theirs, err := app.Organization(w.Context(), org.Caller(), w.id(org))
 		w.check(err)
 		for n := range 25 {
-			w.pass(2 * time.Minute)
+			w.Pass(2 * time.Minute)
 			_, _, err := theirs.CreateInvitation(w.Context(), domain.InvitationSpec{Email: "ann@example.com", Role: domain.Viewer})
 			w.check(err)
 			signUpAt(w, app, n, "ann@example.com")
@@ -228,7 +228,7 @@ func TestOthersKeepNoResetAway(t *testing.T) {
 func TestOnePersonHasOneTurn(t *testing.T) {
 	onEach(t, func(w *world) {
 		server := &fickle{}
-		app := w.another(service.Options{Mailer: server})
+		app := w.Another(service.Options{Mailer: server})
 		invite := func(from domain.Principal, email string) {
 			org, _ := w.tenant(from)
 			theirs, err := app.Organization(w.Context(), from, w.id(org))
@@ -239,7 +239,7 @@ func TestOnePersonHasOneTurn(t *testing.T) {
 		eve, bob := w.signUp("eve@example.com"), w.signUp("bob@example.com")
 		for n := range 10 {
 			invite(eve, fmt.Sprintf("p%d@example.com", n))
-			w.pass(time.Second)
+			w.Pass(time.Second)
 		}
 		invite(bob, "cleo@example.com")
 		app.SendMails(w.Context())

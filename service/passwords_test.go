@@ -18,7 +18,7 @@ import (
 // of as many hashes as there are cores and not of a hundred (which is 1.9 GB): all
 // get in, or are asked to come back. It runs alone, for it measures the process.
 func TestParallelLogIns(t *testing.T) { //nolint:paralleltest // see above
-	w := newWorld(t, storetest.SQLite(t), nil)
+	w := newWorld(t, storetest.SQLite(t))
 	w.signUp("ann@example.com")
 	runtime.GC()
 	var before runtime.MemStats
@@ -69,7 +69,7 @@ func TestParallelLogIns(t *testing.T) { //nolint:paralleltest // see above
 // account and to none, cannot tell the two apart. It runs alone, and again when it
 // does find a difference, since one in a thousand is found by chance.
 func TestUnknownAddressTakesTheSameTime(t *testing.T) { //nolint:paralleltest // see above
-	w := newWorld(t, storetest.SQLite(t), nil)
+	w := newWorld(t, storetest.SQLite(t))
 	w.signUp("ann@example.com")
 	var z float64
 	for range 3 {
@@ -86,7 +86,7 @@ func TestUnknownAddressTakesTheSameTime(t *testing.T) { //nolint:paralleltest //
 				*times = append(*times, time.Since(started))
 				w.code(err, domain.CodeInvalidCredentials)
 			}
-			w.pass(time.Minute)
+			w.Pass(time.Minute)
 		}
 		z = rankTest(known, unknown)
 		t.Logf("medians %s with an account and %s without, of %d each: z = %.2f", median(known), median(unknown), len(known), z)

@@ -53,10 +53,10 @@ func TestPasswordsWithoutOrganizations(t *testing.T) {
 // The reader of a verification email is held to the same words.
 func TestVerifiedPasswordsWithoutOrganizations(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t, storetest.SQLite(t), nil)
+	w := newWorld(t, storetest.SQLite(t))
 	ctx := w.Context()
 	office := &postOffice{}
-	app := w.another(service.Options{Mailer: office})
+	app := w.Another(service.Options{Mailer: office})
 	organization, _ := w.tenant(w.signUp("ann@example.com"))
 	_, err := organization.Update(ctx, domain.OrganizationPatch{Name: new("Meridian Trading")})
 	w.check(err)

@@ -20,9 +20,9 @@ func TestDeletedLargeProject(t *testing.T) {
 	for name, dsn := range storetest.Engines {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			w := &world{T: t, dsn: dsn(t), now: time.Date(2026, 3, 14, 15, 9, 26, 0, time.UTC)}
-			w.store = storetest.New(t, w.dsn)
-			w.App = w.another(service.Options{})
+			address := dsn(t)
+			w := prepare(t, storetest.New(t, address), address)
+			w.App = w.Another(service.Options{})
 			ann := w.signUp("ann@example.com")
 			_, project := w.tenant(ann)
 			key, token, _ := w.key(project)
@@ -51,7 +51,7 @@ func TestDeletedLargeProject(t *testing.T) {
 				_, err = app.ProjectOfKey(w.Context(), domain.System(), key.ID)
 				w.code(err, domain.CodeNotFound)
 			}
-			feed, err := w.store.Feed(w.Context())
+			feed, err := w.Store.Feed(w.Context())
 			w.check(err)
 			defer func() { w.check(feed.Close()) }()
 			w.check(project.Delete(w.Context()))
@@ -62,15 +62,11 @@ func TestDeletedLargeProject(t *testing.T) {
 
 			// It crashes amid the removal.
 			for range 3 {
-				if _, err := w.store.PurgeProjects(w.Context(), 500); err != nil {
+				if _, err := w.Store.PurgeProjects(w.Context(), 500); err != nil {
 					t.Fatal(err)
 				}
 			}
-			store := storetest.New(t, w.dsn)
-			var app *service.App
-			app, err = service.New(w.Context(), service.Options{Store: store, MasterKey: masterKey, Clock: w.clock,
-				Issuer: "http://localhost"})
-			w.check(err)
+			app := w.node()
 			refused(app)
 			ctx, stop := context.WithCancel(w.Context())
 			var running sync.WaitGroup

@@ -71,7 +71,7 @@ func kinds(mails map[string]mail.Message) string {
 func TestMail(t *testing.T) {
 	onEach(t, func(w *world) {
 		ctx, office := w.Context(), &postOffice{}
-		app := w.another(service.Options{Mailer: office})
+		app := w.Another(service.Options{Mailer: office})
 		expect := func(want string) map[string]mail.Message {
 			w.Helper()
 			mails := office.collect(app)
@@ -118,7 +118,7 @@ func TestMail(t *testing.T) {
 		expect("")
 		w.check(app.ForgotPassword(ctx, domain.Origin{}, "ANN@example.com"))
 		late := tokenIn(w.T, expect("password-reset")["password-reset"])
-		w.pass(10 * time.Minute)
+		w.Pass(10 * time.Minute)
 		w.code(app.ResetForgottenPassword(ctx, domain.Origin{}, late, "another passphrase"), domain.CodeInvalidToken)
 		w.check(app.ForgotPassword(ctx, domain.Origin{}, "ann@example.com"))
 		token = tokenIn(w.T, expect("password-reset")["password-reset"])
@@ -178,12 +178,12 @@ func TestInvitationMail(t *testing.T) {
 	onEach(t, func(w *world) {
 		ctx, office := w.Context(), &postOffice{}
 		ann := w.signUp("ann@example.com") // while there was no mail server
-		app := w.another(service.Options{Mailer: office})
+		app := w.Another(service.Options{Mailer: office})
 		made, err := app.CreateOrganization(ctx, ann, domain.OrganizationSpec{Name: "Acme"})
 		w.check(err)
 		old := made.Organization // as an earlier release let it be named
 		old.Name, old.Revision = "Acme\r\nBcc: eve@example.com <script>", old.Revision+1
-		w.check(w.store.UpdateOrganization(ctx, old.Scope(), old))
+		w.check(w.Store.UpdateOrganization(ctx, old.Scope(), old))
 		acme, err := app.Organization(ctx, ann, made.ID)
 		w.check(err)
 		spec := domain.InvitationSpec{Email: "bob@example.com", Role: domain.Viewer, IdempotencyKey: "0123456789abcdef"}
@@ -213,10 +213,10 @@ func TestInvitationMail(t *testing.T) {
 // cannot have email sent to many.
 func TestMailIsBounded(t *testing.T) {
 	t.Parallel()
-	w, office := newWorld(t, storetest.SQLite(t), nil), &postOffice{}
+	w, office := newWorld(t, storetest.SQLite(t)), &postOffice{}
 	ctx := w.Context()
 	w.signUp("ann@example.com")
-	app := w.another(service.Options{Mailer: office})
+	app := w.Another(service.Options{Mailer: office})
 	sent, refused := 0, 0
 	for range 110 {
 		err := app.ForgotPassword(ctx, domain.Origin{IP: "192.0.2.1"}, "ann@example.com")
@@ -240,7 +240,7 @@ func TestVerifiedAccountIsTheReaders(t *testing.T) {
 		ctx, office := w.Context(), &postOffice{}
 		eve, err := w.SignUp(ctx, domain.Origin{}, domain.SignUp{Email: "ann@example.com", Password: "the passphrase of eve"})
 		w.check(err)
-		app := w.another(service.Options{Mailer: office})
+		app := w.Another(service.Options{Mailer: office})
 		_, err = app.LogIn(ctx, domain.Origin{}, "ann@example.com", "the passphrase of eve")
 		w.code(err, domain.CodeEmailUnverified)
 		token := tokenIn(w.T, office.collect(app)["verification"])
@@ -261,7 +261,7 @@ func TestVerifiedAccountIsTheReaders(t *testing.T) {
 func TestAccountMadeForSomebodyElse(t *testing.T) {
 	onEach(t, func(w *world) {
 		ctx, office := w.Context(), &postOffice{}
-		app := w.another(service.Options{Mailer: office})
+		app := w.Another(service.Options{Mailer: office})
 		for _, s := range []domain.SignUp{
 			{Email: "ann@example.com", Password: "the passphrase of eve"}, {Email: "ann@example.com", Password: "the passphrase of ann"},
 		} {

@@ -45,7 +45,7 @@ func TestRefusedSignInsAreAudited(t *testing.T) {
 		w.check(err)
 		_, err = w.SetUserStatus(ctx, domain.System(), id, domain.Disabled)
 		w.check(err)
-		w.pass(time.Second)
+		w.Pass(time.Second)
 		_, err = w.LogIn(ctx, from, "ann@example.com", password)
 		w.code(err, domain.CodeInvalidCredentials)
 
@@ -70,17 +70,17 @@ func TestRefusedSignInsAreAudited(t *testing.T) {
 func TestRefusedSignInsHaveCeilings(t *testing.T) {
 	onEach(t, func(w *world) {
 		ctx := w.Context()
-		other := w.another(service.Options{})
+		other := w.Another(service.Options{})
 		organization, _ := w.tenant(w.signUp("owner@example.com"))
 		acme, err := organization.Get()
 		w.check(err)
 		add := func(n int, member bool) domain.User {
-			u := domain.User{ID: domain.NewID[domain.UserID](w.clock()), Email: fmt.Sprintf("u%d@example.com", n), Status: domain.Active,
-				CreatedAt: w.clock()}
-			w.check(w.store.CreateUser(ctx, u, ""))
+			u := domain.User{ID: domain.NewID[domain.UserID](w.Now()), Email: fmt.Sprintf("u%d@example.com", n), Status: domain.Active,
+				CreatedAt: w.Now()}
+			w.check(w.Store.CreateUser(ctx, u, ""))
 			if member {
-				w.check(w.store.AddMember(ctx, acme.Scope(), domain.Membership{
-					OrganizationID: acme.ID, UserID: u.ID, Role: domain.Viewer, JoinedAt: w.clock(),
+				w.check(w.Store.AddMember(ctx, acme.Scope(), domain.Membership{
+					OrganizationID: acme.ID, UserID: u.ID, Role: domain.Viewer, JoinedAt: w.Now(),
 				}))
 			}
 			return u
@@ -106,7 +106,7 @@ func TestRefusedSignInsHaveCeilings(t *testing.T) {
 			w.Errorf("got %d events of the instance, want %d", got, want)
 		}
 
-		w.pass(time.Hour)
+		w.Pass(time.Hour)
 		w.check(other.RecordRefusals(ctx))
 		var sums []string
 		for _, e := range w.refused() {
@@ -131,8 +131,8 @@ func TestRefusedSignInsHaveCeilings(t *testing.T) {
 func TestRefusedSignInAsksTheSame(t *testing.T) {
 	t.Parallel()
 	dsn := storetest.SQLite(t)
-	w := &world{T: t, store: storetest.NewBreakable(t, dsn), dsn: dsn, now: time.Date(2026, 3, 14, 15, 9, 26, 0, time.UTC)}
-	w.App = w.another(service.Options{})
+	w := prepare(t, storetest.NewBreakable(t, dsn), dsn)
+	w.App = w.Another(service.Options{})
 	w.signUp("ann@example.com")
 	asked := map[string][]string{}
 	for _, email := range []string{"ann@example.com", "eve@example.com"} {

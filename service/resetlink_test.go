@@ -22,7 +22,7 @@ func TestResetLink(t *testing.T) {
 		reset := func(wait time.Duration) (first, second error) {
 			link, err := w.CreateResetLink(ctx, domain.System(), id)
 			w.check(err)
-			w.pass(wait)
+			w.Pass(wait)
 			token := link.Token.Reveal()
 			return w.ResetForgottenPassword(ctx, domain.Origin{}, token, replacement),
 				w.ResetForgottenPassword(ctx, domain.Origin{}, token, password)

@@ -50,12 +50,12 @@ func TestSessionsEndOnTime(t *testing.T) {
 			in, err := w.LogIn(ctx, domain.Origin{}, "ann@example.com", password)
 			w.check(err)
 			for _, d := range c.pass {
-				w.pass(d)
+				w.Pass(d)
 				if err := c.use(&in); err != nil {
 					t.Fatalf("%s: %v in between", c.name, err)
 				}
 			}
-			w.pass(c.last)
+			w.Pass(c.last)
 			list, err := account.ListSessions(ctx, domain.Page{Limit: 10})
 			w.check(err)
 			listed := slices.ContainsFunc(list.Items, func(s domain.Session) bool { return s.ID == in.Session.ID })

@@ -51,10 +51,10 @@ func TestParallelRefreshes(t *testing.T) {
 			for successor := range successors {
 				parent, token = token, successor
 			}
-			w.pass(time.Second)
+			w.Pass(time.Second)
 		}
 
-		w.pass(10 * time.Second)
+		w.Pass(10 * time.Second)
 		var ended sync.WaitGroup
 		for range 10 {
 			ended.Go(func() {
@@ -102,7 +102,7 @@ func TestCookieDoesNotProlongReplay(t *testing.T) {
 		w.check(err)
 		_, err = w.Refresh(ctx, domain.Origin{}, in.RefreshToken)
 		w.check(err)
-		w.pass(time.Hour)
+		w.Pass(time.Hour)
 		_, err = w.AuthenticateSession(ctx, in.Cookie)
 		w.check(err)
 		_, err = w.Refresh(ctx, domain.Origin{}, in.RefreshToken)
@@ -171,7 +171,7 @@ func TestSessions(t *testing.T) {
 
 		idle, err := w.LogIn(ctx, domain.Origin{}, "eve@example.com", password)
 		w.check(err)
-		w.pass(14*24*time.Hour + time.Second)
+		w.Pass(14*24*time.Hour + time.Second)
 		list, err := eve.ListSessions(ctx, domain.Page{Limit: 10})
 		w.check(err)
 		if got, want := len(list.Items), 0; got != want {

@@ -18,7 +18,7 @@ func TestRotateSigningKey(t *testing.T) {
 	onEach(t, func(w *world) {
 		ctx := w.Context()
 		ann := w.signUp("ann@example.com")
-		other := w.another(service.Options{})
+		other := w.Another(service.Options{})
 		logIn := func() string {
 			in, err := w.LogIn(ctx, domain.Origin{}, "ann@example.com", password)
 			w.check(err)
@@ -40,7 +40,7 @@ func TestRotateSigningKey(t *testing.T) {
 
 		before := logIn()
 		old := published(w.App)
-		w.pass(time.Second)
+		w.Pass(time.Second)
 		id, err := w.RotateSigningKey(ctx, domain.System(), false)
 		w.check(err)
 		if got := published(w.App); len(got) != 2 || got[0] != id || got[1] != old[0] {
@@ -48,15 +48,15 @@ func TestRotateSigningKey(t *testing.T) {
 		}
 		early := logIn()
 		good(other, early) // a node that has not heard of the new key: the old one signs yet
-		w.pass(time.Minute)
+		w.Pass(time.Minute)
 		after := logIn()
 		for _, token := range []string{before, early, after} {
 			good(w.App, token)
 			good(other, token) // which reads the keys anew for the last one
 		}
-		w.pass(3 * time.Minute)
+		w.Pass(3 * time.Minute)
 		good(w.App, early)
-		w.pass(8 * time.Minute)
+		w.Pass(8 * time.Minute)
 		if got := published(w.App); len(got) != 1 || got[0] != id {
 			w.Errorf("got published keys %v, want only %s once no token of the old one lives", got, id)
 		}
@@ -81,26 +81,22 @@ func TestNoTokenDuringOutage(t *testing.T) {
 	onEach(t, func(w *world) {
 		ctx := w.Context()
 		w.signUp("ann@example.com")
-		store := storetest.New(w.T, w.dsn)
+		store := storetest.New(w.T, w.DSN)
 		asked := 0
 		store.Observe(func(statement string) {
 			if strings.Contains(statement, "signing_keys") {
 				asked++
 			}
 		})
-		node, err := service.New(ctx, service.Options{Store: store, MasterKey: masterKey, Clock: w.clock, Issuer: "http://localhost"})
-		w.check(err)
-		_, err = w.RotateSigningKey(ctx, domain.System(), true)
+		node := w.Another(service.Options{Store: store})
+		_, err := w.RotateSigningKey(ctx, domain.System(), true)
 		w.check(err)
 		in, err := w.LogIn(ctx, domain.Origin{}, "ann@example.com", password)
 		w.check(err)
-		w.pass(10 * time.Second)
+		w.Pass(10 * time.Second)
 		store.SetDown(true)
 		header, _, _ := strings.Cut(in.AccessToken, ".")
-		elsewhere, err := service.New(ctx, service.Options{
-			Store: storetest.New(w.T, storetest.SQLite(w.T)), MasterKey: masterKey, Clock: w.clock, Issuer: "http://elsewhere",
-		})
-		w.check(err)
+		elsewhere := w.Another(service.Options{Store: storetest.New(w, storetest.SQLite(w)), Issuer: "http://elsewhere"})
 		foreign, err := elsewhere.SignUp(ctx, domain.Origin{}, domain.SignUp{Email: "ann@example.com", Password: password})
 		w.check(err)
 		asked = 0
@@ -117,7 +113,7 @@ func TestNoTokenDuringOutage(t *testing.T) {
 		if asked != 1 {
 			w.Errorf("asked %d times for the signing keys, want once for all", asked)
 		}
-		w.pass(6 * time.Minute) // by now it has expired, no matter who signed it
+		w.Pass(6 * time.Minute) // by now it has expired, no matter who signed it
 		_, err = node.AuthenticateUser(ctx, in.AccessToken)
 		w.code(err, domain.CodeInvalidToken)
 		store.SetDown(false)
@@ -135,13 +131,10 @@ func TestIssuerOfNodesWithoutPublicURL(t *testing.T) {
 		ctx := w.Context()
 		serve := func(address string) *service.App {
 			w.Helper()
-			store := storetest.New(w.T, w.dsn)
+			store := storetest.New(w.T, w.DSN)
 			issuer, err := service.KeepIssuer(ctx, store, address)
 			w.check(err)
-			app, err := service.New(ctx, service.Options{Store: store, MasterKey: masterKey, Clock: w.clock, Issuer: issuer,
-				PublicURL: address})
-			w.check(err)
-			return app
+			return w.Another(service.Options{Store: store, Issuer: issuer, PublicURL: address})
 		}
 		one, two := serve("http://one:8080"), serve("http://two:8080")
 		in, err := one.SignUp(ctx, domain.Origin{}, domain.SignUp{Email: "ann@example.com", Password: password})

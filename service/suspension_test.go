@@ -112,8 +112,8 @@ func TestMembersOfWhatIsSuspended(t *testing.T) {
 		key, _, _ := w.key(project)
 		bob := w.signUp("bob@example.com")
 		bobs, _ := bob.UserID()
-		membership := domain.Membership{UserID: bobs, Role: domain.Viewer, JoinedAt: w.clock()}
-		w.check(w.store.AddMember(w.Context(), mustGet(w, org).Scope(), membership))
+		membership := domain.Membership{UserID: bobs, Role: domain.Viewer, JoinedAt: w.Now()}
+		w.check(w.Store.AddMember(w.Context(), mustGet(w, org).Scope(), membership))
 		_, err := org.Suspend(w.Context(), "mine")
 		w.code(err, domain.CodeForbidden)
 		_, err = project.Suspend(w.Context(), "mine")
@@ -170,7 +170,7 @@ func TestMembersOfWhatIsSuspended(t *testing.T) {
 				_, _, err := org.CreateInvitation(w.Context(), domain.InvitationSpec{Email: "c@example.com", Role: domain.Viewer})
 				return err
 			},
-			"revoke invitation": func() error { return org.RevokeInvitation(w.Context(), domain.NewID[domain.InvitationID](w.clock())) },
+			"revoke invitation": func() error { return org.RevokeInvitation(w.Context(), domain.NewID[domain.InvitationID](w.Now())) },
 		}
 		for what, write := range writes {
 			if got := domain.CodeOf(write()); got != domain.CodeForbidden {
@@ -203,12 +203,12 @@ func TestSuspendedProjectKeepsItsOrganization(t *testing.T) {
 func TestSuspensionEvents(t *testing.T) {
 	onEach(t, func(w *world) {
 		org, project := w.tenant(w.signUp("ann@example.com"))
-		w.pass(time.Minute)
-		began := w.clock()
+		w.Pass(time.Minute)
+		began := w.Now()
 		s := w.suspenders(org, project)["project"]
 		w.check(s.suspend(w.Context()))
 		w.check(s.suspend(w.Context())) // for the same reason: nothing changes
-		w.pass(time.Minute)
+		w.Pass(time.Minute)
 		w.check(s.resume(w.Context()))
 		w.check(s.resume(w.Context()))
 		list, err := org.ListEvents(w.Context(), domain.EventFilter{}, domain.Page{Limit: 2})
@@ -223,7 +223,7 @@ func TestSuspensionEvents(t *testing.T) {
 		suspended, resumed := event, event
 		suspended.At, suspended.Action = began, "project.suspended"
 		suspended.Changes = domain.Changes{"suspended_at": {nil, at}, "suspended_reason": {nil, "unpaid"}}
-		resumed.At, resumed.Action = w.clock(), "project.resumed"
+		resumed.At, resumed.Action = w.Now(), "project.resumed"
 		resumed.Changes = domain.Changes{"suspended_at": {at, nil}, "suspended_reason": {"unpaid", nil}}
 		want := []domain.Event{resumed, suspended}
 		for i := range list.Items {

@@ -11,7 +11,6 @@ import (
 
 	"github.com/latchkey-dev/latchkey/domain"
 	"github.com/latchkey-dev/latchkey/repository"
-	"github.com/latchkey-dev/latchkey/repository/storetest"
 	"github.com/latchkey-dev/latchkey/service"
 )
 
@@ -104,7 +103,7 @@ func (w *world) eventually(what string, happened func() bool) {
 // olderNode lists a node of 0.1 until the function it returns is called.
 func (w *world) olderNode() (leaves func()) {
 	w.Helper()
-	feed, err := w.store.Feed(w.Context())
+	feed, err := w.Store.Feed(w.Context())
 	w.check(err)
 	now := time.Now()
 	w.check(feed.ReportNode(w.Context(), repository.Node{ID: "of 0.1", StartedAt: now, SeenAt: now}))
@@ -120,7 +119,7 @@ func (w *world) tagged(p *service.Project, id domain.KeyID) bool {
 	w.Helper()
 	project, err := p.Get()
 	w.check(err)
-	secrets, err := w.store.LiveSecrets(w.Context(), project.Scope(), id, w.clock())
+	secrets, err := w.Store.LiveSecrets(w.Context(), project.Scope(), id, w.Now())
 	w.check(err)
 	return secrets[0].Tagged
 }
@@ -139,7 +138,7 @@ func TestTokensOfOlderNodes(t *testing.T) {
 			w.Errorf("tagged %t beside a node of 0.1, %t after it; want false, true", w.tagged(project, old.ID),
 				w.tagged(project, newer.ID))
 		}
-		node := w.another(service.Options{})
+		node := w.Another(service.Options{})
 		go node.Run(w.Context())
 		w.refusesForged(node)
 		for _, token := range []string{oldToken, newToken} {
@@ -166,10 +165,7 @@ func TestUntaggedTokenIsHeardOf(t *testing.T) {
 		w.refusesForged(w.App)
 		own, err := project.Get()
 		w.check(err)
-		elsewhere, err := service.New(w.Context(), service.Options{
-			Store: storetest.New(w, w.dsn), MasterKey: masterKey, Clock: w.clock, Issuer: "http://localhost",
-		})
-		w.check(err)
+		elsewhere := w.node()
 		leaves := w.olderNode()
 		handle, err := elsewhere.Project(w.Context(), ann, own.ID)
 		w.check(err)

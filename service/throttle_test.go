@@ -16,7 +16,7 @@ import (
 // that the owner gets in from theirs; and that it passes.
 func TestLogInThrottle(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t, storetest.SQLite(t), nil)
+	w := newWorld(t, storetest.SQLite(t))
 	ctx := w.Context()
 	ann := w.signUp("ann@example.com")
 	attacker, owner := domain.Origin{IP: "2001:db8:1:2:aaaa::1"}, domain.Origin{IP: "192.0.2.1"}
@@ -42,7 +42,7 @@ func TestLogInThrottle(t *testing.T) {
 	w.check(err)
 	w.code(account.ChangePassword(ctx, password, "another fine passphrase"), domain.CodeRateLimited)
 
-	w.pass(20 * time.Second)
+	w.Pass(20 * time.Second)
 	_, err = w.LogIn(ctx, attacker, "ann@example.com", password)
 	w.check(err)
 
@@ -60,7 +60,7 @@ func TestLogInThrottle(t *testing.T) {
 // together: each that is compared has been weighed when its turn came.
 func TestParallelGuesses(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t, storetest.SQLite(t), nil)
+	w := newWorld(t, storetest.SQLite(t))
 	w.signUp("ann@example.com")
 	const attempts = 60
 	answers := make(chan domain.Code, attempts)
@@ -87,7 +87,7 @@ func TestParallelGuesses(t *testing.T) {
 // them, that it binds no other address, and that it passes.
 func TestSignUpThrottle(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t, storetest.SQLite(t), nil)
+	w := newWorld(t, storetest.SQLite(t))
 	signUp := func(ip, password string) error {
 		_, err := w.SignUp(w.Context(), domain.Origin{IP: ip}, domain.SignUp{Email: "ann@example.com", Password: domain.Hidden(password)})
 		return err
@@ -101,6 +101,6 @@ func TestSignUpThrottle(t *testing.T) {
 		w.Errorf("got %v, want a wait of at most 3 s", err)
 	}
 	w.code(signUp("2001:db8:1:3::1", "too short"), domain.CodeValidationFailed)
-	w.pass(3 * time.Second)
+	w.Pass(3 * time.Second)
 	w.check(signUp("2001:db8:1:2::2", password))
 }

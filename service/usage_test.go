@@ -4,7 +4,6 @@ import (
 	"context"
 	"database/sql"
 	"errors"
-	"log/slog"
 	"runtime"
 	"strings"
 	"sync"
@@ -16,6 +15,7 @@ import (
 	"github.com/latchkey-dev/latchkey/repository"
 	"github.com/latchkey-dev/latchkey/repository/storetest"
 	"github.com/latchkey-dev/latchkey/service"
+	"github.com/latchkey-dev/latchkey/service/servicetest"
 )
 
 func (w *world) lastUsed(p interface {
@@ -40,16 +40,16 @@ func TestLastUsed(t *testing.T) {
 			w.Errorf("got %v for a key never used", got)
 		}
 		other := w.node()
-		early := w.clock()
+		early := w.Now()
 		_, err = other.AuthenticateKey(w.Context(), token.Reveal())
 		w.check(err)
-		w.pass(time.Minute)
+		w.Pass(time.Minute)
 		_, err = project.VerifyKey(w.Context(), token.Reveal(), nil)
 		w.check(err)
 		if got := w.lastUsed(project, key.ID); !got.IsZero() {
 			w.Errorf("got %v, want nothing written yet", got)
 		}
-		late := w.clock()
+		late := w.Now()
 		w.check(w.RecordUses(w.Context()))
 		w.check(other.RecordUses(w.Context()))
 		if got := w.lastUsed(project, key.ID); !got.Equal(late) || got.Equal(early) {
@@ -76,14 +76,14 @@ func TestUsesOfWhatIsGone(t *testing.T) {
 		w.check(err)
 		w.answers(map[string]domain.Code{revokedToken.Reveal(): domain.CodeKeyRevoked})
 		w.check(project.DeleteKey(w.Context(), gone.ID))
-		w.pass(time.Second)
+		w.Pass(time.Second)
 		v, err := project.VerifyKey(w.Context(), token, []domain.Scope{"documents:write"})
 		if err != nil || v.Valid {
 			w.Error(v, err)
 		}
 		w.check(w.RecordUses(w.Context()))
-		if got := w.lastUsed(project, kept.ID); !got.Equal(w.clock()) {
-			w.Errorf("got %v, want %v: someone holds the token, whatever it may do", got, w.clock())
+		if got := w.lastUsed(project, kept.ID); !got.Equal(w.Now()) {
+			w.Errorf("got %v, want %v: someone holds the token, whatever it may do", got, w.Now())
 		}
 		if got := w.lastUsed(project, revoked.ID); !got.IsZero() {
 			w.Errorf("got %v for a revoked key", got)
@@ -97,7 +97,7 @@ func TestLastUsesAtShutdown(t *testing.T) {
 		_, project := w.tenant(w.signUp("ann@example.com"))
 		key, token, _ := w.key(project)
 		w.check(w.RecordUses(w.Context())) // so that the next use is not a first one
-		w.pass(time.Minute)
+		w.Pass(time.Minute)
 		ctx, stop := context.WithCancel(w.Context())
 		stopped := make(chan struct{})
 		go func() { defer close(stopped); w.App.Run(ctx) }()
@@ -105,8 +105,8 @@ func TestLastUsesAtShutdown(t *testing.T) {
 		w.check(err)
 		stop()
 		<-stopped
-		if got := w.lastUsed(project, key.ID); !got.Equal(w.clock()) {
-			w.Errorf("got %v, want %v", got, w.clock())
+		if got := w.lastUsed(project, key.ID); !got.Equal(w.Now()) {
+			w.Errorf("got %v, want %v", got, w.Now())
 		}
 	})
 }
@@ -119,11 +119,9 @@ func TestRotateKeyAfterUsesCouldNotBeWritten(t *testing.T) {
 		_, project := w.tenant(owner)
 		key, _, _ := w.key(project)
 		_, second := w.rotate(project, key.ID, domain.Rotation{})
-		store := storetest.New(w.T, w.dsn)
-		node, err := service.New(w.Context(), service.Options{Store: store, MasterKey: masterKey, Clock: w.clock,
-			Issuer: "http://localhost"})
-		w.check(err)
-		_, err = node.AuthenticateKey(w.Context(), second)
+		store := storetest.New(w.T, w.DSN)
+		node := w.Another(service.Options{Store: store})
+		_, err := node.AuthenticateKey(w.Context(), second)
 		w.check(err)
 		store.SetDown(true)
 		w.code(node.RecordUses(w.Context()), domain.CodeUnavailable)
@@ -153,8 +151,8 @@ func TestRotateKeyWhileUsesAreWritten(t *testing.T) {
 		var all sync.WaitGroup
 		all.Go(func() {
 			rollback := errors.New("only to hold the row")
-			err := w.store.InTx(w.Context(), func(ctx context.Context, tx *repository.Store) error {
-				use := domain.Use{ProjectID: key.ProjectID, KeyID: key.ID, TokenID: token.ID(), First: w.clock(), Last: w.clock()}
+			err := w.Store.InTx(w.Context(), func(ctx context.Context, tx *repository.Store) error {
+				use := domain.Use{ProjectID: key.ProjectID, KeyID: key.ID, TokenID: token.ID(), First: w.Now(), Last: w.Now()}
 				err := tx.RecordUses(ctx, []domain.Use{use})
 				close(held)
 				<-release
@@ -196,10 +194,10 @@ func TestRotateKeyWhileUsesAreWritten(t *testing.T) {
 // the first one ever, and that further ones wait to be written together.
 func TestUseOfAnIdleKeyIsWrittenAtOnce(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t, storetest.SQLite(t), nil)
+	w := newWorld(t, storetest.SQLite(t))
 	_, project := w.tenant(w.signUp("ann@example.com"))
 	_, token, _ := w.key(project)
-	node := w.another(service.Options{}) // which does not Run, so that no other process writes
+	node := w.Another(service.Options{}) // which does not Run, so that no other process writes
 	for i, step := range []struct{ intervals, want int }{{0, 1}, {1, 0}, {1, 0}, {2, 1}, {1, 0}, {3, 1}} {
 		for range step.intervals {
 			w.check(node.RecordUses(t.Context()))
@@ -229,10 +227,9 @@ func TestUsageOutageIsLoggedOnce(t *testing.T) {
 			attempts.Add(1)
 		}
 	})
-	var log lines
-	w := &world{T: t, store: store, dsn: dsn, now: time.Date(2026, 3, 14, 15, 9, 26, 0, time.UTC)}
-	w.App = w.another(service.Options{Log: slog.New(slog.NewTextHandler(&log, nil))})
-	w.run()
+	w := prepare(t, store, dsn)
+	w.App = w.Another(service.Options{})
+	servicetest.Follow(t, w.App)
 	_, project := w.tenant(w.signUp("ann@example.com"))
 	_, token, err := project.CreateKey(t.Context(), domain.KeySpec{Name: "k"})
 	w.check(err)
@@ -245,7 +242,7 @@ func TestUsageOutageIsLoggedOnce(t *testing.T) {
 	await := func(is func() bool) {
 		for deadline := time.Now().Add(time.Minute); !is(); runtime.Gosched() {
 			if time.Now().After(deadline) {
-				t.Fatalf("waited too long; the log says:\n%s", log.String())
+				t.Fatalf("waited too long; the log says:\n%s", w.Logged.String())
 			}
 		}
 	}
@@ -253,30 +250,12 @@ func TestUsageOutageIsLoggedOnce(t *testing.T) {
 	w.check(err)
 	await(func() bool { return attempts.Load() >= 3 })
 	execute("DROP TRIGGER full")
-	await(func() bool { return strings.Contains(log.String(), "recorded again") })
+	await(func() bool { return strings.Contains(w.Logged.String(), "recorded again") })
 	for _, want := range []string{"cannot be recorded", "recorded again"} {
-		if got := strings.Count(log.String(), want); got != 1 {
-			t.Errorf("got %d lines that say %q, want 1:\n%s", got, want, log.String())
+		if got := strings.Count(w.Logged.String(), want); got != 1 {
+			t.Errorf("got %d lines that say %q, want 1:\n%s", got, want, w.Logged.String())
 		}
 	}
-}
-
-// lines is what an App has logged.
-type lines struct {
-	mu   sync.Mutex
-	text strings.Builder
-}
-
-func (l *lines) Write(p []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.text.Write(p)
-}
-
-func (l *lines) String() string {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.text.String()
 }
 
 // The calling key comes with its last use as it has been recorded, and in an outage
@@ -286,12 +265,10 @@ func TestLastUseOfCallingKey(t *testing.T) {
 		_, project := w.tenant(w.signUp("ann@example.com"))
 		key, token, _ := w.key(project)
 		w.check(w.RecordUses(w.Context()))
-		store := storetest.New(w.T, w.dsn)
-		node, err := service.New(w.Context(), service.Options{Store: store, MasterKey: masterKey, Clock: w.clock,
-			Issuer: "http://localhost"})
-		w.check(err)
-		recorded := w.clock()
-		w.pass(time.Minute)
+		store := storetest.New(w.T, w.DSN)
+		node := w.Another(service.Options{Store: store})
+		recorded := w.Now()
+		w.Pass(time.Minute)
 		proven, err := node.ProveKey(w.Context(), token, nil)
 		w.check(err)
 		caller := domain.ProvenPrincipal(proven, nil, domain.Origin{})
@@ -306,10 +283,10 @@ func TestLastUseOfCallingKey(t *testing.T) {
 		last(recorded)
 		last(w.lastUsed(project, key.ID))
 		store.SetDown(true)
-		last(w.clock())
+		last(w.Now())
 		store.SetDown(false)
 		w.check(node.RecordUses(w.Context()))
-		last(w.clock())
+		last(w.Now())
 		if _, ok, err := node.CallingKey(w.Context(), domain.Principal{}); ok || err != nil {
 			w.Errorf("got a key of no one, %v", err)
 		}

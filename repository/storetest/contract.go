@@ -3,7 +3,6 @@ package storetest
 import (
 	"context"
 	"errors"
-	"path/filepath"
 	"testing"
 	"time"
 
@@ -15,30 +14,6 @@ import (
 
 // Engines are the databases that every test of stored behavior runs on.
 var Engines = map[string]func(testing.TB) string{"SQLite": SQLite, "PostgreSQL": Postgres}
-
-// SQLite returns the address of a new database for the test.
-func SQLite(t testing.TB) string {
-	t.Helper()
-	return "sqlite:" + filepath.Join(t.TempDir(), "latchkey.db")
-}
-
-// New returns a migrated store over the database at dsn, closed with the test.
-func New(t testing.TB, dsn string) *repository.Store {
-	t.Helper()
-	store, err := repository.Open(t.Context(), dsn)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := store.Close(); err != nil {
-			t.Error(err)
-		}
-	})
-	if err := store.Migrate(t.Context()); err != nil {
-		t.Fatal(err)
-	}
-	return store
-}
 
 // Run is the contract of repository.Store: what the layers above rely on, with
 // either database. open returns a new store for each part.

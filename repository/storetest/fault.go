@@ -89,19 +89,7 @@ func meets(ctx context.Context, statement string, kinds ...FaultKind) (kind Faul
 func NewBreakable(t testing.TB, dsn string) *repository.Store {
 	t.Helper()
 	outage := outageOf(t.Context(), dsn)
-	store, err := repository.OpenThrough(t.Context(), func(c driver.Connector) driver.Connector { return breakable{c, outage} }, dsn)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := store.Close(); err != nil {
-			t.Error(err)
-		}
-	})
-	if err := store.Migrate(t.Context()); err != nil {
-		t.Fatal(err)
-	}
-	return store
+	return open(t, dsn, func(c driver.Connector) driver.Connector { return breakable{c, outage} })
 }
 
 // outageOf returns the error of the database's driver during an outage:
