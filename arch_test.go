@@ -32,9 +32,10 @@ var mayImport = map[string][]string{
 	"service/requestlog":      {},
 	"service/servicetest":     {"domain", "repository", "repository/storetest", "service"}, // it starts instances for tests
 	"service/site":            {},
-	"api":                     {".", "domain", "service", "service/fair", "service/requestlog", "service/site", "service/jwt", "api/permission", "api/problem", "net/http", "echo", "otel"},
+	"api":                     {".", "domain", "service", "service/fair", "service/requestlog", "service/site", "service/jwt", "api/permission", "api/plainjson", "api/problem", "net/http", "echo", "otel"},
 	"api/permission":          {"domain"},
-	"api/problem":             {"domain", "net/http", "echo"},
+	"api/plainjson":           {},
+	"api/problem":             {"domain", "api/plainjson", "net/http", "echo"},
 	"console":                 {"domain", "service", "service/fair", "service/requestlog", "service/site", "net/http", "echo"},
 	"cmd/latchkey":            {".", "domain", "repository", "service", "service/fair", "service/requestlog", "service/site", "service/jwt", "service/mail", "api", "api/permission", "console", "net/http", "echo", "otel"},
 	"cmd/latchkey/servertest": {"net/http"}, // it uses the program from outside

@@ -28,10 +28,14 @@ type contract struct {
 	body         *schema // nil: the operation takes no body
 	bodyRequired bool
 	maxBody      int64
+	negotiated   bool // whether the Accept header chooses the media type of the answer
 }
 
 func newContract(op *openapi3.Operation) (contract, error) {
 	k := contract{path: map[string]*regexp.Regexp{}, query: map[string]*schema{}, header: map[string]*schema{}, maxBody: maxBody}
+	if ok := op.Responses.Status(http.StatusOK); ok != nil {
+		k.negotiated = len(ok.Value.Content) > 1
+	}
 	for _, ref := range op.Parameters {
 		if err := k.addParameter(ref.Value); err != nil {
 			return contract{}, fmt.Errorf("parameter %s: %w", ref.Value.Name, err)

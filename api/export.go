@@ -3,13 +3,13 @@ package api
 import (
 	"context"
 	"encoding/csv"
-	"encoding/json"
 	"log/slog"
 	"net/http"
 	"slices"
 	"strconv"
 	"strings"
 
+	"github.com/latchkey-dev/latchkey/api/plainjson"
 	"github.com/latchkey-dev/latchkey/domain"
 	"github.com/latchkey-dev/latchkey/service"
 )
@@ -81,7 +81,7 @@ func (e eventExport) VisitListAuditEventsResponse(w http.ResponseWriter) error {
 }
 
 func writeLines(w http.ResponseWriter) func([]domain.Event) error {
-	lines := json.NewEncoder(w)
+	lines := plainjson.NewEncoder(w)
 	return func(events []domain.Event) error {
 		for _, event := range events {
 			if err := lines.Encode(AuditEventFrom(event)); err != nil {

@@ -3,10 +3,8 @@ package api
 import (
 	"bytes"
 	"context"
-	"encoding/json"
 	"fmt"
 	"iter"
-	"net/http"
 	"time"
 
 	jsonv2 "github.com/go-json-experiment/json"
@@ -23,7 +21,7 @@ func (h *handlers) ImportKeys(ctx context.Context, r ImportKeysRequestObject) (I
 		return nil, err
 	}
 	result, err := project.ImportKeys(ctx, r.Body.rows())
-	answer := importAnswer{
+	answer := ImportKeys200JSONResponse{
 		Imported: result.Imported, Unchanged: result.Unchanged,
 		Errors: each(result.Errors, func(e domain.FieldError) FieldProblem {
 			return FieldProblem{Pointer: "/keys" + e.Pointer, Detail: e.Detail}
@@ -33,17 +31,6 @@ func (h *handlers) ImportKeys(ctx context.Context, r ImportKeysRequestObject) (I
 		answer.Errors = append(answer.Errors, FieldProblem{Pointer: "/keys", Detail: fmt.Sprintf("and %d more", result.More)})
 	}
 	return answer, err
-}
-
-// importAnswer is an ImportResult without the HTML escapes of generated answers.
-type importAnswer ImportResult
-
-// VisitImportKeysResponse implements ImportKeysResponseObject.
-func (a importAnswer) VisitImportKeysResponse(w http.ResponseWriter) error {
-	w.Header().Set("Content-Type", jsonMedia)
-	plain := json.NewEncoder(w)
-	plain.SetEscapeHTML(false)
-	return plain.Encode(a)
 }
 
 // ImportBody is the checked body of importKeys. Its rows are decoded one at a time,

@@ -55,7 +55,7 @@ func newEdges(t testing.TB) *edges {
 	key("VERIFIER", e.project, domain.KeySpec{Name: "verifier", Scopes: []domain.Scope{"keys:verify", "documents:read"}})
 	key("RICH", e.project, domain.KeySpec{
 		Name: "<Rích> \"&\\", Environment: domain.Test, Scopes: []domain.Scope{"documents:write", "documents:read", "project:read"},
-		ExternalID: "c/1 <", Metadata: map[string]string{"z": "1", "a<": "ü", "b": ""}, ExpiresAt: w.Now().Add(time.Hour),
+		ExternalID: "c/1 <", Metadata: map[string]string{"z": "1", "a<": "ü", "b": "\u00a0\u200b&"}, ExpiresAt: w.Now().Add(time.Hour),
 	})
 	key("EXPIRED", e.project, domain.KeySpec{Name: "expired", ExpiresAt: w.Now().Add(-time.Hour)})
 	key("OTHER", e.other, domain.KeySpec{Name: "other", Scopes: []domain.Scope{"keys:verify"}})

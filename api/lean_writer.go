@@ -1,16 +1,16 @@
 package api
 
 import (
-	"encoding/json"
 	"strconv"
 	"time"
 	"unicode/utf8"
 
+	"github.com/latchkey-dev/latchkey/api/plainjson"
 	"github.com/latchkey-dev/latchkey/domain"
 	"github.com/latchkey-dev/latchkey/service"
 )
 
-// appendProject appends a project as ProjectFrom and encoding/json have it.
+// appendProject appends a project as ProjectFrom and plainjson have it.
 func appendProject(b []byte, p *domain.Project) []byte {
 	b = appendTime(append(b, `{"created_at":`...), p.CreatedAt)
 	b = appendString(append(b, `,"id":`...), string(p.ID))
@@ -23,8 +23,8 @@ func appendProject(b []byte, p *domain.Project) []byte {
 	return append(b, '}')
 }
 
-// appendVerification appends an answer as VerificationFrom and encoding/json
-// have it.
+// appendVerification appends an answer as VerificationFrom and
+// plainjson have it.
 func appendVerification(b []byte, key domain.ProvenKey, code service.VerificationCode, now time.Time) []byte {
 	b = appendString(append(b, `{"code":`...), string(code))
 	valid := code == service.VerifiedValid
@@ -86,24 +86,28 @@ func appendVerifiedKey(b []byte, key domain.ProvenKey, now time.Time) []byte {
 func appendPrefix(b []byte, f *domain.Fields) []byte {
 	start := len(b)
 	b = append(f.AppendPrefix(append(b, '"')), '"')
-	for _, c := range b[start+1 : len(b)-1] {
-		if c == '"' || c == '\\' || c == '<' || c == '>' || c == '&' {
-			return appendString(b[:start], string(b[start+1:len(b)-1]))
-		}
+	if text := b[start+1 : len(b)-1]; !isPlain(text) {
+		return plainjson.AppendString(b[:start], string(text))
 	}
 	return b
 }
 
-// appendString appends s as encoding/json writes it. If s is not plain,
-// encoding/json does it.
+// appendString appends s as the ordinary edge writes it.
 func appendString(b []byte, s string) []byte {
-	for i := range len(s) {
-		if c := s[i]; c < ' ' || c >= utf8.RuneSelf || c == '"' || c == '\\' || c == '<' || c == '>' || c == '&' {
-			text, _ := json.Marshal(s) //nolint:errchkjson // a string cannot fail
-			return append(b, text...)
-		}
+	if !isPlain(s) {
+		return plainjson.AppendString(b, s)
 	}
 	return append(append(append(b, '"'), s...), '"')
+}
+
+// isPlain reports whether JSON has a text as it is, in quotes.
+func isPlain[T string | []byte](text T) bool {
+	for i := range len(text) {
+		if c := text[i]; c < ' ' || c >= utf8.RuneSelf || c == '"' || c == '\\' {
+			return false
+		}
+	}
+	return true
 }
 
 func appendOrNull(b []byte, s string) []byte {

@@ -123,6 +123,9 @@ func (op operation) serve(handler echo.HandlerFunc) echo.HandlerFunc {
 		call, _ := callOf(c.Request().Context())
 		call.operation = op.id
 		c.Response().Header().Set(echo.HeaderCacheControl, "no-store")
+		if op.contract.negotiated {
+			c.Response().Header().Add(echo.HeaderVary, echo.HeaderAccept)
+		}
 		if err := call.admit(c.Request(), op.rule.permission); err != nil {
 			return err
 		}

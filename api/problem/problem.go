@@ -4,7 +4,6 @@ package problem
 
 import (
 	"cmp"
-	"encoding/json"
 	"errors"
 	"maps"
 	"net/http"
@@ -14,6 +13,7 @@ import (
 
 	"github.com/labstack/echo/v4"
 
+	"github.com/latchkey-dev/latchkey/api/plainjson"
 	"github.com/latchkey-dev/latchkey/domain"
 )
 
@@ -184,7 +184,5 @@ func (p Problem) Write(w http.ResponseWriter) error {
 		h.Set("Retry-After", strconv.Itoa(int((wait+time.Second-1)/time.Second)))
 	}
 	w.WriteHeader(p.Status)
-	plain := json.NewEncoder(w)
-	plain.SetEscapeHTML(false) // people read it as it is, and it is never part of a page
-	return plain.Encode(p)
+	return plainjson.NewEncoder(w).Encode(&p)
 }
