@@ -93,6 +93,30 @@ func TestLargeIntegersBind(t *testing.T) {
 	}
 }
 
+// Guarantees that an integer field takes a number only if it is exactly that
+// integer, in any notation: what a binary floating-point number would round to an
+// integer is refused at its pointer, and so is what it cannot hold.
+func TestIntegersAreExact(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	home := w.tenant(t, "ada")
+	zeros := strings.Repeat("0", 20_000)
+	for text, good := range map[string]bool{
+		"0": true, "-0": true, "0.0e5": true, "-0.000E-99999999999999999999": true, "0e99999999999999999999": true, "60": true, "6E+1": true,
+		"0.06e3": true, "6000e-2": true, "60." + zeros: true, "6" + zeros + "e-20000": true, "0." + zeros + "6e20001": true,
+		"1e-400": false, "-1e-400": false, "60.00000000000000000000001": false, "59.99999999999999999999999": false, "1e400": false,
+		"-1e400": false, "1e99999999999999999999": false, "1e-99999999999999999999": false, "60" + zeros: false, "2592000.0000000000001": false,
+		"18446744073709551676": false, "0.5": false, "60." + zeros + "1": false,
+	} {
+		key := w.key(t, home.owner, home.project.ID, nil)
+		got := w.call(t, "POST", home.path("/keys/"+string(key.Key.ID)+"/rotate"), home.owner.as, `{"grace_seconds":`+text+`}`)
+		refused := got.status == http.StatusUnprocessableEntity && fieldsOf(t, got)[0].Pointer == "/grace_seconds"
+		if good != (got.status == http.StatusOK) || !good && !refused {
+			t.Errorf("%.30s (%d characters): got %d %.200s, want it taken: %v", text, len(text), got.status, got.body, good)
+		}
+	}
+}
+
 // Times are what RFC 3339 has, and one moment whatever offset it was written in.
 func TestTimes(t *testing.T) {
 	t.Parallel()
