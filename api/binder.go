@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"io"
 	"math"
-	"strconv"
 	"time"
 
 	"github.com/go-json-experiment/json"
@@ -60,18 +59,14 @@ var bound = json.JoinOptions(json.RejectUnknownMembers(true), json.WithUnmarshal
 
 var errNotBound = errors.New("is not what the contract was checked for")
 
-// bindInteger reads an integer in any JSON notation: 1000000, 1e6 and 1000000.0
-// are the same.
+// bindInteger reads an integer as the checker does.
 func bindInteger(d *jsontext.Decoder, n *int) error {
 	raw, err := d.ReadValue()
 	if err != nil {
 		return err
 	}
-	if *n, err = strconv.Atoi(string(raw)); err == nil {
-		return nil
-	}
-	f, err := strconv.ParseFloat(string(raw), 64)
-	if err != nil || f != math.Trunc(f) || math.Abs(f) > 1<<53 {
+	f, ok := parseInteger(raw)
+	if !ok || math.IsInf(f, 0) {
 		return errNotBound
 	}
 	*n = int(f)

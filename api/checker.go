@@ -124,14 +124,16 @@ func (k *checker) scalar(s *schema, kind jsontext.Kind, raw jsontext.Value) (why
 		}
 		return s.text(text), nil
 	case '0':
-		n, err := strconv.ParseFloat(string(raw), 64)
-		if err != nil {
+		if s != nil && s.kind == openapi3.TypeInteger {
+			return s.number(raw), nil
+		}
+		if _, err := strconv.ParseFloat(string(raw), 64); err != nil {
 			return "", domain.Errorf(domain.CodeMalformedRequest, "The body holds a number that is out of range.")
 		}
 		if s == nil {
 			return "", nil
 		}
-		return s.number(n), nil
+		return s.expected(), nil
 	}
 	switch {
 	case s == nil:

@@ -121,12 +121,18 @@ func (s *schema) text(value []byte) string {
 	return ""
 }
 
-// number returns what is wrong with a number, or "".
-func (s *schema) number(value float64) string {
-	switch {
-	case s.kind != openapi3.TypeInteger || value != math.Trunc(value):
+// number returns what is wrong with a number where an integer belongs, or "".
+func (s *schema) number(text []byte) string {
+	n, ok := parseInteger(text)
+	if !ok {
 		return s.expected()
-	case value < s.min || value > s.max:
+	}
+	return s.within(n)
+}
+
+// within returns what is wrong with an integer, or "".
+func (s *schema) within(n float64) string {
+	if n < s.min || n > s.max {
 		return fmt.Sprintf("must be %.0f to %.0f", s.min, s.max)
 	}
 	return ""
@@ -141,7 +147,7 @@ func (s *schema) parameter(value string) string {
 	if err != nil {
 		return s.expected()
 	}
-	return s.number(float64(n))
+	return s.within(float64(n))
 }
 
 // expected says which kind of value is expected.
