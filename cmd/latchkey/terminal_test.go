@@ -15,7 +15,7 @@ import (
 
 // attack is a name that controls a terminal, forges a line and changes the direction
 // of writing, in every way that terminals support.
-const attack = "\x1b[2J\r\nROOT usr_0\u009b31m\u202eevil\u2066\u200f\x7f\u2028x"
+const attack = "\x1b[2J\r\nROOT usr_0\u009b31m\u202eevil\u2066\u200f\x7f\u2028\U000e0001<x>"
 
 // TestTerminal guarantees that text from other people reaches an operator's terminal
 // only as visible characters, in every command that prints rows or names, and that
@@ -72,6 +72,12 @@ func TestTerminal(t *testing.T) {
 		for line := range strings.Lines(out + said) {
 			if line = strings.TrimSuffix(line, "\n"); strings.IndexFunc(line, hidden) >= 0 || strings.HasPrefix(line, "ROOT") {
 				t.Errorf("%s prints %q", c, line)
+			}
+		}
+		if strings.HasSuffix(c, " list") {
+			out, _, err := run("", slices.Concat(strings.Fields(c), args, []string{"--json"})...)
+			if text := strings.ReplaceAll(out, "\n", ""); err != nil || strings.IndexFunc(text, hidden) >= 0 || strings.Contains(text, `\u003c`) {
+				t.Errorf("%s --json prints %q (%v)", c, out, err)
 			}
 		}
 		printed++
