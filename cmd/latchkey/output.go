@@ -2,7 +2,7 @@ package main
 
 import (
 	"bufio"
-	"encoding/json"
+	"bytes"
 	"errors"
 	"fmt"
 	"io"
@@ -13,6 +13,7 @@ import (
 	"github.com/spf13/cobra"
 	"golang.org/x/term"
 
+	"github.com/latchkey-dev/latchkey/api/plainjson"
 	"github.com/latchkey-dev/latchkey/domain"
 )
 
@@ -53,7 +54,12 @@ func printToken(cmd *cobra.Command, key domain.Key, token domain.Token) (err err
 }
 
 func printJSON(cmd *cobra.Command, object any) error {
-	return json.NewEncoder(cmd.OutOrStdout()).Encode(object)
+	var text bytes.Buffer
+	if err := plainjson.NewEncoder(&text).Encode(object); err != nil {
+		return err
+	}
+	_, err := io.WriteString(cmd.OutOrStdout(), visibleJSON(text.Bytes()))
+	return err
 }
 
 // printList prints all pages of a list: as JSON with --json, otherwise as a table.

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"strings"
 	"unicode"
+	"unicode/utf16"
 	"unicode/utf8"
 
 	"github.com/spf13/cobra"
@@ -12,8 +13,7 @@ import (
 // visible makes a text that other people chose, such as a name, safe for a
 // terminal. Control characters, which control the terminal, line breaks, which
 // forge lines, and characters that are invisible or change the direction of
-// writing become escapes such as \u001b. JSON output needs none of this: it has its
-// own escapes.
+// writing become escapes such as \u001b.
 func visible(text string) string {
 	if strings.IndexFunc(text, hidden) < 0 && utf8.ValidString(text) {
 		return text
@@ -30,6 +30,25 @@ func visible(text string) string {
 			fmt.Fprintf(&s, `\u%04x`, r)
 		default:
 			s.WriteRune(r)
+		}
+	}
+	return s.String()
+}
+
+// visibleJSON is like visible, for JSON. JSON itself escapes only what is below
+// U+0020. The text stays JSON and means the same, because such characters can only
+// be within strings.
+func visibleJSON(text []byte) string {
+	var s strings.Builder
+	for _, r := range string(text) {
+		switch {
+		case r == '\n' || !hidden(r):
+			s.WriteRune(r)
+		case r > 0xffff:
+			high, low := utf16.EncodeRune(r)
+			fmt.Fprintf(&s, `\u%04x\u%04x`, high, low)
+		default:
+			fmt.Fprintf(&s, `\u%04x`, r)
 		}
 	}
 	return s.String()
