@@ -61,44 +61,6 @@ func (p person) send(t *testing.T, method, path string, form url.Values, headers
 	return answer{res.StatusCode, res.Header, string(body)}
 }
 
-// A form that another site, another subdomain or an unknown origin made the browser
-// send changes nothing, whatever the cookie. Links from anywhere still work.
-func TestRequestForgery(t *testing.T) {
-	t.Parallel()
-	s := newServer(t)
-	ann := s.signUp(t, "ann@example.com")
-	form := url.Values{"name": {"Mallory"}}
-	for name, test := range map[string]struct {
-		headers map[string]string
-		want    int
-	}{
-		"our own form":                         {nil, http.StatusSeeOther},
-		"a browser that sends Origin only":     {map[string]string{"Sec-Fetch-Site": ""}, http.StatusSeeOther},
-		"a browser that sends no Origin":       {map[string]string{"Origin": ""}, http.StatusSeeOther},
-		"cross-site form":                      {map[string]string{"Sec-Fetch-Site": "cross-site", "Origin": "https://evil.example"}, http.StatusForbidden},
-		"cross-site form, old browser":         {map[string]string{"Sec-Fetch-Site": "", "Origin": "https://evil.example"}, http.StatusForbidden},
-		"same-site subdomain":                  {map[string]string{"Sec-Fetch-Site": "same-site", "Origin": "https://blog.example.com"}, http.StatusForbidden},
-		"sandboxed page":                       {map[string]string{"Sec-Fetch-Site": "", "Origin": "null"}, http.StatusForbidden},
-		"neither Origin nor Sec-Fetch-Site":    {map[string]string{"Sec-Fetch-Site": "", "Origin": ""}, http.StatusForbidden},
-		"same origin by Origin, cross by site": {map[string]string{"Sec-Fetch-Site": "cross-site"}, http.StatusForbidden},
-	} {
-		for _, path := range []string{"/console/account", "/console/sign-in"} {
-			want := test.want
-			if path == "/console/sign-in" && want == http.StatusSeeOther {
-				want = http.StatusUnauthorized // let through, and the password is wrong
-			}
-			res := ann.send(t, http.MethodPost, path, form, test.headers)
-			if got := res.Status; got != want {
-				t.Errorf("%s to %s: got %d, want %d", name, path, got, want)
-			}
-		}
-	}
-	res := ann.send(t, http.MethodGet, "/console/account", nil, map[string]string{"Sec-Fetch-Site": "cross-site", "Origin": ""})
-	if got, want := res.Status, http.StatusOK; got != want {
-		t.Errorf("a link on another site: got %d, want %d", got, want)
-	}
-}
-
 // The cookie authenticates only in the console. An access token or a key
 // authenticates only in the API.
 func TestCredentialsDoNotCross(t *testing.T) {
