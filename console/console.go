@@ -89,7 +89,7 @@ func Handler(app *service.App, config Config) (http.Handler, error) {
 		LogErrorFunc: func(_ echo.Context, err error, stack []byte) error { return fmt.Errorf("%w\n%s", err, stack) },
 		// The error reaches fail, which logs it.
 		DisableErrorHandler: true,
-	}), c.refuseForeignHosts, refuseCrossSite(), middleware.BodyLimit(maxForm))
+	}), c.refuseForeignHosts, c.refuseCrossSite(), middleware.BodyLimit(maxForm))
 	c.routes(e)
 	return e, nil
 }

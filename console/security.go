@@ -47,15 +47,18 @@ func (c *console) refuseForeignHosts(next echo.HandlerFunc) echo.HandlerFunc {
 // refuseCrossSite refuses unsafe requests that a page of another site, or of
 // another subdomain, made the browser send. CrossOriginProtection allows a request
 // without an origin, as programs send it. Programs do not use the cookie, so here
-// one of the two headers that every browser sends is required.
-func refuseCrossSite() echo.MiddlewareFunc {
+// one of the two headers that every browser sends is required. Without
+// Sec-Fetch-Site, CrossOriginProtection compares the host of Origin alone; here its
+// scheme counts, too.
+func (c *console) refuseCrossSite() echo.MiddlewareFunc {
 	protection := http.NewCrossOriginProtection()
 	return func(next echo.HandlerFunc) echo.HandlerFunc {
 		return func(ec echo.Context) error {
 			r := ec.Request()
 			safe := r.Method == http.MethodGet || r.Method == http.MethodHead || r.Method == http.MethodOptions
-			told := r.Header.Get("Sec-Fetch-Site") != "" || r.Header.Get("Origin") != ""
-			if err := protection.Check(r); err != nil || !safe && !told {
+			origin := r.Header.Get("Origin")
+			own := r.Header.Get("Sec-Fetch-Site") != "" || c.site.Owns(origin)
+			if err := protection.Check(r); err != nil || !safe && !own {
 				return &domain.Error{
 					Code: domain.CodeForbidden, Err: err,
 					Detail: "The form did not come from a page of this console. Open the console and try again there.",

@@ -48,11 +48,37 @@ func (s Site) Path(path string) string { return s.prefix + path }
 // lead here by DNS.
 func (s Site) Serves(host string) bool {
 	name := hostname(host)
-	if name == s.host && name != "" || name == "localhost" || strings.HasSuffix(name, ".localhost") {
+	if name == s.host && name != "" || isLocalhost(name) {
 		return true
 	}
 	_, err := netip.ParseAddr(name)
 	return err == nil
+}
+
+// Owns reports whether pages of an Origin header can be the site's own, as far as
+// the scheme goes: whether they came by https, if the site is reached by https. A
+// browser on the machine itself may reach the site directly, by http.
+func (s Site) Owns(origin string) bool {
+	u, err := url.Parse(origin)
+	if err != nil || u.Host == "" {
+		return false
+	}
+	switch u.Scheme {
+	case "https":
+		return true
+	case "http":
+		return !s.secure || isLoopback(hostname(u.Host))
+	}
+	return false
+}
+
+func isLoopback(name string) bool {
+	ip, err := netip.ParseAddr(name)
+	return err == nil && ip.Unmap().IsLoopback() || isLocalhost(name)
+}
+
+func isLocalhost(name string) bool {
+	return name == "localhost" || strings.HasSuffix(name, ".localhost")
 }
 
 // hostname returns the name in a host with or without a port, in the one form in
