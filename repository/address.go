@@ -161,6 +161,9 @@ func HasPassword(dsn string) bool {
 // without the password and the parameters.
 func Redact(dsn string) string {
 	if path, sqlite := strings.CutPrefix(dsn, "sqlite:"); sqlite {
+		if strings.Contains(path, "?") || strings.Contains(path, ":") && strings.Contains(path, "@") {
+			return "sqlite:…" // the path may be meant as an address with a password
+		}
 		return "sqlite:" + path
 	}
 	if _, err := readAddress(dsn); err != nil {

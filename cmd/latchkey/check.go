@@ -70,6 +70,8 @@ func (s *settings) sqlitePath() string { return strings.TrimPrefix(s.Database, "
 func (s *settings) checkDatabase(wrong *mistakes) {
 	path, sqlite := strings.CutPrefix(s.Database, "sqlite:")
 	switch {
+	case sqlite && strings.Contains(path, "://"):
+		wrong.add("DATABASE", "must be sqlite:PATH or postgres://USER:PASSWORD@HOST/NAME, not both") // the value may hold a password
 	case sqlite && (path == "" || strings.Contains(path, ":memory:")):
 		wrong.add("DATABASE", "must name a file, as in sqlite:latchkey.db: a key that is acknowledged has to survive the process")
 	case !sqlite && !s.postgres():

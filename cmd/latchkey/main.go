@@ -51,7 +51,7 @@ func newRoot() *cobra.Command {
 func explain(err error) string {
 	e, ok := errors.AsType[*domain.Error](err)
 	if !ok {
-		return err.Error()
+		return withoutSecrets(err.Error())
 	}
 	var s strings.Builder
 	s.WriteString(e.Detail)
@@ -64,5 +64,5 @@ func explain(err error) string {
 	if e.Code == domain.CodeUnavailable && e.Err != nil {
 		fmt.Fprintf(&s, "\n  %v", e.Err)
 	}
-	return s.String()
+	return withoutSecrets(s.String())
 }

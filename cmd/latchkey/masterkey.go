@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"regexp"
 
 	"github.com/latchkey-dev/latchkey/repository"
 	"github.com/latchkey-dev/latchkey/service"
@@ -43,6 +44,9 @@ func (s *settings) masterKeyPath() string {
 
 func readMasterKey(path string) ([32]byte, error) {
 	text, err := os.ReadFile(path)
+	if err != nil && looksLikeKey(path) {
+		return [32]byte{}, fmt.Errorf("there is no such file. It must be the path of a file; give the key itself in %sMASTER_KEY", settingPrefix)
+	}
 	if err != nil {
 		return [32]byte{}, fmt.Errorf("the master key cannot be read: %w", err)
 	}
@@ -52,6 +56,13 @@ func readMasterKey(path string) ([32]byte, error) {
 	}
 	return key, nil
 }
+
+// looksLikeKey reports whether a path may be a key that was given in its place:
+// whether it has no characters but those of base64 or hexadecimal, and enough of
+// them. Such a path is not repeated.
+func looksLikeKey(path string) bool { return keyLike.MatchString(path) }
+
+var keyLike = regexp.MustCompile(`^\s*[A-Za-z0-9+/_-]{32,}=*\s*$`)
 
 // makeMasterKey writes a new key to path, which does not exist. It fails if the
 // database was already used with a key, which must have been lost. When two

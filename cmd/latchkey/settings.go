@@ -61,11 +61,11 @@ type settings struct {
 	unknown    []string        // variables that look like settings but are not
 }
 
-// mistakes lists everything that is wrong with the settings.
+// mistakes lists everything that is wrong with the settings. It repeats no secret.
 type mistakes []string
 
 func (m *mistakes) add(setting, format string, args ...any) {
-	*m = append(*m, settingPrefix+setting+": "+fmt.Sprintf(format, args...))
+	*m = append(*m, withoutSecrets(settingPrefix+setting+": "+fmt.Sprintf(format, args...)))
 }
 
 func (m mistakes) Error() string {

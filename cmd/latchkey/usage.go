@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"regexp"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -59,7 +60,12 @@ func checkArguments(cmd *cobra.Command, args []string) error {
 		}
 	}
 	if len(args) > len(names) {
-		return usage("%s takes no argument %q; see %s --help", cmd.CommandPath(), args[len(names)], cmd.CommandPath())
+		// The argument is not repeated: it may be a password or a token.
+		takes := "no arguments"
+		if len(names) > 0 {
+			takes = "only " + strings.Join(names, " ")
+		}
+		return usage("%s takes %s; see %s --help", cmd.CommandPath(), takes, cmd.CommandPath())
 	}
 	var missing error
 	cmd.Flags().VisitAll(func(f *pflag.Flag) {
@@ -77,14 +83,21 @@ func unknownCommand(cmd *cobra.Command, name string) error {
 			names = append(names, sub.Name())
 		}
 	}
+	if !commandLike.MatchString(name) { // it may be a password or a token
+		return usage("%s has no such command; it has: %s", cmd.CommandPath(), strings.Join(names, ", "))
+	}
 	return usage("%s has no command %q; the nearest is: %s %s\nIt has: %s",
 		cmd.CommandPath(), name, cmd.CommandPath(), nearest(name, names), strings.Join(names, ", "))
 }
 
+// commandLike matches what a person can have meant as a command.
+var commandLike = regexp.MustCompile(`^[a-z][a-z-]{0,19}$`)
+
 func unknownFlag(cmd *cobra.Command, err error) error {
 	name, ok := strings.CutPrefix(err.Error(), "unknown flag: --")
 	if !ok {
-		return usage("%v; see %s --help", err, cmd.CommandPath())
+		text, _, _ := strings.Cut(err.Error(), " in -") // what follows -p may be a password
+		return usage("%s; see %s --help", text, cmd.CommandPath())
 	}
 	var names []string
 	cmd.Flags().VisitAll(func(f *pflag.Flag) { names = append(names, f.Name) })
