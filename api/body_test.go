@@ -102,7 +102,8 @@ func TestIntegersAreExact(t *testing.T) {
 	home := w.tenant(t, "ada")
 	zeros := strings.Repeat("0", 20_000)
 	for text, good := range map[string]bool{
-		"0": true, "-0": true, "0.0e5": true, "-0.000E-99999999999999999999": true, "0e99999999999999999999": true, "60": true, "6E+1": true,
+		"0": true, "-0": true, "0.0e5": true, "-0.000E-99999999999999999999": true, "0e99999999999999999999": true, "60": true,
+		"6E+1":   true,
 		"0.06e3": true, "6000e-2": true, "60." + zeros: true, "6" + zeros + "e-20000": true, "0." + zeros + "6e20001": true,
 		"1e-400": false, "-1e-400": false, "60.00000000000000000000001": false, "59.99999999999999999999999": false, "1e400": false,
 		"-1e400": false, "1e99999999999999999999": false, "1e9223372036854775807": false, "12e9223372036854775806": false,

@@ -1,7 +1,6 @@
 package api_test
 
 import (
-	"fmt"
 	"net/http"
 	"slices"
 	"strings"
@@ -36,14 +35,15 @@ func TestDetailsArePlain(t *testing.T) {
 
 // Guarantees that every successful answer shows names as they were sent, on both
 // edges: <, > and & are not escaped, whichever field has them. The answer is JSON
-// and says so, and browsers are told to believe it, so it is never read as a page.
+// and says so, and forbids browsers to guess, so it is never read as a page.
 func TestAnswersArePlain(t *testing.T) {
 	t.Parallel()
 	const odd = `<b>&"\u003c"</b>` // the fourth to ninth characters are a backslash and letters, and stay so
 	s := newScene(t)
 	owner := s.home.owner
 	s.call(t, "PATCH", "/v1/me", owner.as, map[string]any{"name": odd}).want(t, http.StatusOK, nil)
-	s.call(t, "PATCH", "/v1/organizations/"+string(s.home.organization.ID), owner.as, map[string]any{"name": odd}).want(t, http.StatusOK, nil)
+	organization := "/v1/organizations/" + string(s.home.organization.ID)
+	s.call(t, "PATCH", organization, owner.as, map[string]any{"name": odd}).want(t, http.StatusOK, nil)
 	s.call(t, "PATCH", s.home.path(""), owner.as, map[string]any{"name": odd}).want(t, http.StatusOK, nil)
 	key := s.key(t, owner, s.home.project.ID, map[string]any{
 		"name": odd, "external_id": odd, "metadata": map[string]string{odd: odd}, "scopes": []string{"project:read", "keys:verify"},
@@ -78,8 +78,9 @@ func TestAnswersArePlain(t *testing.T) {
 	look("verifyKey, lean", s.call(t, "POST", "/v1/keys/verify", byKey(key.Token), question))
 	look("verifyKey", s.call(t, "POST", "/v1/keys/verify?x", byKey(key.Token), question))
 	look("getCurrentProject", s.call(t, "GET", "/v1/project?x", byKey(key.Token), nil))
-	look("updateKey", s.call(t, "PATCH", s.home.path("/keys/"+string(key.Key.ID)), owner.as, map[string]any{"metadata": map[string]string{"a": odd}}))
-	look("export", s.call(t, "GET", fmt.Sprintf("/v1/organizations/%s/audit-events", s.home.organization.ID),
+	metadata := map[string]any{"metadata": map[string]string{"a": odd}}
+	look("updateKey", s.call(t, "PATCH", s.home.path("/keys/"+string(key.Key.ID)), owner.as, metadata))
+	look("export", s.call(t, "GET", organization+"/audit-events",
 		both(owner.as, func(h http.Header) { h.Set("Accept", "application/x-ndjson") }), nil))
 	if shown < 15 {
 		t.Errorf("only %d answers had the name", shown)

@@ -45,7 +45,7 @@ func (s *settings) masterKeyPath() string {
 func readMasterKey(path string) ([32]byte, error) {
 	text, err := os.ReadFile(path)
 	if err != nil && looksLikeKey(path) {
-		return [32]byte{}, fmt.Errorf("there is no such file. It must be the path of a file; give the key itself in %sMASTER_KEY", settingPrefix)
+		return [32]byte{}, fmt.Errorf("there is no such file; %sMASTER_KEY takes the key itself", settingPrefix)
 	}
 	if err != nil {
 		return [32]byte{}, fmt.Errorf("the master key cannot be read: %w", err)

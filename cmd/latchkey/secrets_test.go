@@ -31,16 +31,18 @@ func TestSettingsKeepSecrets(t *testing.T) {
 	t.Chdir(t.TempDir())
 	for name, values := range map[string][]string{
 		"LATCHKEY_DATABASE": {
-			"sqlite:postgres://u:$@h/db", "sqlite:u:$@h/db", "sqlite://u:$@h/db", "sqlite:folder/x?password=$", "mysql://u:$@h", "$",
-			"POSTGRES://u:$@h/d", " postgres://u:$@h/d", "postgres://u:$@@h/db", "postgres://u:$@127.0.0.1:1/db", "postgres:u:$@h/db",
-			"postgres://127.0.0.1:1/db?password=$", "postgres://127.0.0.1:1/db?sslkey=$&sslcert=x", "postgres://u@h/db?password=$&sslmode=bad",
+			"sqlite:postgres://u:$@h/db", "sqlite:u:$@h/db", "sqlite://u:$@h/db", "sqlite:folder/x?password=$", "mysql://u:$@h",
+			"$", "POSTGRES://u:$@h/d", " postgres://u:$@h/d", "postgres://u:$@@h/db", "postgres://u:$@127.0.0.1:1/db", "postgres:u:$@h/db",
+			"postgres://127.0.0.1:1/db?password=$", "postgres://127.0.0.1:1/db?sslkey=$&sslcert=x",
+			"postgres://u@h/db?password=$&sslmode=bad",
 			"postgres://127.0.0.1:1/db?sslpassword=$",
 		},
 		"LATCHKEY_DATABASE_DIRECT": {"sqlite:postgres://u:$@h/db", "postgres://u:$@@h/db", "mysql://u:$@h", "$"},
 		"LATCHKEY_MASTER_KEY":      {"$", "$$", "file:$", "base64:$"},
 		"LATCHKEY_MASTER_KEY_FILE": {key, strings.TrimRight(key, "="), strings.Repeat("0123456789abcdef", 4), " " + key},
 		"LATCHKEY_SMTP_URL": {
-			"smtp://u:$@h", "smtp://u:$@h:99999?from=a@b.de", "http://u:$@h?from=a@b.de", "smtp://u:$%zz@h?from=a@b.de", "smtp://u:x@h?from=$", "$",
+			"smtp://u:$@h", "smtp://u:$@h:99999?from=a@b.de", "http://u:$@h?from=a@b.de", "smtp://u:$%zz@h?from=a@b.de",
+			"smtp://u:x@h?from=$", "$",
 		},
 		"LATCHKEY_PUBLIC_URL":         {"https://u:$@h", "http://u:$@h.example", "u:$@h"},
 		"LATCHKEY_CORS_ORIGINS":       {"https://u:$@h", "https://app.example.com,https://u:$@h/"},
@@ -80,8 +82,10 @@ func TestArgumentsKeepSecrets(t *testing.T) {
 		t.Fatal(seen)
 	}
 	for _, command := range []string{
-		"serve $", "key verify $", "$", "key $", "user disable $ $", "help $", "help key $", "user create a@b.de $", "user create -p$ a@b.de", "user create --password=$ a@b.de",
-		"key show TOKEN", "key revoke TOKEN", "key rotate TOKEN", "key create TOKEN --project TOKEN", "project create x --organization TOKEN",
+		"serve $", "key verify $", "$", "key $", "user disable $ $", "help $", "help key $", "user create a@b.de $",
+		"user create -p$ a@b.de", "user create --password=$ a@b.de",
+		"key show TOKEN", "key revoke TOKEN", "key rotate TOKEN", "key create TOKEN --project TOKEN",
+		"project create x --organization TOKEN",
 		"key list --project TOKEN", "user operator TOKEN", "user disable TOKEN", "organization disable TOKEN", "project disable TOKEN",
 		"user create postgres://u:$@h", "key list --project postgres://u:$@h/db", "user list --database postgres://u:$@@h",
 	} {

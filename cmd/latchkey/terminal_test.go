@@ -76,7 +76,8 @@ func TestTerminal(t *testing.T) {
 		}
 		if strings.HasSuffix(c, " list") {
 			out, _, err := run("", slices.Concat(strings.Fields(c), args, []string{"--json"})...)
-			if text := strings.ReplaceAll(out, "\n", ""); err != nil || strings.IndexFunc(text, hidden) >= 0 || strings.Contains(text, `\u003c`) {
+			text := strings.ReplaceAll(out, "\n", "")
+			if err != nil || strings.IndexFunc(text, hidden) >= 0 || strings.Contains(text, `\u003c`) {
 				t.Errorf("%s --json prints %q (%v)", c, out, err)
 			}
 		}
