@@ -77,7 +77,7 @@ func TestRequestForgeryAcrossSchemes(t *testing.T) {
 		{"http://127.0.0.1:8080", "127.0.0.1:8080", "http://127.0.0.1:8080", http.StatusUnauthorized},
 		{"http://127.0.0.1:8080", "127.0.0.1:8080", "http://127.0.0.1:9090", http.StatusForbidden},
 	} {
-		pages, err := console.Handler(s.app, console.Config{PublicURL: test.publicURL, Log: slog.New(slog.DiscardHandler)})
+		pages, err := console.Handler(s.App, console.Config{PublicURL: test.publicURL, Log: slog.New(slog.DiscardHandler)})
 		if err != nil {
 			t.Fatal(err)
 		}
