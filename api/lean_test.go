@@ -66,6 +66,7 @@ func newEdges(t testing.TB) *edges {
 	_, token, err := e.project.RotateKey(t.Context(), rotated.ID, domain.Rotation{Grace: new(time.Hour)})
 	must(t, err)
 	e.tokens["CURRENT"] = token.Reveal()
+	e.tokens["FORGED"] = forged(t)
 	e.tokens["FOREIGN"] = "made-by-another-system"
 	imported, err := e.project.ImportKeys(t.Context(), slices.Values([]domain.ImportRow{{
 		Name: "imported", Algorithm: domain.SHA256Hex, Hash: domain.Hidden(fmt.Sprintf("%x", sha256.Sum256([]byte(e.tokens["FOREIGN"])))),
@@ -205,22 +206,16 @@ var hotAsks = map[string]struct {
 	"verifyKey":           {ask{"POST", "/v1/keys/verify", "", "$VERIFIER", plainJSON, `{"key":"$CURRENT"}`}, 200, 8},
 	"verifyKey by a user": {ask{"POST", "/v1/keys/verify", "Bearer $JWT", "", plainJSON, `{"key":"$CURRENT","project_id":"$PROJECT"}`}, 200, 8},
 	"a mistyped token":    {ask{"GET", "/v1/project", "", "$RICH!", "", ""}, 401, 18},
+	"a forged token":      {ask{"GET", "/v1/project", "", "$FORGED", "", ""}, 401, 16},
 }
 
 // TestLeanEdgeAnswers guarantees that what is asked most is answered by the lean
 // edge and by it alone, and how much that may allocate.
 func TestLeanEdgeAnswers(t *testing.T) {
 	e := newEdges(t)
+	e.refusesForged(t)
 	bare := bareEcho()
 	for name, c := range hotAsks {
-		// The least of many, for under the race detector pools forget at random.
-		allocations := func(once func()) float64 {
-			least := testing.AllocsPerRun(1, once)
-			for range 200 {
-				least = min(least, testing.AllocsPerRun(1, once))
-			}
-			return least
-		}
 		got, floor := allocations(e.repeat(t, e.lean, c.ask, c.status)), allocations(e.repeat(t, bare, c.ask, 200))
 		if got > floor+c.most {
 			t.Errorf("%s: %v allocations, of which Echo's own are %v; want at most %v more", name, got, floor, c.most)
@@ -230,9 +225,20 @@ func TestLeanEdgeAnswers(t *testing.T) {
 	}
 }
 
+// allocations returns the least of many counts, for under the race detector pools
+// forget at random.
+func allocations(once func()) float64 {
+	least := testing.AllocsPerRun(1, once)
+	for range 200 {
+		least = min(least, testing.AllocsPerRun(1, once))
+	}
+	return least
+}
+
 // BenchmarkEdge is a request in process, without the network, by each edge.
 func BenchmarkEdge(b *testing.B) {
 	e := newEdges(b)
+	e.refusesForged(b)
 	for name, c := range hotAsks {
 		for edge, by := range map[string]*echo.Echo{"lean": e.lean, "ordinary": e.ordinary} {
 			b.Run(name+"/"+edge, func(b *testing.B) {
