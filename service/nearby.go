@@ -116,8 +116,12 @@ func (a *App) forget(changes []domain.Stale) {
 	}
 }
 
-// keyOfToken is keyOf for the token itself: one that this instance never made
-// costs a code over it, and no query.
+// errNeverMade is not_found for every token that this instance never made. There
+// is one for all, because there may be many such tokens.
+var errNeverMade = domain.NotFound()
+
+// keyOfToken is like keyOf, but takes the token itself: one that this instance
+// never made costs a code over it, and no query.
 func (a *App) keyOfToken(ctx context.Context, token domain.Token, asks asker) (domain.ProvenKey, error) {
 	id := token.ID()
 	key, known, err := a.keyNear(id)
@@ -125,7 +129,7 @@ func (a *App) keyOfToken(ctx context.Context, token domain.Token, asks asker) (d
 		return key, err
 	}
 	if a.Sync() == InSync && !token.TaggedBy(a.keyring.tag) && !a.near.mayBeUntagged(id) {
-		return domain.ProvenKey{}, domain.NotFound()
+		return domain.ProvenKey{}, errNeverMade
 	}
 	key, err = a.readKey(ctx, id, asks)
 	if domain.CodeOf(err) == domain.CodeNotFound {
