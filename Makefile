@@ -68,6 +68,10 @@ races: ## run all rounds of the races between people and sessions; make test run
 faults: tools ## break things on purpose at full size and print the results: about an hour, half of it a soak test
 	go test ./faults -v -count=1 -timeout 3h -args -full
 
+.PHONY: forged
+forged: tools ## flood a server with forged tokens and write docs/measured/forged.txt: about ten minutes
+	go test ./faults -run TestForgedFlood -v -count=1 -timeout 1h -args -full
+
 .PHONY: bench
 bench: tools ## measure every speed goal, as a table: about twenty minutes on an idle machine
 	go test ./bench -v -count=1 -timeout 1h -args -full

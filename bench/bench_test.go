@@ -10,7 +10,6 @@ import (
 	"os"
 	"os/exec"
 	"slices"
-	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -111,17 +110,7 @@ func bare(t testing.TB, env ...string) process {
 func processOf(s *servertest.Server) process { return process{s.PID(), s.Address} }
 
 // cpu returns the processor time that the server has used.
-func (p process) cpu(t testing.TB) time.Duration {
-	t.Helper()
-	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", p.pid))
-	must(t, err)
-	fields := strings.Fields(string(text[bytes.LastIndexByte(text, ')')+2:]))
-	user, err := strconv.Atoi(fields[11])
-	must(t, err)
-	system, err := strconv.Atoi(fields[12])
-	must(t, err)
-	return time.Duration(user+system) * 10 * time.Millisecond // USER_HZ is 100
-}
+func (p process) cpu(t testing.TB) time.Duration { return servertest.CPU(t, p.pid) }
 
 func ownCPU(t testing.TB) time.Duration {
 	t.Helper()
@@ -166,7 +155,7 @@ func load(t testing.TB, p process, lasting time.Duration, status int, next func(
 					t.Error(err)
 					return
 				}
-				line, err := readAnswer(r)
+				line, err := servertest.ReadAnswer(r)
 				if err != nil || !bytes.HasPrefix(line, want) {
 					s := fmt.Sprintf("%q, %v", line, err)
 					wrong.Store(&s)
@@ -190,45 +179,6 @@ func load(t testing.TB, p process, lasting time.Duration, status int, next func(
 		rate: float64(len(all)) / elapsed.Seconds(), p99: all[len(all)*99/100],
 		server: server / time.Duration(len(all)), share: own.Seconds() / max(1e-9, (own+server).Seconds()),
 	}
-}
-
-// readAnswer reads one answer and returns the start of its status line.
-func readAnswer(r *bufio.Reader) ([]byte, error) {
-	first, err := r.ReadSlice('\n')
-	if err != nil {
-		return nil, err
-	}
-	status := slices.Clone(first[:min(len(first), 13)])
-	length := 0
-	for {
-		line, err := r.ReadSlice('\n')
-		if err != nil {
-			return status, err
-		}
-		if len(line) == 2 {
-			break
-		}
-		if value, ok := bytes.CutPrefix(line, []byte("Content-Length: ")); ok {
-			if length, err = strconv.Atoi(string(bytes.TrimSpace(value))); err != nil {
-				return status, err
-			}
-		}
-	}
-	_, err = r.Discard(length)
-	return status, err
-}
-
-func request(method, path string, headers map[string]string, body string) []byte {
-	var b bytes.Buffer
-	fmt.Fprintf(&b, "%s %s HTTP/1.1\r\nHost: localhost\r\n", method, path)
-	for name, value := range headers {
-		fmt.Fprintf(&b, "%s: %s\r\n", name, value)
-	}
-	if body != "" {
-		fmt.Fprintf(&b, "Content-Type: application/json\r\nContent-Length: %d\r\n", len(body))
-	}
-	b.WriteString("\r\n" + body)
-	return b.Bytes()
 }
 
 func always(r []byte) func(int) []byte { return func(int) []byte { return r } }
@@ -278,9 +228,9 @@ func TestHTTP(t *testing.T) {
 			tenant := servertest.NewTenant(t, server)
 			_, token := tenant.Key(server, "documents:read")
 			_, verifier := tenant.Key(server, "keys:verify")
-			get := request("GET", "/v1/project", map[string]string{"X-Api-Key": token}, "")
+			get := servertest.Request("GET", "/v1/project", map[string]string{"X-Api-Key": token}, "")
 			question := fmt.Sprintf(`{"key":%q,"scopes":["documents:read"]}`, token)
-			verify := request("POST", "/v1/keys/verify", map[string]string{"X-Api-Key": verifier}, question)
+			verify := servertest.Request("POST", "/v1/keys/verify", map[string]string{"X-Api-Key": verifier}, question)
 			byUser := map[string]string{"Authorization": tenant.Bearer}
 			if env != nil {
 				beside(t, "getCurrentProject, warm"+name, "0.80", ours, floor, 200, always(get), always(get))
@@ -288,13 +238,13 @@ func TestHTTP(t *testing.T) {
 			}
 			beside(t, "getCurrentProject, warm", "0.90, p99 1.5", ours, floor, 200, always(get), always(get))
 			beside(t, "verifyKey, warm", "0.90", ours, floor, 200, always(verify), always(verify))
-			beside(t, "verifyKey by a user, warm", "0.75", ours, floor, 200, always(request("POST", "/v1/keys/verify", byUser,
+			beside(t, "verifyKey by a user, warm", "0.75", ours, floor, 200, always(servertest.Request("POST", "/v1/keys/verify", byUser,
 				fmt.Sprintf(`{"key":%q,"project_id":%q}`, token, tenant.Project))), always(verify))
 			beside(t, "getProject by a user, warm, generated", "0.50", ours, floor, 200,
-				always(request("GET", "/v1/projects/"+tenant.Project, byUser, "")), always(get))
+				always(servertest.Request("GET", "/v1/projects/"+tenant.Project, byUser, "")), always(get))
 			before := server.Metric("latchkey_key_cache_loads_total")
 			beside(t, "a mistyped token", "0.90, no SQL", ours, floor, 401,
-				always(request("GET", "/v1/project", map[string]string{"X-Api-Key": token[:len(token)-1] + "!"}, "")), always(get))
+				always(servertest.Request("GET", "/v1/project", map[string]string{"X-Api-Key": token[:len(token)-1] + "!"}, "")), always(get))
 			if after := server.Metric("latchkey_key_cache_loads_total"); after != before {
 				t.Errorf("mistyped tokens caused %v look-ups", after-before)
 			}

@@ -60,7 +60,7 @@ func TestCold(t *testing.T) {
 		part := tokens[i*half : (i+1)*half] // each only once, so that none is in memory
 		lasting := servertest.Size(50*time.Millisecond, 4*time.Second)
 		cold := load(t, processOf(server), lasting, 200, func(j int) []byte {
-			return request("GET", "/v1/project", map[string]string{"X-Api-Key": part[j%len(part)].Reveal()}, "")
+			return servertest.Request("GET", "/v1/project", map[string]string{"X-Api-Key": part[j%len(part)].Reveal()}, "")
 		})
 		over, floors = append(over, cold.rate/floor), append(floors, floor)
 	}
@@ -195,7 +195,7 @@ func TestStart(t *testing.T) {
 func TestGrowth(t *testing.T) {
 	cluster := storetest.NewCluster(t, "shared_buffers=256MB")
 	floor := bare(t)
-	get := request("GET", "/v1/project", nil, "")
+	get := servertest.Request("GET", "/v1/project", nil, "")
 	for _, keys := range []int{servertest.Size(10, 1000), servertest.Size(100, 100_000), servertest.Size(1000, 1_000_000)} {
 		database := cluster.Database(t)
 		ours := servertest.Start(t, database)
@@ -204,7 +204,7 @@ func TestGrowth(t *testing.T) {
 		hot := tokens[:min(len(tokens), 100)]
 		beside(t, fmt.Sprintf("getCurrentProject, warm, %d keys in the table", keys), "flat", processOf(ours), floor, 200,
 			func(i int) []byte {
-				return request("GET", "/v1/project", map[string]string{"X-Api-Key": hot[i%len(hot)].Reveal()}, "")
+				return servertest.Request("GET", "/v1/project", map[string]string{"X-Api-Key": hot[i%len(hot)].Reveal()}, "")
 			}, always(get))
 	}
 }
@@ -219,7 +219,7 @@ func TestManyCached(t *testing.T) {
 	before := ours.Metric("go_memstats_heap_alloc_bytes")
 	fill(t, ours.Address, tokens)
 	kept := ours.Metric("latchkey_key_cache_keys")
-	get := always(request("GET", "/v1/project", map[string]string{"X-Api-Key": token}, ""))
+	get := always(servertest.Request("GET", "/v1/project", map[string]string{"X-Api-Key": token}, ""))
 	lasting := servertest.Size(50*time.Millisecond, 5*time.Second)
 	var ratio []float64
 	for range rounds() {
@@ -246,8 +246,8 @@ func fill(t testing.TB, address string, tokens []domain.Token) {
 			defer conn.Close()
 			r := bufio.NewReader(conn)
 			for i := int(next.Add(1)) - 1; i < len(tokens); i = int(next.Add(1)) - 1 {
-				_, writeErr := conn.Write(request("GET", "/v1/project", map[string]string{"X-Api-Key": tokens[i].Reveal()}, ""))
-				_, readErr := readAnswer(r)
+				_, writeErr := conn.Write(servertest.Request("GET", "/v1/project", map[string]string{"X-Api-Key": tokens[i].Reveal()}, ""))
+				_, readErr := servertest.ReadAnswer(r)
 				if err := errors.Join(writeErr, readErr); err != nil {
 					t.Error(err)
 					return
