@@ -1,0 +1,126 @@
+package latchkey_test
+
+import (
+	"go/ast"
+	"go/constant"
+	"go/types"
+	"iter"
+	"net/http"
+	"slices"
+	"strings"
+	"testing"
+
+	"golang.org/x/tools/go/packages"
+)
+
+// The claims that ARCHITECTURE.md makes about the whole program, each with its test.
+// The one about imports is in arch_test.go, the one about tenants in tenancy_test.go.
+
+// Guarantees that api/problem is the one place where an error of the domain meets an
+// HTTP status: nowhere else does a table, a case or a condition name both.
+func TestErrorsMeetStatusesInOnePlace(t *testing.T) {
+	t.Parallel()
+	for name, pkg := range load(t) {
+		if name == "api/problem" {
+			continue
+		}
+		for _, file := range pkg.Syntax {
+			for node := range ast.Preorder(file) {
+				switch node.(type) {
+				case *ast.KeyValueExpr, *ast.CaseClause, *ast.IfStmt, *ast.ReturnStmt:
+					if meets(pkg, node) {
+						t.Errorf("%s: an error meets a status here: let api/problem say it", pkg.Fset.Position(node.Pos()))
+					}
+				}
+			}
+		}
+	}
+}
+
+// meets reports whether a node names a code of the domain and the status of an error.
+func meets(pkg *packages.Package, node ast.Node) bool {
+	var code, status bool
+	for id := range within[*ast.Ident](node) {
+		c, ok := pkg.TypesInfo.Uses[id].(*types.Const)
+		if !ok {
+			continue
+		}
+		switch {
+		case c.Type().String() == module+"/domain.Code":
+			code = true
+		case c.Pkg() != nil && c.Pkg().Path() == "net/http" && strings.HasPrefix(c.Name(), "Status"):
+			n, _ := constant.Int64Val(c.Val())
+			status = status || n >= http.StatusBadRequest
+		}
+	}
+	return code && status
+}
+
+// given are the fields with which the command hands a part to service.
+var given = []string{"service.Options.Store"}
+
+// Guarantees that what service hands out is its own or the domain's: no result, no
+// exported field and no variable has a type of the repository, which the layers above
+// service may not import.
+func TestServiceHidesTheRepository(t *testing.T) {
+	t.Parallel()
+	for name, pkg := range load(t) {
+		if layer, _, _ := strings.Cut(name, "/"); layer != "service" || name == "service/servicetest" {
+			continue
+		}
+		scope := pkg.Types.Scope()
+		for _, object := range scope.Names() {
+			for member, shown := range shownBy(scope.Lookup(object)) {
+				if at := pkg.Types.Name() + "." + member; ofRepository(shown) && !slices.Contains(given, at) {
+					t.Errorf("%s shows the type %s of the repository", at, shown)
+				}
+			}
+		}
+	}
+}
+
+// shownBy yields the types of what callers from other packages get from an object:
+// results of functions, fields and methods of types.
+func shownBy(object types.Object) iter.Seq2[string, types.Type] {
+	return func(yield func(string, types.Type) bool) {
+		if !object.Exported() {
+			return
+		}
+		named, ok := object.Type().(*types.Named)
+		if _, isType := object.(*types.TypeName); !isType || !ok {
+			yield(object.Name(), object.Type())
+			return
+		}
+		if s, ok := named.Underlying().(*types.Struct); ok {
+			for field := range s.Fields() {
+				if field.Exported() && !yield(object.Name()+"."+field.Name(), field.Type()) {
+					return
+				}
+			}
+		} else if !yield(object.Name(), named.Underlying()) {
+			return
+		}
+		for method := range named.Methods() {
+			if method.Exported() && !yield(object.Name()+"."+method.Name(), method.Type()) {
+				return
+			}
+		}
+	}
+}
+
+// ofRepository reports whether a type is the repository's or made of such. What a
+// function takes is not asked: the command may hand over a store.
+func ofRepository(t types.Type) bool {
+	switch t := t.(type) {
+	case *types.Named:
+		return t.Obj().Pkg() != nil && t.Obj().Pkg().Path() == module+"/repository" ||
+			slices.ContainsFunc(slices.Collect(t.TypeArgs().Types()), ofRepository)
+	case *types.Signature:
+		return slices.ContainsFunc(slices.Collect(t.Results().Variables()), func(v *types.Var) bool { return ofRepository(v.Type()) })
+	case *types.Map:
+		return ofRepository(t.Key()) || ofRepository(t.Elem())
+	case interface{ Elem() types.Type }: // a pointer, a slice, an array, a channel
+		return ofRepository(t.Elem())
+	}
+	return false
+}
