@@ -63,7 +63,8 @@ func (f form) expects() domain.Precondition {
 // refuse puts err into the form, so that the page can show both again. It returns
 // errors that a form cannot show; they need an error page.
 func (f *form) refuse(err error) error {
-	refused := *refusal(err)
+	shown, status := refusal(err)
+	refused := *shown
 	switch refused.Code {
 	case domain.CodeNotFound, domain.CodeInternal, domain.CodeInvalidToken, domain.CodeUnauthenticated:
 		return err
@@ -78,7 +79,7 @@ func (f *form) refuse(err error) error {
 	if len(refused.Fields) > 0 {
 		refused.Detail = "Please fix the errors below."
 	}
-	f.status, f.Detail, f.Faults = statusOf(refused.Code), refused.Detail, map[string]string{}
+	f.status, f.Detail, f.Faults = status, refused.Detail, map[string]string{}
 	for _, fault := range refused.Fields {
 		name, _, _ := strings.Cut(strings.TrimPrefix(fault.Pointer, "/"), "/")
 		if f.Faults[name] == "" {

@@ -33,7 +33,8 @@ func (f form) token() string {
 // It would otherwise count as a missing session.
 func mailed(err error) error {
 	if domain.CodeOf(err) == domain.CodeInvalidToken {
-		return domain.Errorf(domain.CodeConflict, "%s", refusal(err).Detail)
+		refused, _ := refusal(err)
+		return domain.Errorf(domain.CodeConflict, "%s", refused.Detail)
 	}
 	return err
 }

@@ -13,6 +13,7 @@ import (
 
 	"github.com/labstack/echo/v4"
 
+	"github.com/latchkey-dev/latchkey/api/problem"
 	"github.com/latchkey-dev/latchkey/domain"
 	"github.com/latchkey-dev/latchkey/service"
 )
@@ -224,60 +225,28 @@ func (v *visit) render(status int, name, title string, page any) error {
 	return v.console.pages.write(v.Response(), status, name, v.layout)
 }
 
-// statuses maps a refusal to its status. Codes about credentials are missing:
-// people who are not signed in are sent to the sign-in page.
-var statuses = map[domain.Code]int{
-	domain.CodeMalformedRequest:         http.StatusBadRequest,
-	domain.CodeInvalidCredentials:       http.StatusUnauthorized,
-	domain.CodeForbidden:                http.StatusForbidden,
-	domain.CodeScopeNotHeld:             http.StatusForbidden,
-	domain.CodeReauthenticationRequired: http.StatusForbidden,
-	domain.CodeSignupClosed:             http.StatusForbidden,
-	domain.CodeEmailUnverified:          http.StatusForbidden,
-	domain.CodeNotFound:                 http.StatusNotFound,
-	domain.CodeMethodNotAllowed:         http.StatusMethodNotAllowed,
-	domain.CodeConflict:                 http.StatusConflict,
-	domain.CodeKeyRevoked:               http.StatusConflict,
-	domain.CodeKeyExpired:               http.StatusConflict,
-	domain.CodeLastOwner:                http.StatusConflict,
-	domain.CodeInFlight:                 http.StatusConflict,
-	domain.CodePreconditionFailed:       http.StatusPreconditionFailed,
-	domain.CodePayloadTooLarge:          http.StatusRequestEntityTooLarge,
-	domain.CodeValidationFailed:         http.StatusUnprocessableEntity,
-	domain.CodeIdempotencyMismatch:      http.StatusUnprocessableEntity,
-	domain.CodeRateLimited:              http.StatusTooManyRequests,
-	domain.CodeUnavailable:              http.StatusServiceUnavailable,
+// refusal returns what a page shows of an error, and its status: of an internal
+// error, nothing.
+func refusal(err error) (*domain.Error, int) {
+	refused, status := problem.Refusal(err)
+	if _, ours := errors.AsType[*domain.Error](err); ours && refused.Code != domain.CodeInternal {
+		return refused, status
+	}
+	if detail, ok := details[refused.Code]; ok {
+		return &domain.Error{Code: refused.Code, Detail: detail, Err: err}, status
+	}
+	return refused, status
 }
 
-// statusOf returns the HTTP status for a code.
-func statusOf(code domain.Code) int {
-	if status, ok := statuses[code]; ok {
-		return status
-	}
-	return http.StatusInternalServerError
+// details are the words of a page for errors that come without such as people need.
+var details = map[domain.Code]string{
+	domain.CodeMethodNotAllowed: "This page does not accept this method.",
+	domain.CodePayloadTooLarge:  "The form is larger than " + maxForm + ".",
+	domain.CodeMalformedRequest: "The request could not be read.",
+	domain.CodeInternal:         "This is an error in Latchkey. It has been logged.",
 }
 
-// refusal returns what a page shows of an error: of an internal one, nothing.
-func refusal(err error) *domain.Error {
-	if e, ok := errors.AsType[*domain.Error](err); ok && e.Code != domain.CodeInternal {
-		return e
-	}
-	if e, ok := errors.AsType[*echo.HTTPError](err); ok {
-		switch e.Code {
-		case http.StatusNotFound:
-			return domain.NotFound()
-		case http.StatusMethodNotAllowed:
-			return domain.Errorf(domain.CodeMethodNotAllowed, "This page does not accept this method.")
-		case http.StatusRequestEntityTooLarge:
-			return domain.Errorf(domain.CodePayloadTooLarge, "The form is larger than %s.", maxForm)
-		case http.StatusBadRequest:
-			return domain.Errorf(domain.CodeMalformedRequest, "The request could not be read.")
-		}
-	}
-	return &domain.Error{Code: domain.CodeInternal, Detail: "This is an error in Latchkey. It has been logged.", Err: err}
-}
-
-// headline is the title of an error page.
+// headlines are the titles of error pages.
 var headlines = map[int]string{
 	http.StatusForbidden:          "You may not do that",
 	http.StatusNotFound:           "Nothing here",
@@ -296,12 +265,11 @@ func (c *console) fail(err error, ec echo.Context) {
 	if !ok {
 		v, _ = c.visit(ec)
 	}
-	refused := refusal(err)
+	refused, status := refusal(err)
 	if refused.Code == domain.CodeInvalidToken {
 		_ = v.toSignIn()
 		return
 	}
-	status := statusOf(refused.Code)
 	if status == http.StatusInternalServerError && c.isLogged(ec, status) {
 		c.config.Log.ErrorContext(v.ctx(), "a page failed", "error", err, "request_id", v.caller.Origin().RequestID)
 	}

@@ -200,16 +200,6 @@ func (f *Feed) Wake() <-chan struct{} { return f.link.wake }
 // Close ends the feed's connections.
 func (f *Feed) Close() error { return f.close() }
 
-// Node is a server that follows the changes.
-type Node struct {
-	ID        string
-	Name      string
-	Version   string // the version of its program, as domain.VersionAtLeast reads it; empty: 0.1
-	StartedAt time.Time
-	SeenAt    time.Time     // when it last reported
-	Lag       time.Duration // the age, at that time, of the last moment at which it knew of every change
-}
-
 type nodeRow struct {
 	bun.BaseModel `bun:"table:nodes,alias:n"`
 
@@ -225,7 +215,7 @@ type nodeRow struct {
 const nodeForgotten = time.Hour
 
 // ReportNode adds n to the list of servers, or updates its entry.
-func (f *Feed) ReportNode(ctx context.Context, n Node) error {
+func (f *Feed) ReportNode(ctx context.Context, n domain.Node) error {
 	ctx, cancel := context.WithTimeout(ctx, probeLimit)
 	defer cancel()
 	row := &nodeRow{
@@ -247,14 +237,14 @@ func (f *Feed) RemoveNode(ctx context.Context, id string) error {
 }
 
 // ListNodes returns the servers that have reported within the last hour.
-func (s *Store) ListNodes(ctx context.Context) ([]Node, error) {
+func (s *Store) ListNodes(ctx context.Context) ([]domain.Node, error) {
 	var rows []nodeRow
 	if err := s.read.NewSelect().Model(&rows).Order("started_at", "id").Scan(ctx); err != nil {
 		return nil, s.error(err)
 	}
-	nodes := make([]Node, len(rows))
+	nodes := make([]domain.Node, len(rows))
 	for i, r := range rows {
-		nodes[i] = Node{
+		nodes[i] = domain.Node{
 			ID: r.ID, Name: r.Name, Version: r.Version, StartedAt: r.StartedAt.Time, SeenAt: r.SeenAt.Time,
 			Lag: time.Duration(r.Lag) * time.Microsecond,
 		}

@@ -71,7 +71,7 @@ func (a *App) followOnce(ctx context.Context) error {
 	a.forget([]domain.Stale{{Kind: domain.StaleEverything}})
 	a.assess(nil)
 
-	node := repository.Node{ID: rand.Text(), Version: domain.Version, StartedAt: time.Now()}
+	node := domain.Node{ID: rand.Text(), Version: domain.Version, StartedAt: time.Now()}
 	host, _ := os.Hostname() // an empty name is a name, too
 	node.Name = strings.Trim(host+" "+a.address, " ")
 	ticker := time.NewTicker(followEvery)

@@ -2,19 +2,31 @@ package service
 
 import (
 	"context"
+	"time"
 
 	"github.com/latchkey-dev/latchkey/domain"
-	"github.com/latchkey-dev/latchkey/repository"
 )
 
 // Instance is what its operator wants to know of an instance.
 type Instance struct {
-	Engine      string                 // SQLite or PostgreSQL
-	Migrations  []repository.Migration // oldest first
-	Nodes       []repository.Node      // that were seen lately
-	SigningKeys []repository.SigningKey
+	Engine      string        // SQLite or PostgreSQL
+	Migrations  []Migration   // oldest first
+	Nodes       []domain.Node // that were seen lately
+	SigningKeys []SigningKey  // newest first
 
 	Users, Organizations, Projects, Keys int
+}
+
+// Migration is one step of the schema's history.
+type Migration struct {
+	Name      string
+	AppliedAt time.Time // zero: pending
+}
+
+// SigningKey is a key that signs access tokens, without what is secret of it.
+type SigningKey struct {
+	ID        string
+	CreatedAt time.Time
 }
 
 // Instance returns what the operator and the command line may see of the whole
@@ -24,24 +36,33 @@ func (a *App) Instance(ctx context.Context, caller domain.Principal) (Instance, 
 		return Instance{}, domain.NotFound()
 	}
 	i := Instance{Engine: a.store.Engine()}
-	var err error
-	if i.Migrations, err = a.store.Migrations(ctx); err != nil {
+	migrations, err := a.store.Migrations(ctx)
+	if err != nil {
 		return Instance{}, err
+	}
+	for _, m := range migrations {
+		i.Migrations = append(i.Migrations, Migration{Name: m.Name, AppliedAt: m.AppliedAt})
 	}
 	if i.Nodes, err = a.store.ListNodes(ctx); err != nil {
 		return Instance{}, err
 	}
-	if i.SigningKeys, err = a.store.ListSigningKeys(ctx); err != nil {
+	keys, err := a.store.ListSigningKeys(ctx)
+	if err != nil {
 		return Instance{}, err
 	}
-	for key := range i.SigningKeys {
-		i.SigningKeys[key].SealedPrivate = nil // no one may see it, sealed or not
+	for _, k := range keys {
+		i.SigningKeys = append(i.SigningKeys, SigningKey{ID: k.ID, CreatedAt: k.CreatedAt})
 	}
-	for n, count := range map[*int]func(context.Context) (int, error){
-		&i.Users: a.store.CountUsers, &i.Organizations: a.store.CountOrganizations, &i.Projects: a.store.CountProjects,
-		&i.Keys: a.store.CountAllKeys,
+	for _, count := range []struct {
+		of  *int
+		ask func(context.Context) (int, error)
+	}{
+		{&i.Users, a.store.CountUsers},
+		{&i.Organizations, a.store.CountOrganizations},
+		{&i.Projects, a.store.CountProjects},
+		{&i.Keys, a.store.CountAllKeys},
 	} {
-		if *n, err = count(ctx); err != nil {
+		if *count.of, err = count.ask(ctx); err != nil {
 			return Instance{}, err
 		}
 	}

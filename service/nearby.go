@@ -75,7 +75,7 @@ func (a *App) SyncLag() time.Duration {
 func (a *App) CacheStats() cache.Stats { return a.near.keys.Stats() }
 
 // Nodes returns the servers on this database.
-func (a *App) Nodes(ctx context.Context) ([]repository.Node, error) { return a.store.ListNodes(ctx) }
+func (a *App) Nodes(ctx context.Context) ([]domain.Node, error) { return a.store.ListNodes(ctx) }
 
 // mayUseCopies reports whether what is kept may be answered from, or unavailable
 // when nothing may be answered at all.

@@ -10,7 +10,6 @@ import (
 	"time"
 
 	"github.com/latchkey-dev/latchkey/domain"
-	"github.com/latchkey-dev/latchkey/repository"
 	"github.com/latchkey-dev/latchkey/service"
 )
 
@@ -106,7 +105,7 @@ func (w *world) olderNode() (leaves func()) {
 	feed, err := w.Store.Feed(w.Context())
 	w.check(err)
 	now := time.Now()
-	w.check(feed.ReportNode(w.Context(), repository.Node{ID: "of 0.1", StartedAt: now, SeenAt: now}))
+	w.check(feed.ReportNode(w.Context(), domain.Node{ID: "of 0.1", StartedAt: now, SeenAt: now}))
 	return func() {
 		w.Helper()
 		w.check(feed.RemoveNode(w.Context(), "of 0.1"))

@@ -1,5 +1,5 @@
-// Package problem turns errors into RFC 9457 problem details. It is the one
-// place where a domain error meets an HTTP status.
+// Package problem turns errors into RFC 9457 problem details. It is the one place
+// where a domain error meets an HTTP status, for the API and for the console's pages.
 package problem
 
 import (
@@ -108,23 +108,34 @@ func Explanations() []Explanation {
 	return all
 }
 
-// From returns the problem that describes err to a caller. An error that is not a
-// *domain.Error is an internal error: the caller gets only the request id.
+// Refusal returns what an error says to a caller, and its status. An error that is
+// not a *domain.Error, or one of Echo, is an internal error that says nothing.
+func Refusal(err error) (refused *domain.Error, status int) {
+	refused, ok := errors.AsType[*domain.Error](err)
+	if !ok {
+		refused = fromEcho(err)
+	}
+	k, ok := kinds[refused.Code]
+	if !ok {
+		return internal(), http.StatusInternalServerError
+	}
+	if refused.Credential { // the error is about the caller's credential, not about its target
+		return refused, http.StatusUnauthorized
+	}
+	return refused, k.status
+}
+
+// From returns the problem that describes err to a caller.
 func From(err error, requestID string) Problem {
-	e, ok := errors.AsType[*domain.Error](err)
-	if !ok {
-		e = fromEcho(err)
-	}
-	k, ok := kinds[e.Code]
-	if !ok {
-		k, e = kinds[domain.CodeInternal], internal()
-	}
-	if e.Credential { // the error is about the caller's credential, not about its target
-		k.status = http.StatusUnauthorized
-	}
+	e, status := Refusal(err)
 	p := Problem{
-		Type: "/docs/errors#" + string(e.Code), Title: k.title, Status: k.status, Detail: e.Detail, Code: e.Code,
-		RequestID: requestID, retryAfter: e.RetryAfter,
+		Type:       "/docs/errors#" + string(e.Code),
+		Title:      kinds[e.Code].title,
+		Status:     status,
+		Detail:     e.Detail,
+		Code:       e.Code,
+		RequestID:  requestID,
+		retryAfter: e.RetryAfter,
 	}
 	for _, f := range e.Fields {
 		p.Errors = append(p.Errors, FieldProblem(f))

@@ -11,7 +11,6 @@ import (
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
 	"github.com/latchkey-dev/latchkey/domain"
-	"github.com/latchkey-dev/latchkey/repository"
 	"github.com/latchkey-dev/latchkey/service"
 	"github.com/latchkey-dev/latchkey/service/mail"
 	"github.com/latchkey-dev/latchkey/service/requestlog"
@@ -53,7 +52,7 @@ type node struct {
 	LagSeconds float64   `json:"lag_seconds"` // how long ago it last heard of changes, as far as known
 }
 
-func nodeList(nodes []repository.Node, now time.Time) map[string][]node {
+func nodeList(nodes []domain.Node, now time.Time) map[string][]node {
 	list := make([]node, len(nodes))
 	for i, n := range nodes {
 		lag := n.Lag

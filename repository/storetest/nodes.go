@@ -20,15 +20,15 @@ func testNodes(t *testing.T, s *repository.Store) {
 	}
 	atLeast("0.2.0", true) // there is none
 	now := time.Now().UTC().Truncate(time.Microsecond)
-	older := repository.Node{ID: "a", Name: "one", StartedAt: now, SeenAt: now, Lag: time.Millisecond} // as 0.1 reports
-	newer := repository.Node{ID: "b", Name: "two", Version: domain.Version, StartedAt: now, SeenAt: now}
+	older := domain.Node{ID: "a", Name: "one", StartedAt: now, SeenAt: now, Lag: time.Millisecond} // as 0.1 reports
+	newer := domain.Node{ID: "b", Name: "two", Version: domain.Version, StartedAt: now, SeenAt: now}
 	check(t, feed.ReportNode(ctx, newer))
 	atLeast("0.2.0", true)
 	atLeast("99.0.0", false)
 	check(t, feed.ReportNode(ctx, older))
 	atLeast("0.2.0", false)
 	nodes, err := s.ListNodes(ctx)
-	equal(t, nodes, []repository.Node{older, newer}, err)
+	equal(t, nodes, []domain.Node{older, newer}, err)
 	check(t, feed.RemoveNode(ctx, older.ID))
 	atLeast("0.2.0", true)
 

@@ -1,0 +1,13 @@
+package domain
+
+import "time"
+
+// Node is a server of the instance.
+type Node struct {
+	ID        string
+	Name      string
+	Version   string // the version of its program, as VersionAtLeast reads it; empty: 0.1
+	StartedAt time.Time
+	SeenAt    time.Time     // when it last reported
+	Lag       time.Duration // the age, at that time, of the last moment at which it knew of every change
+}
