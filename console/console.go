@@ -152,10 +152,10 @@ func (c *console) routes(e *echo.Echo) {
 		"GET /projects/:project/keys/revoke":                        showRevokeKeys,
 		"POST /projects/:project/keys/revoke":                       revokeKeys,
 		"GET /projects/:project/keys/:key":                          showKey,
-		"POST /projects/:project/keys/:key":                         updateKey,
-		"POST /projects/:project/keys/:key/rotate":                  rotateKey,
-		"POST /projects/:project/keys/:key/revoke":                  revokeKey,
-		"POST /projects/:project/keys/:key/delete":                  deleteKey,
+		"POST /projects/:project/keys/:key":                         onKey(updateKey),
+		"POST /projects/:project/keys/:key/rotate":                  onKey(rotateKey),
+		"POST /projects/:project/keys/:key/revoke":                  onKey(revokeKey),
+		"POST /projects/:project/keys/:key/delete":                  onKey(deleteKey),
 	} {
 		c.add(e, route, c.member(handle))
 	}

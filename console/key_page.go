@@ -64,6 +64,41 @@ func (v *visit) key() (*service.Project, domain.Project, domain.Key, error) {
 	return p, project, key, err
 }
 
+// keyAction is a form about one key, sent by a browser.
+type keyAction struct {
+	*visit
+
+	handle  *service.Project
+	project domain.Project
+	key     domain.Key
+	form    form
+}
+
+// onKey returns the handler of a form about the key in the path.
+func onKey(act func(keyAction) error) func(*visit) error {
+	return func(v *visit) error {
+		p, project, key, err := v.key()
+		if err != nil {
+			return err
+		}
+		f, err := v.sent()
+		if err != nil {
+			return err
+		}
+		return act(keyAction{visit: v, handle: p, project: project, key: key, form: f})
+	}
+}
+
+// refused shows the key again, with what was wrong with the form.
+func (a keyAction) refused(err error) error {
+	if err := a.form.refuse(err); err != nil {
+		return err
+	}
+	shown := keyForm(a.key)
+	shown.status, shown.Detail, shown.Faults = a.form.status, a.form.Detail, a.form.Faults
+	return a.keyPage(a.handle, a.project, a.key, shown, "", "")
+}
+
 func (v *visit) keyPage(p *service.Project, project domain.Project, key domain.Key, f form, made, token string) error {
 	page := keyPage{
 		Project: project, Key: key, Form: f, Nonce: rand.Text(), Token: token, Made: made, Graces: graces,

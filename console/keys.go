@@ -141,91 +141,58 @@ func createKey(v *visit) error {
 	return v.keyPage(p, project, key, keyForm(key), "created", token.Reveal())
 }
 
-func updateKey(v *visit) error {
-	p, project, key, err := v.key()
-	if err != nil {
-		return err
-	}
-	f, err := v.sent()
-	if err != nil {
-		return err
-	}
+func updateKey(a keyAction) error {
+	f := a.form
 	name, scopes, externalID, metadata := f.Text("name"), f.scopes(), f.Text("external_id"), f.metadata()
-	expires, err := f.expiry(v.layout.Now, key.ExpiresAt)
-	p.Expect(f.expects())
+	expires, err := f.expiry(a.layout.Now, a.key.ExpiresAt)
+	a.handle.Expect(f.expects())
 	if err == nil {
-		_, err = p.UpdateKey(v.ctx(), key.ID, domain.KeyPatch{
-			Name: &name, Scopes: &scopes, ExternalID: &externalID, Metadata: &metadata, ExpiresAt: &expires,
+		_, err = a.handle.UpdateKey(a.ctx(), a.key.ID, domain.KeyPatch{
+			Name:       &name,
+			Scopes:     &scopes,
+			ExternalID: &externalID,
+			Metadata:   &metadata,
+			ExpiresAt:  &expires,
 		})
 	}
 	if err != nil {
 		if err := f.refuse(err); err != nil {
 			return err
 		}
-		return v.keyPage(p, project, key, f.at(key.Revision), "", "")
+		return a.keyPage(a.handle, a.project, a.key, f.at(a.key.Revision), "", "") // with what was entered
 	}
-	return v.redirect(keyURL(key) + "?notice=saved")
+	return a.redirect(keyURL(a.key) + "?notice=saved")
 }
 
 // rotateKey answers with the new token. No other page shows it.
-func rotateKey(v *visit) error {
-	p, project, key, err := v.key()
-	if err != nil {
-		return err
-	}
-	f, err := v.sent()
-	if err != nil {
-		return err
-	}
-	grace, err := time.ParseDuration(cmp.Or(f.Get("grace"), domain.DefaultGrace.String()))
+func rotateKey(a keyAction) error {
+	grace, err := time.ParseDuration(cmp.Or(a.form.Get("grace"), domain.DefaultGrace.String()))
 	if err != nil {
 		grace = -1 // the service refuses it: an invalid grace must not become the default
 	}
-	rotation := domain.Rotation{Grace: &grace, IdempotencyKey: domain.Hidden(f.Get("nonce")), TokenOnce: true}
-	rotated, token, err := p.RotateKey(v.ctx(), key.ID, rotation)
+	rotation := domain.Rotation{Grace: &grace, IdempotencyKey: domain.Hidden(a.form.Get("nonce")), TokenOnce: true}
+	rotated, token, err := a.handle.RotateKey(a.ctx(), a.key.ID, rotation)
 	if err != nil {
-		if err := f.refuse(err); err != nil {
-			return err
-		}
-		shown := keyForm(key)
-		shown.status, shown.Detail = f.status, f.Detail
-		return v.keyPage(p, project, key, shown, "", "")
+		return a.refused(err)
 	}
 	if token.IsZero() {
-		return v.redirect(keyURL(key)) // the form was already sent
+		return a.redirect(keyURL(a.key)) // the form was already sent
 	}
-	return v.keyPage(p, project, rotated, keyForm(rotated), "rotated", token.Reveal())
+	return a.keyPage(a.handle, a.project, rotated, keyForm(rotated), "rotated", token.Reveal())
 }
 
-func revokeKey(v *visit) error {
-	p, project, key, err := v.key()
-	if err != nil {
-		return err
+func revokeKey(a keyAction) error {
+	if _, err := a.handle.RevokeKey(a.ctx(), a.key.ID, a.form.Text("reason")); err != nil {
+		return a.refused(err)
 	}
-	f, err := v.sent()
-	if err != nil {
-		return err
-	}
-	if _, err := p.RevokeKey(v.ctx(), key.ID, f.Text("reason")); err != nil {
-		if err := f.refuse(err); err != nil {
-			return err
-		}
-		shown := keyForm(key)
-		shown.status, shown.Detail, shown.Faults = f.status, f.Detail, f.Faults
-		return v.keyPage(p, project, key, shown, "", "")
-	}
-	return v.redirect(keyURL(key) + "?notice=revoked")
+	return a.redirect(keyURL(a.key) + "?notice=revoked")
 }
 
-func deleteKey(v *visit) error {
-	p, project, key, err := v.key()
-	if err != nil {
+func deleteKey(a keyAction) error {
+	if err := a.handle.DeleteKey(a.ctx(), a.key.ID); err != nil {
 		return err
 	}
-	if err := p.DeleteKey(v.ctx(), key.ID); err != nil {
-		return err
-	}
-	return v.redirect(projectURL(project) + "/keys?notice=deleted")
+	return a.redirect(projectURL(a.project) + "/keys?notice=deleted")
 }
 
 type revokeKeysPage struct {
