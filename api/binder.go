@@ -51,7 +51,8 @@ func (b *binder) Bind(target any, c echo.Context) error {
 // bound has the options to decode checked bodies with. Without these functions,
 // the types' own methods would decode with encoding/json, which is more lenient.
 var bound = json.JoinOptions(json.RejectUnknownMembers(true), json.WithUnmarshalers(json.JoinUnmarshalers(
-	json.UnmarshalFromFunc(bindInteger), json.UnmarshalFromFunc(bindTime),
+	json.UnmarshalFromFunc(bindInteger[int]), json.UnmarshalFromFunc(bindInteger[int64]),
+	json.UnmarshalFromFunc(bindAllowance), json.UnmarshalFromFunc(bindTime),
 	json.UnmarshalFromFunc(bindNullable[string]), json.UnmarshalFromFunc(bindNullable[time.Time]),
 	json.UnmarshalFromFunc(bindNullable[bool]),
 	json.UnmarshalFromFunc(bindNullable[[]string]), json.UnmarshalFromFunc(bindNullable[map[string]string]),
@@ -60,7 +61,7 @@ var bound = json.JoinOptions(json.RejectUnknownMembers(true), json.WithUnmarshal
 var errNotBound = errors.New("is not what the contract was checked for")
 
 // bindInteger reads an integer as the checker does.
-func bindInteger(d *jsontext.Decoder, n *int) error {
+func bindInteger[T int | int64](d *jsontext.Decoder, n *T) error {
 	raw, err := d.ReadValue()
 	if err != nil {
 		return err
@@ -69,7 +70,21 @@ func bindInteger(d *jsontext.Decoder, n *int) error {
 	if !ok || math.IsInf(f, 0) {
 		return errNotBound
 	}
-	*n = int(f)
+	*n = T(f)
+	return nil
+}
+
+// bindAllowance reads an integer, or null for no limit.
+func bindAllowance(d *jsontext.Decoder, a *domain.Allowance) error {
+	if d.PeekKind() == 'n' {
+		*a = domain.Unlimited()
+		return d.SkipValue()
+	}
+	var n int64
+	if err := bindInteger(d, &n); err != nil {
+		return err
+	}
+	*a = domain.Allow(n)
 	return nil
 }
 

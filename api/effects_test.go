@@ -21,10 +21,12 @@ var effects = map[string]string{
 	"createInvitation":    "invitation.created caller invitation:answer home/- email,expires_at,role",
 	"createKey":           "key.created caller key:answer home/home environment,external_id,metadata,name,prefix,revoked_reason,scopes",
 	"createOrganization":  "organization.created caller organization:answer answer/- name,slug,status",
+	"createPlan":          "plan.created caller plan:answer home/home name",
 	"createProject":       "project.created caller project:answer home/answer key_prefix,name,slug,status",
 	"deleteKey":           "key.deleted caller key:path home/home",
 	"deleteOrganization":  "organization.deleted caller organization:path -/-",
 	"deleteProject":       "project.deleted caller project:path home/path",
+	"deletePlan":          "plan.deleted caller plan:path home/home",
 	"importKeys":          "keys.imported caller project:path home/home first,imported,last",
 	"logIn":               "session.created owner session:answer -/-",
 	"logOut":              "session.ended caller session:session -/-",
@@ -39,6 +41,7 @@ var effects = map[string]string{
 	"updateMe":            "user.updated caller user:answer -/- name",
 	"updateMember":        "member.updated caller member:path home/- role",
 	"updateOrganization":  "organization.updated caller organization:path home/- name",
+	"updatePlan":          "plan.updated caller plan:path home/home name",
 	"updateProject":       "project.updated caller project:path home/home name",
 }
 

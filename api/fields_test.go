@@ -2,6 +2,7 @@ package api_test
 
 import (
 	"encoding/json"
+	"fmt"
 	"maps"
 	"net/http"
 	"slices"
@@ -40,11 +41,15 @@ func TestEveryFieldOfAPatchShowsEverywhere(t *testing.T) {
 	organization := "/v1/organizations/" + string(n.organization.ID)
 	key := w.key(t, n.owner, n.project.ID, nil)
 	w.key(t, n.owner, n.project.ID, map[string]any{"name": "another"}) // a list with more than one
+	plan := n.path("/plans/" + string(w.plan(t, n, "Pro").ID))
 	resources := map[string]patched{
 		"updateMe":           {path: "/v1/me", get: "/v1/me"},
 		"updateOrganization": {path: organization, get: organization, list: "/v1/organizations", event: "organization.updated"},
 		"updateProject": {
 			path: n.path(""), get: n.path(""), list: organization + "/projects", event: "project.updated",
+		},
+		"updatePlan": {
+			path: plan, get: plan, list: n.path("/plans"), event: "plan.updated",
 		},
 		"updateMember": {
 			path: organization + "/members/" + string(bob.User.ID), list: organization + "/members", event: "member.updated",
@@ -114,10 +119,30 @@ func (w *world) patchShows(t *testing.T, n tenant, r patched, name string, schem
 	if len(events.Items) != 1 {
 		t.Fatalf("no event %s", r.event)
 	}
-	change := events.Items[0].Changes[name]
-	if len(change) != 2 || !cmp.Equal(change[1], sent) {
-		t.Errorf("%s: the event %s has %q as %v, want it to end with %v", r.path, r.event, name, change, sent)
+	for field, after := range recorded(name, sent) {
+		change := events.Items[0].Changes[field]
+		if len(change) != 2 || !cmp.Equal(change[1], after) {
+			t.Errorf("%s: the event %s has %q as %v, want it to end with %v", r.path, r.event, field, change, after)
+		}
 	}
+}
+
+// recorded are the fields of the audit trail in which a value shows: for limits one
+// for each field of each limit, and otherwise the field itself.
+func recorded(name string, sent any) map[string]any {
+	if name != "limits" {
+		return map[string]any{name: sent}
+	}
+	fields := map[string]any{}
+	for _, limit := range sent.([]any) {
+		limit := limit.(map[string]any)
+		for field, value := range limit {
+			if field != "name" && value != nil { // null is as absent before
+				fields[fmt.Sprint("limits.", limit["name"], ".", field)] = value
+			}
+		}
+	}
+	return fields
 }
 
 // listed finds the resource in the list by what identifies it.

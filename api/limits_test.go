@@ -32,6 +32,17 @@ var sameLimits = map[string]int{
 	"UpdateOrganizationRequest/name/maxLength": domain.MaxNameLength,
 	"CreateProjectRequest/name/maxLength":      domain.MaxNameLength,
 	"UpdateProjectRequest/name/maxLength":      domain.MaxNameLength,
+	"CreatePlanRequest/name/maxLength":         domain.MaxNameLength,
+	"UpdatePlanRequest/name/maxLength":         domain.MaxNameLength,
+	"CreatePlanRequest/limits/maxItems":        domain.MaxLimits,
+	"UpdatePlanRequest/limits/maxItems":        domain.MaxLimits,
+	"RequestedLimit/limit/maximum":             domain.MaxUnits,
+	"RequestedLimit/burst/maximum":             domain.MaxUnits,
+	"RequestedLimit/initial/maximum":           domain.MaxUnits,
+	"RequestedLimit/cost/maximum":              domain.MaxUnits,
+	"RequestedLimit/time_zone/maxLength":       domain.MaxTimeZoneLength,
+	"RequestedRefill/amount/maximum":           domain.MaxUnits,
+	"RequestedRefill/maximum/maximum":          domain.MaxUnits,
 	"SignUpRequest/name/maxLength":             domain.MaxNameLength,
 	"UpdateMeRequest/name/maxLength":           domain.MaxNameLength,
 }
@@ -114,6 +125,12 @@ func probes(name string, s *openapi3.Schema) (all []probe) {
 	case s.Type.Is(openapi3.TypeInteger):
 		least, most := int(*s.Min), int(*s.Max)
 		all = append(all, probe{least, true}, probe{most, true}, probe{least - 1, false}, probe{most + 1, false})
+	case name == "limits":
+		limits := make([]map[string]any, *s.MaxItems+1)
+		for i := range limits {
+			limits[i] = map[string]any{"name": fmt.Sprintf("a%d", i), "type": "quota", "limit": nil}
+		}
+		all = append(all, probe{limits[1:], true}, probe{limits, false})
 	case s.Type.Is(openapi3.TypeArray) && s.MaxItems != nil && *s.MaxItems <= 1000:
 		scopes := make([]string, *s.MaxItems+1)
 		for i := range scopes {

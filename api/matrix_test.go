@@ -75,6 +75,11 @@ var matrix = map[string]string{
 	"importKeys":          "401 404 403 403 200 200 200 403 403 401 401 401",
 	"deleteKey":           "401 404 404 403 204 204 204 204 403 401 401 401",
 	"verifyKey":           "401 404 404 403 200 200 200 200 403 401 401 401",
+	"createPlan":          "401 404 404 403 201 201 201 201 403 401 401 401",
+	"listPlans":           "401 404 404 200 200 200 200 200 403 401 401 401",
+	"getPlan":             "401 404 404 200 200 200 200 200 403 401 401 401",
+	"updatePlan":          "401 404 404 403 200 200 200 200 403 401 401 401",
+	"deletePlan":          "401 404 404 403 204 204 204 204 403 401 401 401",
 }
 
 // scene is a tenant with everybody around it who gets in.
@@ -154,6 +159,9 @@ func (s *scene) ids(t *testing.T, n tenant, path string, of person) map[string]s
 	if strings.Contains(path, "{key_id}") {
 		ids["{key_id}"] = string(s.key(t, n.owner, n.project.ID, nil).Key.ID)
 	}
+	if strings.Contains(path, "{plan_id}") {
+		ids["{plan_id}"] = string(s.plan(t, n, fmt.Sprintf("plan-%d", s.fresh)).ID)
+	}
 	if strings.Contains(path, "{invitation_id}") {
 		var made api.CreatedInvitation
 		s.call(t, "POST", at+"/invitations", n.owner.as, map[string]string{
@@ -193,6 +201,7 @@ func (s *scene) nobodys() map[string]string {
 		"{organization_id}": string(domain.NewID[domain.OrganizationID](now)), "{project_id}": string(domain.NewID[domain.ProjectID](now)),
 		"{key_id}": string(domain.NewID[domain.KeyID](now)), "{user_id}": string(domain.NewID[domain.UserID](now)),
 		"{session_id}": string(domain.NewID[domain.SessionID](now)), "{invitation_id}": string(domain.NewID[domain.InvitationID](now)),
+		"{plan_id}": string(domain.NewID[domain.PlanID](now)),
 	}
 }
 
@@ -227,8 +236,10 @@ func (s *scene) request(t *testing.T, id, path, column string) (address string, 
 		}
 	case "changePassword":
 		body = map[string]string{"current": password, "new": password}
-	case "updateMe", "updateOrganization", "updateProject", "createOrganization", "createProject", "createKey", "updateKey":
+	case "updateMe", "updateOrganization", "updateProject", "createOrganization", "createProject", "createKey", "updateKey", "updatePlan":
 		body = map[string]string{"name": name}
+	case "createPlan":
+		body = map[string]any{"name": name, "limits": []any{}}
 	case "updateMember":
 		body = map[string]string{"role": "developer"}
 	case "createInvitation":

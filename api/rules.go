@@ -81,4 +81,10 @@ var rules = map[string]rule{
 	"deleteKey":  {byEither, domain.KeysWrite},
 	"importKeys": {byUser, domain.KeysImport},
 	"verifyKey":  {byEither, domain.KeysVerify},
+
+	"createPlan": {byEither, domain.LimitsWrite},
+	"listPlans":  {byEither, domain.LimitsRead},
+	"getPlan":    {byEither, domain.LimitsRead},
+	"updatePlan": {byEither, domain.LimitsWrite},
+	"deletePlan": {byEither, domain.LimitsWrite},
 }

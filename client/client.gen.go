@@ -98,6 +98,7 @@ const (
 	ErrorCodeMultipleCredentials      ErrorCode = "multiple_credentials"
 	ErrorCodeNotFound                 ErrorCode = "not_found"
 	ErrorCodePayloadTooLarge          ErrorCode = "payload_too_large"
+	ErrorCodePlanInUse                ErrorCode = "plan_in_use"
 	ErrorCodePreconditionFailed       ErrorCode = "precondition_failed"
 	ErrorCodeProjectDisabled          ErrorCode = "project_disabled"
 	ErrorCodeRateLimited              ErrorCode = "rate_limited"
@@ -149,6 +150,8 @@ func (e ErrorCode) Valid() bool {
 	case ErrorCodeNotFound:
 		return true
 	case ErrorCodePayloadTooLarge:
+		return true
+	case ErrorCodePlanInUse:
 		return true
 	case ErrorCodePreconditionFailed:
 		return true
@@ -210,6 +213,246 @@ func (e KeyStatus) Valid() bool {
 	case KeyStatusExpired:
 		return true
 	case KeyStatusRevoked:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for LimitMode.
+const (
+	LimitModeEnforce LimitMode = "enforce"
+	LimitModeObserve LimitMode = "observe"
+)
+
+// Valid indicates whether the value is a known member of the LimitMode enum.
+func (e LimitMode) Valid() bool {
+	switch e {
+	case LimitModeEnforce:
+		return true
+	case LimitModeObserve:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for LimitPer.
+const (
+	LimitPerExternalID LimitPer = "external_id"
+	LimitPerKey        LimitPer = "key"
+	LimitPerProject    LimitPer = "project"
+)
+
+// Valid indicates whether the value is a known member of the LimitPer enum.
+func (e LimitPer) Valid() bool {
+	switch e {
+	case LimitPerExternalID:
+		return true
+	case LimitPerKey:
+		return true
+	case LimitPerProject:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for LimitPeriod.
+const (
+	LimitPeriodDay    LimitPeriod = "day"
+	LimitPeriodHour   LimitPeriod = "hour"
+	LimitPeriodMinute LimitPeriod = "minute"
+	LimitPeriodMonth  LimitPeriod = "month"
+	LimitPeriodSecond LimitPeriod = "second"
+	LimitPeriodWeek   LimitPeriod = "week"
+	LimitPeriodYear   LimitPeriod = "year"
+)
+
+// Valid indicates whether the value is a known member of the LimitPeriod enum.
+func (e LimitPeriod) Valid() bool {
+	switch e {
+	case LimitPeriodDay:
+		return true
+	case LimitPeriodHour:
+		return true
+	case LimitPeriodMinute:
+		return true
+	case LimitPeriodMonth:
+		return true
+	case LimitPeriodSecond:
+		return true
+	case LimitPeriodWeek:
+		return true
+	case LimitPeriodYear:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for LimitType.
+const (
+	LimitTypeCredits LimitType = "credits"
+	LimitTypeQuota   LimitType = "quota"
+	LimitTypeRate    LimitType = "rate"
+)
+
+// Valid indicates whether the value is a known member of the LimitType enum.
+func (e LimitType) Valid() bool {
+	switch e {
+	case LimitTypeCredits:
+		return true
+	case LimitTypeQuota:
+		return true
+	case LimitTypeRate:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for RefillPeriod.
+const (
+	RefillPeriodDay   RefillPeriod = "day"
+	RefillPeriodHour  RefillPeriod = "hour"
+	RefillPeriodMonth RefillPeriod = "month"
+	RefillPeriodWeek  RefillPeriod = "week"
+	RefillPeriodYear  RefillPeriod = "year"
+)
+
+// Valid indicates whether the value is a known member of the RefillPeriod enum.
+func (e RefillPeriod) Valid() bool {
+	switch e {
+	case RefillPeriodDay:
+		return true
+	case RefillPeriodHour:
+		return true
+	case RefillPeriodMonth:
+		return true
+	case RefillPeriodWeek:
+		return true
+	case RefillPeriodYear:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for RequestedLimitMode.
+const (
+	RequestedLimitModeEnforce RequestedLimitMode = "enforce"
+	RequestedLimitModeObserve RequestedLimitMode = "observe"
+)
+
+// Valid indicates whether the value is a known member of the RequestedLimitMode enum.
+func (e RequestedLimitMode) Valid() bool {
+	switch e {
+	case RequestedLimitModeEnforce:
+		return true
+	case RequestedLimitModeObserve:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for RequestedLimitPer.
+const (
+	RequestedLimitPerExternalID RequestedLimitPer = "external_id"
+	RequestedLimitPerKey        RequestedLimitPer = "key"
+	RequestedLimitPerProject    RequestedLimitPer = "project"
+)
+
+// Valid indicates whether the value is a known member of the RequestedLimitPer enum.
+func (e RequestedLimitPer) Valid() bool {
+	switch e {
+	case RequestedLimitPerExternalID:
+		return true
+	case RequestedLimitPerKey:
+		return true
+	case RequestedLimitPerProject:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for RequestedLimitPeriod.
+const (
+	RequestedLimitPeriodDay    RequestedLimitPeriod = "day"
+	RequestedLimitPeriodHour   RequestedLimitPeriod = "hour"
+	RequestedLimitPeriodMinute RequestedLimitPeriod = "minute"
+	RequestedLimitPeriodMonth  RequestedLimitPeriod = "month"
+	RequestedLimitPeriodSecond RequestedLimitPeriod = "second"
+	RequestedLimitPeriodWeek   RequestedLimitPeriod = "week"
+	RequestedLimitPeriodYear   RequestedLimitPeriod = "year"
+)
+
+// Valid indicates whether the value is a known member of the RequestedLimitPeriod enum.
+func (e RequestedLimitPeriod) Valid() bool {
+	switch e {
+	case RequestedLimitPeriodDay:
+		return true
+	case RequestedLimitPeriodHour:
+		return true
+	case RequestedLimitPeriodMinute:
+		return true
+	case RequestedLimitPeriodMonth:
+		return true
+	case RequestedLimitPeriodSecond:
+		return true
+	case RequestedLimitPeriodWeek:
+		return true
+	case RequestedLimitPeriodYear:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for RequestedLimitType.
+const (
+	RequestedLimitTypeCredits RequestedLimitType = "credits"
+	RequestedLimitTypeQuota   RequestedLimitType = "quota"
+	RequestedLimitTypeRate    RequestedLimitType = "rate"
+)
+
+// Valid indicates whether the value is a known member of the RequestedLimitType enum.
+func (e RequestedLimitType) Valid() bool {
+	switch e {
+	case RequestedLimitTypeCredits:
+		return true
+	case RequestedLimitTypeQuota:
+		return true
+	case RequestedLimitTypeRate:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for RequestedRefillPeriod.
+const (
+	RequestedRefillPeriodDay   RequestedRefillPeriod = "day"
+	RequestedRefillPeriodHour  RequestedRefillPeriod = "hour"
+	RequestedRefillPeriodMonth RequestedRefillPeriod = "month"
+	RequestedRefillPeriodWeek  RequestedRefillPeriod = "week"
+	RequestedRefillPeriodYear  RequestedRefillPeriod = "year"
+)
+
+// Valid indicates whether the value is a known member of the RequestedRefillPeriod enum.
+func (e RequestedRefillPeriod) Valid() bool {
+	switch e {
+	case RequestedRefillPeriodDay:
+		return true
+	case RequestedRefillPeriodHour:
+		return true
+	case RequestedRefillPeriodMonth:
+		return true
+	case RequestedRefillPeriodWeek:
+		return true
+	case RequestedRefillPeriodYear:
 		return true
 	default:
 		return false
@@ -511,6 +754,19 @@ type CreateOrganizationRequest struct {
 	//
 	// Example: acme
 	Slug *Slug `json:"slug,omitempty"`
+}
+
+// CreatePlanRequest defines model for CreatePlanRequest.
+type CreatePlanRequest struct {
+	// Limits Limits, each with a name of its own. At most 16 limits hold for a key.
+	//
+	// Example: [{"cost":1,"limit":null,"mode":"enforce","name":"requests","per":"key","type":"rate"}]
+	Limits RequestedLimits `json:"limits"`
+
+	// Name A name for people to read. It need not be unique.
+	//
+	// Example: Acme
+	Name Name `json:"name"`
 }
 
 // CreateProjectRequest defines model for CreateProjectRequest.
@@ -874,6 +1130,96 @@ type KeyPrefix = string
 // Example: active
 type KeyStatus string
 
+// Limit One rule for what keys may use, as `RequestedLimit` describes it, with the defaults of what was omitted. A field that
+// does not apply to the limit is absent.
+type Limit struct {
+	// Burst Of a `rate`: how many units may come together after a rest.
+	//
+	//
+	// Example: 20
+	Burst *int64 `json:"burst,omitempty"`
+
+	// Cost What a request costs that names no cost of its own.
+	//
+	// Example: 1
+	Cost int64 `json:"cost"`
+
+	// Initial Of `credits`, the balance that a new counter begins with.
+	//
+	// Example: 1000
+	Initial *int64 `json:"initial,omitempty"`
+
+	// Limit Of a `rate` or `quota`: how many units a period allows. A rate can be at most 1,000,000 a second. Null
+	// means no limit, which is how a key or a plan lifts a limit that it would inherit.
+	Limit nullable.Nullable[int64] `json:"limit,omitempty"`
+
+	// Mode `enforce` refuses what exceeds the limit. `observe` counts and reports it, and refuses
+	// nothing.
+	//
+	//
+	// Example: enforce
+	Mode LimitMode `json:"mode"`
+
+	// Name The name in headers, responses and usage. It is unique in its list.
+	//
+	// Example: requests
+	Name string `json:"name"`
+
+	// Per What is counted together: each key alone, all keys of one `external_id`, or all keys of the project.
+	//
+	//
+	// Example: key
+	Per LimitPer `json:"per"`
+
+	// Period Of a `rate`: second, minute, hour or day. Of a `quota`: hour, day, week (from Monday), month or year of the
+	// calendar.
+	//
+	//
+	// Example: minute
+	Period *LimitPeriod `json:"period,omitempty"`
+
+	// Refill Of `credits`, what each period of the calendar adds to the balance when it begins. A refill never makes a balance
+	// smaller.
+	Refill *Refill `json:"refill,omitempty"`
+
+	// TimeZone Of a `quota` or a refill, the time zone (IANA) of the calendar.
+	//
+	// Example: Europe/Berlin
+	TimeZone *string `json:"time_zone,omitempty"`
+
+	// Type What kind of limit it is.
+	//
+	// Example: rate
+	Type LimitType `json:"type"`
+}
+
+// LimitMode `enforce` refuses what exceeds the limit. `observe` counts and reports it, and refuses
+// nothing.
+//
+// Example: enforce
+type LimitMode string
+
+// LimitPer What is counted together: each key alone, all keys of one `external_id`, or all keys of the project.
+//
+// Example: key
+type LimitPer string
+
+// LimitPeriod Of a `rate`: second, minute, hour or day. Of a `quota`: hour, day, week (from Monday), month or year of the
+// calendar.
+//
+// Example: minute
+type LimitPeriod string
+
+// LimitType What kind of limit it is.
+//
+// Example: rate
+type LimitType string
+
+// Limits Limits, each with a name of its own.
+//
+// Example: [{"cost":1,"limit":null,"mode":"enforce","name":"requests","per":"key","type":"rate"}]
+type Limits = []Limit
+
 // LogInRequest defines model for LogInRequest.
 type LogInRequest struct {
 	// Email The address of the account; letter case does not matter.
@@ -1021,6 +1367,53 @@ type OrganizationSummary struct {
 	Status Status `json:"status"`
 }
 
+// Plan A named set of limits of one project.
+type Plan struct {
+	// CreatedAt Example: 2026-03-02T09:30:00Z
+	CreatedAt time.Time `json:"created_at"`
+
+	// ID Identifies a plan.
+	//
+	// Example: pln_01kjpy44e0e5e9m7y0a6vr3ctb
+	ID PlanID `json:"id"`
+
+	// Keys How many keys refer to it.
+	//
+	// Example: 2310
+	Keys int64 `json:"keys"`
+
+	// Limits Limits, each with a name of its own.
+	//
+	// Example: [{"cost":1,"limit":null,"mode":"enforce","name":"requests","per":"key","type":"rate"}]
+	Limits Limits `json:"limits"`
+
+	// Name A name for people to read. It need not be unique.
+	//
+	// Example: Acme
+	Name Name `json:"name"`
+
+	// ProjectID Identifies a project.
+	//
+	// Example: prj_01kjpy44e0envv707f46z935rt
+	ProjectID ProjectID `json:"project_id"`
+
+	// UpdatedAt Example: 2026-03-02T09:30:00Z
+	UpdatedAt time.Time `json:"updated_at"`
+}
+
+// PlanID Identifies a plan.
+//
+// Example: pln_01kjpy44e0e5e9m7y0a6vr3ctb
+type PlanID = string
+
+// PlanList defines model for PlanList.
+type PlanList struct {
+	Items []Plan `json:"items"`
+
+	// NextCursor Where the next page starts; null on the last one.
+	NextCursor nullable.Nullable[string] `json:"next_cursor"`
+}
+
 // Problem What went wrong, as RFC 9457 defines it.
 type Problem struct {
 	// Code The reason for the error, for programs. A code never changes its meaning. New codes may be added.
@@ -1138,11 +1531,156 @@ type ProjectSummary struct {
 	Slug Slug `json:"slug"`
 }
 
+// Refill Of `credits`, what each period of the calendar adds to the balance when it begins. A refill never makes a balance
+// smaller.
+type Refill struct {
+	// Amount How many units.
+	//
+	// Example: 500
+	Amount int64 `json:"amount"`
+
+	// Maximum The balance that a refill does not exceed. If omitted, there is none.
+	//
+	// Example: 2000
+	Maximum *int64 `json:"maximum,omitempty"`
+
+	// Period The period of the calendar.
+	//
+	// Example: month
+	Period RefillPeriod `json:"period"`
+}
+
+// RefillPeriod The period of the calendar.
+//
+// Example: month
+type RefillPeriod string
+
 // RefreshSessionRequest defines model for RefreshSessionRequest.
 type RefreshSessionRequest struct {
 	// RefreshToken The latest refresh token.
 	RefreshToken string `json:"refresh_token"`
 }
+
+// RequestedLimit One rule for what keys may use. A `rate` is so many a second, minute, hour or day, with a burst: it protects load. A
+// `quota` is so many in a period of the calendar: it sells volume. `credits` are a balance that is granted, spent and
+// perhaps refilled: they are money. Where the project, the plan and the key define a limit of one name, the key's
+// counts, then the plan's.
+//
+// This version enforces no limits yet, and refuses those that it would have to enforce.
+type RequestedLimit struct {
+	// Burst Of a `rate`: how many units may come together after a rest; at most what the rate allows in a year. The default
+	// is `limit`.
+	//
+	//
+	// Example: 20
+	Burst *int64 `json:"burst,omitempty"`
+
+	// Cost What a request costs that names no cost of its own. The default is 1.
+	//
+	// Example: 1
+	Cost *int64 `json:"cost,omitempty"`
+
+	// Initial Of `credits`, the balance that a new counter begins with. The default is 0.
+	//
+	// Example: 1000
+	Initial *int64 `json:"initial,omitempty"`
+
+	// Limit Of a `rate` or `quota`, required: how many units a period allows. A rate can be at most 1,000,000 a second. Null
+	// means no limit, which is how a key or a plan lifts a limit that it would inherit.
+	Limit nullable.Nullable[int64] `json:"limit,omitempty"`
+
+	// Mode `enforce`, which is the default, refuses what exceeds the limit. `observe` counts and reports it, and refuses
+	// nothing.
+	//
+	//
+	// Example: enforce
+	Mode *RequestedLimitMode `json:"mode,omitempty"`
+
+	// Name The name in headers, responses and usage. It is unique in its list.
+	//
+	// Example: requests
+	Name string `json:"name"`
+
+	// Per What is counted together: each key alone (the default), all keys of one `external_id`, or all keys of the project.
+	// A key's own limits are always counted per key.
+	//
+	//
+	// Example: key
+	Per *RequestedLimitPer `json:"per,omitempty"`
+
+	// Period Of a `rate`: second, minute, hour or day. Of a `quota`: hour, day, week (from Monday), month or year of the
+	// calendar. Required unless `limit` is null.
+	//
+	//
+	// Example: minute
+	Period *RequestedLimitPeriod `json:"period,omitempty"`
+
+	// Refill Of `credits`, what each period of the calendar adds to the balance when it begins. A refill never makes a balance
+	// smaller.
+	Refill *RequestedRefill `json:"refill,omitempty"`
+
+	// TimeZone Of a `quota` or a refill, the time zone (IANA) of the calendar. The default is UTC.
+	//
+	// Example: Europe/Berlin
+	TimeZone *string `json:"time_zone,omitempty"`
+
+	// Type What kind of limit it is.
+	//
+	// Example: rate
+	Type RequestedLimitType `json:"type"`
+}
+
+// RequestedLimitMode `enforce`, which is the default, refuses what exceeds the limit. `observe` counts and reports it, and refuses
+// nothing.
+//
+// Example: enforce
+type RequestedLimitMode string
+
+// RequestedLimitPer What is counted together: each key alone (the default), all keys of one `external_id`, or all keys of the project.
+// A key's own limits are always counted per key.
+//
+// Example: key
+type RequestedLimitPer string
+
+// RequestedLimitPeriod Of a `rate`: second, minute, hour or day. Of a `quota`: hour, day, week (from Monday), month or year of the
+// calendar. Required unless `limit` is null.
+//
+// Example: minute
+type RequestedLimitPeriod string
+
+// RequestedLimitType What kind of limit it is.
+//
+// Example: rate
+type RequestedLimitType string
+
+// RequestedLimits Limits, each with a name of its own. At most 16 limits hold for a key.
+//
+// Example: [{"cost":1,"limit":null,"mode":"enforce","name":"requests","per":"key","type":"rate"}]
+type RequestedLimits = []RequestedLimit
+
+// RequestedRefill Of `credits`, what each period of the calendar adds to the balance when it begins. A refill never makes a balance
+// smaller.
+type RequestedRefill struct {
+	// Amount How many units.
+	//
+	// Example: 500
+	Amount int64 `json:"amount"`
+
+	// Maximum The balance that a refill does not exceed. If omitted, there is none.
+	//
+	// Example: 2000
+	Maximum *int64 `json:"maximum,omitempty"`
+
+	// Period The period of the calendar.
+	//
+	// Example: month
+	Period RequestedRefillPeriod `json:"period"`
+}
+
+// RequestedRefillPeriod The period of the calendar.
+//
+// Example: month
+type RequestedRefillPeriod string
 
 // ResetPasswordRequest defines model for ResetPasswordRequest.
 type ResetPasswordRequest struct {
@@ -1189,8 +1727,8 @@ type RotateKeyRequest struct {
 	GraceSeconds *int `json:"grace_seconds,omitempty"`
 }
 
-// Scope What a key may do, as resource:verb. Latchkey's own scopes are project:read, project:write, keys:read, keys:write
-// and keys:verify. A project may add scopes for its own API, such as documents:read.
+// Scope What a key may do, as resource:verb. Latchkey's own scopes are project:read, project:write, keys:read, keys:write,
+// keys:verify, limits:read and limits:write. A project may add scopes for its own API, such as documents:read.
 //
 // Example: documents:read
 type Scope = string
@@ -1381,6 +1919,19 @@ type UpdateOrganizationRequest struct {
 	//
 	// Example: active
 	Status *Status `json:"status,omitempty"`
+}
+
+// UpdatePlanRequest defines model for UpdatePlanRequest.
+type UpdatePlanRequest struct {
+	// Limits Limits, each with a name of its own. At most 16 limits hold for a key.
+	//
+	// Example: [{"cost":1,"limit":null,"mode":"enforce","name":"requests","per":"key","type":"rate"}]
+	Limits *RequestedLimits `json:"limits,omitempty"`
+
+	// Name A name for people to read. It need not be unique.
+	//
+	// Example: Acme
+	Name *Name `json:"name,omitempty"`
 }
 
 // UpdateProjectRequest defines model for UpdateProjectRequest.
@@ -1752,6 +2303,37 @@ type RotateKeyParams struct {
 	IfMatch *IfMatch `json:"If-Match,omitempty"`
 }
 
+// ListPlansParams defines parameters for ListPlans.
+type ListPlansParams struct {
+	// Limit The maximum number of items on the page.
+	Limit *int `form:"limit,omitempty" json:"limit,omitempty"`
+
+	// Cursor The `next_cursor` of the previous page. Omit it for the first page.
+	Cursor *string `form:"cursor,omitempty" json:"cursor,omitempty"`
+}
+
+// CreatePlanParams defines parameters for CreatePlan.
+type CreatePlanParams struct {
+	// IdempotencyKey Identifies this request, so that you can send it again if the response was lost. For 24 hours, the same
+	// request from the same caller gets the same response, including the same token. The value is as secret as the
+	// token: generate it at random, and use it for one request only.
+	IdempotencyKey *string `json:"Idempotency-Key,omitempty"`
+}
+
+// DeletePlanParams defines parameters for DeletePlan.
+type DeletePlanParams struct {
+	// IfMatch One or more entity tags from ETag headers. If none is current, nothing changes and the response is 412. This
+	// keeps two people from overwriting each other's changes.
+	IfMatch *IfMatch `json:"If-Match,omitempty"`
+}
+
+// UpdatePlanParams defines parameters for UpdatePlan.
+type UpdatePlanParams struct {
+	// IfMatch One or more entity tags from ETag headers. If none is current, nothing changes and the response is 412. This
+	// keeps two people from overwriting each other's changes.
+	IfMatch *IfMatch `json:"If-Match,omitempty"`
+}
+
 // VerifyEmailJSONRequestBody defines body for VerifyEmail for application/json ContentType.
 type VerifyEmailJSONRequestBody = VerifyEmailRequest
 
@@ -1814,6 +2396,12 @@ type RevokeKeyJSONRequestBody = RevokeKeyRequest
 
 // RotateKeyJSONRequestBody defines body for RotateKey for application/json ContentType.
 type RotateKeyJSONRequestBody = RotateKeyRequest
+
+// CreatePlanJSONRequestBody defines body for CreatePlan for application/json ContentType.
+type CreatePlanJSONRequestBody = CreatePlanRequest
+
+// UpdatePlanJSONRequestBody defines body for UpdatePlan for application/json ContentType.
+type UpdatePlanJSONRequestBody = UpdatePlanRequest
 
 // RequestEditorFn is the function signature for the RequestEditor callback function
 type RequestEditorFn func(ctx context.Context, req *http.Request) error
@@ -2582,6 +3170,87 @@ type ClientInterface interface {
 	//
 	// Corresponds with POST /v1/projects/{project_id}/keys/{key_id}/rotate (the `RotateKey` operationId).
 	RotateKey(ctx context.Context, projectID ProjectID, keyID KeyID, params *RotateKeyParams, body RotateKeyJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// ListPlans List a project's plans
+	//
+	// The plans of the project, newest first.
+	//
+	// **A key needs the scope `limits:read`**, a user the role `viewer`, `developer`, `admin` or `owner`.
+	//
+	// Corresponds with GET /v1/projects/{project_id}/plans (the `ListPlans` operationId).
+	ListPlans(ctx context.Context, projectID ProjectID, params *ListPlansParams, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// CreatePlanWithBody Create a plan
+	//
+	// Creates a plan, which is a named set of limits. Keys refer to a plan by its id. A project can have 200 plans, each
+	// with a name of its own: otherwise 409 `conflict`.
+	//
+	// This version enforces no limits yet, and refuses every limit that it would have to enforce: a plan can say only
+	// that it has no limit of a name (`"limit": null`).
+	//
+	// **A key needs the scope `limits:write`**, a user the role `developer`, `admin` or `owner`.
+	//
+	// Takes any type of body and a specified content type.
+	//
+	// Corresponds with POST /v1/projects/{project_id}/plans (the `CreatePlan` operationId).
+	CreatePlanWithBody(ctx context.Context, projectID ProjectID, params *CreatePlanParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// CreatePlan Create a plan
+	//
+	// Creates a plan, which is a named set of limits. Keys refer to a plan by its id. A project can have 200 plans, each
+	// with a name of its own: otherwise 409 `conflict`.
+	//
+	// This version enforces no limits yet, and refuses every limit that it would have to enforce: a plan can say only
+	// that it has no limit of a name (`"limit": null`).
+	//
+	// **A key needs the scope `limits:write`**, a user the role `developer`, `admin` or `owner`.
+	//
+	// Takes a body of the `application/json` content type.
+	//
+	// Corresponds with POST /v1/projects/{project_id}/plans (the `CreatePlan` operationId).
+	CreatePlan(ctx context.Context, projectID ProjectID, params *CreatePlanParams, body CreatePlanJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// DeletePlan Delete a plan
+	//
+	// Deletes a plan that no key refers to. While keys refer to it: 409 `plan_in_use`.
+	//
+	// **A key needs the scope `limits:write`**, a user the role `developer`, `admin` or `owner`.
+	//
+	// Corresponds with DELETE /v1/projects/{project_id}/plans/{plan_id} (the `DeletePlan` operationId).
+	DeletePlan(ctx context.Context, projectID ProjectID, planID PlanID, params *DeletePlanParams, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// GetPlan Get a plan
+	//
+	// The plan, with its limits and the number of its keys.
+	//
+	// **A key needs the scope `limits:read`**, a user the role `viewer`, `developer`, `admin` or `owner`.
+	//
+	// Corresponds with GET /v1/projects/{project_id}/plans/{plan_id} (the `GetPlan` operationId).
+	GetPlan(ctx context.Context, projectID ProjectID, planID PlanID, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// UpdatePlanWithBody Change a plan
+	//
+	// Changes the fields that are sent and keeps the others. `limits` replaces all limits of the plan, for all keys that
+	// refer to it.
+	//
+	// **A key needs the scope `limits:write`**, a user the role `developer`, `admin` or `owner`.
+	//
+	// Takes any type of body and a specified content type.
+	//
+	// Corresponds with PATCH /v1/projects/{project_id}/plans/{plan_id} (the `UpdatePlan` operationId).
+	UpdatePlanWithBody(ctx context.Context, projectID ProjectID, planID PlanID, params *UpdatePlanParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// UpdatePlan Change a plan
+	//
+	// Changes the fields that are sent and keeps the others. `limits` replaces all limits of the plan, for all keys that
+	// refer to it.
+	//
+	// **A key needs the scope `limits:write`**, a user the role `developer`, `admin` or `owner`.
+	//
+	// Takes a body of the `application/json` content type.
+	//
+	// Corresponds with PATCH /v1/projects/{project_id}/plans/{plan_id} (the `UpdatePlan` operationId).
+	UpdatePlan(ctx context.Context, projectID ProjectID, planID PlanID, params *UpdatePlanParams, body UpdatePlanJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// GetCaller Get the caller
 	//
@@ -3926,6 +4595,157 @@ func (c *API) RotateKeyWithBody(ctx context.Context, projectID ProjectID, keyID 
 // Corresponds with POST /v1/projects/{project_id}/keys/{key_id}/rotate (the `RotateKey` operationId).
 func (c *API) RotateKey(ctx context.Context, projectID ProjectID, keyID KeyID, params *RotateKeyParams, body RotateKeyJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
 	req, err := NewRotateKeyRequest(c.Server, projectID, keyID, params, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// ListPlans List a project's plans
+//
+// The plans of the project, newest first.
+//
+// **A key needs the scope `limits:read`**, a user the role `viewer`, `developer`, `admin` or `owner`.
+//
+// Corresponds with GET /v1/projects/{project_id}/plans (the `ListPlans` operationId).
+func (c *API) ListPlans(ctx context.Context, projectID ProjectID, params *ListPlansParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewListPlansRequest(c.Server, projectID, params)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// CreatePlanWithBody Create a plan
+//
+// Creates a plan, which is a named set of limits. Keys refer to a plan by its id. A project can have 200 plans, each
+// with a name of its own: otherwise 409 `conflict`.
+//
+// This version enforces no limits yet, and refuses every limit that it would have to enforce: a plan can say only
+// that it has no limit of a name (`"limit": null`).
+//
+// **A key needs the scope `limits:write`**, a user the role `developer`, `admin` or `owner`.
+//
+// Takes any type of body and a specified content type.
+//
+// Corresponds with POST /v1/projects/{project_id}/plans (the `CreatePlan` operationId).
+func (c *API) CreatePlanWithBody(ctx context.Context, projectID ProjectID, params *CreatePlanParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewCreatePlanRequestWithBody(c.Server, projectID, params, contentType, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// CreatePlan Create a plan
+//
+// Creates a plan, which is a named set of limits. Keys refer to a plan by its id. A project can have 200 plans, each
+// with a name of its own: otherwise 409 `conflict`.
+//
+// This version enforces no limits yet, and refuses every limit that it would have to enforce: a plan can say only
+// that it has no limit of a name (`"limit": null`).
+//
+// **A key needs the scope `limits:write`**, a user the role `developer`, `admin` or `owner`.
+//
+// Takes a body of the `application/json` content type.
+//
+// Corresponds with POST /v1/projects/{project_id}/plans (the `CreatePlan` operationId).
+func (c *API) CreatePlan(ctx context.Context, projectID ProjectID, params *CreatePlanParams, body CreatePlanJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewCreatePlanRequest(c.Server, projectID, params, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// DeletePlan Delete a plan
+//
+// Deletes a plan that no key refers to. While keys refer to it: 409 `plan_in_use`.
+//
+// **A key needs the scope `limits:write`**, a user the role `developer`, `admin` or `owner`.
+//
+// Corresponds with DELETE /v1/projects/{project_id}/plans/{plan_id} (the `DeletePlan` operationId).
+func (c *API) DeletePlan(ctx context.Context, projectID ProjectID, planID PlanID, params *DeletePlanParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewDeletePlanRequest(c.Server, projectID, planID, params)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// GetPlan Get a plan
+//
+// The plan, with its limits and the number of its keys.
+//
+// **A key needs the scope `limits:read`**, a user the role `viewer`, `developer`, `admin` or `owner`.
+//
+// Corresponds with GET /v1/projects/{project_id}/plans/{plan_id} (the `GetPlan` operationId).
+func (c *API) GetPlan(ctx context.Context, projectID ProjectID, planID PlanID, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewGetPlanRequest(c.Server, projectID, planID)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// UpdatePlanWithBody Change a plan
+//
+// Changes the fields that are sent and keeps the others. `limits` replaces all limits of the plan, for all keys that
+// refer to it.
+//
+// **A key needs the scope `limits:write`**, a user the role `developer`, `admin` or `owner`.
+//
+// Takes any type of body and a specified content type.
+//
+// Corresponds with PATCH /v1/projects/{project_id}/plans/{plan_id} (the `UpdatePlan` operationId).
+func (c *API) UpdatePlanWithBody(ctx context.Context, projectID ProjectID, planID PlanID, params *UpdatePlanParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewUpdatePlanRequestWithBody(c.Server, projectID, planID, params, contentType, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// UpdatePlan Change a plan
+//
+// Changes the fields that are sent and keeps the others. `limits` replaces all limits of the plan, for all keys that
+// refer to it.
+//
+// **A key needs the scope `limits:write`**, a user the role `developer`, `admin` or `owner`.
+//
+// Takes a body of the `application/json` content type.
+//
+// Corresponds with PATCH /v1/projects/{project_id}/plans/{plan_id} (the `UpdatePlan` operationId).
+func (c *API) UpdatePlan(ctx context.Context, projectID ProjectID, planID PlanID, params *UpdatePlanParams, body UpdatePlanJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewUpdatePlanRequest(c.Server, projectID, planID, params, body)
 	if err != nil {
 		return nil, err
 	}
@@ -6250,6 +7070,307 @@ func NewRotateKeyRequestWithBody(server string, projectID ProjectID, keyID KeyID
 	return req, nil
 }
 
+// NewListPlansRequest constructs an http.Request for the ListPlans method
+func NewListPlansRequest(server string, projectID ProjectID, params *ListPlansParams) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "project_id", projectID, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/projects/%s/plans", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+		// queryValues collects non-styled parameters (passthrough, JSON)
+		// that are safe to round-trip through url.Values.Encode().
+		queryValues := queryURL.Query()
+		// rawQueryFragments collects pre-encoded query fragments from
+		// styled parameters, preserving literal commas as delimiters
+		// per the OpenAPI spec (e.g. "color=blue,black,brown").
+		var rawQueryFragments []string
+
+		if params.Limit != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "limit", *params.Limit, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Cursor != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "cursor", *params.Cursor, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if encoded := queryValues.Encode(); encoded != "" {
+			rawQueryFragments = append(rawQueryFragments, encoded)
+		}
+		queryURL.RawQuery = strings.Join(rawQueryFragments, "&")
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
+// NewCreatePlanRequest calls the generic CreatePlan builder with application/json body
+func NewCreatePlanRequest(server string, projectID ProjectID, params *CreatePlanParams, body CreatePlanJSONRequestBody) (*http.Request, error) {
+	var bodyReader io.Reader
+	buf, err := json.Marshal(body)
+	if err != nil {
+		return nil, err
+	}
+	bodyReader = bytes.NewReader(buf)
+	return NewCreatePlanRequestWithBody(server, projectID, params, "application/json", bodyReader)
+}
+
+// NewCreatePlanRequestWithBody constructs an http.Request for the CreatePlan method, with any body, and a specified content type
+func NewCreatePlanRequestWithBody(server string, projectID ProjectID, params *CreatePlanParams, contentType string, body io.Reader) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "project_id", projectID, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/projects/%s/plans", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodPost, queryURL.String(), body)
+	if err != nil {
+		return nil, err
+	}
+
+	req.Header.Add("Content-Type", contentType)
+
+	if params != nil {
+
+		if params.IdempotencyKey != nil {
+			var headerParam0 string
+
+			headerParam0, err = runtime.StyleParamWithOptions("simple", false, "Idempotency-Key", *params.IdempotencyKey, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("Idempotency-Key", headerParam0)
+		}
+
+	}
+
+	return req, nil
+}
+
+// NewDeletePlanRequest constructs an http.Request for the DeletePlan method
+func NewDeletePlanRequest(server string, projectID ProjectID, planID PlanID, params *DeletePlanParams) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "project_id", projectID, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	var pathParam1 string
+
+	pathParam1, err = runtime.StyleParamWithOptions("simple", false, "plan_id", planID, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/projects/%s/plans/%s", pathParam0, pathParam1)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodDelete, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+
+		if params.IfMatch != nil {
+			var headerParam0 string
+
+			headerParam0, err = runtime.StyleParamWithOptions("simple", false, "If-Match", *params.IfMatch, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("If-Match", headerParam0)
+		}
+
+	}
+
+	return req, nil
+}
+
+// NewGetPlanRequest constructs an http.Request for the GetPlan method
+func NewGetPlanRequest(server string, projectID ProjectID, planID PlanID) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "project_id", projectID, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	var pathParam1 string
+
+	pathParam1, err = runtime.StyleParamWithOptions("simple", false, "plan_id", planID, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/projects/%s/plans/%s", pathParam0, pathParam1)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
+// NewUpdatePlanRequest calls the generic UpdatePlan builder with application/json body
+func NewUpdatePlanRequest(server string, projectID ProjectID, planID PlanID, params *UpdatePlanParams, body UpdatePlanJSONRequestBody) (*http.Request, error) {
+	var bodyReader io.Reader
+	buf, err := json.Marshal(body)
+	if err != nil {
+		return nil, err
+	}
+	bodyReader = bytes.NewReader(buf)
+	return NewUpdatePlanRequestWithBody(server, projectID, planID, params, "application/json", bodyReader)
+}
+
+// NewUpdatePlanRequestWithBody constructs an http.Request for the UpdatePlan method, with any body, and a specified content type
+func NewUpdatePlanRequestWithBody(server string, projectID ProjectID, planID PlanID, params *UpdatePlanParams, contentType string, body io.Reader) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "project_id", projectID, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	var pathParam1 string
+
+	pathParam1, err = runtime.StyleParamWithOptions("simple", false, "plan_id", planID, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/projects/%s/plans/%s", pathParam0, pathParam1)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodPatch, queryURL.String(), body)
+	if err != nil {
+		return nil, err
+	}
+
+	req.Header.Add("Content-Type", contentType)
+
+	if params != nil {
+
+		if params.IfMatch != nil {
+			var headerParam0 string
+
+			headerParam0, err = runtime.StyleParamWithOptions("simple", false, "If-Match", *params.IfMatch, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("If-Match", headerParam0)
+		}
+
+	}
+
+	return req, nil
+}
+
 // NewGetCallerRequest constructs an http.Request for the GetCaller method
 func NewGetCallerRequest(server string) (*http.Request, error) {
 	var err error
@@ -7060,6 +8181,93 @@ type ClientWithResponsesInterface interface {
 	//
 	// Corresponds with POST /v1/projects/{project_id}/keys/{key_id}/rotate (the `RotateKey` operationId).
 	RotateKeyWithResponse(ctx context.Context, projectID ProjectID, keyID KeyID, params *RotateKeyParams, body RotateKeyJSONRequestBody, reqEditors ...RequestEditorFn) (*RotateKeyResponse, error)
+
+	// ListPlansWithResponse List a project's plans
+	//
+	// The plans of the project, newest first.
+	//
+	// **A key needs the scope `limits:read`**, a user the role `viewer`, `developer`, `admin` or `owner`.
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with GET /v1/projects/{project_id}/plans (the `ListPlans` operationId).
+	ListPlansWithResponse(ctx context.Context, projectID ProjectID, params *ListPlansParams, reqEditors ...RequestEditorFn) (*ListPlansResponse, error)
+
+	// CreatePlanWithBodyWithResponse Create a plan
+	//
+	// Creates a plan, which is a named set of limits. Keys refer to a plan by its id. A project can have 200 plans, each
+	// with a name of its own: otherwise 409 `conflict`.
+	//
+	// This version enforces no limits yet, and refuses every limit that it would have to enforce: a plan can say only
+	// that it has no limit of a name (`"limit": null`).
+	//
+	// **A key needs the scope `limits:write`**, a user the role `developer`, `admin` or `owner`.
+	//
+	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /v1/projects/{project_id}/plans (the `CreatePlan` operationId).
+	CreatePlanWithBodyWithResponse(ctx context.Context, projectID ProjectID, params *CreatePlanParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*CreatePlanResponse, error)
+
+	// CreatePlanWithResponse Create a plan
+	//
+	// Creates a plan, which is a named set of limits. Keys refer to a plan by its id. A project can have 200 plans, each
+	// with a name of its own: otherwise 409 `conflict`.
+	//
+	// This version enforces no limits yet, and refuses every limit that it would have to enforce: a plan can say only
+	// that it has no limit of a name (`"limit": null`).
+	//
+	// **A key needs the scope `limits:write`**, a user the role `developer`, `admin` or `owner`.
+	//
+	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /v1/projects/{project_id}/plans (the `CreatePlan` operationId).
+	CreatePlanWithResponse(ctx context.Context, projectID ProjectID, params *CreatePlanParams, body CreatePlanJSONRequestBody, reqEditors ...RequestEditorFn) (*CreatePlanResponse, error)
+
+	// DeletePlanWithResponse Delete a plan
+	//
+	// Deletes a plan that no key refers to. While keys refer to it: 409 `plan_in_use`.
+	//
+	// **A key needs the scope `limits:write`**, a user the role `developer`, `admin` or `owner`.
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with DELETE /v1/projects/{project_id}/plans/{plan_id} (the `DeletePlan` operationId).
+	DeletePlanWithResponse(ctx context.Context, projectID ProjectID, planID PlanID, params *DeletePlanParams, reqEditors ...RequestEditorFn) (*DeletePlanResponse, error)
+
+	// GetPlanWithResponse Get a plan
+	//
+	// The plan, with its limits and the number of its keys.
+	//
+	// **A key needs the scope `limits:read`**, a user the role `viewer`, `developer`, `admin` or `owner`.
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with GET /v1/projects/{project_id}/plans/{plan_id} (the `GetPlan` operationId).
+	GetPlanWithResponse(ctx context.Context, projectID ProjectID, planID PlanID, reqEditors ...RequestEditorFn) (*GetPlanResponse, error)
+
+	// UpdatePlanWithBodyWithResponse Change a plan
+	//
+	// Changes the fields that are sent and keeps the others. `limits` replaces all limits of the plan, for all keys that
+	// refer to it.
+	//
+	// **A key needs the scope `limits:write`**, a user the role `developer`, `admin` or `owner`.
+	//
+	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with PATCH /v1/projects/{project_id}/plans/{plan_id} (the `UpdatePlan` operationId).
+	UpdatePlanWithBodyWithResponse(ctx context.Context, projectID ProjectID, planID PlanID, params *UpdatePlanParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*UpdatePlanResponse, error)
+
+	// UpdatePlanWithResponse Change a plan
+	//
+	// Changes the fields that are sent and keeps the others. `limits` replaces all limits of the plan, for all keys that
+	// refer to it.
+	//
+	// **A key needs the scope `limits:write`**, a user the role `developer`, `admin` or `owner`.
+	//
+	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with PATCH /v1/projects/{project_id}/plans/{plan_id} (the `UpdatePlan` operationId).
+	UpdatePlanWithResponse(ctx context.Context, projectID ProjectID, planID PlanID, params *UpdatePlanParams, body UpdatePlanJSONRequestBody, reqEditors ...RequestEditorFn) (*UpdatePlanResponse, error)
 
 	// GetCallerWithResponse Get the caller
 	//
@@ -9126,6 +10334,243 @@ func (r RotateKeyResponse) ContentType() string {
 	return ""
 }
 
+// ListPlansResponse200Headers the declared response headers of an HTTP 200 response for ListPlans
+type ListPlansResponse200Headers struct {
+	Link       *string
+	XRequestID string
+}
+
+type ListPlansResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *PlanList
+	// Headers200 the parsed response headers for an HTTP 200 response
+	Headers200 *ListPlansResponse200Headers
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r ListPlansResponse) GetJSON200() *PlanList {
+	return r.JSON200
+}
+
+// GetBody returns the raw response body bytes
+func (r ListPlansResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r ListPlansResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r ListPlansResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r ListPlansResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+// CreatePlanResponse201Headers the declared response headers of an HTTP 201 response for CreatePlan
+type CreatePlanResponse201Headers struct {
+	ETag       *string
+	XRequestID string
+}
+
+type CreatePlanResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON201 the response for an HTTP 201 `application/json` response
+	JSON201 *Plan
+	// Headers201 the parsed response headers for an HTTP 201 response
+	Headers201 *CreatePlanResponse201Headers
+}
+
+// GetJSON201 returns the response for an HTTP 201 `application/json` response
+func (r CreatePlanResponse) GetJSON201() *Plan {
+	return r.JSON201
+}
+
+// GetBody returns the raw response body bytes
+func (r CreatePlanResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r CreatePlanResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r CreatePlanResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r CreatePlanResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+// DeletePlanResponse204Headers the declared response headers of an HTTP 204 response for DeletePlan
+type DeletePlanResponse204Headers struct {
+	XRequestID string
+}
+
+type DeletePlanResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// Headers204 the parsed response headers for an HTTP 204 response
+	Headers204 *DeletePlanResponse204Headers
+}
+
+// GetBody returns the raw response body bytes
+func (r DeletePlanResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r DeletePlanResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r DeletePlanResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r DeletePlanResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+// GetPlanResponse200Headers the declared response headers of an HTTP 200 response for GetPlan
+type GetPlanResponse200Headers struct {
+	ETag       *string
+	XRequestID string
+}
+
+type GetPlanResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *Plan
+	// Headers200 the parsed response headers for an HTTP 200 response
+	Headers200 *GetPlanResponse200Headers
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r GetPlanResponse) GetJSON200() *Plan {
+	return r.JSON200
+}
+
+// GetBody returns the raw response body bytes
+func (r GetPlanResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r GetPlanResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r GetPlanResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r GetPlanResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+// UpdatePlanResponse200Headers the declared response headers of an HTTP 200 response for UpdatePlan
+type UpdatePlanResponse200Headers struct {
+	ETag       *string
+	XRequestID string
+}
+
+type UpdatePlanResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *Plan
+	// Headers200 the parsed response headers for an HTTP 200 response
+	Headers200 *UpdatePlanResponse200Headers
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r UpdatePlanResponse) GetJSON200() *Plan {
+	return r.JSON200
+}
+
+// GetBody returns the raw response body bytes
+func (r UpdatePlanResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r UpdatePlanResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r UpdatePlanResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r UpdatePlanResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
 // GetCallerResponse200Headers the declared response headers of an HTTP 200 response for GetCaller
 type GetCallerResponse200Headers struct {
 	XRequestID string
@@ -10302,6 +11747,135 @@ func (c *ClientWithResponses) RotateKeyWithResponse(ctx context.Context, project
 		return nil, err
 	}
 	return ParseRotateKeyResponse(rsp)
+}
+
+// ListPlansWithResponse List a project's plans
+//
+// The plans of the project, newest first.
+//
+// **A key needs the scope `limits:read`**, a user the role `viewer`, `developer`, `admin` or `owner`.
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /v1/projects/{project_id}/plans (the `ListPlans` operationId).
+func (c *ClientWithResponses) ListPlansWithResponse(ctx context.Context, projectID ProjectID, params *ListPlansParams, reqEditors ...RequestEditorFn) (*ListPlansResponse, error) {
+	rsp, err := c.ListPlans(ctx, projectID, params, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseListPlansResponse(rsp)
+}
+
+// CreatePlanWithBodyWithResponse Create a plan
+//
+// Creates a plan, which is a named set of limits. Keys refer to a plan by its id. A project can have 200 plans, each
+// with a name of its own: otherwise 409 `conflict`.
+//
+// This version enforces no limits yet, and refuses every limit that it would have to enforce: a plan can say only
+// that it has no limit of a name (`"limit": null`).
+//
+// **A key needs the scope `limits:write`**, a user the role `developer`, `admin` or `owner`.
+//
+// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /v1/projects/{project_id}/plans (the `CreatePlan` operationId).
+func (c *ClientWithResponses) CreatePlanWithBodyWithResponse(ctx context.Context, projectID ProjectID, params *CreatePlanParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*CreatePlanResponse, error) {
+	rsp, err := c.CreatePlanWithBody(ctx, projectID, params, contentType, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseCreatePlanResponse(rsp)
+}
+
+// CreatePlanWithResponse Create a plan
+//
+// Creates a plan, which is a named set of limits. Keys refer to a plan by its id. A project can have 200 plans, each
+// with a name of its own: otherwise 409 `conflict`.
+//
+// This version enforces no limits yet, and refuses every limit that it would have to enforce: a plan can say only
+// that it has no limit of a name (`"limit": null`).
+//
+// **A key needs the scope `limits:write`**, a user the role `developer`, `admin` or `owner`.
+//
+// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /v1/projects/{project_id}/plans (the `CreatePlan` operationId).
+func (c *ClientWithResponses) CreatePlanWithResponse(ctx context.Context, projectID ProjectID, params *CreatePlanParams, body CreatePlanJSONRequestBody, reqEditors ...RequestEditorFn) (*CreatePlanResponse, error) {
+	rsp, err := c.CreatePlan(ctx, projectID, params, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseCreatePlanResponse(rsp)
+}
+
+// DeletePlanWithResponse Delete a plan
+//
+// Deletes a plan that no key refers to. While keys refer to it: 409 `plan_in_use`.
+//
+// **A key needs the scope `limits:write`**, a user the role `developer`, `admin` or `owner`.
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with DELETE /v1/projects/{project_id}/plans/{plan_id} (the `DeletePlan` operationId).
+func (c *ClientWithResponses) DeletePlanWithResponse(ctx context.Context, projectID ProjectID, planID PlanID, params *DeletePlanParams, reqEditors ...RequestEditorFn) (*DeletePlanResponse, error) {
+	rsp, err := c.DeletePlan(ctx, projectID, planID, params, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseDeletePlanResponse(rsp)
+}
+
+// GetPlanWithResponse Get a plan
+//
+// The plan, with its limits and the number of its keys.
+//
+// **A key needs the scope `limits:read`**, a user the role `viewer`, `developer`, `admin` or `owner`.
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /v1/projects/{project_id}/plans/{plan_id} (the `GetPlan` operationId).
+func (c *ClientWithResponses) GetPlanWithResponse(ctx context.Context, projectID ProjectID, planID PlanID, reqEditors ...RequestEditorFn) (*GetPlanResponse, error) {
+	rsp, err := c.GetPlan(ctx, projectID, planID, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseGetPlanResponse(rsp)
+}
+
+// UpdatePlanWithBodyWithResponse Change a plan
+//
+// Changes the fields that are sent and keeps the others. `limits` replaces all limits of the plan, for all keys that
+// refer to it.
+//
+// **A key needs the scope `limits:write`**, a user the role `developer`, `admin` or `owner`.
+//
+// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with PATCH /v1/projects/{project_id}/plans/{plan_id} (the `UpdatePlan` operationId).
+func (c *ClientWithResponses) UpdatePlanWithBodyWithResponse(ctx context.Context, projectID ProjectID, planID PlanID, params *UpdatePlanParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*UpdatePlanResponse, error) {
+	rsp, err := c.UpdatePlanWithBody(ctx, projectID, planID, params, contentType, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseUpdatePlanResponse(rsp)
+}
+
+// UpdatePlanWithResponse Change a plan
+//
+// Changes the fields that are sent and keeps the others. `limits` replaces all limits of the plan, for all keys that
+// refer to it.
+//
+// **A key needs the scope `limits:write`**, a user the role `developer`, `admin` or `owner`.
+//
+// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with PATCH /v1/projects/{project_id}/plans/{plan_id} (the `UpdatePlan` operationId).
+func (c *ClientWithResponses) UpdatePlanWithResponse(ctx context.Context, projectID ProjectID, planID PlanID, params *UpdatePlanParams, body UpdatePlanJSONRequestBody, reqEditors ...RequestEditorFn) (*UpdatePlanResponse, error) {
+	rsp, err := c.UpdatePlan(ctx, projectID, planID, params, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseUpdatePlanResponse(rsp)
 }
 
 // GetCallerWithResponse Get the caller
@@ -12045,6 +13619,219 @@ func ParseRotateKeyResponse(rsp *http.Response) (*RotateKeyResponse, error) {
 	switch {
 	case rsp.StatusCode == 200:
 		var headers RotateKeyResponse200Headers
+		if values := rsp.Header.Values("ETag"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "ETag", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.ETag = &value
+		}
+		if values := rsp.Header.Values("X-Request-Id"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "X-Request-Id", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.XRequestID = value
+		}
+		response.Headers200 = &headers
+	}
+
+	return response, nil
+}
+
+// ParseListPlansResponse parses an HTTP response from a ListPlansWithResponse call
+func ParseListPlansResponse(rsp *http.Response) (*ListPlansResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &ListPlansResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest PlanList
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	}
+
+	switch {
+	case rsp.StatusCode == 200:
+		var headers ListPlansResponse200Headers
+		if values := rsp.Header.Values("Link"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Link", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.Link = &value
+		}
+		if values := rsp.Header.Values("X-Request-Id"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "X-Request-Id", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.XRequestID = value
+		}
+		response.Headers200 = &headers
+	}
+
+	return response, nil
+}
+
+// ParseCreatePlanResponse parses an HTTP response from a CreatePlanWithResponse call
+func ParseCreatePlanResponse(rsp *http.Response) (*CreatePlanResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &CreatePlanResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 201:
+		var dest Plan
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON201 = &dest
+
+	}
+
+	switch {
+	case rsp.StatusCode == 201:
+		var headers CreatePlanResponse201Headers
+		if values := rsp.Header.Values("ETag"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "ETag", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.ETag = &value
+		}
+		if values := rsp.Header.Values("X-Request-Id"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "X-Request-Id", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.XRequestID = value
+		}
+		response.Headers201 = &headers
+	}
+
+	return response, nil
+}
+
+// ParseDeletePlanResponse parses an HTTP response from a DeletePlanWithResponse call
+func ParseDeletePlanResponse(rsp *http.Response) (*DeletePlanResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &DeletePlanResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case rsp.StatusCode == 204:
+		var headers DeletePlanResponse204Headers
+		if values := rsp.Header.Values("X-Request-Id"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "X-Request-Id", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.XRequestID = value
+		}
+		response.Headers204 = &headers
+	}
+
+	return response, nil
+}
+
+// ParseGetPlanResponse parses an HTTP response from a GetPlanWithResponse call
+func ParseGetPlanResponse(rsp *http.Response) (*GetPlanResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &GetPlanResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest Plan
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	}
+
+	switch {
+	case rsp.StatusCode == 200:
+		var headers GetPlanResponse200Headers
+		if values := rsp.Header.Values("ETag"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "ETag", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.ETag = &value
+		}
+		if values := rsp.Header.Values("X-Request-Id"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "X-Request-Id", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.XRequestID = value
+		}
+		response.Headers200 = &headers
+	}
+
+	return response, nil
+}
+
+// ParseUpdatePlanResponse parses an HTTP response from a UpdatePlanWithResponse call
+func ParseUpdatePlanResponse(rsp *http.Response) (*UpdatePlanResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &UpdatePlanResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest Plan
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	}
+
+	switch {
+	case rsp.StatusCode == 200:
+		var headers UpdatePlanResponse200Headers
 		if values := rsp.Header.Values("ETag"); len(values) > 0 {
 			var value string
 			if err := runtime.BindStyledParameterWithOptions("simple", "ETag", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {

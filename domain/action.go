@@ -35,10 +35,12 @@ const (
 	KeysWrite     Action = "keys:write"
 	KeysVerify    Action = "keys:verify"
 	KeysImport    Action = "keys:import"
+	LimitsRead    Action = "limits:read"
+	LimitsWrite   Action = "limits:write"
 )
 
 // KeyScopes are the actions of Latchkey itself that a key may hold.
-var KeyScopes = []Scope{ProjectRead, ProjectWrite, KeysRead, KeysWrite, KeysVerify}
+var KeyScopes = []Scope{ProjectRead, ProjectWrite, KeysRead, KeysWrite, KeysVerify, LimitsRead, LimitsWrite}
 
 // Role is the role of a member in an organization. It decides which actions the
 // member holds there and on all of its projects.
@@ -57,8 +59,8 @@ var Roles = []Role{Viewer, Developer, Admin, Owner}
 
 // roleActions is what each role adds to the one before it.
 var roleActions = map[Role][]Action{
-	Viewer:    {OrganizationRead, MembersRead, ProjectsRead, ProjectRead, KeysRead},
-	Developer: {KeysWrite, KeysVerify, KeysImport},
+	Viewer:    {OrganizationRead, MembersRead, ProjectsRead, ProjectRead, KeysRead, LimitsRead},
+	Developer: {KeysWrite, KeysVerify, KeysImport, LimitsWrite},
 	Admin:     {OrganizationWrite, MembersWrite, ProjectsWrite, ProjectWrite, ProjectDelete, AuditRead},
 	Owner:     {OrganizationDelete},
 }

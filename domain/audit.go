@@ -40,7 +40,7 @@ func (u User) Actor() Actor {
 
 // Target is what something was done to, with the name it had at that time.
 type Target struct {
-	Kind string // organization, project, key, member, invitation, user, session
+	Kind string // organization, project, plan, key, member, invitation, user, session
 	ID   string
 	Name string
 }

@@ -38,6 +38,7 @@ const (
 	CodeMethodNotAllowed     Code = "method_not_allowed"
 	CodeConflict             Code = "conflict"
 	CodeLastOwner            Code = "last_owner"
+	CodePlanInUse            Code = "plan_in_use"
 	CodeInFlight             Code = "in_flight"
 	CodePreconditionFailed   Code = "precondition_failed"
 	CodePayloadTooLarge      Code = "payload_too_large"

@@ -26,6 +26,8 @@ type (
 	InvitationID string
 	// EventID names an audit event: evt_….
 	EventID string
+	// PlanID names a set of limits of a project: pln_….
+	PlanID string
 )
 
 // ID is any of the identifier types.
@@ -41,6 +43,7 @@ func (KeyID) kind() string          { return "key" }
 func (SessionID) kind() string      { return "ses" }
 func (InvitationID) kind() string   { return "inv" }
 func (EventID) kind() string        { return "evt" }
+func (PlanID) kind() string         { return "pln" }
 
 // crockfordAlphabet is Crockford's alphabet in lower case, as TypeID uses it:
 // without i, l, o and u.

@@ -2,8 +2,6 @@ package domain
 
 import (
 	"bytes"
-	"encoding/json"
-	"math"
 	"slices"
 	"strconv"
 	"strings"
@@ -106,26 +104,15 @@ func (a Allowance) MarshalJSON() ([]byte, error) {
 	return strconv.AppendInt(nil, a.units, 10), nil
 }
 
-// UnmarshalJSON implements json.Unmarshaler. It reads an integer in any notation:
-// 1000, 1e3 and 1000.0 are the same.
+// UnmarshalJSON implements json.Unmarshaler.
 func (a *Allowance) UnmarshalJSON(text []byte) error {
 	if bytes.Equal(text, []byte("null")) {
 		*a = Unlimited()
 		return nil
 	}
 	n, err := strconv.ParseInt(string(text), 10, 64)
-	if err != nil {
-		var f float64
-		if err := json.Unmarshal(text, &f); err != nil {
-			return err
-		}
-		if f != math.Trunc(f) || math.Abs(f) > 1<<53 {
-			return strconv.ErrSyntax
-		}
-		n = int64(f)
-	}
 	*a = Allow(n)
-	return nil
+	return err
 }
 
 // WithDefaults returns a valid limit with every field that applies to it and has a

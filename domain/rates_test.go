@@ -134,8 +134,8 @@ func TestRateOfNothing(t *testing.T) {
 	if _, ever := none.Wait(0, 1, 1); ever {
 		t.Error("a limit of 0 says that waiting helps")
 	}
-	small := domain.Limit{Name: "a", Type: domain.RateLimit, Limit: domain.Allow(5), Period: domain.PeriodSecond, Burst: new(int64(2))}.Rate()
-	if _, ever := small.Wait(0, 1, domain.MaxUnits); ever {
+	small := domain.Limit{Name: "a", Type: domain.RateLimit, Limit: domain.Allow(5), Period: domain.PeriodSecond, Burst: new(int64(2))}
+	if _, ever := small.Rate().Wait(0, 1, domain.MaxUnits); ever {
 		t.Error("a cost beyond the burst says that waiting helps")
 	}
 }
@@ -147,7 +147,8 @@ func FuzzRate(f *testing.F) {
 	f.Add(int64(domain.MaxUnits), int64(domain.MaxUnits), int64(1<<62), int64(5), int64(domain.MaxUnits))
 	f.Fuzz(func(t *testing.T, limit, burst, tat, now, n int64) {
 		l := domain.Limit{Name: "a", Type: domain.RateLimit, Limit: domain.Allow(limit), Period: domain.PeriodHour, Burst: &burst}
-		if limitsOfPlan(l) != nil || now < 0 || now > 1<<62 || n < 0 || n > domain.MaxUnits || tat > now+int64(366*24*time.Hour) || tat < 0 {
+		const year = int64(366 * 24 * time.Hour)
+		if limitsOfPlan(l) != nil || now < 0 || now > 1<<62 || n < 0 || n > domain.MaxUnits || tat > now+year || tat < 0 {
 			return
 		}
 		rate := l.Rate()
@@ -155,7 +156,7 @@ func FuzzRate(f *testing.F) {
 		if !ok && next != tat {
 			t.Error("a refusal moved the TAT")
 		}
-		if ok && n > 0 && (next <= now || next-now > int64(366*24*time.Hour)) {
+		if ok && n > 0 && (next <= now || next-now > year) {
 			t.Errorf("an admission moved the TAT to %d ns after now", next-now)
 		}
 		if wait, ever := rate.Wait(tat, now, n); ever && wait < 0 {

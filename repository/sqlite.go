@@ -149,6 +149,10 @@ func (sqliteEngine) translate(err error) error {
 		return conflict(err)
 	case sqlite3.SQLITE_CONSTRAINT_FOREIGNKEY:
 		return domain.NotFound()
+	case sqlite3.SQLITE_CONSTRAINT_TRIGGER:
+		if strings.Contains(err.Error(), "FOREIGN KEY") { // a trigger that is one
+			return domain.NotFound()
+		}
 	}
 	switch e.Code() & 0xff {
 	case sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED, sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_CANTOPEN,

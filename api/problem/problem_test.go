@@ -27,7 +27,7 @@ var statuses = map[int][]domain.Code{
 	403: {"forbidden", "scope_not_held", "reauthentication_required", "signup_closed", "email_unverified"},
 	404: {"not_found"},
 	405: {"method_not_allowed"},
-	409: {"conflict", "key_revoked", "key_expired", "last_owner", "in_flight"},
+	409: {"conflict", "key_revoked", "key_expired", "last_owner", "plan_in_use", "in_flight"},
 	412: {"precondition_failed"},
 	413: {"payload_too_large"},
 	415: {"unsupported_media_type"},

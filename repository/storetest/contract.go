@@ -27,6 +27,7 @@ func Run(t *testing.T, open func(testing.TB) *repository.Store) {
 		"ProjectDeletion": testProjectDeletion, "Events": testEvents, "Pages": testPages, "Transactions": testTransactions,
 		"Settings":  testSettings,
 		"KeyFields": testKeyFields, "OtherFields": testOtherFields, "Revisions": testRevisions,
+		"Plans": testPlans, "PlansAreNoted": testPlansAreNoted,
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

@@ -15,6 +15,8 @@ func testRevisions(t *testing.T, s *repository.Store) {
 	org, p := newTenant(t, s, "acme")
 	k := newKey(p, "k", epoch)
 	check(t, s.CreateKey(t.Context(), p.Scope(), k))
+	plan := newPlan(p, "Pro", epoch)
+	check(t, s.CreatePlan(t.Context(), p.Scope(), plan))
 	for name, noun := range map[string]struct {
 		update func(ctx context.Context, name string, revision int64) error
 		read   func(ctx context.Context) (name string, revision int64, err error)
@@ -36,6 +38,16 @@ func testRevisions(t *testing.T, s *repository.Store) {
 			},
 			func(ctx context.Context) (string, int64, error) {
 				got, err := s.GetProject(ctx, p.ID)
+				return got.Name, got.Revision, err
+			},
+		},
+		"plan": {
+			func(ctx context.Context, name string, revision int64) error {
+				plan.Name, plan.Revision = name, revision
+				return s.UpdatePlan(ctx, p.Scope(), plan)
+			},
+			func(ctx context.Context) (string, int64, error) {
+				got, err := s.GetPlan(ctx, p.Scope(), plan.ID)
 				return got.Name, got.Revision, err
 			},
 		},

@@ -1,0 +1,115 @@
+package repository
+
+import (
+	"context"
+
+	"github.com/uptrace/bun"
+
+	"github.com/latchkey-dev/latchkey/domain"
+)
+
+type planRow struct {
+	bun.BaseModel `bun:"table:plans,alias:l"`
+
+	ID             domain.PlanID `bun:",pk"`
+	OrganizationID domain.OrganizationID
+	ProjectID      domain.ProjectID
+	Name           string
+	Limits         []domain.Limit `bun:"type:jsonb"`
+	CreatedAt      micros
+	UpdatedAt      micros
+	Revision       int64
+
+	Keys int64 `bun:",scanonly"`
+}
+
+func (r planRow) plan() domain.Plan {
+	return domain.Plan{
+		ID:        r.ID,
+		ProjectID: r.ProjectID,
+		Name:      r.Name,
+		Limits:    r.Limits,
+		Keys:      r.Keys,
+		CreatedAt: r.CreatedAt.Time,
+		UpdatedAt: r.UpdatedAt.Time,
+		Revision:  r.Revision,
+	}
+}
+
+func newPlanRow(scope domain.ProjectScope, p domain.Plan) *planRow {
+	return &planRow{
+		ID:             p.ID,
+		OrganizationID: scope.Organization(),
+		ProjectID:      scope.Project(),
+		Name:           p.Name,
+		Limits:         listed(p.Limits),
+		CreatedAt:      micros{p.CreatedAt},
+		UpdatedAt:      micros{p.UpdatedAt},
+		Revision:       p.Revision,
+	}
+}
+
+// listed is a list as a column keeps it, which is never null.
+func listed[T any](items []T) []T {
+	if items == nil {
+		return []T{}
+	}
+	return items
+}
+
+// CreatePlan adds a plan to the project; a name that is taken there gives conflict.
+func (s *Store) CreatePlan(ctx context.Context, scope domain.ProjectScope, p domain.Plan) error {
+	return s.insert(ctx, newPlanRow(scope, p))
+}
+
+// GetPlan returns a plan of the project.
+func (s *Store) GetPlan(ctx context.Context, scope domain.ProjectScope, id domain.PlanID) (domain.Plan, error) {
+	var row planRow
+	err := plansIn(s, scope, &row).Where("l.id = ?", id).Scan(ctx)
+	return row.plan(), s.error(err)
+}
+
+// LockPlan is like GetPlan, but locks the plan until the transaction ends. No key
+// can be given a plan while it is locked.
+func (s *Store) LockPlan(ctx context.Context, scope domain.ProjectScope, id domain.PlanID) (domain.Plan, error) {
+	var row planRow
+	err := s.engine.forUpdate(plansIn(s, scope, &row).Where("l.id = ?", id)).Scan(ctx)
+	return row.plan(), s.error(err)
+}
+
+// CountPlans returns how many plans the project has.
+func (s *Store) CountPlans(ctx context.Context, scope domain.ProjectScope) (int, error) {
+	n, err := selectIn(s, scope, (*planRow)(nil)).Count(ctx)
+	return int(n), s.error(err)
+}
+
+// ListPlans returns the project's plans, newest first.
+func (s *Store) ListPlans(ctx context.Context, scope domain.ProjectScope, p domain.Page) (domain.List[domain.Plan], error) {
+	var rows []planRow
+	if err := newest(plansIn(s, scope, &rows), "created_at", p).Scan(ctx); err != nil {
+		return domain.List[domain.Plan]{}, s.error(err)
+	}
+	return list(rows, p, planRow.plan, func(p domain.Plan) domain.Cursor {
+		return domain.Cursor{At: p.CreatedAt, ID: string(p.ID)}
+	}), nil
+}
+
+// UpdatePlan stores p, which must be one revision ahead of the row; otherwise it
+// returns conflict, as it does for a name that is taken.
+func (s *Store) UpdatePlan(ctx context.Context, scope domain.ProjectScope, p domain.Plan) error {
+	res, err := updateIn(s, scope, newPlanRow(scope, p)).ExcludeColumn("id", "organization_id", "project_id", "created_at").
+		Where("l.id = ?", p.ID).Where("l.revision = ?", p.Revision-1).Exec(ctx)
+	return s.changed(res, err, conflict(nil))
+}
+
+// DeletePlan removes a plan of the project, to which no key may refer.
+func (s *Store) DeletePlan(ctx context.Context, scope domain.ProjectScope, id domain.PlanID) error {
+	res, err := deleteIn(s, scope, (*planRow)(nil)).Where("l.id = ?", id).Exec(ctx)
+	return s.changed(res, err, domain.NotFound())
+}
+
+// plansIn starts a query of the project's plans, with the number of their keys.
+func plansIn(s *Store, scope domain.ProjectScope, model any) *bun.SelectQuery {
+	return selectIn(s, scope, model).ColumnExpr("?TableColumns").
+		ColumnExpr("(SELECT COUNT(*) FROM api_keys AS k WHERE k.project_id = l.project_id AND k.plan_id = l.id) AS keys")
+}
