@@ -29,7 +29,7 @@ var mayImport = map[string][]string{
 	"service/fair":            {"domain"},
 	"service/jwt":             {"domain", "golang-jwt"},
 	"service/mail":            {"go-mail"},
-	"service/requestlog":      {},
+	"service/requestlog":      {"service/fair"},
 	"service/servicetest":     {"domain", "repository", "repository/storetest", "service"}, // it starts instances for tests
 	"service/site":            {},
 	"api":                     {".", "domain", "service", "service/fair", "service/requestlog", "service/site", "service/jwt", "api/permission", "api/plainjson", "api/problem", "net/http", "echo", "otel"},

@@ -52,7 +52,7 @@ var unscoped = map[string]string{
 	"CountOrganizations":      "counts all tenants, for the operator",
 	"CountProjects":           "counts over all tenants, for the operator",
 	"countFaults":             "runs the checks that SQLite has of its own",
-	"Examine":                 "counts contradictions over all tenants, for the command line, and tells no more",
+	"CheckHealth":             "counts contradictions over all tenants, for the command line, and tells no more",
 	"importsHere":             "goes through a list of texts, and for each through what selectIn gives",
 	"crowdedLookups":          "counts within the organization of its scope, whose projects are several",
 	"ImportedSince":           "finds the tenants: callers with an imported token have not proved it yet",

@@ -117,7 +117,7 @@ func (c *call) admit(r *http.Request, p permission.Permission) error {
 			return err
 		}
 	}
-	return p.Require(c.principal)
+	return p.Admit(c.principal)
 }
 
 // RealIP implements service.Sender.
@@ -139,7 +139,7 @@ func (c *call) prove(r *http.Request) error {
 	}
 	var user *domain.CallingUser
 	if s.hasAccessToken {
-		if user, err = c.guard.app.AuthenticateUser(r.Context(), s.accessToken); err != nil {
+		if user, err = c.guard.app.ProveUser(r.Context(), s.accessToken); err != nil {
 			return c.mistaken(s.accessToken, err)
 		}
 	}
@@ -154,7 +154,7 @@ func (c *call) mayAct(ec echo.Context, action domain.Action) error {
 	if err != nil {
 		return err
 	}
-	return project.Require(action)
+	return project.Authorize(action)
 }
 
 // room returns a function that takes a place for a large body on this node, until leave.
@@ -198,11 +198,11 @@ func (c *call) refuse(ec echo.Context, err error) error {
 	if p.Status == http.StatusUnauthorized {
 		challenges = c.guard.credentials.challenges(c.rule, p.Code)
 	}
-	return refuse(ec.Response(), p, challenges)
+	return writeProblem(ec.Response(), p, challenges)
 }
 
-// refuse answers with a problem and any challenges.
-func refuse(w http.ResponseWriter, p problem.Problem, challenges []string) error {
+// writeProblem answers with a problem and any challenges.
+func writeProblem(w http.ResponseWriter, p problem.Problem, challenges []string) error {
 	if len(challenges) > 0 {
 		w.Header()[http.CanonicalHeaderKey(echo.HeaderWWWAuthenticate)] = challenges
 	}

@@ -71,7 +71,7 @@ func TestThePathDecides(t *testing.T) {
 	s.call(t, "PATCH", s.home.path("?project_id="+string(other.ID)), s.home.owner.as, `{"name":"new"}`).
 		fails(t, http.StatusUnprocessableEntity, failed)
 	s.call(t, "PATCH", s.home.path(""), s.home.owner.as, `{"name":"new"}`).want(t, http.StatusOK, nil)
-	var got api.ProjectBody
+	var got api.Project
 	s.call(t, "GET", "/v1/projects/"+string(other.ID), s.home.owner.as, nil).want(t, http.StatusOK, &got)
 	if got.Name != "other" {
 		t.Errorf("the other project is now called %q", got.Name)

@@ -7,7 +7,7 @@
 // handle and maps the result to the answer. Package problem turns errors into RFC
 // 9457 problems.
 //
-// Authenticate, Require, Principal and Project guard the routes of your own
+// Prove, Require, Principal and CallingProject guard the routes of your own
 // *echo.Echo with the same permissions.
 package api
 

@@ -86,11 +86,11 @@ func (s *scene) callerID(t *testing.T, column string, as credential) string {
 	if token == "" {
 		return ""
 	}
-	key, err := s.App.AuthenticateKey(t.Context(), token)
+	key, err := s.App.ProveKey(t.Context(), token, nil)
 	if err != nil {
 		return ""
 	}
-	return string(key.Key.ID)
+	return string(key.Key().ID)
 }
 
 // place says which organization or project an event belongs to.

@@ -26,7 +26,7 @@ func ExampleGuard() {
 	e := echo.New()
 	api.Guard(e, app, api.GuardConfig{Default: permission.HasAPIKey}) // for routes that say nothing
 	e.GET("/documents", func(c echo.Context) error {
-		if project, ok := api.Project(c); ok {
+		if project, ok := api.CallingProject(c); ok {
 			return c.String(http.StatusOK, "documents of "+project.Name)
 		}
 		user, _ := api.Principal(c).User()

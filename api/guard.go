@@ -14,7 +14,7 @@ import (
 	"github.com/latchkey-dev/latchkey/service/site"
 )
 
-// GuardConfig configures Guard and Authenticate.
+// GuardConfig configures Guard and Prove.
 type GuardConfig struct {
 	Credentials Credentials
 
@@ -31,25 +31,25 @@ type GuardConfig struct {
 // wrong methods and OPTIONS without reading credentials.
 func Guard(e *echo.Echo, app *service.App, config GuardConfig) {
 	g := newGuard(app, config)
-	e.Use(g.authenticate)
+	e.Use(g.prove)
 	g.watch(e)
 }
 
-// Authenticate returns middleware that lets a later Require prove who is calling.
+// Prove returns middleware that lets a later Require prove who is calling.
 // By itself it refuses no request, so use it for a group whose routes all have a
 // Require. Guard is for a whole Echo and covers every route. Without a config,
 // keys are read from the default headers.
-func Authenticate(app *service.App, config ...GuardConfig) echo.MiddlewareFunc {
+func Prove(app *service.App, config ...GuardConfig) echo.MiddlewareFunc {
 	var c GuardConfig
 	for _, given := range config {
 		c = given
 	}
-	return newGuard(app, c).authenticate
+	return newGuard(app, c).prove
 }
 
 // Require returns middleware that passes on the callers whom p admits and answers
 // all others with a problem: 401, 403, or 400 for two credentials where only one
-// is accepted. Put it after Authenticate or Guard.
+// is accepted. Put it after Prove or Guard.
 //
 //go:noinline
 func Require(p permission.Permission) echo.MiddlewareFunc {
@@ -57,7 +57,7 @@ func Require(p permission.Permission) echo.MiddlewareFunc {
 		return func(c echo.Context) error {
 			call, ok := callOf(c.Request().Context())
 			if !ok {
-				panic("api: Require without Authenticate or Guard before it")
+				panic("api: Require without Prove or Guard before it")
 			}
 			if err := call.admit(c.Request(), p); err != nil {
 				return call.refuse(c, err)
@@ -68,14 +68,14 @@ func Require(p permission.Permission) echo.MiddlewareFunc {
 }
 
 // requireCode is the address of the code of every middleware that Require returns.
-// Guard recognizes them by it, because functions cannot be compared. Require is
+// Guard finds them by it, because functions cannot be compared. Require is
 // not inlined, because then there would be several addresses.
 var requireCode = reflect.ValueOf(Require(permission.Permission{})).Pointer()
 
 func isRequire(m echo.MiddlewareFunc) bool { return reflect.ValueOf(m).Pointer() == requireCode }
 
 // Principal returns who is calling, as proved for the route's permission. It is
-// anonymous on public routes and without Authenticate.
+// anonymous on public routes and without Prove.
 func Principal(c echo.Context) domain.Principal {
 	if call, ok := callOf(c.Request().Context()); ok {
 		return call.principal
@@ -83,10 +83,10 @@ func Principal(c echo.Context) domain.Principal {
 	return domain.Principal{}
 }
 
-// Project returns the project that owns the calling key. It costs nothing, because
+// CallingProject returns the project that owns the calling key. It costs nothing, because
 // the query that proved the key has loaded it. It is false for callers without a
 // key.
-func Project(c echo.Context) (domain.Project, bool) {
+func CallingProject(c echo.Context) (domain.Project, bool) {
 	key, ok := Principal(c).Key()
 	return key.Project, ok
 }
@@ -110,7 +110,7 @@ type route struct{ method, path string }
 func newGuard(app *service.App, config GuardConfig) *guard {
 	g := &guard{
 		app: app, credentials: config.Credentials, log: config.Log, fallback: Require(config.Default), ruled: map[route]bool{},
-		requests: &requestlog.Rule{},
+		requests: requestlog.NewRule(),
 	}
 	if g.log == nil {
 		g.log = slog.Default()
@@ -118,7 +118,7 @@ func newGuard(app *service.App, config GuardConfig) *guard {
 	return g
 }
 
-func (g *guard) authenticate(next echo.HandlerFunc) echo.HandlerFunc {
+func (g *guard) prove(next echo.HandlerFunc) echo.HandlerFunc {
 	return func(c echo.Context) error {
 		g.begin(c)
 		return next(c)

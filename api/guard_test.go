@@ -149,9 +149,9 @@ func TestForeignEcho(t *testing.T) {
 	n := w.tenant(t, "ada")
 	minted := w.key(t, n.owner, n.project.ID, map[string]any{"scopes": []string{"documents:read"}})
 	e := echo.New()
-	documents := e.Group("/documents", api.Authenticate(w.App))
+	documents := e.Group("/documents", api.Prove(w.App))
 	documents.GET("", func(c echo.Context) error {
-		project, isKey := api.Project(c)
+		project, isKey := api.CallingProject(c)
 		key, _ := api.Principal(c).Key()
 		return c.JSON(http.StatusOK, map[string]any{"key": key.Key.ID, "project": project.ID, "is_key": isKey,
 			"reads": key.Holds("documents:read")})

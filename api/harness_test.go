@@ -262,9 +262,9 @@ func (w *world) organization(t *testing.T, owner person, name string) api.Organi
 	return o
 }
 
-func (w *world) project(t *testing.T, by person, in domain.OrganizationID, name string) api.ProjectBody {
+func (w *world) project(t *testing.T, by person, in domain.OrganizationID, name string) api.Project {
 	t.Helper()
-	var p api.ProjectBody
+	var p api.Project
 	w.call(t, "POST", "/v1/organizations/"+string(in)+"/projects", by.as, map[string]string{"name": name}).want(t, http.StatusCreated, &p)
 	return p
 }
@@ -295,7 +295,7 @@ func (w *world) member(t *testing.T, p person, of domain.OrganizationID, role do
 type tenant struct {
 	owner        person
 	organization api.Organization
-	project      api.ProjectBody
+	project      api.Project
 }
 
 func (w *world) tenant(t *testing.T, name string) tenant {

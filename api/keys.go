@@ -161,13 +161,15 @@ func verifiedKey(k domain.Key, now time.Time) VerifiedKey {
 
 // VerificationFrom returns a verification as clients see it at the time now.
 func VerificationFrom(a service.Verification, now time.Time) Verification {
-	v := Verification{Valid: a.Valid, Code: VerificationCode(a.Code)}
-	if a.Key != nil {
-		k := verifiedKey(*a.Key, now)
-		v.Key = &k
+	v := Verification{Valid: a.Valid(), Code: VerificationCode(a.Code)}
+	if a.Key.IsZero() {
+		return v
 	}
-	if a.Valid {
-		v.Project = &ProjectSummary{ID: a.Project.ID, Name: a.Project.Name, Slug: a.Project.Slug}
+	key := verifiedKey(a.Key.Key(), now)
+	v.Key = &key
+	if a.Valid() {
+		p := a.Key.Tenant().Project
+		v.Project = &ProjectSummary{ID: p.ID, Name: p.Name, Slug: p.Slug}
 	}
 	return v
 }

@@ -188,7 +188,7 @@ func TestImportKeys(t *testing.T) {
 		t.Errorf("got %+v the second time, want 1 unchanged", result)
 	}
 
-	var project api.ProjectBody
+	var project api.Project
 	w.call(t, "GET", "/v1/project", byKey("dOwgmSHc.8l3xMZ2XoFzfRCzwPIeGCBzS5ZWqvW3N"), nil).want(t, http.StatusOK, &project)
 	if project.ID != n.project.ID {
 		t.Errorf("got project %s, want %s", project.ID, n.project.ID)

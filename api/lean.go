@@ -90,7 +90,7 @@ func (l *lean) serve(c echo.Context, start time.Time) bool {
 		if _, lent := r.Body.(*readAgain); !lent { // otherwise the request's body is in the buffer
 			leanBuffers.Put(buffer)
 		}
-		return l.refuse(c, err, start)
+		return l.answerRefusal(c, err, start)
 	}
 	response := c.Response()
 	h, ids := response.Header(), [...]string{requestID()}
@@ -107,9 +107,9 @@ func (l *lean) serve(c echo.Context, start time.Time) bool {
 	return true
 }
 
-// refuse answers as call.refuse does if a credential is refused or cannot be
+// answerRefusal answers as call.refuse does if a credential is refused or cannot be
 // looked up. For other errors it returns false and has done nothing.
-func (l *lean) refuse(c echo.Context, err error, start time.Time) bool {
+func (l *lean) answerRefusal(c echo.Context, err error, start time.Time) bool {
 	refusal, ok := errors.AsType[*domain.Error](err)
 	if !ok || !refusal.Credential && refusal.Code != domain.CodeUnavailable {
 		return false
@@ -127,7 +127,7 @@ func (l *lean) refuse(c echo.Context, err error, start time.Time) bool {
 	}
 	p := problem.From(err, id)
 	p.Type = l.guard.site.Path(p.Type)
-	_ = refuse(c.Response(), p, l.challenges[refusal.Code]) // fails only if the client has left
+	_ = writeProblem(c.Response(), p, l.challenges[refusal.Code]) // fails only if the client has left
 	hearOut(c.Request())
 	l.note(c, http.StatusUnauthorized, domain.Principal{}, id, start, l.guard.requests.Keeps(c.Request().Method, http.StatusUnauthorized,
 		start))
@@ -205,11 +205,11 @@ func (l *lean) verifyKey(c echo.Context, b []byte) ([]byte, domain.Principal, er
 	if err != nil {
 		return b, caller, errNotLean
 	}
-	key, code, err := handle.ExamineKey(r.Context(), question.key, question.scopes)
+	verification, err := handle.VerifyKey(r.Context(), question.key, question.scopes)
 	if err != nil {
 		return b, caller, errNotLean
 	}
-	return append(appendVerification(b[:0], key, code, l.guard.app.Now()), '\n'), caller, nil
+	return append(appendVerification(b[:0], verification, l.guard.app.Now()), '\n'), caller, nil
 }
 
 // prove is like call.prove, for requests with one credential.
@@ -219,7 +219,7 @@ func (l *lean) prove(c echo.Context, s sent) (domain.Principal, error) {
 		key, err := l.guard.app.ProveKey(r.Context(), s.key, c)
 		return domain.ProvenPrincipal(key, nil, domain.Origin{}), err
 	}
-	user, err := l.guard.app.AuthenticateUser(r.Context(), s.accessToken)
+	user, err := l.guard.app.ProveUser(r.Context(), s.accessToken)
 	if err != nil {
 		err = errNotLean // the ordinary edge has more to say about it
 	}

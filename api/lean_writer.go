@@ -23,21 +23,20 @@ func appendProject(b []byte, p *domain.Project) []byte {
 	return append(b, '}')
 }
 
-// appendVerification appends an answer as VerificationFrom and
-// plainjson have it.
-func appendVerification(b []byte, key domain.ProvenKey, code service.VerificationCode, now time.Time) []byte {
-	b = appendString(append(b, `{"code":`...), string(code))
-	valid := code == service.VerifiedValid
-	if !key.IsZero() {
-		b = appendVerifiedKey(append(b, `,"key":`...), key, now)
+// appendVerification appends an answer as VerificationFrom and plainjson have
+// it.
+func appendVerification(b []byte, a service.Verification, now time.Time) []byte {
+	b = appendString(append(b, `{"code":`...), string(a.Code))
+	if !a.Key.IsZero() {
+		b = appendVerifiedKey(append(b, `,"key":`...), a.Key, now)
 	}
-	if valid {
-		p := &key.Tenant().Project
+	if a.Valid() {
+		p := &a.Key.Tenant().Project
 		b = appendString(append(b, `,"project":{"id":`...), string(p.ID))
 		b = appendString(append(b, `,"name":`...), p.Name)
 		b = append(appendString(append(b, `,"slug":`...), p.Slug), '}')
 	}
-	return append(strconv.AppendBool(append(b, `,"valid":`...), valid), '}')
+	return append(strconv.AppendBool(append(b, `,"valid":`...), a.Valid()), '}')
 }
 
 func appendVerifiedKey(b []byte, key domain.ProvenKey, now time.Time) []byte {

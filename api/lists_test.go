@@ -176,7 +176,7 @@ func TestWhoAmI(t *testing.T) {
 		{both(byKey(minted.Token), n.owner.as), api.Caller{Kind: api.CallerKindBoth}},
 	} {
 		if test.want.Kind != api.CallerKindUser {
-			test.want.Key, test.want.ProjectBody = &minted.Key, &n.project
+			test.want.Key, test.want.Project = &minted.Key, &n.project
 			test.want.Organization = &api.OrganizationSummary{
 				ID: n.organization.ID, Name: n.organization.Name, Slug: n.organization.Slug, Status: n.organization.Status,
 			}

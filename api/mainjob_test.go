@@ -22,14 +22,14 @@ func TestMainJob(t *testing.T) {
 	for name, as := range map[string]credential{
 		"X-Api-Key": byKey(minted.Token), "Authorization": byAuthorization("Api-Key " + minted.Token),
 	} {
-		var got api.ProjectBody
+		var got api.Project
 		w.call(t, "GET", "/v1/project", as, nil).want(t, http.StatusOK, &got)
 		if got != payments {
 			t.Errorf("%s: got %+v, want %+v", name, got, payments)
 		}
 	}
 
-	var got api.ProjectBody
+	var got api.Project
 	w.call(t, "GET", "/v1/projects/"+string(payments.ID), ada.as, nil).want(t, http.StatusOK, &got)
 	if got != payments {
 		t.Errorf("got %+v, want %+v", got, payments)

@@ -283,7 +283,7 @@ type Caller struct {
 
 	// Organization The organization that owns the key's project.
 	Organization *OrganizationSummary `json:"organization,omitempty"`
-	ProjectBody  *ProjectBody         `json:"project,omitempty"`
+	Project      *Project             `json:"project,omitempty"`
 	User         *User                `json:"user,omitempty"`
 }
 
@@ -660,7 +660,7 @@ type Key struct {
 	// Example: Acme
 	Name Name `json:"name"`
 
-	// Prefix The public part of the current token, to recognize it by.
+	// Prefix The public part of the current token, to identify it by.
 	//
 	// Example: lk_live_vF7U4YOYLkq6
 	Prefix string `json:"prefix"`
@@ -914,8 +914,8 @@ type PlanList struct {
 // Problem What went wrong, as RFC 9457 defines it.
 type Problem = problem.Problem
 
-// ProjectBody defines model for Project.
-type ProjectBody struct {
+// Project defines model for Project.
+type Project struct {
 	// CreatedAt Example: 2026-03-02T09:30:00Z
 	CreatedAt time.Time `json:"created_at"`
 
@@ -969,7 +969,7 @@ type ProjectID = domain.ProjectID
 
 // ProjectList defines model for ProjectList.
 type ProjectList struct {
-	Items []ProjectBody `json:"items"`
+	Items []Project `json:"items"`
 
 	// NextCursor Where the next page starts; null on the last one.
 	NextCursor nullable.Nullable[string] `json:"next_cursor"`
@@ -1431,7 +1431,7 @@ type VerifiedKey struct {
 	// Example: Acme
 	Name Name `json:"name"`
 
-	// Prefix The public part of the current token, to recognize it by.
+	// Prefix The public part of the current token, to identify it by.
 	//
 	// Example: lk_live_vF7U4YOYLkq6
 	Prefix string `json:"prefix"`
@@ -8429,7 +8429,7 @@ type CreateProject201ResponseHeaders struct {
 }
 
 type CreateProject201JSONResponse struct {
-	Body    ProjectBody
+	Body    Project
 	Headers CreateProject201ResponseHeaders
 }
 
@@ -8626,7 +8626,7 @@ type GetCurrentProject200ResponseHeaders struct {
 }
 
 type GetCurrentProject200JSONResponse struct {
-	Body    ProjectBody
+	Body    Project
 	Headers GetCurrentProject200ResponseHeaders
 }
 
@@ -8911,7 +8911,7 @@ type GetProject200ResponseHeaders struct {
 }
 
 type GetProject200JSONResponse struct {
-	Body    ProjectBody
+	Body    Project
 	Headers GetProject200ResponseHeaders
 }
 
@@ -9063,7 +9063,7 @@ type UpdateProject200ResponseHeaders struct {
 }
 
 type UpdateProject200JSONResponse struct {
-	Body    ProjectBody
+	Body    Project
 	Headers UpdateProject200ResponseHeaders
 }
 

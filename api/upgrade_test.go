@@ -133,7 +133,7 @@ func TestUpgradeKeepsPeople(t *testing.T) {
 				token = in.RefreshToken
 			}
 		}
-		if _, err := u.App.AuthenticateSession(t.Context(), u.known.Cookie); err != nil {
+		if _, err := u.App.ProveSession(t.Context(), u.known.Cookie); err != nil {
 			t.Errorf("a browser is signed out: %v", err)
 		}
 		u.call(t, "POST", "/v1/auth/refresh", anonymous, map[string]string{"refresh_token": u.known.UsedRefreshToken}).

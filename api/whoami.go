@@ -15,7 +15,7 @@ func (h *handlers) GetCaller(ctx context.Context, _ GetCallerRequestObject) (Get
 	}
 	if isKey {
 		k, p, o := h.key(calling.Key), ProjectFrom(calling.Project), organizationSummary(calling.Organization)
-		who.Key, who.ProjectBody, who.Organization = &k, &p, &o
+		who.Key, who.Project, who.Organization = &k, &p, &o
 	}
 	if signedIn, isUser := caller(ctx).User(); isUser {
 		u := UserFrom(signedIn.User)

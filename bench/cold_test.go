@@ -273,7 +273,7 @@ func newProject(t testing.TB, app *service.App) *service.Project {
 	ctx := t.Context()
 	in, err := app.SignUp(ctx, domain.Origin{}, domain.SignUp{Email: "ada@example.com", Password: password})
 	must(t, err)
-	user, err := app.AuthenticateUser(ctx, in.AccessToken)
+	user, err := app.ProveUser(ctx, in.AccessToken)
 	must(t, err)
 	ada := domain.NewPrincipal(nil, user, domain.Origin{})
 	organization, err := app.CreateOrganization(ctx, ada, domain.OrganizationSpec{Name: "Acme"})
@@ -323,7 +323,7 @@ func BenchmarkProveKey(b *testing.B) {
 	b.Run("user", func(b *testing.B) {
 		b.ReportAllocs()
 		for b.Loop() {
-			_, err := app.AuthenticateUser(ctx, in.AccessToken)
+			_, err := app.ProveUser(ctx, in.AccessToken)
 			must(b, err)
 		}
 	})

@@ -1082,7 +1082,7 @@ type Key struct {
 	// Example: Acme
 	Name Name `json:"name"`
 
-	// Prefix The public part of the current token, to recognize it by.
+	// Prefix The public part of the current token, to identify it by.
 	//
 	// Example: lk_live_vF7U4YOYLkq6
 	Prefix string `json:"prefix"`
@@ -2051,7 +2051,7 @@ type VerifiedKey struct {
 	// Example: Acme
 	Name Name `json:"name"`
 
-	// Prefix The public part of the current token, to recognize it by.
+	// Prefix The public part of the current token, to identify it by.
 	//
 	// Example: lk_live_vF7U4YOYLkq6
 	Prefix string `json:"prefix"`

@@ -66,7 +66,7 @@ func Handler(app *service.App, config Config) (http.Handler, error) {
 		c.config.Log = slog.Default()
 	}
 	if c.config.Requests == nil {
-		c.config.Requests = &requestlog.Rule{}
+		c.config.Requests = requestlog.NewRule()
 	}
 	var err error
 	if c.static, err = newStatic(); err != nil {

@@ -93,7 +93,7 @@ func showNewKey(v *visit) error {
 }
 
 func (v *visit) newKey(p *service.Project, project domain.Project, f form) error {
-	if err := p.Require(domain.KeysWrite); err != nil {
+	if err := p.Authorize(domain.KeysWrite); err != nil {
 		return err
 	}
 	scopes, err := v.scopeChoices(p, f.scopes())
@@ -211,7 +211,7 @@ func showRevokeKeys(v *visit) error {
 }
 
 func (v *visit) revokeKeysPage(p *service.Project, project domain.Project, ids []string, f form) error {
-	if err := p.Require(domain.KeysWrite); err != nil {
+	if err := p.Authorize(domain.KeysWrite); err != nil {
 		return err
 	}
 	page := revokeKeysPage{Project: project, Form: f}

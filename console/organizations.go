@@ -113,7 +113,7 @@ func organizationForm(o domain.MemberOf) form {
 }
 
 func (v *visit) organizationSettings(o *service.Organization, organization domain.MemberOf, settings, deletion, disabling form) error {
-	if err := o.Require(domain.OrganizationWrite); err != nil {
+	if err := o.Authorize(domain.OrganizationWrite); err != nil {
 		return err
 	}
 	return v.render(max(settings.status, deletion.status, disabling.status), "organization-settings", "Organization settings", settingsPage{

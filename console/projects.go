@@ -14,7 +14,7 @@ func showNewProject(v *visit) error {
 }
 
 func (v *visit) newProject(o *service.Organization, f form) error {
-	if err := o.Require(domain.ProjectsWrite); err != nil {
+	if err := o.Authorize(domain.ProjectsWrite); err != nil {
 		return err
 	}
 	return v.render(f.status, "project-new", "New project", settingsPage{Form: f})
@@ -79,7 +79,7 @@ func projectForm(p domain.Project) form {
 }
 
 func (v *visit) projectSettings(p *service.Project, project domain.Project, settings, deletion, disabling form) error {
-	if err := p.Require(domain.ProjectWrite); err != nil {
+	if err := p.Authorize(domain.ProjectWrite); err != nil {
 		return err
 	}
 	return v.render(max(settings.status, deletion.status, disabling.status), "project-settings", "Project settings", settingsPage{

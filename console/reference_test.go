@@ -30,7 +30,7 @@ func TestReference(t *testing.T) {
 	b.shows("a revoked key can only be read and deleted")
 }
 
-// Guarantees that both ways to authenticate can be tried out from the reference,
+// Guarantees that both kinds of credentials can be tried out from the reference,
 // under a content policy that lets it talk to this instance only, and that what
 // is typed there is kept nowhere.
 func TestReferenceTriesOut(t *testing.T) {

@@ -207,7 +207,7 @@ func initial(u *domain.User) string {
 }
 
 // device returns a rough name of a browser from its User-Agent, enough to
-// recognize one's own.
+// know one's own by.
 func device(userAgent string) string {
 	browser, system := "", ""
 	for _, known := range []string{"Edg", "OPR", "Firefox", "Chrome", "Safari", "curl"} {

@@ -88,7 +88,7 @@ func (c *console) visit(ec echo.Context) (*visit, error) {
 	if err != nil {
 		return v, domain.Refused(domain.CodeInvalidToken, "You are not signed in.")
 	}
-	user, err := c.app.AuthenticateSession(v.ctx(), cookie.Value)
+	user, err := c.app.ProveSession(v.ctx(), cookie.Value)
 	if err != nil {
 		return v, err
 	}

@@ -53,7 +53,7 @@ func (Hidden) Format(f fmt.State, _ rune) { io.WriteString(f, hidden) }
 // MarshalText implements encoding.TextMarshaler.
 func (Hidden) MarshalText() ([]byte, error) { return []byte(hidden), nil }
 
-// Secret is what is stored about one token of a key: enough to recognize the
+// Secret is what is stored about one token of a key: enough to prove the
 // token, not enough to make it. A key has one current secret (ValidUntil is
 // zero) and, after a rotation, a retiring one.
 type Secret struct {

@@ -14,7 +14,7 @@ import (
 	"github.com/latchkey-dev/latchkey/domain"
 )
 
-// Health is the result of examining a database.
+// Health is the result of checking a database.
 type Health struct {
 	Version string        // of the database server or library
 	Clock   time.Time     // the database's; nothing depends on it, but a wrong one misleads people
@@ -23,7 +23,7 @@ type Health struct {
 	Faults  []string      // stored data that is inconsistent, or settings that endanger it
 }
 
-// questions are the queries that Examine runs on both databases: each counts
+// questions are the queries that CheckHealth runs on both databases: each counts
 // rows that should not exist. A note is no fault: it was allowed once and still
 // works.
 var questions = []struct {
@@ -41,9 +41,9 @@ var questions = []struct {
 		(SELECT 1 FROM audit_events e WHERE e.organization_id = k.organization_id AND e.project_id = k.project_id AND e.action = 'keys.imported')`},
 }
 
-// Examine checks a migrated database. A fault that it finds comes from a bug or
+// CheckHealth checks a migrated database. A fault that it finds comes from a bug or
 // a broken disk: normal use leaves none.
-func (s *Store) Examine(ctx context.Context) (Health, error) {
+func (s *Store) CheckHealth(ctx context.Context) (Health, error) {
 	var h Health
 	began := time.Now()
 	var micros int64
@@ -75,7 +75,7 @@ func (s *Store) Examine(ctx context.Context) (Health, error) {
 			" is reserved for tokens of Latchkey itself; give these projects another: "+
 			strings.Join(reserved, ", "))
 	}
-	own, err := s.engine.examine(ctx, s)
+	own, err := s.engine.checkHealth(ctx, s)
 	h.Faults = append(h.Faults, own...)
 	return h, s.error(err)
 }
@@ -84,9 +84,9 @@ func (postgresEngine) clockQuery() string {
 	return "SELECT current_setting('server_version'), (extract(epoch FROM clock_timestamp()) * 1000000)::bigint"
 }
 
-// examine checks the settings of sessions, also behind a pooler, and tries what
+// checkHealth checks the settings of sessions, also behind a pooler, and tries what
 // does not work through a pooler.
-func (e postgresEngine) examine(ctx context.Context, s *Store) ([]string, error) {
+func (e postgresEngine) checkHealth(ctx context.Context, s *Store) ([]string, error) {
 	faults, err := foreignSettings(ctx, s)
 	if err != nil {
 		return nil, err
@@ -126,7 +126,7 @@ func (sqliteEngine) clockQuery() string {
 	return "SELECT sqlite_version(), CAST(unixepoch('subsec') * 1000000 AS INTEGER)"
 }
 
-func (sqliteEngine) examine(ctx context.Context, s *Store) (faults []string, err error) {
+func (sqliteEngine) checkHealth(ctx context.Context, s *Store) (faults []string, err error) {
 	for _, pragma := range []string{"PRAGMA integrity_check", "PRAGMA foreign_key_check"} {
 		n, err := s.countFaults(ctx, pragma)
 		if err != nil {

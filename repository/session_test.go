@@ -142,7 +142,7 @@ func TestDoctorSeesSettings(t *testing.T) {
 	s, err := repository.Open(t.Context(), dsn)
 	check(t, err)
 	defer s.Close()
-	health, err := s.Examine(t.Context())
+	health, err := s.CheckHealth(t.Context())
 	check(t, err)
 	want := []string{"sessions have session_replication_role set to replica: run ALTER DATABASE … SET session_replication_role = 'origin'"}
 	if diff := cmp.Diff(want, health.Faults); diff != "" {

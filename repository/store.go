@@ -76,10 +76,10 @@ type engine interface { //nolint:interfacebloat // it is all that the two differ
 	// whether the server keeps prepared statements.
 	placeholder() string
 	prepares() bool
-	// clockQuery asks for the version and the time in microseconds; examine makes
+	// clockQuery asks for the version and the time in microseconds; checkHealth makes
 	// the checks that are specific to this database.
 	clockQuery() string
-	examine(ctx context.Context, s *Store) ([]string, error)
+	checkHealth(ctx context.Context, s *Store) ([]string, error)
 	// translate turns a driver's error into a *domain.Error, or returns it
 	// unchanged.
 	translate(error) error

@@ -20,7 +20,7 @@ func (a *App) record(ctx context.Context, tx *repository.Store, caller domain.Pr
 // ListEvents returns the organization's audit trail, newest first. It needs
 // audit:read.
 func (o *Organization) ListEvents(ctx context.Context, f domain.EventFilter, p domain.Page) (domain.List[domain.Event], error) {
-	if err := o.Require(domain.AuditRead); err != nil {
+	if err := o.Authorize(domain.AuditRead); err != nil {
 		return domain.List[domain.Event]{}, err
 	}
 	if err := f.Validate(); err != nil {

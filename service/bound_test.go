@@ -52,8 +52,8 @@ func TestWriterWithoutMasterKeyGetsNowhere(t *testing.T) {
 			w.check(err)
 
 			w.exec(db, "UPDATE sessions SET user_id = ? WHERE id = ?", string(ann.User.ID), string(eves.Session.ID))
-			w.await(func() bool { _, err := w.AuthenticateSession(ctx, eves.Cookie); return err != nil })
-			_, err = w.AuthenticateSession(ctx, eves.Cookie)
+			w.await(func() bool { _, err := w.ProveSession(ctx, eves.Cookie); return err != nil })
+			_, err = w.ProveSession(ctx, eves.Cookie)
 			w.code(err, domain.CodeInvalidToken)
 			_, err = w.Refresh(ctx, domain.Origin{}, eves.RefreshToken)
 			w.code(err, domain.CodeInvalidToken)
@@ -122,7 +122,7 @@ func TestOldFormsWhileOldNodesRun(t *testing.T) {
 			if strings.Count(again.Cookie, ".") != 2 {
 				w.Errorf("the cookie is not bound")
 			}
-			_, err = w.AuthenticateSession(ctx, in.Cookie)
+			_, err = w.ProveSession(ctx, in.Cookie)
 			w.check(err)
 			in, err = w.Refresh(ctx, domain.Origin{}, in.RefreshToken)
 			w.check(err)

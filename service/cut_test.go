@@ -49,7 +49,7 @@ func newTenancy(w *world) *tenancy {
 	c := &tenancy{world: w}
 	c.session, err = w.SignUp(w.Context(), domain.Origin{}, domain.SignUp{Email: "ann@example.com", Password: password})
 	w.check(err)
-	user, err := w.AuthenticateUser(w.Context(), c.session.AccessToken)
+	user, err := w.ProveUser(w.Context(), c.session.AccessToken)
 	w.check(err)
 	c.ann = domain.NewPrincipal(nil, user, domain.Origin{})
 	o, p := w.tenant(c.ann)
@@ -106,11 +106,11 @@ func (c *tenancy) misses() []missedChange {
 	disabled := domain.Disabled
 	own, made := func() string { return c.token }, func() string { return c.late }
 	asAnn := func(a *service.App) error {
-		_, err := a.AuthenticateUser(c.Context(), c.session.AccessToken)
+		_, err := a.ProveUser(c.Context(), c.session.AccessToken)
 		return err
 	}
 	asBrowser := func(a *service.App) error {
-		_, err := a.AuthenticateSession(c.Context(), c.session.Cookie)
+		_, err := a.ProveSession(c.Context(), c.session.Cookie)
 		return err
 	}
 	bobWrites := func(a *service.App) error {

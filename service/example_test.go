@@ -63,8 +63,8 @@ func ExampleProject_CountKeys() {
 
 func first[A, B any](a A, _ B, err error) (A, error) { return a, err }
 
-// Creating a key. Its token is returned this once; what is stored can only
-// recognise it.
+// Creating a key. Its token is returned this once; what is stored only
+// proves it.
 func ExampleProject_CreateKey() {
 	ctx, _, project, done := example()
 	defer done()
@@ -85,18 +85,18 @@ func ExampleProject_CreateKey() {
 
 // Finding a key from the token that a client sent. A key that has expired or
 // been revoked is not found by it: there is no second, laxer way.
-func ExampleApp_AuthenticateKey() {
+func ExampleApp_ProveKey() {
 	ctx, app, project, done := example()
 	defer done()
 	key, token, err := project.CreateKey(ctx, domain.KeySpec{Name: "web"})
 	if err != nil {
 		log.Panic(err)
 	}
-	calling := must(app.AuthenticateKey(ctx, token.Reveal()))
-	fmt.Println(calling.Key.Name, calling.Key.ID == key.ID)
+	calling := must(app.ProveKey(ctx, token.Reveal(), nil))
+	fmt.Println(calling.Key().Name, calling.Key().ID == key.ID)
 
 	must(project.RevokeKey(ctx, key.ID, "no longer needed"))
-	_, err = app.AuthenticateKey(ctx, token.Reveal())
+	_, err = app.ProveKey(ctx, token.Reveal(), nil)
 	fmt.Println(domain.CodeOf(err))
 	// Output:
 	// web true
@@ -112,10 +112,10 @@ func ExampleApp_Project() {
 	if err != nil {
 		log.Panic(err)
 	}
-	calling := must(app.AuthenticateKey(ctx, token.Reveal()))
-	fmt.Println(calling.Project.Name, "of", calling.Organization.Name)
+	calling := must(app.ProveKey(ctx, token.Reveal(), nil))
+	fmt.Println(calling.Tenant().Project.Name, "of", calling.Tenant().Organization.Name)
 
-	own := must(app.Project(ctx, domain.NewPrincipal(calling, nil, domain.Origin{}), ""))
+	own := must(app.Project(ctx, domain.ProvenPrincipal(calling, nil, domain.Origin{}), ""))
 	fmt.Println(must(own.CountKeys(ctx)))
 	_, _, err = own.CreateKey(ctx, domain.KeySpec{Name: "another"})
 	fmt.Println(err)
@@ -139,7 +139,7 @@ func ExampleProject_RotateKey() {
 	}
 	fmt.Println(rotated.ID == key.ID, rotated.Retiring.Prefix == key.Prefix, rotated.Retiring.ValidUntil.Sub(rotated.RotatedAt))
 	for _, token := range []domain.Token{old, fresh} {
-		fmt.Println(must(app.AuthenticateKey(ctx, token.Reveal())).Key.Name)
+		fmt.Println(must(app.ProveKey(ctx, token.Reveal(), nil)).Key().Name)
 	}
 	// Output:
 	// true true 24h0m0s
@@ -161,7 +161,7 @@ func ExampleProject_ImportKeys() {
 		{Name: "broken", Algorithm: domain.DjangoSHA512, Prefix: "xxxxxxxx", Hash: "sha512$$"},
 	})))
 	fmt.Println(result.Imported, result.Errors)
-	fmt.Println(must(app.AuthenticateKey(ctx, "dOwgmSHc.8l3xMZ2XoFzfRCzwPIeGCBzS5ZWqvW3N")).Key.Name)
+	fmt.Println(must(app.ProveKey(ctx, "dOwgmSHc.8l3xMZ2XoFzfRCzwPIeGCBzS5ZWqvW3N", nil)).Key().Name)
 	// Output:
 	// 1 [{/1/hash must be sha512$$ and 128 hexadecimal digits}]
 	// from Django

@@ -17,7 +17,7 @@ type Export struct {
 // ExportEvents returns the organization's events after a cursor. It needs
 // audit:read. The context must end: that frees the place in every case.
 func (o *Organization) ExportEvents(ctx context.Context, f domain.EventFilter, after domain.Cursor) (Export, error) {
-	if err := o.Require(domain.AuditRead); err != nil {
+	if err := o.Authorize(domain.AuditRead); err != nil {
 		return Export{}, err
 	}
 	leave, err := o.app.scarce.exports.enter(ctx, o.caller)

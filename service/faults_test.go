@@ -79,7 +79,7 @@ func (b *breaking) useCases() []storetest.UseCase {
 			in, err := b.app.LogIn(b.Context(), b.from(), b.user().Email, password)
 			b.check(err)
 			return func(ctx context.Context) error {
-				_, err := b.app.AuthenticateSession(ctx, in.Cookie)
+				_, err := b.app.ProveSession(ctx, in.Cookie)
 				return err
 			}
 		}},
@@ -139,7 +139,7 @@ func (b *breaking) jobs() (all []storetest.UseCase) {
 			_, project := b.tenant(b.signUp(b.email()))
 			_, token, err := project.CreateKey(b.Context(), domain.KeySpec{Name: "k"})
 			b.check(err)
-			_, err = b.app.AuthenticateKey(b.Context(), token.Reveal())
+			_, err = b.app.ProveKey(b.Context(), token.Reveal(), nil)
 			b.check(err)
 		},
 	}

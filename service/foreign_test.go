@@ -43,11 +43,11 @@ func TestPoisonousImports(t *testing.T) {
 		for range 3 {
 			w.answers(map[string]domain.Code{foreignToken: ""})
 			v, err := victim.VerifyKey(w.Context(), foreignToken, nil)
-			if err != nil || !v.Valid {
+			if err != nil || !v.Valid() {
 				w.Errorf("got %+v, %v, want valid", v, err)
 			}
 			v, err = victim.VerifyKey(w.Context(), "dOwgmSHc.a-guess", nil)
-			if err != nil || v.Valid {
+			if err != nil || v.Valid() {
 				w.Errorf("a guess: got %+v, %v, want not_found without a hash", v, err)
 			}
 		}

@@ -46,9 +46,9 @@ func (g grant) Holds(a domain.Action) bool {
 	return (hasKey || hasUser) && (!hasKey || key.Holds(a)) && (!hasUser || g.role.Holds(a))
 }
 
-// Require returns forbidden unless the caller may do a here. It names the
+// Authorize returns forbidden unless the caller may do a here. It names the
 // action and who could help.
-func (g grant) Require(a domain.Action) error {
+func (g grant) Authorize(a domain.Action) error {
 	if g.Holds(a) {
 		return nil
 	}

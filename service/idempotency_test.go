@@ -43,9 +43,9 @@ func TestCreateKeyAgain(t *testing.T) {
 		w.answers(map[string]domain.Code{token.Reveal(): ""})
 
 		// Another caller's request of the same name is another request.
-		calling, err := w.AuthenticateKey(w.Context(), w.manager(project))
+		calling, err := w.ProveKey(w.Context(), w.manager(project), nil)
 		w.check(err)
-		theirs := w.project(domain.NewPrincipal(calling, nil, domain.Origin{}), "")
+		theirs := w.project(domain.ProvenPrincipal(calling, nil, domain.Origin{}), "")
 		_, other, err := theirs.CreateKey(w.Context(), spec)
 		w.check(err)
 		if other.Reveal() == token.Reveal() {
@@ -135,9 +135,9 @@ func TestAskingAgainTooLate(t *testing.T) {
 		_, project := w.tenant(ann)
 		token := w.manager(project)
 		caller := func() *service.Project {
-			calling, err := w.AuthenticateKey(w.Context(), token)
+			calling, err := w.ProveKey(w.Context(), token, nil)
 			w.check(err)
-			return w.project(domain.NewPrincipal(calling, nil, domain.Origin{}), "")
+			return w.project(domain.ProvenPrincipal(calling, nil, domain.Origin{}), "")
 		}
 		create := func(p *service.Project, name string) (domain.Key, string, error) {
 			k, token, err := p.CreateKey(w.Context(), domain.KeySpec{
@@ -169,15 +169,15 @@ func TestAskingAgainTooLate(t *testing.T) {
 		w.code(err, domain.CodeConflict)
 
 		// Who can no longer make such a key does not get it again either.
-		me, err := w.AuthenticateKey(w.Context(), token)
+		me, err := w.ProveKey(w.Context(), token, nil)
 		w.check(err)
 		less := []domain.Scope{domain.KeysWrite}
-		_, err = project.UpdateKey(w.Context(), me.Key.ID, domain.KeyPatch{Scopes: &less})
+		_, err = project.UpdateKey(w.Context(), me.Key().ID, domain.KeyPatch{Scopes: &less})
 		w.check(err)
 		_, _, err = create(caller(), "kept")
 		w.code(err, domain.CodeScopeNotHeld)
 		more := []domain.Scope{domain.KeysWrite, "documents:read"}
-		_, err = project.UpdateKey(w.Context(), me.Key.ID, domain.KeyPatch{Scopes: &more})
+		_, err = project.UpdateKey(w.Context(), me.Key().ID, domain.KeyPatch{Scopes: &more})
 		w.check(err)
 
 		w.Pass(24 * time.Hour)

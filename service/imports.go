@@ -24,7 +24,7 @@ const (
 // scopes that it asks for.
 func (p *Project) ImportKeys(ctx context.Context, rows iter.Seq[domain.ImportRow]) (domain.ImportResult, error) {
 	var result domain.ImportResult
-	if err := p.Require(domain.KeysImport); err != nil {
+	if err := p.Authorize(domain.KeysImport); err != nil {
 		return result, err
 	}
 	var good []domain.ImportedKey // of at most one batch, so that memory is bounded whatever the rows are

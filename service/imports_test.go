@@ -114,7 +114,7 @@ func TestImportKeys(t *testing.T) {
 					w.Errorf("a wrong token changed what is stored: %s", diff)
 				}
 
-				calling, err := w.AuthenticateKey(w.Context(), foreignToken)
+				calling, err := w.ProveKey(w.Context(), foreignToken, nil)
 				w.check(err)
 				if diff := cmp.Diff(key, calling.Key); diff != "" {
 					w.Error(diff)

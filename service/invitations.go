@@ -23,7 +23,7 @@ type invited struct {
 // (see TokenOnce). It needs members:write and a role no less than the one
 // offered (scope_not_held). An address that is a member's gives conflict.
 func (o *Organization) CreateInvitation(ctx context.Context, spec domain.InvitationSpec) (domain.Invitation, string, error) {
-	if err := o.Require(domain.MembersWrite); err != nil {
+	if err := o.Authorize(domain.MembersWrite); err != nil {
 		return domain.Invitation{}, "", err
 	}
 	if err := spec.Validate(); err != nil {
@@ -61,7 +61,7 @@ func (o *Organization) mayInvite(ctx context.Context, tx *repository.Store, role
 	if err := o.lock(ctx, tx); err != nil {
 		return err
 	}
-	if err := o.Require(domain.MembersWrite); err != nil {
+	if err := o.Authorize(domain.MembersWrite); err != nil {
 		return err
 	}
 	return o.requireRoles(role)
@@ -111,7 +111,7 @@ func (o *Organization) postInvitation(ctx context.Context, tx *repository.Store,
 // ListInvitations returns the invitations to the organization, accepted and
 // expired ones too, newest first. It needs members:write.
 func (o *Organization) ListInvitations(ctx context.Context, p domain.Page) (domain.List[domain.Invitation], error) {
-	if err := o.Require(domain.MembersWrite); err != nil {
+	if err := o.Authorize(domain.MembersWrite); err != nil {
 		return domain.List[domain.Invitation]{}, err
 	}
 	return o.app.store.ListInvitations(ctx, o.organization.Scope(), p)
@@ -124,7 +124,7 @@ func (o *Organization) RevokeInvitation(ctx context.Context, id domain.Invitatio
 		if err := o.lock(ctx, tx); err != nil {
 			return err
 		}
-		if err := o.Require(domain.MembersWrite); err != nil {
+		if err := o.Authorize(domain.MembersWrite); err != nil {
 			return err
 		}
 		invitation, err := tx.GetInvitation(ctx, o.organization.Scope(), id)

@@ -68,7 +68,7 @@ func (p *Project) reissue(ctx context.Context, tx *repository.Store, answer *iss
 	return nil
 }
 
-// addSecret stores what recognises a key's new token.
+// addSecret stores what a key's new token is proved by.
 func (p *Project) addSecret(ctx context.Context, tx *repository.Store, k domain.Key, t domain.Token, now time.Time) error {
 	err := tx.AddSecret(ctx, p.project.Scope(), p.app.newSecret(k, t, now))
 	if domain.CodeOf(err) == domain.CodeConflict {

@@ -65,7 +65,7 @@ type keyring struct {
 	tags      macKey // their tags; service tokens will have "service-token-tag"
 	refresh   macKey // digests, tags and successors of refresh tokens
 	cookie    macKey // proofs in the console's cookies
-	imports   macKey // what imported hashes are wrapped, found and recognised by
+	imports   macKey // what imported hashes are wrapped, found and compared by
 	retry     macKey // digests of Idempotency-Keys
 	passwords macKey // password hashes, bound to their users
 	mailed    macKey // digests of tokens that are mailed or handed over to people
@@ -157,7 +157,7 @@ func (k *keyring) importedDigest(key domain.KeyID, project domain.ProjectID, h d
 	return k.imports.sum("digest", string(key), string(project), string(h.Algorithm), h.Parameters, hex.EncodeToString(h.Digest))
 }
 
-// importDigest recognises a hash that has been imported into a project.
+// importDigest identifies a hash that has been imported into a project.
 func (k *keyring) importDigest(project domain.ProjectID, h domain.ForeignHash) []byte {
 	return k.imports.sum("import", string(project), string(h.Algorithm), h.Parameters, hex.EncodeToString(h.Digest))
 }
@@ -204,7 +204,7 @@ func (k *keyring) secrets(salt []byte, caller, idempotencyKey string) (io.Reader
 	return bytes.NewReader(stream), err
 }
 
-// seal encrypts and authenticates plain, bound to its purpose.
+// seal encrypts plain, bound to its purpose.
 func (k *keyring) seal(plain []byte, purpose string) []byte {
 	return k.sealer.Seal(nil, nil, plain, []byte(purpose))
 }
@@ -230,7 +230,7 @@ func (a *App) checkMasterKey(ctx context.Context) error {
 	}
 	if !hmac.Equal(known, value) {
 		return errors.New("the master key is not the one this database was first used with: with another one, no API key and no session " +
-			"would be recognised. Bring back the original LATCHKEY_MASTER_KEY or key file")
+			"would be valid. Bring back the original LATCHKEY_MASTER_KEY or key file")
 	}
 	return nil
 }

@@ -14,7 +14,7 @@ import (
 // zero token says that the key was made before (see TokenOnce). It needs
 // keys:write and every scope that the key is to hold, else scope_not_held.
 func (p *Project) CreateKey(ctx context.Context, spec domain.KeySpec) (domain.Key, domain.Token, error) {
-	if err := p.Require(domain.KeysWrite); err != nil {
+	if err := p.Authorize(domain.KeysWrite); err != nil {
 		return domain.Key{}, domain.Token{}, err
 	}
 	if spec.Environment == "" {
@@ -56,7 +56,7 @@ func (p *Project) CreateKey(ctx context.Context, spec domain.KeySpec) (domain.Ke
 // ListKeys returns the project's keys that pass the filter, newest first. It
 // needs keys:read.
 func (p *Project) ListKeys(ctx context.Context, f domain.KeyFilter, page domain.Page) (domain.List[domain.Key], error) {
-	if err := p.Require(domain.KeysRead); err != nil {
+	if err := p.Authorize(domain.KeysRead); err != nil {
 		return domain.List[domain.Key]{}, err
 	}
 	if err := f.Validate(); err != nil {
@@ -68,7 +68,7 @@ func (p *Project) ListKeys(ctx context.Context, f domain.KeyFilter, page domain.
 // CountKeys returns how many keys the project has, of any status. It needs
 // keys:read.
 func (p *Project) CountKeys(ctx context.Context) (int, error) {
-	if err := p.Require(domain.KeysRead); err != nil {
+	if err := p.Authorize(domain.KeysRead); err != nil {
 		return 0, err
 	}
 	return p.app.store.CountKeys(ctx, p.project.Scope())
@@ -86,7 +86,7 @@ func (a *App) CountKeys(ctx context.Context, caller domain.Principal) (int, erro
 // KeyStatistics returns the project's keys in numbers: how many there are, and
 // the days from since on that changed or will change that. It needs keys:read.
 func (p *Project) KeyStatistics(ctx context.Context, since time.Time) (domain.KeyStatistics, error) {
-	if err := p.Require(domain.KeysRead); err != nil {
+	if err := p.Authorize(domain.KeysRead); err != nil {
 		return domain.KeyStatistics{}, err
 	}
 	return p.app.store.KeyStatistics(ctx, p.project.Scope(), since, p.app.now())
@@ -94,7 +94,7 @@ func (p *Project) KeyStatistics(ctx context.Context, since time.Time) (domain.Ke
 
 // GetKey returns a key of the project. It needs keys:read.
 func (p *Project) GetKey(ctx context.Context, id domain.KeyID) (domain.Key, error) {
-	if err := p.Require(domain.KeysRead); err != nil {
+	if err := p.Authorize(domain.KeysRead); err != nil {
 		return domain.Key{}, err
 	}
 	return p.app.store.GetKey(ctx, p.project.Scope(), id)
@@ -140,7 +140,7 @@ func (p *Project) RevokeKey(ctx context.Context, id domain.KeyID, reason string)
 func (p *Project) changeKey(
 	ctx context.Context, id domain.KeyID, action string, change func(domain.Key) (domain.Key, error),
 ) (domain.Key, error) {
-	if err := p.Require(domain.KeysWrite); err != nil {
+	if err := p.Authorize(domain.KeysWrite); err != nil {
 		return domain.Key{}, err
 	}
 	var key domain.Key
@@ -188,7 +188,7 @@ func (p *Project) lockKey(ctx context.Context, tx *repository.Store, id domain.K
 // trail. It needs keys:write; a key needs all scopes that the other one has,
 // too.
 func (p *Project) DeleteKey(ctx context.Context, id domain.KeyID) error {
-	if err := p.Require(domain.KeysWrite); err != nil {
+	if err := p.Authorize(domain.KeysWrite); err != nil {
 		return err
 	}
 	return p.app.store.InTx(ctx, func(ctx context.Context, tx *repository.Store) error {

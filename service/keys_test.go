@@ -27,7 +27,7 @@ func (w *world) rotate(p *service.Project, id domain.KeyID, r domain.Rotation) (
 func (w *world) answers(want map[string]domain.Code) {
 	w.Helper()
 	for token, want := range want {
-		_, err := w.AuthenticateKey(w.Context(), token)
+		_, err := w.ProveKey(w.Context(), token, nil)
 		if got := domain.CodeOf(err); got != want {
 			w.Errorf("%s…: got %v, want %q", token[:min(len(token), 20)], err, want)
 		}
@@ -129,7 +129,7 @@ func TestRotateKeyUsedElsewhere(t *testing.T) {
 		_, second := w.rotate(project, key.ID, domain.Rotation{})
 		w.Pass(time.Microsecond)
 		used := w.Now()
-		_, err := other.AuthenticateKey(w.Context(), second)
+		_, err := other.ProveKey(w.Context(), second, nil)
 		w.check(err)
 		for deadline := time.Now().Add(time.Second); ; {
 			k, err := project.GetKey(w.Context(), key.ID)
@@ -287,7 +287,7 @@ func TestListsAreNarrowedAsAsked(t *testing.T) {
 	onEach(t, func(w *world) {
 		in, err := w.SignUp(w.Context(), domain.Origin{}, domain.SignUp{Email: "ann@example.com", Password: password, Name: "Ann Lee"})
 		w.check(err)
-		user, err := w.AuthenticateUser(w.Context(), in.AccessToken)
+		user, err := w.ProveUser(w.Context(), in.AccessToken)
 		w.check(err)
 		ann := domain.NewPrincipal(nil, user, domain.Origin{})
 		org, project := w.tenant(ann)

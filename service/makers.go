@@ -13,7 +13,7 @@ const madeByGone = "Who made it has lost access."
 // revoked, newest first: they outlive the user's membership. It needs
 // keys:read.
 func (o *Organization) KeysMadeBy(ctx context.Context, user domain.UserID, p domain.Page) (domain.List[domain.Key], error) {
-	if err := o.Require(domain.KeysRead); err != nil {
+	if err := o.Authorize(domain.KeysRead); err != nil {
 		return domain.List[domain.Key]{}, err
 	}
 	return o.app.store.ListKeysMadeBy(ctx, o.organization.Scope(), user, p)
@@ -23,7 +23,7 @@ func (o *Organization) KeysMadeBy(ctx context.Context, user domain.UserID, p dom
 // returns how many there were. After an error, those before it are revoked. It
 // needs keys:write.
 func (o *Organization) RevokeKeysMadeBy(ctx context.Context, user domain.UserID) (revoked int, err error) {
-	if err := o.Require(domain.KeysWrite); err != nil {
+	if err := o.Authorize(domain.KeysWrite); err != nil {
 		return 0, err
 	}
 	for {

@@ -10,7 +10,7 @@ import (
 // ListMembers returns the organization's members, the latest first. It needs
 // members:read.
 func (o *Organization) ListMembers(ctx context.Context, p domain.Page) (domain.List[domain.Member], error) {
-	if err := o.Require(domain.MembersRead); err != nil {
+	if err := o.Authorize(domain.MembersRead); err != nil {
 		return domain.List[domain.Member]{}, err
 	}
 	return o.app.store.ListMembers(ctx, o.organization.Scope(), p)
@@ -18,7 +18,7 @@ func (o *Organization) ListMembers(ctx context.Context, p domain.Page) (domain.L
 
 // Member returns a member of the organization. It needs members:read.
 func (o *Organization) Member(ctx context.Context, user domain.UserID) (domain.Member, error) {
-	if err := o.Require(domain.MembersRead); err != nil {
+	if err := o.Authorize(domain.MembersRead); err != nil {
 		return domain.Member{}, err
 	}
 	return o.app.store.GetMember(ctx, o.organization.Scope(), user)
@@ -37,7 +37,7 @@ func (o *Organization) UpdateMember(ctx context.Context, user domain.UserID, rol
 		if err := o.lock(ctx, tx); err != nil {
 			return err
 		}
-		if err := o.Require(domain.MembersWrite); err != nil {
+		if err := o.Authorize(domain.MembersWrite); err != nil {
 			return err
 		}
 		if member, err = tx.GetMember(ctx, o.organization.Scope(), user); err != nil {
@@ -70,7 +70,7 @@ func (o *Organization) RemoveMember(ctx context.Context, user domain.UserID) err
 		caller, isUser := o.caller.User()
 		leaving := isUser && caller.User.ID == user
 		if !leaving {
-			if err := o.Require(domain.MembersWrite); err != nil {
+			if err := o.Authorize(domain.MembersWrite); err != nil {
 				return err
 			}
 		}
@@ -102,7 +102,7 @@ func (o *Organization) RemoveMember(ctx context.Context, user domain.UserID) err
 // the permissions of both. If it fails between the two, RevokeKeysMadeBy
 // finishes it.
 func (o *Organization) RemoveMemberAndKeys(ctx context.Context, user domain.UserID) error {
-	if err := o.Require(domain.KeysWrite); err != nil {
+	if err := o.Authorize(domain.KeysWrite); err != nil {
 		return err
 	}
 	if err := o.RemoveMember(ctx, user); err != nil {
@@ -145,7 +145,7 @@ func (o *Organization) requireRoles(roles ...domain.Role) error {
 // HasOneOwner reports whether the organization has a single owner, who can
 // neither leave nor be demoted. It needs members:read.
 func (o *Organization) HasOneOwner(ctx context.Context) (bool, error) {
-	if err := o.Require(domain.MembersRead); err != nil {
+	if err := o.Authorize(domain.MembersRead); err != nil {
 		return false, err
 	}
 	owners, err := o.app.store.CountOwners(ctx, o.organization.Scope())

@@ -233,7 +233,7 @@ func TestInvitations(t *testing.T) {
 		if accepted != 1 || refused != 9 {
 			w.Errorf("got %d accepted and %d refused, want 1 and 9", accepted, refused)
 		}
-		if got := w.organization(bob, acme).Require(domain.KeysWrite); got != nil {
+		if got := w.organization(bob, acme).Authorize(domain.KeysWrite); got != nil {
 			w.Errorf("got %v, want the role that was offered", got)
 		}
 

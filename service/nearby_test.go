@@ -18,7 +18,7 @@ func TestProvingAllocatesNothing(t *testing.T) {
 	w := newWorld(t, storetest.SQLite(t))
 	in, err := w.SignUp(t.Context(), domain.Origin{}, domain.SignUp{Email: "ann@example.com", Password: password})
 	w.check(err)
-	user, err := w.AuthenticateUser(t.Context(), in.AccessToken)
+	user, err := w.ProveUser(t.Context(), in.AccessToken)
 	w.check(err)
 	_, project := w.tenant(domain.NewPrincipal(nil, user, domain.Origin{}))
 	_, token, _ := w.key(project, domain.KeysVerify)
@@ -31,7 +31,7 @@ func TestProvingAllocatesNothing(t *testing.T) {
 		t.Errorf("proving a key: got %v allocations, want 0", got)
 	}
 	if got := testing.AllocsPerRun(200, func() {
-		if _, err := w.AuthenticateUser(t.Context(), in.AccessToken); err != nil {
+		if _, err := w.ProveUser(t.Context(), in.AccessToken); err != nil {
 			t.Fatal(err)
 		}
 	}); got != 0 {

@@ -128,13 +128,13 @@ func (a *App) OrganizationBySlug(ctx context.Context, caller domain.Principal, s
 // Get returns the organization and the caller's role in it. It needs
 // organization:read.
 func (o *Organization) Get() (domain.MemberOf, error) {
-	return domain.MemberOf{Organization: o.organization, Role: o.role}, o.Require(domain.OrganizationRead)
+	return domain.MemberOf{Organization: o.organization, Role: o.role}, o.Authorize(domain.OrganizationRead)
 }
 
 // Update changes name, slug or status. Disabling ends every key below
 // immediately. It needs organization:write; a slug that is taken gives conflict.
 func (o *Organization) Update(ctx context.Context, patch domain.OrganizationPatch) (domain.MemberOf, error) {
-	if err := o.Require(domain.OrganizationWrite); err != nil {
+	if err := o.Authorize(domain.OrganizationWrite); err != nil {
 		return domain.MemberOf{}, err
 	}
 	return o.change(ctx, "organization.updated", patch.Apply)
@@ -175,7 +175,7 @@ func (o *Organization) change(
 		if err := o.lock(ctx, tx); err != nil {
 			return err
 		}
-		if err := cmp.Or(o.Require(domain.OrganizationWrite), o.precondition.Check(o.organization.Revision)); err != nil {
+		if err := cmp.Or(o.Authorize(domain.OrganizationWrite), o.precondition.Check(o.organization.Revision)); err != nil {
 			return err
 		}
 		before := o.organization
@@ -204,7 +204,7 @@ func (o *Organization) change(
 // rows are removed in the background (see Run). It needs organization:delete
 // and a fresh sign-in, and that no project is suspended.
 func (o *Organization) Delete(ctx context.Context) error {
-	if err := o.Require(domain.OrganizationDelete); err != nil {
+	if err := o.Authorize(domain.OrganizationDelete); err != nil {
 		return err
 	}
 	if err := o.requireFreshSignIn(); err != nil {
@@ -214,7 +214,7 @@ func (o *Organization) Delete(ctx context.Context) error {
 		if err := o.lock(ctx, tx); err != nil {
 			return err
 		}
-		if err := cmp.Or(o.Require(domain.OrganizationDelete), o.precondition.Check(o.organization.Revision),
+		if err := cmp.Or(o.Authorize(domain.OrganizationDelete), o.precondition.Check(o.organization.Revision),
 			o.deletable(ctx, tx)); err != nil {
 			return err
 		}

@@ -23,7 +23,7 @@ func TestDeletedOrganization(t *testing.T) {
 		_, token, key := w.key(api, "documents:read")
 		w.check(acme.Delete(ctx))
 
-		_, err = w.AuthenticateKey(ctx, token)
+		_, err = w.ProveKey(ctx, token, nil)
 		w.code(err, domain.CodeInvalidAPIKey)
 		for _, caller := range []domain.Principal{ann, bob, domain.System()} {
 			_, err = w.Organization(ctx, caller, id)

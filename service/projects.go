@@ -10,7 +10,7 @@ import (
 // CreateProject makes a project in the organization. It needs projects:write. A
 // slug that was asked for and is taken gives conflict.
 func (o *Organization) CreateProject(ctx context.Context, spec domain.ProjectSpec) (domain.Project, error) {
-	if err := o.Require(domain.ProjectsWrite); err != nil {
+	if err := o.Authorize(domain.ProjectsWrite); err != nil {
 		return domain.Project{}, err
 	}
 	if err := spec.Validate(); err != nil {
@@ -46,7 +46,7 @@ func (o *Organization) CreateProject(ctx context.Context, spec domain.ProjectSpe
 // ListProjects returns the organization's projects, newest first. It needs
 // projects:read.
 func (o *Organization) ListProjects(ctx context.Context, p domain.Page) (domain.List[domain.Project], error) {
-	if err := o.Require(domain.ProjectsRead); err != nil {
+	if err := o.Authorize(domain.ProjectsRead); err != nil {
 		return domain.List[domain.Project]{}, err
 	}
 	return o.app.store.ListProjects(ctx, o.organization.Scope(), p)
@@ -119,7 +119,7 @@ func (p *Project) find(ctx context.Context, want domain.ProjectID) error {
 // its own project.
 func (p *Project) Get() (domain.Project, error) {
 	if p.caller.HasUser() && !p.role.Holds(domain.ProjectRead) {
-		return domain.Project{}, p.Require(domain.ProjectRead)
+		return domain.Project{}, p.Authorize(domain.ProjectRead)
 	}
 	return *p.project, nil
 }
@@ -127,7 +127,7 @@ func (p *Project) Get() (domain.Project, error) {
 // Update changes name, slug, key prefix or status. Disabling ends its keys
 // immediately. It needs project:write; a slug that is taken gives conflict.
 func (p *Project) Update(ctx context.Context, patch domain.ProjectPatch) (domain.Project, error) {
-	if err := p.Require(domain.ProjectWrite); err != nil {
+	if err := p.Authorize(domain.ProjectWrite); err != nil {
 		return domain.Project{}, err
 	}
 	return p.change(ctx, "project.updated", patch.Apply)
@@ -204,7 +204,7 @@ func (p *Project) lock(ctx context.Context, tx *repository.Store) (domain.Projec
 // from the database in the background (see Run). It needs project:delete and a
 // fresh sign-in.
 func (p *Project) Delete(ctx context.Context) error {
-	if err := p.Require(domain.ProjectDelete); err != nil {
+	if err := p.Authorize(domain.ProjectDelete); err != nil {
 		return err
 	}
 	if err := p.requireFreshSignIn(); err != nil {

@@ -42,9 +42,9 @@ func TestDeletedLargeProject(t *testing.T) {
 			}
 			refused := func(app *service.App) {
 				w.Helper()
-				_, err := app.AuthenticateKey(w.Context(), token)
+				_, err := app.ProveKey(w.Context(), token, nil)
 				w.code(err, domain.CodeInvalidAPIKey)
-				_, err = app.AuthenticateKey(w.Context(), "token number 19999")
+				_, err = app.ProveKey(w.Context(), "token number 19999", nil)
 				w.code(err, domain.CodeInvalidAPIKey)
 				_, err = app.Project(w.Context(), ann, at)
 				w.code(err, domain.CodeNotFound)

@@ -9,16 +9,6 @@ import (
 	"github.com/latchkey-dev/latchkey/service/fair"
 )
 
-// AuthenticateKey is ProveKey with all there is to know of the key.
-func (a *App) AuthenticateKey(ctx context.Context, token string) (*domain.CallingKey, error) {
-	proven, err := a.ProveKey(ctx, token, nil)
-	if err != nil {
-		return nil, err
-	}
-	key := proven.CallingKey()
-	return &key, nil
-}
-
 // ProveKey returns the key that proves itself with token, with its project and
 // organization. Errors: invalid_api_key for a token that no key has; key_revoked,
 // key_expired (also a retired secret) and project_disabled (also its

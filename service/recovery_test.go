@@ -147,7 +147,7 @@ func TestMail(t *testing.T) {
 		if m := expect("password-changed")["password-changed"]; !strings.Contains(m.Text, "192.0.2.1") {
 			w.Errorf("the notice does not say from where:\n%s", m.Text)
 		}
-		_, err = app.AuthenticateUser(ctx, in.AccessToken)
+		_, err = app.ProveUser(ctx, in.AccessToken)
 		w.code(err, domain.CodeInvalidToken)
 		w.code(logIn(password), domain.CodeInvalidCredentials)
 		w.check(logIn("another passphrase"))
@@ -155,7 +155,7 @@ func TestMail(t *testing.T) {
 		token = tokenIn(w.T, expect("password-reset")["password-reset"])
 		in, err = app.LogIn(ctx, domain.Origin{}, "ann@example.com", "another passphrase")
 		w.check(err)
-		user, err := app.AuthenticateUser(ctx, in.AccessToken)
+		user, err := app.ProveUser(ctx, in.AccessToken)
 		w.check(err)
 		account, err := app.Account(ctx, domain.NewPrincipal(nil, user, domain.Origin{}))
 		w.check(err)
@@ -249,7 +249,7 @@ func TestVerifiedAccountIsTheReaders(t *testing.T) {
 		w.code(err, domain.CodeInvalidCredentials)
 		_, err = app.Refresh(ctx, domain.Origin{}, eve.RefreshToken)
 		w.code(err, domain.CodeInvalidToken)
-		_, err = app.AuthenticateSession(ctx, eve.Cookie)
+		_, err = app.ProveSession(ctx, eve.Cookie)
 		w.code(err, domain.CodeInvalidToken)
 		_, err = app.LogIn(ctx, domain.Origin{}, "ann@example.com", "the passphrase of ann")
 		w.check(err)

@@ -174,7 +174,7 @@ func TestPeopleInMemoryAreApart(t *testing.T) {
 		callers := map[string]domain.Principal{}
 		for range 2 { // the second time from memory
 			for email, s := range in {
-				user, err := w.AuthenticateUser(w.Context(), s.AccessToken)
+				user, err := w.ProveUser(w.Context(), s.AccessToken)
 				w.check(err)
 				if user.User.Email != email || user.Session.ID != s.Session.ID {
 					w.Errorf("the token of %s speaks for %s", email, user.User.Email)

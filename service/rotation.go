@@ -23,7 +23,7 @@ import (
 // It needs keys:write and what requireToGive says, else scope_not_held. Errors:
 // key_revoked, key_expired.
 func (p *Project) RotateKey(ctx context.Context, id domain.KeyID, r domain.Rotation) (domain.Key, domain.Token, error) {
-	if err := p.Require(domain.KeysWrite); err != nil {
+	if err := p.Authorize(domain.KeysWrite); err != nil {
 		return domain.Key{}, domain.Token{}, err
 	}
 	if err := r.Validate(); err != nil {

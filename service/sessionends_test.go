@@ -27,7 +27,7 @@ func TestSessionsEndOnTime(t *testing.T) {
 			return err
 		}
 		cookie := func(in *service.SignedIn) error {
-			_, err := w.AuthenticateSession(ctx, in.Cookie)
+			_, err := w.ProveSession(ctx, in.Cookie)
 			return err
 		}
 		for _, c := range []struct {

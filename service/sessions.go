@@ -30,7 +30,7 @@ type SignedIn struct {
 	AccessLifetime  time.Duration
 	RefreshToken    string
 	RefreshLifetime time.Duration // if it is not used before
-	Cookie          string        // see AuthenticateSession
+	Cookie          string        // see ProveSession
 	User            domain.User
 	Session         domain.Session
 }

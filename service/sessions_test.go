@@ -65,7 +65,7 @@ func TestParallelRefreshes(t *testing.T) {
 		ended.Wait()
 		_, err = w.Refresh(ctx, domain.Origin{}, token)
 		w.code(err, domain.CodeInvalidToken)
-		_, err = w.AuthenticateSession(ctx, in.Cookie)
+		_, err = w.ProveSession(ctx, in.Cookie)
 		w.code(err, domain.CodeInvalidToken)
 		if got, want := w.countEvents("session.reuse_detected"), 1; got != want {
 			w.Errorf("got %d events of the reuse, want %d", got, want)
@@ -103,7 +103,7 @@ func TestCookieDoesNotProlongReplay(t *testing.T) {
 		_, err = w.Refresh(ctx, domain.Origin{}, in.RefreshToken)
 		w.check(err)
 		w.Pass(time.Hour)
-		_, err = w.AuthenticateSession(ctx, in.Cookie)
+		_, err = w.ProveSession(ctx, in.Cookie)
 		w.check(err)
 		_, err = w.Refresh(ctx, domain.Origin{}, in.RefreshToken)
 		w.code(err, domain.CodeInvalidToken)
@@ -145,10 +145,10 @@ func TestSessions(t *testing.T) {
 		}
 
 		w.code(eve.RevokeSession(ctx, laptop.Session.ID), domain.CodeNotFound)
-		_, err = w.AuthenticateUser(ctx, laptop.AccessToken)
+		_, err = w.ProveUser(ctx, laptop.AccessToken)
 		w.check(err)
 		w.check(account.RevokeSession(ctx, laptop.Session.ID))
-		_, err = w.AuthenticateUser(ctx, laptop.AccessToken)
+		_, err = w.ProveUser(ctx, laptop.AccessToken)
 		w.code(err, domain.CodeInvalidToken)
 		_, err = w.Refresh(ctx, domain.Origin{}, laptop.RefreshToken)
 		w.code(err, domain.CodeInvalidToken)
@@ -156,7 +156,7 @@ func TestSessions(t *testing.T) {
 
 		w.check(account.RevokeOtherSessions(ctx))
 		w.check(account.RevokeOtherSessions(ctx)) // nothing left to end: no event
-		_, err = w.AuthenticateUser(ctx, phone.AccessToken)
+		_, err = w.ProveUser(ctx, phone.AccessToken)
 		w.code(err, domain.CodeInvalidToken)
 		if got, want := agents(), ""; got != want {
 			w.Errorf("got sessions %q, want only the present one", got)
@@ -203,7 +203,7 @@ func TestLogInDuringReset(t *testing.T) {
 			})
 			both.Wait()
 			if in != "" {
-				_, err := w.AuthenticateUser(ctx, in)
+				_, err := w.ProveUser(ctx, in)
 				w.code(err, domain.CodeInvalidToken)
 			}
 		}

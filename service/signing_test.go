@@ -32,7 +32,7 @@ func TestRotateSigningKey(t *testing.T) {
 		}
 		good := func(app *service.App, token string) {
 			w.Helper()
-			_, err := app.AuthenticateUser(ctx, token)
+			_, err := app.ProveUser(ctx, token)
 			w.check(err)
 		}
 		_, err := w.RotateSigningKey(ctx, ann, false)
@@ -65,7 +65,7 @@ func TestRotateSigningKey(t *testing.T) {
 		good(w.App, token)
 		_, err = w.RotateSigningKey(ctx, domain.System(), true)
 		w.check(err)
-		_, err = w.AuthenticateUser(ctx, token)
+		_, err = w.ProveUser(ctx, token)
 		w.code(err, domain.CodeInvalidToken)
 		good(w.App, logIn())
 		if got, want := w.countEvents("signing_key.rotated"), 2; got != want {
@@ -106,7 +106,7 @@ func TestNoTokenDuringOutage(t *testing.T) {
 			foreign.AccessToken: domain.CodeInvalidToken, in.AccessToken: domain.CodeUnavailable,
 		} {
 			for range 3 {
-				_, err := node.AuthenticateUser(ctx, token)
+				_, err := node.ProveUser(ctx, token)
 				w.code(err, want)
 			}
 		}
@@ -114,12 +114,12 @@ func TestNoTokenDuringOutage(t *testing.T) {
 			w.Errorf("asked %d times for the signing keys, want once for all", asked)
 		}
 		w.Pass(6 * time.Minute) // by now it has expired, no matter who signed it
-		_, err = node.AuthenticateUser(ctx, in.AccessToken)
+		_, err = node.ProveUser(ctx, in.AccessToken)
 		w.code(err, domain.CodeInvalidToken)
 		store.SetDown(false)
 		in, err = w.LogIn(ctx, domain.Origin{}, "ann@example.com", password)
 		w.check(err)
-		_, err = node.AuthenticateUser(ctx, in.AccessToken)
+		_, err = node.ProveUser(ctx, in.AccessToken)
 		w.check(err)
 	})
 }
@@ -139,11 +139,11 @@ func TestIssuerOfNodesWithoutPublicURL(t *testing.T) {
 		one, two := serve("http://one:8080"), serve("http://two:8080")
 		in, err := one.SignUp(ctx, domain.Origin{}, domain.SignUp{Email: "ann@example.com", Password: password})
 		w.check(err)
-		_, err = two.AuthenticateUser(ctx, in.AccessToken)
+		_, err = two.ProveUser(ctx, in.AccessToken)
 		w.check(err)
 		again, err := two.LogIn(ctx, domain.Origin{}, "ann@example.com", password)
 		w.check(err)
-		_, err = one.AuthenticateUser(ctx, again.AccessToken)
+		_, err = one.ProveUser(ctx, again.AccessToken)
 		w.check(err)
 	})
 }

@@ -64,7 +64,7 @@ func TestSuspensionIsNotTheTenantsOwn(t *testing.T) {
 				w.Helper()
 				w.answers(map[string]domain.Code{token: want})
 				w.within(string(want)+" on the other node", func() bool {
-					_, err := other.AuthenticateKey(w.Context(), token)
+					_, err := other.ProveKey(w.Context(), token, nil)
 					return domain.CodeOf(err) == want
 				})
 			}

@@ -28,7 +28,7 @@ func (w *world) refusesForged(node *service.App) {
 	noQuery, cancel := context.WithCancel(w.Context())
 	cancel()
 	w.eventually("a forged token is refused without a query", func() bool {
-		_, err := node.AuthenticateKey(noQuery, w.forged())
+		_, err := node.ProveKey(noQuery, w.forged(), nil)
 		return domain.CodeOf(err) == domain.CodeInvalidAPIKey
 	})
 }
@@ -141,7 +141,7 @@ func TestTokensOfOlderNodes(t *testing.T) {
 		go node.Run(w.Context())
 		w.refusesForged(node)
 		for _, token := range []string{oldToken, newToken} {
-			_, err := node.AuthenticateKey(w.Context(), token)
+			_, err := node.ProveKey(w.Context(), token, nil)
 			w.check(err)
 			w.answers(map[string]domain.Code{token: ""})
 		}
@@ -171,7 +171,7 @@ func TestUntaggedTokenIsHeardOf(t *testing.T) {
 		_, token := w.fresh(handle)
 		leaves()
 		w.eventually("the token is known here", func() bool {
-			_, err := w.AuthenticateKey(w.Context(), token)
+			_, err := w.ProveKey(w.Context(), token, nil)
 			return err == nil
 		})
 	})

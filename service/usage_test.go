@@ -41,7 +41,7 @@ func TestLastUsed(t *testing.T) {
 		}
 		other := w.node()
 		early := w.Now()
-		_, err = other.AuthenticateKey(w.Context(), token.Reveal())
+		_, err = other.ProveKey(w.Context(), token.Reveal(), nil)
 		w.check(err)
 		w.Pass(time.Minute)
 		_, err = project.VerifyKey(w.Context(), token.Reveal(), nil)
@@ -78,7 +78,7 @@ func TestUsesOfWhatIsGone(t *testing.T) {
 		w.check(project.DeleteKey(w.Context(), gone.ID))
 		w.Pass(time.Second)
 		v, err := project.VerifyKey(w.Context(), token, []domain.Scope{"documents:write"})
-		if err != nil || v.Valid {
+		if err != nil || v.Valid() {
 			w.Error(v, err)
 		}
 		w.check(w.RecordUses(w.Context()))
@@ -101,7 +101,7 @@ func TestLastUsesAtShutdown(t *testing.T) {
 		ctx, stop := context.WithCancel(w.Context())
 		stopped := make(chan struct{})
 		go func() { defer close(stopped); w.App.Run(ctx) }()
-		_, err := w.AuthenticateKey(w.Context(), token)
+		_, err := w.ProveKey(w.Context(), token, nil)
 		w.check(err)
 		stop()
 		<-stopped
@@ -121,7 +121,7 @@ func TestRotateKeyAfterUsesCouldNotBeWritten(t *testing.T) {
 		_, second := w.rotate(project, key.ID, domain.Rotation{})
 		store := storetest.New(w.T, w.DSN)
 		node := w.Another(service.Options{Store: store})
-		_, err := node.AuthenticateKey(w.Context(), second)
+		_, err := node.ProveKey(w.Context(), second, nil)
 		w.check(err)
 		store.SetDown(true)
 		w.code(node.RecordUses(w.Context()), domain.CodeUnavailable)
@@ -142,7 +142,7 @@ func TestRotateKeyWhileUsesAreWritten(t *testing.T) {
 		key, _, _ := w.key(project)
 		_, second := w.rotate(project, key.ID, domain.Rotation{})
 		node := w.node()
-		_, err := node.AuthenticateKey(w.Context(), second)
+		_, err := node.ProveKey(w.Context(), second, nil)
 		w.check(err)
 		token, err := domain.ParseToken(second)
 		w.check(err)
@@ -202,7 +202,7 @@ func TestUseOfAnIdleKeyIsWrittenAtOnce(t *testing.T) {
 		for range step.intervals {
 			w.check(node.RecordUses(t.Context()))
 		}
-		_, err := node.AuthenticateKey(t.Context(), token)
+		_, err := node.ProveKey(t.Context(), token, nil)
 		w.check(err)
 		if got := node.FirstUses(); got != step.want {
 			t.Errorf("step %d, after %d intervals: got %d uses to write immediately, want %d", i, step.intervals, got, step.want)
@@ -246,7 +246,7 @@ func TestUsageOutageIsLoggedOnce(t *testing.T) {
 			}
 		}
 	}
-	_, err = w.AuthenticateKey(t.Context(), token.Reveal()) // once: it is tried again without another use
+	_, err = w.ProveKey(t.Context(), token.Reveal(), nil) // once: it is tried again without another use
 	w.check(err)
 	await(func() bool { return attempts.Load() >= 3 })
 	execute("DROP TRIGGER full")

@@ -8,11 +8,12 @@ import (
 
 // Verification is the answer to whether a token is good.
 type Verification struct {
-	Valid   bool
-	Code    VerificationCode
-	Key     *domain.Key    // once the secret has been proved
-	Project domain.Project // when valid
+	Code VerificationCode
+	Key  domain.ProvenKey // zero until the secret has been proved
 }
+
+// Valid reports whether the token is good.
+func (v Verification) Valid() bool { return v.Code == VerifiedValid }
 
 // VerificationCode says why a token is good or not.
 type VerificationCode string
@@ -27,12 +28,12 @@ const (
 	VerifiedProjectDisabled   VerificationCode = "project_disabled"
 )
 
-// VerifyKey tells whether a token is of a usable key of this project that holds
-// all of scopes. A token of another project is not_found, like one that does
+// VerifyKey answers whether a token is of a usable key of this project that
+// holds all of scopes. A token of another project is not_found, like one that does
 // not exist. It needs keys:verify; its error is about the question, never about
 // the token.
 func (p *Project) VerifyKey(ctx context.Context, token string, scopes []domain.Scope) (Verification, error) {
-	if err := p.Require(domain.KeysVerify); err != nil {
+	if err := p.Authorize(domain.KeysVerify); err != nil {
 		return Verification{}, err
 	}
 	return p.app.verify(ctx, token, scopes, p.project.ID)
@@ -49,47 +50,27 @@ func (a *App) VerifyKey(ctx context.Context, caller domain.Principal, token stri
 
 // verify answers for keys of the project, or of all if it is empty.
 func (a *App) verify(ctx context.Context, token string, scopes []domain.Scope, project domain.ProjectID) (Verification, error) {
-	proven, code, err := a.examine(ctx, token, scopes, project)
-	if err != nil || proven.IsZero() {
-		return Verification{Code: code}, err
-	}
-	key := proven.Key()
-	return Verification{Valid: code == VerifiedValid, Code: code, Key: &key, Project: proven.Tenant().Project}, nil
-}
-
-// ExamineKey is VerifyKey whose answer is not unpacked: the key is zero when it
-// has not been proved.
-func (p *Project) ExamineKey(ctx context.Context, token string, scopes []domain.Scope) (domain.ProvenKey, VerificationCode, error) {
-	if err := p.Require(domain.KeysVerify); err != nil {
-		return domain.ProvenKey{}, "", err
-	}
-	return p.app.examine(ctx, token, scopes, p.project.ID)
-}
-
-func (a *App) examine(
-	ctx context.Context, token string, scopes []domain.Scope, project domain.ProjectID,
-) (domain.ProvenKey, VerificationCode, error) {
 	now := a.now()
 	key, err := a.prove(ctx, token, asker{project: project, now: now})
 	if domain.CodeOf(err) == domain.CodeInvalidAPIKey || err == nil && project != "" && key.Tenant().Project.ID != project {
-		return domain.ProvenKey{}, VerifiedNotFound, nil
+		return Verification{Code: VerifiedNotFound}, nil
 	}
 	if err != nil {
-		return domain.ProvenKey{}, "", err
+		return Verification{}, err
 	}
 	switch key.Unusable(now) {
 	case domain.CodeKeyRevoked:
-		return key, VerifiedRevoked, nil
+		return Verification{VerifiedRevoked, key}, nil
 	case domain.CodeKeyExpired:
-		return key, VerifiedExpired, nil
+		return Verification{VerifiedExpired, key}, nil
 	case domain.CodeProjectDisabled:
-		return key, VerifiedProjectDisabled, nil
+		return Verification{VerifiedProjectDisabled, key}, nil
 	}
 	a.used(ctx, key, token, now)
 	for _, s := range scopes {
 		if !key.Holds(s) {
-			return key, VerifiedInsufficientScope, nil
+			return Verification{VerifiedInsufficientScope, key}, nil
 		}
 	}
-	return key, VerifiedValid, nil
+	return Verification{VerifiedValid, key}, nil
 }

@@ -147,7 +147,7 @@ func (p Permission) enough() string {
 }
 
 // Security returns the rule as an OpenAPI security requirement: alternatives,
-// each a set of schemes that must be sent together. They are exactly what Require
+// each a set of schemes that must be sent together. They are exactly what Admit
 // admits. Public gives an empty list, which means public in OpenAPI. A rule that
 // admits no one is therefore an error, and never an empty list.
 func (p Permission) Security() ([][]Scheme, error) {

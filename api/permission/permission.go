@@ -107,10 +107,10 @@ func compose(o op, first Permission, rest ...Permission) Permission {
 func (p Permission) IsPublic() bool { return p.op == public }
 
 // Check returns the verdict about the credentials that the caller has proved. It
-// does not refuse two credentials where one is accepted: Require does.
+// does not refuse two credentials where one is accepted: Admit does.
 func (p Permission) Check(caller domain.Principal) Verdict { return p.verdict(proved(caller)) }
 
-// Require returns nil for a caller who is admitted, and otherwise a *domain.Error
+// Admit returns nil for a caller who is admitted, and otherwise a *domain.Error
 // that says which credentials are accepted:
 //
 //   - unauthenticated, if nothing was proved;
@@ -118,7 +118,7 @@ func (p Permission) Check(caller domain.Principal) Verdict { return p.verdict(pr
 //   - multiple_credentials, if a key and a user were both proved and no branch of
 //     the rule that holds names both. It would be unclear who is acting, and whom
 //     the audit trail should name.
-func (p Permission) Require(caller domain.Principal) error {
+func (p Permission) Admit(caller domain.Principal) error {
 	c := proved(caller)
 	switch v := p.verdict(c); {
 	case v == Unknown:

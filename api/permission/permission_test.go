@@ -69,8 +69,8 @@ func TestTable(t *testing.T) {
 			if !ok {
 				t.Fatalf("no caller for the column %q", columns[i])
 			}
-			if got, want := domain.CodeOf(rule.Require(caller)), answers[want]; got != want {
-				t.Errorf("%s, %s: Require gives %q, want %q", row[0], columns[i], got, want)
+			if got, want := domain.CodeOf(rule.Admit(caller)), answers[want]; got != want {
+				t.Errorf("%s, %s: Admit gives %q, want %q", row[0], columns[i], got, want)
 			}
 			if got, want := rule.Check(caller), verdicts[want]; got != want {
 				t.Errorf("%s, %s: Check gives %v, want %v", row[0], columns[i], got, want)
@@ -124,7 +124,7 @@ func same(t *testing.T, p, q Permission) {
 	t.Helper()
 	alike(t, p, q)
 	for name, caller := range callers {
-		if got, want := domain.CodeOf(p.Require(caller)), domain.CodeOf(q.Require(caller)); got != want {
+		if got, want := domain.CodeOf(p.Admit(caller)), domain.CodeOf(q.Admit(caller)); got != want {
 			t.Fatalf("%v, %s: %q; %v: %q", p, name, got, q, want)
 		}
 	}
@@ -204,7 +204,7 @@ func TestAnonymousIsNeverAllowed(t *testing.T) {
 	t.Parallel()
 	for _, p := range large {
 		for _, caller := range []domain.Principal{{}, domain.System()} {
-			if got, want := domain.CodeOf(p.Require(caller)), domain.CodeUnauthenticated; got != want {
+			if got, want := domain.CodeOf(p.Admit(caller)), domain.CodeUnauthenticated; got != want {
 				t.Errorf("%v: %q, want %q", p, got, want)
 			}
 		}
@@ -222,7 +222,7 @@ func TestZeroValuePoisons(t *testing.T) {
 	}
 	for _, p := range expressions {
 		for name, caller := range callers {
-			if got, want := domain.CodeOf(p.Require(caller)), domain.CodeForbidden; got != want {
+			if got, want := domain.CodeOf(p.Admit(caller)), domain.CodeForbidden; got != want {
 				t.Errorf("%v, %s: %q, want %q", p, name, got, want)
 			}
 		}
@@ -238,7 +238,7 @@ func TestZeroValuePoisons(t *testing.T) {
 func TestPublic(t *testing.T) {
 	t.Parallel()
 	for name, caller := range callers {
-		if got := Public.Require(caller); got != nil {
+		if got := Public.Admit(caller); got != nil {
 			t.Errorf("%s: got %v, want nil", name, got)
 		}
 		if got, want := Public.Check(caller), Allowed; got != want {
@@ -295,7 +295,7 @@ func TestTwoCredentials(t *testing.T) {
 		{All(k, Not(u)), domain.CodeForbidden},
 		{Not(Any(k, u)), domain.CodeForbidden},
 	} {
-		if got := domain.CodeOf(test.rule.Require(callers["both proven"])); got != test.want {
+		if got := domain.CodeOf(test.rule.Admit(callers["both proven"])); got != test.want {
 			t.Errorf("%v: got %q, want %q", test.rule, got, test.want)
 		}
 	}
@@ -337,7 +337,7 @@ func TestSecurity(t *testing.T) {
 
 // Guarantees that the contract promises exactly what the server enforces, for
 // every rule: an alternative is offered if, and only if, who sends it enters.
-func TestSecurityIsWhatRequireAdmits(t *testing.T) {
+func TestSecurityIsWhatIsAdmitted(t *testing.T) {
 	t.Parallel()
 	offers := map[string][]Scheme{"key": {"ApiKeyHeader"}, "user": {"BearerJWT"}, "both proven": {"ApiKeyHeader", "BearerJWT"}}
 	for _, p := range large {
@@ -345,7 +345,7 @@ func TestSecurityIsWhatRequireAdmits(t *testing.T) {
 		admitted := 0
 		for name, offer := range offers {
 			got := slices.ContainsFunc(security, func(s []Scheme) bool { return slices.Equal(s, offer) })
-			if want := p.Require(callers[name]) == nil; got != want {
+			if want := p.Admit(callers[name]) == nil; got != want {
 				t.Errorf("%v offers %v: %v, want %v", p, offer, got, want)
 			}
 			if got {
@@ -377,7 +377,7 @@ func TestRefusalsSayWhatWouldBeEnough(t *testing.T) {
 		{Any(HasAPIKey, IsUser), "both proven", "Two credentials were sent, and this operation takes one. Send an API key, or a user's access token."},
 		{Permission{}, "key", "These credentials are not accepted here. No credentials are: the rule of this route admits no one."},
 	} {
-		err, ok := errors.AsType[*domain.Error](test.rule.Require(callers[test.caller]))
+		err, ok := errors.AsType[*domain.Error](test.rule.Admit(callers[test.caller]))
 		if !ok {
 			t.Errorf("%v, %s: no domain error", test.rule, test.caller)
 			continue
@@ -460,10 +460,10 @@ func TestParse(t *testing.T) {
 }
 
 // Guarantees that a request is judged without work for the garbage collector.
-func TestRequireDoesNotAllocate(t *testing.T) {
+func TestAdmitDoesNotAllocate(t *testing.T) {
 	rule, caller := Any(HasAPIKey, IsUser), callers["key"]
 	if got := testing.AllocsPerRun(100, func() {
-		if err := rule.Require(caller); err != nil {
+		if err := rule.Admit(caller); err != nil {
 			t.Fatal(err)
 		}
 	}); got != 0 {
@@ -471,11 +471,11 @@ func TestRequireDoesNotAllocate(t *testing.T) {
 	}
 }
 
-func BenchmarkRequire(b *testing.B) {
+func BenchmarkAdmit(b *testing.B) {
 	rule, caller := Any(HasAPIKey, IsUser), callers["key"]
 	b.ReportAllocs()
 	for b.Loop() {
-		if err := rule.Require(caller); err != nil {
+		if err := rule.Admit(caller); err != nil {
 			b.Fatal(err)
 		}
 	}
@@ -486,7 +486,7 @@ func ExampleAny() {
 	security, _ := rule.Security()
 	fmt.Println(rule)
 	fmt.Println(security)
-	fmt.Println(rule.Require(domain.Principal{}))
+	fmt.Println(rule.Admit(domain.Principal{}))
 	// Output:
 	// HasAPIKey|IsUser&~HasAPIKey
 	// [[ApiKeyHeader] [ApiKeyAuthorization] [BearerJWT]]

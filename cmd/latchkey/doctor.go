@@ -47,7 +47,7 @@ func newDoctor() *cobra.Command {
 			"Nothing is changed. The exit status is 1 when there is something to fix.",
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			d := &doctor{cmd: cmd}
-			d.examine(cmd.Context())
+			d.check(cmd.Context())
 			if d.bad > 0 {
 				return fmt.Errorf("%d to fix", d.bad)
 			}
@@ -80,7 +80,7 @@ func (d *doctor) line(kind, format string, args ...any) {
 	fmt.Fprintln(d.cmd.OutOrStdout(), kind+"  "+visibleLines(fmt.Sprintf(format, args...)))
 }
 
-func (d *doctor) examine(ctx context.Context) {
+func (d *doctor) check(ctx context.Context) {
 	if !d.checkSettings() {
 		return
 	}
@@ -98,8 +98,8 @@ func (d *doctor) examine(ctx context.Context) {
 	if !d.checkSchema(ctx) {
 		return
 	}
-	if d.health, err = store.Examine(ctx); err != nil {
-		d.fix("the database cannot be examined: %s", explain(err))
+	if d.health, err = store.CheckHealth(ctx); err != nil {
+		d.fix("the database cannot be checked: %s", explain(err))
 		return
 	}
 	for _, check := range checks {

@@ -225,10 +225,11 @@ func newKeyVerify() *cobra.Command {
 		} else {
 			_, err = fmt.Fprintln(cmd.OutOrStdout(), v.Code)
 		}
-		if v.Key != nil {
-			say(cmd, "It is a token of the key %s (%s), of project %s.", v.Key.Name, v.Key.ID, v.Key.ProjectID)
+		if !v.Key.IsZero() {
+			key := v.Key.Fields()
+			say(cmd, "It is a token of the key %s (%s), of project %s.", key.Name, key.ID, key.ProjectID)
 		}
-		if !v.Valid {
+		if !v.Valid() {
 			err = errors.Join(err, errors.New("the token is not good: "+string(v.Code)))
 		}
 		return errors.Join(err, op.RecordUses(ctx))

@@ -74,7 +74,7 @@ func (s *settings) makeMasterKey(ctx context.Context, store *repository.Store, p
 	}
 	if used {
 		return fmt.Errorf("%s is gone: %s was first used with the master key in it, and with another one no API key and no session "+
-			"would be recognized. Put the file back, or set %sMASTER_KEY to its content", path, s.sqlitePath(), settingPrefix)
+			"would be valid. Put the file back, or set %sMASTER_KEY to its content", path, s.sqlitePath(), settingPrefix)
 	}
 	// The key is first written to another file, so that no process reads half a key.
 	// The link fails when the name is taken, and never replaces it.

@@ -110,7 +110,7 @@ func (t *tour) run(ctx context.Context) error {
 	return err
 }
 
-// work creates a key and uses it. The header authenticates the person.
+// work creates a key and uses it. The header proves the person.
 func (t *tour) work(ctx context.Context, bearer string) error {
 	var organization, project struct {
 		ID string `json:"id"`

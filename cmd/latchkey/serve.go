@@ -101,7 +101,7 @@ func startServer(ctx context.Context, s *settings, on sockets, log *slog.Logger)
 		return nil, errors.Join(err, listener.Close(), store.Close())
 	}
 	config := s.api(url, log)
-	config.Requests = &requestlog.Rule{}
+	config.Requests = requestlog.NewRule()
 	metrics := prometheus.NewRegistry()
 	config.Metrics = metrics
 	if srv.tracing != nil {

@@ -8,6 +8,8 @@ import (
 	"math/rand/v2"
 	"sync/atomic"
 	"time"
+
+	"github.com/latchkey-dev/latchkey/service/fair"
 )
 
 // What the log has of each kind of request.
@@ -32,11 +34,19 @@ func (k Kind) String() string { return [...]string{"read", "refused", "failed"}[
 // Kinds returns every kind.
 func Kinds() []Kind { return []Kind{Read, Refused, Failed} }
 
-// Rule is the rule with its counters. The zero value is ready to use, by several
-// goroutines at the same time.
+// Rule is the rule with its counters. It is safe for concurrent use.
 type Rule struct {
-	seconds [kinds]perSecond
+	first   [kinds]*fair.Rate
 	omitted [kinds]atomic.Int64
+}
+
+// NewRule returns a rule that has counted nothing.
+func NewRule() *Rule {
+	r := &Rule{}
+	for kind := range r.first {
+		r.first[kind] = fair.NewRate(PerSecond, PerSecond)
+	}
+	return r
 }
 
 // Keeps reports whether the log has the request that was answered with status at
@@ -51,7 +61,7 @@ func (r *Rule) Keeps(method string, status int, now time.Time) bool {
 	case method != "GET" && method != "HEAD" && method != "OPTIONS":
 		return true
 	}
-	if r.seconds[kind].below(PerSecond, now) || rand.Uint32N(Share) == 0 { //nolint:gosec // chance is enough here
+	if r.first[kind].Take("", now) || rand.Uint32N(Share) == 0 { //nolint:gosec // chance is enough here
 		return true
 	}
 	r.omitted[kind].Add(1)
@@ -60,19 +70,3 @@ func (r *Rule) Keeps(method string, status int, now time.Time) bool {
 
 // Omitted returns how many requests of a kind the log does not have.
 func (r *Rule) Omitted(kind Kind) int64 { return r.omitted[kind].Load() }
-
-// perSecond counts what happens in a second.
-type perSecond struct{ state atomic.Int64 } // the Unix time in seconds, and the count in the lowest 20 bits
-
-// below reports whether fewer than limit have asked in this second. Of those who
-// ask at the turn of a second a few may not be counted.
-func (p *perSecond) below(limit int64, now time.Time) bool {
-	const bits = 20
-	second := now.Unix() << bits
-	if state := p.state.Load(); state>>bits != second>>bits {
-		p.state.Store(second)
-	} else if state-second >= limit {
-		return false
-	}
-	return p.state.Add(1)-second <= limit
-}

@@ -23,7 +23,7 @@ func TestAFloodIsLoggedInPart(t *testing.T) {
 		{requestlog.Failed, "GET", 503}, {requestlog.Read, "GET", 200},
 		{requestlog.Read, "OPTIONS", 204},
 	} {
-		var rule requestlog.Rule
+		rule := requestlog.NewRule()
 		kept := 0
 		for range sent {
 			if rule.Keeps(flood.method, flood.status, noon) {
@@ -50,7 +50,7 @@ func TestAFloodIsLoggedInPart(t *testing.T) {
 // Guarantees that every change is in the log, whatever floods it.
 func TestChangesAreAlwaysLogged(t *testing.T) {
 	t.Parallel()
-	var rule requestlog.Rule
+	rule := requestlog.NewRule()
 	for range 10_000 {
 		if !rule.Keeps("POST", 201, noon) || !rule.Keeps("DELETE", 204, noon) {
 			t.Fatal("a change is not in the log")

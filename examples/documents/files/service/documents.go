@@ -9,7 +9,7 @@ import (
 
 // CreateDocument adds a document to the project. It needs documents:write.
 func (p *Project) CreateDocument(ctx context.Context, spec domain.DocumentSpec) (domain.Document, error) {
-	if err := p.Require(domain.DocumentsWrite); err != nil {
+	if err := p.Authorize(domain.DocumentsWrite); err != nil {
 		return domain.Document{}, err
 	}
 	if err := spec.Validate(); err != nil {
@@ -35,7 +35,7 @@ func (p *Project) CreateDocument(ctx context.Context, spec domain.DocumentSpec) 
 // ListDocuments returns the project's documents, newest first. It needs
 // documents:read.
 func (p *Project) ListDocuments(ctx context.Context, page domain.Page) (domain.List[domain.Document], error) {
-	if err := p.Require(domain.DocumentsRead); err != nil {
+	if err := p.Authorize(domain.DocumentsRead); err != nil {
 		return domain.List[domain.Document]{}, err
 	}
 	return p.app.store.ListDocuments(ctx, p.project.Scope(), page)

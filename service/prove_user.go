@@ -10,10 +10,10 @@ import (
 	"github.com/latchkey-dev/latchkey/service/jwt"
 )
 
-// AuthenticateUser returns the user and the session of an access token. Errors:
+// ProveUser returns the user and the session of an access token. Errors:
 // invalid_token, also if the session has ended or the user is disabled;
 // token_expired; unavailable if it cannot be known.
-func (a *App) AuthenticateUser(ctx context.Context, accessToken string) (*domain.CallingUser, error) {
+func (a *App) ProveUser(ctx context.Context, accessToken string) (*domain.CallingUser, error) {
 	copies, err := a.mayUseCopies()
 	if err != nil {
 		return nil, err
@@ -57,12 +57,12 @@ func tokenDigest(accessToken string) cache.TokenDigest {
 // use in a browser.
 const cookieTouch = 5 * time.Minute
 
-// AuthenticateSession returns the user and the session of a browser's cookie.
+// ProveSession returns the user and the session of a browser's cookie.
 // The cookie is valid as long as the session: its use keeps the session from
 // idling out, and it ends with the session. Errors: invalid_token for a cookie
 // that was not issued here, which costs no query, and if the session has ended
 // or the user is disabled; unavailable if it cannot be known.
-func (a *App) AuthenticateSession(ctx context.Context, cookie string) (*domain.CallingUser, error) {
+func (a *App) ProveSession(ctx context.Context, cookie string) (*domain.CallingUser, error) {
 	id, user, ok := a.parseCookie(cookie)
 	if !ok {
 		return nil, signedOut()
