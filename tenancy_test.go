@@ -54,7 +54,7 @@ var unscoped = map[string]string{
 	"countFaults":             "runs the checks that SQLite has of its own",
 	"CheckHealth":             "counts contradictions over all tenants, for the command line, and tells no more",
 	"importsHere":             "goes through a list of texts, and for each through what selectIn gives",
-	"crowdedLookups":          "counts within the organization of its scope, whose projects are several",
+	"crowdedLocators":         "counts within the organization of its scope, whose projects are several",
 	"ImportedSince":           "finds the tenants: callers with an imported token have not proved it yet",
 	"UntaggedTokens":          "finds the tenants: callers with such a token have not proved it yet",
 	"RecordUses":              "writes for many tenants together; each row's tenant comes from its key",

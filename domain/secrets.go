@@ -70,10 +70,10 @@ type Secret struct {
 	ValidUntil    time.Time
 
 	// Only for secrets that were made elsewhere. Parameters belong to the algorithm
-	// until the first valid use replaces it. Tokens are found by Lookup.
+	// until the first valid use replaces it. Tokens are found by Locator.
 	// ImportDigest identifies the hash as it was imported.
 	Parameters   string
-	Lookup       string
+	Locator      string
 	ImportDigest Digest
 }
 

@@ -48,7 +48,7 @@ func TestProjectDeletedUnderLoad(t *testing.T) {
 		token := domain.TokenID(fmt.Sprintf("t%011d", n))
 		imported[i] = domain.ImportedKey{Key: k, Secret: domain.Secret{
 			TokenID: token, ProjectID: project.ID, KeyID: k.ID, Algorithm: domain.SHA256Hex, Digest: []byte{1}, CreatedAt: now,
-			Lookup: string(token), ImportDigest: []byte(token),
+			Locator: string(token), ImportDigest: []byte(token),
 		}}
 		uses[i] = domain.Use{ProjectID: project.ID, KeyID: k.ID, TokenID: token, First: now}
 	}

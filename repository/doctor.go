@@ -96,7 +96,7 @@ func (e postgresEngine) checkHealth(ctx context.Context, s *Store) ([]string, er
 		return append(faults, "the address that leads around the pooler does not answer: nodes fall back to polling"), nil
 	}
 	defer conn.Close(context.WithoutCancel(ctx))
-	if _, err := conn.Exec(ctx, "LISTEN "+changesChannel); err != nil {
+	if _, err := conn.Exec(ctx, "LISTEN "+staleChannel); err != nil {
 		faults = append(faults, "notifications cannot be listened to: nodes fall back to polling")
 	}
 	return faults, nil

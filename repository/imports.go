@@ -8,16 +8,16 @@ import (
 	"github.com/latchkey-dev/latchkey/domain"
 )
 
-// MaxCandidates bounds how many secrets with the same look-up an organization
+// MaxCandidates bounds how many secrets with the same locator an organization
 // may have. Other organizations do not count: no one must learn what another
 // organization has.
 const MaxCandidates = 8
 
-// KnownImports is what the database knows about some look-ups.
+// KnownImports is what the database knows about some locators.
 type KnownImports struct {
-	Here    map[string][]byte // of this project: look-up to import digest
+	Here    map[string][]byte // of this project: locator to import digest
 	Ended   map[string]bool   // import digests of keys that have been deleted from this project
-	Crowded map[string]bool   // look-ups that MaxCandidates secrets of the organization share
+	Crowded map[string]bool   // locators that MaxCandidates secrets of the organization share
 }
 
 // NextImportBatch returns the number of a new batch, and prevents other imports
@@ -32,12 +32,12 @@ func (s *Store) NextImportBatch(ctx context.Context) (int64, error) {
 // into the project.
 func (s *Store) KnownImports(ctx context.Context, scope domain.ProjectScope, secrets []domain.Secret) (KnownImports, error) {
 	known := KnownImports{Ended: map[string]bool{}, Crowded: map[string]bool{}}
-	lookups, digests := make([]string, len(secrets)), make([][]byte, len(secrets))
+	locators, digests := make([]string, len(secrets)), make([][]byte, len(secrets))
 	for i, v := range secrets {
-		lookups[i], digests[i] = v.Lookup, v.ImportDigest
+		locators[i], digests[i] = v.Locator, v.ImportDigest
 	}
 	var err error
-	if known.Here, err = s.importsHere(ctx, scope, lookups); err != nil {
+	if known.Here, err = s.importsHere(ctx, scope, locators); err != nil {
 		return known, err
 	}
 	var ended []endedImportRow
@@ -47,39 +47,39 @@ func (s *Store) KnownImports(ctx context.Context, scope domain.ProjectScope, sec
 	for _, row := range ended {
 		known.Ended[string(row.ImportDigest)] = true
 	}
-	known.Crowded, err = s.crowdedLookups(ctx, scope, lookups)
+	known.Crowded, err = s.crowdedLocators(ctx, scope, locators)
 	return known, err
 }
 
-// importsHere returns the import digests of the project's secrets by look-up.
-func (s *Store) importsHere(ctx context.Context, scope domain.ProjectScope, lookups []string) (map[string][]byte, error) {
+// importsHere returns the import digests of the project's secrets by locator.
+func (s *Store) importsHere(ctx context.Context, scope domain.ProjectScope, locators []string) (map[string][]byte, error) {
 	var rows []struct {
-		Lookup string
-		Digest []byte
+		Locator string
+		Digest  []byte
 	}
 	one := selectIn(s, scope, (*secretRow)(nil)).Column("import_digest").Where("s.lookup = l.value")
-	err := s.read.NewSelect().TableExpr("?", s.engine.texts(lookups)).ColumnExpr("l.value AS lookup").ColumnExpr("(?) AS digest", one).
+	err := s.read.NewSelect().TableExpr("?", s.engine.texts(locators)).ColumnExpr("l.value AS locator").ColumnExpr("(?) AS digest", one).
 		Scan(ctx, &rows)
 	here := map[string][]byte{}
 	for _, row := range rows {
 		if row.Digest != nil {
-			here[row.Lookup] = row.Digest
+			here[row.Locator] = row.Digest
 		}
 	}
 	return here, s.error(err)
 }
 
-// crowdedLookups returns the look-ups that MaxCandidates secrets of the
+// crowdedLocators returns the locators that MaxCandidates secrets of the
 // organization share.
-func (s *Store) crowdedLookups(ctx context.Context, scope domain.ProjectScope, lookups []string) (map[string]bool, error) {
+func (s *Store) crowdedLocators(ctx context.Context, scope domain.ProjectScope, locators []string) (map[string]bool, error) {
 	var crowded []string
 	few := s.read.NewSelect().Model((*secretRow)(nil)).ColumnExpr("1").Join("JOIN projects AS p ON p.id = s.project_id").
 		Where("p.organization_id = ?", scope.Organization()).Where("s.lookup = l.value").Limit(MaxCandidates)
-	err := s.read.NewSelect().TableExpr("?", s.engine.texts(lookups)).ColumnExpr("l.value").
+	err := s.read.NewSelect().TableExpr("?", s.engine.texts(locators)).ColumnExpr("l.value").
 		Where("(SELECT COUNT(*) FROM (?) AS few) = ?", few, MaxCandidates).Scan(ctx, &crowded)
 	found := map[string]bool{}
-	for _, lookup := range crowded {
-		found[lookup] = true
+	for _, locator := range crowded {
+		found[locator] = true
 	}
 	return found, s.error(err)
 }
@@ -100,9 +100,9 @@ func (s *Store) AddImported(ctx context.Context, scope domain.ProjectScope, batc
 	return insertIn(ctx, s, scope, &secrets)
 }
 
-// Import means that a secret can be found by a look-up.
+// Import means that a secret can be found by a locator.
 type Import struct {
-	Lookup  string
+	Locator string
 	TokenID domain.TokenID
 	Batch   int64
 }
@@ -118,7 +118,7 @@ func (s *Store) ImportedSince(ctx context.Context, last Import, limit int) ([]Im
 		Limit(int64(limit)).Scan(ctx)
 	found := make([]Import, len(rows))
 	for i, r := range rows {
-		found[i] = Import{r.Lookup, r.TokenID, r.ImportBatch}
+		found[i] = Import{r.Locator, r.TokenID, r.ImportBatch}
 	}
 	return found, s.error(err)
 }

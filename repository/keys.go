@@ -85,7 +85,7 @@ type secretRow struct {
 	ValidUntil    micros
 
 	Parameters   string `bun:",nullzero"`
-	Lookup       string `bun:",nullzero"`
+	Locator      string `bun:"lookup,nullzero"`
 	ImportDigest []byte
 	ImportBatch  int64 `bun:",nullzero"`
 
@@ -99,7 +99,7 @@ func (r secretRow) secret() domain.Secret {
 		TokenID: r.TokenID, ProjectID: r.ProjectID, KeyID: r.KeyID, Prefix: r.Prefix, Algorithm: r.Algorithm,
 		PepperVersion: r.PepperVersion, Digest: r.Digest, Tagged: r.Tagged, CreatedAt: r.CreatedAt.Time, FirstUsedAt: r.FirstUsedAt.Time,
 		ValidUntil: r.ValidUntil.Time,
-		Parameters: r.Parameters, Lookup: r.Lookup, ImportDigest: r.ImportDigest,
+		Parameters: r.Parameters, Locator: r.Locator, ImportDigest: r.ImportDigest,
 	}
 }
 
@@ -107,7 +107,7 @@ func newSecretRow(scope domain.ProjectScope, v domain.Secret) *secretRow {
 	return &secretRow{
 		TokenID: v.TokenID, ProjectID: scope.Project(), KeyID: v.KeyID, Prefix: v.Prefix, Algorithm: v.Algorithm,
 		PepperVersion: v.PepperVersion, Digest: v.Digest, Tagged: v.Tagged, CreatedAt: micros{v.CreatedAt}, ValidUntil: micros{v.ValidUntil},
-		Parameters: v.Parameters, Lookup: v.Lookup, ImportDigest: v.ImportDigest,
+		Parameters: v.Parameters, Locator: v.Locator, ImportDigest: v.ImportDigest,
 	}
 }
 

@@ -65,11 +65,11 @@ type engine interface { //nolint:interfacebloat // it is all that the two differ
 	// subquery for each of them. A long IN makes PostgreSQL read the whole table if
 	// it has no statistics, as in the middle of an import.
 	texts(values []string) schema.QueryWithArgs
-	// ownChanges returns the changes that a transaction has noted since the result
-	// of changesSoFar at its start; follow opens the feed of changes; announce
-	// tells other processes that there are new ones.
-	changesSoFar(ctx context.Context, tx bun.IDB) (int64, error)
-	ownChanges(ctx context.Context, tx bun.IDB, since int64) ([]domain.Stale, error)
+	// ownStale returns the stale notes of a transaction since the result of
+	// staleSoFar at its start; follow opens the feed of stale notes; announce
+	// says to other processes that there are new ones.
+	staleSoFar(ctx context.Context, tx bun.IDB) (int64, error)
+	ownStale(ctx context.Context, tx bun.IDB, since int64) ([]domain.Stale, error)
 	follow(ctx context.Context, l *link) (poller, func() error, error)
 	announce(s *Store)
 	// placeholder is the argument in hand-written statements; prepares reports
@@ -199,12 +199,12 @@ func (s *Store) InTx(ctx context.Context, fn func(ctx context.Context, tx *Store
 	}
 	ctx, cancel := context.WithTimeout(ctx, deadline)
 	defer cancel()
-	var changes []domain.Stale
+	var notes []domain.Stale
 	var onCommit []func()
 	err := s.again(func() error {
-		changes, onCommit = nil, nil
+		notes, onCommit = nil, nil
 		return s.write.RunInTx(ctx, nil, func(ctx context.Context, tx bun.Tx) error {
-			before, err := s.engine.changesSoFar(ctx, tx)
+			before, err := s.engine.staleSoFar(ctx, tx)
 			if err != nil {
 				return err
 			}
@@ -212,13 +212,13 @@ func (s *Store) InTx(ctx context.Context, fn func(ctx context.Context, tx *Store
 			if err := fn(ctx, inTx); err != nil {
 				return err
 			}
-			changes, err = s.engine.ownChanges(ctx, tx, before)
+			notes, err = s.engine.ownStale(ctx, tx, before)
 			return err
 		})
 	})
 	// Also after an error: if only the answer was lost, the commit succeeded.
-	if len(changes) > 0 {
-		s.link.tellAll(changes)
+	if len(notes) > 0 {
+		s.link.passOn(notes)
 		s.engine.announce(s)
 	}
 	for _, act := range onCommit {

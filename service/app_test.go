@@ -153,7 +153,7 @@ func TestParentsOfKey(t *testing.T) {
 		org, project := w.tenant(w.signUp("ann@example.com"))
 		_, token, _ := w.key(project)
 		disabled, active := domain.Disabled, domain.Active
-		authenticate := func(want domain.Code) {
+		proves := func(want domain.Code) {
 			w.Helper()
 			_, err := w.ProveKey(w.Context(), token, nil)
 			w.code(err, want)
@@ -168,12 +168,12 @@ func TestParentsOfKey(t *testing.T) {
 		}
 		for _, set := range []func(*domain.Status){setProject, setOrganization} {
 			set(&disabled)
-			authenticate(domain.CodeProjectDisabled)
+			proves(domain.CodeProjectDisabled)
 			set(&active)
-			authenticate("")
+			proves("")
 		}
 		w.check(project.Delete(w.Context()))
-		authenticate(domain.CodeInvalidAPIKey)
+		proves(domain.CodeInvalidAPIKey)
 	})
 }
 

@@ -6,7 +6,7 @@ import (
 	"time"
 )
 
-// Run does the work in the background until ctx ends. It follows the changes of
+// Run does the work in the background until ctx ends. It follows the stale notes of
 // other nodes, so that callers can be answered from memory; learns of imported
 // keys; records uses; forgets answers that can no longer be requested and
 // sessions that have ended; and removes what deleted organizations and projects

@@ -12,7 +12,7 @@ import (
 	"github.com/latchkey-dev/latchkey/repository"
 )
 
-// How a node follows the changes of others.
+// How a node follows the stale notes of others.
 const (
 	followEvery    = 250 * time.Millisecond // between looks, if nothing wakes it
 	reconnectEvery = time.Second            // while the feed is unavailable
@@ -21,10 +21,10 @@ const (
 // NodeReports is how often a node reports to the list of nodes.
 const NodeReports = 5 * time.Second
 
-// Sync is how current this node's knowledge of changes is.
+// Sync is how well this node knows what is stale.
 type Sync int32
 
-// From best to worst. Without Run a node does not follow changes and asks the
+// From best to worst. Without Run a node does not follow stale notes and asks the
 // database about every caller.
 const (
 	NotFollowing Sync = iota
@@ -37,22 +37,22 @@ func (s Sync) String() string {
 	return [...]string{"not following", "in sync", "degraded", "lost"}[s]
 }
 
-// follow follows the changes of others until ctx ends.
+// follow follows the stale notes of others until ctx ends.
 func (a *App) follow(ctx context.Context) {
 	for ctx.Err() == nil {
 		if err := a.followOnce(ctx); err != nil && ctx.Err() == nil {
-			a.log.WarnContext(ctx, "the changes of other nodes cannot be followed yet", "error", err)
+			a.log.WarnContext(ctx, "the stale notes of other nodes cannot be followed yet", "error", err)
 		}
 		if ctx.Err() != nil {
 			break
 		}
-		a.assess(errors.New("the feed of changes cannot be had"))
+		a.assess(errors.New("the feed of stale notes is unavailable"))
 		select {
 		case <-time.After(reconnectEvery):
 		case <-ctx.Done():
 		}
 	}
-	// From here on this node hears of no changes, so it answers nothing from
+	// From here on this node hears of no stale notes, so it answers nothing from
 	// memory.
 	a.near.sync.Store(int32(NotFollowing))
 	a.store.SetDown(false)
@@ -66,8 +66,7 @@ func (a *App) followOnce(ctx context.Context) error {
 		return err
 	}
 	defer feed.Close() //nolint:errcheck // nothing was written
-	// Copies from before cannot be trusted: this node has missed the changes since
-	// then.
+	// Copies from before cannot be trusted: this node has missed the notes since then.
 	a.forget([]domain.Stale{{Kind: domain.StaleEverything}})
 	a.assess(nil)
 
@@ -94,22 +93,22 @@ func (a *App) followOnce(ctx context.Context) error {
 			return nil
 		}
 		started := time.Now()
-		changes, err := feed.Poll(ctx)
+		notes, err := feed.Poll(ctx)
 		if ctx.Err() != nil {
 			continue // the poll failed because ctx has ended
 		}
 		if err == nil {
-			if a.SyncLag() > repository.ChangesKept/2 {
-				changes = append(changes, domain.Stale{Kind: domain.StaleEverything})
+			if a.SyncLag() > repository.StaleKept/2 {
+				notes = append(notes, domain.Stale{Kind: domain.StaleEverything})
 			}
-			a.forget(changes)
+			a.forget(notes)
 			a.near.last.Store(started.UnixMicro())
 		}
 		a.assess(err)
 	}
 }
 
-// assess sets the state of the node after an attempt to read changes.
+// assess sets the state of the node after an attempt to read stale notes.
 func (a *App) assess(err error) {
 	before, after := a.Sync(), InSync
 	switch {

@@ -29,10 +29,10 @@ type foreign struct {
 	gate  *fair.Gate // half of the cores stay free for other requests
 	large *fair.Gate // hashes of up to 128 MiB are computed one at a time
 
-	perLookup *fair.Budget // for a look-up value, no matter who asks
-	perPayer  *fair.Budget // for a look-up value and a payer
-	seed      maphash.Seed
-	wrong     *cache.Wrong
+	perLocator *fair.Budget // for a locator, no matter who asks
+	perPayer   *fair.Budget // for a locator and a payer
+	seed       maphash.Seed
+	wrong      *cache.Wrong
 }
 
 func newForeign() *foreign {
@@ -42,8 +42,9 @@ func newForeign() *foreign {
 	one.Total, one.PerPayer = 1, 1
 	return &foreign{
 		gate: fair.NewGate(bounds), large: fair.NewGate(one),
-		perLookup: fair.NewBudget(128, time.Second), perPayer: fair.NewBudget(32, 5*time.Second),
-		seed: maphash.MakeSeed(), wrong: cache.NewWrong(),
+		perLocator: fair.NewBudget(fair.Limit{Burst: 128, Emission: time.Second}),
+		perPayer:   fair.NewBudget(fair.Limit{Burst: 32, Emission: 5 * time.Second}),
+		seed:       maphash.MakeSeed(), wrong: cache.NewWrong(),
 	}
 }
 
@@ -65,7 +66,7 @@ func (a *App) proveImported(ctx context.Context, text string, asks asker) (domai
 	for _, id := range ids {
 		key, err := a.keyOf(ctx, id, asks)
 		if domain.CodeOf(err) == domain.CodeNotFound {
-			a.near.imported.Remove(a.keyring.lookups(text), id)
+			a.near.imported.Remove(a.keyring.locators(text), id)
 			continue
 		}
 		if err != nil {
@@ -155,10 +156,10 @@ func fewestFirst(keys []domain.ProvenKey) {
 
 // proveSlowly is proveCandidate for a hash that is charged to a payer.
 func (a *App) proveSlowly(ctx context.Context, key domain.ProvenKey, text string, asks asker) (domain.ProvenKey, error) {
-	lookup, payer := djangoLookup(prefixOf(text)), asks.payer()
-	wait := a.foreign.perPayer.Spend(fair.Payer(lookup+"\x00"+string(payer)), asks.now)
+	locator, payer := djangoLocator(prefixOf(text)), asks.payer()
+	wait := a.foreign.perPayer.Spend(fair.Payer(locator+"\x00"+string(payer)), asks.now)
 	if wait == 0 {
-		wait = a.foreign.perLookup.Spend(fair.Payer(lookup), asks.now)
+		wait = a.foreign.perLocator.Spend(fair.Payer(locator), asks.now)
 	}
 	if wait > 0 {
 		return domain.ProvenKey{}, &domain.Error{
@@ -183,7 +184,7 @@ func (a *App) candidates(text string) []domain.TokenID {
 	if len(text) > maxForeignToken || a.near.imported.Empty() {
 		return nil
 	}
-	return a.near.imported.Find(a.keyring.lookups(text))
+	return a.near.imported.Find(a.keyring.locators(text))
 }
 
 // proveCandidate returns the key if its imported secret is that of the token,

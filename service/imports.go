@@ -126,7 +126,7 @@ func (p *Project) imported(row domain.ImportRow) (domain.ImportedKey, error) {
 	return domain.ImportedKey{Key: key, Secret: domain.Secret{
 		TokenID: domain.NewTokenID(), ProjectID: key.ProjectID, KeyID: key.ID, Prefix: row.Prefix, Algorithm: h.Algorithm,
 		PepperVersion: pepperVersion, Digest: p.app.keyring.importedDigest(key.ID, key.ProjectID, h), CreatedAt: now,
-		Parameters: h.Parameters, Lookup: p.app.keyring.lookup(row.Prefix, h), ImportDigest: p.app.keyring.importDigest(key.ProjectID, h),
+		Parameters: h.Parameters, Locator: p.app.keyring.locator(row.Prefix, h), ImportDigest: p.app.keyring.importDigest(key.ProjectID, h),
 	}}, nil
 }
 
@@ -148,7 +148,7 @@ func (p *Project) freshImports(
 		complain := func(field, detail string) {
 			result.Complain(pointers[i], domain.FieldError{Pointer: field, Detail: detail})
 		}
-		here, isHere := known.Here[k.Secret.Lookup]
+		here, isHere := known.Here[k.Secret.Locator]
 		switch {
 		case isHere && hmac.Equal(here, k.Secret.ImportDigest):
 			result.Unchanged++
@@ -156,10 +156,10 @@ func (p *Project) freshImports(
 			complain("/prefix", "is that of another imported key of this project; import this one into a project of its own")
 		case known.Ended[string(k.Secret.ImportDigest)]:
 			complain("/hash", "is of a key that has been deleted from this project, which importing does not bring back")
-		case known.Crowded[k.Secret.Lookup]:
+		case known.Crowded[k.Secret.Locator]:
 			complain("/prefix", "is shared by too many imported keys; give this client a new key instead")
 		default:
-			known.Here[k.Secret.Lookup] = k.Secret.ImportDigest
+			known.Here[k.Secret.Locator] = k.Secret.ImportDigest
 			fresh = append(fresh, k)
 		}
 	}

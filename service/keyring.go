@@ -162,12 +162,12 @@ func (k *keyring) importDigest(project domain.ProjectID, h domain.ForeignHash) [
 	return k.imports.sum("import", string(project), string(h.Algorithm), h.Parameters, hex.EncodeToString(h.Digest))
 }
 
-// lookup is what an imported token is found by.
-func (k *keyring) lookup(prefix string, h domain.ForeignHash) string {
+// locator is what an imported token is found by.
+func (k *keyring) locator(prefix string, h domain.ForeignHash) string {
 	if h.Algorithm.Django() {
-		return djangoLookup(prefix)
+		return djangoLocator(prefix)
 	}
-	return k.digestLookup(h.Digest)
+	return k.digestLocator(h.Digest)
 }
 
 // prefixOf returns what a token of Django's shows before its dot.
@@ -176,19 +176,19 @@ func prefixOf(text string) string {
 	return prefix
 }
 
-func djangoLookup(prefix string) string { return "django:" + prefix }
+func djangoLocator(prefix string) string { return "django:" + prefix }
 
-func (k *keyring) digestLookup(digest []byte) string {
+func (k *keyring) digestLocator(digest []byte) string {
 	mac := k.imports.mac("lookup", hex.EncodeToString(digest))
 	return "sha256:" + hex.EncodeToString(mac[:])
 }
 
-// lookups are what a token may be found by if it has been imported.
-func (k *keyring) lookups(text string) []string {
+// locators are what a token may be found by if it has been imported.
+func (k *keyring) locators(text string) []string {
 	digest := sha256.Sum256([]byte(text))
-	found := []string{k.digestLookup(digest[:])}
+	found := []string{k.digestLocator(digest[:])}
 	if strings.Contains(text, ".") {
-		found = append(found, djangoLookup(prefixOf(text)))
+		found = append(found, djangoLocator(prefixOf(text)))
 	}
 	return found
 }

@@ -29,7 +29,7 @@ type nearby struct {
 	lastImport     repository.Import // under loadingImports
 
 	sync  atomic.Int32 // a Sync: asked at every request, so kept ready
-	last  atomic.Int64 // when all changes were last heard, in Unix microseconds
+	last  atomic.Int64 // when all stale notes were last heard, in Unix microseconds
 	grace time.Duration
 
 	graceEnd *time.Timer // makes a degraded node a lost one; for assess
@@ -89,13 +89,13 @@ func (a *App) mayUseCopies() (bool, error) {
 	return true, nil
 }
 
-// forget drops every copy that the changes make untrue. It is called with what a
-// transaction of this process has changed, before its caller hears that it is
-// done, and with what the feed tells.
-func (a *App) forget(changes []domain.Stale) {
+// forget drops every copy that the notes call stale. It is called with the notes
+// of each transaction of this process, before its caller hears that it is done,
+// and with those of the feed.
+func (a *App) forget(notes []domain.Stale) {
 	reload := false
-	for _, c := range changes {
-		switch c.Kind {
+	for _, n := range notes {
+		switch n.Kind {
 		case domain.StaleSigningKeys:
 			reload = true
 		case domain.StaleEverything:
@@ -104,10 +104,10 @@ func (a *App) forget(changes []domain.Stale) {
 			a.near.people.ForgetAll()
 			a.near.outdateUntagged()
 		case domain.StaleUntagged:
-			a.near.untagged.Add(domain.TokenID(c.ID))
+			a.near.untagged.Add(domain.TokenID(n.ID))
 		default:
-			a.near.keys.Forget(c)
-			a.near.people.Forget(c)
+			a.near.keys.Forget(n)
+			a.near.people.Forget(n)
 		}
 	}
 	if reload {
@@ -251,7 +251,7 @@ func (a *App) loadImports(ctx context.Context) error {
 			return err
 		}
 		for _, i := range found {
-			n.imported.Add(i.Lookup, i.TokenID)
+			n.imported.Add(i.Locator, i.TokenID)
 			n.lastImport = i
 		}
 		if len(found) < indexPage {
@@ -280,7 +280,7 @@ func (n *nearby) outdateUntagged() {
 }
 
 // keepUntagged reads the tokens without a tag whenever this node may have missed
-// some, until ctx ends. Those made later reach it by the feed of changes.
+// some, until ctx ends. Those made later reach it as stale notes.
 func (a *App) keepUntagged(ctx context.Context) {
 	for {
 		select {

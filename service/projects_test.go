@@ -81,10 +81,10 @@ func TestDeletedLargeProject(t *testing.T) {
 				<-time.After(20 * time.Millisecond) // counting takes turns from the removal
 			}
 			refused(app)
-			changes, err := feed.Poll(w.Context())
+			notes, err := feed.Poll(w.Context())
 			w.check(err)
-			if len(changes) > 100 {
-				t.Errorf("got %d notes of changes: what goes with its project needs none", len(changes))
+			if len(notes) > 100 {
+				t.Errorf("got %d stale notes: what goes with its project needs none", len(notes))
 			}
 		})
 	}

@@ -13,28 +13,27 @@ import (
 	"github.com/latchkey-dev/latchkey/service/fair"
 )
 
-// How often something may be tried before it has to wait: a burst, and then one
-// each interval. No wait is longer than an interval, so no one is locked out of
-// their account. All are counted by network: otherwise anyone could keep the
+// How often something may be tried before it has to wait. No wait is longer than
+// an emission interval, so no one is locked out of their account. All are counted by network: otherwise anyone could keep the
 // owner of an account out.
 var (
 	// guessesOfAccount bounds wrong passwords for one account.
-	guessesOfAccount = rate{burst: 10, interval: 20 * time.Second}
+	guessesOfAccount = fair.Limit{Burst: 10, Emission: 20 * time.Second}
 	// guessesFromNetwork bounds wrong passwords for any accounts: 1200 an hour.
-	guessesFromNetwork = rate{burst: 100, interval: 3 * time.Second}
+	guessesFromNetwork = fair.Limit{Burst: 100, Emission: 3 * time.Second}
 	// guessesFromSite bounds wrong passwords from an IPv6 /48: 12,000 an hour. It has
 	// 65,536 networks, more than there are counters.
-	guessesFromSite = rate{burst: 1000, interval: 300 * time.Millisecond}
+	guessesFromSite = fair.Limit{Burst: 1000, Emission: 300 * time.Millisecond}
 	// attemptsOfAccount bounds all passwords for one account, right ones too: each
 	// costs a hash and a session. A person's programs that sign in anew each
 	// minute stay far below it.
-	attemptsOfAccount = rate{burst: 150, interval: 2 * time.Second}
+	attemptsOfAccount = fair.Limit{Burst: 150, Emission: 2 * time.Second}
 	// attemptsFromNetwork bounds all passwords for any accounts, with room for a
 	// large office that signs in on one morning.
-	attemptsFromNetwork = rate{burst: 1000, interval: 200 * time.Millisecond}
+	attemptsFromNetwork = fair.Limit{Burst: 1000, Emission: 200 * time.Millisecond}
 	// signUpsFromNetwork bounds sign-ups where no mail bounds them: 1200 an hour,
 	// after a burst that is enough for a class or an office.
-	signUpsFromNetwork = rate{burst: 300, interval: 3 * time.Second}
+	signUpsFromNetwork = fair.Limit{Burst: 300, Emission: 3 * time.Second}
 )
 
 // throttleEntries bounds how many counters a throttle keeps. At 300 bytes or so
@@ -45,15 +44,8 @@ const throttleEntries = 1 << 16
 // subscriber may have. Beyond, it loses its own, and pushes out no one else's.
 const siteEntries = throttleEntries / 16
 
-// rate is a burst and then one each interval.
-type rate struct {
-	burst    int
-	interval time.Duration
-}
-
-// throttle counts attempts by the generic cell rate algorithm (ITU-T I.371): of
-// each counter only the time is kept at which it will have been forgotten. It
-// holds digests of what it counts, no addresses.
+// throttle counts attempts against limits. It holds digests of what it counts, no
+// addresses.
 type throttle struct {
 	seed maphash.Seed
 
@@ -65,7 +57,7 @@ type throttle struct {
 
 type counter struct {
 	key    uint64
-	empty  time.Time // when all that was counted is forgotten
+	tat    time.Time
 	site   uint64
 	inSite *list.Element // nil for what is of no site
 }
@@ -76,18 +68,18 @@ func newThrottle() *throttle {
 
 // wait returns how long what is counted under parts has to wait at now: zero
 // when it may be tried.
-func (t *throttle) wait(r rate, now time.Time, parts ...string) time.Duration {
+func (t *throttle) wait(l fair.Limit, now time.Time, parts ...string) time.Duration {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	e, ok := t.counters[t.key(parts)]
 	if !ok {
 		return 0
 	}
-	return max(0, e.Value.(*counter).empty.Sub(now)-time.Duration(r.burst-1)*r.interval)
+	return l.Wait(e.Value.(*counter).tat, now)
 }
 
 // count notes one attempt under parts, which a network has made, or "".
-func (t *throttle) count(r rate, now time.Time, network string, parts ...string) {
+func (t *throttle) count(l fair.Limit, now time.Time, network string, parts ...string) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	e, ok := t.counters[t.key(parts)]
@@ -95,10 +87,7 @@ func (t *throttle) count(r rate, now time.Time, network string, parts ...string)
 		e = t.add(t.key(parts), site(network))
 	}
 	c := e.Value.(*counter)
-	if c.empty.Before(now) {
-		c.empty = now
-	}
-	c.empty = c.empty.Add(r.interval)
+	c.tat = l.Next(c.tat, now)
 	t.recent.MoveToFront(e)
 	if c.inSite != nil {
 		t.sites[c.site].MoveToFront(c.inSite)

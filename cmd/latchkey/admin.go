@@ -49,7 +49,7 @@ type node struct {
 	Version    string    `json:"version"` // empty for 0.1
 	StartedAt  time.Time `json:"started_at"`
 	SeenAt     time.Time `json:"seen_at"`
-	LagSeconds float64   `json:"lag_seconds"` // how long ago it last heard of changes, as far as known
+	LagSeconds float64   `json:"lag_seconds"` // how long ago it last heard of stale notes, as far as known
 }
 
 func nodeList(nodes []domain.Node, now time.Time) map[string][]node {

@@ -101,7 +101,7 @@ func testKeyFields(t *testing.T, s *repository.Store) {
 
 	// A tag is checked before the look-up, the first use matters to those who change
 	// keys, and the others belong to imports.
-	proving := except[domain.Secret]("Tagged", "FirstUsedAt", "Lookup", "ImportDigest")
+	proving := except[domain.Secret]("Tagged", "FirstUsedAt", "Locator", "ImportDigest")
 	foundSecret, calling, err := s.CallingKey(ctx, secret.TokenID)
 	same(t, "CallingKey's secret", foundSecret, secret, err, proving)
 	same(t, "CallingKey", calling, domain.CallingKey{Key: changed, Project: p, Organization: org}, err, used)

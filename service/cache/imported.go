@@ -9,8 +9,8 @@ import (
 )
 
 // Imported is the index of tokens that were made elsewhere. Such a token does
-// not name its secret, so it is found by look-ups: texts that are computed from
-// it. The index keeps the ids of the secrets under a hash of each look-up, so
+// not name its secret, so it is found by locators: texts that are computed from
+// it. The index keeps the ids of the secrets under a hash of each locator, so
 // that a token that was never imported costs no query. It is safe for
 // concurrent use.
 type Imported struct {
@@ -18,7 +18,7 @@ type Imported struct {
 
 	mu    sync.RWMutex
 	added uint64
-	first map[uint64][12]byte         // most look-ups lead to one secret
+	first map[uint64][12]byte         // most locators lead to one secret
 	more  map[uint64][]domain.TokenID // and some to others after it
 }
 
@@ -27,9 +27,9 @@ func NewImported() *Imported {
 	return &Imported{seed: maphash.MakeSeed(), first: map[uint64][12]byte{}, more: map[uint64][]domain.TokenID{}}
 }
 
-// Add records that a look-up leads to a secret. The caller adds each pair once.
-func (x *Imported) Add(lookup string, secret domain.TokenID) {
-	h := maphash.String(x.seed, lookup)
+// Add records that a locator leads to a secret. The caller adds each pair once.
+func (x *Imported) Add(locator string, secret domain.TokenID) {
+	h := maphash.String(x.seed, locator)
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	x.added++
@@ -47,7 +47,7 @@ func (x *Imported) Added() uint64 {
 	return x.added
 }
 
-// Empty reports whether the index is empty, so that no look-up needs to be
+// Empty reports whether the index is empty, so that no locator needs to be
 // computed.
 func (x *Imported) Empty() bool {
 	x.mu.RLock()
@@ -55,13 +55,13 @@ func (x *Imported) Empty() bool {
 	return len(x.first) == 0
 }
 
-// Find returns the secrets of the look-ups, in the order in which they were
+// Find returns the secrets of the locators, in the order in which they were
 // added to each.
-func (x *Imported) Find(lookups []string) (secrets []domain.TokenID) {
+func (x *Imported) Find(locators []string) (secrets []domain.TokenID) {
 	x.mu.RLock()
 	defer x.mu.RUnlock()
-	for _, lookup := range lookups {
-		h := maphash.String(x.seed, lookup)
+	for _, locator := range locators {
+		h := maphash.String(x.seed, locator)
 		if id, ok := x.first[h]; ok {
 			secrets = append(append(secrets, domain.TokenID(id[:])), x.more[h]...)
 		}
@@ -69,12 +69,12 @@ func (x *Imported) Find(lookups []string) (secrets []domain.TokenID) {
 	return secrets
 }
 
-// Remove removes a secret that no longer exists from the look-ups.
-func (x *Imported) Remove(lookups []string, gone domain.TokenID) {
+// Remove removes a secret that no longer exists from the locators.
+func (x *Imported) Remove(locators []string, gone domain.TokenID) {
 	x.mu.Lock()
 	defer x.mu.Unlock()
-	for _, lookup := range lookups {
-		h := maphash.String(x.seed, lookup)
+	for _, locator := range locators {
+		h := maphash.String(x.seed, locator)
 		more := slices.DeleteFunc(x.more[h], func(id domain.TokenID) bool { return id == gone })
 		if first := x.first[h]; domain.TokenID(first[:]) == gone {
 			if len(more) == 0 {

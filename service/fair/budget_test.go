@@ -10,7 +10,7 @@ import (
 // another.
 func TestBudget(t *testing.T) {
 	t.Parallel()
-	b, now := NewBudget(3, 10*time.Second), time.Unix(1_800_000_000, 0)
+	b, now := NewBudget(Limit{Burst: 3, Emission: 10 * time.Second}), time.Unix(1_800_000_000, 0)
 	spend := func(p Payer, want time.Duration) {
 		t.Helper()
 		if got := b.Spend(p, now); got != want {
@@ -36,7 +36,7 @@ func TestBudget(t *testing.T) {
 	for i := range 2 * budgetPayers {
 		spend(Payer(fmt.Sprint(i)), 0)
 	}
-	if len(b.spent) > budgetPayers {
-		t.Errorf("%d payers are remembered, want %d at most", len(b.spent), budgetPayers)
+	if len(b.tats) > budgetPayers {
+		t.Errorf("%d payers are remembered, want %d at most", len(b.tats), budgetPayers)
 	}
 }

@@ -86,7 +86,7 @@ type Server struct {
 	cmd     *exec.Cmd
 }
 
-// Start starts a server on the database and waits until it follows the changes of
+// Start starts a server on the database and waits until it follows the stale notes of
 // others. The server is killed when t ends.
 func Start(t testing.TB, database string, env ...string) *Server {
 	t.Helper()

@@ -10,15 +10,14 @@ import (
 	"github.com/latchkey-dev/latchkey/domain"
 )
 
-// ownChanges returns what has changed since changesSoFar, in the same
-// transaction. No other connection can write during it.
-func (sqliteEngine) ownChanges(ctx context.Context, tx bun.IDB, since int64) ([]domain.Stale, error) {
-	var rows []changeRow
+// ownStale returns the stale notes since staleSoFar, in the same transaction. No other connection can write during it.
+func (sqliteEngine) ownStale(ctx context.Context, tx bun.IDB, since int64) ([]domain.Stale, error) {
+	var rows []noteRow
 	err := tx.NewSelect().Model(&rows).Where("c.xid > ?", since).Scan(ctx)
 	return stale(rows), err
 }
 
-func (sqliteEngine) changesSoFar(ctx context.Context, tx bun.IDB) (now int64, err error) {
+func (sqliteEngine) staleSoFar(ctx context.Context, tx bun.IDB) (now int64, err error) {
 	err = tx.NewRaw("SELECT COALESCE(MAX(xid), 0) FROM changes").Scan(ctx, &now)
 	return now, err
 }
@@ -51,7 +50,7 @@ func (p *sqlitePoller) poll(ctx context.Context) ([]domain.Stale, int64, error) 
 	if version == p.version && p.last >= 0 {
 		return nil, p.last, nil
 	}
-	var rows []changeRow
+	var rows []noteRow
 	q := p.pool.NewSelect().Model(&rows).Where("c.xid > ?", p.last).OrderExpr("c.xid DESC")
 	if p.last < 0 {
 		q = q.Limit(1)
@@ -72,6 +71,6 @@ func (p *sqlitePoller) poll(ctx context.Context) ([]domain.Stale, int64, error) 
 
 // prune keeps the newest row: numbering continues from it.
 func (p *sqlitePoller) prune(ctx context.Context, before int64) error {
-	_, err := p.pool.NewDelete().Model((*changeRow)(nil)).Where("c.xid < ?", before).Exec(ctx)
+	_, err := p.pool.NewDelete().Model((*noteRow)(nil)).Where("c.xid < ?", before).Exec(ctx)
 	return err
 }

@@ -13,21 +13,22 @@ import (
 	"github.com/latchkey-dev/latchkey/domain"
 )
 
-// changesChannel is the channel that nodes listen on. A notification only says
+// staleChannel is the channel that nodes listen on, under the name that nodes of
+// 0.1 use. A notification only says
 // that a poll is worthwhile, so it may be lost. It is sent after the commit,
 // since PostgreSQL lets only one transaction at a time commit with a
 // notification inside.
-const changesChannel = "latchkey_changes"
+const staleChannel = "latchkey_changes"
 
-// ownChanges returns what the transaction itself has changed.
-func (postgresEngine) ownChanges(ctx context.Context, tx bun.IDB, _ int64) ([]domain.Stale, error) {
-	var rows []changeRow
+// ownStale returns the stale notes of the transaction itself.
+func (postgresEngine) ownStale(ctx context.Context, tx bun.IDB, _ int64) ([]domain.Stale, error) {
+	var rows []noteRow
 	// NULL, and therefore no rows, in a transaction that has written nothing.
 	err := tx.NewSelect().Model(&rows).Where("c.xid = pg_current_xact_id_if_assigned()::text::bigint").Scan(ctx)
 	return stale(rows), err
 }
 
-func (postgresEngine) changesSoFar(context.Context, bun.IDB) (int64, error) { return 0, nil }
+func (postgresEngine) staleSoFar(context.Context, bun.IDB) (int64, error) { return 0, nil }
 
 // announcer sends notifications. All commits during one notification share the
 // next one.
@@ -50,7 +51,7 @@ func (a *announcer) announce(db *bun.DB, poke func()) {
 	a.done.Go(func() {
 		for a.take() {
 			ctx, cancel := context.WithTimeout(context.Background(), probeLimit)
-			_, _ = db.ExecContext(ctx, "SELECT pg_notify('"+changesChannel+"', '')") // if it fails, polling finds the changes
+			_, _ = db.ExecContext(ctx, "SELECT pg_notify('"+staleChannel+"', '')") // if it fails, polling finds the notes
 			cancel()
 		}
 	})
@@ -82,14 +83,14 @@ func (e postgresEngine) follow(ctx context.Context, l *link) (poller, func() err
 	}, nil
 }
 
-// listen calls poke for each announcement of changes, until ctx ends. If it
+// listen calls poke for each announcement of stale notes, until ctx ends. If it
 // cannot listen (behind a pooler, without a direct address), only polling finds
-// changes.
+// them.
 func (e postgresEngine) listen(ctx context.Context, poke func()) {
 	const retry = time.Second
 	for ctx.Err() == nil {
 		if conn, err := pgx.ConnectConfig(ctx, e.direct); err == nil {
-			_, err = conn.Exec(ctx, "LISTEN "+changesChannel)
+			_, err = conn.Exec(ctx, "LISTEN "+staleChannel)
 			for err == nil {
 				poke() // also once at the start: something may have come just before
 				_, err = conn.WaitForNotification(ctx)
@@ -109,7 +110,7 @@ func (e postgresEngine) listen(ctx context.Context, poke func()) {
 // they begin, so "everything after the last one seen" would lose those that
 // began early and committed late. Instead, each poll starts at the oldest
 // transaction that was still running at the last poll (xmin of its snapshot):
-// all older ones had ended by then, and their changes were seen.
+// all older ones had ended by then, and their notes were seen.
 type postgresPoller struct {
 	pool *bun.DB
 	xmin int64          // 0: never looked
@@ -135,27 +136,27 @@ func (p *postgresPoller) poll(ctx context.Context) ([]domain.Stale, int64, error
 	if len(rows) == 0 {
 		return nil, 0, errors.New("the database returned no snapshot")
 	}
-	var changes []domain.Stale
-	told := map[int64]bool{}
+	var notes []domain.Stale
+	seen := map[int64]bool{}
 	for _, r := range rows {
 		if r.Xid == nil {
 			continue
 		}
 		if !p.seen[*r.Xid] {
-			changes = append(changes, domain.Stale{Kind: r.Kind, ID: r.Object})
+			notes = append(notes, domain.Stale{Kind: r.Kind, ID: r.Object})
 		}
-		told[*r.Xid] = true
+		seen[*r.Xid] = true
 	}
 	if rows[0].Xmin < p.xmin {
 		// Time has gone backward: a standby that had not received everything was
 		// promoted.
-		changes = append(changes, domain.Stale{Kind: domain.StaleEverything})
+		notes = append(notes, domain.Stale{Kind: domain.StaleEverything})
 	}
-	p.xmin, p.seen = rows[0].Xmin, told
-	return changes, p.xmin, nil
+	p.xmin, p.seen = rows[0].Xmin, seen
+	return notes, p.xmin, nil
 }
 
 func (p *postgresPoller) prune(ctx context.Context, before int64) error {
-	_, err := p.pool.NewDelete().Model((*changeRow)(nil)).Where("c.xid < ?", before).Exec(ctx)
+	_, err := p.pool.NewDelete().Model((*noteRow)(nil)).Where("c.xid < ?", before).Exec(ctx)
 	return err
 }
