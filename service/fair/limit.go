@@ -12,6 +12,9 @@ type Limit struct {
 
 // Wait returns how long one more has to wait at now; 0: it conforms.
 func (l Limit) Wait(tat, now time.Time) time.Duration {
+	if !tat.After(now) {
+		return 0
+	}
 	return max(0, tat.Sub(now)-time.Duration(l.Burst-1)*l.Emission)
 }
 
