@@ -10,7 +10,7 @@ import (
 // CreatePlan makes a plan of the project. It needs limits:write. A name that
 // another plan of the project has gives conflict, and so does one plan too many.
 func (p *Project) CreatePlan(ctx context.Context, spec domain.PlanSpec) (domain.Plan, error) {
-	if err := p.Require(domain.LimitsWrite); err != nil {
+	if err := p.Authorize(domain.LimitsWrite); err != nil {
 		return domain.Plan{}, err
 	}
 	if err := spec.Validate(); err != nil {
@@ -52,7 +52,7 @@ func (p *Project) addPlan(ctx context.Context, tx *repository.Store, spec domain
 
 // ListPlans returns the project's plans, newest first. It needs limits:read.
 func (p *Project) ListPlans(ctx context.Context, page domain.Page) (domain.List[domain.Plan], error) {
-	if err := p.Require(domain.LimitsRead); err != nil {
+	if err := p.Authorize(domain.LimitsRead); err != nil {
 		return domain.List[domain.Plan]{}, err
 	}
 	return p.app.store.ListPlans(ctx, p.project.Scope(), page)
@@ -60,7 +60,7 @@ func (p *Project) ListPlans(ctx context.Context, page domain.Page) (domain.List[
 
 // GetPlan returns a plan of the project. It needs limits:read.
 func (p *Project) GetPlan(ctx context.Context, id domain.PlanID) (domain.Plan, error) {
-	if err := p.Require(domain.LimitsRead); err != nil {
+	if err := p.Authorize(domain.LimitsRead); err != nil {
 		return domain.Plan{}, err
 	}
 	return p.app.store.GetPlan(ctx, p.project.Scope(), id)
@@ -69,7 +69,7 @@ func (p *Project) GetPlan(ctx context.Context, id domain.PlanID) (domain.Plan, e
 // UpdatePlan changes a plan's name or limits, and so what all its keys may use. It
 // needs limits:write. A name that another plan of the project has gives conflict.
 func (p *Project) UpdatePlan(ctx context.Context, id domain.PlanID, patch domain.PlanPatch) (domain.Plan, error) {
-	if err := p.Require(domain.LimitsWrite); err != nil {
+	if err := p.Authorize(domain.LimitsWrite); err != nil {
 		return domain.Plan{}, err
 	}
 	var plan domain.Plan
@@ -100,7 +100,7 @@ func (p *Project) UpdatePlan(ctx context.Context, id domain.PlanID, patch domain
 // DeletePlan removes a plan, unless keys refer to it (plan_in_use). It needs
 // limits:write.
 func (p *Project) DeletePlan(ctx context.Context, id domain.PlanID) error {
-	if err := p.Require(domain.LimitsWrite); err != nil {
+	if err := p.Authorize(domain.LimitsWrite); err != nil {
 		return err
 	}
 	return p.app.store.InTx(ctx, func(ctx context.Context, tx *repository.Store) error {
