@@ -85,7 +85,7 @@ test-documents: tools ## follow the README's recipe for a resource in a copy of 
 	examples/documents/prove
 
 .PHONY: screenshots
-screenshots: tools ## save every page of the console, light and dark, wide and narrow, in build/screenshots
+screenshots: tools ## save every page of the console, light and dark, wide and narrow, in build/screenshots; take the pictures of docs
 	go test -count=1 -tags screenshots -run TestScreenshots ./console
 
 .PHONY: vulncheck

@@ -46,6 +46,7 @@ var unscoped = map[string]string{
 	"GetProjectOfKey":         "finds the tenant, for the command line",
 	"ListOrganizations":       "lists the tenants, for the command line",
 	"ListAllEvents":           "lists events over all tenants, for the operator",
+	"ListAccountEvents":       "lists events of no tenant, for the operator",
 	"PurgeOrganizations":      "looks for a tenant that has been deleted, and then works within its scope",
 	"PurgeProjects":           "looks for a tenant that has been deleted, and then works within its scope",
 	"CountAllKeys":            "counts over all tenants, for the command line",

@@ -1,6 +1,7 @@
 package console
 
 import (
+	"context"
 	"encoding/csv"
 	"net/http"
 	"time"
@@ -11,12 +12,14 @@ import (
 )
 
 type auditPage struct {
-	Organization domain.MemberOf
-	Form         form
-	Events       domain.List[domain.Event]
-	Next         string
-	Later        bool
-	Export       string // the address of all that the filter lets through, as CSV
+	URL     string
+	Title   string
+	Actions []string // that the page can be filtered by
+	Form    form
+	Events  domain.List[domain.Event]
+	Next    string
+	Later   bool
+	Export  string // the address of all that the filter lets through, as CSV; empty: there is none
 }
 
 func showAudit(v *visit) error {
@@ -24,6 +27,24 @@ func showAudit(v *visit) error {
 	if err != nil {
 		return err
 	}
+	url := organizationURL(organization.Organization) + "/audit"
+	return v.audit(auditPage{
+		URL: url, Title: "Audit log", Actions: auditActions, Export: url + "/export?" + v.QueryParams().Encode(),
+	}, o.ListEvents)
+}
+
+// showAccounts answers operators only. Everyone else gets "not found".
+func showAccounts(v *visit) error {
+	list := func(ctx context.Context, f domain.EventFilter, p domain.Page) (domain.List[domain.Event], error) {
+		return v.app.ListAccountEvents(ctx, v.caller, f, p)
+	}
+	return v.audit(auditPage{URL: "/console/instance/accounts", Title: "Accounts and sign-ins", Actions: accountActions}, list)
+}
+
+// audit shows a page of a trail.
+func (v *visit) audit(
+	shown auditPage, list func(context.Context, domain.EventFilter, domain.Page) (domain.List[domain.Event], error),
+) error {
 	page, err := domain.NewPage(0, v.QueryParam("cursor"))
 	if err != nil {
 		return err
@@ -32,14 +53,12 @@ func showAudit(v *visit) error {
 	if err != nil {
 		return err
 	}
-	events, err := o.ListEvents(v.ctx(), filter, page)
+	events, err := list(v.ctx(), filter, page)
 	if err != nil {
 		return err
 	}
-	return v.render(f.status, "audit", "Audit log", auditPage{
-		Organization: organization, Form: f, Events: events, Next: v.nextPage(events.Next), Later: !page.After.IsZero(),
-		Export: organizationURL(organization.Organization) + "/audit/export?" + v.QueryParams().Encode(),
-	})
+	shown.Form, shown.Events, shown.Next, shown.Later = f, events, v.nextPage(events.Next), !page.After.IsZero()
+	return v.render(f.status, "audit", shown.Title, shown)
 }
 
 // eventFilter reads the filter of the log. The last day is included. The error

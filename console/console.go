@@ -122,6 +122,7 @@ func (c *console) routes(e *echo.Echo) {
 		"POST /account/sessions":                 revokeOtherSessions,
 		"POST /account/sessions/:session":        revokeSession,
 		"GET /instance":                          showInstance,
+		"GET /instance/accounts":                 showAccounts,
 		"POST /invitation":                       acceptInvitation,
 		"POST /organizations":                    createOrganization,
 		"GET /organizations/new":                 showNewOrganization,

@@ -113,6 +113,44 @@ func TestInstancePage(t *testing.T) {
 	}
 }
 
+// Only operators see what happened to accounts, refused sign-ins among them; for
+// everyone else the page does not exist. It shows nothing of a tenant's own trail.
+func TestAccountsPage(t *testing.T) {
+	t.Parallel()
+	s := newServer(t)
+	operator, other := s.signUp(t, "ann@example.com"), s.signUp(t, "bob@example.com")
+	other.project(t, "Bobs Tenant", "Bobs API")
+	err := s.Store.AddEvent(t.Context(), domain.Event{
+		ID: domain.NewID[domain.EventID](s.Now()), At: s.Now(), Action: "session.refused", Origin: domain.Origin{IP: "192.0.2.77"},
+		Target: domain.Target{Kind: "user", ID: "usr_1", Name: "bob@example.com"},
+		Actor:  domain.Actor{Kind: domain.ActorSystem, ID: "system", Name: "sign-in"}, Changes: domain.Changes{"reason": {nil, "rate_limited"}},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for path, want := range map[string][]string{
+		"/console/instance/accounts":                        {"session.refused", "192.0.2.77", "rate_limited", "user.created", "bob@example.com"},
+		"/console/instance/accounts?action=session.refused": {"192.0.2.77"},
+		"/console/instance":                                 {`href="/console/instance/accounts"`},
+	} {
+		res := operator.send(t, http.MethodGet, path, nil, nil)
+		for _, text := range want {
+			if res.Status != http.StatusOK || !strings.Contains(res.Body, text) {
+				t.Errorf("%s: got %d without %q\n%s", path, res.Status, text, res.Body)
+			}
+		}
+		if strings.Contains(res.Body, "Bobs") || strings.Contains(res.Body, "project.created") {
+			t.Errorf("%s shows a tenant's trail\n%s", path, res.Body)
+		}
+		if strings.Contains(path, "?") && strings.Contains(res.Body, "<code>user.created") {
+			t.Errorf("%s does not filter", path)
+		}
+		if res := other.send(t, http.MethodGet, path, nil, nil); res.Status != http.StatusNotFound {
+			t.Errorf("%s for another person: got %d, want 404", path, res.Status)
+		}
+	}
+}
+
 // Ending a session from another browser signs its browser out.
 func TestEndSession(t *testing.T) {
 	t.Parallel()

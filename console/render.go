@@ -86,7 +86,6 @@ func (c *console) functions() template.FuncMap {
 			return []domain.KeyStatus{domain.KeyActive, domain.KeyExpired, domain.KeyRevoked}
 		},
 		"environments": func() []domain.Environment { return []domain.Environment{domain.Live, domain.Test} },
-		"actions":      func() []string { return auditActions },
 		"snippet":      func(id, text string) map[string]string { return map[string]string{"ID": id, "Text": text} },
 		"callLine":     c.callLine,
 		"verifyLine":   c.verifyLine,
@@ -241,6 +240,14 @@ var auditActions = []string{
 	"project.created", "project.updated", "project.suspended", "project.resumed", "project.deleted",
 	"organization.created", "organization.updated", "organization.suspended", "organization.resumed",
 	"member.joined", "member.updated", "member.removed", "member.left", "invitation.created", "invitation.revoked",
+}
+
+// accountActions are the actions that concern accounts and no organization, or one
+// that is gone.
+var accountActions = []string{
+	"session.created", "session.refused", "session.ended", "session.revoked", "session.others_revoked", "session.displaced",
+	"session.reuse_detected", "user.created", "user.updated", "user.email_verified", "user.password_changed", "user.password_reset",
+	"user.reset_link_created", "organization.deleted",
 }
 
 // words turns the name of a field or an action, such as expires_at or key.created,

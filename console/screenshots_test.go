@@ -9,13 +9,20 @@ import (
 	"time"
 
 	"github.com/chromedp/cdproto/emulation"
+	"github.com/chromedp/cdproto/page"
 	"github.com/chromedp/chromedp"
 
 	"github.com/latchkey-dev/latchkey/domain"
 )
 
-// TestScreenshots takes every page, light and dark, as wide as a desktop and as
-// a phone, into build/screenshots: for looking at them.
+// documented has the pictures that the pages of docs show.
+var documented = map[string]string{
+	"key-token": "console-token.webp", "keys": "console-keys.webp", "project": "console-overview.webp",
+}
+
+// TestScreenshots takes a picture of every page, light and dark, on a desktop and on
+// a phone, into build/screenshots, to look at them. It also writes those that docs
+// show, as they are above the fold.
 func TestScreenshots(t *testing.T) {
 	folder := filepath.Join("..", "build", "screenshots")
 	if err := os.MkdirAll(folder, 0o755); err != nil {
@@ -23,6 +30,8 @@ func TestScreenshots(t *testing.T) {
 	}
 	s := newServer(t)
 	b := newTab(t, s)
+	_, err := chromedp.Call(b.ctx, emulation.SetScrollbarsHidden, emulation.SetScrollbarsHiddenParams{Hidden: true})
+	b.do(err)
 	shoot := func(name string) {
 		t.Helper()
 		for _, scheme := range []string{"light", "dark"} {
@@ -38,6 +47,9 @@ func TestScreenshots(t *testing.T) {
 				b.do(err)
 				if err := os.WriteFile(filepath.Join(folder, name+"-"+device+"-"+scheme+".png"), png, 0o644); err != nil {
 					t.Fatal(err)
+				}
+				if file := documented[name]; file != "" && device == "desktop" && scheme == "light" {
+					b.document(file)
 				}
 			}
 		}
@@ -131,8 +143,20 @@ func TestScreenshots(t *testing.T) {
 	shoot("members-invited")
 	at("/console/invitation?token=x", "invitation")
 	at("/console/instance", "instance")
+	at("/console/instance/accounts", "accounts")
 	at("/console/organizations/new", "organization-new")
 	at("/console?all=1", "organizations")
 	at("/console/account", "account")
 	at("/console/nowhere", "error")
+}
+
+// document writes what the window shows as a picture of docs.
+func (b *tab) document(file string) {
+	b.t.Helper()
+	quality := int64(90)
+	shot, err := chromedp.Call(b.ctx, page.CaptureScreenshot, page.CaptureScreenshotParams{
+		Format: page.CaptureScreenshotFormatWebp, Quality: &quality,
+	})
+	b.do(err)
+	b.do(os.WriteFile(filepath.Join("..", "docs", file), shot.Data, 0o644))
 }

@@ -70,6 +70,14 @@ func (s *Store) ListAllEvents(ctx context.Context, f domain.EventFilter, p domai
 	return s.listEvents(ctx, func(rows any) *bun.SelectQuery { return s.read.NewSelect().Model(rows) }, f, p)
 }
 
+// ListAccountEvents is like ListEvents for the events that belong to no
+// organization.
+func (s *Store) ListAccountEvents(ctx context.Context, f domain.EventFilter, p domain.Page) (domain.List[domain.Event], error) {
+	return s.listEvents(ctx, func(rows any) *bun.SelectQuery {
+		return s.read.NewSelect().Model(rows).Where("e.organization_id IS NULL")
+	}, f, p)
+}
+
 func (s *Store) listEvents(
 	ctx context.Context, from func(rows any) *bun.SelectQuery, f domain.EventFilter, p domain.Page,
 ) (domain.List[domain.Event], error) {

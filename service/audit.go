@@ -51,6 +51,26 @@ func (a *App) ListEvents(
 	return a.store.ListAllEvents(ctx, f, p)
 }
 
+// ListAccountEvents returns the part of the instance's audit trail that belongs to
+// no organization, newest first: sign-ins, also those that were refused, and changes
+// of accounts. Operators and the command line may see it; to all others it is
+// not_found.
+func (a *App) ListAccountEvents(
+	ctx context.Context, caller domain.Principal, f domain.EventFilter, p domain.Page,
+) (domain.List[domain.Event], error) {
+	if err := requireOperator(caller); err != nil {
+		return domain.List[domain.Event]{}, err
+	}
+	if err := f.Validate(); err != nil {
+		return domain.List[domain.Event]{}, err
+	}
+	f, err := a.named(ctx, f)
+	if err != nil {
+		return domain.List[domain.Event]{}, err
+	}
+	return a.store.ListAccountEvents(ctx, f, p)
+}
+
 // named replaces the email address of a person by their id, since events do not
 // contain the address of a person who has a name. An address without an account
 // stays as it is and matches only what was done under it.

@@ -111,6 +111,15 @@ func requireSystem(caller domain.Principal) error {
 	return domain.Errorf(domain.CodeForbidden, "Only the instance's command line may do this.")
 }
 
+// requireOperator returns nil for operators and the command line, and not_found for
+// all others.
+func requireOperator(caller domain.Principal) error {
+	if user, ok := caller.User(); caller.IsSystem() || ok && user.User.Operator {
+		return nil
+	}
+	return domain.NotFound()
+}
+
 // errAnonymous is the error of a handle for a caller that has proved nothing.
 // The permission check of the route comes first, with more detail.
 func errAnonymous() error {

@@ -32,8 +32,8 @@ type SigningKey struct {
 // Instance returns what the operator and the command line may see of the whole
 // instance. To all others it is not_found.
 func (a *App) Instance(ctx context.Context, caller domain.Principal) (Instance, error) {
-	if user, ok := caller.User(); !caller.IsSystem() && (!ok || !user.User.Operator) {
-		return Instance{}, domain.NotFound()
+	if err := requireOperator(caller); err != nil {
+		return Instance{}, err
 	}
 	i := Instance{Engine: a.store.Engine()}
 	migrations, err := a.store.Migrations(ctx)

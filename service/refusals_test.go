@@ -49,8 +49,16 @@ func TestRefusedSignInsAreAudited(t *testing.T) {
 		_, err = w.LogIn(ctx, from, "ann@example.com", password)
 		w.code(err, domain.CodeInvalidCredentials)
 
+		all := w.refused()
+		seen, err := w.ListAccountEvents(ctx, domain.System(), domain.EventFilter{Action: "session.refused"}, domain.Page{Limit: 10})
+		w.check(err)
+		if len(seen.Items) != len(all) {
+			t.Errorf("the operator sees %d refused sign-ins", len(seen.Items))
+		}
+		_, err = w.ListAccountEvents(ctx, w.signUp("bob@example.com"), domain.EventFilter{}, domain.Page{Limit: 10})
+		w.code(err, domain.CodeNotFound)
 		var got []string
-		for _, e := range w.refused() {
+		for _, e := range all {
 			got = append(got, fmt.Sprint(e.Actor.Kind, e.Target, e.Origin, e.Changes["reason"][1]))
 		}
 		target := domain.Target{Kind: "user", ID: string(id), Name: "ann@example.com"}

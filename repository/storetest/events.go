@@ -26,7 +26,9 @@ func testEvents(t *testing.T, s *repository.Store) {
 	}
 	first, second := add(orgA.ID, "key.created", epoch), add(orgA.ID, "key.revoked", epoch.Add(time.Minute))
 	add(orgB.ID, "key.created", epoch)
-	add("", "user.updated", epoch)
+	person := add("", "user.updated", epoch)
+	people, err := s.ListAccountEvents(ctx, domain.EventFilter{Actor: "usr_1"}, domain.Page{Limit: 10})
+	equal(t, people.Items, []domain.Event{person}, err)
 
 	for _, test := range []struct {
 		filter domain.EventFilter
