@@ -1,6 +1,7 @@
 package latchkey_test
 
 import (
+	"fmt"
 	"maps"
 	"os"
 	"path/filepath"
@@ -46,6 +47,16 @@ func TestPagesListWhatThereIs(t *testing.T) {
 				t.Errorf("%s lists %v, the code has %v", page, without(listed, want), without(want, listed))
 			}
 		})
+	}
+}
+
+// Guarantees that the page on people says how long the list of common passwords is.
+func TestPeoplePageCountsPasswords(t *testing.T) {
+	t.Parallel()
+	list := found(t, "domain/passwords.txt", `(?m)^(.+)$`)
+	want := fmt.Sprintf("%d,%03d", len(list)/1000, len(list)%1000)
+	if counts := found(t, "docs/people.md", `list of ([0-9,]+) words`); !slices.Equal(counts, []string{want}) {
+		t.Errorf("docs/people.md says %q, the list has %d lines", counts, len(list))
 	}
 }
 
