@@ -2,6 +2,8 @@ package latchkey_test
 
 import (
 	"bytes"
+	"go/ast"
+	"go/parser"
 	"go/scanner"
 	gotoken "go/token"
 	"io/fs"
@@ -57,7 +59,7 @@ func TestFilesAndLinesAreShort(t *testing.T) {
 	t.Parallel()
 	for path, text := range files(t, ".go") {
 		longest := longestFile
-		if strings.HasSuffix(path, "_test.go") || strings.HasPrefix(path, "repository/storetest/") {
+		if isTest(path) {
 			longest = longestTestFile
 		}
 		if n := bytes.Count(text, []byte("\n")); n > longest && !bytes.Contains(text, []byte("\n"+longFile)) {
@@ -73,6 +75,49 @@ func TestFilesAndLinesAreShort(t *testing.T) {
 			}
 		}
 	}
+}
+
+// mostFields is how many fields of a literal may share lines: with more, a forgotten
+// one does not show in review.
+const mostFields = 4
+
+// A literal that maps one noun to another has one field a line. Rows of tables, whose
+// type is that of the table, and tests are excused.
+func TestLiteralsHaveOneFieldALine(t *testing.T) {
+	t.Parallel()
+	for path, text := range files(t, ".go") {
+		if isTest(path) {
+			continue
+		}
+		set := token.NewFileSet()
+		file, err := parser.ParseFile(set, path, text, parser.SkipObjectResolution)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for literal := range within[*ast.CompositeLit](file) {
+			fields, lines := 0, map[int]bool{}
+			for _, element := range literal.Elts {
+				if pair, ok := element.(*ast.KeyValueExpr); ok && isIdent(pair.Key) {
+					fields++
+					lines[set.Position(pair.Pos()).Line] = true
+				}
+			}
+			if literal.Type != nil && fields > mostFields && len(lines) < fields {
+				t.Errorf("%s has %d fields on %d lines: write one a line", set.Position(literal.Pos()), fields, len(lines))
+			}
+		}
+	}
+}
+
+func isIdent(e ast.Expr) bool {
+	_, ok := e.(*ast.Ident)
+	return ok
+}
+
+// isTest reports whether a file is only for tests.
+func isTest(path string) bool {
+	return strings.HasSuffix(path, "_test.go") || strings.HasPrefix(path, "repository/storetest/") ||
+		strings.HasPrefix(path, "service/servicetest/")
 }
 
 // retired are words and phrases that plain English does without: each was once
