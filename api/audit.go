@@ -30,17 +30,28 @@ func (h *handlers) ListAuditEvents(ctx context.Context, r ListAuditEventsRequest
 
 func eventFilter(p ListAuditEventsParams) domain.EventFilter {
 	return domain.EventFilter{
-		Actor: value(p.Actor), Action: value(p.Action), Target: value(p.Target), Since: value(p.Since), Until: value(p.Until),
+		Actor:  value(p.Actor),
+		Action: value(p.Action),
+		Target: value(p.Target),
+		Since:  value(p.Since),
+		Until:  value(p.Until),
 	}
 }
 
 // AuditEventFrom returns an event as clients see it.
 func AuditEventFrom(e domain.Event) AuditEvent {
 	event := AuditEvent{
-		ID: e.ID, At: e.At.UTC(), Actor: Actor{Kind: e.Actor.Kind, ID: e.Actor.ID, Name: e.Actor.Name}, Action: e.Action,
+		ID:             e.ID,
+		At:             e.At.UTC(),
+		Actor:          Actor{Kind: e.Actor.Kind, ID: e.Actor.ID, Name: e.Actor.Name},
+		Action:         e.Action,
 		Target:         AuditTarget{Kind: e.Target.Kind, ID: e.Target.ID, Name: e.Target.Name},
-		OrganizationID: orNull(e.OrganizationID), ProjectID: orNull(e.ProjectID),
-		IP: orNull(e.Origin.IP), UserAgent: orNull(e.Origin.UserAgent), RequestID: orNull(e.Origin.RequestID), Changes: e.Changes,
+		OrganizationID: orNull(e.OrganizationID),
+		ProjectID:      orNull(e.ProjectID),
+		IP:             orNull(e.Origin.IP),
+		UserAgent:      orNull(e.Origin.UserAgent),
+		RequestID:      orNull(e.Origin.RequestID),
+		Changes:        e.Changes,
 	}
 	if event.Changes == nil {
 		event.Changes = domain.Changes{}

@@ -109,8 +109,12 @@ type route struct{ method, path string }
 
 func newGuard(app *service.App, config GuardConfig) *guard {
 	g := &guard{
-		app: app, credentials: config.Credentials, log: config.Log, fallback: Require(config.Default), ruled: map[route]bool{},
-		requests: requestlog.NewRule(),
+		app:         app,
+		credentials: config.Credentials,
+		log:         config.Log,
+		fallback:    Require(config.Default),
+		ruled:       map[route]bool{},
+		requests:    requestlog.NewRule(),
 	}
 	if g.log == nil {
 		g.log = slog.Default()

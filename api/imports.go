@@ -65,11 +65,16 @@ func importRow(text []byte) domain.ImportRow {
 		return domain.ImportRow{Unread: "cannot be read"}
 	}
 	row := domain.ImportRow{
-		Name: value(k.Name), Algorithm: domain.Algorithm(value(k.Algorithm)), Hash: domain.Hidden(value(k.Hash)),
+		Name:        value(k.Name),
+		Algorithm:   domain.Algorithm(value(k.Algorithm)),
+		Hash:        domain.Hidden(value(k.Hash)),
 		Prefix:      value(given(k.Prefix)),
-		Environment: domain.Environment(value(given(k.Environment))), ExternalID: value(given(k.ExternalID)),
-		Metadata: value(given(k.Metadata)), CreatedAt: importTime(k.CreatedAt), ExpiresAt: importTime(k.ExpiresAt),
-		Revoked: value(given(k.Revoked)),
+		Environment: domain.Environment(value(given(k.Environment))),
+		ExternalID:  value(given(k.ExternalID)),
+		Metadata:    value(given(k.Metadata)),
+		CreatedAt:   importTime(k.CreatedAt),
+		ExpiresAt:   importTime(k.ExpiresAt),
+		Revoked:     value(given(k.Revoked)),
 	}
 	for _, s := range value(given(k.Scopes)) {
 		row.Scopes = append(row.Scopes, domain.Scope(s))

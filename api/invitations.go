@@ -55,7 +55,12 @@ func (h *handlers) AcceptInvitation(ctx context.Context, r AcceptInvitationReque
 
 func invitation(v domain.Invitation) Invitation {
 	return Invitation{
-		ID: v.ID, Email: v.Email, Role: v.Role, InvitedBy: Actor{Kind: v.InvitedBy.Kind, ID: v.InvitedBy.ID, Name: v.InvitedBy.Name},
-		CreatedAt: v.CreatedAt.UTC(), ExpiresAt: v.ExpiresAt.UTC(), AcceptedAt: timeOrNull(v.AcceptedAt),
+		ID:         v.ID,
+		Email:      v.Email,
+		Role:       v.Role,
+		InvitedBy:  Actor{Kind: v.InvitedBy.Kind, ID: v.InvitedBy.ID, Name: v.InvitedBy.Name},
+		CreatedAt:  v.CreatedAt.UTC(),
+		ExpiresAt:  v.ExpiresAt.UTC(),
+		AcceptedAt: timeOrNull(v.AcceptedAt),
 	}
 }

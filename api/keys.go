@@ -16,8 +16,12 @@ func (h *handlers) CreateKey(ctx context.Context, r CreateKeyRequestObject) (Cre
 		return nil, err
 	}
 	created, token, err := project.CreateKey(ctx, domain.KeySpec{
-		Name: r.Body.Name, Environment: value(r.Body.Environment), Scopes: value(r.Body.Scopes), Metadata: value(r.Body.Metadata),
-		ExternalID: value(given(r.Body.ExternalID)), ExpiresAt: value(given(r.Body.ExpiresAt)),
+		Name:           r.Body.Name,
+		Environment:    value(r.Body.Environment),
+		Scopes:         value(r.Body.Scopes),
+		Metadata:       value(r.Body.Metadata),
+		ExternalID:     value(given(r.Body.ExternalID)),
+		ExpiresAt:      value(given(r.Body.ExpiresAt)),
 		IdempotencyKey: domain.Hidden(value(r.Params.IdempotencyKey)),
 	})
 	if err != nil {
@@ -62,8 +66,11 @@ func (h *handlers) UpdateKey(ctx context.Context, r UpdateKeyRequestObject) (Upd
 	}
 	project.Expect(expected(r.Params.IfMatch))
 	updated, err := project.UpdateKey(ctx, r.KeyID, domain.KeyPatch{
-		Name: r.Body.Name, Scopes: r.Body.Scopes, Metadata: (*map[string]string)(r.Body.Metadata),
-		ExternalID: given(r.Body.ExternalID), ExpiresAt: given(r.Body.ExpiresAt),
+		Name:       r.Body.Name,
+		Scopes:     r.Body.Scopes,
+		Metadata:   (*map[string]string)(r.Body.Metadata),
+		ExternalID: given(r.Body.ExternalID),
+		ExpiresAt:  given(r.Body.ExpiresAt),
 	})
 	return UpdateKey200JSONResponse{Body: h.key(updated), Headers: UpdateKey200ResponseHeaders{ETag: etag(updated.Revision)}}, err
 }
@@ -126,8 +133,11 @@ func (h *handlers) VerifyKey(ctx context.Context, r VerifyKeyRequestObject) (Ver
 
 func keyFilter(p ListKeysParams) domain.KeyFilter {
 	return domain.KeyFilter{
-		Status: value(p.Status), Search: value(p.Search), Environment: value(p.Environment), ExternalID: value(p.ExternalID),
-		CreatedBy: value(p.CreatedBy),
+		Status:      value(p.Status),
+		Search:      value(p.Search),
+		Environment: value(p.Environment),
+		ExternalID:  value(p.ExternalID),
+		CreatedBy:   value(p.CreatedBy),
 	}
 }
 
@@ -137,20 +147,43 @@ func (h *handlers) key(k domain.Key) Key { return KeyFrom(k, h.app.Now()) }
 func KeyFrom(k domain.Key, now time.Time) Key {
 	v := verifiedKey(k, now)
 	return Key{
-		ID: v.ID, ProjectID: v.ProjectID, Name: v.Name, Prefix: v.Prefix, Environment: v.Environment, Scopes: v.Scopes,
-		ExternalID: v.ExternalID, Metadata: v.Metadata, Status: v.Status, CreatedAt: v.CreatedAt, CreatedBy: v.CreatedBy,
-		ExpiresAt: v.ExpiresAt, RevokedAt: v.RevokedAt, RevokedReason: v.RevokedReason, LastUsedAt: timeOrNull(k.LastUsedAt),
-		RotatedAt: v.RotatedAt, Retiring: v.Retiring,
+		ID:            v.ID,
+		ProjectID:     v.ProjectID,
+		Name:          v.Name,
+		Prefix:        v.Prefix,
+		Environment:   v.Environment,
+		Scopes:        v.Scopes,
+		ExternalID:    v.ExternalID,
+		Metadata:      v.Metadata,
+		Status:        v.Status,
+		CreatedAt:     v.CreatedAt,
+		CreatedBy:     v.CreatedBy,
+		ExpiresAt:     v.ExpiresAt,
+		RevokedAt:     v.RevokedAt,
+		RevokedReason: v.RevokedReason,
+		LastUsedAt:    timeOrNull(k.LastUsedAt),
+		RotatedAt:     v.RotatedAt,
+		Retiring:      v.Retiring,
 	}
 }
 
 func verifiedKey(k domain.Key, now time.Time) VerifiedKey {
 	v := VerifiedKey{
-		ID: k.ID, ProjectID: k.ProjectID, Name: k.Name, Prefix: k.Prefix, Environment: k.Environment,
-		Scopes: append([]Scope{}, k.Scopes...), ExternalID: orNull(k.ExternalID), Metadata: Metadata{},
-		Status: k.Status(now), CreatedAt: k.CreatedAt.UTC(), CreatedBy: Creator{Kind: k.CreatedBy.Kind, ID: k.CreatedBy.ID},
-		ExpiresAt: timeOrNull(k.ExpiresAt), RevokedAt: timeOrNull(k.RevokedAt), RevokedReason: orNull(k.RevokedReason),
-		RotatedAt: timeOrNull(k.RotatedAt),
+		ID:            k.ID,
+		ProjectID:     k.ProjectID,
+		Name:          k.Name,
+		Prefix:        k.Prefix,
+		Environment:   k.Environment,
+		Scopes:        append([]Scope{}, k.Scopes...),
+		ExternalID:    orNull(k.ExternalID),
+		Metadata:      Metadata{},
+		Status:        k.Status(now),
+		CreatedAt:     k.CreatedAt.UTC(),
+		CreatedBy:     Creator{Kind: k.CreatedBy.Kind, ID: k.CreatedBy.ID},
+		ExpiresAt:     timeOrNull(k.ExpiresAt),
+		RevokedAt:     timeOrNull(k.RevokedAt),
+		RevokedReason: orNull(k.RevokedReason),
+		RotatedAt:     timeOrNull(k.RotatedAt),
 	}
 	maps.Copy(v.Metadata, k.Metadata)
 	if k.Retiring.Live(now) {

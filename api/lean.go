@@ -61,8 +61,14 @@ func newLean(g *guard, meter *metrics, op operation) *lean {
 	if !ok {
 		return nil
 	}
-	l := &lean{guard: g, meter: meter, series: meter.operations[op.id], operation: op, answer: answer,
-		challenges: map[domain.Code][]string{}}
+	l := &lean{
+		guard:      g,
+		meter:      meter,
+		series:     meter.operations[op.id],
+		operation:  op,
+		answer:     answer,
+		challenges: map[domain.Code][]string{},
+	}
 	for _, code := range problem.Codes() {
 		l.challenges[code] = g.credentials.challenges(op.rule.permission, code)
 	}

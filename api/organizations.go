@@ -80,8 +80,14 @@ func (h *handlers) DeleteOrganization(ctx context.Context, r DeleteOrganizationR
 // OrganizationFrom returns an organization as its members see it.
 func OrganizationFrom(o domain.MemberOf) Organization {
 	return Organization{
-		ID: o.ID, Name: o.Name, Slug: o.Slug, Status: o.Status, Suspended: suspensionFrom(o.Suspended), Role: o.Role,
-		CreatedAt: o.CreatedAt.UTC(), UpdatedAt: o.UpdatedAt.UTC(),
+		ID:        o.ID,
+		Name:      o.Name,
+		Slug:      o.Slug,
+		Status:    o.Status,
+		Suspended: suspensionFrom(o.Suspended),
+		Role:      o.Role,
+		CreatedAt: o.CreatedAt.UTC(),
+		UpdatedAt: o.UpdatedAt.UTC(),
 	}
 }
 

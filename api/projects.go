@@ -94,7 +94,14 @@ func (h *handlers) DeleteProject(ctx context.Context, r DeleteProjectRequestObje
 // ProjectFrom returns a project as clients see it.
 func ProjectFrom(p domain.Project) Project {
 	return Project{
-		ID: p.ID, OrganizationID: p.OrganizationID, Name: p.Name, Slug: p.Slug, KeyPrefix: p.KeyPrefix, Status: p.Status,
-		Suspended: suspensionFrom(p.Suspended), CreatedAt: p.CreatedAt.UTC(), UpdatedAt: p.UpdatedAt.UTC(),
+		ID:             p.ID,
+		OrganizationID: p.OrganizationID,
+		Name:           p.Name,
+		Slug:           p.Slug,
+		KeyPrefix:      p.KeyPrefix,
+		Status:         p.Status,
+		Suspended:      suspensionFrom(p.Suspended),
+		CreatedAt:      p.CreatedAt.UTC(),
+		UpdatedAt:      p.UpdatedAt.UTC(),
 	}
 }

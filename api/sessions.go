@@ -72,15 +72,23 @@ func sessionItem(caller domain.Principal) func(domain.Session) SessionItem {
 	present, _ := caller.User()
 	return func(s domain.Session) SessionItem {
 		return SessionItem{
-			ID: s.ID, CreatedAt: s.CreatedAt.UTC(), LastUsedAt: s.LastUsedAt.UTC(), IP: orNull(s.IP), UserAgent: orNull(s.UserAgent),
-			Current: s.ID == present.Session.ID,
+			ID:         s.ID,
+			CreatedAt:  s.CreatedAt.UTC(),
+			LastUsedAt: s.LastUsedAt.UTC(),
+			IP:         orNull(s.IP),
+			UserAgent:  orNull(s.UserAgent),
+			Current:    s.ID == present.Session.ID,
 		}
 	}
 }
 
 func session(in service.SignedIn) Session {
 	return Session{
-		AccessToken: in.AccessToken, TokenType: TokenTypeBearer, ExpiresIn: int(in.AccessLifetime.Seconds()),
-		RefreshToken: in.RefreshToken, RefreshExpiresIn: int(in.RefreshLifetime.Seconds()), User: UserFrom(in.User),
+		AccessToken:      in.AccessToken,
+		TokenType:        TokenTypeBearer,
+		ExpiresIn:        int(in.AccessLifetime.Seconds()),
+		RefreshToken:     in.RefreshToken,
+		RefreshExpiresIn: int(in.RefreshLifetime.Seconds()),
+		User:             UserFrom(in.User),
 	}
 }

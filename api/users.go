@@ -69,5 +69,11 @@ func (h *handlers) ChangePassword(ctx context.Context, r ChangePasswordRequestOb
 
 // UserFrom returns a user as clients see them.
 func UserFrom(u domain.User) User {
-	return User{ID: u.ID, Email: u.Email, Name: u.Name, EmailVerified: u.EmailVerified, CreatedAt: u.CreatedAt.UTC()}
+	return User{
+		ID:            u.ID,
+		Email:         u.Email,
+		Name:          u.Name,
+		EmailVerified: u.EmailVerified,
+		CreatedAt:     u.CreatedAt.UTC(),
+	}
 }

@@ -50,8 +50,11 @@ func New(server string, credentials Credentials, options ...Option) (*Client, er
 		return nil, errors.New("client: credentials are needed")
 	}
 	s := &sender{
-		base: strings.TrimRight(base.Path, "/"), credentials: credentials, attempts: 4, maxWait: 30 * time.Second,
-		http: http.Client{Timeout: 30 * time.Second},
+		base:        strings.TrimRight(base.Path, "/"),
+		credentials: credentials,
+		attempts:    4,
+		maxWait:     30 * time.Second,
+		http:        http.Client{Timeout: 30 * time.Second},
 	}
 	for _, option := range options {
 		option(s)
@@ -62,7 +65,11 @@ func New(server string, credentials Credentials, options ...Option) (*Client, er
 		return nil, fmt.Errorf("client: %w", err)
 	}
 	s.public, err = NewClientWithResponses(server, WithHTTPClient(&sender{
-		base: s.base, credentials: anonymous{}, attempts: s.attempts, maxWait: s.maxWait, http: s.http,
+		base:        s.base,
+		credentials: anonymous{},
+		attempts:    s.attempts,
+		maxWait:     s.maxWait,
+		http:        s.http,
 	}))
 	if err != nil {
 		return nil, fmt.Errorf("client: %w", err)

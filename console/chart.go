@@ -70,7 +70,10 @@ func changesChart(s domain.KeyStatistics, now time.Time) chart {
 		highest, lowest = max(highest, day.Created), max(lowest, day.Revoked)
 	}
 	c := chart{
-		Width: chartWidth, Height: chartHeight, From: "30 days ago", To: "today",
+		Width:  chartWidth,
+		Height: chartHeight,
+		From:   "30 days ago",
+		To:     "today",
 		Label:  fmt.Sprintf("The last %d days: %d keys created, %d revoked", historyDays, created, revoked),
 		Legend: []legend{{"created", "created", created}, {"revoked", "revoked", revoked}},
 	}
@@ -106,7 +109,11 @@ func expiriesChart(s domain.KeyStatistics, now time.Time) chart {
 		highest = max(highest, weeks[week])
 	}
 	c := chart{
-		Width: chartWidth, Height: chartHeight, Base: chartHeight - 2, From: "this week", To: "in 3 months",
+		Width:  chartWidth,
+		Height: chartHeight,
+		Base:   chartHeight - 2,
+		From:   "this week",
+		To:     "in 3 months",
 		Label:  fmt.Sprintf("The next %d weeks: %d keys expire", aheadWeeks, expiring),
 		Legend: []legend{{"expired", "expiring", expiring}},
 	}

@@ -85,7 +85,13 @@ func onKey(act func(keyAction) error) func(*visit) error {
 		if err != nil {
 			return err
 		}
-		return act(keyAction{visit: v, handle: p, project: project, key: key, form: f})
+		return act(keyAction{
+			visit:   v,
+			handle:  p,
+			project: project,
+			key:     key,
+			form:    f,
+		})
 	}
 }
 
@@ -101,8 +107,15 @@ func (a keyAction) refused(err error) error {
 
 func (v *visit) keyPage(p *service.Project, project domain.Project, key domain.Key, f form, made, token string) error {
 	page := keyPage{
-		Project: project, Key: key, Form: f, Nonce: rand.Text(), Token: token, Made: made, Graces: graces,
-		MayWrite: p.Holds(domain.KeysWrite), Notice: map[string]string{
+		Project:  project,
+		Key:      key,
+		Form:     f,
+		Nonce:    rand.Text(),
+		Token:    token,
+		Made:     made,
+		Graces:   graces,
+		MayWrite: p.Holds(domain.KeysWrite),
+		Notice: map[string]string{
 			"saved": "Saved.", "revoked": "Revoked. Requests with this key are refused from now on.",
 		}[v.QueryParam("notice")],
 	}

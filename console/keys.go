@@ -49,8 +49,13 @@ func (v *visit) keysPage(
 		next = keysURL(project, filter, keys.Next)
 	}
 	return v.render(newForm().status, "keys", "Keys", keysPage{
-		Project: project, Filter: filter, Keys: keys, Next: next, Later: !page.After.IsZero(),
-		MayWrite: p.Holds(domain.KeysWrite), Notice: v.revokedNotice(),
+		Project:  project,
+		Filter:   filter,
+		Keys:     keys,
+		Next:     next,
+		Later:    !page.After.IsZero(),
+		MayWrite: p.Holds(domain.KeysWrite),
+		Notice:   v.revokedNotice(),
 	})
 }
 

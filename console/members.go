@@ -47,7 +47,12 @@ func (v *visit) membersPage(o *service.Organization, organization domain.MemberO
 		return err
 	}
 	m := membersPage{
-		Members: members, Form: f, Me: v.layout.User.ID, MayWrite: o.Holds(domain.MembersWrite), Link: link, Invited: invited,
+		Members:  members,
+		Form:     f,
+		Me:       v.layout.User.ID,
+		MayWrite: o.Holds(domain.MembersWrite),
+		Link:     link,
+		Invited:  invited,
 		Notice: map[string]string{
 			"role":    "The role has been changed.",
 			"removed": "Removed. Their access has ended.",

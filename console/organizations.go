@@ -117,7 +117,10 @@ func (v *visit) organizationSettings(o *service.Organization, organization domai
 		return err
 	}
 	return v.render(max(settings.status, deletion.status, disabling.status), "organization-settings", "Organization settings", settingsPage{
-		Form: settings, Deletion: deletion, Disabling: disabling, Status: organization.Status,
+		Form:      settings,
+		Deletion:  deletion,
+		Disabling: disabling,
+		Status:    organization.Status,
 		MayDelete: o.Holds(domain.OrganizationDelete),
 		Notice:    saved[v.QueryParam("notice")],
 	})

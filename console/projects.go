@@ -61,8 +61,12 @@ func showProject(v *visit) error {
 		return err
 	}
 	return v.render(newForm().status, "project", project.Name, projectPage{
-		Project: project, MayCreate: p.Holds(domain.KeysWrite), Statistics: statistics,
-		Status: statusChart(statistics), Changes: changesChart(statistics, v.layout.Now), Expiries: expiriesChart(statistics, v.layout.Now),
+		Project:    project,
+		MayCreate:  p.Holds(domain.KeysWrite),
+		Statistics: statistics,
+		Status:     statusChart(statistics),
+		Changes:    changesChart(statistics, v.layout.Now),
+		Expiries:   expiriesChart(statistics, v.layout.Now),
 	})
 }
 
@@ -83,8 +87,12 @@ func (v *visit) projectSettings(p *service.Project, project domain.Project, sett
 		return err
 	}
 	return v.render(max(settings.status, deletion.status, disabling.status), "project-settings", "Project settings", settingsPage{
-		Form: settings, Deletion: deletion, Disabling: disabling, Status: project.Status, MayDelete: p.Holds(domain.ProjectDelete),
-		Notice: saved[v.QueryParam("notice")],
+		Form:      settings,
+		Deletion:  deletion,
+		Disabling: disabling,
+		Status:    project.Status,
+		MayDelete: p.Holds(domain.ProjectDelete),
+		Notice:    saved[v.QueryParam("notice")],
 	})
 }
 

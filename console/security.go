@@ -85,7 +85,12 @@ func (c *console) cookieName() string {
 
 func (c *console) setCookie(ec echo.Context, value string, lifetime int) {
 	ec.SetCookie(&http.Cookie{ //nolint:gosec // Secure is on wherever there is https: cookieName
-		Name: c.cookieName(), Value: value, Path: cmp.Or(c.site.Prefix(), "/"), MaxAge: lifetime,
-		Secure: c.site.Secure(), HttpOnly: true, SameSite: http.SameSiteLaxMode,
+		Name:     c.cookieName(),
+		Value:    value,
+		Path:     cmp.Or(c.site.Prefix(), "/"),
+		MaxAge:   lifetime,
+		Secure:   c.site.Secure(),
+		HttpOnly: true,
+		SameSite: http.SameSiteLaxMode,
 	})
 }

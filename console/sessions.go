@@ -46,7 +46,10 @@ func (v *visit) signInPage(f form) error {
 		title = "Confirm it is you"
 	}
 	return v.render(f.status, "sign-in", title, signInPage{
-		Form: f, Next: next(v), Again: again, Signup: policy != service.SignupClosed && !again,
+		Form:   f,
+		Next:   next(v),
+		Again:  again,
+		Signup: policy != service.SignupClosed && !again,
 		Notice: notices[v.QueryParam("notice")],
 	})
 }

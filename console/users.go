@@ -77,7 +77,11 @@ func (v *visit) accountPage(name, password form) error {
 	}
 	user, _ := v.caller.User()
 	return v.render(max(name.status, password.status), "account", "Your account", accountPage{
-		Name: name, Password: password, User: user.User, Sessions: sessions.Items, Current: user.Session.ID,
+		Name:     name,
+		Password: password,
+		User:     user.User,
+		Sessions: sessions.Items,
+		Current:  user.Session.ID,
 		Notice: map[string]string{
 			"name":     "Your name has been changed.",
 			"password": "Your password has been changed, and your other sessions have ended.",

@@ -79,7 +79,13 @@ func (c *console) visit(ec echo.Context) (*visit, error) {
 		ec.Response().Header().Set(echo.HeaderXRequestID, request)
 	}
 	from := domain.Origin{IP: ec.RealIP(), UserAgent: domain.UserAgent(ec.Request().UserAgent()), RequestID: request}
-	v := &visit{Context: ec, console: c, app: c.app, caller: domain.NewPrincipal(nil, nil, from), layout: layout{Now: c.app.Now()}}
+	v := &visit{
+		Context: ec,
+		console: c,
+		app:     c.app,
+		caller:  domain.NewPrincipal(nil, nil, from),
+		layout:  layout{Now: c.app.Now()},
+	}
 	ec.Set("visit", v)
 	if !readable(ec.QueryParams()) {
 		return v, errUnreadable()

@@ -172,7 +172,12 @@ func (h ForeignHash) Argon2() (p Argon2Parameters, err error) {
 	}
 	//nolint:gosec // each number has been held to its bound
 	return Argon2Parameters{
-		ID: parts[0] == "argon2id", Memory: uint32(m), Passes: uint32(t), Lanes: uint8(lanes), Salt: string(salt), Length: uint32(length),
+		ID:     parts[0] == "argon2id",
+		Memory: uint32(m),
+		Passes: uint32(t),
+		Lanes:  uint8(lanes),
+		Salt:   string(salt),
+		Length: uint32(length),
 	}, nil
 }
 

@@ -86,7 +86,12 @@ func (r ImportRow) Validate() error {
 		environment = Live
 	}
 	spec := KeySpec{
-		Name: r.Name, Environment: environment, Scopes: r.Scopes, ExternalID: r.ExternalID, Metadata: r.Metadata, ExpiresAt: r.ExpiresAt,
+		Name:        r.Name,
+		Environment: environment,
+		Scopes:      r.Scopes,
+		ExternalID:  r.ExternalID,
+		Metadata:    r.Metadata,
+		ExpiresAt:   r.ExpiresAt,
 	}
 	v = append(v, FieldErrors(spec.Validate())...)
 	return v.Err()

@@ -139,8 +139,12 @@ func (p KeyPatch) Apply(k Key) (Key, error) {
 	set(&k.Metadata, p.Metadata)
 	set(&k.ExpiresAt, p.ExpiresAt)
 	err := KeySpec{
-		Name: k.Name, Environment: k.Environment, Scopes: k.Scopes,
-		ExternalID: k.ExternalID, Metadata: k.Metadata, ExpiresAt: k.ExpiresAt,
+		Name:        k.Name,
+		Environment: k.Environment,
+		Scopes:      k.Scopes,
+		ExternalID:  k.ExternalID,
+		Metadata:    k.Metadata,
+		ExpiresAt:   k.ExpiresAt,
 	}.Validate()
 	if p.Scopes != nil {
 		k.Scopes = DistinctScopes(k.Scopes)

@@ -148,14 +148,31 @@ func (k ProvenKey) unpack() (Key, Secret) {
 	f := k.Fields()
 	digest, algorithm, pepper := k.Digest()
 	secret := Secret{
-		ProjectID: f.ProjectID, KeyID: f.ID, TokenID: f.TokenID, Algorithm: algorithm, PepperVersion: pepper,
-		Digest: []byte(digest), ValidUntil: k.time(packedValidUntil),
+		ProjectID:     f.ProjectID,
+		KeyID:         f.ID,
+		TokenID:       f.TokenID,
+		Algorithm:     algorithm,
+		PepperVersion: pepper,
+		Digest:        []byte(digest),
+		ValidUntil:    k.time(packedValidUntil),
 	}
 	key := Key{
-		ID: f.ID, ProjectID: f.ProjectID, Prefix: string(f.AppendPrefix(nil)), Name: f.Name, ExternalID: f.ExternalID,
-		RevokedReason: f.RevokedReason, CreatedBy: Actor{f.CreatorKind, string(f.AppendCreatorID(nil)), f.creatorName},
-		Environment: f.Environment, CreatedAt: f.CreatedAt, ExpiresAt: f.ExpiresAt, RevokedAt: f.RevokedAt, RotatedAt: f.RotatedAt,
-		Retiring: f.Retiring, Revision: f.Revision, Scopes: slices.AppendSeq([]Scope{}, f.Scopes()), Metadata: maps.Collect(f.Metadata()),
+		ID:            f.ID,
+		ProjectID:     f.ProjectID,
+		Prefix:        string(f.AppendPrefix(nil)),
+		Name:          f.Name,
+		ExternalID:    f.ExternalID,
+		RevokedReason: f.RevokedReason,
+		CreatedBy:     Actor{f.CreatorKind, string(f.AppendCreatorID(nil)), f.creatorName},
+		Environment:   f.Environment,
+		CreatedAt:     f.CreatedAt,
+		ExpiresAt:     f.ExpiresAt,
+		RevokedAt:     f.RevokedAt,
+		RotatedAt:     f.RotatedAt,
+		Retiring:      f.Retiring,
+		Revision:      f.Revision,
+		Scopes:        slices.AppendSeq([]Scope{}, f.Scopes()),
+		Metadata:      maps.Collect(f.Metadata()),
 	}
 	return key, secret
 }

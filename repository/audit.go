@@ -32,10 +32,15 @@ type eventRow struct {
 
 func (r eventRow) event() domain.Event {
 	return domain.Event{
-		ID: r.ID, At: r.At.Time, Actor: domain.Actor{Kind: r.ActorKind, ID: r.ActorID, Name: r.ActorName}, Action: r.Action,
+		ID:             r.ID,
+		At:             r.At.Time,
+		Actor:          domain.Actor{Kind: r.ActorKind, ID: r.ActorID, Name: r.ActorName},
+		Action:         r.Action,
 		Target:         domain.Target{Kind: r.TargetKind, ID: r.TargetID, Name: r.TargetName},
-		OrganizationID: r.OrganizationID, ProjectID: r.ProjectID,
-		Origin: domain.Origin{IP: r.IP, UserAgent: r.UserAgent, RequestID: r.RequestID}, Changes: r.Changes,
+		OrganizationID: r.OrganizationID,
+		ProjectID:      r.ProjectID,
+		Origin:         domain.Origin{IP: r.IP, UserAgent: r.UserAgent, RequestID: r.RequestID},
+		Changes:        r.Changes,
 	}
 }
 
@@ -49,10 +54,21 @@ func (s *Store) AddEvent(ctx context.Context, e domain.Event) error {
 		return fmt.Errorf("the changes of %s: %w", e.Action, err)
 	}
 	return s.insert(ctx, &eventRow{
-		ID: e.ID, At: micros{e.At}, OrganizationID: e.OrganizationID, ProjectID: e.ProjectID,
-		ActorKind: e.Actor.Kind, ActorID: e.Actor.ID, ActorName: e.Actor.Name, Action: e.Action,
-		TargetKind: e.Target.Kind, TargetID: e.Target.ID, TargetName: e.Target.Name,
-		IP: e.Origin.IP, UserAgent: e.Origin.UserAgent, RequestID: e.Origin.RequestID, Changes: e.Changes,
+		ID:             e.ID,
+		At:             micros{e.At},
+		OrganizationID: e.OrganizationID,
+		ProjectID:      e.ProjectID,
+		ActorKind:      e.Actor.Kind,
+		ActorID:        e.Actor.ID,
+		ActorName:      e.Actor.Name,
+		Action:         e.Action,
+		TargetKind:     e.Target.Kind,
+		TargetID:       e.Target.ID,
+		TargetName:     e.Target.Name,
+		IP:             e.Origin.IP,
+		UserAgent:      e.Origin.UserAgent,
+		RequestID:      e.Origin.RequestID,
+		Changes:        e.Changes,
 	})
 }
 

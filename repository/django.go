@@ -35,8 +35,13 @@ type DjangoTable struct {
 
 // DefaultDjangoTable is the table that the library creates.
 var DefaultDjangoTable = DjangoTable{
-	Name: "rest_framework_api_key_apikey", Prefix: "prefix", HashedKey: "hashed_key", KeyName: "name",
-	Created: "created", ExpiryDate: "expiry_date", Revoked: "revoked",
+	Name:       "rest_framework_api_key_apikey",
+	Prefix:     "prefix",
+	HashedKey:  "hashed_key",
+	KeyName:    "name",
+	Created:    "created",
+	ExpiryDate: "expiry_date",
+	Revoked:    "revoked",
 }
 
 // DjangoKeys reads the keys from the database of a Django project, without
@@ -138,8 +143,13 @@ func djangoRow(values []any) domain.ImportRow {
 	}
 	hash := text(1)
 	return domain.ImportRow{
-		Prefix: text(0), Hash: domain.Hidden(hash), Algorithm: domain.AlgorithmOf(hash), Name: text(2), CreatedAt: moment(3),
-		ExpiresAt: moment(4),
-		Revoked:   text(5) == "true" || text(5) == "1", ExternalID: text(6),
+		Prefix:     text(0),
+		Hash:       domain.Hidden(hash),
+		Algorithm:  domain.AlgorithmOf(hash),
+		Name:       text(2),
+		CreatedAt:  moment(3),
+		ExpiresAt:  moment(4),
+		Revoked:    text(5) == "true" || text(5) == "1",
+		ExternalID: text(6),
 	}
 }

@@ -42,8 +42,13 @@ type idempotencyRow struct {
 // that is still running under the key; after 5 seconds it returns in_flight.
 func (s *Store) ClaimIdempotency(ctx context.Context, v Idempotency, notBefore time.Time) (Idempotency, bool, error) {
 	row := idempotencyRow{
-		Caller: v.Caller, Digest: v.Digest, Fingerprint: v.Fingerprint, Salt: v.Salt, PepperVersion: v.PepperVersion,
-		Answer: []byte{}, CreatedAt: micros{v.CreatedAt},
+		Caller:        v.Caller,
+		Digest:        v.Digest,
+		Fingerprint:   v.Fingerprint,
+		Salt:          v.Salt,
+		PepperVersion: v.PepperVersion,
+		Answer:        []byte{},
+		CreatedAt:     micros{v.CreatedAt},
 	}
 	if err := s.engine.boundWaits(ctx, s.write, rivalWait); err != nil {
 		return v, false, s.error(err)
@@ -67,8 +72,13 @@ func (s *Store) ClaimIdempotency(ctx context.Context, v Idempotency, notBefore t
 	var known idempotencyRow
 	err = s.read.NewSelect().Model(&known).Where("i.caller = ?", v.Caller).Where("i.digest = ?", v.Digest).Scan(ctx)
 	return Idempotency{
-		Caller: known.Caller, Digest: known.Digest, Fingerprint: known.Fingerprint, Salt: known.Salt,
-		PepperVersion: known.PepperVersion, Answer: known.Answer, CreatedAt: known.CreatedAt.Time,
+		Caller:        known.Caller,
+		Digest:        known.Digest,
+		Fingerprint:   known.Fingerprint,
+		Salt:          known.Salt,
+		PepperVersion: known.PepperVersion,
+		Answer:        known.Answer,
+		CreatedAt:     known.CreatedAt.Time,
 	}, false, s.error(err)
 }
 

@@ -29,9 +29,14 @@ type invitationRow struct {
 
 func (r invitationRow) invitation() domain.Invitation {
 	return domain.Invitation{
-		ID: r.ID, OrganizationID: r.OrganizationID, Email: r.Email, Role: r.Role,
-		InvitedBy: domain.Actor{Kind: r.InvitedByKind, ID: r.InvitedByID, Name: r.InvitedByName},
-		CreatedAt: r.CreatedAt.Time, ExpiresAt: r.ExpiresAt.Time, AcceptedAt: r.AcceptedAt.Time,
+		ID:             r.ID,
+		OrganizationID: r.OrganizationID,
+		Email:          r.Email,
+		Role:           r.Role,
+		InvitedBy:      domain.Actor{Kind: r.InvitedByKind, ID: r.InvitedByID, Name: r.InvitedByName},
+		CreatedAt:      r.CreatedAt.Time,
+		ExpiresAt:      r.ExpiresAt.Time,
+		AcceptedAt:     r.AcceptedAt.Time,
 	}
 }
 
@@ -39,9 +44,17 @@ func (r invitationRow) invitation() domain.Invitation {
 // its token.
 func (s *Store) CreateInvitation(ctx context.Context, scope domain.OrganizationScope, v domain.Invitation, digest []byte) error {
 	return s.insert(ctx, &invitationRow{
-		ID: v.ID, OrganizationID: scope.Organization(), Email: v.Email, Role: v.Role,
-		InvitedByKind: v.InvitedBy.Kind, InvitedByID: v.InvitedBy.ID, InvitedByName: v.InvitedBy.Name,
-		Digest: digest, CreatedAt: micros{v.CreatedAt}, ExpiresAt: micros{v.ExpiresAt}, AcceptedAt: micros{v.AcceptedAt},
+		ID:             v.ID,
+		OrganizationID: scope.Organization(),
+		Email:          v.Email,
+		Role:           v.Role,
+		InvitedByKind:  v.InvitedBy.Kind,
+		InvitedByID:    v.InvitedBy.ID,
+		InvitedByName:  v.InvitedBy.Name,
+		Digest:         digest,
+		CreatedAt:      micros{v.CreatedAt},
+		ExpiresAt:      micros{v.ExpiresAt},
+		AcceptedAt:     micros{v.AcceptedAt},
 	})
 }
 

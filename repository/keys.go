@@ -43,23 +43,48 @@ type keyRow struct {
 
 func (r keyRow) key() domain.Key {
 	return domain.Key{
-		ID: r.ID, ProjectID: r.ProjectID, Name: r.Name, Prefix: r.Prefix, Environment: r.Environment, Scopes: r.Scopes,
-		ExternalID: r.ExternalID, Metadata: r.Metadata, CreatedAt: r.CreatedAt.Time,
-		CreatedBy: domain.Actor{Kind: r.CreatedByKind, ID: r.CreatedByID, Name: r.CreatedByName},
-		ExpiresAt: r.ExpiresAt.Time, RevokedAt: r.RevokedAt.Time, RevokedReason: r.RevokedReason,
-		LastUsedAt: r.LastUsedAt.Time, RotatedAt: r.RotatedAt.Time,
-		Retiring: domain.Retiring{Prefix: r.RetiringPrefix, ValidUntil: r.RetiringUntil.Time}, Revision: r.Revision,
+		ID:            r.ID,
+		ProjectID:     r.ProjectID,
+		Name:          r.Name,
+		Prefix:        r.Prefix,
+		Environment:   r.Environment,
+		Scopes:        r.Scopes,
+		ExternalID:    r.ExternalID,
+		Metadata:      r.Metadata,
+		CreatedAt:     r.CreatedAt.Time,
+		CreatedBy:     domain.Actor{Kind: r.CreatedByKind, ID: r.CreatedByID, Name: r.CreatedByName},
+		ExpiresAt:     r.ExpiresAt.Time,
+		RevokedAt:     r.RevokedAt.Time,
+		RevokedReason: r.RevokedReason,
+		LastUsedAt:    r.LastUsedAt.Time,
+		RotatedAt:     r.RotatedAt.Time,
+		Retiring:      domain.Retiring{Prefix: r.RetiringPrefix, ValidUntil: r.RetiringUntil.Time},
+		Revision:      r.Revision,
 	}
 }
 
 func newKeyRow(scope domain.ProjectScope, k domain.Key) *keyRow {
 	row := &keyRow{
-		ID: k.ID, OrganizationID: scope.Organization(), ProjectID: scope.Project(), Name: k.Name, Prefix: k.Prefix,
-		Environment: k.Environment, Scopes: k.Scopes, ExternalID: k.ExternalID, Metadata: k.Metadata,
-		CreatedAt: micros{k.CreatedAt}, CreatedByKind: k.CreatedBy.Kind, CreatedByID: k.CreatedBy.ID, CreatedByName: k.CreatedBy.Name,
-		ExpiresAt: micros{k.ExpiresAt}, RevokedAt: micros{k.RevokedAt}, RevokedReason: k.RevokedReason,
-		RotatedAt: micros{k.RotatedAt}, RetiringPrefix: k.Retiring.Prefix, RetiringUntil: micros{k.Retiring.ValidUntil},
-		Revision: k.Revision,
+		ID:             k.ID,
+		OrganizationID: scope.Organization(),
+		ProjectID:      scope.Project(),
+		Name:           k.Name,
+		Prefix:         k.Prefix,
+		Environment:    k.Environment,
+		Scopes:         k.Scopes,
+		ExternalID:     k.ExternalID,
+		Metadata:       k.Metadata,
+		CreatedAt:      micros{k.CreatedAt},
+		CreatedByKind:  k.CreatedBy.Kind,
+		CreatedByID:    k.CreatedBy.ID,
+		CreatedByName:  k.CreatedBy.Name,
+		ExpiresAt:      micros{k.ExpiresAt},
+		RevokedAt:      micros{k.RevokedAt},
+		RevokedReason:  k.RevokedReason,
+		RotatedAt:      micros{k.RotatedAt},
+		RetiringPrefix: k.Retiring.Prefix,
+		RetiringUntil:  micros{k.Retiring.ValidUntil},
+		Revision:       k.Revision,
 	}
 	if row.Scopes == nil {
 		row.Scopes = []domain.Scope{}
@@ -96,18 +121,38 @@ type secretRow struct {
 
 func (r secretRow) secret() domain.Secret {
 	return domain.Secret{
-		TokenID: r.TokenID, ProjectID: r.ProjectID, KeyID: r.KeyID, Prefix: r.Prefix, Algorithm: r.Algorithm,
-		PepperVersion: r.PepperVersion, Digest: r.Digest, Tagged: r.Tagged, CreatedAt: r.CreatedAt.Time, FirstUsedAt: r.FirstUsedAt.Time,
-		ValidUntil: r.ValidUntil.Time,
-		Parameters: r.Parameters, Locator: r.Locator, ImportDigest: r.ImportDigest,
+		TokenID:       r.TokenID,
+		ProjectID:     r.ProjectID,
+		KeyID:         r.KeyID,
+		Prefix:        r.Prefix,
+		Algorithm:     r.Algorithm,
+		PepperVersion: r.PepperVersion,
+		Digest:        r.Digest,
+		Tagged:        r.Tagged,
+		CreatedAt:     r.CreatedAt.Time,
+		FirstUsedAt:   r.FirstUsedAt.Time,
+		ValidUntil:    r.ValidUntil.Time,
+		Parameters:    r.Parameters,
+		Locator:       r.Locator,
+		ImportDigest:  r.ImportDigest,
 	}
 }
 
 func newSecretRow(scope domain.ProjectScope, v domain.Secret) *secretRow {
 	return &secretRow{
-		TokenID: v.TokenID, ProjectID: scope.Project(), KeyID: v.KeyID, Prefix: v.Prefix, Algorithm: v.Algorithm,
-		PepperVersion: v.PepperVersion, Digest: v.Digest, Tagged: v.Tagged, CreatedAt: micros{v.CreatedAt}, ValidUntil: micros{v.ValidUntil},
-		Parameters: v.Parameters, Locator: v.Locator, ImportDigest: v.ImportDigest,
+		TokenID:       v.TokenID,
+		ProjectID:     scope.Project(),
+		KeyID:         v.KeyID,
+		Prefix:        v.Prefix,
+		Algorithm:     v.Algorithm,
+		PepperVersion: v.PepperVersion,
+		Digest:        v.Digest,
+		Tagged:        v.Tagged,
+		CreatedAt:     micros{v.CreatedAt},
+		ValidUntil:    micros{v.ValidUntil},
+		Parameters:    v.Parameters,
+		Locator:       v.Locator,
+		ImportDigest:  v.ImportDigest,
 	}
 }
 

@@ -28,7 +28,12 @@ func (f *Feed) ReportNode(ctx context.Context, n domain.Node) error {
 	ctx, cancel := context.WithTimeout(ctx, probeLimit)
 	defer cancel()
 	row := &nodeRow{
-		ID: n.ID, Name: n.Name, Version: n.Version, StartedAt: micros{n.StartedAt}, SeenAt: micros{n.SeenAt}, Lag: n.Lag.Microseconds(),
+		ID:        n.ID,
+		Name:      n.Name,
+		Version:   n.Version,
+		StartedAt: micros{n.StartedAt},
+		SeenAt:    micros{n.SeenAt},
+		Lag:       n.Lag.Microseconds(),
 	}
 	db := f.poll.db()
 	if _, err := db.NewInsert().Model(row).On("CONFLICT (id) DO UPDATE").Set("seen_at = EXCLUDED.seen_at").Set("lag = EXCLUDED.lag").
@@ -54,8 +59,12 @@ func (s *Store) ListNodes(ctx context.Context) ([]domain.Node, error) {
 	nodes := make([]domain.Node, len(rows))
 	for i, r := range rows {
 		nodes[i] = domain.Node{
-			ID: r.ID, Name: r.Name, Version: r.Version, StartedAt: r.StartedAt.Time, SeenAt: r.SeenAt.Time,
-			Lag: time.Duration(r.Lag) * time.Microsecond,
+			ID:        r.ID,
+			Name:      r.Name,
+			Version:   r.Version,
+			StartedAt: r.StartedAt.Time,
+			SeenAt:    r.SeenAt.Time,
+			Lag:       time.Duration(r.Lag) * time.Microsecond,
 		}
 	}
 	return nodes, nil

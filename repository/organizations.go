@@ -33,9 +33,14 @@ type organizationRow struct {
 
 func (r organizationRow) organization() domain.Organization {
 	return domain.Organization{
-		ID: r.ID, Name: r.Name, Slug: r.Slug, Status: r.Status,
+		ID:        r.ID,
+		Name:      r.Name,
+		Slug:      r.Slug,
+		Status:    r.Status,
 		Suspended: domain.Suspension{Since: r.SuspendedAt.Time, Reason: r.SuspendedReason},
-		CreatedAt: r.CreatedAt.Time, UpdatedAt: r.UpdatedAt.Time, Revision: r.Revision,
+		CreatedAt: r.CreatedAt.Time,
+		UpdatedAt: r.UpdatedAt.Time,
+		Revision:  r.Revision,
 	}
 }
 
@@ -45,9 +50,15 @@ func (r organizationRow) memberOf() domain.MemberOf {
 
 func newOrganizationRow(o domain.Organization) *organizationRow {
 	return &organizationRow{
-		ID: o.ID, Name: o.Name, Slug: o.Slug, Status: o.Status,
-		SuspendedAt: micros{o.Suspended.Since}, SuspendedReason: o.Suspended.Reason,
-		CreatedAt: micros{o.CreatedAt}, UpdatedAt: micros{o.UpdatedAt}, Revision: o.Revision,
+		ID:              o.ID,
+		Name:            o.Name,
+		Slug:            o.Slug,
+		Status:          o.Status,
+		SuspendedAt:     micros{o.Suspended.Since},
+		SuspendedReason: o.Suspended.Reason,
+		CreatedAt:       micros{o.CreatedAt},
+		UpdatedAt:       micros{o.UpdatedAt},
+		Revision:        o.Revision,
 	}
 }
 

@@ -34,17 +34,32 @@ type projectRow struct {
 
 func (r projectRow) project() domain.Project {
 	return domain.Project{
-		ID: r.ID, OrganizationID: r.OrganizationID, Name: r.Name, Slug: r.Slug, KeyPrefix: r.KeyPrefix, Status: r.Status,
-		Suspended: domain.Suspension{Since: r.SuspendedAt.Time, Reason: r.SuspendedReason},
-		CreatedAt: r.CreatedAt.Time, UpdatedAt: r.UpdatedAt.Time, Revision: r.Revision,
+		ID:             r.ID,
+		OrganizationID: r.OrganizationID,
+		Name:           r.Name,
+		Slug:           r.Slug,
+		KeyPrefix:      r.KeyPrefix,
+		Status:         r.Status,
+		Suspended:      domain.Suspension{Since: r.SuspendedAt.Time, Reason: r.SuspendedReason},
+		CreatedAt:      r.CreatedAt.Time,
+		UpdatedAt:      r.UpdatedAt.Time,
+		Revision:       r.Revision,
 	}
 }
 
 func newProjectRow(p domain.Project) *projectRow {
 	return &projectRow{
-		ID: p.ID, OrganizationID: p.OrganizationID, Name: p.Name, Slug: p.Slug, KeyPrefix: p.KeyPrefix, Status: p.Status,
-		SuspendedAt: micros{p.Suspended.Since}, SuspendedReason: p.Suspended.Reason,
-		CreatedAt: micros{p.CreatedAt}, UpdatedAt: micros{p.UpdatedAt}, Revision: p.Revision,
+		ID:              p.ID,
+		OrganizationID:  p.OrganizationID,
+		Name:            p.Name,
+		Slug:            p.Slug,
+		KeyPrefix:       p.KeyPrefix,
+		Status:          p.Status,
+		SuspendedAt:     micros{p.Suspended.Since},
+		SuspendedReason: p.Suspended.Reason,
+		CreatedAt:       micros{p.CreatedAt},
+		UpdatedAt:       micros{p.UpdatedAt},
+		Revision:        p.Revision,
 	}
 }
 

@@ -28,17 +28,31 @@ type sessionRow struct {
 
 func (r sessionRow) session() domain.Session {
 	return domain.Session{
-		ID: r.ID, UserID: r.UserID, CreatedAt: r.CreatedAt.Time, LastUsedAt: r.LastUsedAt.Time, ExpiresAt: r.ExpiresAt.Time,
-		IP: r.IP, UserAgent: r.UserAgent, RefreshDigest: r.RefreshDigest, PreviousDigest: r.PreviousDigest,
-		RotatedAt: r.RotatedAt.Time,
+		ID:             r.ID,
+		UserID:         r.UserID,
+		CreatedAt:      r.CreatedAt.Time,
+		LastUsedAt:     r.LastUsedAt.Time,
+		ExpiresAt:      r.ExpiresAt.Time,
+		IP:             r.IP,
+		UserAgent:      r.UserAgent,
+		RefreshDigest:  r.RefreshDigest,
+		PreviousDigest: r.PreviousDigest,
+		RotatedAt:      r.RotatedAt.Time,
 	}
 }
 
 // CreateSession adds a session.
 func (s *Store) CreateSession(ctx context.Context, v domain.Session) error {
 	return s.insert(ctx, &sessionRow{
-		ID: v.ID, UserID: v.UserID, CreatedAt: micros{v.CreatedAt}, LastUsedAt: micros{v.LastUsedAt}, ExpiresAt: micros{v.ExpiresAt},
-		IP: v.IP, UserAgent: v.UserAgent, RefreshDigest: v.RefreshDigest, PreviousDigest: []byte{},
+		ID:             v.ID,
+		UserID:         v.UserID,
+		CreatedAt:      micros{v.CreatedAt},
+		LastUsedAt:     micros{v.LastUsedAt},
+		ExpiresAt:      micros{v.ExpiresAt},
+		IP:             v.IP,
+		UserAgent:      v.UserAgent,
+		RefreshDigest:  v.RefreshDigest,
+		PreviousDigest: []byte{},
 	})
 }
 

@@ -208,7 +208,14 @@ func (s *Store) InTx(ctx context.Context, fn func(ctx context.Context, tx *Store
 			if err != nil {
 				return err
 			}
-			inTx := &Store{engine: s.engine, read: tx, write: tx, link: s.link, lookups: s.lookups, onCommit: &onCommit}
+			inTx := &Store{
+				engine:   s.engine,
+				read:     tx,
+				write:    tx,
+				link:     s.link,
+				lookups:  s.lookups,
+				onCommit: &onCommit,
+			}
 			if err := fn(ctx, inTx); err != nil {
 				return err
 			}

@@ -23,16 +23,27 @@ type userRow struct {
 
 func (r userRow) user() domain.User {
 	return domain.User{
-		ID: r.ID, Email: r.Email, Name: r.Name, EmailVerified: r.EmailVerified, Operator: r.Operator,
-		Status: r.Status, CreatedAt: r.CreatedAt.Time,
+		ID:            r.ID,
+		Email:         r.Email,
+		Name:          r.Name,
+		EmailVerified: r.EmailVerified,
+		Operator:      r.Operator,
+		Status:        r.Status,
+		CreatedAt:     r.CreatedAt.Time,
 	}
 }
 
 // CreateUser adds a user; an address that is taken gives conflict.
 func (s *Store) CreateUser(ctx context.Context, u domain.User, passwordHash string) error {
 	return s.insert(ctx, &userRow{
-		ID: u.ID, Email: u.Email, Name: u.Name, PasswordHash: passwordHash, EmailVerified: u.EmailVerified,
-		Operator: u.Operator, Status: u.Status, CreatedAt: micros{u.CreatedAt},
+		ID:            u.ID,
+		Email:         u.Email,
+		Name:          u.Name,
+		PasswordHash:  passwordHash,
+		EmailVerified: u.EmailVerified,
+		Operator:      u.Operator,
+		Status:        u.Status,
+		CreatedAt:     micros{u.CreatedAt},
 	})
 }
 

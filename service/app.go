@@ -95,8 +95,17 @@ type App struct {
 // access tokens.
 func New(ctx context.Context, o Options) (*App, error) {
 	a := &App{
-		store: o.Store, clock: o.Clock, keyPrefix: o.KeyPrefix, signup: o.Signup, log: o.Log, random: o.Random,
-		signing: signing{issuer: o.Issuer}, usage: newUsage(), scarce: newScarce(), foreign: newForeign(), throttle: newThrottle(),
+		store:     o.Store,
+		clock:     o.Clock,
+		keyPrefix: o.KeyPrefix,
+		signup:    o.Signup,
+		log:       o.Log,
+		random:    o.Random,
+		signing:   signing{issuer: o.Issuer},
+		usage:     newUsage(),
+		scarce:    newScarce(),
+		foreign:   newForeign(),
+		throttle:  newThrottle(),
 		near:      newNearby(o),
 		publicURL: cmp.Or(o.PublicURL, o.Issuer),
 	}

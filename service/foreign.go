@@ -37,14 +37,22 @@ type foreign struct {
 
 func newForeign() *foreign {
 	places := max(1, runtime.GOMAXPROCS(0)/2)
-	bounds := fair.Bounds{Total: places, PerPayer: max(1, places/2), Waiting: 128, WaitingPerPayer: 32, Wait: turnWait}
+	bounds := fair.Bounds{
+		Total:           places,
+		PerPayer:        max(1, places/2),
+		Waiting:         128,
+		WaitingPerPayer: 32,
+		Wait:            turnWait,
+	}
 	one := bounds
 	one.Total, one.PerPayer = 1, 1
 	return &foreign{
-		gate: fair.NewGate(bounds), large: fair.NewGate(one),
+		gate:       fair.NewGate(bounds),
+		large:      fair.NewGate(one),
 		perLocator: fair.NewBudget(fair.Limit{Burst: 128, Emission: time.Second}),
 		perPayer:   fair.NewBudget(fair.Limit{Burst: 32, Emission: 5 * time.Second}),
-		seed:       maphash.MakeSeed(), wrong: cache.NewWrong(),
+		seed:       maphash.MakeSeed(),
+		wrong:      cache.NewWrong(),
 	}
 }
 

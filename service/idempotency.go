@@ -147,8 +147,12 @@ func claim[T any](
 	salt := make([]byte, sha256.Size)
 	rand.Read(salt) // never fails
 	row, first, err := tx.ClaimIdempotency(ctx, repository.Idempotency{
-		Caller: r.caller, Digest: a.keyring.retry.sum("key", r.caller, r.idempotencyKey), Fingerprint: r.fingerprint, Salt: salt,
-		PepperVersion: derivation(r.tagged), CreatedAt: now,
+		Caller:        r.caller,
+		Digest:        a.keyring.retry.sum("key", r.caller, r.idempotencyKey),
+		Fingerprint:   r.fingerprint,
+		Salt:          salt,
+		PepperVersion: derivation(r.tagged),
+		CreatedAt:     now,
 	}, now.Add(-idempotencyLife))
 	if err != nil {
 		return answer, err

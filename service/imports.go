@@ -80,9 +80,11 @@ func (p *Project) importBatch(ctx context.Context, good []domain.ImportedKey, po
 		}
 		done.Imported = len(fresh)
 		return p.app.record(ctx, tx, p.caller, domain.Event{
-			Action: "keys.imported", Target: domain.Target{Kind: "project", ID: string(p.project.ID), Name: p.project.Name},
-			OrganizationID: p.project.OrganizationID, ProjectID: p.project.ID,
-			Changes: domain.Changes{"imported": {nil, len(fresh)}, "first": {nil, fresh[0].Key.ID}, "last": {nil, fresh[len(fresh)-1].Key.ID}},
+			Action:         "keys.imported",
+			Target:         domain.Target{Kind: "project", ID: string(p.project.ID), Name: p.project.Name},
+			OrganizationID: p.project.OrganizationID,
+			ProjectID:      p.project.ID,
+			Changes:        domain.Changes{"imported": {nil, len(fresh)}, "first": {nil, fresh[0].Key.ID}, "last": {nil, fresh[len(fresh)-1].Key.ID}},
 		})
 	})
 	if err != nil {
@@ -114,19 +116,35 @@ func (p *Project) imported(row domain.ImportRow) (domain.ImportedKey, error) {
 		created = now
 	}
 	key := domain.Key{
-		ID: domain.NewID[domain.KeyID](now), ProjectID: p.project.ID, Name: row.Name, Prefix: row.Prefix, Environment: row.Environment,
-		Scopes: domain.DistinctScopes(row.Scopes), ExternalID: row.ExternalID, Metadata: row.Metadata, CreatedAt: created,
-		CreatedBy: p.caller.Actor(),
-		ExpiresAt: row.ExpiresAt.UTC().Truncate(time.Microsecond), Revision: 1,
+		ID:          domain.NewID[domain.KeyID](now),
+		ProjectID:   p.project.ID,
+		Name:        row.Name,
+		Prefix:      row.Prefix,
+		Environment: row.Environment,
+		Scopes:      domain.DistinctScopes(row.Scopes),
+		ExternalID:  row.ExternalID,
+		Metadata:    row.Metadata,
+		CreatedAt:   created,
+		CreatedBy:   p.caller.Actor(),
+		ExpiresAt:   row.ExpiresAt.UTC().Truncate(time.Microsecond),
+		Revision:    1,
 	}
 	if row.Revoked {
 		key.RevokedAt, key.RevokedReason = now, "It was revoked before it was imported."
 	}
 	h, _ := row.ParseHash() // it has been validated
 	return domain.ImportedKey{Key: key, Secret: domain.Secret{
-		TokenID: domain.NewTokenID(), ProjectID: key.ProjectID, KeyID: key.ID, Prefix: row.Prefix, Algorithm: h.Algorithm,
-		PepperVersion: pepperVersion, Digest: p.app.keyring.importedDigest(key.ID, key.ProjectID, h), CreatedAt: now,
-		Parameters: h.Parameters, Locator: p.app.keyring.locator(row.Prefix, h), ImportDigest: p.app.keyring.importDigest(key.ProjectID, h),
+		TokenID:       domain.NewTokenID(),
+		ProjectID:     key.ProjectID,
+		KeyID:         key.ID,
+		Prefix:        row.Prefix,
+		Algorithm:     h.Algorithm,
+		PepperVersion: pepperVersion,
+		Digest:        p.app.keyring.importedDigest(key.ID, key.ProjectID, h),
+		CreatedAt:     now,
+		Parameters:    h.Parameters,
+		Locator:       p.app.keyring.locator(row.Prefix, h),
+		ImportDigest:  p.app.keyring.importDigest(key.ProjectID, h),
 	}}, nil
 }
 

@@ -83,8 +83,13 @@ func (o *Organization) invite(ctx context.Context, tx *repository.Store, spec do
 	}
 	now := o.app.now()
 	v := domain.Invitation{
-		ID: domain.NewID[domain.InvitationID](now), OrganizationID: o.organization.ID, Email: spec.Email,
-		Role: spec.Role, InvitedBy: o.caller.Actor(), CreatedAt: now, ExpiresAt: now.Add(domain.InvitationLifetime),
+		ID:             domain.NewID[domain.InvitationID](now),
+		OrganizationID: o.organization.ID,
+		Email:          spec.Email,
+		Role:           spec.Role,
+		InvitedBy:      o.caller.Actor(),
+		CreatedAt:      now,
+		ExpiresAt:      now.Add(domain.InvitationLifetime),
 	}
 	if err := tx.CreateInvitation(ctx, o.organization.Scope(), v, token.digest); err != nil {
 		return invited{}, err
@@ -105,7 +110,14 @@ func (o *Organization) postInvitation(ctx context.Context, tx *repository.Store,
 		return nil
 	}
 	letter := o.app.invitationLetter(v, o.organization, token.text)
-	return o.app.post(ctx, tx, posting{kind: mailInvitation, to: v.Email, letter: &letter, payer: payer, known: true, good: sendLetters})
+	return o.app.post(ctx, tx, posting{
+		kind:   mailInvitation,
+		to:     v.Email,
+		letter: &letter,
+		payer:  payer,
+		known:  true,
+		good:   sendLetters,
+	})
 }
 
 // ListInvitations returns the invitations to the organization, accepted and

@@ -81,7 +81,14 @@ func (p *Project) addSecret(ctx context.Context, tx *repository.Store, k domain.
 func (a *App) newSecret(k domain.Key, t domain.Token, now time.Time) domain.Secret {
 	digest := a.keyring.tokenDigest(k.ID, k.ProjectID, t.Reveal())
 	return domain.Secret{
-		TokenID: t.ID(), ProjectID: k.ProjectID, KeyID: k.ID, Prefix: t.Prefix(), Algorithm: domain.HMACSHA256,
-		PepperVersion: pepperVersion, Digest: digest[:], Tagged: t.TaggedBy(a.keyring.tag), CreatedAt: now,
+		TokenID:       t.ID(),
+		ProjectID:     k.ProjectID,
+		KeyID:         k.ID,
+		Prefix:        t.Prefix(),
+		Algorithm:     domain.HMACSHA256,
+		PepperVersion: pepperVersion,
+		Digest:        digest[:],
+		Tagged:        t.TaggedBy(a.keyring.tag),
+		CreatedAt:     now,
 	}
 }

@@ -26,9 +26,17 @@ func (p *Project) CreateKey(ctx context.Context, spec domain.KeySpec) (domain.Ke
 	spec.Scopes = domain.DistinctScopes(spec.Scopes)
 	now := p.app.now()
 	key := domain.Key{
-		ID: domain.NewID[domain.KeyID](now), ProjectID: p.project.ID, Name: spec.Name, Environment: spec.Environment,
-		Scopes: append([]domain.Scope{}, spec.Scopes...), ExternalID: spec.ExternalID, Metadata: maps.Collect(maps.All(spec.Metadata)),
-		CreatedAt: now, CreatedBy: p.caller.Actor(), ExpiresAt: spec.ExpiresAt.Truncate(time.Microsecond), Revision: 1,
+		ID:          domain.NewID[domain.KeyID](now),
+		ProjectID:   p.project.ID,
+		Name:        spec.Name,
+		Environment: spec.Environment,
+		Scopes:      append([]domain.Scope{}, spec.Scopes...),
+		ExternalID:  spec.ExternalID,
+		Metadata:    maps.Collect(maps.All(spec.Metadata)),
+		CreatedAt:   now,
+		CreatedBy:   p.caller.Actor(),
+		ExpiresAt:   spec.ExpiresAt.Truncate(time.Microsecond),
+		Revision:    1,
 	}
 	if err := p.requireToGive(key); err != nil {
 		return domain.Key{}, domain.Token{}, err
@@ -208,8 +216,11 @@ func (p *Project) DeleteKey(ctx context.Context, id domain.KeyID) error {
 
 func (p *Project) record(ctx context.Context, tx *repository.Store, action string, k domain.Key, changes domain.Changes) error {
 	return p.app.record(ctx, tx, p.caller, domain.Event{
-		Action: action, Target: domain.Target{Kind: "key", ID: string(k.ID), Name: k.Name},
-		OrganizationID: p.project.OrganizationID, ProjectID: p.project.ID, Changes: changes,
+		Action:         action,
+		Target:         domain.Target{Kind: "key", ID: string(k.ID), Name: k.Name},
+		OrganizationID: p.project.OrganizationID,
+		ProjectID:      p.project.ID,
+		Changes:        changes,
 	})
 }
 

@@ -69,7 +69,13 @@ func (a *App) postNotice(ctx context.Context, tx *repository.Store, kind string,
 	from domain.Origin) error {
 	letter := a.noticeLetter(kind, u, subject, what, from)
 	return a.post(ctx, tx, posting{
-		kind: kind, to: u.Email, letter: &letter, payer: string(u.ID), known: true, notice: true, good: sendLetters,
+		kind:   kind,
+		to:     u.Email,
+		letter: &letter,
+		payer:  string(u.ID),
+		known:  true,
+		notice: true,
+		good:   sendLetters,
 	})
 }
 
@@ -78,7 +84,9 @@ func (a *App) page(path string) string { return a.publicURL + "/console/" + path
 
 func (a *App) verificationLetter(u domain.User, token string) mail.Letter {
 	return mail.Letter{
-		Kind: "verification", To: u.Email, Subject: "Confirm your email address",
+		Kind:    "verification",
+		To:      u.Email,
+		Subject: "Confirm your email address",
 		Paragraphs: []string{
 			"Someone, probably you, created an account with this email address at " + a.publicURL + ".",
 			"Confirm that the address is yours and choose your password. Then sign in. The link works once, for 24 hours.",
@@ -90,7 +98,9 @@ func (a *App) verificationLetter(u domain.User, token string) mail.Letter {
 
 func (a *App) accountExistsLetter(u domain.User) mail.Letter {
 	return mail.Letter{
-		Kind: "account-exists", To: u.Email, Subject: "You already have an account",
+		Kind:    "account-exists",
+		To:      u.Email,
+		Subject: "You already have an account",
 		Paragraphs: []string{
 			"Someone, probably you, tried to sign up with this email address at " + a.publicURL +
 				". You already have an account, so nothing has changed.",
@@ -103,7 +113,9 @@ func (a *App) accountExistsLetter(u domain.User) mail.Letter {
 
 func (a *App) claimLetter(u domain.User, token string) mail.Letter {
 	return mail.Letter{
-		Kind: "account-claim", To: u.Email, Subject: "Set your password",
+		Kind:    "account-claim",
+		To:      u.Email,
+		Subject: "Set your password",
 		Paragraphs: []string{
 			"Someone, probably you, signed up with this email address at " + a.publicURL + ". There is already an account with it, " +
 				"but the address was never confirmed, so someone else may have created it.",
@@ -117,7 +129,9 @@ func (a *App) claimLetter(u domain.User, token string) mail.Letter {
 
 func (a *App) resetLetter(u domain.User, token string) mail.Letter {
 	return mail.Letter{
-		Kind: "password-reset", To: u.Email, Subject: "Set a new password",
+		Kind:    "password-reset",
+		To:      u.Email,
+		Subject: "Set a new password",
 		Paragraphs: []string{
 			"Someone, probably you, asked for a new password for your account at " + a.publicURL + ".",
 			"Set it with this link. It works once, for ten minutes. Using it ends all your sessions.",
@@ -129,7 +143,9 @@ func (a *App) resetLetter(u domain.User, token string) mail.Letter {
 
 func (a *App) invitationLetter(v domain.Invitation, organization domain.Organization, token string) mail.Letter {
 	return mail.Letter{
-		Kind: mailInvitation, To: v.Email, Subject: "You are invited to " + mail.Quote(organization.Name),
+		Kind:    mailInvitation,
+		To:      v.Email,
+		Subject: "You are invited to " + mail.Quote(organization.Name),
 		Paragraphs: []string{
 			fmt.Sprintf("%s invites you to the organization %s at %s, as %s.",
 				mail.Quote(v.InvitedBy.Name), mail.Quote(organization.Name), a.publicURL, v.Role),
@@ -149,7 +165,9 @@ func (a *App) noticeLetter(kind string, u domain.User, subject, what string, fro
 		where = "from the address " + from.IP
 	}
 	return mail.Letter{
-		Kind: kind, To: u.Email, Subject: subject,
+		Kind:       kind,
+		To:         u.Email,
+		Subject:    subject,
 		Paragraphs: []string{fmt.Sprintf("%s at %s, %s, %s.", what, a.publicURL, a.now().Format("on 2 January 2006 at 15:04 UTC"), where)},
 		Action:     mail.Action{Label: "Look at your account", Page: a.page("account")},
 		Closing:    "If it was not you, set a new password immediately. That ends every session.",

@@ -45,8 +45,11 @@ const DefaultCacheBytes = 256 << 20
 func newNearby(o Options) *nearby {
 	turns := cache.Turns()
 	n := &nearby{
-		grace: DefaultOutageGrace, people: cache.NewPeople(turns), imported: cache.NewImported(),
-		untagged: cache.NewUntagged(), outdated: make(chan struct{}, 1),
+		grace:    DefaultOutageGrace,
+		people:   cache.NewPeople(turns),
+		imported: cache.NewImported(),
+		untagged: cache.NewUntagged(),
+		outdated: make(chan struct{}, 1),
 	}
 	if o.OutageGrace != nil {
 		n.grace = *o.OutageGrace

@@ -26,7 +26,12 @@ func (a *App) CreateOrganization(ctx context.Context, caller domain.Principal, s
 	}
 	now := a.now()
 	org := domain.Organization{
-		ID: domain.NewID[domain.OrganizationID](now), Name: spec.Name, Status: domain.Active, CreatedAt: now, UpdatedAt: now, Revision: 1,
+		ID:        domain.NewID[domain.OrganizationID](now),
+		Name:      spec.Name,
+		Status:    domain.Active,
+		CreatedAt: now,
+		UpdatedAt: now,
+		Revision:  1,
 	}
 	r, err := a.newRequest(caller, spec.IdempotencyKey.Reveal(), "createOrganization", spec.Owner, spec)
 	if err != nil {

@@ -70,8 +70,12 @@ type mailing struct {
 
 func newMailing(o Options, log *slog.Logger) *mailing {
 	m := &mailing{
-		mailer: o.Mailer, on: o.Mailer != nil, sends: o.Mailer != nil || o.Terminal != nil,
-		failed: map[mail.Class]*atomic.Int64{}, busy: map[string]int{}, free: make(chan struct{}, 1),
+		mailer: o.Mailer,
+		on:     o.Mailer != nil,
+		sends:  o.Mailer != nil || o.Terminal != nil,
+		failed: map[mail.Class]*atomic.Int64{},
+		busy:   map[string]int{},
+		free:   make(chan struct{}, 1),
 	}
 	for _, class := range mail.Classes {
 		m.failed[class] = new(atomic.Int64)
@@ -128,9 +132,13 @@ func (a *App) post(ctx context.Context, tx *repository.Store, p posting) error {
 	}
 	now := a.now()
 	m := repository.OutgoingMail{
-		ID: rand.Text(), Kind: p.kind, Payer: a.keyring.outbox.sum("payer", p.payer),
+		ID:        rand.Text(),
+		Kind:      p.kind,
+		Payer:     a.keyring.outbox.sum("payer", p.payer),
 		Address:   a.keyring.outbox.sum("address", p.kind, p.to),
-		CreatedAt: now, ExpiresAt: now.Add(p.good), DueAt: now,
+		CreatedAt: now,
+		ExpiresAt: now.Add(p.good),
+		DueAt:     now,
 	}
 	if p.notice {
 		m.Address = a.keyring.outbox.sum("notified", p.to)

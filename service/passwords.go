@@ -151,10 +151,28 @@ func newPasswordHasher() passwordHasher {
 	cores := runtime.GOMAXPROCS(0)
 	const waiting, each = 4096, 256
 	return passwordHasher{
-		attempts: fair.NewGate(fair.Bounds{Total: waiting, PerPayer: 1, Waiting: waiting, WaitingPerPayer: each, Wait: turnWait}),
-		accounts: fair.NewGate(fair.Bounds{Total: waiting, PerPayer: 1, Waiting: waiting, WaitingPerPayer: each, Wait: turnWait}),
-		networks: fair.NewGate(fair.Bounds{Total: cores, PerPayer: cores, Waiting: waiting, WaitingPerPayer: waiting, Wait: turnWait}),
-		decoy:    passwordHash{passwordParams, true, randomBytes(passwordSalt), randomBytes(passwordKey)},
+		attempts: fair.NewGate(fair.Bounds{
+			Total:           waiting,
+			PerPayer:        1,
+			Waiting:         waiting,
+			WaitingPerPayer: each,
+			Wait:            turnWait,
+		}),
+		accounts: fair.NewGate(fair.Bounds{
+			Total:           waiting,
+			PerPayer:        1,
+			Waiting:         waiting,
+			WaitingPerPayer: each,
+			Wait:            turnWait,
+		}),
+		networks: fair.NewGate(fair.Bounds{
+			Total:           cores,
+			PerPayer:        cores,
+			Waiting:         waiting,
+			WaitingPerPayer: waiting,
+			Wait:            turnWait,
+		}),
+		decoy: passwordHash{passwordParams, true, randomBytes(passwordSalt), randomBytes(passwordKey)},
 	}
 }
 

@@ -41,8 +41,13 @@ func (p *Project) addPlan(ctx context.Context, tx *repository.Store, spec domain
 	}
 	now := p.app.now()
 	plan := domain.Plan{
-		ID: domain.NewID[domain.PlanID](now), ProjectID: p.project.ID, Name: spec.Name, Limits: domain.LimitsWithDefaults(spec.Limits),
-		CreatedAt: now, UpdatedAt: now, Revision: 1,
+		ID:        domain.NewID[domain.PlanID](now),
+		ProjectID: p.project.ID,
+		Name:      spec.Name,
+		Limits:    domain.LimitsWithDefaults(spec.Limits),
+		CreatedAt: now,
+		UpdatedAt: now,
+		Revision:  1,
 	}
 	if err := tx.CreatePlan(ctx, p.project.Scope(), plan); err != nil {
 		return domain.Plan{}, planNameTaken(err)
@@ -139,8 +144,11 @@ func planNameTaken(err error) error {
 
 func (p *Project) recordPlan(ctx context.Context, tx *repository.Store, action string, plan domain.Plan, changes domain.Changes) error {
 	return p.app.record(ctx, tx, p.caller, domain.Event{
-		Action: action, Target: domain.Target{Kind: "plan", ID: string(plan.ID), Name: plan.Name},
-		OrganizationID: p.project.OrganizationID, ProjectID: p.project.ID, Changes: changes,
+		Action:         action,
+		Target:         domain.Target{Kind: "plan", ID: string(plan.ID), Name: plan.Name},
+		OrganizationID: p.project.OrganizationID,
+		ProjectID:      p.project.ID,
+		Changes:        changes,
 	})
 }
 

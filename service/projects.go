@@ -18,8 +18,14 @@ func (o *Organization) CreateProject(ctx context.Context, spec domain.ProjectSpe
 	}
 	now := o.app.now()
 	project := domain.Project{
-		ID: domain.NewID[domain.ProjectID](now), OrganizationID: o.organization.ID, Name: spec.Name, KeyPrefix: spec.KeyPrefix,
-		Status: domain.Active, CreatedAt: now, UpdatedAt: now, Revision: 1,
+		ID:             domain.NewID[domain.ProjectID](now),
+		OrganizationID: o.organization.ID,
+		Name:           spec.Name,
+		KeyPrefix:      spec.KeyPrefix,
+		Status:         domain.Active,
+		CreatedAt:      now,
+		UpdatedAt:      now,
+		Revision:       1,
 	}
 	if project.KeyPrefix == "" {
 		project.KeyPrefix = o.app.keyPrefix
@@ -223,8 +229,11 @@ func (p *Project) Delete(ctx context.Context) error {
 
 func projectEvent(action string, p domain.Project, changes domain.Changes) domain.Event {
 	return domain.Event{
-		Action: action, Target: domain.Target{Kind: "project", ID: string(p.ID), Name: p.Name},
-		OrganizationID: p.OrganizationID, ProjectID: p.ID, Changes: changes,
+		Action:         action,
+		Target:         domain.Target{Kind: "project", ID: string(p.ID), Name: p.Name},
+		OrganizationID: p.OrganizationID,
+		ProjectID:      p.ID,
+		Changes:        changes,
 	}
 }
 

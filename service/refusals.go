@@ -279,7 +279,12 @@ func ignoreNotFound(err error) error {
 func addRefusal(ctx context.Context, tx *repository.Store, at time.Time, target domain.Target, from domain.Origin,
 	fields map[string]any) error {
 	return tx.AddEvent(ctx, domain.Event{
-		ID: domain.NewID[domain.EventID](at), At: at, Action: "session.refused", Target: target, Origin: from,
-		Actor: domain.Actor{Kind: domain.ActorSystem, ID: "system", Name: "sign-in"}, Changes: domain.Diff(nil, fields),
+		ID:      domain.NewID[domain.EventID](at),
+		At:      at,
+		Action:  "session.refused",
+		Target:  target,
+		Origin:  from,
+		Actor:   domain.Actor{Kind: domain.ActorSystem, ID: "system", Name: "sign-in"},
+		Changes: domain.Diff(nil, fields),
 	})
 }

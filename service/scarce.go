@@ -29,9 +29,19 @@ type places struct{ callers, networks *fair.Gate }
 func newPlaces(total, perCaller int) places {
 	const waiting = 64
 	return places{
-		callers: fair.NewGate(fair.Bounds{Total: 8 * waiting, PerPayer: perCaller, Waiting: waiting, WaitingPerPayer: 4, Wait: placeWait}),
+		callers: fair.NewGate(fair.Bounds{
+			Total:           8 * waiting,
+			PerPayer:        perCaller,
+			Waiting:         waiting,
+			WaitingPerPayer: 4,
+			Wait:            placeWait,
+		}),
 		networks: fair.NewGate(fair.Bounds{
-			Total: total, PerPayer: total / 2, Waiting: waiting, WaitingPerPayer: waiting / 4, Wait: placeWait,
+			Total:           total,
+			PerPayer:        total / 2,
+			Waiting:         waiting,
+			WaitingPerPayer: waiting / 4,
+			Wait:            placeWait,
 		}),
 	}
 }

@@ -115,8 +115,13 @@ func (a *App) makeRoomForSession(ctx context.Context, tx *repository.Store, from
 func (a *App) startSession(ctx context.Context, tx *repository.Store, from domain.Origin, user domain.User) (SignedIn, error) {
 	now := a.now()
 	session := domain.Session{
-		ID: domain.NewID[domain.SessionID](now), UserID: user.ID, CreatedAt: now, LastUsedAt: now, ExpiresAt: now.Add(sessionAbsolute),
-		IP: from.IP, UserAgent: from.UserAgent,
+		ID:         domain.NewID[domain.SessionID](now),
+		UserID:     user.ID,
+		CreatedAt:  now,
+		LastUsedAt: now,
+		ExpiresAt:  now.Add(sessionAbsolute),
+		IP:         from.IP,
+		UserAgent:  from.UserAgent,
 	}
 	bound, err := a.bindsToUsers(ctx, tx)
 	if err != nil {
@@ -138,9 +143,13 @@ func (a *App) signedIn(bound bool, user domain.User, session domain.Session, ref
 		return SignedIn{}, err
 	}
 	return SignedIn{
-		AccessToken: access, AccessLifetime: jwt.Lifetime,
-		RefreshToken: string(refresh), RefreshLifetime: min(sessionIdle, session.ExpiresAt.Sub(now)),
-		Cookie: a.newCookie(bound, session.ID, user.ID), User: user, Session: session,
+		AccessToken:     access,
+		AccessLifetime:  jwt.Lifetime,
+		RefreshToken:    string(refresh),
+		RefreshLifetime: min(sessionIdle, session.ExpiresAt.Sub(now)),
+		Cookie:          a.newCookie(bound, session.ID, user.ID),
+		User:            user,
+		Session:         session,
 	}, nil
 }
 

@@ -123,7 +123,11 @@ func (a *App) newUser(ctx context.Context, network fair.Payer, s domain.SignUp, 
 	hash, err := a.passwords.hash(ctx, hashing{network: network}, s.Password.Reveal())
 	now := a.now()
 	return domain.User{
-		ID: domain.NewID[domain.UserID](now), Email: canonicalEmail(s.Email), Name: s.Name, Status: domain.Active, CreatedAt: now,
+		ID:        domain.NewID[domain.UserID](now),
+		Email:     canonicalEmail(s.Email),
+		Name:      s.Name,
+		Status:    domain.Active,
+		CreatedAt: now,
 	}, hash, err
 }
 

@@ -114,9 +114,16 @@ func (s *settings) newApp(ctx context.Context, store *repository.Store, url stri
 		}
 	}
 	o := service.Options{
-		Store: store, MasterKey: key, Issuer: issuer, PublicURL: url, KeyPrefix: s.KeyPrefix,
-		Signup: service.SignupPolicy(s.Signup), Log: log,
-		OutageGrace: &s.grace, Address: s.servedOn, Terminal: terminal(),
+		Store:       store,
+		MasterKey:   key,
+		Issuer:      issuer,
+		PublicURL:   url,
+		KeyPrefix:   s.KeyPrefix,
+		Signup:      service.SignupPolicy(s.Signup),
+		Log:         log,
+		OutageGrace: &s.grace,
+		Address:     s.servedOn,
+		Terminal:    terminal(),
 	}
 	if s.SMTPURL != "" {
 		if o.Mailer, err = s.mailer(url); err != nil {

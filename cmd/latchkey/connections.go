@@ -46,7 +46,13 @@ type connections struct {
 }
 
 func newConnections(l net.Listener, bounds connectionBounds) *connections {
-	return &connections{Listener: l, bounds: bounds, began: time.Now(), open: map[*connection]bool{}, networks: map[fair.Payer]int{}}
+	return &connections{
+		Listener: l,
+		bounds:   bounds,
+		began:    time.Now(),
+		open:     map[*connection]bool{},
+		networks: map[fair.Payer]int{},
+	}
 }
 
 // Accept returns the next connection that the bounds allow.

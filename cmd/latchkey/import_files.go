@@ -87,11 +87,17 @@ type importLine struct {
 
 func (l importLine) row() domain.ImportRow {
 	return domain.ImportRow{
-		Name: l.Name, Algorithm: domain.Algorithm(l.Algorithm), Hash: domain.Hidden(cmp.Or(l.Hash, l.HashedKey)), Prefix: l.Prefix,
-		Environment: domain.Environment(l.Environment), Scopes: as[domain.Scope](l.Scopes), ExternalID: l.ExternalID, Metadata: l.Metadata,
-		CreatedAt: domain.ParseImportTime(cmp.Or(l.CreatedAt, l.Created)),
-		ExpiresAt: domain.ParseImportTime(cmp.Or(l.ExpiresAt, l.ExpiryDate)),
-		Revoked:   l.Revoked,
+		Name:        l.Name,
+		Algorithm:   domain.Algorithm(l.Algorithm),
+		Hash:        domain.Hidden(cmp.Or(l.Hash, l.HashedKey)),
+		Prefix:      l.Prefix,
+		Environment: domain.Environment(l.Environment),
+		Scopes:      as[domain.Scope](l.Scopes),
+		ExternalID:  l.ExternalID,
+		Metadata:    l.Metadata,
+		CreatedAt:   domain.ParseImportTime(cmp.Or(l.CreatedAt, l.Created)),
+		ExpiresAt:   domain.ParseImportTime(cmp.Or(l.ExpiresAt, l.ExpiryDate)),
+		Revoked:     l.Revoked,
 	}
 }
 

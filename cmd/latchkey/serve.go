@@ -95,7 +95,12 @@ func startServer(ctx context.Context, s *settings, on sockets, log *slog.Logger)
 		return nil, errors.Join(err, listener.Close())
 	}
 	srv := &server{
-		log: log, app: app, store: store, address: listener.Addr().String(), failed: make(chan error, 2), signals: make(chan os.Signal, 1),
+		log:     log,
+		app:     app,
+		store:   store,
+		address: listener.Addr().String(),
+		failed:  make(chan error, 2),
+		signals: make(chan os.Signal, 1),
 	}
 	if srv.tracing, err = startTracing(ctx, s.tracing, log); err != nil {
 		return nil, errors.Join(err, listener.Close(), store.Close())
@@ -152,7 +157,11 @@ func (s *settings) handler(app *service.App, config api.Config) (http.Handler, e
 	}
 	version, _, _ := buildInfo()
 	c := console.Config{
-		PublicURL: config.PublicURL, Header: s.APIKeyHeader, Version: version, Log: config.Log, Requests: config.Requests,
+		PublicURL:   config.PublicURL,
+		Header:      s.APIKeyHeader,
+		Version:     version,
+		Log:         config.Log,
+		Requests:    config.Requests,
 		IPExtractor: calls.IPExtractor,
 	}
 	if config.Tracing != nil {
@@ -168,16 +177,25 @@ func (s *settings) handler(app *service.App, config api.Config) (http.Handler, e
 // api returns the configuration of the API from the settings.
 func (s *settings) api(url string, log *slog.Logger) api.Config {
 	return api.Config{
-		PublicURL: url, Credentials: api.Credentials{Keyword: s.APIKeyKeyword, Header: s.APIKeyHeader}, Default: s.permission,
-		TrustedProxies: s.proxies, CORSOrigins: s.origins, Log: log,
+		PublicURL:      url,
+		Credentials:    api.Credentials{Keyword: s.APIKeyKeyword, Header: s.APIKeyHeader},
+		Default:        s.permission,
+		TrustedProxies: s.proxies,
+		CORSOrigins:    s.origins,
+		Log:            log,
 	}
 }
 
 func (srv *server) newHTTP(h http.Handler) *http.Server {
 	return &http.Server{
-		Handler: waitsForClients(h), ConnContext: inContext, ReadHeaderTimeout: readHeaderTimeout,
-		ReadTimeout: readTimeout, WriteTimeout: writeTimeout,
-		IdleTimeout: idleTimeout, MaxHeaderBytes: maxHeaderBytes, ErrorLog: slog.NewLogLogger(srv.log.Handler(), slog.LevelWarn),
+		Handler:           waitsForClients(h),
+		ConnContext:       inContext,
+		ReadHeaderTimeout: readHeaderTimeout,
+		ReadTimeout:       readTimeout,
+		WriteTimeout:      writeTimeout,
+		IdleTimeout:       idleTimeout,
+		MaxHeaderBytes:    maxHeaderBytes,
+		ErrorLog:          slog.NewLogLogger(srv.log.Handler(), slog.LevelWarn),
 	}
 }
 

@@ -244,7 +244,9 @@ func rank(method string, op *openapi3.Operation) int {
 func newItem(method, path string, op *openapi3.Operation, credential []variable) item {
 	filledPath := strings.NewReplacer("{", "{{", "}", "}}").Replace(path)
 	i := item{
-		Name: op.Summary, depth: strings.Count(path, "{"), rank: rank(method, op),
+		Name:  op.Summary,
+		depth: strings.Count(path, "{"),
+		rank:  rank(method, op),
 		Request: request{
 			Method: method, Header: slices.Clone(credential), Description: op.Description,
 			URL: address{Raw: "{{base_url}}" + filledPath, Host: []string{"{{base_url}}"}, Path: strings.Split(strings.TrimPrefix(filledPath, "/"), "/")},

@@ -99,8 +99,15 @@ func ofFile(pkg, file string) ([]mutant, error) {
 	for node := range ast.Preorder(tree) {
 		for _, c := range changes(node, source, fset) {
 			start, end := fset.Position(c.from).Offset, fset.Position(c.to).Offset
-			all = append(all, mutant{pkg: pkg, file: file, line: fset.Position(c.from).Line, start: start,
-				end: end, source: source, text: c.text})
+			all = append(all, mutant{
+				pkg:    pkg,
+				file:   file,
+				line:   fset.Position(c.from).Line,
+				start:  start,
+				end:    end,
+				source: source,
+				text:   c.text,
+			})
 		}
 	}
 	return all, nil

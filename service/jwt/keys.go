@@ -100,7 +100,11 @@ func (s KeySet) JWKS() JWKS { return JWKS{Keys: slices.Clone(s.published)} }
 
 func (k Key) jwk() JWK {
 	return JWK{
-		Type: "OKP", Curve: "Ed25519", X: base64.RawURLEncoding.EncodeToString(k.Public()),
-		ID: k.ID, Use: "sig", Algorithm: "EdDSA",
+		Type:      "OKP",
+		Curve:     "Ed25519",
+		X:         base64.RawURLEncoding.EncodeToString(k.Public()),
+		ID:        k.ID,
+		Use:       "sig",
+		Algorithm: "EdDSA",
 	}
 }

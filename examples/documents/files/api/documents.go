@@ -33,5 +33,11 @@ func (h *handlers) ListDocuments(ctx context.Context, r ListDocumentsRequestObje
 }
 
 func documentFrom(d domain.Document) Document {
-	return Document{ID: string(d.ID), ProjectID: d.ProjectID, Title: d.Title, Text: d.Text, CreatedAt: d.CreatedAt.UTC()}
+	return Document{
+		ID:        string(d.ID),
+		ProjectID: d.ProjectID,
+		Title:     d.Title,
+		Text:      d.Text,
+		CreatedAt: d.CreatedAt.UTC(),
+	}
 }

@@ -20,13 +20,24 @@ type documentRow struct {
 }
 
 func (r documentRow) document() domain.Document {
-	return domain.Document{ID: r.ID, ProjectID: r.ProjectID, Title: r.Title, Text: r.Text, CreatedAt: r.CreatedAt.Time}
+	return domain.Document{
+		ID:        r.ID,
+		ProjectID: r.ProjectID,
+		Title:     r.Title,
+		Text:      r.Text,
+		CreatedAt: r.CreatedAt.Time,
+	}
 }
 
 // CreateDocument adds a document to the project.
 func (s *Store) CreateDocument(ctx context.Context, scope domain.ProjectScope, d domain.Document) error {
 	return s.insert(ctx, &documentRow{
-		ID: d.ID, OrganizationID: scope.Organization(), ProjectID: scope.Project(), Title: d.Title, Text: d.Text, CreatedAt: micros{d.CreatedAt},
+		ID:             d.ID,
+		OrganizationID: scope.Organization(),
+		ProjectID:      scope.Project(),
+		Title:          d.Title,
+		Text:           d.Text,
+		CreatedAt:      micros{d.CreatedAt},
 	})
 }
 

@@ -17,16 +17,22 @@ func (p *Project) CreateDocument(ctx context.Context, spec domain.DocumentSpec) 
 	}
 	now := p.app.now()
 	d := domain.Document{
-		ID: domain.NewID[domain.DocumentID](now), ProjectID: p.project.ID, Title: spec.Title, Text: spec.Text, CreatedAt: now,
+		ID:        domain.NewID[domain.DocumentID](now),
+		ProjectID: p.project.ID,
+		Title:     spec.Title,
+		Text:      spec.Text,
+		CreatedAt: now,
 	}
 	err := p.app.store.InTx(ctx, func(ctx context.Context, tx *repository.Store) error {
 		if err := tx.CreateDocument(ctx, p.project.Scope(), d); err != nil {
 			return err
 		}
 		return p.app.record(ctx, tx, p.caller, domain.Event{
-			Action: "document.created", Target: domain.Target{Kind: "document", ID: string(d.ID), Name: d.Title},
-			OrganizationID: p.project.OrganizationID, ProjectID: p.project.ID,
-			Changes: domain.Diff(nil, map[string]any{"title": d.Title}),
+			Action:         "document.created",
+			Target:         domain.Target{Kind: "document", ID: string(d.ID), Name: d.Title},
+			OrganizationID: p.project.OrganizationID,
+			ProjectID:      p.project.ID,
+			Changes:        domain.Diff(nil, map[string]any{"title": d.Title}),
 		})
 	})
 	return d, err
