@@ -89,7 +89,7 @@ func TestLiteralsHaveOneFieldALine(t *testing.T) {
 		if isTest(path) {
 			continue
 		}
-		set := token.NewFileSet()
+		set := gotoken.NewFileSet()
 		file, err := parser.ParseFile(set, path, text, parser.SkipObjectResolution)
 		if err != nil {
 			t.Fatal(err)
