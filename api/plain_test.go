@@ -76,8 +76,8 @@ func TestAnswersArePlain(t *testing.T) {
 	}
 	question := map[string]string{"key": key.Token}
 	look("verifyKey, lean", s.call(t, "POST", "/v1/keys/verify", byKey(key.Token), question))
-	look("verifyKey", s.call(t, "POST", "/v1/keys/verify?x", byKey(key.Token), question))
-	look("getCurrentProject", s.call(t, "GET", "/v1/project?x", byKey(key.Token), nil))
+	look("verifyKey", s.call(t, "POST", "/v1/keys/verify", both(byKey(key.Token), ordinaryEdge), question))
+	look("getCurrentProject", s.call(t, "GET", "/v1/project", both(byKey(key.Token), ordinaryEdge), nil))
 	metadata := map[string]any{"metadata": map[string]string{"a": odd}}
 	look("updateKey", s.call(t, "PATCH", s.home.path("/keys/"+string(key.Key.ID)), owner.as, metadata))
 	look("export", s.call(t, "GET", organization+"/audit-events",
