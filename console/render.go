@@ -46,8 +46,27 @@ func (p pages) write(w *echo.Response, status int, name string, data layout) err
 	if w.Status == http.StatusNoContent {
 		return nil
 	}
-	_, err := p.prefixed.WriteString(w, body.String())
+	_, err := p.prefixed.WriteString(w, visible(body.String()))
 	return err
+}
+
+// visible shows as escapes, such as \u202e, what would change the text around a
+// name. New names have no such characters, but 0.1 stored them, and metadata may
+// have them. It works on the finished page, so that no template can forget it.
+func visible(page string) string {
+	hidden := func(r rune) bool { return domain.IsDisruptive(r) && !strings.ContainsRune("\r\n\t", r) }
+	if !strings.ContainsFunc(page, hidden) {
+		return page
+	}
+	var b strings.Builder
+	for _, r := range page {
+		if hidden(r) {
+			fmt.Fprintf(&b, `\u%04x`, r)
+			continue
+		}
+		b.WriteRune(r)
+	}
+	return b.String()
 }
 
 // belowPrefix returns a replacer that puts the path of the site before the links of

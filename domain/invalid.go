@@ -27,15 +27,15 @@ func (v *Invalid) Text(pointer, s string, shortest, longest int) {
 		v.Add(pointer, "must be %d to %d characters", shortest, longest)
 	case !utf8.ValidString(s):
 		v.Add(pointer, "must be valid UTF-8")
-	case strings.ContainsFunc(s, disruptive):
+	case strings.ContainsFunc(s, IsDisruptive):
 		v.Add(pointer, "must not contain control characters, line breaks or direction overrides")
 	}
 }
 
-// disruptive reports whether a character changes the text around it: controls
+// IsDisruptive reports whether a character changes the text around it: controls
 // (Cc), line and paragraph separators, and the embeddings, overrides and
 // isolates of the bidirectional algorithm (UAX #9).
-func disruptive(r rune) bool {
+func IsDisruptive(r rune) bool {
 	return unicode.IsControl(r) || r == '\u2028' || r == '\u2029' || r >= '\u202a' && r <= '\u202e' || r >= '\u2066' && r <= '\u2069'
 }
 

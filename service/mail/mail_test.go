@@ -9,6 +9,7 @@ import (
 	"net"
 	"strings"
 	"testing"
+	"unicode"
 
 	"github.com/latchkey-dev/latchkey/service/mail"
 )
@@ -173,3 +174,29 @@ func TestLog(t *testing.T) {
 type failing struct{}
 
 func (failing) Write([]byte) (int, error) { return 0, errors.New("gone") }
+
+// Guarantees that a name of a stranger's choice stays a name in an email: it ends no
+// line, starts no header, closes no quotation and does not change the direction of
+// writing, in the subject and in both forms of the text.
+func TestNamesStayNames(t *testing.T) {
+	t.Parallel()
+	const name = "Acme”\r\nBcc: eve@example.com\n\n\u202egnp.exe\u2066\u2028\u200f\u009b31m\x1b[2J\x00“"
+	l := letter()
+	l.Subject = "You are invited to " + mail.Quote(name)
+	l.Paragraphs = []string{mail.Quote(name) + " invites you."}
+	m, err := l.Write()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for form, text := range map[string]string{"subject": m.Subject, "text": m.Text, "HTML": m.HTML} {
+		at := strings.IndexFunc(text, func(r rune) bool {
+			return unicode.IsControl(r) && (r != '\n' || form == "subject") || unicode.In(r, unicode.Zl, unicode.Zp, unicode.Bidi_Control)
+		})
+		if at >= 0 || strings.Contains(text, "\nBcc:") {
+			t.Errorf("%s: %q", form, text)
+		}
+		if opened, closed := strings.Count(text, "“"), strings.Count(text, "”"); opened != 1 || closed != 1 {
+			t.Errorf("%s has %d opening and %d closing quotation marks: %q", form, opened, closed, text)
+		}
+	}
+}
