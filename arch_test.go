@@ -43,9 +43,9 @@ var mayImport = map[string][]string{
 	"faults":                  {},           // the same
 	"client":                  {"net/http"}, // it uses only the contract
 	"examples/go":             {"client"},
-	"scripts/mutants":         {},           // it reads files and runs go
-	"scripts/settingspage":    {},           // it reads the settings and writes their page
-	"contract/collection":     {"net/http"}, // it reads openapi.yaml and writes a file
+	"scripts/mutants":         {"repository/storetest"}, // it reads files, runs go, and shares a database among the tests
+	"scripts/settingspage":    {},                       // it reads the settings and writes their page
+	"contract/collection":     {"net/http"},             // it reads openapi.yaml and writes a file
 }
 
 // reserved are imports, with everything below their paths, for the packages only

@@ -41,6 +41,9 @@ func Postgres(t testing.TB) string {
 }
 
 var shared = sync.OnceValues(func() (*Cluster, error) {
+	if dir := os.Getenv(sharedCluster); dir != "" {
+		return &Cluster{dir: dir}, nil
+	}
 	return start("fsync=off", "synchronous_commit=off", "full_page_writes=off")
 })
 
@@ -73,7 +76,7 @@ func NewCluster(t testing.TB, settings ...string) *Cluster {
 // dropped when t ends.
 func (c *Cluster) Database(t testing.TB) string {
 	t.Helper()
-	name := fmt.Sprintf("test_%d", c.databases.Add(1))
+	name := fmt.Sprintf("test_%d%05d", os.Getpid(), c.databases.Add(1)) // processes may share the cluster
 	if err := c.exec(t.Context(), "CREATE DATABASE "+name); err != nil {
 		t.Fatal(err)
 	}

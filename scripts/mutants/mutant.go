@@ -2,13 +2,16 @@ package main
 
 import (
 	"bytes"
-	"encoding/json"
+	"cmp"
+	"crypto/sha256"
+	"encoding/binary"
 	"fmt"
 	"go/ast"
 	"go/parser"
 	"go/token"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 )
@@ -16,55 +19,42 @@ import (
 // mutant is one change of one file: bytes from start to end become text.
 type mutant struct {
 	pkg, file  string // as the module names them
-	line       int
+	line, col  int
 	start, end int
 	source     []byte // of the file
 	text       string
+	in         function // that has the change
+	key        string
 }
 
-// String returns the place, the original text and the changed text.
-func (m mutant) String() string {
-	return fmt.Sprintf("%s:%d: %s  ->  %s", m.file, m.line, oneLine(string(m.source[m.start:m.end])), oneLine(m.text))
+// function is a part of a file. A change outside of functions has none.
+type function struct {
+	name               string
+	body, end          int    // offsets within the braces
+	firstLine, endLine int    // of the body
+	results            string // as the signature has them
 }
 
-// key identifies the mutant without its line number, which other changes move: by
-// the file, the whole line, and the change.
-func (m mutant) key() string {
+// name identifies the mutant without its line number, which other changes move: by
+// the file, the function, the whole line, and the change.
+func (m mutant) name() string {
 	from := bytes.LastIndexByte(m.source[:m.start], '\n') + 1
 	line, _, _ := strings.Cut(string(m.source[from:]), "\n")
-	return fmt.Sprintf("%s: %s: %s -> %s", m.file, strings.TrimSpace(line), oneLine(string(m.source[m.start:m.end])), oneLine(m.text))
+	return fmt.Sprintf("%s %s: %s: %s -> %s", m.file, m.in.name, oneLine(line), oneLine(string(m.source[m.start:m.end])), oneLine(m.text))
 }
 
 func oneLine(s string) string {
 	s = strings.Join(strings.Fields(s), " ")
-	if len(s) > 80 {
-		s = strings.ToValidUTF8(s[:80], "") + "…"
+	if len(s) > 100 {
+		s = strings.ToValidUTF8(s[:100], "") + "…"
 	}
 	return s
 }
 
-// write writes the changed file and its overlay into dir, and returns the path of
-// the overlay.
-func (m mutant) write(dir string) (string, error) {
-	changed := string(m.source[:m.start]) + m.text + string(m.source[m.end:])
-	path := filepath.Join(dir, filepath.Base(m.file))
-	if err := os.WriteFile(path, []byte(changed), 0o600); err != nil {
-		return "", err
-	}
-	original, err := filepath.Abs(m.file)
-	if err != nil {
-		return "", err
-	}
-	overlay, err := json.Marshal(map[string]map[string]string{"Replace": {original: path}})
-	if err != nil {
-		return "", err
-	}
-	name := filepath.Join(dir, "overlay.json")
-	return name, os.WriteFile(name, overlay, 0o600)
-}
-
-// mutants lists every mutant of the packages, without tests and generated files.
-func mutants(packages []string) ([]mutant, error) {
+// mutants lists every mutant of the packages, without tests and generated files, in
+// an order that the seed determines. The order depends on nothing else but each
+// mutant's key, so that the same seed draws nearly the same mutants after a change.
+func mutants(packages []string, seed uint64) ([]mutant, error) {
 	var all []mutant
 	for _, pkg := range packages {
 		files, err := filepath.Glob(filepath.Join(pkg, "*.go"))
@@ -82,6 +72,11 @@ func mutants(packages []string) ([]mutant, error) {
 			all = append(all, found...)
 		}
 	}
+	rank := func(m mutant) uint64 {
+		sum := sha256.Sum256(fmt.Appendln(nil, seed, m.key))
+		return binary.BigEndian.Uint64(sum[:])
+	}
+	slices.SortFunc(all, func(a, b mutant) int { return cmp.Compare(rank(a), rank(b)) })
 	return all, nil
 }
 
@@ -96,21 +91,52 @@ func ofFile(pkg, file string) ([]mutant, error) {
 		return nil, err
 	}
 	var all []mutant
-	for node := range ast.Preorder(tree) {
-		for _, c := range changes(node, source, fset) {
-			start, end := fset.Position(c.from).Offset, fset.Position(c.to).Offset
-			all = append(all, mutant{
-				pkg:    pkg,
-				file:   file,
-				line:   fset.Position(c.from).Line,
-				start:  start,
-				end:    end,
-				source: source,
-				text:   c.text,
-			})
+	named := map[string]int{}
+	for _, declaration := range tree.Decls {
+		in := functionOf(declaration, source, fset)
+		for node := range ast.Preorder(declaration) {
+			for _, c := range changes(node, source, fset) {
+				from, to := fset.Position(c.from), fset.Position(c.to)
+				m := mutant{
+					pkg:    pkg,
+					file:   file,
+					line:   from.Line,
+					col:    from.Column,
+					start:  from.Offset,
+					end:    to.Offset,
+					source: source,
+					text:   c.text,
+				}
+				if in.body <= m.start && m.end <= in.end {
+					m.in = in
+				}
+				m.key = m.name()
+				if named[m.key]++; named[m.key] > 1 {
+					m.key += fmt.Sprintf(" (%d)", named[m.key])
+				}
+				all = append(all, m)
+			}
 		}
 	}
 	return all, nil
+}
+
+func functionOf(d ast.Decl, source []byte, fset *token.FileSet) function {
+	f, ok := d.(*ast.FuncDecl)
+	if !ok || f.Body == nil {
+		return function{}
+	}
+	in := function{
+		name:      f.Name.Name,
+		body:      fset.Position(f.Body.Lbrace).Offset + 1,
+		end:       fset.Position(f.Body.Rbrace).Offset,
+		firstLine: fset.Position(f.Body.Lbrace).Line,
+		endLine:   fset.Position(f.Body.Rbrace).Line,
+	}
+	if r := f.Type.Results; r != nil {
+		in.results = string(source[fset.Position(r.Pos()).Offset:fset.Position(r.End()).Offset])
+	}
+	return in
 }
 
 // change is the new text between two positions.
@@ -141,6 +167,12 @@ func changes(node ast.Node, source []byte, fset *token.FileSet) []change {
 			return []change{{n.OpPos, n.OpPos + 1, ""}}
 		}
 	case *ast.IfStmt:
+		if b, ok := n.Cond.(*ast.BinaryExpr); ok && (b.Op == token.EQL || b.Op == token.NEQ) {
+			return nil // the change of the operator is the same
+		}
+		if u, ok := n.Cond.(*ast.UnaryExpr); ok && u.Op == token.NOT {
+			return nil // the same
+		}
 		return []change{{n.Cond.Pos(), n.Cond.End(), "!(" + text(n.Cond) + ")"}}
 	case *ast.BasicLit:
 		if n.Kind == token.INT {
