@@ -2,6 +2,7 @@ package domain_test
 
 import (
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -20,6 +21,38 @@ func TestDiff(t *testing.T) {
 	}
 	if diff := cmp.Diff(domain.Changes{"a": {nil, 1}}, domain.Diff(nil, map[string]any{"a": 1})); diff != "" {
 		t.Error(diff)
+	}
+}
+
+// A row of an export has every field of the event, in the order of the columns.
+func TestEventRow(t *testing.T) {
+	t.Parallel()
+	event := domain.Event{
+		ID:             "evt_1",
+		At:             now.In(time.FixedZone("", 3600)),
+		Actor:          domain.Actor{Kind: domain.ActorUser, ID: "usr_1", Name: "Ada"},
+		Action:         "key.updated",
+		Target:         domain.Target{Kind: "key", ID: "key_1", Name: "ci"},
+		OrganizationID: "org_1",
+		ProjectID:      "prj_1",
+		Origin:         domain.Origin{IP: "192.0.2.1", UserAgent: "curl", RequestID: "r1"},
+		Changes:        domain.Changes{"name": {"a", "b"}},
+	}
+	want := []string{
+		"evt_1", "2026-03-04T05:06:07.890123456Z", "user", "usr_1", "Ada", "key.updated", "key", "key_1", "ci", "org_1", "prj_1",
+		"192.0.2.1", "curl", "r1", `{"name":["a","b"]}`,
+	}
+	row, err := event.Row()
+	if diff := cmp.Diff(want, row); err != nil || diff != "" {
+		t.Errorf("%v %s", err, diff)
+	}
+	event.Changes = nil
+	if row, err := event.Row(); err != nil || row[14] != "{}" {
+		t.Errorf("without changes: got %q, %v", row[14], err)
+	}
+	event.Changes = domain.Changes{"name": {nil, func() {}}}
+	if row, err := event.Row(); err == nil {
+		t.Errorf("changes that are no JSON: got %q, want an error", row)
 	}
 }
 

@@ -57,7 +57,7 @@ func NewID[T ID](now time.Time) T {
 	rand.Read(uuid[:]) // never fails: crypto/rand aborts the program instead
 	var ms [8]byte
 	binary.BigEndian.PutUint64(ms[:], uint64(now.UnixMilli()))
-	copy(uuid[:6], ms[2:])
+	copy(uuid[:], ms[2:])
 	uuid[6] = 0x70 | uuid[6]&0x0f
 	uuid[8] = 0x80 | uuid[8]&0x3f
 

@@ -57,6 +57,40 @@ func TestNewIDIsAUUIDv7(t *testing.T) {
 	}
 }
 
+// Guarantees that an id cannot be guessed from its time: all 74 other bits vary, and
+// none follows another.
+func TestNewIDIsRandom(t *testing.T) {
+	t.Parallel()
+	random := []int{}
+	for bit := range 128 {
+		if bit < 74 && bit != 62 && bit != 63 || bit >= 74 && bit < 76 {
+			random = append(random, bit) // from the lowest: below the variant and the version
+		}
+	}
+	equal := map[[2]int]int{}
+	const ids = 100
+	for range ids {
+		n := uuid(t, string(domain.NewID[domain.KeyID](now)), "key")
+		for i, a := range random {
+			for _, b := range append(random[:i:i], -1) { // -1: a bit that is always 0
+				pair := [2]int{a, b}
+				equal[pair] += 0
+				if b < 0 && n.Bit(a) == 0 || b >= 0 && n.Bit(a) == n.Bit(b) {
+					equal[pair]++
+				}
+			}
+		}
+	}
+	if len(random) != 74 {
+		t.Fatalf("got %d random bits, want 74", len(random))
+	}
+	for bits, n := range equal {
+		if n == 0 || n == ids {
+			t.Errorf("bit %d follows bit %d", bits[0], bits[1])
+		}
+	}
+}
+
 func TestNewIDSortsByTime(t *testing.T) {
 	t.Parallel()
 	var ids []domain.EventID

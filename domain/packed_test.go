@@ -158,3 +158,30 @@ func TestPackedTextLengths(t *testing.T) {
 		}
 	}
 }
+
+// A key takes little memory: the id of its creator has 16 bytes, and what its token
+// shows is not kept twice.
+func TestPackedSize(t *testing.T) {
+	t.Parallel()
+	secret, key := plainKey()
+	size := func() int { return len(PackKey(nil, secret, key)) }
+	plain := size()
+	for kind, id := range map[ActorKind]string{ActorUser: string(NewID[UserID](time.Now())), ActorKey: string(NewID[KeyID](time.Now()))} {
+		key.CreatedBy = Actor{Kind: kind, ID: id}
+		if got, want := size(), plain+16; got != want {
+			t.Errorf("made by a %s: got %d bytes, want %d", kind, got, want)
+		}
+	}
+	key.CreatedBy = Actor{Kind: ActorUser, ID: "usr_" + strings.Repeat("i", 26)} // no id, but as long as one
+	if got, want := size(), plain+30; got != want {
+		t.Errorf("made by a user without an id: got %d bytes, want %d", got, want)
+	}
+	key.CreatedBy, key.Prefix = Actor{Kind: ActorSystem}, "lk_live_tok"
+	if got, want := size(), plain+2; got != want {
+		t.Errorf("with the prefix of its token: got %d bytes, want %d", got, want)
+	}
+	key.ExpiresAt, key.RevokedAt, secret.ValidUntil = key.CreatedAt, key.CreatedAt, key.CreatedAt
+	if got, want := size(), plain+2+3*8; got != want {
+		t.Errorf("with three more times: got %d bytes, want %d", got, want)
+	}
+}

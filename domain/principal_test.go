@@ -33,6 +33,14 @@ func TestPrincipal(t *testing.T) {
 			t.Errorf("%s: %s", name, diff)
 		}
 	}
+	if id, ok := domain.NewPrincipal(nil, user, domain.Origin{}).UserID(); id != "usr_1" || !ok {
+		t.Errorf("got %s, %v, want the user", id, ok)
+	}
+	for _, other := range []domain.Principal{{}, domain.System(), domain.NewPrincipal(key, nil, domain.Origin{})} {
+		if id, ok := other.UserID(); id != "" || ok {
+			t.Errorf("got %s, %v, want no user", id, ok)
+		}
+	}
 	if !key.Holds("keys:read") || key.Holds("keys:write") || key.Holds("") {
 		t.Error("a key holds other scopes than those listed")
 	}

@@ -1,6 +1,7 @@
 package domain
 
 import (
+	"fmt"
 	"testing"
 	"time"
 
@@ -63,6 +64,31 @@ func TestProvenKeyUnpacksToWhatWasPacked(t *testing.T) {
 // TestUnusableInOrder guarantees that a revoked key is never taken for merely
 // expired, that an expiry acts from its very microsecond on, and that a disabled
 // organization or project ends a key that is good otherwise.
+// The state of a key in memory is that of the key, at every moment.
+func TestProvenKeyStatus(t *testing.T) {
+	t.Parallel()
+	for name, packed := range packedKeys() {
+		proven := NewProvenKey(string(PackKey(nil, packed.secret, packed.key)), &Tenant{})
+		end := packed.key.ExpiresAt
+		for _, at := range []time.Time{time.UnixMicro(-1), time.UnixMicro(0), packed.key.CreatedAt, end.Add(-1), end} {
+			at = at.Truncate(time.Microsecond)
+			for _, revoked := range []bool{false, true} {
+				key := packed.key
+				if !revoked {
+					key.RevokedAt = time.Time{}
+				}
+				proven = NewProvenKey(string(PackKey(nil, packed.secret, key)), &Tenant{})
+				if got, want := proven.Status(at), key.Status(at); got != want {
+					t.Errorf("%s at %v: got %s, want %s", name, at, got, want)
+				}
+			}
+		}
+		if got, want := fmt.Sprintf("%v %+v", proven, ProvenKey{}), string(packed.key.ID)+" no key"; got != want {
+			t.Errorf("%s prints as %q, want %q", name, got, want)
+		}
+	}
+}
+
 func TestUnusableInOrder(t *testing.T) {
 	t.Parallel()
 	now := time.Date(2026, 3, 14, 15, 9, 26, 535898000, time.UTC)

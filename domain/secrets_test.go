@@ -40,7 +40,7 @@ func printed(t *testing.T) map[string]any {
 		domain.Membership{}, domain.Member{}, domain.Organization{}, domain.OrganizationScope{}, domain.MemberOf{}, domain.OrganizationSpec{},
 		domain.OrganizationPatch{}, domain.Page{}, domain.Cursor{}, domain.List[domain.ImportedKey]{}, domain.Precondition{}, domain.CallingKey{},
 		domain.CallingUser{}, domain.Origin{}, domain.Project{}, domain.Suspension{}, domain.ProjectScope{}, domain.ProjectSpec{}, domain.ProjectPatch{},
-		domain.Tenant{}, domain.Secret{}, domain.Use{}, domain.Stale{}, domain.User{}, domain.SignUp{}, domain.Session{},
+		domain.Tenant{}, domain.Secret{}, domain.Use{}, domain.Stale{}, domain.Node{}, domain.User{}, domain.SignUp{}, domain.Session{},
 		domain.Limit{}, domain.Refill{}, domain.Allowance{}, domain.EffectiveLimit{}, domain.Rate{},
 		domain.Plan{}, domain.PlanSpec{}, domain.PlanPatch{},
 	} {
@@ -65,6 +65,18 @@ func fill(v reflect.Value) {
 	case v.Kind() == reflect.Slice:
 		v.Set(reflect.MakeSlice(v.Type(), 1, 1))
 		fill(v.Index(0))
+	}
+}
+
+// A secret leaves a mark where it would have been, so that a log shows that there was one.
+func TestHiddenTextsLeaveAMark(t *testing.T) {
+	t.Parallel()
+	for _, secret := range []any{domain.Hidden("x"), domain.Digest("x")} {
+		for _, verb := range []string{"%v", "%s", "%q", "%x", "%+v", "%#v"} {
+			if got := fmt.Sprintf(verb, secret); got != "…" {
+				t.Errorf("%s of a %T: got %q, want …", verb, secret, got)
+			}
+		}
 	}
 }
 

@@ -257,6 +257,59 @@ func TestDrawingIsUnbiased(t *testing.T) {
 	}
 }
 
+// Guarantees that the id of a token made elsewhere is as random as another's: each
+// character is equally likely.
+func TestNewTokenID(t *testing.T) {
+	t.Parallel()
+	const ids = 20_000
+	count := map[rune]int{}
+	for range ids {
+		id := domain.NewTokenID()
+		if len(id) != 12 {
+			t.Fatalf("%q has %d characters, want 12", id, len(id))
+		}
+		for _, c := range string(id) {
+			count[c]++
+		}
+	}
+	if got, want := len(count), 62; got != want {
+		t.Errorf("%d characters, want %d", got, want)
+	}
+	for c, n := range count {
+		// The standard deviation is 62. A character for five bytes and not four appears 950 times too often.
+		if want := ids * 12 / 62; n < want-500 || n > want+500 {
+			t.Errorf("%q is drawn %d times, want about %d", c, n, want)
+		}
+	}
+}
+
+// Guarantees that a token may be pasted into a search: only what it shows is used,
+// also if it was cut off. What is no token stays as it is.
+func TestPublicPart(t *testing.T) {
+	t.Parallel()
+	token, err := domain.RandomToken("acme", domain.Test)
+	if err != nil {
+		t.Fatal(err)
+	}
+	text, shown := token.Reveal(), token.Prefix()
+	for from := len(shown) + 1; from <= len(text); from++ {
+		if got := domain.PublicPart(text[:from]); got != shown {
+			t.Errorf("cut off after %d characters: got %q, want %q", from, got, shown)
+		}
+	}
+	for _, other := range []string{
+		"", shown, "acme_test", "acme_prod_AZaz09AZaz09_x", "Acme_test_AZaz09AZaz09_x", "acme_test_AZaz09AZaz0_x",
+		"acme_test_AZaz09AZaz0-_x", "acme_test_AZaz09AZaz09x_x",
+	} {
+		if got := domain.PublicPart(other); got != other {
+			t.Errorf("%q: got %q, want it unchanged", other, got)
+		}
+	}
+	if got, want := domain.PublicPart("acme_test_AZaz09AZaz09_x_y"), "acme_test_AZaz09AZaz09"; got != want {
+		t.Errorf("got %q, want %q", got, want)
+	}
+}
+
 // Guarantees that the secret is seen only where Reveal is called: no fmt verb,
 // log or encoder shows it, wherever the token is buried.
 func TestTokenNeverPrintsItsSecret(t *testing.T) {

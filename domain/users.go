@@ -51,7 +51,6 @@ func NormalizeEmail(s string) string {
 // local part or in a row, a local part over 64 bytes, and a domain that is no
 // host name (RFC 5321, 4.1.2 and 4.5.3.1). Accounts that have such an address
 // can still sign in.
-// address can still sign in.
 func DeliverableEmail(s string) string {
 	s = NormalizeEmail(s)
 	local, host, _ := strings.Cut(s, "@")

@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"unicode"
 	"unicode/utf8"
 
 	"github.com/google/go-cmp/cmp"
@@ -88,7 +89,7 @@ func TestPasswords(t *testing.T) {
 		"violet otters read maps", "correct horse battery staple", "correct-horse-battery-staple-1", "tr0ub4dor&3-and-more",
 		"K7#qZ1vX9$mN", "äöüßéèêñçšžő", "日本語のパスワードは長いです", "🦊🦉🐙🦔🦋🐝🦀🐳🦚🐢🦎🦑",
 		"my cat sleeps till noon", "\x00nul is a character", "            x           y", strings.Repeat("ab1", 84) + "c",
-		"1029384756abz", "83920174652931",
+		"1029384756abz", "83920174652931", "zqxjvzqxjvzqxjv",
 	} {
 		if passwordRefused(s) {
 			t.Errorf("%q: refused, want it taken", s)
@@ -99,7 +100,7 @@ func TestPasswords(t *testing.T) {
 		"passwordpassword", "PasswordPassword", "password1234", "Password2024!", "P@ssw0rd2024!", "123password123", "!!password!!!!",
 		"Summer2024!!", "iloveyousomuch", "ILoveYouSoMuch", "qwertyuiop123", "1q2w3e4r5t6y", "1qaz2wsx3edc", "123456789012",
 		"aaaaaaaaaaaa", "éééééééééééé",
-		"abcabcabcabc", "monkeymonkey", "letmein12345", "changeme1234",
+		"abcabcabcabc", "zqxjzqxjzqxj", "monkeymonkey", "letmein12345", "changeme1234",
 		"administrator", "йцукенйцукен", "            ", "............", "manchesterunited", "trustno1trustno1", "latchkey2024!",
 	} {
 		if !passwordRefused(s) {
@@ -171,12 +172,27 @@ func TestDeliverableEmail(t *testing.T) {
 	}
 }
 
+// A host name has letters, digits and dashes, and letters of every script.
+func TestHostNames(t *testing.T) {
+	t.Parallel()
+	for c := range rune(0x100) {
+		address := "x@a" + string(c) + "b.de"
+		taken := strings.ContainsRune("abcdefghijklmnopqrstuvwxyz0123456789-.", unicode.ToLower(c)) ||
+			c >= 0x80 && unicode.IsGraphic(c) && !unicode.IsSpace(c)
+		if got := domain.DeliverableEmail(address) != ""; got != taken {
+			t.Errorf("%q: taken %v, want %v", address, got, taken)
+		}
+	}
+}
+
 // Guarantees that a name writes nowhere but into its place: not to the next line,
 // not to the operator's terminal, not in the other direction.
 func TestNamesAreOfOneLine(t *testing.T) {
 	t.Parallel()
 	for _, name := range []string{
-		"\x1b[2J\r\nusr_0 root@example.com", "a\nb", "a\tb", "a\x00b", "a\x7fb", "a\u0085b", "a\u2028b", "a\u202eb", "a\u2066b", "a\x9bb",
+		"\x1b[2J\r\nusr_0 root@example.com", "a\nb", "a\tb", "a\x00b", "a\x7fb", "a\u0085b", "a\u2028b", "a\u202ab",
+		"a\u202eb", "a\u2066b", "a\u2069b",
+		"a\x9bb",
 	} {
 		var v domain.Invalid
 		v.Name("/name", name)
@@ -185,7 +201,8 @@ func TestNamesAreOfOneLine(t *testing.T) {
 			t.Errorf("%q: taken, want it refused", name)
 		}
 	}
-	for _, name := range []string{"Ada Lovelace", "日本 太郎", "مُحَمَّد", "O'Hara – Söhne & Co. 🦊", "e\u0301", "می\u200cخواهم"} {
+	for _, name := range []string{"Ada Lovelace", "日本 太郎", "مُحَمَّد", "O'Hara – Söhne & Co. 🦊", "e\u0301", "می\u200cخواهم", "a\u202fb",
+		"a\u206ab"} {
 		var v domain.Invalid
 		if v.Name("/name", name); len(v) > 0 {
 			t.Errorf("%q: refused, want it taken", name)

@@ -161,8 +161,8 @@ func (r *runner) test(ctx context.Context, drawn []mutant) []result {
 					}
 					mu.Lock()
 					results = append(results, result)
-					fmt.Printf("%3d %-15s %3.0f s [%s] line %d of %s\n", len(results), result.outcome, time.Since(began).Seconds(), result.by,
-						result.line, result.key)
+					fmt.Printf("%3d %-15s %3.0f s [%s] line %d of %s\n", len(results), result.outcome, time.Since(began).Seconds(),
+						result.by, result.line, result.key)
 					mu.Unlock()
 				}
 			})

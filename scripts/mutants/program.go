@@ -102,7 +102,8 @@ func (p program) write(all []mutant, in map[int]bool) (map[string]map[int][2]int
 			return nil, err
 		}
 		pkg := all[ids[0]].pkg
-		choice := fmt.Sprintf("package %s\n\nimport (\n\t\"os\"\n\t\"strconv\"\n)\n\nvar mutant_, _ = strconv.Atoi(os.Getenv(%q))\n", path.Base(pkg), chosen)
+		choice := fmt.Sprintf("package %s\n\nimport (\n\t\"os\"\n\t\"strconv\"\n)\n\nvar mutant_, _ = strconv.Atoi(os.Getenv(%q))\n",
+			path.Base(pkg), chosen)
 		if err := p.replace(replace, pkg+"/mutant_.go", choice); err != nil {
 			return nil, err
 		}
@@ -157,7 +158,8 @@ func (p program) tests(ctx context.Context, pkg string) (string, error) {
 	if _, err := os.Stat(binary); err == nil {
 		return binary, nil
 	}
-	said, err := exec.CommandContext(ctx, "go", "test", "-c", "-vet=off", allErrors, "-overlay", p.overlay, "-o", binary, "./"+pkg).CombinedOutput()
+	cmd := exec.CommandContext(ctx, "go", "test", "-c", "-vet=off", allErrors, "-overlay", p.overlay, "-o", binary, "./"+pkg)
+	said, err := cmd.CombinedOutput()
 	if err != nil {
 		return "", fmt.Errorf("compile the tests of %s: %w\n%s", pkg, err, said)
 	}

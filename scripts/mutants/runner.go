@@ -141,7 +141,8 @@ func groups(tests []test) [][]test {
 func (r *runner) rest(ctx context.Context, p program, id int) string {
 	for _, pkg := range []string{"./console", "./client", "./cmd/..."} {
 		fails := func() bool {
-			cmd := exec.CommandContext(ctx, "go", "test", "-vet=off", allErrors, "-overlay", p.overlay, "-failfast", "-count=1", "-timeout=10m", pkg)
+			cmd := exec.CommandContext(ctx, "go", "test", "-vet=off", allErrors, "-overlay", p.overlay, "-failfast", "-count=1",
+				"-timeout=10m", pkg)
 			cmd.Env = append(append(os.Environ(), r.env...), fmt.Sprintf("%s=%d", chosen, id+1))
 			return cmd.Run() != nil
 		}

@@ -57,7 +57,8 @@ func observe(ctx context.Context, pkg string, env []string) (suite, error) {
 		return s, err
 	}
 	binary := filepath.Join(dir, "observed.test")
-	compile := exec.CommandContext(ctx, "go", "test", "-c", "-covermode=set", "-coverpkg=./"+strings.Join(measured, ",./"), "-o", binary, "./"+pkg)
+	compile := exec.CommandContext(ctx, "go", "test", "-c", "-covermode=set", "-coverpkg=./"+strings.Join(measured, ",./"), "-o", binary,
+		"./"+pkg)
 	if said, err := compile.CombinedOutput(); err != nil {
 		return s, fmt.Errorf("compile the tests of %s: %w\n%s", pkg, err, said)
 	}
