@@ -20,47 +20,48 @@ const (
 )
 
 // unscoped are the functions of the repository that use a tenant's table without a
-// scope, each with the reason why it may.
+// scope, by their name as nameOf has it, each with the reason why it may.
 var unscoped = map[string]string{
-	"selectIn":   "is the scoped builder",
-	"updateIn":   "is the scoped builder",
-	"deleteIn":   "is the scoped builder",
-	"insertMany": "adds the rows that insertIn was given, with the scope",
-	"insert":     "adds the row that its callers made, and these are looked at",
+	"selectIn":                  "is the scoped builder",
+	"updateIn":                  "is the scoped builder",
+	"deleteIn":                  "is the scoped builder",
+	"postgresEngine.insertMany": "adds the rows that insertIn was given, with the scope",
+	"sqliteEngine.insertMany":   "adds the rows that insertIn was given, with the scope",
+	"Store.insert":              "adds the row that its callers made, and these are looked at",
 
-	"lookOnce":                "finds the tenant: the token's id names the key, and the secret is still to be proved",
-	"statement":               "prepares that query",
-	"Empty":                   "reads which migrations have been applied, and no tenant",
-	"InvitationByDigest":      "finds the tenant: holding the invitation's token earns it",
-	"ProjectAsMember":         "finds the tenant: by membership",
-	"organizationsOf":         "finds the tenants: by membership",
-	"OrganizationAsMember":    "finds the tenant: by membership",
-	"ListOrganizationsOf":     "finds the tenants: by membership",
-	"OrganizationNamesAround": "finds the tenants: by membership or invitation, and answers their names alone",
-	"projectsOfAll":           "finds the tenant, for the two below",
-	"OrganizationsOfMaker":    "finds the tenants, for the command line",
-	"projectsOfKeys":          "counts over all tenants, and finds them, for the command line",
-	"GetOrganization":         "finds the tenant, for those who have proved their right to it otherwise",
-	"GetOrganizationBySlug":   "finds the tenant, for the command line",
-	"GetProject":              "finds the tenant, for those who have proved their right to it otherwise",
-	"GetProjectOfKey":         "finds the tenant, for the command line",
-	"ListOrganizations":       "lists the tenants, for the command line",
-	"ListAllEvents":           "lists events over all tenants, for the operator",
-	"ListAccountEvents":       "lists events of no tenant, for the operator",
-	"PurgeOrganizations":      "looks for a tenant that has been deleted, and then works within its scope",
-	"PurgeProjects":           "looks for a tenant that has been deleted, and then works within its scope",
-	"CountAllKeys":            "counts over all tenants, for the command line",
-	"CountOrganizations":      "counts all tenants, for the operator",
-	"CountProjects":           "counts over all tenants, for the operator",
-	"countFaults":             "runs the checks that SQLite has of its own",
-	"CheckHealth":             "counts contradictions over all tenants, for the command line, and tells no more",
-	"importsHere":             "goes through a list of texts, and for each through what selectIn gives",
-	"crowdedLocators":         "counts within the organization of its scope, whose projects are several",
-	"ImportedSince":           "finds the tenants: callers with an imported token have not proved it yet",
-	"UntaggedTokens":          "finds the tenants: callers with such a token have not proved it yet",
-	"RecordUses":              "writes for many tenants together; each row's tenant comes from its key",
-	"CreateOrganization":      "makes a tenant",
-	"AddEvent":                "takes its tenant from the event; what concerns only a person has none",
+	"Store.lookOnce":                "finds the tenant: the token's id names the key, and the secret is still to be proved",
+	"lookup.statement":              "prepares that query",
+	"Store.Empty":                   "reads which migrations have been applied, and no tenant",
+	"Store.InvitationByDigest":      "finds the tenant: holding the invitation's token earns it",
+	"Store.ProjectAsMember":         "finds the tenant: by membership",
+	"Store.organizationsOf":         "finds the tenants: by membership",
+	"Store.OrganizationAsMember":    "finds the tenant: by membership",
+	"Store.ListOrganizationsOf":     "finds the tenants: by membership",
+	"Store.OrganizationNamesAround": "finds the tenants: by membership or invitation, and answers their names alone",
+	"Store.projectsOfAll":           "finds the tenant, for the two below",
+	"Store.OrganizationsOfMaker":    "finds the tenants, for the command line",
+	"Store.projectsOfKeys":          "counts over all tenants, and finds them, for the command line",
+	"Store.GetOrganization":         "finds the tenant, for those who have proved their right to it otherwise",
+	"Store.GetOrganizationBySlug":   "finds the tenant, for the command line",
+	"Store.GetProject":              "finds the tenant, for those who have proved their right to it otherwise",
+	"Store.GetProjectOfKey":         "finds the tenant, for the command line",
+	"Store.ListOrganizations":       "lists the tenants, for the command line",
+	"Store.ListAllEvents":           "lists events over all tenants, for the operator",
+	"Store.ListAccountEvents":       "lists events of no tenant, for the operator",
+	"Store.PurgeOrganizations":      "looks for a tenant that has been deleted, and then works within its scope",
+	"Store.PurgeProjects":           "looks for a tenant that has been deleted, and then works within its scope",
+	"Store.CountAllKeys":            "counts over all tenants, for the command line",
+	"Store.CountOrganizations":      "counts all tenants, for the operator",
+	"Store.CountProjects":           "counts over all tenants, for the operator",
+	"Store.countFaults":             "runs the checks that SQLite has of its own",
+	"Store.CheckHealth":             "counts contradictions over all tenants, for the command line, and tells no more",
+	"Store.importsHere":             "goes through a list of texts, and for each through what selectIn gives",
+	"Store.crowdedLocators":         "counts within the organization of its scope, whose projects are several",
+	"Store.ImportedSince":           "finds the tenants: callers with an imported token have not proved it yet",
+	"Store.UntaggedTokens":          "finds the tenants: callers with such a token have not proved it yet",
+	"Store.RecordUses":              "writes for many tenants together; each row's tenant comes from its key",
+	"Store.CreateOrganization":      "makes a tenant",
+	"Store.AddEvent":                "takes its tenant from the event; what concerns only a person has none",
 }
 
 // Guarantees the second lock of tenancy: every query of a tenant's table starts
@@ -79,11 +80,12 @@ func TestTenantQueriesStartScoped(t *testing.T) {
 		if !touchesUnscoped(fn, tables) {
 			continue
 		}
-		found[fn.Name.Name] = true
-		if unscoped[fn.Name.Name] == "" {
+		name := nameOf(fn)
+		found[name] = true
+		if unscoped[name] == "" {
 			t.Errorf("%s: %s touches a tenant's table without a scope: start from selectIn, updateIn or deleteIn, "+
 				"take a scope to insert, or say in unscoped why not",
-				fn.pkg.Fset.Position(fn.Pos()), fn.Name.Name)
+				fn.pkg.Fset.Position(fn.Pos()), name)
 		}
 	}
 	for name := range unscoped {
@@ -182,6 +184,13 @@ func isScope(t types.Type) bool {
 
 func isMethod(f *types.Func, pkg, name string) bool {
 	return f != nil && f.Pkg() != nil && f.Pkg().Path() == pkg && f.Name() == name && f.Signature().Recv() != nil
+}
+
+// nameOf returns the name of a function, and of a method with its receiver's type:
+// methods of two types may have one name.
+func nameOf(fn function) string {
+	name := fn.pkg.TypesInfo.Defs[fn.Name].(*types.Func).FullName()
+	return strings.NewReplacer(fn.pkg.PkgPath+".", "", "(", "", ")", "", "*", "").Replace(name)
 }
 
 func signatureOf(fn function) *types.Signature {

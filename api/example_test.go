@@ -73,7 +73,7 @@ func instance() (app *service.App, token string, stop func()) {
 	ctx, operator := context.Background(), domain.System()
 	dir, err := os.MkdirTemp("", "latchkey")
 	must(err)
-	store, err := repository.Open(ctx, "sqlite:"+dir+"/latchkey.db")
+	store, err := repository.Open(ctx, "sqlite:"+dir+"/latchkey.db", repository.Options{})
 	must(err)
 	must(store.Migrate(ctx))
 	app, err = service.New(ctx, service.Options{Store: store, MasterKey: [32]byte{1, 2, 3}, Issuer: "http://127.0.0.1:8080"})

@@ -37,14 +37,10 @@ func Guard(e *echo.Echo, app *service.App, config GuardConfig) {
 
 // Prove returns middleware that lets a later Require prove who is calling.
 // By itself it refuses no request, so use it for a group whose routes all have a
-// Require. Guard is for a whole Echo and covers every route. Without a config,
-// keys are read from the default headers.
-func Prove(app *service.App, config ...GuardConfig) echo.MiddlewareFunc {
-	var c GuardConfig
-	for _, given := range config {
-		c = given
-	}
-	return newGuard(app, c).prove
+// Require. Guard is for a whole Echo and covers every route. The zero config
+// reads keys from the default headers.
+func Prove(app *service.App, config GuardConfig) echo.MiddlewareFunc {
+	return newGuard(app, config).prove
 }
 
 // Require returns middleware that passes on the callers whom p admits and answers

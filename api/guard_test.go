@@ -149,7 +149,7 @@ func TestForeignEcho(t *testing.T) {
 	n := w.tenant(t, "ada")
 	minted := w.key(t, n.owner, n.project.ID, map[string]any{"scopes": []string{"documents:read"}})
 	e := echo.New()
-	documents := e.Group("/documents", api.Prove(w.App))
+	documents := e.Group("/documents", api.Prove(w.App, api.GuardConfig{}))
 	documents.GET("", func(c echo.Context) error {
 		project, isKey := api.CallingProject(c)
 		key, _ := api.Principal(c).Key()

@@ -33,7 +33,7 @@ func TestCold(t *testing.T) {
 	servertest.NewTenant(t, server).Key(server, "documents:read")
 	keys := servertest.Size(2000, 1_000_000)
 	tokens := manyKeys(t, database, keys)
-	store, err := repository.Open(t.Context(), database)
+	store, err := repository.Open(t.Context(), database, repository.Options{})
 	must(t, err)
 	defer store.Close()
 	var path, whole, over, floors []float64

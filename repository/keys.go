@@ -283,18 +283,21 @@ func (s *Store) KeyStatistics(ctx context.Context, scope domain.ProjectScope, si
 		return domain.KeyStatistics{}, s.error(err)
 	}
 	days := map[int64]domain.KeyDay{}
-	for column, field := range map[string]func(*domain.KeyDay) *int{
-		"created_at": func(d *domain.KeyDay) *int { return &d.Created },
-		"revoked_at": func(d *domain.KeyDay) *int { return &d.Revoked },
-		"expires_at": func(d *domain.KeyDay) *int { return &d.Expiring },
+	for _, counted := range []struct {
+		column string
+		field  func(*domain.KeyDay) *int
+	}{
+		{"created_at", func(d *domain.KeyDay) *int { return &d.Created }},
+		{"revoked_at", func(d *domain.KeyDay) *int { return &d.Revoked }},
+		{"expires_at", func(d *domain.KeyDay) *int { return &d.Expiring }},
 	} {
 		var rows []struct {
 			Day  int64 // since 1970; both databases truncate integer division
 			Keys int
 		}
-		q := selectIn(s, scope, (*keyRow)(nil)).ColumnExpr("k.? / ? AS day", bun.Ident(column), (24*time.Hour).Microseconds()).
-			ColumnExpr("COUNT(*) AS keys").Where("k.? >= ?", bun.Ident(column), micros{since}).GroupExpr("1")
-		if column == "expires_at" {
+		q := selectIn(s, scope, (*keyRow)(nil)).ColumnExpr("k.? / ? AS day", bun.Ident(counted.column), (24*time.Hour).Microseconds()).
+			ColumnExpr("COUNT(*) AS keys").Where("k.? >= ?", bun.Ident(counted.column), micros{since}).GroupExpr("1")
+		if counted.column == "expires_at" {
 			q = q.Where("k.revoked_at IS NULL")
 		}
 		if err := q.Scan(ctx, &rows); err != nil {
@@ -303,7 +306,7 @@ func (s *Store) KeyStatistics(ctx context.Context, scope domain.ProjectScope, si
 		for _, row := range rows {
 			day := days[row.Day]
 			day.Day = time.Unix(row.Day*int64((24*time.Hour).Seconds()), 0).UTC()
-			*field(&day) = row.Keys
+			*counted.field(&day) = row.Keys
 			days[row.Day] = day
 		}
 	}

@@ -3,7 +3,6 @@ package repository
 import (
 	"context"
 	"database/sql"
-	"database/sql/driver"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -36,21 +35,19 @@ type postgresEngine struct {
 	announcer      *announcer
 }
 
-// openPostgres connects to the database at dsn, and at direct, if it is given,
-// for what does not work through a pooler.
-func openPostgres(through func(driver.Connector) driver.Connector, dsn string, direct ...string) (*Store, error) {
+func openPostgres(dsn string, o Options) (*Store, error) {
 	config, err := parsePostgres(dsn)
 	if err != nil {
 		return nil, err
 	}
 	e := postgresEngine{config: config, direct: config, announcer: &announcer{}}
-	for _, dsn := range direct {
-		if e.direct, err = parsePostgres(dsn); err != nil {
+	if o.Direct != "" {
+		if e.direct, err = parsePostgres(o.Direct); err != nil {
 			return nil, fmt.Errorf("the direct address: %w", err)
 		}
 		e.pooled = true
 	}
-	db := sql.OpenDB(through(stdlib.GetConnector(*config)))
+	db := sql.OpenDB(o.Through(stdlib.GetConnector(*config)))
 	db.SetMaxOpenConns(postgresConnections)
 	db.SetMaxIdleConns(postgresConnections)
 	return newStore(e, func() schema.Dialect { return newPostgresDialect() }, db), nil

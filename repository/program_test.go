@@ -39,7 +39,7 @@ func TestNewerDatabase(t *testing.T) {
 			}
 
 			change("UPDATE settings SET value = '9.1.0' WHERE name = 'oldest_program'")
-			_, err = repository.Open(t.Context(), dsn)
+			_, err = repository.Open(t.Context(), dsn, repository.Options{})
 			if _, unfit := errors.AsType[*repository.UnfitError](err); !unfit ||
 				!strings.Contains(err.Error(), "only 9.1.0 or newer can work with") {
 				t.Errorf("got %v, want a refusal that names 9.1.0", err)

@@ -116,7 +116,7 @@ func TestEncoding(t *testing.T) {
 		name := conn.Config().Database + "_" + strings.ToLower(encoding)
 		_, err := conn.Exec(t.Context(), fmt.Sprintf("CREATE DATABASE %s ENCODING '%s' TEMPLATE template0 LOCALE 'C'", name, encoding))
 		check(t, err)
-		_, err = repository.Open(t.Context(), strings.Replace(dsn, "/"+conn.Config().Database, "/"+name, 1))
+		_, err = repository.Open(t.Context(), strings.Replace(dsn, "/"+conn.Config().Database, "/"+name, 1), repository.Options{})
 		if err == nil || !strings.Contains(err.Error(), "is encoded in "+encoding) {
 			t.Errorf("%s: got %v, want a refusal that names it", encoding, err)
 		}
@@ -139,7 +139,7 @@ func TestDoctorSeesSettings(t *testing.T) {
 	defer conn.Close(t.Context())
 	_, err = conn.Exec(t.Context(), fmt.Sprintf("ALTER DATABASE %s SET session_replication_role = replica", conn.Config().Database))
 	check(t, err)
-	s, err := repository.Open(t.Context(), dsn)
+	s, err := repository.Open(t.Context(), dsn, repository.Options{})
 	check(t, err)
 	defer s.Close()
 	health, err := s.CheckHealth(t.Context())

@@ -93,20 +93,23 @@ type engine interface { //nolint:interfacebloat // it is all that the two differ
 	locker() (lock.SessionLocker, error)
 }
 
-// Open connects to the database at dsn: sqlite:path/to/file, or
-// postgres://user@host/name. It fails if the database cannot be reached.
-//
-// For a PostgreSQL behind a pooler that assigns connections by transaction,
-// direct is an address that goes around it, for what needs its own connection:
-// locks during migrations, and notifications. Otherwise omit it.
-func Open(ctx context.Context, dsn string, direct ...string) (*Store, error) {
-	return OpenThrough(ctx, func(c driver.Connector) driver.Connector { return c }, dsn, direct...)
+// Options are how a store connects. The zero value is for most databases.
+type Options struct {
+	// Direct is the address of a PostgreSQL that goes around its pooler, where one
+	// assigns connections by transaction, for what needs its own connection: locks
+	// during migrations, and notifications.
+	Direct string
+	// Through returns the connector that makes the driver's connections, for code
+	// that observes them or makes them fail; nil: the driver's own.
+	Through func(driver.Connector) driver.Connector
 }
 
-// OpenThrough is like Open, but makes the driver's connections with the
-// connector that through returns, for code that observes them or makes them
-// fail.
-func OpenThrough(ctx context.Context, through func(driver.Connector) driver.Connector, dsn string, direct ...string) (*Store, error) {
+// Open connects to the database at dsn: sqlite:path/to/file, or
+// postgres://user@host/name. It fails if the database cannot be reached.
+func Open(ctx context.Context, dsn string, o Options) (*Store, error) {
+	if o.Through == nil {
+		o.Through = func(c driver.Connector) driver.Connector { return c }
+	}
 	scheme, rest, _ := strings.Cut(dsn, ":")
 	var (
 		s   *Store
@@ -114,9 +117,9 @@ func OpenThrough(ctx context.Context, through func(driver.Connector) driver.Conn
 	)
 	switch scheme {
 	case "sqlite":
-		s, err = openSQLite(ctx, through, rest)
+		s, err = openSQLite(ctx, o.Through, rest)
 	case "postgres", "postgresql":
-		s, err = openPostgres(through, dsn, direct...)
+		s, err = openPostgres(dsn, o)
 	default:
 		return nil, fmt.Errorf("a database is sqlite:PATH or postgres://…, not %s:…", scheme)
 	}

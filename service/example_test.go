@@ -20,7 +20,7 @@ import (
 func example() (ctx context.Context, app *service.App, project *service.Project, done func()) {
 	ctx = context.Background()
 	dir := must(os.MkdirTemp("", "latchkey-example-"))
-	store := must(repository.Open(ctx, "sqlite:"+filepath.Join(dir, "latchkey.db")))
+	store := must(repository.Open(ctx, "sqlite:"+filepath.Join(dir, "latchkey.db"), repository.Options{}))
 	if err := store.Migrate(ctx); err != nil {
 		log.Panic(err)
 	}

@@ -37,11 +37,7 @@ func (s *settings) connect(ctx context.Context) (*repository.Store, error) {
 	if _, err := os.Stat(s.sqlitePath()); !s.makes && !s.postgres() && errors.Is(err, fs.ErrNotExist) {
 		return nil, s.missing()
 	}
-	var direct []string
-	if s.DatabaseDirect != "" {
-		direct = append(direct, s.DatabaseDirect)
-	}
-	store, err := repository.Open(ctx, s.Database, direct...)
+	store, err := repository.Open(ctx, s.Database, repository.Options{Direct: s.DatabaseDirect})
 	if err != nil || s.makes {
 		return store, err
 	}

@@ -45,16 +45,15 @@ func (s *settings) check() (wrong mistakes) {
 }
 
 func (s *settings) checkAddresses(wrong *mistakes) {
-	for setting, address := range map[string]string{"LISTEN": s.Listen, "ADMIN_LISTEN": s.AdminListen} {
-		if path, ok := strings.CutPrefix(address, unixPrefix); ok && path != "" {
+	for _, at := range []struct{ setting, address string }{{"ADMIN_LISTEN", s.AdminListen}, {"LISTEN", s.Listen}} {
+		if path, ok := strings.CutPrefix(at.address, unixPrefix); ok && path != "" {
 			continue
 		}
-		_, port, err := net.SplitHostPort(address)
+		_, port, err := net.SplitHostPort(at.address)
 		if n, numErr := strconv.ParseUint(port, 10, 16); err != nil || numErr != nil || n > 65535 {
-			wrong.add(setting, "must be an address and a port, as in 127.0.0.1:8080 or :8080, or unix:PATH, not %q", address)
+			wrong.add(at.setting, "must be an address and a port, as in 127.0.0.1:8080 or :8080, or unix:PATH, not %q", at.address)
 		}
 	}
-	slices.Sort(*wrong) // a map has no order
 }
 
 // postgres reports whether the database is PostgreSQL. If not, it is SQLite.
@@ -102,14 +101,13 @@ func (s *settings) checkPostgres(setting, address string, wrong *mistakes) {
 
 // warnings returns what is valid but makes the instance less safe.
 func (s *settings) warnings() (found []string) {
-	for setting, address := range map[string]string{"DATABASE": s.Database, "DATABASE_DIRECT": s.DatabaseDirect} {
-		if s.arguments[setting] && isPostgres(address) && repository.HasPassword(address) {
+	for _, at := range []struct{ setting, address string }{{"DATABASE", s.Database}, {"DATABASE_DIRECT", s.DatabaseDirect}} {
+		if s.arguments[at.setting] && isPostgres(at.address) && repository.HasPassword(at.address) {
 			found = append(found, fmt.Sprintf("--%s holds a password, and "+
 				"arguments are visible to everyone on this machine: set %s%s instead",
-				flagName(setting), settingPrefix, setting))
+				flagName(at.setting), settingPrefix, at.setting))
 		}
 	}
-	slices.Sort(found) // a map has no order
 	if s.postgres() && s.tls.Unverified {
 		found = append(found, settingPrefix+
 			"DATABASE_TLS is unverified: a machine between this one and the database can read and answer what is sent")

@@ -30,7 +30,7 @@ func New(t testing.TB, dsn string) *repository.Store {
 func open(t testing.TB, dsn string, through func(driver.Connector) driver.Connector) *repository.Store {
 	t.Helper()
 	copyMigrated(t, dsn)
-	store, err := repository.OpenThrough(t.Context(), through, dsn)
+	store, err := repository.Open(t.Context(), dsn, repository.Options{Through: through})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -74,7 +74,7 @@ var migrated = sync.OnceValues(func() ([]byte, error) {
 	}
 	defer os.RemoveAll(dir)
 	path := filepath.Join(dir, "latchkey.db")
-	store, err := repository.Open(context.Background(), "sqlite:"+path)
+	store, err := repository.Open(context.Background(), "sqlite:"+path, repository.Options{})
 	if err != nil {
 		return nil, err
 	}
