@@ -2,6 +2,7 @@ package api_test
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"flag"
 	"fmt"
@@ -132,8 +133,8 @@ func (b *broken) mailed(t *testing.T, to string) string {
 	return ""
 }
 
-// ask sends a request to the instance that remembers nothing, under a fault.
-func (b *broken) ask(t *testing.T, f *storetest.Fault, method, path string, as credential, body any) answer {
+// newRequest is a request from a network that nothing has been counted for.
+func (b *broken) newRequest(ctx context.Context, t *testing.T, method, path string, as credential, body any) *http.Request {
 	t.Helper()
 	var reader io.Reader
 	if body != nil {
@@ -143,12 +144,19 @@ func (b *broken) ask(t *testing.T, f *storetest.Fault, method, path string, as c
 		}
 		reader = bytes.NewReader(text)
 	}
-	r := httptest.NewRequestWithContext(f.Context(t.Context()), method, path, reader)
+	r := httptest.NewRequestWithContext(ctx, method, path, reader)
 	if body != nil {
 		r.Header.Set("Content-Type", "application/json")
 	}
 	as(r.Header)
 	r.RemoteAddr = b.from() + ":1234"
+	return r
+}
+
+// ask sends a request to the instance that remembers nothing, under a fault.
+func (b *broken) ask(t *testing.T, f *storetest.Fault, method, path string, as credential, body any) answer {
+	t.Helper()
+	r := b.newRequest(f.Context(t.Context()), t, method, path, as, body)
 	recorder := httptest.NewRecorder()
 	b.cold.ServeHTTP(recorder, r)
 	a := answer{recorder.Code, recorder.Header(), recorder.Body.Bytes()}

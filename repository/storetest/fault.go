@@ -9,6 +9,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/jackc/pgx/v5/pgconn"
 
@@ -23,9 +24,14 @@ const (
 	Refused FaultKind = iota // the statement is not run
 	Cut                      // it is run, and its rows break off before the first
 	Lost                     // a COMMIT is done, and its answer is lost
+	Stuck                    // it waits until its context ends, and is not run
 )
 
-func (k FaultKind) String() string { return [...]string{"refused", "cut", "lost"}[k] }
+func (k FaultKind) String() string { return [...]string{"refused", "cut", "lost", "stuck"}[k] }
+
+// stuckFor is how long a stuck statement waits for the end of its context: less than
+// the deadline that every statement has.
+const stuckFor = 3 * time.Second
 
 // Fault makes one of the statements that run under its context fail. It also
 // counts BEGIN, COMMIT and the preparation of statements.
@@ -35,12 +41,15 @@ type Fault struct {
 	// Again also makes each later statement with the same text fail, for what is
 	// tried twice.
 	Again bool
+	// Reached, if it is not nil, is called when a statement begins to be stuck.
+	Reached func()
 
 	text string
 
 	mu   sync.Mutex
 	seen []string
 	hit  bool
+	left bool
 }
 
 type faultKey struct{}
@@ -64,6 +73,35 @@ func (f *Fault) Hit() bool {
 	return f.hit
 }
 
+// Left reports whether the stuck statement's context has ended while it waited.
+func (f *Fault) Left() bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.left
+}
+
+// stuck waits until the context of a statement ends, if the statement is to be
+// stuck.
+func stuck(ctx context.Context, statement string) error {
+	f, ok := ctx.Value(faultKey{}).(*Fault)
+	if !ok || f.Kind != Stuck {
+		return nil
+	}
+	if _, fails := meets(ctx, statement, Stuck); !fails {
+		return nil
+	}
+	f.Reached()
+	select {
+	case <-ctx.Done():
+		f.mu.Lock()
+		defer f.mu.Unlock()
+		f.left = true
+		return ctx.Err()
+	case <-time.After(stuckFor):
+		return errors.New("the statement's context did not end")
+	}
+}
+
 // meets records a statement and returns how it fails, if it does.
 func meets(ctx context.Context, statement string, kinds ...FaultKind) (kind FaultKind, fails bool) {
 	f, ok := ctx.Value(faultKey{}).(*Fault)
@@ -72,6 +110,9 @@ func meets(ctx context.Context, statement string, kinds ...FaultKind) (kind Faul
 	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
+	if f.Kind == Stuck && !slices.Contains(kinds, Stuck) {
+		return 0, false // stuck has counted it
+	}
 	f.seen = append(f.seen, statement)
 	if len(f.seen) == f.At {
 		f.text = statement
@@ -168,6 +209,9 @@ func (c *breakableConn) CheckNamedValue(v *driver.NamedValue) error {
 }
 
 func (c *breakableConn) PrepareContext(ctx context.Context, query string) (driver.Stmt, error) {
+	if err := stuck(ctx, "PREPARE "+query); err != nil {
+		return nil, err
+	}
 	if _, fails := meets(ctx, "PREPARE "+query, Refused); fails {
 		return nil, c.outage
 	}
@@ -183,6 +227,9 @@ func (c *breakableConn) PrepareContext(ctx context.Context, query string) (drive
 }
 
 func (c *breakableConn) BeginTx(ctx context.Context, o driver.TxOptions) (driver.Tx, error) {
+	if err := stuck(ctx, "BEGIN"); err != nil {
+		return nil, err
+	}
 	if _, fails := meets(ctx, "BEGIN", Refused); fails {
 		return nil, c.outage
 	}
@@ -191,6 +238,9 @@ func (c *breakableConn) BeginTx(ctx context.Context, o driver.TxOptions) (driver
 }
 
 func (c *breakableConn) ExecContext(ctx context.Context, query string, args []driver.NamedValue) (driver.Result, error) {
+	if err := stuck(ctx, query); err != nil {
+		return nil, err
+	}
 	if _, fails := meets(ctx, query, Refused); fails {
 		return nil, c.outage
 	}
@@ -202,6 +252,9 @@ func (c *breakableConn) QueryContext(ctx context.Context, query string, args []d
 }
 
 func queried(ctx context.Context, query string, outage error, run func() (driver.Rows, error)) (driver.Rows, error) {
+	if err := stuck(ctx, query); err != nil {
+		return nil, err
+	}
 	kind, fails := meets(ctx, query, Refused, Cut)
 	if fails && kind == Refused {
 		return nil, outage
@@ -236,6 +289,9 @@ type breakableStmt struct {
 }
 
 func (s *breakableStmt) ExecContext(ctx context.Context, args []driver.NamedValue) (driver.Result, error) {
+	if err := stuck(ctx, s.query); err != nil {
+		return nil, err
+	}
 	if _, fails := meets(ctx, s.query, Refused); fails {
 		return nil, s.outage
 	}
