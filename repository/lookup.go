@@ -6,7 +6,10 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
+	"strings"
 	"sync"
+	"time"
 
 	"github.com/jackc/pgx/v5/pgconn"
 
@@ -17,41 +20,129 @@ import (
 // a token that is not in memory, and building them each time would take longer
 // than the database needs for them. A key's row is found by its id alone: the
 // foreign key ensures that it belongs to the secret's project.
-const (
-	keyColumns = `s.key_id, s.project_id, s.prefix, s.algorithm, s.pepper_version, s.digest, s.created_at, s.valid_until,
-	COALESCE(s.parameters, ''), k.name, k.prefix, k.environment, k.scopes, k.external_id, k.metadata, k.created_at,
-	k.created_by_kind, k.created_by_id, k.created_by_name, k.expires_at, k.revoked_at, k.revoked_reason, k.rotated_at,
-	k.retiring_prefix, k.retiring_until, k.revision`
+//
+// Each of their columns is one line of a table, with the place that its value
+// goes to.
 
-	keyQuery = "SELECT " + keyColumns + ` FROM api_key_secrets s JOIN api_keys k ON k.id = s.key_id WHERE s.token_id = `
+// found receives the row of a look-up.
+type found struct {
+	secret       domain.Secret
+	key          domain.Key
+	project      domain.Project
+	organization domain.Organization
+}
 
-	callingKeyQuery = "SELECT " + keyColumns + `,
-	p.organization_id, p.name, p.slug, p.key_prefix, p.status, p.created_at, p.updated_at, p.revision,
-	p.suspended_at, p.suspended_reason, o.suspended_at, o.suspended_reason,
-	o.name, o.slug, o.status, o.created_at, o.updated_at, o.revision
-FROM api_key_secrets s
-JOIN api_keys k ON k.id = s.key_id
-JOIN projects p ON p.id = k.project_id
-JOIN organizations o ON o.id = p.organization_id
-WHERE o.deleted_at IS NULL AND p.deleted_at IS NULL AND s.token_id = `
-)
+// target is a column of a look-up and where its value goes.
+type target struct {
+	column string
+	to     func(*found) any
+}
+
+var keyColumns = []target{
+	{"s.key_id", func(f *found) any { return &f.secret.KeyID }},
+	{"s.project_id", func(f *found) any { return &f.secret.ProjectID }},
+	{"s.prefix", func(f *found) any { return &f.secret.Prefix }},
+	{"s.algorithm", func(f *found) any { return &f.secret.Algorithm }},
+	{"s.pepper_version", func(f *found) any { return &f.secret.PepperVersion }},
+	{"s.digest", func(f *found) any { return (*[]byte)(&f.secret.Digest) }},
+	{"s.created_at", func(f *found) any { return (*moment)(&f.secret.CreatedAt) }},
+	{"s.valid_until", func(f *found) any { return (*moment)(&f.secret.ValidUntil) }},
+	{"COALESCE(s.parameters, '')", func(f *found) any { return &f.secret.Parameters }},
+	{"k.name", func(f *found) any { return &f.key.Name }},
+	{"k.prefix", func(f *found) any { return &f.key.Prefix }},
+	{"k.environment", func(f *found) any { return &f.key.Environment }},
+	{"k.scopes", func(f *found) any { return fromJSON[[]domain.Scope]{&f.key.Scopes} }},
+	{"k.external_id", func(f *found) any { return &f.key.ExternalID }},
+	{"k.metadata", func(f *found) any { return fromJSON[map[string]string]{&f.key.Metadata} }},
+	{"k.created_at", func(f *found) any { return (*moment)(&f.key.CreatedAt) }},
+	{"k.created_by_kind", func(f *found) any { return &f.key.CreatedBy.Kind }},
+	{"k.created_by_id", func(f *found) any { return &f.key.CreatedBy.ID }},
+	{"k.created_by_name", func(f *found) any { return &f.key.CreatedBy.Name }},
+	{"k.expires_at", func(f *found) any { return (*moment)(&f.key.ExpiresAt) }},
+	{"k.revoked_at", func(f *found) any { return (*moment)(&f.key.RevokedAt) }},
+	{"k.revoked_reason", func(f *found) any { return &f.key.RevokedReason }},
+	{"k.rotated_at", func(f *found) any { return (*moment)(&f.key.RotatedAt) }},
+	{"k.retiring_prefix", func(f *found) any { return &f.key.Retiring.Prefix }},
+	{"k.retiring_until", func(f *found) any { return (*moment)(&f.key.Retiring.ValidUntil) }},
+	{"k.revision", func(f *found) any { return &f.key.Revision }},
+}
+
+var tenantColumns = []target{
+	{"p.organization_id", func(f *found) any { return &f.organization.ID }},
+	{"p.name", func(f *found) any { return &f.project.Name }},
+	{"p.slug", func(f *found) any { return &f.project.Slug }},
+	{"p.key_prefix", func(f *found) any { return &f.project.KeyPrefix }},
+	{"p.status", func(f *found) any { return &f.project.Status }},
+	{"p.created_at", func(f *found) any { return (*moment)(&f.project.CreatedAt) }},
+	{"p.updated_at", func(f *found) any { return (*moment)(&f.project.UpdatedAt) }},
+	{"p.revision", func(f *found) any { return &f.project.Revision }},
+	{"p.suspended_at", func(f *found) any { return (*moment)(&f.project.Suspended.Since) }},
+	{"p.suspended_reason", func(f *found) any { return &f.project.Suspended.Reason }},
+	{"o.suspended_at", func(f *found) any { return (*moment)(&f.organization.Suspended.Since) }},
+	{"o.suspended_reason", func(f *found) any { return &f.organization.Suspended.Reason }},
+	{"o.name", func(f *found) any { return &f.organization.Name }},
+	{"o.slug", func(f *found) any { return &f.organization.Slug }},
+	{"o.status", func(f *found) any { return &f.organization.Status }},
+	{"o.created_at", func(f *found) any { return (*moment)(&f.organization.CreatedAt) }},
+	{"o.updated_at", func(f *found) any { return (*moment)(&f.organization.UpdatedAt) }},
+	{"o.revision", func(f *found) any { return &f.organization.Revision }},
+}
+
+// moment reads a time as micros does, into a time of the domain.
+type moment time.Time
+
+func (m *moment) Scan(src any) error {
+	var at micros
+	err := at.Scan(src)
+	*m = moment(at.Time)
+	return err
+}
+
+// fromJSON reads JSON, as bun writes it.
+type fromJSON[T any] struct{ to *T }
+
+func (j fromJSON[T]) Scan(src any) error {
+	switch v := src.(type) {
+	case []byte:
+		return json.Unmarshal(v, j.to)
+	case string:
+		return json.Unmarshal([]byte(v), j.to)
+	}
+	return fmt.Errorf("JSON is stored as text, not as %T", src)
+}
 
 // lookups are the hand-written queries.
 type lookups struct {
-	key, callingKey lookup
+	key, callingKey *lookup
 	tracer          *tracer
 }
 
 func newLookups() *lookups {
-	return &lookups{key: lookup{query: keyQuery}, callingKey: lookup{query: callingKeyQuery}}
+	return &lookups{
+		key: newLookup(`api_key_secrets s JOIN api_keys k ON k.id = s.key_id WHERE s.token_id = `, keyColumns),
+		callingKey: newLookup(`api_key_secrets s
+JOIN api_keys k ON k.id = s.key_id
+JOIN projects p ON p.id = k.project_id
+JOIN organizations o ON o.id = p.organization_id
+WHERE o.deleted_at IS NULL AND p.deleted_at IS NULL AND s.token_id = `, append(slices.Clone(keyColumns), tenantColumns...)),
+	}
 }
 
 // lookup is one prepared query.
 type lookup struct {
 	query    string
+	columns  []target
 	mu       sync.Mutex
 	prepared *sql.Stmt
 	never    bool // there is a pooler in between, which loses prepared statements
+}
+
+func newLookup(from string, columns []target) *lookup {
+	names := make([]string, len(columns))
+	for i, c := range columns {
+		names[i] = c.column
+	}
+	return &lookup{query: "SELECT " + strings.Join(names, ", ") + " FROM " + from, columns: columns}
 }
 
 // CallingKey returns, in one query, what is needed to prove the token with a
@@ -59,52 +150,56 @@ type lookup struct {
 // whether key, project and organization may be used, nor whether Retiring has
 // ended: the caller must. It does not find keys that are being deleted.
 func (s *Store) CallingKey(ctx context.Context, id domain.TokenID) (domain.Secret, domain.CallingKey, error) {
-	var r keyFound
-	var t tenantFound
-	if err := s.look(ctx, &s.lookups.callingKey, id, append(r.columns(), t.columns()...)); err != nil {
-		return domain.Secret{}, domain.CallingKey{}, err
-	}
-	secret, key, err := r.key(id)
-	project, organization := t.tenant(key.ProjectID)
-	return secret, domain.CallingKey{Key: key, Project: project, Organization: organization}, err
+	f, err := s.look(ctx, s.lookups.callingKey, id)
+	return f.secret, domain.CallingKey{Key: f.key, Project: f.project, Organization: f.organization}, err
 }
 
 // KeyByToken is like CallingKey, for callers that already have the key's
 // project and organization and know that they are not being deleted: it costs
 // the database a third less.
 func (s *Store) KeyByToken(ctx context.Context, id domain.TokenID) (domain.Secret, domain.Key, error) {
-	var r keyFound
-	if err := s.look(ctx, &s.lookups.key, id, r.columns()); err != nil {
-		return domain.Secret{}, domain.Key{}, err
-	}
-	return r.key(id)
+	f, err := s.look(ctx, s.lookups.key, id)
+	return f.secret, f.key, err
 }
 
-// look runs a look-up and scans its row.
-func (s *Store) look(ctx context.Context, l *lookup, id domain.TokenID, columns []any) error {
+// look runs a look-up; the zero value with an error.
+func (s *Store) look(ctx context.Context, l *lookup, id domain.TokenID) (found, error) {
 	if s.link.down.Load() {
-		return errDown()
+		return found{}, errDown()
 	}
 	span := s.lookups.tracer.start(ctx, "SELECT", "api_key_secrets")
-	err := s.lookOnce(ctx, l, id, columns)
+	f, err := s.lookOnce(ctx, l, id)
 	if e, ok := errors.AsType[*pgconn.PgError](err); ok && l.forgotten(e.Code) {
-		err = s.lookOnce(ctx, l, id, columns)
+		f, err = s.lookOnce(ctx, l, id)
 	}
 	endSpan(span, err)
-	return s.error(err)
+	if err != nil {
+		return found{}, s.error(err)
+	}
+	f.secret.TokenID = id
+	f.key.ID, f.key.ProjectID = f.secret.KeyID, f.secret.ProjectID
+	f.project.ID, f.project.OrganizationID = f.secret.ProjectID, f.organization.ID
+	return f, nil
 }
 
-func (s *Store) lookOnce(ctx context.Context, l *lookup, id domain.TokenID, columns []any) error {
+func (s *Store) lookOnce(ctx context.Context, l *lookup, id domain.TokenID) (f found, err error) {
 	statement, err := l.statement(ctx, s) //nolint:sqlclosecheck // it is kept until the store closes
 	if err != nil {
-		return err
+		return f, err
 	}
+	var row *sql.Row
 	if statement != nil {
-		return statement.QueryRowContext(ctx, id).Scan(columns...)
+		row = statement.QueryRowContext(ctx, id)
+	} else {
+		// The space makes it a different text: pgx would use the statement that it once
+		// prepared for the same text.
+		row = s.pools[0].DB.QueryRowContext(ctx, l.query+s.engine.placeholder()+" ", id)
 	}
-	// The space makes it a different text: pgx would use the statement that it once
-	// prepared for the same text.
-	return s.pools[0].DB.QueryRowContext(ctx, l.query+s.engine.placeholder()+" ", id).Scan(columns...)
+	targets := make([]any, len(l.columns))
+	for i, c := range l.columns {
+		targets[i] = c.to(&f)
+	}
+	return f, row.Scan(targets...)
 }
 
 // statement prepares the query at the first call. It returns nil if nothing can
@@ -136,61 +231,4 @@ func (l *lookup) forgotten(state string) bool {
 	defer l.mu.Unlock()
 	l.never = true
 	return true
-}
-
-// keyFound receives the secret and key columns of a look-up.
-type keyFound struct {
-	secret                             domain.Secret
-	k                                  domain.Key
-	scopes, metadata                   []byte
-	created, until                     micros
-	keyCreated, keyExpires, keyRevoked micros
-	keyRotated, retiringUntil          micros
-}
-
-func (r *keyFound) columns() []any {
-	s, k := &r.secret, &r.k
-	return []any{
-		&s.KeyID, &s.ProjectID, &s.Prefix, &s.Algorithm, &s.PepperVersion, (*[]byte)(&s.Digest), &r.created, &r.until,
-		&s.Parameters, &k.Name, &k.Prefix, &k.Environment, &r.scopes, &k.ExternalID, &r.metadata, &r.keyCreated,
-		&k.CreatedBy.Kind, &k.CreatedBy.ID, &k.CreatedBy.Name, &r.keyExpires, &r.keyRevoked, &k.RevokedReason, &r.keyRotated,
-		&k.Retiring.Prefix, &r.retiringUntil, &k.Revision,
-	}
-}
-
-func (r *keyFound) key(id domain.TokenID) (domain.Secret, domain.Key, error) {
-	s, k := r.secret, r.k
-	s.TokenID = id
-	if err := errors.Join(json.Unmarshal(r.scopes, &k.Scopes), json.Unmarshal(r.metadata, &k.Metadata)); err != nil {
-		return domain.Secret{}, domain.Key{}, fmt.Errorf("key %s: %w", s.KeyID, err)
-	}
-	s.CreatedAt, s.ValidUntil = r.created.Time, r.until.Time
-	k.ID, k.ProjectID, k.Retiring.ValidUntil = s.KeyID, s.ProjectID, r.retiringUntil.Time
-	k.CreatedAt, k.ExpiresAt, k.RevokedAt, k.RotatedAt = r.keyCreated.Time, r.keyExpires.Time, r.keyRevoked.Time, r.keyRotated.Time
-	return s, k, nil
-}
-
-// tenantFound receives the project and organization columns of a look-up.
-type tenantFound struct {
-	p                                                      domain.Project
-	o                                                      domain.Organization
-	projectCreated, projectUpdated, orgCreated, orgUpdated micros
-	projectSuspended, orgSuspended                         micros
-}
-
-func (r *tenantFound) columns() []any {
-	p, o := &r.p, &r.o
-	return []any{
-		&o.ID, &p.Name, &p.Slug, &p.KeyPrefix, &p.Status, &r.projectCreated, &r.projectUpdated, &p.Revision,
-		&r.projectSuspended, &p.Suspended.Reason, &r.orgSuspended, &o.Suspended.Reason,
-		&o.Name, &o.Slug, &o.Status, &r.orgCreated, &r.orgUpdated, &o.Revision,
-	}
-}
-
-func (r *tenantFound) tenant(id domain.ProjectID) (domain.Project, domain.Organization) {
-	p, o := r.p, r.o
-	p.ID, p.OrganizationID, p.CreatedAt, p.UpdatedAt = id, o.ID, r.projectCreated.Time, r.projectUpdated.Time
-	o.CreatedAt, o.UpdatedAt = r.orgCreated.Time, r.orgUpdated.Time
-	p.Suspended.Since, o.Suspended.Since = r.projectSuspended.Time, r.orgSuspended.Time
-	return p, o
 }
