@@ -43,7 +43,7 @@ func appendVerifiedKey(b []byte, key domain.ProvenKey, now time.Time) []byte {
 	f := key.Fields()
 	b = appendTime(append(b, `{"created_at":`...), f.CreatedAt)
 	b = append(f.AppendCreatorID(append(b, `,"created_by":{"id":"`...)), '"') // ids need no escapes
-	b = appendString(append(b, `,"kind":`...), string(f.CreatorKind))
+	b = appendString(append(b, `,"kind":`...), string(f.CreatedBy.Kind))
 	b = appendString(append(b, `},"environment":`...), string(f.Environment))
 	b = appendTimeOrNull(append(b, `,"expires_at":`...), f.ExpiresAt)
 	b = appendOrNull(append(b, `,"external_id":`...), f.ExternalID)

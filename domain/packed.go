@@ -35,29 +35,38 @@ const (
 	packedTimeFlags = packedExpires | packedValidUntil | packedRevoked
 )
 
-// The texts, in the order in which they are packed.
+// The first texts, in the order in which they are packed. The key's own, which
+// ownTexts lists, come behind them.
 const (
 	packedID = iota
 	packedTokenID
 	packedShown
-	packedName
-	packedExternalID
-	packedRevokedReason
 	packedCreatorID
-	packedCreatorName
-	packedRetiringPrefix
 
-	packedTexts // how many there are
+	firstTexts // how many there are
 )
 
-// The numbers behind the texts, in their order.
-const (
-	packedRotatedAt = iota
-	packedRetiringUntil
-	packedRevision
+// bareKey is a key without its methods, for what is packed as it is.
+type bareKey Key
 
-	packedNumbers // how many there are
-)
+// ownTexts are the texts of a key that are packed as they are, in their order.
+func (k *bareKey) ownTexts() [5]*string {
+	return [...]*string{
+		&k.Name,
+		&k.ExternalID,
+		&k.RevokedReason,
+		&k.CreatedBy.Name,
+		&k.Retiring.Prefix,
+	}
+}
+
+// ownTimes are the times behind the texts, in their order.
+func (k *bareKey) ownTimes() [2]*time.Time {
+	return [...]*time.Time{
+		&k.RotatedAt,
+		&k.Retiring.ValidUntil,
+	}
+}
 
 // DigestLength is the length of a secret's digest, in bytes.
 const DigestLength = 32
@@ -66,7 +75,7 @@ const DigestLength = 32
 // ProvenKey. The last use is left out, since it is not part of the key's state.
 func PackKey(b []byte, s Secret, k Key) []byte {
 	var flags flag
-	var own uint16
+	var scopes uint16
 	times := binary.LittleEndian.AppendUint64(nil, uint64(k.CreatedAt.UnixMicro()))
 	for i, t := range []time.Time{k.ExpiresAt, s.ValidUntil, k.RevokedAt} {
 		if !t.IsZero() {
@@ -87,35 +96,31 @@ func PackKey(b []byte, s Secret, k Key) []byte {
 		flags |= packedPlainID
 	}
 	for _, scope := range k.Scopes {
-		own |= ownScope(scope)
+		scopes |= ownScope(scope)
 	}
 	b = binary.LittleEndian.AppendUint16(b, uint16(flags))
-	b = binary.LittleEndian.AppendUint16(b, own)
+	b = binary.LittleEndian.AppendUint16(b, scopes)
 	b = binary.LittleEndian.AppendUint16(b, uint16(s.PepperVersion))
 	b = append(b, byte(slices.Index(Algorithms, s.Algorithm)), byte(slices.Index(ActorKinds, k.CreatedBy.Kind)))
 	var digest [DigestLength]byte
 	copy(digest[:], s.Digest)
 	b = append(append(b, digest[:]...), times...)
-	for _, text := range [packedTexts]string{
-		packedID:             string(k.ID),
-		packedTokenID:        string(s.TokenID),
-		packedShown:          shown,
-		packedName:           k.Name,
-		packedExternalID:     k.ExternalID,
-		packedRevokedReason:  k.RevokedReason,
-		packedCreatorID:      creatorID,
-		packedCreatorName:    k.CreatedBy.Name,
-		packedRetiringPrefix: k.Retiring.Prefix,
+	for _, text := range [firstTexts]string{
+		packedID:        string(k.ID),
+		packedTokenID:   string(s.TokenID),
+		packedShown:     shown,
+		packedCreatorID: creatorID,
 	} {
 		b = appendText(b, text)
 	}
-	for _, number := range [packedNumbers]int64{
-		packedRotatedAt:     packTime(k.RotatedAt),
-		packedRetiringUntil: packTime(k.Retiring.ValidUntil),
-		packedRevision:      k.Revision,
-	} {
-		b = binary.AppendVarint(b, number)
+	own := bareKey(k)
+	for _, text := range own.ownTexts() {
+		b = appendText(b, *text)
 	}
+	for _, t := range own.ownTimes() {
+		b = binary.AppendVarint(b, packTime(*t))
+	}
+	b = binary.AppendVarint(b, k.Revision)
 	b = binary.AppendUvarint(b, uint64(len(k.Scopes)))
 	for _, scope := range k.Scopes {
 		if i := slices.Index(KeyScopes, scope); i >= 0 {
@@ -275,7 +280,7 @@ func (r *reader) text() string {
 	return s
 }
 
-func (r *reader) texts() (texts [packedTexts]string) {
+func (r *reader) firstTexts() (texts [firstTexts]string) {
 	for i := range texts {
 		texts[i] = r.text()
 	}
@@ -291,8 +296,13 @@ func (r *reader) scope() Scope {
 
 // skipToScopes skips the texts and numbers before the scopes.
 func (r *reader) skipToScopes() {
-	r.texts()
-	for range packedNumbers {
+	r.firstTexts()
+	var k bareKey
+	for range k.ownTexts() {
+		r.text()
+	}
+	for range k.ownTimes() {
 		r.uvarint()
 	}
+	r.uvarint() // the revision
 }

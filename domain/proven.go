@@ -156,70 +156,40 @@ func (k ProvenKey) unpack() (Key, Secret) {
 		Digest:        []byte(digest),
 		ValidUntil:    k.time(packedValidUntil),
 	}
-	key := Key{
-		ID:            f.ID,
-		ProjectID:     f.ProjectID,
-		Prefix:        string(f.AppendPrefix(nil)),
-		Name:          f.Name,
-		ExternalID:    f.ExternalID,
-		RevokedReason: f.RevokedReason,
-		CreatedBy:     Actor{f.CreatorKind, string(f.AppendCreatorID(nil)), f.creatorName},
-		Environment:   f.Environment,
-		CreatedAt:     f.CreatedAt,
-		ExpiresAt:     f.ExpiresAt,
-		RevokedAt:     f.RevokedAt,
-		RotatedAt:     f.RotatedAt,
-		Retiring:      f.Retiring,
-		Revision:      f.Revision,
-		Scopes:        slices.AppendSeq([]Scope{}, f.Scopes()),
-		Metadata:      maps.Collect(f.Metadata()),
-	}
+	key := Key(f.bareKey)
+	key.Prefix, key.CreatedBy.ID = string(f.AppendPrefix(nil)), string(f.AppendCreatorID(nil))
+	key.Scopes, key.Metadata = slices.AppendSeq([]Scope{}, f.Scopes()), maps.Collect(f.Metadata())
 	return key, secret
 }
 
 // Fields are the fields of a key, read in place: nothing in it is a copy, and
-// reading it allocates nothing.
+// reading it allocates nothing. Methods read what is not a field of its own:
+// prefix, creator's id, scopes and metadata.
 type Fields struct {
-	ID                              KeyID
-	ProjectID                       ProjectID
-	TokenID                         TokenID // of the token that proves the key
-	Name, ExternalID, RevokedReason string
-	Environment                     Environment
-	CreatorKind                     ActorKind
-	CreatedAt, ExpiresAt            time.Time
-	RevokedAt, RotatedAt            time.Time
-	Retiring                        Retiring
-	Revision                        int64
+	bareKey
+	TokenID TokenID // of the token that proves the key
 
 	flags          flag
 	shown, creator string
-	creatorName    string
 	scopes         reader
 }
 
 // Fields returns the fields of the key.
-func (k ProvenKey) Fields() Fields {
+func (k ProvenKey) Fields() (f Fields) {
 	r := k.texts()
-	texts := r.texts()
-	f := Fields{
-		ID:            KeyID(texts[packedID]),
-		ProjectID:     k.tenant.Project.ID,
-		TokenID:       TokenID(texts[packedTokenID]),
-		Name:          texts[packedName],
-		ExternalID:    texts[packedExternalID],
-		RevokedReason: texts[packedRevokedReason],
-		Environment:   k.Environment(),
-		CreatorKind:   item(ActorKinds, k.packed[packedCreator]),
-		CreatedAt:     k.createdAt(),
-		ExpiresAt:     k.time(packedExpires),
-		RevokedAt:     k.time(packedRevoked),
-		Retiring:      Retiring{Prefix: texts[packedRetiringPrefix]},
-		flags:         k.flags(),
-		shown:         texts[packedShown],
-		creator:       texts[packedCreatorID],
-		creatorName:   texts[packedCreatorName],
+	first := r.firstTexts()
+	f.flags, f.shown, f.creator = k.flags(), first[packedShown], first[packedCreatorID]
+	f.ID, f.TokenID, f.ProjectID = KeyID(first[packedID]), TokenID(first[packedTokenID]), k.tenant.Project.ID
+	f.Environment = k.Environment()
+	f.CreatedBy.Kind = item(ActorKinds, k.packed[packedCreator])
+	f.CreatedAt, f.ExpiresAt, f.RevokedAt = k.createdAt(), k.time(packedExpires), k.time(packedRevoked)
+	for _, text := range f.ownTexts() {
+		*text = r.text()
 	}
-	f.RotatedAt, f.Retiring.ValidUntil, f.Revision = r.time(), r.time(), r.varint()
+	for _, t := range f.ownTimes() {
+		*t = r.time()
+	}
+	f.Revision = r.varint()
 	f.scopes = r
 	return f
 }
@@ -239,7 +209,7 @@ func (f *Fields) AppendCreatorID(b []byte) []byte {
 	if f.flags&packedPlainID != 0 {
 		return append(b, f.creator...)
 	}
-	return appendID(b, f.CreatorKind, f.creator)
+	return appendID(b, f.CreatedBy.Kind, f.creator)
 }
 
 // Scopes are the scopes of the key, in the order in which it keeps them.
