@@ -5,6 +5,8 @@ import (
 	"maps"
 	"time"
 
+	"github.com/oapi-codegen/nullable"
+
 	"github.com/latchkey-dev/latchkey/domain"
 	"github.com/latchkey-dev/latchkey/service"
 )
@@ -143,28 +145,16 @@ func keyFilter(p ListKeysParams) domain.KeyFilter {
 
 func (h *handlers) key(k domain.Key) Key { return KeyFrom(k, h.app.Now()) }
 
+// keyWithUse is the schema Key: what a verification shows of a key, and its last
+// use, which is not kept in memory.
+type keyWithUse struct {
+	VerifiedKey
+	LastUsedAt nullable.Nullable[time.Time] `json:"last_used_at"`
+}
+
 // KeyFrom returns a key as clients see it at the time now.
 func KeyFrom(k domain.Key, now time.Time) Key {
-	v := verifiedKey(k, now)
-	return Key{
-		ID:            v.ID,
-		ProjectID:     v.ProjectID,
-		Name:          v.Name,
-		Prefix:        v.Prefix,
-		Environment:   v.Environment,
-		Scopes:        v.Scopes,
-		ExternalID:    v.ExternalID,
-		Metadata:      v.Metadata,
-		Status:        v.Status,
-		CreatedAt:     v.CreatedAt,
-		CreatedBy:     v.CreatedBy,
-		ExpiresAt:     v.ExpiresAt,
-		RevokedAt:     v.RevokedAt,
-		RevokedReason: v.RevokedReason,
-		LastUsedAt:    timeOrNull(k.LastUsedAt),
-		RotatedAt:     v.RotatedAt,
-		Retiring:      v.Retiring,
-	}
+	return Key{verifiedKey(k, now), timeOrNull(k.LastUsedAt)}
 }
 
 func verifiedKey(k domain.Key, now time.Time) VerifiedKey {

@@ -618,72 +618,7 @@ type JWK = jwt.JWK
 type JWKS = jwt.JWKS
 
 // Key An API key, without its token.
-type Key struct {
-	// CreatedAt Example: 2026-03-02T09:30:00Z
-	CreatedAt time.Time `json:"created_at"`
-
-	// CreatedBy Who created it.
-	CreatedBy Creator `json:"created_by"`
-
-	// Environment Whether a key is for production or for testing. It is part of the token.
-	//
-	// Example: live
-	Environment Environment `json:"environment"`
-
-	// ExpiresAt The key is refused from this time on. Null means never.
-	//
-	// Example: 2027-01-01T00:00:00Z
-	ExpiresAt nullable.Nullable[time.Time] `json:"expires_at"`
-
-	// ExternalID Your own id for the customer or thing that uses the key.
-	//
-	// Example: customer-4711
-	ExternalID nullable.Nullable[string] `json:"external_id"`
-
-	// ID Identifies an API key. It never changes.
-	//
-	// Example: key_01kjpy44e0fcfrt0xvtfeed5a2
-	ID KeyID `json:"id"`
-
-	// LastUsedAt About when the key was last used. It may lag by half a minute.
-	//
-	// Example: 2026-03-02T10:00:00Z
-	LastUsedAt nullable.Nullable[time.Time] `json:"last_used_at"`
-
-	// Metadata Your own data, as flat strings; at most 50 entries and 4 KiB. Names have 1 to 64 characters.
-	//
-	// Example: {"team":"billing"}
-	Metadata Metadata `json:"metadata"`
-
-	// Name A name for people to read. It need not be unique.
-	//
-	// Example: Acme
-	Name Name `json:"name"`
-
-	// Prefix The public part of the current token, to identify it by.
-	//
-	// Example: lk_live_vF7U4YOYLkq6
-	Prefix string `json:"prefix"`
-
-	// ProjectID Identifies a project.
-	//
-	// Example: prj_01kjpy44e0envv707f46z935rt
-	ProjectID ProjectID `json:"project_id"`
-
-	// Retiring A token that a rotation replaced and that still works until `valid_until`. Absent if there is none.
-	Retiring      *RetiringToken               `json:"retiring,omitempty"`
-	RevokedAt     nullable.Nullable[time.Time] `json:"revoked_at"`
-	RevokedReason nullable.Nullable[string]    `json:"revoked_reason"`
-	RotatedAt     nullable.Nullable[time.Time] `json:"rotated_at"`
-
-	// Scopes What the key may do. A key without scopes is valid and can read its own project.
-	Scopes []Scope `json:"scopes"`
-
-	// Status The current status of a key. A key that is revoked and has expired is `revoked`.
-	//
-	// Example: active
-	Status KeyStatus `json:"status"`
-}
+type Key = keyWithUse
 
 // KeyID Identifies an API key. It never changes.
 //

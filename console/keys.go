@@ -148,15 +148,14 @@ func createKey(v *visit) error {
 
 func updateKey(a keyAction) error {
 	f := a.form
-	name, scopes, externalID, metadata := f.Text("name"), f.scopes(), f.Text("external_id"), f.metadata()
 	expires, err := f.expiry(a.layout.Now, a.key.ExpiresAt)
 	a.handle.Expect(f.expects())
 	if err == nil {
 		_, err = a.handle.UpdateKey(a.ctx(), a.key.ID, domain.KeyPatch{
-			Name:       &name,
-			Scopes:     &scopes,
-			ExternalID: &externalID,
-			Metadata:   &metadata,
+			Name:       new(f.Text("name")),
+			Scopes:     new(f.scopes()),
+			ExternalID: new(f.Text("external_id")),
+			Metadata:   new(f.metadata()),
 			ExpiresAt:  &expires,
 		})
 	}

@@ -133,13 +133,23 @@ func (v *Invalid) Add(pointer, format string, args ...any) {
 	*v = append(*v, FieldError{pointer, fmt.Sprintf(format, args...)})
 }
 
+// fields are the names of fields that a patch changes.
+type fields map[string]bool
+
+// set writes *value to field and notes its name, unless value is nil.
+func set[T any](given fields, name string, field, value *T) {
+	if value != nil {
+		*field, given[name] = *value, true
+	}
+}
+
 // of returns validation_failed with the errors of the named fields, or nil if
 // there are none. A patch names the fields that it changes, so that a value
 // which an earlier release accepted does not prevent a change to another field.
-func (v *Invalid) of(fields map[string]bool) error {
+func (v *Invalid) of(given fields) error {
 	named := slices.DeleteFunc(slices.Clone(*v), func(f FieldError) bool {
 		name, _, _ := strings.Cut(strings.TrimPrefix(f.Pointer, "/"), "/")
-		return !fields[name]
+		return !given[name]
 	})
 	return named.Err()
 }

@@ -108,18 +108,35 @@ type KeySpec struct {
 	TokenOnce      bool   // a repeated request returns the key without its token
 }
 
+// Key returns a key with what was chosen, and nothing else.
+func (s KeySpec) Key() Key {
+	return Key{
+		Name:        s.Name,
+		Environment: s.Environment,
+		Scopes:      s.Scopes,
+		ExternalID:  s.ExternalID,
+		Metadata:    s.Metadata,
+		ExpiresAt:   s.ExpiresAt,
+	}
+}
+
 // Validate returns validation_failed, naming every field that is wrong.
 func (s KeySpec) Validate() error {
 	var v Invalid
-	v.Name("/name", s.Name)
-	if !s.Environment.Valid() {
+	v.key(s.Key())
+	return v.Err()
+}
+
+// key checks what a caller can choose or change.
+func (v *Invalid) key(k Key) {
+	v.Name("/name", k.Name)
+	if !k.Environment.Valid() {
 		v.Add("/environment", "must be live or test")
 	}
-	v.scopes(s.Scopes)
-	v.Text("/external_id", s.ExternalID, 0, MaxExternalIDLength)
-	v.metadata(s.Metadata)
-	v.moment("/expires_at", s.ExpiresAt)
-	return v.Err()
+	v.scopes(k.Scopes)
+	v.Text("/external_id", k.ExternalID, 0, MaxExternalIDLength)
+	v.metadata(k.Metadata)
+	v.moment("/expires_at", k.ExpiresAt)
 }
 
 // KeyPatch is a change to a key. A nil field stays as it is.
@@ -133,30 +150,18 @@ type KeyPatch struct {
 
 // Apply returns k with the patch applied, or validation_failed.
 func (p KeyPatch) Apply(k Key) (Key, error) {
-	set(&k.Name, p.Name)
-	set(&k.Scopes, p.Scopes)
-	set(&k.ExternalID, p.ExternalID)
-	set(&k.Metadata, p.Metadata)
-	set(&k.ExpiresAt, p.ExpiresAt)
-	err := KeySpec{
-		Name:        k.Name,
-		Environment: k.Environment,
-		Scopes:      k.Scopes,
-		ExternalID:  k.ExternalID,
-		Metadata:    k.Metadata,
-		ExpiresAt:   k.ExpiresAt,
-	}.Validate()
+	given := fields{}
+	set(given, "name", &k.Name, p.Name)
+	set(given, "scopes", &k.Scopes, p.Scopes)
+	set(given, "external_id", &k.ExternalID, p.ExternalID)
+	set(given, "metadata", &k.Metadata, p.Metadata)
+	set(given, "expires_at", &k.ExpiresAt, p.ExpiresAt)
+	var v Invalid
+	v.key(k)
 	if p.Scopes != nil {
 		k.Scopes = DistinctScopes(k.Scopes)
 	}
-	wrong := Invalid(FieldErrors(err))
-	return k, wrong.of(map[string]bool{
-		"name":        p.Name != nil,
-		"scopes":      p.Scopes != nil,
-		"external_id": p.ExternalID != nil,
-		"metadata":    p.Metadata != nil,
-		"expires_at":  p.ExpiresAt != nil,
-	})
+	return k, v.of(given)
 }
 
 // How long a token still works after a rotation replaced it.
@@ -233,13 +238,6 @@ type KeyDay struct {
 	Created  int
 	Revoked  int
 	Expiring int // keys that are not revoked and expire on this day
-}
-
-// set writes *value to field, unless value is nil.
-func set[T any](field, value *T) {
-	if value != nil {
-		*field = *value
-	}
 }
 
 // DistinctScopes returns each scope once, in the order of first appearance,

@@ -66,16 +66,13 @@ type OrganizationPatch struct {
 
 // Apply returns o with the patch applied, or validation_failed.
 func (p OrganizationPatch) Apply(o Organization) (Organization, error) {
-	set(&o.Name, p.Name)
-	set(&o.Slug, p.Slug)
-	set(&o.Status, p.Status)
+	given := fields{}
+	set(given, "name", &o.Name, p.Name)
+	set(given, "slug", &o.Slug, p.Slug)
+	set(given, "status", &o.Status, p.Status)
 	var v Invalid
 	v.Name("/name", o.Name)
 	v.slug(o.Slug)
 	v.status(o.Status)
-	return o, v.of(map[string]bool{
-		"name":   p.Name != nil,
-		"slug":   p.Slug != nil,
-		"status": p.Status != nil,
-	})
+	return o, v.of(given)
 }

@@ -44,10 +44,11 @@ type PlanPatch struct {
 
 // Apply returns plan with the patch applied, or validation_failed.
 func (p PlanPatch) Apply(plan Plan) (Plan, error) {
-	set(&plan.Name, p.Name)
-	set(&plan.Limits, p.Limits)
+	given := fields{}
+	set(given, "name", &plan.Name, p.Name)
+	set(given, "limits", &plan.Limits, p.Limits)
 	err := PlanSpec{Name: plan.Name, Limits: plan.Limits}.Validate()
 	plan.Limits = LimitsWithDefaults(plan.Limits)
 	wrong := Invalid(FieldErrors(err))
-	return plan, wrong.of(map[string]bool{"name": p.Name != nil, "limits": p.Limits != nil})
+	return plan, wrong.of(given)
 }

@@ -89,10 +89,11 @@ type ProjectPatch struct {
 // Apply returns pr with the patch applied, or validation_failed.
 func (p ProjectPatch) Apply(pr Project) (Project, error) {
 	before := pr.KeyPrefix
-	set(&pr.Name, p.Name)
-	set(&pr.Slug, p.Slug)
-	set(&pr.KeyPrefix, p.KeyPrefix)
-	set(&pr.Status, p.Status)
+	given := fields{}
+	set(given, "name", &pr.Name, p.Name)
+	set(given, "slug", &pr.Slug, p.Slug)
+	set(given, "key_prefix", &pr.KeyPrefix, p.KeyPrefix)
+	set(given, "status", &pr.Status, p.Status)
 	var v Invalid
 	v.Name("/name", pr.Name)
 	v.slug(pr.Slug)
@@ -100,12 +101,7 @@ func (p ProjectPatch) Apply(pr Project) (Project, error) {
 	if why := ValidateKeyPrefix(pr.KeyPrefix); why != "" && pr.KeyPrefix != before {
 		v.Add("/key_prefix", "%s", why)
 	}
-	return pr, v.of(map[string]bool{
-		"name":       p.Name != nil,
-		"slug":       p.Slug != nil,
-		"key_prefix": p.KeyPrefix != nil,
-		"status":     p.Status != nil,
-	})
+	return pr, v.of(given)
 }
 
 // maxSlugLength is in characters; it is what a DNS label can hold.

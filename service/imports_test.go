@@ -116,7 +116,7 @@ func TestImportKeys(t *testing.T) {
 
 				calling, err := w.ProveKey(w.Context(), foreignToken, nil)
 				w.check(err)
-				if diff := cmp.Diff(key, calling.Key); diff != "" {
+				if diff := cmp.Diff(key, calling.Key()); diff != "" {
 					w.Error(diff)
 				}
 				after, ours := w.stored(project)

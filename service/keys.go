@@ -25,19 +25,10 @@ func (p *Project) CreateKey(ctx context.Context, spec domain.KeySpec) (domain.Ke
 	}
 	spec.Scopes = domain.DistinctScopes(spec.Scopes)
 	now := p.app.now()
-	key := domain.Key{
-		ID:          domain.NewID[domain.KeyID](now),
-		ProjectID:   p.project.ID,
-		Name:        spec.Name,
-		Environment: spec.Environment,
-		Scopes:      append([]domain.Scope{}, spec.Scopes...),
-		ExternalID:  spec.ExternalID,
-		Metadata:    maps.Collect(maps.All(spec.Metadata)),
-		CreatedAt:   now,
-		CreatedBy:   p.caller.Actor(),
-		ExpiresAt:   spec.ExpiresAt.Truncate(time.Microsecond),
-		Revision:    1,
-	}
+	key := spec.Key()
+	key.ID, key.ProjectID, key.CreatedAt, key.CreatedBy = domain.NewID[domain.KeyID](now), p.project.ID, now, p.caller.Actor()
+	key.Scopes, key.Metadata = append([]domain.Scope{}, spec.Scopes...), maps.Collect(maps.All(spec.Metadata))
+	key.ExpiresAt, key.Revision = spec.ExpiresAt.Truncate(time.Microsecond), 1
 	if err := p.requireToGive(key); err != nil {
 		return domain.Key{}, domain.Token{}, err
 	}
@@ -227,9 +218,15 @@ func (p *Project) record(ctx context.Context, tx *repository.Store, action strin
 // keyFields are what the audit trail tells about changes to a key.
 func keyFields(k domain.Key) map[string]any {
 	return map[string]any{
-		"name": k.Name, "environment": k.Environment, "scopes": k.Scopes,
-		"external_id": k.ExternalID, "metadata": k.Metadata, "expires_at": moment(k.ExpiresAt),
-		"revoked_at": moment(k.RevokedAt), "revoked_reason": k.RevokedReason, "prefix": k.Prefix,
+		"name":           k.Name,
+		"environment":    k.Environment,
+		"scopes":         k.Scopes,
+		"external_id":    k.ExternalID,
+		"metadata":       k.Metadata,
+		"expires_at":     moment(k.ExpiresAt),
+		"revoked_at":     moment(k.RevokedAt),
+		"revoked_reason": k.RevokedReason,
+		"prefix":         k.Prefix,
 	}
 }
 
