@@ -155,7 +155,7 @@ var retiredNames = regexp.MustCompile(`(?i)(authenticat|examine|recogni[sz]e|.lo
 // otherNames contain such a word for another reason: codes of the contract, a
 // header, and what holds the look-up queries.
 var otherNames = []string{
-	"CodeUnauthenticated", "CodeReauthenticationRequired", "unauthenticated", "HeaderWWWAuthenticate", "newLookups",
+	"CodeUnauthenticated", "CodeReauthenticationRequired", "unauthenticated", "HeaderWWWAuthenticate", "newLookup", "newLookups",
 }
 
 // An identifier or a file has the one word for its thing.

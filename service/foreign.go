@@ -49,8 +49,8 @@ func newForeign() *foreign {
 	return &foreign{
 		gate:       fair.NewGate(bounds),
 		large:      fair.NewGate(one),
-		perLocator: fair.NewBudget(fair.Limit{Burst: 128, Emission: time.Second}),
-		perPayer:   fair.NewBudget(fair.Limit{Burst: 32, Emission: 5 * time.Second}),
+		perLocator: fair.NewBudget(fair.Pace{Burst: 128, Emission: time.Second}),
+		perPayer:   fair.NewBudget(fair.Pace{Burst: 32, Emission: 5 * time.Second}),
 		seed:       maphash.MakeSeed(),
 		wrong:      cache.NewWrong(),
 	}

@@ -15,8 +15,8 @@ import (
 // cause, in a burst and then each interval. Further requests for an address are answered the same and
 // nothing is sent.
 var (
-	mailsToAddress   = fair.Limit{Burst: 5, Emission: 5 * time.Minute}
-	mailsFromNetwork = fair.Limit{Burst: 100, Emission: 10 * time.Second}
+	mailsToAddress   = fair.Pace{Burst: 5, Emission: 5 * time.Minute}
+	mailsFromNetwork = fair.Pace{Burst: 100, Emission: 10 * time.Second}
 )
 
 // The kinds of email that are written when they are sent.

@@ -18,22 +18,22 @@ import (
 // owner of an account out.
 var (
 	// guessesOfAccount bounds wrong passwords for one account.
-	guessesOfAccount = fair.Limit{Burst: 10, Emission: 20 * time.Second}
+	guessesOfAccount = fair.Pace{Burst: 10, Emission: 20 * time.Second}
 	// guessesFromNetwork bounds wrong passwords for any accounts: 1200 an hour.
-	guessesFromNetwork = fair.Limit{Burst: 100, Emission: 3 * time.Second}
+	guessesFromNetwork = fair.Pace{Burst: 100, Emission: 3 * time.Second}
 	// guessesFromSite bounds wrong passwords from an IPv6 /48: 12,000 an hour. It has
 	// 65,536 networks, more than there are counters.
-	guessesFromSite = fair.Limit{Burst: 1000, Emission: 300 * time.Millisecond}
+	guessesFromSite = fair.Pace{Burst: 1000, Emission: 300 * time.Millisecond}
 	// attemptsOfAccount bounds all passwords for one account, right ones too: each
 	// costs a hash and a session. A person's programs that sign in anew each
 	// minute stay far below it.
-	attemptsOfAccount = fair.Limit{Burst: 150, Emission: 2 * time.Second}
+	attemptsOfAccount = fair.Pace{Burst: 150, Emission: 2 * time.Second}
 	// attemptsFromNetwork bounds all passwords for any accounts, with room for a
 	// large office that signs in on one morning.
-	attemptsFromNetwork = fair.Limit{Burst: 1000, Emission: 200 * time.Millisecond}
+	attemptsFromNetwork = fair.Pace{Burst: 1000, Emission: 200 * time.Millisecond}
 	// signUpsFromNetwork bounds sign-ups where no mail bounds them: 1200 an hour,
 	// after a burst that is enough for a class or an office.
-	signUpsFromNetwork = fair.Limit{Burst: 300, Emission: 3 * time.Second}
+	signUpsFromNetwork = fair.Pace{Burst: 300, Emission: 3 * time.Second}
 )
 
 // throttleEntries bounds how many counters a throttle keeps. At 300 bytes or so
@@ -44,7 +44,7 @@ const throttleEntries = 1 << 16
 // subscriber may have. Beyond, it loses its own, and pushes out no one else's.
 const siteEntries = throttleEntries / 16
 
-// throttle counts attempts against limits. It holds digests of what it counts, no
+// throttle counts attempts against paces. It holds digests of what it counts, no
 // addresses.
 type throttle struct {
 	seed maphash.Seed
@@ -68,18 +68,18 @@ func newThrottle() *throttle {
 
 // wait returns how long what is counted under parts has to wait at now: zero
 // when it may be tried.
-func (t *throttle) wait(l fair.Limit, now time.Time, parts ...string) time.Duration {
+func (t *throttle) wait(pace fair.Pace, now time.Time, parts ...string) time.Duration {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	e, ok := t.counters[t.key(parts)]
 	if !ok {
 		return 0
 	}
-	return l.Wait(e.Value.(*counter).tat, now)
+	return pace.Wait(e.Value.(*counter).tat, now)
 }
 
 // count notes one attempt under parts, which a network has made, or "".
-func (t *throttle) count(l fair.Limit, now time.Time, network string, parts ...string) {
+func (t *throttle) count(pace fair.Pace, now time.Time, network string, parts ...string) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	e, ok := t.counters[t.key(parts)]
@@ -87,7 +87,7 @@ func (t *throttle) count(l fair.Limit, now time.Time, network string, parts ...s
 		e = t.add(t.key(parts), site(network))
 	}
 	c := e.Value.(*counter)
-	c.tat = l.Next(c.tat, now)
+	c.tat = pace.Next(c.tat, now)
 	t.recent.MoveToFront(e)
 	if c.inSite != nil {
 		t.sites[c.site].MoveToFront(c.inSite)

@@ -8,16 +8,16 @@ import (
 // budgetPayers bounds the memory of a Budget.
 const budgetPayers = 1 << 14
 
-// Budget bounds what each payer spends by one Limit.
+// Budget bounds what each payer spends by one Pace.
 type Budget struct {
-	limit Limit
+	pace Pace
 
 	mu   sync.Mutex
 	tats map[Payer]time.Time
 }
 
 // NewBudget returns a budget of which nothing is spent.
-func NewBudget(l Limit) *Budget { return &Budget{limit: l, tats: map[Payer]time.Time{}} }
+func NewBudget(pace Pace) *Budget { return &Budget{pace: pace, tats: map[Payer]time.Time{}} }
 
 // Spend takes a unit. If the payer has none left, it takes nothing and returns
 // how long the payer has to wait for the next one.
@@ -25,13 +25,13 @@ func (b *Budget) Spend(p Payer, now time.Time) (wait time.Duration) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	tat := b.tats[p]
-	if wait := b.limit.Wait(tat, now); wait > 0 {
+	if wait := b.pace.Wait(tat, now); wait > 0 {
 		return wait
 	}
 	if len(b.tats) >= budgetPayers {
 		b.sweep(now)
 	}
-	b.tats[p] = b.limit.Next(tat, now)
+	b.tats[p] = b.pace.Next(tat, now)
 	return 0
 }
 

@@ -10,7 +10,7 @@ import (
 // another.
 func TestBudget(t *testing.T) {
 	t.Parallel()
-	b, now := NewBudget(Limit{Burst: 3, Emission: 10 * time.Second}), time.Unix(1_800_000_000, 0)
+	b, now := NewBudget(Pace{Burst: 3, Emission: 10 * time.Second}), time.Unix(1_800_000_000, 0)
 	spend := func(p Payer, want time.Duration) {
 		t.Helper()
 		if got := b.Spend(p, now); got != want {

@@ -2,26 +2,26 @@ package fair
 
 import "time"
 
-// Limit is a limit by the generic cell rate algorithm (ITU-T I.371): a burst, and
+// Pace is a limit by the generic cell rate algorithm (ITU-T I.371): a burst, and
 // one more after each emission interval. All that is kept of a counter is its
 // theoretical arrival time (TAT): when it will have its whole burst again.
-type Limit struct {
+type Pace struct {
 	Burst    int
 	Emission time.Duration // the emission interval
 }
 
 // Wait returns how long one more has to wait at now; 0: it conforms.
-func (l Limit) Wait(tat, now time.Time) time.Duration {
+func (p Pace) Wait(tat, now time.Time) time.Duration {
 	if !tat.After(now) {
 		return 0
 	}
-	return max(0, tat.Sub(now)-time.Duration(l.Burst-1)*l.Emission)
+	return max(0, tat.Sub(now)-time.Duration(p.Burst-1)*p.Emission)
 }
 
 // Next returns the TAT after one more at now.
-func (l Limit) Next(tat, now time.Time) time.Time {
+func (p Pace) Next(tat, now time.Time) time.Time {
 	if tat.Before(now) {
 		tat = now
 	}
-	return tat.Add(l.Emission)
+	return tat.Add(p.Emission)
 }
