@@ -11,6 +11,7 @@ import (
 	"strings"
 
 	"github.com/latchkey-dev/latchkey/domain"
+	"github.com/latchkey-dev/latchkey/service"
 )
 
 // form is the content of a form: its values and, after a refusal, what was wrong.
@@ -41,6 +42,36 @@ func (v *visit) sent() (form, error) {
 		return f, errUnreadable()
 	}
 	return f, nil
+}
+
+// onOrganization returns the handler of a form about the organization in the path.
+func onOrganization(act func(*visit, *service.Organization, domain.MemberOf, form) error) func(*visit) error {
+	return func(v *visit) error {
+		o, organization, err := v.organization()
+		if err != nil {
+			return err
+		}
+		f, err := v.sent()
+		if err != nil {
+			return err
+		}
+		return act(v, o, organization, f)
+	}
+}
+
+// onProject returns the handler of a form about the project in the path.
+func onProject(act func(*visit, *service.Project, domain.Project, form) error) func(*visit) error {
+	return func(v *visit) error {
+		p, project, err := v.project()
+		if err != nil {
+			return err
+		}
+		f, err := v.sent()
+		if err != nil {
+			return err
+		}
+		return act(v, p, project, f)
+	}
 }
 
 // at records the revision of what the form shows, so that sending the form does

@@ -109,15 +109,7 @@ func (v *visit) newKey(p *service.Project, project domain.Project, f form) error
 }
 
 // createKey answers with the token. No other page shows it.
-func createKey(v *visit) error {
-	p, project, err := v.project()
-	if err != nil {
-		return err
-	}
-	f, err := v.sent()
-	if err != nil {
-		return err
-	}
+func createKey(v *visit, p *service.Project, project domain.Project, f form) error {
 	expires, err := f.expiry(v.layout.Now, time.Time{})
 	spec := domain.KeySpec{
 		Name:           f.Text("name"),
@@ -236,15 +228,7 @@ func (v *visit) revokeKeysPage(p *service.Project, project domain.Project, ids [
 
 // revokeKeys revokes one key after the other. When one fails, those before it
 // stay revoked and the page shows the rest again.
-func revokeKeys(v *visit) error {
-	p, project, err := v.project()
-	if err != nil {
-		return err
-	}
-	f, err := v.sent()
-	if err != nil {
-		return err
-	}
+func revokeKeys(v *visit, p *service.Project, project domain.Project, f form) error {
 	ids := f.Values["key"]
 	for _, id := range ids[:min(len(ids), domain.MaxPageSize)] {
 		if _, err := p.RevokeKey(v.ctx(), domain.KeyID(id), f.Text("reason")); err != nil {

@@ -84,15 +84,7 @@ func (v *visit) membersPage(o *service.Organization, organization domain.MemberO
 
 func membersURL(o domain.MemberOf) string { return organizationURL(o.Organization) + "/members" }
 
-func updateMember(v *visit) error {
-	o, organization, err := v.organization()
-	if err != nil {
-		return err
-	}
-	f, err := v.sent()
-	if err != nil {
-		return err
-	}
+func updateMember(v *visit, o *service.Organization, organization domain.MemberOf, f form) error {
 	user, err := domain.ParseID[domain.UserID](v.Param("user"))
 	if err != nil {
 		return err
@@ -134,16 +126,8 @@ func showRemoval(v *visit) error {
 	})
 }
 
-func removeMember(v *visit) error {
-	o, organization, err := v.organization()
-	if err != nil {
-		return err
-	}
+func removeMember(v *visit, o *service.Organization, organization domain.MemberOf, f form) error {
 	user, err := domain.ParseID[domain.UserID](v.Param("user"))
-	if err != nil {
-		return err
-	}
-	f, err := v.sent()
 	if err != nil {
 		return err
 	}
@@ -171,15 +155,7 @@ func (v *visit) membersRefused(o *service.Organization, organization domain.Memb
 }
 
 // createInvitation answers with the link. No other page shows it.
-func createInvitation(v *visit) error {
-	o, organization, err := v.organization()
-	if err != nil {
-		return err
-	}
-	f, err := v.sent()
-	if err != nil {
-		return err
-	}
+func createInvitation(v *visit, o *service.Organization, organization domain.MemberOf, f form) error {
 	invitation, token, err := o.CreateInvitation(v.ctx(), domain.InvitationSpec{
 		Email: f.Text("email"), Role: domain.Role(f.Get("role")), IdempotencyKey: domain.Hidden(f.Get("nonce")), TokenOnce: true,
 	})
@@ -201,11 +177,7 @@ func (c *console) invitationURL(token string) string {
 	return c.site.URL("/console/invitation#token=") + token
 }
 
-func revokeInvitation(v *visit) error {
-	o, organization, err := v.organization()
-	if err != nil {
-		return err
-	}
+func revokeInvitation(v *visit, o *service.Organization, organization domain.MemberOf, _ form) error {
 	id, err := domain.ParseID[domain.InvitationID](v.Param("invitation"))
 	if err != nil {
 		return err

@@ -133,15 +133,7 @@ var saved = map[string]string{
 	"active":   "Enabled. Its keys work again.",
 }
 
-func updateOrganization(v *visit) error {
-	o, organization, err := v.organization()
-	if err != nil {
-		return err
-	}
-	f, err := v.sent()
-	if err != nil {
-		return err
-	}
+func updateOrganization(v *visit, o *service.Organization, organization domain.MemberOf, f form) error {
 	name, slug := f.Text("name"), f.Text("slug")
 	o.Expect(f.expects())
 	if _, err := o.Update(v.ctx(), domain.OrganizationPatch{Name: &name, Slug: &slug}); err != nil {
@@ -153,15 +145,7 @@ func updateOrganization(v *visit) error {
 	return v.redirect(organizationURL(organization.Organization) + "/settings?notice=saved")
 }
 
-func setOrganizationStatus(v *visit) error {
-	o, organization, err := v.organization()
-	if err != nil {
-		return err
-	}
-	f, err := v.sent()
-	if err != nil {
-		return err
-	}
+func setOrganizationStatus(v *visit, o *service.Organization, organization domain.MemberOf, f form) error {
 	status := domain.Status(f.Get("status"))
 	if status != domain.Active && !f.typed(organization.Name) {
 		return v.organizationSettings(o, organization, organizationForm(organization), newForm(), f)
@@ -172,15 +156,7 @@ func setOrganizationStatus(v *visit) error {
 	return v.redirect(organizationURL(organization.Organization) + "/settings?notice=" + string(status))
 }
 
-func deleteOrganization(v *visit) error {
-	o, organization, err := v.organization()
-	if err != nil {
-		return err
-	}
-	f, err := v.sent()
-	if err != nil {
-		return err
-	}
+func deleteOrganization(v *visit, o *service.Organization, organization domain.MemberOf, f form) error {
 	settings := organizationForm(organization)
 	if f.typed(organization.Name) {
 		err := o.Delete(v.ctx())

@@ -20,15 +20,7 @@ func (v *visit) newProject(o *service.Organization, f form) error {
 	return v.render(f.status, "project-new", "New project", settingsPage{Form: f})
 }
 
-func createProject(v *visit) error {
-	o, _, err := v.organization()
-	if err != nil {
-		return err
-	}
-	f, err := v.sent()
-	if err != nil {
-		return err
-	}
+func createProject(v *visit, o *service.Organization, _ domain.MemberOf, f form) error {
 	project, err := o.CreateProject(v.ctx(), domain.ProjectSpec{
 		Name: f.Text("name"), Slug: f.Text("slug"), KeyPrefix: f.Text("key_prefix"),
 	})
@@ -96,15 +88,7 @@ func (v *visit) projectSettings(p *service.Project, project domain.Project, sett
 	})
 }
 
-func updateProject(v *visit) error {
-	p, project, err := v.project()
-	if err != nil {
-		return err
-	}
-	f, err := v.sent()
-	if err != nil {
-		return err
-	}
+func updateProject(v *visit, p *service.Project, project domain.Project, f form) error {
 	name, slug, prefix := f.Text("name"), f.Text("slug"), f.Text("key_prefix")
 	p.Expect(f.expects())
 	if _, err := p.Update(v.ctx(), domain.ProjectPatch{Name: &name, Slug: &slug, KeyPrefix: &prefix}); err != nil {
@@ -116,15 +100,7 @@ func updateProject(v *visit) error {
 	return v.redirect(projectURL(project) + "/settings?notice=saved")
 }
 
-func setProjectStatus(v *visit) error {
-	p, project, err := v.project()
-	if err != nil {
-		return err
-	}
-	f, err := v.sent()
-	if err != nil {
-		return err
-	}
+func setProjectStatus(v *visit, p *service.Project, project domain.Project, f form) error {
 	status := domain.Status(f.Get("status"))
 	if status != domain.Active && !f.typed(project.Name) {
 		return v.projectSettings(p, project, projectForm(project), newForm(), f)
@@ -135,15 +111,7 @@ func setProjectStatus(v *visit) error {
 	return v.redirect(projectURL(project) + "/settings?notice=" + string(status))
 }
 
-func deleteProject(v *visit) error {
-	p, project, err := v.project()
-	if err != nil {
-		return err
-	}
-	f, err := v.sent()
-	if err != nil {
-		return err
-	}
+func deleteProject(v *visit, p *service.Project, project domain.Project, f form) error {
 	if f.typed(project.Name) {
 		err := p.Delete(v.ctx())
 		if err == nil {

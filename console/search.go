@@ -20,15 +20,7 @@ func keyFilter(values url.Values) domain.KeyFilter {
 // searchKeys lists the keys that a form asks for. The form is sent by POST, because
 // people paste tokens into it. The search text becomes part of a URL only if it
 // found something; then it is a part of what keys show anyway.
-func searchKeys(v *visit) error {
-	p, project, err := v.project()
-	if err != nil {
-		return err
-	}
-	f, err := v.sent()
-	if err != nil {
-		return err
-	}
+func searchKeys(v *visit, p *service.Project, project domain.Project, f form) error {
 	filter := keyFilter(f.Values)
 	keys, err := v.findKeys(p, &filter)
 	if err != nil {
