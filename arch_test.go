@@ -24,10 +24,11 @@ var mayImport = map[string][]string{
 	"migrations":              {},
 	"repository":              {"domain", "migrations", "database/sql", "bun", "pgx", "sqlite", "goose", "otel"},
 	"repository/storetest":    {"domain", "repository", "pgx", "database/sql"}, // it starts a database for tests
-	"service":                 {"domain", "repository", "service/cache", "service/fair", "service/jwt", "service/mail"},
-	"service/cache":           {"domain", "service/fair"},
+	"service":                 {"domain", "repository", "service/cache", "service/fair", "service/jwt", "service/mail", "service/meter"},
+	"service/cache":           {"domain", "service/fair", "service/meter"},
 	"service/fair":            {"domain"},
 	"service/jwt":             {"domain", "golang-jwt"},
+	"service/meter":           {"domain"},
 	"service/mail":            {"go-mail"},
 	"service/requestlog":      {"service/fair"},
 	"service/servicetest":     {"domain", "repository", "repository/storetest", "service"}, // it starts instances for tests

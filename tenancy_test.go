@@ -60,6 +60,9 @@ var unscoped = map[string]string{
 	"Store.ImportedSince":           "finds the tenants: callers with an imported token have not proved it yet",
 	"Store.UntaggedTokens":          "finds the tenants: callers with such a token have not proved it yet",
 	"Store.RecordUses":              "writes for many tenants together; each row's tenant comes from its key",
+	"Store.addToDays":               "writes for many tenants together; each row's organization comes from its project",
+	"Store.addToMinutes":            "writes for many tenants together; each row's project exists",
+	"Store.ForgetUsage":             "removes what is older than a date, of all tenants",
 	"Store.CreateOrganization":      "makes a tenant",
 	"Store.AddEvent":                "takes its tenant from the event; what concerns only a person has none",
 }

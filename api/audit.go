@@ -19,8 +19,7 @@ func (h *handlers) ListAuditEvents(ctx context.Context, r ListAuditEventsRequest
 	}
 	if media := preferred(ctx, jsonMedia, csvMedia, linesMedia); media != jsonMedia {
 		export, err := organization.ExportEvents(ctx, eventFilter(r.Params), page.After)
-		call, _ := callOf(ctx)
-		return eventExport{media, call.guard.log, export}, err
+		return newEventExport(ctx, media, export), err
 	}
 	list, err := organization.ListEvents(ctx, eventFilter(r.Params), page)
 	next, link := nextPage(ctx, list.Next)

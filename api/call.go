@@ -47,6 +47,10 @@ const (
 	unlogged
 )
 
+// asksAboutKeys has the operations that are about the use of other keys: asking is
+// no use of the key that asks.
+var asksAboutKeys = map[string]bool{"verifyKey": true}
+
 // readsByPost has the operations that use POST but change nothing.
 var readsByPost = map[string]bool{"verifyKey": true}
 
@@ -135,6 +139,9 @@ func (c *call) prove(r *http.Request) error {
 	if s.hasKey {
 		if key, err = c.guard.app.ProveKey(r.Context(), s.key, c); err != nil {
 			return err
+		}
+		if !asksAboutKeys[c.operation] {
+			c.guard.app.CountUse(key)
 		}
 	}
 	var user *domain.CallingUser

@@ -14,7 +14,7 @@ import (
 	"github.com/latchkey-dev/latchkey/service"
 )
 
-// The media types of audit events.
+// The media types of lists that may be exported.
 const (
 	jsonMedia  = "application/json"
 	csvMedia   = "text/csv"
@@ -56,35 +56,38 @@ func weightOf(offer, accept string) (weight float64) {
 	return weight
 }
 
-// eventExport answers every event that matches a filter.
-type eventExport struct {
-	media  string
-	log    *slog.Logger
-	export service.Export
+// export answers everything that matches a filter.
+type export[T any] struct {
+	media   string
+	name    string // of the file, without its ending
+	log     *slog.Logger
+	items   service.Export[T]
+	columns []string
+	row     func(T) ([]string, error)
+	object  func(T) any
 }
 
-// VisitListAuditEventsResponse writes the export. If that fails, it closes the
-// connection, so that the client does not take a part for the whole.
-func (e eventExport) VisitListAuditEventsResponse(w http.ResponseWriter) error {
+// write writes the export. If that fails, it closes the connection, so that the
+// client does not take a part for the whole.
+func (e export[T]) write(w http.ResponseWriter) error {
 	w.Header().Set("Content-Type", e.media)
-	name := "audit-events.csv"
-	write := writeRows(w)
+	ending, write := ".csv", e.writeRows(w)
 	if e.media == linesMedia {
-		name, write = "audit-events.ndjson", writeLines(w)
+		ending, write = ".ndjson", e.writeLines(w)
 	}
-	w.Header().Set("Content-Disposition", `attachment; filename="`+name+`"`)
-	if err := e.export.All(write); err != nil {
-		e.log.Warn("an export of audit events was broken off", "error", err)
+	w.Header().Set("Content-Disposition", `attachment; filename="`+e.name+ending+`"`)
+	if err := e.items.All(write); err != nil {
+		e.log.Warn("an export was broken off", "of", e.name, "error", err)
 		panic(http.ErrAbortHandler)
 	}
 	return nil
 }
 
-func writeLines(w http.ResponseWriter) func([]domain.Event) error {
+func (e export[T]) writeLines(w http.ResponseWriter) func([]T) error {
 	lines := plainjson.NewEncoder(w)
-	return func(events []domain.Event) error {
-		for _, event := range events {
-			if err := lines.Encode(AuditEventFrom(event)); err != nil {
+	return func(items []T) error {
+		for _, item := range items {
+			if err := lines.Encode(e.object(item)); err != nil {
 				return err
 			}
 		}
@@ -92,16 +95,16 @@ func writeLines(w http.ResponseWriter) func([]domain.Event) error {
 	}
 }
 
-func writeRows(w http.ResponseWriter) func([]domain.Event) error {
+func (e export[T]) writeRows(w http.ResponseWriter) func([]T) error {
 	rows := csv.NewWriter(w)
 	rows.UseCRLF = true // RFC 4180, section 2
-	header := rows.Write(domain.EventColumns)
-	return func(events []domain.Event) error {
+	header := rows.Write(e.columns)
+	return func(items []T) error {
 		if header != nil {
 			return header
 		}
-		for _, e := range events {
-			row, err := e.Row()
+		for _, item := range items {
+			row, err := e.row(item)
 			if err != nil {
 				return err
 			}
@@ -112,4 +115,45 @@ func writeRows(w http.ResponseWriter) func([]domain.Event) error {
 		rows.Flush()
 		return rows.Error()
 	}
+}
+
+type eventExport struct{ export[domain.Event] }
+
+func newEventExport(ctx context.Context, media string, events service.Export[domain.Event]) eventExport {
+	call, _ := callOf(ctx)
+	return eventExport{export[domain.Event]{
+		media:   media,
+		name:    "audit-events",
+		log:     call.guard.log,
+		items:   events,
+		columns: domain.EventColumns,
+		row:     domain.Event.Row,
+		object:  func(e domain.Event) any { return AuditEventFrom(e) },
+	}}
+}
+
+// VisitListAuditEventsResponse implements ListAuditEventsResponseObject.
+func (e eventExport) VisitListAuditEventsResponse(w http.ResponseWriter) error { return e.write(w) }
+
+type usageExport struct{ export[domain.UsageItem] }
+
+func newUsageExport(ctx context.Context, media string, items service.Export[domain.UsageItem], q domain.UsageQuery) usageExport {
+	call, _ := callOf(ctx)
+	return usageExport{export[domain.UsageItem]{
+		media:   media,
+		name:    "usage",
+		log:     call.guard.log,
+		items:   items,
+		columns: q.Columns(),
+		row:     func(i domain.UsageItem) ([]string, error) { return i.Row(q), nil },
+		object:  func(i domain.UsageItem) any { return usageItem(i, q) },
+	}}
+}
+
+// VisitGetUsageResponse implements GetUsageResponseObject.
+func (e usageExport) VisitGetUsageResponse(w http.ResponseWriter) error { return e.write(w) }
+
+// VisitGetOrganizationUsageResponse implements GetOrganizationUsageResponseObject.
+func (e usageExport) VisitGetOrganizationUsageResponse(w http.ResponseWriter) error {
+	return e.write(w)
 }

@@ -36,9 +36,15 @@ func page(limit *int, cursor *string) (domain.Page, error) {
 	return domain.NewPage(value(limit), value(cursor))
 }
 
+// cursor is a position in a list.
+type cursor interface {
+	IsZero() bool
+	String() string
+}
+
 // nextPage returns the next_cursor of a list and its Link (RFC 8288), which is the
 // request's address with the cursor in it.
-func nextPage(ctx context.Context, next domain.Cursor) (cursor nullable.Nullable[string], link *string) {
+func nextPage(ctx context.Context, next cursor) (position nullable.Nullable[string], link *string) {
 	if next.IsZero() {
 		return nullable.NewNullNullable[string](), nil
 	}

@@ -39,6 +39,7 @@ type lean struct {
 	meter      *metrics
 	series     *series
 	operation  operation
+	asks       bool // about the use of other keys
 	answer     leanAnswer
 	challenges map[domain.Code][]string // WWW-Authenticate for each refusal
 }
@@ -66,6 +67,7 @@ func newLean(g *guard, meter *metrics, op operation) *lean {
 		meter:      meter,
 		series:     meter.operations[op.id],
 		operation:  op,
+		asks:       asksAboutKeys[op.id],
 		answer:     answer,
 		challenges: map[domain.Code][]string{},
 	}
@@ -97,6 +99,9 @@ func (l *lean) serve(c echo.Context, start time.Time) bool {
 			leanBuffers.Put(buffer)
 		}
 		return l.answerRefusal(c, err, start)
+	}
+	if key, ok := caller.ProvenKey(); ok && !l.asks {
+		l.guard.app.CountUse(key)
 	}
 	response := c.Response()
 	h, ids := response.Header(), [...]string{requestID()}

@@ -80,6 +80,10 @@ var matrix = map[string]string{
 	"getPlan":             "401 404 404 200 200 200 200 200 403 401 401 401",
 	"updatePlan":          "401 404 404 403 200 200 200 200 403 401 401 401",
 	"deletePlan":          "401 404 404 403 204 204 204 204 403 401 401 401",
+
+	"getOrganizationUsage": "401 404 403 200 200 200 200 403 403 401 401 401",
+	"getUsage":             "401 404 404 200 200 200 200 200 403 401 401 401",
+	"getOwnUsage":          "401 403 200 403 403 403 403 200 200 401 401 401",
 }
 
 // scene is a tenant with everybody around it who gets in.

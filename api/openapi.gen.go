@@ -177,6 +177,93 @@ func (e RemoveMemberParamsKeys) Valid() bool {
 	}
 }
 
+// Defines values for GetOrganizationUsageParamsInterval.
+const (
+	GetOrganizationUsageParamsIntervalDay   GetOrganizationUsageParamsInterval = "day"
+	GetOrganizationUsageParamsIntervalHour  GetOrganizationUsageParamsInterval = "hour"
+	GetOrganizationUsageParamsIntervalMonth GetOrganizationUsageParamsInterval = "month"
+	GetOrganizationUsageParamsIntervalTotal GetOrganizationUsageParamsInterval = "total"
+)
+
+// Valid indicates whether the value is a known member of the GetOrganizationUsageParamsInterval enum.
+func (e GetOrganizationUsageParamsInterval) Valid() bool {
+	switch e {
+	case GetOrganizationUsageParamsIntervalDay:
+		return true
+	case GetOrganizationUsageParamsIntervalHour:
+		return true
+	case GetOrganizationUsageParamsIntervalMonth:
+		return true
+	case GetOrganizationUsageParamsIntervalTotal:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for GetOrganizationUsageParamsOrder.
+const (
+	GetOrganizationUsageParamsOrderMinusRequests GetOrganizationUsageParamsOrder = "-requests"
+	GetOrganizationUsageParamsOrderStart         GetOrganizationUsageParamsOrder = "start"
+)
+
+// Valid indicates whether the value is a known member of the GetOrganizationUsageParamsOrder enum.
+func (e GetOrganizationUsageParamsOrder) Valid() bool {
+	switch e {
+	case GetOrganizationUsageParamsOrderMinusRequests:
+		return true
+	case GetOrganizationUsageParamsOrderStart:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for GetUsageParamsInterval.
+const (
+	GetUsageParamsIntervalDay    GetUsageParamsInterval = "day"
+	GetUsageParamsIntervalHour   GetUsageParamsInterval = "hour"
+	GetUsageParamsIntervalMinute GetUsageParamsInterval = "minute"
+	GetUsageParamsIntervalMonth  GetUsageParamsInterval = "month"
+	GetUsageParamsIntervalTotal  GetUsageParamsInterval = "total"
+)
+
+// Valid indicates whether the value is a known member of the GetUsageParamsInterval enum.
+func (e GetUsageParamsInterval) Valid() bool {
+	switch e {
+	case GetUsageParamsIntervalDay:
+		return true
+	case GetUsageParamsIntervalHour:
+		return true
+	case GetUsageParamsIntervalMinute:
+		return true
+	case GetUsageParamsIntervalMonth:
+		return true
+	case GetUsageParamsIntervalTotal:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for GetUsageParamsOrder.
+const (
+	GetUsageParamsOrderMinusRequests GetUsageParamsOrder = "-requests"
+	GetUsageParamsOrderStart         GetUsageParamsOrder = "start"
+)
+
+// Valid indicates whether the value is a known member of the GetUsageParamsOrder enum.
+func (e GetUsageParamsOrder) Valid() bool {
+	switch e {
+	case GetUsageParamsOrderMinusRequests:
+		return true
+	case GetUsageParamsOrderStart:
+		return true
+	default:
+		return false
+	}
+}
+
 // AcceptInvitationRequest defines model for AcceptInvitationRequest.
 type AcceptInvitationRequest struct {
 	// Token The token of the invitation.
@@ -799,6 +886,36 @@ type OrganizationSummary struct {
 	Status Status `json:"status"`
 }
 
+// Outcome What came of a use of a key: the code of its verification. `other` counts refusals in a moment with too many
+// different ones to keep them apart.
+//
+// Example: valid
+type Outcome = domain.Outcome
+
+// OwnUsage defines model for OwnUsage.
+type OwnUsage struct {
+	// CompleteUntil Everything before this is counted.
+	//
+	// Example: 2026-03-14T18:19:50Z
+	CompleteUntil time.Time `json:"complete_until"`
+
+	// Interval How much time one item is about.
+	//
+	// Example: day
+	Interval string      `json:"interval"`
+	Items    []UsageItem `json:"items"`
+
+	// Lossy Whether a node was killed in the period, and what it had counted in its last seconds is lost.
+	//
+	// Example: false
+	Lossy bool `json:"lossy"`
+
+	// TimeZone The time zone of days; always UTC.
+	//
+	// Example: UTC
+	TimeZone string `json:"time_zone"`
+}
+
 // Plan A named set of limits of one project.
 type Plan struct {
 	// CreatedAt Example: 2026-03-02T09:30:00Z
@@ -1043,7 +1160,7 @@ type RotateKeyRequest struct {
 }
 
 // Scope What a key may do, as resource:verb. Latchkey's own scopes are project:read, project:write, keys:read, keys:write,
-// keys:verify, limits:read and limits:write. A project may add scopes for its own API, such as documents:read.
+// keys:verify, usage:read, limits:read and limits:write. A project may add scopes for its own API, such as documents:read.
 //
 // Example: documents:read
 type Scope = domain.Scope
@@ -1274,6 +1391,96 @@ type UpdateProjectRequest struct {
 	//
 	// Example: active
 	Status *Status `json:"status,omitempty"`
+}
+
+// UsageItem How often keys were used in one interval. Of key, project, external_id, environment and outcome it has those that `group_by` names.
+type UsageItem struct {
+	// Environment Whether a key is for production or for testing. It is part of the token.
+	//
+	// Example: live
+	Environment *Environment `json:"environment,omitempty"`
+
+	// ExternalID The external id that the keys had; null for those without one.
+	//
+	// Example: customer-4711
+	ExternalID nullable.Nullable[string] `json:"external_id,omitempty"`
+	Key        *UsageKey                 `json:"key,omitempty"`
+
+	// Outcome What came of a use of a key: the code of its verification. `other` counts refusals in a moment with too many
+	// different ones to keep them apart.
+	//
+	//
+	// Example: valid
+	Outcome *Outcome `json:"outcome,omitempty"`
+
+	// Outcomes How often with each outcome, for those that there were.
+	//
+	// Example: {"revoked":130,"valid":47990}
+	Outcomes map[string]int64 `json:"outcomes"`
+	Project  *UsageProject    `json:"project,omitempty"`
+
+	// Requests How often keys were used. It is the sum of the outcomes.
+	//
+	// Example: 48120
+	Requests int64 `json:"requests"`
+
+	// Start When the interval begins.
+	//
+	// Example: 2026-03-14T00:00:00Z
+	Start time.Time `json:"start"`
+}
+
+// UsageKey defines model for UsageKey.
+type UsageKey struct {
+	// ID Identifies an API key. It never changes.
+	//
+	// Example: key_01kjpy44e0fcfrt0xvtfeed5a2
+	ID KeyID `json:"id"`
+
+	// Name The key's present name; null when it has been deleted.
+	//
+	// Example: portal
+	Name nullable.Nullable[string] `json:"name"`
+}
+
+// UsageList defines model for UsageList.
+type UsageList struct {
+	// CompleteUntil Everything before this is counted.
+	//
+	// Example: 2026-03-14T18:19:50Z
+	CompleteUntil time.Time `json:"complete_until"`
+
+	// Interval How much time one item is about.
+	//
+	// Example: day
+	Interval string      `json:"interval"`
+	Items    []UsageItem `json:"items"`
+
+	// Lossy Whether a node was killed in the period, and what it had counted in its last seconds is lost.
+	//
+	// Example: false
+	Lossy bool `json:"lossy"`
+
+	// NextCursor Where the next page starts; null on the last one.
+	NextCursor nullable.Nullable[string] `json:"next_cursor"`
+
+	// TimeZone The time zone of days and months; always UTC.
+	//
+	// Example: UTC
+	TimeZone string `json:"time_zone"`
+}
+
+// UsageProject defines model for UsageProject.
+type UsageProject struct {
+	// ID Identifies a project.
+	//
+	// Example: prj_01kjpy44e0envv707f46z935rt
+	ID ProjectID `json:"id"`
+
+	// Name The project's present name; null when it has been deleted.
+	//
+	// Example: Payments
+	Name nullable.Nullable[string] `json:"name"`
 }
 
 // User defines model for User.
@@ -1575,6 +1782,39 @@ type CreateProjectParams struct {
 	IdempotencyKey *string `json:"Idempotency-Key,omitempty"`
 }
 
+// GetOrganizationUsageParams defines parameters for GetOrganizationUsage.
+type GetOrganizationUsageParams struct {
+	// Since The start of the period, rounded down to the hour. The default is 30 days before its end.
+	Since *time.Time `form:"since,omitempty" json:"since,omitempty"`
+
+	// Until The end of the period, exclusive, rounded up to the hour. The default is now.
+	Until *time.Time `form:"until,omitempty" json:"until,omitempty"`
+
+	// Interval How much time one item is about. `total` is the whole period. Days and months are those of UTC.
+	Interval *GetOrganizationUsageParamsInterval `form:"interval,omitempty" json:"interval,omitempty"`
+
+	// GroupBy What one item is about, besides its time: one or two, with a comma, of `project`, `outcome`.
+	GroupBy *string `form:"group_by,omitempty" json:"group_by,omitempty"`
+
+	// Outcome Only uses with this outcome.
+	Outcome *Outcome `form:"outcome,omitempty" json:"outcome,omitempty"`
+
+	// Order The order of the items. `start` is by time, then by group; `-requests` puts the most requests first.
+	Order *GetOrganizationUsageParamsOrder `form:"order,omitempty" json:"order,omitempty"`
+
+	// Limit The maximum number of items on the page.
+	Limit *int `form:"limit,omitempty" json:"limit,omitempty"`
+
+	// Cursor The `next_cursor` of the previous page. Omit it for the first page.
+	Cursor *string `form:"cursor,omitempty" json:"cursor,omitempty"`
+}
+
+// GetOrganizationUsageParamsInterval defines parameters for GetOrganizationUsage.
+type GetOrganizationUsageParamsInterval string
+
+// GetOrganizationUsageParamsOrder defines parameters for GetOrganizationUsage.
+type GetOrganizationUsageParamsOrder string
+
 // DeleteProjectParams defines parameters for DeleteProject.
 type DeleteProjectParams struct {
 	// IfMatch One or more entity tags from ETag headers. If none is current, nothing changes and the response is 412. This
@@ -1684,6 +1924,49 @@ type UpdatePlanParams struct {
 	// keeps two people from overwriting each other's changes.
 	IfMatch *IfMatch `json:"If-Match,omitempty"`
 }
+
+// GetUsageParams defines parameters for GetUsage.
+type GetUsageParams struct {
+	// Since The start of the period, rounded down to the hour. The default is 30 days before its end, or 48 hours for
+	// the interval `minute`.
+	Since *time.Time `form:"since,omitempty" json:"since,omitempty"`
+
+	// Until The end of the period, exclusive, rounded up to the hour. The default is now.
+	Until *time.Time `form:"until,omitempty" json:"until,omitempty"`
+
+	// Interval How much time one item is about. `minute` is for at most 48 hours, kept for 48 hours, and only for the whole project; `total` is the whole period. Days and months are those of UTC.
+	Interval *GetUsageParamsInterval `form:"interval,omitempty" json:"interval,omitempty"`
+
+	// GroupBy What one item is about, besides its time: one or two, with a comma, of `outcome`, `key`, `external_id`, `environment`.
+	GroupBy *string `form:"group_by,omitempty" json:"group_by,omitempty"`
+
+	// KeyID Only uses of this key.
+	KeyID *KeyID `form:"key_id,omitempty" json:"key_id,omitempty"`
+
+	// ExternalID Only uses of keys that had this external id when they were used.
+	ExternalID *string `form:"external_id,omitempty" json:"external_id,omitempty"`
+
+	// Environment Only uses of keys of this environment.
+	Environment *Environment `form:"environment,omitempty" json:"environment,omitempty"`
+
+	// Outcome Only uses with this outcome.
+	Outcome *Outcome `form:"outcome,omitempty" json:"outcome,omitempty"`
+
+	// Order The order of the items. `start` is by time, then by group; `-requests` puts the most requests first.
+	Order *GetUsageParamsOrder `form:"order,omitempty" json:"order,omitempty"`
+
+	// Limit The maximum number of items on the page.
+	Limit *int `form:"limit,omitempty" json:"limit,omitempty"`
+
+	// Cursor The `next_cursor` of the previous page. Omit it for the first page.
+	Cursor *string `form:"cursor,omitempty" json:"cursor,omitempty"`
+}
+
+// GetUsageParamsInterval defines parameters for GetUsage.
+type GetUsageParamsInterval string
+
+// GetUsageParamsOrder defines parameters for GetUsage.
+type GetUsageParamsOrder string
 
 // VerifyEmailJSONRequestBody defines body for VerifyEmail for application/json ContentType.
 type VerifyEmailJSONRequestBody = VerifyEmailRequest
@@ -1864,6 +2147,9 @@ type ServerInterface interface {
 	// CreateProject Create a project
 	// (POST /v1/organizations/{organization_id}/projects)
 	CreateProject(ctx echo.Context, organizationID OrganizationID, params CreateProjectParams) error
+	// GetOrganizationUsage Get the usage of an organization
+	// (GET /v1/organizations/{organization_id}/usage)
+	GetOrganizationUsage(ctx echo.Context, organizationID OrganizationID, params GetOrganizationUsageParams) error
 	// GetCurrentProject Get the project that the key belongs to
 	// (GET /v1/project)
 	GetCurrentProject(ctx echo.Context) error
@@ -1915,6 +2201,12 @@ type ServerInterface interface {
 	// UpdatePlan Change a plan
 	// (PATCH /v1/projects/{project_id}/plans/{plan_id})
 	UpdatePlan(ctx echo.Context, projectID ProjectID, planID PlanID, params UpdatePlanParams) error
+	// GetUsage Get the usage of a project
+	// (GET /v1/projects/{project_id}/usage)
+	GetUsage(ctx echo.Context, projectID ProjectID, params GetUsageParams) error
+	// GetOwnUsage Get the usage of the calling key
+	// (GET /v1/usage)
+	GetOwnUsage(ctx echo.Context) error
 	// GetCaller Get the caller
 	// (GET /v1/whoami)
 	GetCaller(ctx echo.Context) error
@@ -2604,6 +2896,80 @@ func (w *ServerInterfaceWrapper) CreateProject(ctx echo.Context) error {
 	return err
 }
 
+// GetOrganizationUsage converts echo context to params.
+func (w *ServerInterfaceWrapper) GetOrganizationUsage(ctx echo.Context) error {
+	var err error
+	// ------------- Path parameter "organization_id" -------------
+	var organizationID OrganizationID
+
+	err = runtime.BindStyledParameterWithOptions("simple", "organization_id", ctx.Param("organization_id"), &organizationID, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter organization_id: %s", err))
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params GetOrganizationUsageParams
+	// ------------- Optional query parameter "since" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "since", ctx.QueryParams(), &params.Since, runtime.BindQueryParameterOptions{Type: "string", Format: "date-time"})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter since: %s", err))
+	}
+
+	// ------------- Optional query parameter "until" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "until", ctx.QueryParams(), &params.Until, runtime.BindQueryParameterOptions{Type: "string", Format: "date-time"})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter until: %s", err))
+	}
+
+	// ------------- Optional query parameter "interval" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "interval", ctx.QueryParams(), &params.Interval, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter interval: %s", err))
+	}
+
+	// ------------- Optional query parameter "group_by" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "group_by", ctx.QueryParams(), &params.GroupBy, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter group_by: %s", err))
+	}
+
+	// ------------- Optional query parameter "outcome" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "outcome", ctx.QueryParams(), &params.Outcome, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter outcome: %s", err))
+	}
+
+	// ------------- Optional query parameter "order" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "order", ctx.QueryParams(), &params.Order, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter order: %s", err))
+	}
+
+	// ------------- Optional query parameter "limit" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "limit", ctx.QueryParams(), &params.Limit, runtime.BindQueryParameterOptions{Type: "integer", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter limit: %s", err))
+	}
+
+	// ------------- Optional query parameter "cursor" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "cursor", ctx.QueryParams(), &params.Cursor, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter cursor: %s", err))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.GetOrganizationUsage(ctx, organizationID, params)
+	return err
+}
+
 // GetCurrentProject converts echo context to params.
 func (w *ServerInterfaceWrapper) GetCurrentProject(ctx echo.Context) error {
 	var err error
@@ -3215,6 +3581,110 @@ func (w *ServerInterfaceWrapper) UpdatePlan(ctx echo.Context) error {
 	return err
 }
 
+// GetUsage converts echo context to params.
+func (w *ServerInterfaceWrapper) GetUsage(ctx echo.Context) error {
+	var err error
+	// ------------- Path parameter "project_id" -------------
+	var projectID ProjectID
+
+	err = runtime.BindStyledParameterWithOptions("simple", "project_id", ctx.Param("project_id"), &projectID, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter project_id: %s", err))
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params GetUsageParams
+	// ------------- Optional query parameter "since" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "since", ctx.QueryParams(), &params.Since, runtime.BindQueryParameterOptions{Type: "string", Format: "date-time"})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter since: %s", err))
+	}
+
+	// ------------- Optional query parameter "until" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "until", ctx.QueryParams(), &params.Until, runtime.BindQueryParameterOptions{Type: "string", Format: "date-time"})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter until: %s", err))
+	}
+
+	// ------------- Optional query parameter "interval" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "interval", ctx.QueryParams(), &params.Interval, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter interval: %s", err))
+	}
+
+	// ------------- Optional query parameter "group_by" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "group_by", ctx.QueryParams(), &params.GroupBy, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter group_by: %s", err))
+	}
+
+	// ------------- Optional query parameter "key_id" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "key_id", ctx.QueryParams(), &params.KeyID, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter key_id: %s", err))
+	}
+
+	// ------------- Optional query parameter "external_id" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "external_id", ctx.QueryParams(), &params.ExternalID, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter external_id: %s", err))
+	}
+
+	// ------------- Optional query parameter "environment" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "environment", ctx.QueryParams(), &params.Environment, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter environment: %s", err))
+	}
+
+	// ------------- Optional query parameter "outcome" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "outcome", ctx.QueryParams(), &params.Outcome, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter outcome: %s", err))
+	}
+
+	// ------------- Optional query parameter "order" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "order", ctx.QueryParams(), &params.Order, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter order: %s", err))
+	}
+
+	// ------------- Optional query parameter "limit" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "limit", ctx.QueryParams(), &params.Limit, runtime.BindQueryParameterOptions{Type: "integer", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter limit: %s", err))
+	}
+
+	// ------------- Optional query parameter "cursor" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "cursor", ctx.QueryParams(), &params.Cursor, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter cursor: %s", err))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.GetUsage(ctx, projectID, params)
+	return err
+}
+
+// GetOwnUsage converts echo context to params.
+func (w *ServerInterfaceWrapper) GetOwnUsage(ctx echo.Context) error {
+	var err error
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.GetOwnUsage(ctx)
+	return err
+}
+
 // GetCaller converts echo context to params.
 func (w *ServerInterfaceWrapper) GetCaller(ctx echo.Context) error {
 	var err error
@@ -3307,6 +3777,7 @@ func RegisterHandlersWithOptions(router EchoRouter, si ServerInterface, options 
 	router.PATCH(options.BaseURL+"/v1/organizations/:organization_id/members/:user_id", wrapper.UpdateMember, options.OperationMiddlewares["updateMember"]...)
 	router.GET(options.BaseURL+"/v1/organizations/:organization_id/projects", wrapper.ListProjects, options.OperationMiddlewares["listProjects"]...)
 	router.POST(options.BaseURL+"/v1/organizations/:organization_id/projects", wrapper.CreateProject, options.OperationMiddlewares["createProject"]...)
+	router.GET(options.BaseURL+"/v1/organizations/:organization_id/usage", wrapper.GetOrganizationUsage, options.OperationMiddlewares["getOrganizationUsage"]...)
 	router.GET(options.BaseURL+"/v1/project", wrapper.GetCurrentProject, options.OperationMiddlewares["getCurrentProject"]...)
 	router.DELETE(options.BaseURL+"/v1/projects/:project_id", wrapper.DeleteProject, options.OperationMiddlewares["deleteProject"]...)
 	router.GET(options.BaseURL+"/v1/projects/:project_id", wrapper.GetProject, options.OperationMiddlewares["getProject"]...)
@@ -3324,6 +3795,8 @@ func RegisterHandlersWithOptions(router EchoRouter, si ServerInterface, options 
 	router.DELETE(options.BaseURL+"/v1/projects/:project_id/plans/:plan_id", wrapper.DeletePlan, options.OperationMiddlewares["deletePlan"]...)
 	router.GET(options.BaseURL+"/v1/projects/:project_id/plans/:plan_id", wrapper.GetPlan, options.OperationMiddlewares["getPlan"]...)
 	router.PATCH(options.BaseURL+"/v1/projects/:project_id/plans/:plan_id", wrapper.UpdatePlan, options.OperationMiddlewares["updatePlan"]...)
+	router.GET(options.BaseURL+"/v1/projects/:project_id/usage", wrapper.GetUsage, options.OperationMiddlewares["getUsage"]...)
+	router.GET(options.BaseURL+"/v1/usage", wrapper.GetOwnUsage, options.OperationMiddlewares["getOwnUsage"]...)
 	router.GET(options.BaseURL+"/v1/whoami", wrapper.GetCaller, options.OperationMiddlewares["getCaller"]...)
 
 }
@@ -8549,6 +9022,228 @@ func (response CreateProject503ApplicationProblemPlusJSONResponse) VisitCreatePr
 	return err
 }
 
+type GetOrganizationUsageRequestObject struct {
+	OrganizationID OrganizationID `json:"organization_id"`
+	Params         GetOrganizationUsageParams
+}
+
+type GetOrganizationUsageResponseObject interface {
+	VisitGetOrganizationUsageResponse(w http.ResponseWriter) error
+}
+
+type GetOrganizationUsage200ResponseHeaders struct {
+	Link *string
+}
+
+type GetOrganizationUsage200JSONResponse struct {
+	Body    UsageList
+	Headers GetOrganizationUsage200ResponseHeaders
+}
+
+func (response GetOrganizationUsage200JSONResponse) VisitGetOrganizationUsageResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.Link != nil {
+		w.Header().Set("Link", fmt.Sprint(*response.Headers.Link))
+	}
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetOrganizationUsage200ApplicationXNdjsonResponse struct {
+	Body          io.Reader
+	Headers       GetOrganizationUsage200ResponseHeaders
+	ContentLength int64
+}
+
+func (response GetOrganizationUsage200ApplicationXNdjsonResponse) VisitGetOrganizationUsageResponse(w http.ResponseWriter) error {
+
+	w.Header().Set("Content-Type", "application/x-ndjson")
+	if response.ContentLength != 0 {
+		w.Header().Set("Content-Length", fmt.Sprint(response.ContentLength))
+	}
+	if response.Headers.Link != nil {
+		w.Header().Set("Link", fmt.Sprint(*response.Headers.Link))
+	}
+	w.WriteHeader(200)
+
+	if closer, ok := response.Body.(io.ReadCloser); ok {
+		defer closer.Close()
+	}
+	flusher, ok := w.(http.Flusher)
+	if !ok {
+		// If w doesn't support flushing, fall back to io.Copy.
+		_, err := io.Copy(w, response.Body)
+		return err
+	}
+	// text/event-stream messages are typically small; use a
+	// modest buffer and flush after each chunk so clients see
+	// events immediately instead of waiting on OS buffering.
+	buf := make([]byte, 4096)
+	for {
+		n, err := response.Body.Read(buf)
+		if n > 0 {
+			if _, writeErr := w.Write(buf[:n]); writeErr != nil {
+				return writeErr
+			}
+			flusher.Flush()
+		}
+		if err != nil {
+			if err == io.EOF {
+				return nil
+			}
+			return err
+		}
+	}
+}
+
+type GetOrganizationUsage200TextCsvResponse struct {
+	Body          io.Reader
+	Headers       GetOrganizationUsage200ResponseHeaders
+	ContentLength int64
+}
+
+func (response GetOrganizationUsage200TextCsvResponse) VisitGetOrganizationUsageResponse(w http.ResponseWriter) error {
+
+	w.Header().Set("Content-Type", "text/csv")
+	if response.ContentLength != 0 {
+		w.Header().Set("Content-Length", fmt.Sprint(response.ContentLength))
+	}
+	if response.Headers.Link != nil {
+		w.Header().Set("Link", fmt.Sprint(*response.Headers.Link))
+	}
+	w.WriteHeader(200)
+
+	if closer, ok := response.Body.(io.ReadCloser); ok {
+		defer closer.Close()
+	}
+	_, err := io.Copy(w, response.Body)
+	return err
+}
+
+type GetOrganizationUsage400ApplicationProblemPlusJSONResponse struct {
+	BadRequestApplicationProblemPlusJSONResponse
+}
+
+func (response GetOrganizationUsage400ApplicationProblemPlusJSONResponse) VisitGetOrganizationUsageResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(400)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetOrganizationUsage401ApplicationProblemPlusJSONResponse struct {
+	UnauthorizedApplicationProblemPlusJSONResponse
+}
+
+func (response GetOrganizationUsage401ApplicationProblemPlusJSONResponse) VisitGetOrganizationUsageResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.WWWAuthenticate != nil {
+		w.Header().Set("WWW-Authenticate", fmt.Sprint(*response.Headers.WWWAuthenticate))
+	}
+	w.WriteHeader(401)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetOrganizationUsage403ApplicationProblemPlusJSONResponse struct {
+	ForbiddenApplicationProblemPlusJSONResponse
+}
+
+func (response GetOrganizationUsage403ApplicationProblemPlusJSONResponse) VisitGetOrganizationUsageResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(403)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetOrganizationUsage404ApplicationProblemPlusJSONResponse struct {
+	NotFoundApplicationProblemPlusJSONResponse
+}
+
+func (response GetOrganizationUsage404ApplicationProblemPlusJSONResponse) VisitGetOrganizationUsageResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(404)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetOrganizationUsage422ApplicationProblemPlusJSONResponse struct {
+	ValidationFailedApplicationProblemPlusJSONResponse
+}
+
+func (response GetOrganizationUsage422ApplicationProblemPlusJSONResponse) VisitGetOrganizationUsageResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(422)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetOrganizationUsage500ApplicationProblemPlusJSONResponse struct {
+	InternalApplicationProblemPlusJSONResponse
+}
+
+func (response GetOrganizationUsage500ApplicationProblemPlusJSONResponse) VisitGetOrganizationUsageResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(500)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetOrganizationUsage503ApplicationProblemPlusJSONResponse struct {
+	UnavailableApplicationProblemPlusJSONResponse
+}
+
+func (response GetOrganizationUsage503ApplicationProblemPlusJSONResponse) VisitGetOrganizationUsageResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(503)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
 type GetCurrentProjectRequestObject struct {
 }
 
@@ -11580,6 +12275,351 @@ func (response UpdatePlan503ApplicationProblemPlusJSONResponse) VisitUpdatePlanR
 	return err
 }
 
+type GetUsageRequestObject struct {
+	ProjectID ProjectID `json:"project_id"`
+	Params    GetUsageParams
+}
+
+type GetUsageResponseObject interface {
+	VisitGetUsageResponse(w http.ResponseWriter) error
+}
+
+type GetUsage200ResponseHeaders struct {
+	Link *string
+}
+
+type GetUsage200JSONResponse struct {
+	Body    UsageList
+	Headers GetUsage200ResponseHeaders
+}
+
+func (response GetUsage200JSONResponse) VisitGetUsageResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.Link != nil {
+		w.Header().Set("Link", fmt.Sprint(*response.Headers.Link))
+	}
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetUsage200ApplicationXNdjsonResponse struct {
+	Body          io.Reader
+	Headers       GetUsage200ResponseHeaders
+	ContentLength int64
+}
+
+func (response GetUsage200ApplicationXNdjsonResponse) VisitGetUsageResponse(w http.ResponseWriter) error {
+
+	w.Header().Set("Content-Type", "application/x-ndjson")
+	if response.ContentLength != 0 {
+		w.Header().Set("Content-Length", fmt.Sprint(response.ContentLength))
+	}
+	if response.Headers.Link != nil {
+		w.Header().Set("Link", fmt.Sprint(*response.Headers.Link))
+	}
+	w.WriteHeader(200)
+
+	if closer, ok := response.Body.(io.ReadCloser); ok {
+		defer closer.Close()
+	}
+	flusher, ok := w.(http.Flusher)
+	if !ok {
+		// If w doesn't support flushing, fall back to io.Copy.
+		_, err := io.Copy(w, response.Body)
+		return err
+	}
+	// text/event-stream messages are typically small; use a
+	// modest buffer and flush after each chunk so clients see
+	// events immediately instead of waiting on OS buffering.
+	buf := make([]byte, 4096)
+	for {
+		n, err := response.Body.Read(buf)
+		if n > 0 {
+			if _, writeErr := w.Write(buf[:n]); writeErr != nil {
+				return writeErr
+			}
+			flusher.Flush()
+		}
+		if err != nil {
+			if err == io.EOF {
+				return nil
+			}
+			return err
+		}
+	}
+}
+
+type GetUsage200TextCsvResponse struct {
+	Body          io.Reader
+	Headers       GetUsage200ResponseHeaders
+	ContentLength int64
+}
+
+func (response GetUsage200TextCsvResponse) VisitGetUsageResponse(w http.ResponseWriter) error {
+
+	w.Header().Set("Content-Type", "text/csv")
+	if response.ContentLength != 0 {
+		w.Header().Set("Content-Length", fmt.Sprint(response.ContentLength))
+	}
+	if response.Headers.Link != nil {
+		w.Header().Set("Link", fmt.Sprint(*response.Headers.Link))
+	}
+	w.WriteHeader(200)
+
+	if closer, ok := response.Body.(io.ReadCloser); ok {
+		defer closer.Close()
+	}
+	_, err := io.Copy(w, response.Body)
+	return err
+}
+
+type GetUsage400ApplicationProblemPlusJSONResponse struct {
+	BadRequestApplicationProblemPlusJSONResponse
+}
+
+func (response GetUsage400ApplicationProblemPlusJSONResponse) VisitGetUsageResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(400)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetUsage401ApplicationProblemPlusJSONResponse struct {
+	UnauthorizedApplicationProblemPlusJSONResponse
+}
+
+func (response GetUsage401ApplicationProblemPlusJSONResponse) VisitGetUsageResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.WWWAuthenticate != nil {
+		w.Header().Set("WWW-Authenticate", fmt.Sprint(*response.Headers.WWWAuthenticate))
+	}
+	w.WriteHeader(401)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetUsage403ApplicationProblemPlusJSONResponse struct {
+	ForbiddenApplicationProblemPlusJSONResponse
+}
+
+func (response GetUsage403ApplicationProblemPlusJSONResponse) VisitGetUsageResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(403)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetUsage404ApplicationProblemPlusJSONResponse struct {
+	NotFoundApplicationProblemPlusJSONResponse
+}
+
+func (response GetUsage404ApplicationProblemPlusJSONResponse) VisitGetUsageResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(404)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetUsage422ApplicationProblemPlusJSONResponse struct {
+	ValidationFailedApplicationProblemPlusJSONResponse
+}
+
+func (response GetUsage422ApplicationProblemPlusJSONResponse) VisitGetUsageResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(422)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetUsage500ApplicationProblemPlusJSONResponse struct {
+	InternalApplicationProblemPlusJSONResponse
+}
+
+func (response GetUsage500ApplicationProblemPlusJSONResponse) VisitGetUsageResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(500)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetUsage503ApplicationProblemPlusJSONResponse struct {
+	UnavailableApplicationProblemPlusJSONResponse
+}
+
+func (response GetUsage503ApplicationProblemPlusJSONResponse) VisitGetUsageResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(503)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetOwnUsageRequestObject struct {
+}
+
+type GetOwnUsageResponseObject interface {
+	VisitGetOwnUsageResponse(w http.ResponseWriter) error
+}
+
+type GetOwnUsage200JSONResponse OwnUsage
+
+func (response GetOwnUsage200JSONResponse) VisitGetOwnUsageResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetOwnUsage400ApplicationProblemPlusJSONResponse struct {
+	BadRequestApplicationProblemPlusJSONResponse
+}
+
+func (response GetOwnUsage400ApplicationProblemPlusJSONResponse) VisitGetOwnUsageResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(400)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetOwnUsage401ApplicationProblemPlusJSONResponse struct {
+	UnauthorizedApplicationProblemPlusJSONResponse
+}
+
+func (response GetOwnUsage401ApplicationProblemPlusJSONResponse) VisitGetOwnUsageResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.WWWAuthenticate != nil {
+		w.Header().Set("WWW-Authenticate", fmt.Sprint(*response.Headers.WWWAuthenticate))
+	}
+	w.WriteHeader(401)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetOwnUsage403ApplicationProblemPlusJSONResponse struct {
+	ForbiddenApplicationProblemPlusJSONResponse
+}
+
+func (response GetOwnUsage403ApplicationProblemPlusJSONResponse) VisitGetOwnUsageResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(403)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetOwnUsage422ApplicationProblemPlusJSONResponse struct {
+	ValidationFailedApplicationProblemPlusJSONResponse
+}
+
+func (response GetOwnUsage422ApplicationProblemPlusJSONResponse) VisitGetOwnUsageResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(422)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetOwnUsage500ApplicationProblemPlusJSONResponse struct {
+	InternalApplicationProblemPlusJSONResponse
+}
+
+func (response GetOwnUsage500ApplicationProblemPlusJSONResponse) VisitGetOwnUsageResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(500)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetOwnUsage503ApplicationProblemPlusJSONResponse struct {
+	UnavailableApplicationProblemPlusJSONResponse
+}
+
+func (response GetOwnUsage503ApplicationProblemPlusJSONResponse) VisitGetOwnUsageResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(503)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
 type GetCallerRequestObject struct {
 }
 
@@ -11797,6 +12837,9 @@ type StrictServerInterface interface {
 	// CreateProject Create a project
 	// (POST /v1/organizations/{organization_id}/projects)
 	CreateProject(ctx context.Context, request CreateProjectRequestObject) (CreateProjectResponseObject, error)
+	// GetOrganizationUsage Get the usage of an organization
+	// (GET /v1/organizations/{organization_id}/usage)
+	GetOrganizationUsage(ctx context.Context, request GetOrganizationUsageRequestObject) (GetOrganizationUsageResponseObject, error)
 	// GetCurrentProject Get the project that the key belongs to
 	// (GET /v1/project)
 	GetCurrentProject(ctx context.Context, request GetCurrentProjectRequestObject) (GetCurrentProjectResponseObject, error)
@@ -11848,6 +12891,12 @@ type StrictServerInterface interface {
 	// UpdatePlan Change a plan
 	// (PATCH /v1/projects/{project_id}/plans/{plan_id})
 	UpdatePlan(ctx context.Context, request UpdatePlanRequestObject) (UpdatePlanResponseObject, error)
+	// GetUsage Get the usage of a project
+	// (GET /v1/projects/{project_id}/usage)
+	GetUsage(ctx context.Context, request GetUsageRequestObject) (GetUsageResponseObject, error)
+	// GetOwnUsage Get the usage of the calling key
+	// (GET /v1/usage)
+	GetOwnUsage(ctx context.Context, request GetOwnUsageRequestObject) (GetOwnUsageResponseObject, error)
 	// GetCaller Get the caller
 	// (GET /v1/whoami)
 	GetCaller(ctx context.Context, request GetCallerRequestObject) (GetCallerResponseObject, error)
@@ -13082,6 +14131,32 @@ func (sh *strictHandler) CreateProject(ctx echo.Context, organizationID Organiza
 	return nil
 }
 
+// GetOrganizationUsage operation middleware
+func (sh *strictHandler) GetOrganizationUsage(ctx echo.Context, organizationID OrganizationID, params GetOrganizationUsageParams) error {
+	var request GetOrganizationUsageRequestObject
+
+	request.OrganizationID = organizationID
+	request.Params = params
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.GetOrganizationUsage(ctx.Request().Context(), request.(GetOrganizationUsageRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "GetOrganizationUsage")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(GetOrganizationUsageResponseObject); ok {
+		return validResponse.VisitGetOrganizationUsageResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
 // GetCurrentProject operation middleware
 func (sh *strictHandler) GetCurrentProject(ctx echo.Context) error {
 	var request GetCurrentProjectRequestObject
@@ -13709,6 +14784,55 @@ func (sh *strictHandler) UpdatePlan(ctx echo.Context, projectID ProjectID, planI
 		return err
 	} else if validResponse, ok := response.(UpdatePlanResponseObject); ok {
 		return validResponse.VisitUpdatePlanResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
+// GetUsage operation middleware
+func (sh *strictHandler) GetUsage(ctx echo.Context, projectID ProjectID, params GetUsageParams) error {
+	var request GetUsageRequestObject
+
+	request.ProjectID = projectID
+	request.Params = params
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.GetUsage(ctx.Request().Context(), request.(GetUsageRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "GetUsage")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(GetUsageResponseObject); ok {
+		return validResponse.VisitGetUsageResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
+// GetOwnUsage operation middleware
+func (sh *strictHandler) GetOwnUsage(ctx echo.Context) error {
+	var request GetOwnUsageRequestObject
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.GetOwnUsage(ctx.Request().Context(), request.(GetOwnUsageRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "GetOwnUsage")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(GetOwnUsageResponseObject); ok {
+		return validResponse.VisitGetOwnUsageResponse(ctx.Response())
 	} else if response != nil {
 		return fmt.Errorf("unexpected response type: %T", response)
 	}

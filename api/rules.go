@@ -87,4 +87,8 @@ var rules = map[string]rule{
 	"getPlan":    {byEither, domain.LimitsRead},
 	"updatePlan": {byEither, domain.LimitsWrite},
 	"deletePlan": {byEither, domain.LimitsWrite},
+
+	"getOrganizationUsage": {byUser, domain.UsageRead},
+	"getUsage":             {byEither, domain.UsageRead},
+	"getOwnUsage":          {byKey, ""},
 }

@@ -287,7 +287,8 @@ func newProject(t testing.TB, app *service.App) *service.Project {
 	return project
 }
 
-// BenchmarkProveKey is from a token to who is calling, in process and warm.
+// BenchmarkProveKey is from a token to who is calling, in process and warm, and
+// counts the use.
 func BenchmarkProveKey(b *testing.B) {
 	app := newApp(b, storetest.New(b, storetest.SQLite(b)))
 	ctx, stop := context.WithCancel(b.Context())
@@ -306,6 +307,7 @@ func BenchmarkProveKey(b *testing.B) {
 	text := token.Reveal()
 	prove := func() {
 		key, err := app.ProveKey(ctx, text, nil)
+		app.CountUse(key)
 		if caller := domain.ProvenPrincipal(key, nil, domain.Origin{}); err != nil || caller.IsSystem() {
 			b.Fatal(err)
 		}

@@ -312,6 +312,48 @@ func (e LimitType) Valid() bool {
 	}
 }
 
+// Defines values for Outcome.
+const (
+	OutcomeCreditsExhausted  Outcome = "credits_exhausted"
+	OutcomeExpired           Outcome = "expired"
+	OutcomeInsufficientScope Outcome = "insufficient_scope"
+	OutcomeNotFound          Outcome = "not_found"
+	OutcomeOther             Outcome = "other"
+	OutcomeProjectDisabled   Outcome = "project_disabled"
+	OutcomeQuotaExceeded     Outcome = "quota_exceeded"
+	OutcomeRateLimited       Outcome = "rate_limited"
+	OutcomeRevoked           Outcome = "revoked"
+	OutcomeValid             Outcome = "valid"
+)
+
+// Valid indicates whether the value is a known member of the Outcome enum.
+func (e Outcome) Valid() bool {
+	switch e {
+	case OutcomeCreditsExhausted:
+		return true
+	case OutcomeExpired:
+		return true
+	case OutcomeInsufficientScope:
+		return true
+	case OutcomeNotFound:
+		return true
+	case OutcomeOther:
+		return true
+	case OutcomeProjectDisabled:
+		return true
+	case OutcomeQuotaExceeded:
+		return true
+	case OutcomeRateLimited:
+		return true
+	case OutcomeRevoked:
+		return true
+	case OutcomeValid:
+		return true
+	default:
+		return false
+	}
+}
+
 // Defines values for RefillPeriod.
 const (
 	RefillPeriodDay   RefillPeriod = "day"
@@ -558,6 +600,93 @@ func (e RemoveMemberParamsKeys) Valid() bool {
 	case Keep:
 		return true
 	case Revoke:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for GetOrganizationUsageParamsInterval.
+const (
+	GetOrganizationUsageParamsIntervalDay   GetOrganizationUsageParamsInterval = "day"
+	GetOrganizationUsageParamsIntervalHour  GetOrganizationUsageParamsInterval = "hour"
+	GetOrganizationUsageParamsIntervalMonth GetOrganizationUsageParamsInterval = "month"
+	GetOrganizationUsageParamsIntervalTotal GetOrganizationUsageParamsInterval = "total"
+)
+
+// Valid indicates whether the value is a known member of the GetOrganizationUsageParamsInterval enum.
+func (e GetOrganizationUsageParamsInterval) Valid() bool {
+	switch e {
+	case GetOrganizationUsageParamsIntervalDay:
+		return true
+	case GetOrganizationUsageParamsIntervalHour:
+		return true
+	case GetOrganizationUsageParamsIntervalMonth:
+		return true
+	case GetOrganizationUsageParamsIntervalTotal:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for GetOrganizationUsageParamsOrder.
+const (
+	GetOrganizationUsageParamsOrderMinusRequests GetOrganizationUsageParamsOrder = "-requests"
+	GetOrganizationUsageParamsOrderStart         GetOrganizationUsageParamsOrder = "start"
+)
+
+// Valid indicates whether the value is a known member of the GetOrganizationUsageParamsOrder enum.
+func (e GetOrganizationUsageParamsOrder) Valid() bool {
+	switch e {
+	case GetOrganizationUsageParamsOrderMinusRequests:
+		return true
+	case GetOrganizationUsageParamsOrderStart:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for GetUsageParamsInterval.
+const (
+	GetUsageParamsIntervalDay    GetUsageParamsInterval = "day"
+	GetUsageParamsIntervalHour   GetUsageParamsInterval = "hour"
+	GetUsageParamsIntervalMinute GetUsageParamsInterval = "minute"
+	GetUsageParamsIntervalMonth  GetUsageParamsInterval = "month"
+	GetUsageParamsIntervalTotal  GetUsageParamsInterval = "total"
+)
+
+// Valid indicates whether the value is a known member of the GetUsageParamsInterval enum.
+func (e GetUsageParamsInterval) Valid() bool {
+	switch e {
+	case GetUsageParamsIntervalDay:
+		return true
+	case GetUsageParamsIntervalHour:
+		return true
+	case GetUsageParamsIntervalMinute:
+		return true
+	case GetUsageParamsIntervalMonth:
+		return true
+	case GetUsageParamsIntervalTotal:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for GetUsageParamsOrder.
+const (
+	GetUsageParamsOrderMinusRequests GetUsageParamsOrder = "-requests"
+	GetUsageParamsOrderStart         GetUsageParamsOrder = "start"
+)
+
+// Valid indicates whether the value is a known member of the GetUsageParamsOrder enum.
+func (e GetUsageParamsOrder) Valid() bool {
+	switch e {
+	case GetUsageParamsOrderMinusRequests:
+		return true
+	case GetUsageParamsOrderStart:
 		return true
 	default:
 		return false
@@ -1367,6 +1496,36 @@ type OrganizationSummary struct {
 	Status Status `json:"status"`
 }
 
+// Outcome What came of a use of a key: the code of its verification. `other` counts refusals in a moment with too many
+// different ones to keep them apart.
+//
+// Example: valid
+type Outcome string
+
+// OwnUsage defines model for OwnUsage.
+type OwnUsage struct {
+	// CompleteUntil Everything before this is counted.
+	//
+	// Example: 2026-03-14T18:19:50Z
+	CompleteUntil time.Time `json:"complete_until"`
+
+	// Interval How much time one item is about.
+	//
+	// Example: day
+	Interval string      `json:"interval"`
+	Items    []UsageItem `json:"items"`
+
+	// Lossy Whether a node was killed in the period, and what it had counted in its last seconds is lost.
+	//
+	// Example: false
+	Lossy bool `json:"lossy"`
+
+	// TimeZone The time zone of days; always UTC.
+	//
+	// Example: UTC
+	TimeZone string `json:"time_zone"`
+}
+
 // Plan A named set of limits of one project.
 type Plan struct {
 	// CreatedAt Example: 2026-03-02T09:30:00Z
@@ -1728,7 +1887,7 @@ type RotateKeyRequest struct {
 }
 
 // Scope What a key may do, as resource:verb. Latchkey's own scopes are project:read, project:write, keys:read, keys:write,
-// keys:verify, limits:read and limits:write. A project may add scopes for its own API, such as documents:read.
+// keys:verify, usage:read, limits:read and limits:write. A project may add scopes for its own API, such as documents:read.
 //
 // Example: documents:read
 type Scope = string
@@ -1959,6 +2118,96 @@ type UpdateProjectRequest struct {
 	//
 	// Example: active
 	Status *Status `json:"status,omitempty"`
+}
+
+// UsageItem How often keys were used in one interval. Of key, project, external_id, environment and outcome it has those that `group_by` names.
+type UsageItem struct {
+	// Environment Whether a key is for production or for testing. It is part of the token.
+	//
+	// Example: live
+	Environment *Environment `json:"environment,omitempty"`
+
+	// ExternalID The external id that the keys had; null for those without one.
+	//
+	// Example: customer-4711
+	ExternalID nullable.Nullable[string] `json:"external_id,omitempty"`
+	Key        *UsageKey                 `json:"key,omitempty"`
+
+	// Outcome What came of a use of a key: the code of its verification. `other` counts refusals in a moment with too many
+	// different ones to keep them apart.
+	//
+	//
+	// Example: valid
+	Outcome *Outcome `json:"outcome,omitempty"`
+
+	// Outcomes How often with each outcome, for those that there were.
+	//
+	// Example: {"revoked":130,"valid":47990}
+	Outcomes map[string]int64 `json:"outcomes"`
+	Project  *UsageProject    `json:"project,omitempty"`
+
+	// Requests How often keys were used. It is the sum of the outcomes.
+	//
+	// Example: 48120
+	Requests int64 `json:"requests"`
+
+	// Start When the interval begins.
+	//
+	// Example: 2026-03-14T00:00:00Z
+	Start time.Time `json:"start"`
+}
+
+// UsageKey defines model for UsageKey.
+type UsageKey struct {
+	// ID Identifies an API key. It never changes.
+	//
+	// Example: key_01kjpy44e0fcfrt0xvtfeed5a2
+	ID KeyID `json:"id"`
+
+	// Name The key's present name; null when it has been deleted.
+	//
+	// Example: portal
+	Name nullable.Nullable[string] `json:"name"`
+}
+
+// UsageList defines model for UsageList.
+type UsageList struct {
+	// CompleteUntil Everything before this is counted.
+	//
+	// Example: 2026-03-14T18:19:50Z
+	CompleteUntil time.Time `json:"complete_until"`
+
+	// Interval How much time one item is about.
+	//
+	// Example: day
+	Interval string      `json:"interval"`
+	Items    []UsageItem `json:"items"`
+
+	// Lossy Whether a node was killed in the period, and what it had counted in its last seconds is lost.
+	//
+	// Example: false
+	Lossy bool `json:"lossy"`
+
+	// NextCursor Where the next page starts; null on the last one.
+	NextCursor nullable.Nullable[string] `json:"next_cursor"`
+
+	// TimeZone The time zone of days and months; always UTC.
+	//
+	// Example: UTC
+	TimeZone string `json:"time_zone"`
+}
+
+// UsageProject defines model for UsageProject.
+type UsageProject struct {
+	// ID Identifies a project.
+	//
+	// Example: prj_01kjpy44e0envv707f46z935rt
+	ID ProjectID `json:"id"`
+
+	// Name The project's present name; null when it has been deleted.
+	//
+	// Example: Payments
+	Name nullable.Nullable[string] `json:"name"`
 }
 
 // User defines model for User.
@@ -2224,6 +2473,39 @@ type CreateProjectParams struct {
 	IdempotencyKey *string `json:"Idempotency-Key,omitempty"`
 }
 
+// GetOrganizationUsageParams defines parameters for GetOrganizationUsage.
+type GetOrganizationUsageParams struct {
+	// Since The start of the period, rounded down to the hour. The default is 30 days before its end.
+	Since *time.Time `form:"since,omitempty" json:"since,omitempty"`
+
+	// Until The end of the period, exclusive, rounded up to the hour. The default is now.
+	Until *time.Time `form:"until,omitempty" json:"until,omitempty"`
+
+	// Interval How much time one item is about. `total` is the whole period. Days and months are those of UTC.
+	Interval *GetOrganizationUsageParamsInterval `form:"interval,omitempty" json:"interval,omitempty"`
+
+	// GroupBy What one item is about, besides its time: one or two, with a comma, of `project`, `outcome`.
+	GroupBy *string `form:"group_by,omitempty" json:"group_by,omitempty"`
+
+	// Outcome Only uses with this outcome.
+	Outcome *Outcome `form:"outcome,omitempty" json:"outcome,omitempty"`
+
+	// Order The order of the items. `start` is by time, then by group; `-requests` puts the most requests first.
+	Order *GetOrganizationUsageParamsOrder `form:"order,omitempty" json:"order,omitempty"`
+
+	// Limit The maximum number of items on the page.
+	Limit *int `form:"limit,omitempty" json:"limit,omitempty"`
+
+	// Cursor The `next_cursor` of the previous page. Omit it for the first page.
+	Cursor *string `form:"cursor,omitempty" json:"cursor,omitempty"`
+}
+
+// GetOrganizationUsageParamsInterval defines parameters for GetOrganizationUsage.
+type GetOrganizationUsageParamsInterval string
+
+// GetOrganizationUsageParamsOrder defines parameters for GetOrganizationUsage.
+type GetOrganizationUsageParamsOrder string
+
 // DeleteProjectParams defines parameters for DeleteProject.
 type DeleteProjectParams struct {
 	// IfMatch One or more entity tags from ETag headers. If none is current, nothing changes and the response is 412. This
@@ -2333,6 +2615,49 @@ type UpdatePlanParams struct {
 	// keeps two people from overwriting each other's changes.
 	IfMatch *IfMatch `json:"If-Match,omitempty"`
 }
+
+// GetUsageParams defines parameters for GetUsage.
+type GetUsageParams struct {
+	// Since The start of the period, rounded down to the hour. The default is 30 days before its end, or 48 hours for
+	// the interval `minute`.
+	Since *time.Time `form:"since,omitempty" json:"since,omitempty"`
+
+	// Until The end of the period, exclusive, rounded up to the hour. The default is now.
+	Until *time.Time `form:"until,omitempty" json:"until,omitempty"`
+
+	// Interval How much time one item is about. `minute` is for at most 48 hours, kept for 48 hours, and only for the whole project; `total` is the whole period. Days and months are those of UTC.
+	Interval *GetUsageParamsInterval `form:"interval,omitempty" json:"interval,omitempty"`
+
+	// GroupBy What one item is about, besides its time: one or two, with a comma, of `outcome`, `key`, `external_id`, `environment`.
+	GroupBy *string `form:"group_by,omitempty" json:"group_by,omitempty"`
+
+	// KeyID Only uses of this key.
+	KeyID *KeyID `form:"key_id,omitempty" json:"key_id,omitempty"`
+
+	// ExternalID Only uses of keys that had this external id when they were used.
+	ExternalID *string `form:"external_id,omitempty" json:"external_id,omitempty"`
+
+	// Environment Only uses of keys of this environment.
+	Environment *Environment `form:"environment,omitempty" json:"environment,omitempty"`
+
+	// Outcome Only uses with this outcome.
+	Outcome *Outcome `form:"outcome,omitempty" json:"outcome,omitempty"`
+
+	// Order The order of the items. `start` is by time, then by group; `-requests` puts the most requests first.
+	Order *GetUsageParamsOrder `form:"order,omitempty" json:"order,omitempty"`
+
+	// Limit The maximum number of items on the page.
+	Limit *int `form:"limit,omitempty" json:"limit,omitempty"`
+
+	// Cursor The `next_cursor` of the previous page. Omit it for the first page.
+	Cursor *string `form:"cursor,omitempty" json:"cursor,omitempty"`
+}
+
+// GetUsageParamsInterval defines parameters for GetUsage.
+type GetUsageParamsInterval string
+
+// GetUsageParamsOrder defines parameters for GetUsage.
+type GetUsageParamsOrder string
 
 // VerifyEmailJSONRequestBody defines body for VerifyEmail for application/json ContentType.
 type VerifyEmailJSONRequestBody = VerifyEmailRequest
@@ -2940,6 +3265,20 @@ type ClientInterface interface {
 	// Corresponds with POST /v1/organizations/{organization_id}/projects (the `CreateProject` operationId).
 	CreateProject(ctx context.Context, organizationID OrganizationID, params *CreateProjectParams, body CreateProjectJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
 
+	// GetOrganizationUsage Get the usage of an organization
+	//
+	// How often the keys of all projects of the organization were used. It answers as getUsage does, with the groups
+	// `project` and `outcome`.
+	//
+	// With `Accept: text/csv` or `Accept: application/x-ndjson` the response is an export: all items, without pages. In
+	// NDJSON, each line is a UsageItem object. In CSV, cells that a spreadsheet would read as formulas start with an
+	// apostrophe.
+	//
+	// **A user needs the role `viewer`, `developer`, `admin` or `owner`.**
+	//
+	// Corresponds with GET /v1/organizations/{organization_id}/usage (the `GetOrganizationUsage` operationId).
+	GetOrganizationUsage(ctx context.Context, organizationID OrganizationID, params *GetOrganizationUsageParams, reqEditors ...RequestEditorFn) (*http.Response, error)
+
 	// GetCurrentProject Get the project that the key belongs to
 	//
 	// Lets a third-party backend find out which project its key belongs to. Any valid key may call it.
@@ -3251,6 +3590,33 @@ type ClientInterface interface {
 	//
 	// Corresponds with PATCH /v1/projects/{project_id}/plans/{plan_id} (the `UpdatePlan` operationId).
 	UpdatePlan(ctx context.Context, projectID ProjectID, planID PlanID, params *UpdatePlanParams, body UpdatePlanJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// GetUsage Get the usage of a project
+	//
+	// How often the keys of the project were used, by outcome. The period, the interval and the groups decide what one
+	// item is about; there are no items for what was not used. `complete_until` says up to when everything is counted:
+	// an hour that ended before it does not change any more, so a bill for it can be computed again with the same
+	// result.
+	//
+	// A token that is of no key counts as `not_found`, for the project that asked about it, and for no key. So the sum
+	// of the keys can be less than the project. Calls of verifyKey count for the key that is verified, and not for the
+	// key that asks.
+	//
+	// With `Accept: text/csv` or `Accept: application/x-ndjson` the response is an export: all items, without pages. In
+	// NDJSON, each line is a UsageItem object. In CSV, cells that a spreadsheet would read as formulas start with an
+	// apostrophe.
+	//
+	// **A key needs the scope `usage:read`**, a user the role `viewer`, `developer`, `admin` or `owner`.
+	//
+	// Corresponds with GET /v1/projects/{project_id}/usage (the `GetUsage` operationId).
+	GetUsage(ctx context.Context, projectID ProjectID, params *GetUsageParams, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// GetOwnUsage Get the usage of the calling key
+	//
+	// How often the key that calls was used, by day, for 30 days. Any valid key may call it, and needs no scope.
+	//
+	// Corresponds with GET /v1/usage (the `GetOwnUsage` operationId).
+	GetOwnUsage(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// GetCaller Get the caller
 	//
@@ -4194,6 +4560,30 @@ func (c *API) CreateProject(ctx context.Context, organizationID OrganizationID, 
 	return c.Client.Do(req)
 }
 
+// GetOrganizationUsage Get the usage of an organization
+//
+// How often the keys of all projects of the organization were used. It answers as getUsage does, with the groups
+// `project` and `outcome`.
+//
+// With `Accept: text/csv` or `Accept: application/x-ndjson` the response is an export: all items, without pages. In
+// NDJSON, each line is a UsageItem object. In CSV, cells that a spreadsheet would read as formulas start with an
+// apostrophe.
+//
+// **A user needs the role `viewer`, `developer`, `admin` or `owner`.**
+//
+// Corresponds with GET /v1/organizations/{organization_id}/usage (the `GetOrganizationUsage` operationId).
+func (c *API) GetOrganizationUsage(ctx context.Context, organizationID OrganizationID, params *GetOrganizationUsageParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewGetOrganizationUsageRequest(c.Server, organizationID, params)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
 // GetCurrentProject Get the project that the key belongs to
 //
 // Lets a third-party backend find out which project its key belongs to. Any valid key may call it.
@@ -4746,6 +5136,53 @@ func (c *API) UpdatePlanWithBody(ctx context.Context, projectID ProjectID, planI
 // Corresponds with PATCH /v1/projects/{project_id}/plans/{plan_id} (the `UpdatePlan` operationId).
 func (c *API) UpdatePlan(ctx context.Context, projectID ProjectID, planID PlanID, params *UpdatePlanParams, body UpdatePlanJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
 	req, err := NewUpdatePlanRequest(c.Server, projectID, planID, params, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// GetUsage Get the usage of a project
+//
+// How often the keys of the project were used, by outcome. The period, the interval and the groups decide what one
+// item is about; there are no items for what was not used. `complete_until` says up to when everything is counted:
+// an hour that ended before it does not change any more, so a bill for it can be computed again with the same
+// result.
+//
+// A token that is of no key counts as `not_found`, for the project that asked about it, and for no key. So the sum
+// of the keys can be less than the project. Calls of verifyKey count for the key that is verified, and not for the
+// key that asks.
+//
+// With `Accept: text/csv` or `Accept: application/x-ndjson` the response is an export: all items, without pages. In
+// NDJSON, each line is a UsageItem object. In CSV, cells that a spreadsheet would read as formulas start with an
+// apostrophe.
+//
+// **A key needs the scope `usage:read`**, a user the role `viewer`, `developer`, `admin` or `owner`.
+//
+// Corresponds with GET /v1/projects/{project_id}/usage (the `GetUsage` operationId).
+func (c *API) GetUsage(ctx context.Context, projectID ProjectID, params *GetUsageParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewGetUsageRequest(c.Server, projectID, params)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// GetOwnUsage Get the usage of the calling key
+//
+// How often the key that calls was used, by day, for 30 days. Any valid key may call it, and needs no scope.
+//
+// Corresponds with GET /v1/usage (the `GetOwnUsage` operationId).
+func (c *API) GetOwnUsage(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewGetOwnUsageRequest(c.Server)
 	if err != nil {
 		return nil, err
 	}
@@ -6341,6 +6778,151 @@ func NewCreateProjectRequestWithBody(server string, organizationID OrganizationI
 	return req, nil
 }
 
+// NewGetOrganizationUsageRequest constructs an http.Request for the GetOrganizationUsage method
+func NewGetOrganizationUsageRequest(server string, organizationID OrganizationID, params *GetOrganizationUsageParams) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "organization_id", organizationID, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/organizations/%s/usage", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+		// queryValues collects non-styled parameters (passthrough, JSON)
+		// that are safe to round-trip through url.Values.Encode().
+		queryValues := queryURL.Query()
+		// rawQueryFragments collects pre-encoded query fragments from
+		// styled parameters, preserving literal commas as delimiters
+		// per the OpenAPI spec (e.g. "color=blue,black,brown").
+		var rawQueryFragments []string
+
+		if params.Since != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "since", *params.Since, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: "date-time"}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Until != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "until", *params.Until, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: "date-time"}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Interval != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "interval", *params.Interval, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.GroupBy != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "group_by", *params.GroupBy, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Outcome != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "outcome", *params.Outcome, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Order != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "order", *params.Order, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Limit != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "limit", *params.Limit, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Cursor != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "cursor", *params.Cursor, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if encoded := queryValues.Encode(); encoded != "" {
+			rawQueryFragments = append(rawQueryFragments, encoded)
+		}
+		queryURL.RawQuery = strings.Join(rawQueryFragments, "&")
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
 // NewGetCurrentProjectRequest constructs an http.Request for the GetCurrentProject method
 func NewGetCurrentProjectRequest(server string) (*http.Request, error) {
 	var err error
@@ -7371,6 +7953,214 @@ func NewUpdatePlanRequestWithBody(server string, projectID ProjectID, planID Pla
 	return req, nil
 }
 
+// NewGetUsageRequest constructs an http.Request for the GetUsage method
+func NewGetUsageRequest(server string, projectID ProjectID, params *GetUsageParams) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "project_id", projectID, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/projects/%s/usage", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+		// queryValues collects non-styled parameters (passthrough, JSON)
+		// that are safe to round-trip through url.Values.Encode().
+		queryValues := queryURL.Query()
+		// rawQueryFragments collects pre-encoded query fragments from
+		// styled parameters, preserving literal commas as delimiters
+		// per the OpenAPI spec (e.g. "color=blue,black,brown").
+		var rawQueryFragments []string
+
+		if params.Since != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "since", *params.Since, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: "date-time"}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Until != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "until", *params.Until, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: "date-time"}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Interval != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "interval", *params.Interval, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.GroupBy != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "group_by", *params.GroupBy, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.KeyID != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "key_id", *params.KeyID, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.ExternalID != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "external_id", *params.ExternalID, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Environment != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "environment", *params.Environment, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Outcome != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "outcome", *params.Outcome, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Order != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "order", *params.Order, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Limit != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "limit", *params.Limit, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Cursor != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "cursor", *params.Cursor, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if encoded := queryValues.Encode(); encoded != "" {
+			rawQueryFragments = append(rawQueryFragments, encoded)
+		}
+		queryURL.RawQuery = strings.Join(rawQueryFragments, "&")
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
+// NewGetOwnUsageRequest constructs an http.Request for the GetOwnUsage method
+func NewGetOwnUsageRequest(server string) (*http.Request, error) {
+	var err error
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/usage")
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
 // NewGetCallerRequest constructs an http.Request for the GetCaller method
 func NewGetCallerRequest(server string) (*http.Request, error) {
 	var err error
@@ -7939,6 +8729,22 @@ type ClientWithResponsesInterface interface {
 	// Corresponds with POST /v1/organizations/{organization_id}/projects (the `CreateProject` operationId).
 	CreateProjectWithResponse(ctx context.Context, organizationID OrganizationID, params *CreateProjectParams, body CreateProjectJSONRequestBody, reqEditors ...RequestEditorFn) (*CreateProjectResponse, error)
 
+	// GetOrganizationUsageWithResponse Get the usage of an organization
+	//
+	// How often the keys of all projects of the organization were used. It answers as getUsage does, with the groups
+	// `project` and `outcome`.
+	//
+	// With `Accept: text/csv` or `Accept: application/x-ndjson` the response is an export: all items, without pages. In
+	// NDJSON, each line is a UsageItem object. In CSV, cells that a spreadsheet would read as formulas start with an
+	// apostrophe.
+	//
+	// **A user needs the role `viewer`, `developer`, `admin` or `owner`.**
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with GET /v1/organizations/{organization_id}/usage (the `GetOrganizationUsage` operationId).
+	GetOrganizationUsageWithResponse(ctx context.Context, organizationID OrganizationID, params *GetOrganizationUsageParams, reqEditors ...RequestEditorFn) (*GetOrganizationUsageResponse, error)
+
 	// GetCurrentProjectWithResponse Get the project that the key belongs to
 	//
 	// Lets a third-party backend find out which project its key belongs to. Any valid key may call it.
@@ -8268,6 +9074,37 @@ type ClientWithResponsesInterface interface {
 	//
 	// Corresponds with PATCH /v1/projects/{project_id}/plans/{plan_id} (the `UpdatePlan` operationId).
 	UpdatePlanWithResponse(ctx context.Context, projectID ProjectID, planID PlanID, params *UpdatePlanParams, body UpdatePlanJSONRequestBody, reqEditors ...RequestEditorFn) (*UpdatePlanResponse, error)
+
+	// GetUsageWithResponse Get the usage of a project
+	//
+	// How often the keys of the project were used, by outcome. The period, the interval and the groups decide what one
+	// item is about; there are no items for what was not used. `complete_until` says up to when everything is counted:
+	// an hour that ended before it does not change any more, so a bill for it can be computed again with the same
+	// result.
+	//
+	// A token that is of no key counts as `not_found`, for the project that asked about it, and for no key. So the sum
+	// of the keys can be less than the project. Calls of verifyKey count for the key that is verified, and not for the
+	// key that asks.
+	//
+	// With `Accept: text/csv` or `Accept: application/x-ndjson` the response is an export: all items, without pages. In
+	// NDJSON, each line is a UsageItem object. In CSV, cells that a spreadsheet would read as formulas start with an
+	// apostrophe.
+	//
+	// **A key needs the scope `usage:read`**, a user the role `viewer`, `developer`, `admin` or `owner`.
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with GET /v1/projects/{project_id}/usage (the `GetUsage` operationId).
+	GetUsageWithResponse(ctx context.Context, projectID ProjectID, params *GetUsageParams, reqEditors ...RequestEditorFn) (*GetUsageResponse, error)
+
+	// GetOwnUsageWithResponse Get the usage of the calling key
+	//
+	// How often the key that calls was used, by day, for 30 days. Any valid key may call it, and needs no scope.
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with GET /v1/usage (the `GetOwnUsage` operationId).
+	GetOwnUsageWithResponse(ctx context.Context, reqEditors ...RequestEditorFn) (*GetOwnUsageResponse, error)
 
 	// GetCallerWithResponse Get the caller
 	//
@@ -9763,6 +10600,55 @@ func (r CreateProjectResponse) ContentType() string {
 	return ""
 }
 
+// GetOrganizationUsageResponse200Headers the declared response headers of an HTTP 200 response for GetOrganizationUsage
+type GetOrganizationUsageResponse200Headers struct {
+	Link       *string
+	XRequestID string
+}
+
+type GetOrganizationUsageResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *UsageList
+	// Headers200 the parsed response headers for an HTTP 200 response
+	Headers200 *GetOrganizationUsageResponse200Headers
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r GetOrganizationUsageResponse) GetJSON200() *UsageList {
+	return r.JSON200
+}
+
+// GetBody returns the raw response body bytes
+func (r GetOrganizationUsageResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r GetOrganizationUsageResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r GetOrganizationUsageResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r GetOrganizationUsageResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
 // GetCurrentProjectResponse200Headers the declared response headers of an HTTP 200 response for GetCurrentProject
 type GetCurrentProjectResponse200Headers struct {
 	ETag       *string
@@ -10565,6 +11451,103 @@ func (r UpdatePlanResponse) StatusCode() int {
 
 // ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
 func (r UpdatePlanResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+// GetUsageResponse200Headers the declared response headers of an HTTP 200 response for GetUsage
+type GetUsageResponse200Headers struct {
+	Link       *string
+	XRequestID string
+}
+
+type GetUsageResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *UsageList
+	// Headers200 the parsed response headers for an HTTP 200 response
+	Headers200 *GetUsageResponse200Headers
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r GetUsageResponse) GetJSON200() *UsageList {
+	return r.JSON200
+}
+
+// GetBody returns the raw response body bytes
+func (r GetUsageResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r GetUsageResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r GetUsageResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r GetUsageResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+// GetOwnUsageResponse200Headers the declared response headers of an HTTP 200 response for GetOwnUsage
+type GetOwnUsageResponse200Headers struct {
+	XRequestID string
+}
+
+type GetOwnUsageResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *OwnUsage
+	// Headers200 the parsed response headers for an HTTP 200 response
+	Headers200 *GetOwnUsageResponse200Headers
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r GetOwnUsageResponse) GetJSON200() *OwnUsage {
+	return r.JSON200
+}
+
+// GetBody returns the raw response body bytes
+func (r GetOwnUsageResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r GetOwnUsageResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r GetOwnUsageResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r GetOwnUsageResponse) ContentType() string {
 	if r.HTTPResponse != nil {
 		return r.HTTPResponse.Header.Get("Content-Type")
 	}
@@ -11398,6 +12381,28 @@ func (c *ClientWithResponses) CreateProjectWithResponse(ctx context.Context, org
 	return ParseCreateProjectResponse(rsp)
 }
 
+// GetOrganizationUsageWithResponse Get the usage of an organization
+//
+// How often the keys of all projects of the organization were used. It answers as getUsage does, with the groups
+// `project` and `outcome`.
+//
+// With `Accept: text/csv` or `Accept: application/x-ndjson` the response is an export: all items, without pages. In
+// NDJSON, each line is a UsageItem object. In CSV, cells that a spreadsheet would read as formulas start with an
+// apostrophe.
+//
+// **A user needs the role `viewer`, `developer`, `admin` or `owner`.**
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /v1/organizations/{organization_id}/usage (the `GetOrganizationUsage` operationId).
+func (c *ClientWithResponses) GetOrganizationUsageWithResponse(ctx context.Context, organizationID OrganizationID, params *GetOrganizationUsageParams, reqEditors ...RequestEditorFn) (*GetOrganizationUsageResponse, error) {
+	rsp, err := c.GetOrganizationUsage(ctx, organizationID, params, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseGetOrganizationUsageResponse(rsp)
+}
+
 // GetCurrentProjectWithResponse Get the project that the key belongs to
 //
 // Lets a third-party backend find out which project its key belongs to. Any valid key may call it.
@@ -11876,6 +12881,49 @@ func (c *ClientWithResponses) UpdatePlanWithResponse(ctx context.Context, projec
 		return nil, err
 	}
 	return ParseUpdatePlanResponse(rsp)
+}
+
+// GetUsageWithResponse Get the usage of a project
+//
+// How often the keys of the project were used, by outcome. The period, the interval and the groups decide what one
+// item is about; there are no items for what was not used. `complete_until` says up to when everything is counted:
+// an hour that ended before it does not change any more, so a bill for it can be computed again with the same
+// result.
+//
+// A token that is of no key counts as `not_found`, for the project that asked about it, and for no key. So the sum
+// of the keys can be less than the project. Calls of verifyKey count for the key that is verified, and not for the
+// key that asks.
+//
+// With `Accept: text/csv` or `Accept: application/x-ndjson` the response is an export: all items, without pages. In
+// NDJSON, each line is a UsageItem object. In CSV, cells that a spreadsheet would read as formulas start with an
+// apostrophe.
+//
+// **A key needs the scope `usage:read`**, a user the role `viewer`, `developer`, `admin` or `owner`.
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /v1/projects/{project_id}/usage (the `GetUsage` operationId).
+func (c *ClientWithResponses) GetUsageWithResponse(ctx context.Context, projectID ProjectID, params *GetUsageParams, reqEditors ...RequestEditorFn) (*GetUsageResponse, error) {
+	rsp, err := c.GetUsage(ctx, projectID, params, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseGetUsageResponse(rsp)
+}
+
+// GetOwnUsageWithResponse Get the usage of the calling key
+//
+// How often the key that calls was used, by day, for 30 days. Any valid key may call it, and needs no scope.
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /v1/usage (the `GetOwnUsage` operationId).
+func (c *ClientWithResponses) GetOwnUsageWithResponse(ctx context.Context, reqEditors ...RequestEditorFn) (*GetOwnUsageResponse, error) {
+	rsp, err := c.GetOwnUsage(ctx, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseGetOwnUsageResponse(rsp)
 }
 
 // GetCallerWithResponse Get the caller
@@ -13128,6 +14176,55 @@ func ParseCreateProjectResponse(rsp *http.Response) (*CreateProjectResponse, err
 	return response, nil
 }
 
+// ParseGetOrganizationUsageResponse parses an HTTP response from a GetOrganizationUsageWithResponse call
+func ParseGetOrganizationUsageResponse(rsp *http.Response) (*GetOrganizationUsageResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &GetOrganizationUsageResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest UsageList
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case rsp.StatusCode == 200:
+		// Content-type (text/csv) unsupported
+
+	}
+
+	switch {
+	case rsp.StatusCode == 200:
+		var headers GetOrganizationUsageResponse200Headers
+		if values := rsp.Header.Values("Link"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Link", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.Link = &value
+		}
+		if values := rsp.Header.Values("X-Request-Id"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "X-Request-Id", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.XRequestID = value
+		}
+		response.Headers200 = &headers
+	}
+
+	return response, nil
+}
+
 // ParseGetCurrentProjectResponse parses an HTTP response from a GetCurrentProjectWithResponse call
 func ParseGetCurrentProjectResponse(rsp *http.Response) (*GetCurrentProjectResponse, error) {
 	bodyBytes, err := io.ReadAll(rsp.Body)
@@ -13839,6 +14936,94 @@ func ParseUpdatePlanResponse(rsp *http.Response) (*UpdatePlanResponse, error) {
 			}
 			headers.ETag = &value
 		}
+		if values := rsp.Header.Values("X-Request-Id"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "X-Request-Id", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.XRequestID = value
+		}
+		response.Headers200 = &headers
+	}
+
+	return response, nil
+}
+
+// ParseGetUsageResponse parses an HTTP response from a GetUsageWithResponse call
+func ParseGetUsageResponse(rsp *http.Response) (*GetUsageResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &GetUsageResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest UsageList
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case rsp.StatusCode == 200:
+		// Content-type (text/csv) unsupported
+
+	}
+
+	switch {
+	case rsp.StatusCode == 200:
+		var headers GetUsageResponse200Headers
+		if values := rsp.Header.Values("Link"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Link", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.Link = &value
+		}
+		if values := rsp.Header.Values("X-Request-Id"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "X-Request-Id", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.XRequestID = value
+		}
+		response.Headers200 = &headers
+	}
+
+	return response, nil
+}
+
+// ParseGetOwnUsageResponse parses an HTTP response from a GetOwnUsageWithResponse call
+func ParseGetOwnUsageResponse(rsp *http.Response) (*GetOwnUsageResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &GetOwnUsageResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest OwnUsage
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	}
+
+	switch {
+	case rsp.StatusCode == 200:
+		var headers GetOwnUsageResponse200Headers
 		if values := rsp.Header.Values("X-Request-Id"); len(values) > 0 {
 			var value string
 			if err := runtime.BindStyledParameterWithOptions("simple", "X-Request-Id", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {

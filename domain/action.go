@@ -35,12 +35,13 @@ const (
 	KeysWrite     Action = "keys:write"
 	KeysVerify    Action = "keys:verify"
 	KeysImport    Action = "keys:import"
+	UsageRead     Action = "usage:read" // also on an organization
 	LimitsRead    Action = "limits:read"
 	LimitsWrite   Action = "limits:write"
 )
 
 // KeyScopes are the actions of Latchkey itself that a key may hold.
-var KeyScopes = []Scope{ProjectRead, ProjectWrite, KeysRead, KeysWrite, KeysVerify, LimitsRead, LimitsWrite}
+var KeyScopes = []Scope{ProjectRead, ProjectWrite, KeysRead, KeysWrite, KeysVerify, UsageRead, LimitsRead, LimitsWrite}
 
 // Role is the role of a member in an organization. It decides which actions the
 // member holds there and on all of its projects.
@@ -59,7 +60,7 @@ var Roles = []Role{Viewer, Developer, Admin, Owner}
 
 // roleActions is what each role adds to the one before it.
 var roleActions = map[Role][]Action{
-	Viewer:    {OrganizationRead, MembersRead, ProjectsRead, ProjectRead, KeysRead, LimitsRead},
+	Viewer:    {OrganizationRead, MembersRead, ProjectsRead, ProjectRead, KeysRead, UsageRead, LimitsRead},
 	Developer: {KeysWrite, KeysVerify, KeysImport, LimitsWrite},
 	Admin:     {OrganizationWrite, MembersWrite, ProjectsWrite, ProjectWrite, ProjectDelete, AuditRead},
 	Owner:     {OrganizationDelete},

@@ -41,11 +41,25 @@ type Tenant struct {
 type ProvenKey struct {
 	packed string
 	tenant *Tenant
+	line   uint32
 }
 
 // NewProvenKey returns the key of the tenant that PackKey packed. The string
 // must not change.
-func NewProvenKey(packed string, tenant *Tenant) ProvenKey { return ProvenKey{packed, tenant} }
+func NewProvenKey(packed string, tenant *Tenant) ProvenKey {
+	return ProvenKey{packed: packed, tenant: tenant}
+}
+
+// Metered returns the key with the number of its token's line in the meter, which
+// the cache keeps beside it.
+func (k ProvenKey) Metered(line uint32) ProvenKey {
+	k.line = line
+	return k
+}
+
+// Line returns the number of the line; 0 for a key that does not come from the
+// cache.
+func (k ProvenKey) Line() uint32 { return k.line }
 
 // Packed returns what PackKey packed.
 func (k ProvenKey) Packed() string { return k.packed }

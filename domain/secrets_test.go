@@ -43,6 +43,7 @@ func printed(t *testing.T) map[string]any {
 		domain.Tenant{}, domain.Secret{}, domain.Use{}, domain.Stale{}, domain.Node{}, domain.User{}, domain.SignUp{}, domain.Session{},
 		domain.Limit{}, domain.Refill{}, domain.Allowance{}, domain.EffectiveLimit{}, domain.Rate{},
 		domain.Plan{}, domain.PlanSpec{}, domain.PlanPatch{},
+		domain.UsageCount{}, domain.UsageBatch{}, domain.UsageQuery{}, domain.UsageItem{}, domain.UsageCursor{}, domain.Usage{},
 	} {
 		filled := reflect.New(reflect.TypeOf(v))
 		fill(filled.Elem())

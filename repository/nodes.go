@@ -17,6 +17,7 @@ type nodeRow struct {
 	Version   string
 	StartedAt micros
 	SeenAt    micros
+	FlushedAt int64 // microseconds; 0: never
 	Lag       int64 // microseconds
 }
 
@@ -35,9 +36,12 @@ func (f *Feed) ReportNode(ctx context.Context, n domain.Node) error {
 		SeenAt:    micros{n.SeenAt},
 		Lag:       n.Lag.Microseconds(),
 	}
+	if !n.FlushedAt.IsZero() {
+		row.FlushedAt = n.FlushedAt.UnixMicro()
+	}
 	db := f.poll.db()
 	if _, err := db.NewInsert().Model(row).On("CONFLICT (id) DO UPDATE").Set("seen_at = EXCLUDED.seen_at").Set("lag = EXCLUDED.lag").
-		Exec(ctx); err != nil {
+		Set("flushed_at = EXCLUDED.flushed_at").Exec(ctx); err != nil {
 		return err
 	}
 	_, err := db.NewDelete().Model((*nodeRow)(nil)).Where("n.seen_at < ?", micros{n.SeenAt.Add(-nodeForgotten)}).Exec(ctx)
@@ -65,6 +69,9 @@ func (s *Store) ListNodes(ctx context.Context) ([]domain.Node, error) {
 			StartedAt: r.StartedAt.Time,
 			SeenAt:    r.SeenAt.Time,
 			Lag:       time.Duration(r.Lag) * time.Microsecond,
+		}
+		if r.FlushedAt != 0 {
+			nodes[i].FlushedAt = time.UnixMicro(r.FlushedAt).UTC()
 		}
 	}
 	return nodes, nil

@@ -161,8 +161,8 @@ func (s *Store) DeleteProject(ctx context.Context, scope domain.ProjectScope, no
 	return s.changed(res, err, domain.NotFound())
 }
 
-// PurgeProjects removes at most limit keys of a deleted project, in its own
-// transaction, and reports whether there may be more. The row of the project
+// PurgeProjects removes at most limit keys or rows of usage of a deleted project, in
+// its own transaction, and reports whether there may be more. The row of the project
 // goes last.
 func (s *Store) PurgeProjects(ctx context.Context, limit int) (more bool, err error) {
 	var deleted []projectRow
@@ -172,6 +172,9 @@ func (s *Store) PurgeProjects(ctx context.Context, limit int) (more bool, err er
 	}
 	scope := deleted[0].project().Scope()
 	if n, err := purgeSome(ctx, s, scope, (*keyRow)(nil), limit); err != nil || n > 0 {
+		return n > 0, err
+	}
+	if n, err := purgeUsage(ctx, s, scope, limit); err != nil || n > 0 {
 		return n > 0, err
 	}
 	_, err = deleteIn(s, scope, (*projectRow)(nil)).Where("p.deleted_at IS NOT NULL").Exec(ctx)

@@ -1,7 +1,10 @@
 package repository
 
 import (
+	"cmp"
 	"context"
+	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -11,7 +14,7 @@ import (
 	"github.com/latchkey-dev/latchkey/domain"
 )
 
-type usageRow struct {
+type useRow struct {
 	bun.BaseModel `bun:"table:api_key_usage,alias:u"`
 
 	ProjectID  domain.ProjectID
@@ -24,7 +27,7 @@ type usageRow struct {
 // recorded; the zero time for never.
 func (s *Store) LastUse(ctx context.Context, scope domain.ProjectScope, key domain.KeyID) (time.Time, error) {
 	var last micros
-	err := selectIn(s, scope, (*usageRow)(nil)).ColumnExpr("MAX(u.last_used_at)").Where("u.key_id = ?", key).Scan(ctx, &last)
+	err := selectIn(s, scope, (*useRow)(nil)).ColumnExpr("MAX(u.last_used_at)").Where("u.key_id = ?", key).Scan(ctx, &last)
 	return last.Time, s.error(err)
 }
 
@@ -36,8 +39,9 @@ func (s *Store) RecordUses(ctx context.Context, uses []domain.Use) error {
 	}
 	// In one order, so that two nodes do not wait for each other in a circle.
 	slices.SortFunc(uses, func(a, b domain.Use) int {
-		return strings.Compare(string(a.KeyID)+string(a.TokenID), string(b.KeyID)+string(b.TokenID))
+		return cmp.Or(cmp.Compare(a.KeyID, b.KeyID), cmp.Compare(a.TokenID, b.TokenID), b.Last.Compare(a.Last))
 	})
+	uses = slices.CompactFunc(uses, func(a, b domain.Use) bool { return a.KeyID == b.KeyID && a.TokenID == b.TokenID })
 	args := make([]any, 0, 4*len(uses))
 	for _, u := range uses {
 		args = append(args, u.KeyID, u.TokenID, micros{u.First}, micros{u.Last})
@@ -55,5 +59,152 @@ func (s *Store) RecordUses(ctx context.Context, uses []domain.Use) error {
 		WHERE api_key_usage.last_used_at < EXCLUDED.last_used_at`, args...).Exec(ctx)
 		return err
 	})
+	return s.error(err)
+}
+
+// usageKey is the primary key of a row of usage_days, without its day.
+type usageKey struct {
+	project    domain.ProjectID
+	subject    string // a key's id, or the project's
+	measure    string
+	externalID string
+}
+
+func (a usageKey) compare(b usageKey) int {
+	return cmp.Or(cmp.Compare(a.project, b.project), cmp.Compare(a.subject, b.subject), cmp.Compare(a.measure, b.measure),
+		cmp.Compare(a.externalID, b.externalID))
+}
+
+// usageSum is what is added to a row.
+type usageSum struct {
+	environment domain.Environment
+	count       int64
+}
+
+// sumUsage returns what the counts add to the rows of keys and to those of their
+// projects.
+func sumUsage(counts []domain.UsageCount) (keys, projects map[usageKey]usageSum) {
+	keys, projects = map[usageKey]usageSum{}, map[usageKey]usageSum{}
+	for _, c := range counts {
+		if c.KeyID != "" {
+			k := usageKey{c.ProjectID, string(c.KeyID), string(c.Outcome), c.ExternalID}
+			keys[k] = usageSum{c.Environment, keys[k].count + c.Count}
+		}
+		p := usageKey{c.ProjectID, string(c.ProjectID), string(c.Outcome), ""}
+		projects[p] = usageSum{"", projects[p].count + c.Count}
+	}
+	return keys, projects
+}
+
+// RecordUsage adds the counts of a batch to the hour and the minute of its moment,
+// unless the batch has been applied already. The counts of projects that do not
+// exist any more are dropped.
+func (s *Store) RecordUsage(ctx context.Context, b domain.UsageBatch) error {
+	keys, projects := sumUsage(b.Counts)
+	return s.InTx(ctx, func(ctx context.Context, tx *Store) error {
+		res, err := tx.write.NewRaw(`INSERT INTO flushes (node_id, number, at) VALUES (?, ?, ?)
+			ON CONFLICT (node_id) DO UPDATE SET number = EXCLUDED.number, at = EXCLUDED.at WHERE flushes.number < EXCLUDED.number`,
+			b.NodeID, b.Number, micros{b.At}).Exec(ctx)
+		if err != nil {
+			return tx.error(err)
+		}
+		if n, err := res.RowsAffected(); err != nil || n == 0 {
+			return tx.error(err) // the answer to the same batch was lost
+		}
+		for _, sums := range []map[usageKey]usageSum{projects, keys} {
+			if err := tx.addToDays(ctx, b.At, sums); err != nil {
+				return err
+			}
+		}
+		return tx.addToMinutes(ctx, b.At, projects)
+	})
+}
+
+// EndUsage notes that a node leaves nothing unwritten.
+func (s *Store) EndUsage(ctx context.Context, node string) error {
+	_, err := s.write.NewRaw("DELETE FROM flushes WHERE node_id = ?", node).Exec(ctx)
+	return s.error(err)
+}
+
+// ForgetUsage removes at most limit rows of the days and of the minutes that are
+// older than a moment each, and reports whether there may be more.
+func (s *Store) ForgetUsage(ctx context.Context, days, minutes time.Time, limit int) (more bool, err error) {
+	for _, old := range []struct {
+		table, key, at string
+		before         time.Time
+	}{
+		{"usage_days", "project_id, subject, day, measure, external_id", "day", days},
+		{"usage_minutes", "project_id, minute, measure", "minute", minutes},
+		{"flushes", "node_id", "at", days},
+	} {
+		res, err := s.write.NewRaw("DELETE FROM "+old.table+" WHERE ("+old.key+") IN (SELECT "+old.key+" FROM "+old.table+
+			" WHERE "+old.at+" < ? LIMIT ?)", micros{old.before}, limit).Exec(ctx)
+		if err != nil {
+			return false, s.error(err)
+		}
+		n, err := res.RowsAffected()
+		if err != nil {
+			return false, s.error(err)
+		}
+		more = more || n == int64(limit)
+	}
+	return more, nil
+}
+
+// purgeUsage removes at most limit rows of usage of a deleted tenant, in its own
+// transaction, and returns how many.
+func purgeUsage[S tenant](ctx context.Context, s *Store, scope S, limit int) (int64, error) {
+	const key = "project_id, subject, day, measure, external_id"
+	some := selectIn(s, scope, (*usageDayRow)(nil)).ColumnExpr(key).Limit(int64(limit)).
+		Where("u.project_id IN (?)", selectIn(s, scope, (*projectRow)(nil)).Column("id")) // an index begins with the project
+	res, err := deleteIn(s, scope, (*usageDayRow)(nil)).Where("("+key+") IN (?)", some).Exec(ctx)
+	if err != nil {
+		return 0, s.error(err)
+	}
+	n, err := res.RowsAffected()
+	return n, s.error(err)
+}
+
+// addToDays adds to the rows of the day and to the hour of a moment. Rows are
+// locked in the order of their keys, so that two nodes do not wait for each other
+// in a circle.
+func (s *Store) addToDays(ctx context.Context, at time.Time, sums map[usageKey]usageSum) error {
+	if len(sums) == 0 {
+		return nil
+	}
+	at = at.UTC()
+	args := []any{micros{at.Truncate(24 * time.Hour)}}
+	for _, k := range slices.SortedFunc(maps.Keys(sums), usageKey.compare) {
+		args = append(args, k.project, k.subject, k.measure, k.externalID, sums[k].environment, sums[k].count)
+	}
+	hour := fmt.Sprintf("h%02d", at.Hour())
+	_, err := s.write.NewRaw(`INSERT INTO usage_days
+		(project_id, subject, day, measure, external_id, organization_id, environment, total, `+hour+`)
+		SELECT p.id, v.column2, ?, v.column3, v.column4, p.organization_id, v.column5, v.column6, v.column6
+		FROM (VALUES `+strings.TrimSuffix(strings.Repeat("(?, ?, ?, ?, ?, ?), ", len(sums)), ", ")+`) AS v
+		JOIN projects AS p ON p.id = v.column1
+		WHERE p.deleted_at IS NULL ORDER BY p.id, v.column2, v.column3, v.column4 ?
+		ON CONFLICT (project_id, subject, day, measure, external_id) DO UPDATE
+		SET total = usage_days.total + EXCLUDED.total, `+hour+` = COALESCE(usage_days.`+hour+`, 0) + EXCLUDED.`+hour,
+		append(args, bun.Safe(s.engine.keepRows("p")))...).Exec(ctx)
+	return s.error(err)
+}
+
+// addToMinutes adds to the minute of a moment.
+func (s *Store) addToMinutes(ctx context.Context, at time.Time, projects map[usageKey]usageSum) error {
+	if len(projects) == 0 {
+		return nil
+	}
+	args := []any{micros{at.Truncate(time.Minute)}}
+	for _, k := range slices.SortedFunc(maps.Keys(projects), usageKey.compare) {
+		args = append(args, k.project, k.measure, projects[k].count)
+	}
+	_, err := s.write.NewRaw(`INSERT INTO usage_minutes (project_id, minute, measure, total)
+		SELECT p.id, ?, v.column2, v.column3
+		FROM (VALUES `+strings.TrimSuffix(strings.Repeat("(?, ?, ?), ", len(projects)), ", ")+`) AS v
+		JOIN projects AS p ON p.id = v.column1
+		WHERE p.deleted_at IS NULL ORDER BY p.id, v.column2 ?
+		ON CONFLICT (project_id, minute, measure) DO UPDATE SET total = usage_minutes.total + EXCLUDED.total`,
+		append(args, bun.Safe(s.engine.keepRows("p")))...).Exec(ctx)
 	return s.error(err)
 }

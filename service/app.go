@@ -60,6 +60,9 @@ type Options struct {
 	// reach, counted from the last moment at which this node knew of every change;
 	// nil: DefaultOutageGrace.
 	OutageGrace *time.Duration
+	// UsageDays is for how many days it is kept how often keys were used; 0:
+	// DefaultUsageDays.
+	UsageDays int
 	// CacheBytes roughly bounds the memory for keys; 0: DefaultCacheBytes.
 	CacheBytes int
 }
@@ -81,7 +84,8 @@ type App struct {
 	passwords  passwordHasher
 	boundSince atomic.Int64 // in microseconds; 0: not yet. See bindsToUsers
 	foreign    *foreign
-	usage      usage
+	usage      *usage
+	usageDays  int
 	scarce     scarce
 	throttle   *throttle
 	refusals   refusals
@@ -102,17 +106,17 @@ func New(ctx context.Context, o Options) (*App, error) {
 		log:       o.Log,
 		random:    o.Random,
 		signing:   signing{issuer: o.Issuer},
-		usage:     newUsage(),
 		scarce:    newScarce(),
 		foreign:   newForeign(),
 		throttle:  newThrottle(),
-		near:      newNearby(o),
 		publicURL: cmp.Or(o.PublicURL, o.Issuer),
 	}
 	a.address = o.Address
 	if a.clock == nil {
 		a.clock = time.Now
 	}
+	a.usage, a.usageDays = newUsage(a.now()), cmp.Or(o.UsageDays, DefaultUsageDays)
+	a.near = newNearby(o, a.usage.meter)
 	if a.keyPrefix == "" {
 		a.keyPrefix = domain.DefaultKeyPrefix
 	}

@@ -13,12 +13,12 @@ import (
 // owned. A program that serves requests runs it in a goroutine and waits for it
 // to return before closing the store. A one-shot program does not need it, but
 // calls RecordUses.
-// it to return. One-shot programs need it not, but call RecordUses.
 func (a *App) Run(ctx context.Context) {
 	var jobs sync.WaitGroup
-	jobs.Go(func() { a.follow(ctx) })
+	counted := make(chan struct{})
+	jobs.Go(func() { a.follow(ctx, counted) })
 	jobs.Go(func() { a.keepUntagged(ctx) })
-	jobs.Go(func() { a.keepUsage(ctx) })
+	jobs.Go(func() { defer close(counted); a.keepUsage(ctx) })
 	jobs.Go(func() {
 		a.every(ctx, time.Hour, "forget old Idempotency-Keys", func(ctx context.Context) error {
 			return a.store.ForgetIdempotency(ctx, a.now().Add(-idempotencyLife))
@@ -27,6 +27,7 @@ func (a *App) Run(ctx context.Context) {
 	jobs.Go(func() { a.every(ctx, time.Minute, "remove what deleted organizations and projects owned", a.purge) })
 	jobs.Go(func() { a.every(ctx, time.Minute, "bind password hashes to their users", a.bindPasswords) })
 	jobs.Go(func() { a.every(ctx, time.Hour, "forget sessions that have ended", a.forgetEnded) })
+	jobs.Go(func() { a.every(ctx, time.Hour, "forget usage of long ago", a.forgetUsage) })
 	jobs.Go(func() { a.every(ctx, importsInterval, "learn of keys that other nodes have imported", a.loadImports) })
 	jobs.Go(func() { a.every(ctx, time.Minute, "read the keys that sign access tokens", a.loadSigningKeys) })
 	jobs.Go(func() { a.sendMails(ctx) })

@@ -6,46 +6,64 @@ import (
 	"github.com/latchkey-dev/latchkey/domain"
 )
 
-// Export is all events that pass a filter, newest first. It takes one of the
-// places for exports on this node until All returns or the context ends.
-type Export struct {
-	first domain.List[domain.Event] // read before the answer begins, so that it can still be a refusal
-	next  func(after domain.Cursor) (domain.List[domain.Event], error)
+// Export is everything that passes a filter, in the order of its list. It takes
+// one of the places for exports on this node until All returns or the context ends.
+type Export[T any] struct {
+	first exportPage[T] // read before the answer begins, so that it can still be a refusal
 	leave func()
 }
 
-// ExportEvents returns the organization's events after a cursor. It needs
-// audit:read. The context must end: that frees the place in every case.
-func (o *Organization) ExportEvents(ctx context.Context, f domain.EventFilter, after domain.Cursor) (Export, error) {
-	if err := o.Authorize(domain.AuditRead); err != nil {
-		return Export{}, err
-	}
-	leave, err := o.app.scarce.exports.enter(ctx, o.caller)
+// exportPage is a part of an export, and how to read the next one; nil: there is
+// none.
+type exportPage[T any] struct {
+	items []T
+	next  func() (exportPage[T], error)
+}
+
+// export takes a place and reads the first page. The context must end: that frees
+// the place in every case.
+func export[T any](ctx context.Context, g *grant, first func() (exportPage[T], error)) (Export[T], error) {
+	leave, err := g.app.scarce.exports.enter(ctx, g.caller)
 	if err != nil {
-		return Export{}, err
+		return Export[T]{}, err
 	}
 	context.AfterFunc(ctx, leave)
-	next := func(after domain.Cursor) (domain.List[domain.Event], error) {
-		return o.ListEvents(ctx, f, domain.Page{Limit: domain.MaxPageSize, After: after})
-	}
-	first, err := next(after)
+	page, err := first()
 	if err != nil {
 		leave()
 	}
-	return Export{first, next, leave}, err
+	return Export[T]{page, leave}, err
 }
 
-// All passes every event to write, one page in memory at a time, and stops at
-// the first error.
-func (e Export) All(write func([]domain.Event) error) error {
+// All passes everything to write, one page in memory at a time, and stops at the
+// first error.
+func (e Export[T]) All(write func([]T) error) error {
 	defer e.leave()
-	for list := e.first; ; {
-		if err := write(list.Items); err != nil || list.Next.IsZero() {
+	for page := e.first; ; {
+		if err := write(page.items); err != nil || page.next == nil {
 			return err
 		}
 		var err error
-		if list, err = e.next(list.Next); err != nil {
+		if page, err = page.next(); err != nil {
 			return err
 		}
 	}
+}
+
+// ExportEvents returns the organization's events after a cursor, newest first. It
+// needs audit:read.
+func (o *Organization) ExportEvents(ctx context.Context, f domain.EventFilter, after domain.Cursor) (Export[domain.Event], error) {
+	if err := o.Authorize(domain.AuditRead); err != nil {
+		return Export[domain.Event]{}, err
+	}
+	var from func(after domain.Cursor) (exportPage[domain.Event], error)
+	from = func(after domain.Cursor) (exportPage[domain.Event], error) {
+		list, err := o.ListEvents(ctx, f, domain.Page{Limit: domain.MaxPageSize, After: after})
+		page := exportPage[domain.Event]{items: list.Items}
+		if !list.Next.IsZero() {
+			page.next = func() (exportPage[domain.Event], error) { return from(list.Next) }
+		}
+		return page, err
+	}
+	return export(ctx, &o.grant, func() (exportPage[domain.Event], error) { return from(after) })
 }

@@ -36,19 +36,7 @@ func (a *App) ExportPlace(ctx context.Context, caller domain.Principal) (leave f
 }
 
 // FirstUses counts the first uses of secrets that have not begun to be written.
-func (a *App) FirstUses() (n int) {
-	for i := range a.usage.shards {
-		shard := &a.usage.shards[i]
-		shard.mu.Lock()
-		for _, use := range shard.uses {
-			if use.first {
-				n++
-			}
-		}
-		shard.mu.Unlock()
-	}
-	return n
-}
+func (a *App) FirstUses() int { return a.usage.meter.Waiting() }
 
 // Attempt notes that many sign-ins of an account from an address, without the
 // work of hashing their passwords.

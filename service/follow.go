@@ -2,7 +2,6 @@ package service
 
 import (
 	"context"
-	"crypto/rand"
 	"errors"
 	"os"
 	"strings"
@@ -37,10 +36,11 @@ func (s Sync) String() string {
 	return [...]string{"not following", "in sync", "degraded", "lost"}[s]
 }
 
-// follow follows the stale notes of others until ctx ends.
-func (a *App) follow(ctx context.Context) {
+// follow follows the stale notes of others until ctx ends. The node stays in the
+// list until counted is closed: what it has counted is written then.
+func (a *App) follow(ctx context.Context, counted <-chan struct{}) {
 	for ctx.Err() == nil {
-		if err := a.followOnce(ctx); err != nil && ctx.Err() == nil {
+		if err := a.followOnce(ctx, counted); err != nil && ctx.Err() == nil {
 			a.log.WarnContext(ctx, "the stale notes of other nodes cannot be followed yet", "error", err)
 		}
 		if ctx.Err() != nil {
@@ -52,15 +52,19 @@ func (a *App) follow(ctx context.Context) {
 		case <-ctx.Done():
 		}
 	}
-	// From here on this node hears of no stale notes, so it answers nothing from
-	// memory.
+	a.stopFollowing()
+}
+
+// stopFollowing has this node answer nothing from memory, since it hears of no
+// stale notes from here on.
+func (a *App) stopFollowing() {
 	a.near.sync.Store(int32(NotFollowing))
 	a.store.SetDown(false)
 }
 
 // followOnce opens the feed and follows it until ctx ends. Only opening can
 // fail: after that, a database that does not answer is a state of the node.
-func (a *App) followOnce(ctx context.Context) error {
+func (a *App) followOnce(ctx context.Context, counted <-chan struct{}) error {
 	feed, err := a.store.Feed(ctx)
 	if err != nil {
 		return err
@@ -70,7 +74,7 @@ func (a *App) followOnce(ctx context.Context) error {
 	a.forget([]domain.Stale{{Kind: domain.StaleEverything}})
 	a.assess(nil)
 
-	node := domain.Node{ID: rand.Text(), Version: domain.Version, StartedAt: time.Now()}
+	node := domain.Node{ID: a.usage.node, Version: domain.Version, StartedAt: time.Now()}
 	host, _ := os.Hostname() // an empty name is a name, too
 	node.Name = strings.Trim(host+" "+a.address, " ")
 	ticker := time.NewTicker(followEvery)
@@ -78,7 +82,7 @@ func (a *App) followOnce(ctx context.Context) error {
 	for {
 		if time.Since(node.SeenAt) > NodeReports && a.Sync() == InSync {
 			node.SeenAt = time.Now()
-			node.Lag = a.SyncLag()
+			node.Lag, node.FlushedAt = a.SyncLag(), a.usage.complete()
 			if err := errors.Join(feed.ReportNode(ctx, node), a.lookForOlderNodes(ctx)); err != nil {
 				a.log.DebugContext(ctx, "this node could not keep the list of nodes", "error", err)
 			}
@@ -87,6 +91,8 @@ func (a *App) followOnce(ctx context.Context) error {
 		case <-feed.Wake():
 		case <-ticker.C:
 		case <-ctx.Done():
+			a.stopFollowing()
+			<-counted
 			leave, cancel := context.WithTimeout(context.WithoutCancel(ctx), reconnectEvery)
 			defer cancel()
 			_ = feed.RemoveNode(leave, node.ID) // otherwise it is removed later

@@ -10,6 +10,7 @@ import (
 	"github.com/latchkey-dev/latchkey/domain"
 	"github.com/latchkey-dev/latchkey/repository"
 	"github.com/latchkey-dev/latchkey/service/cache"
+	"github.com/latchkey-dev/latchkey/service/meter"
 )
 
 // indexPage is how many entries of an index are read at a time.
@@ -42,7 +43,7 @@ const DefaultOutageGrace = time.Minute
 // DefaultCacheBytes holds about a million keys.
 const DefaultCacheBytes = 256 << 20
 
-func newNearby(o Options) *nearby {
+func newNearby(o Options, m *meter.Meter) *nearby {
 	turns := cache.Turns()
 	n := &nearby{
 		grace:    DefaultOutageGrace,
@@ -58,7 +59,7 @@ func newNearby(o Options) *nearby {
 	if size == 0 {
 		size = DefaultCacheBytes
 	}
-	n.keys = cache.NewKeys(size, turns)
+	n.keys = cache.NewKeys(size, turns, m)
 	return n
 }
 

@@ -22,10 +22,13 @@ func (a *App) ProveKey(ctx context.Context, token string, from Sender) (domain.P
 	if err != nil {
 		return domain.ProvenKey{}, err
 	}
-	switch code := key.Unusable(now); code {
-	case "":
+	code := key.Unusable(now)
+	if code == "" {
 		a.used(ctx, key, token, now)
 		return key, nil
+	}
+	a.usage.meter.Count(key, domain.OutcomeOf(code))
+	switch code {
 	case domain.CodeKeyRevoked:
 		return domain.ProvenKey{}, domain.Refused(code, "The API key has been revoked.")
 	case domain.CodeKeyExpired:
@@ -96,7 +99,7 @@ func equal(want string, got [domain.DigestLength]byte) bool {
 
 // used notes that a token has proved a usable key.
 func (a *App) used(ctx context.Context, key domain.ProvenKey, text string, now time.Time) {
-	a.usage.note(key, now)
+	a.usage.meter.Use(key, now)
 	if _, algorithm, _ := key.Digest(); algorithm != domain.HMACSHA256 {
 		a.rehash(ctx, key, text)
 	}

@@ -2,131 +2,67 @@ package service
 
 import (
 	"context"
+	"crypto/rand"
 	"slices"
-	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/latchkey-dev/latchkey/domain"
+	"github.com/latchkey-dev/latchkey/service/meter"
 )
 
-// When uses of secrets are written.
+// When uses are written.
 const (
-	usageInterval   = 30 * time.Second       // all of them
-	firstUseDelay   = 100 * time.Millisecond // those that may be first ones, which decide what a rotation may end: gathered so long
+	countInterval   = 10 * time.Second       // how often keys were used
+	usageInterval   = 30 * time.Second       // when secrets were last used
+	firstUseDelay   = 100 * time.Millisecond // what may be first uses, which decide what a rotation may end: gathered so long
 	usageRetry      = time.Second            // after such could not be written
 	usageBatch      = 500                    // rows to a statement
 	usageLimit      = 5 * time.Second        // for a statement
-	usageShards     = 64
-	usageLastChance = 5 * time.Second // at the end of Run
+	usageLastChance = 5 * time.Second        // at the end of Run
 )
 
-// usage gathers in memory which secrets have been used, since writing at every
-// use would make the database the limit of every request. It is in shards so
-// that requests of different keys do not wait for each other.
-//
-// If a secret was idle for longer than an interval, its next use may be its
-// first ever, as far as this node knows, so that use is written immediately.
+// For how many days it is kept how often keys were used.
+const (
+	DefaultUsageDays = 400
+	MaxUsageDays     = 3660
+)
+
+// usage is what a node has counted and not yet written.
 type usage struct {
-	shards  *[usageShards]usageShard
-	first   chan struct{} // a secret that was idle is used
+	meter   *meter.Meter
+	node    string        // names this node among those that count
 	writing chan struct{} // holds one from taking uses until they are written
+
+	// Under writing. A batch is kept until it is known to be applied: if the answer
+	// of the database is lost, it is sent again under its number.
+	number  int64
+	batches []domain.UsageBatch
+
+	written atomic.Int64 // all uses before this are in the database, in Unix microseconds
 }
 
-type usageShard struct {
-	mu   sync.Mutex
-	uses map[domain.TokenID]*pendingUse
-}
-
-type pendingUse struct {
-	domain.Use
-	first   bool // since the secret was idle, and no writer has taken it yet
-	written bool
-}
-
-func newUsage() usage {
-	u := usage{new([usageShards]usageShard), make(chan struct{}, 1), make(chan struct{}, 1)}
-	for i := range u.shards {
-		u.shards[i].uses = map[domain.TokenID]*pendingUse{}
-	}
+func newUsage(now time.Time) *usage {
+	u := &usage{meter: meter.New(), node: rand.Text(), writing: make(chan struct{}, 1)}
+	u.written.Store(now.UnixMicro())
 	return u
 }
 
-func (u usage) shard(id domain.TokenID) *usageShard { return &u.shards[id[len(id)-1]%usageShards] }
+// complete returns the moment up to which all uses of keys at this node are in the
+// database.
+func (u *usage) complete() time.Time { return time.UnixMicro(u.written.Load()).UTC() }
 
-// note remembers that the secret which proved key was used at now. It does no
-// I/O, and allocates only for a secret that was idle.
-func (u usage) note(key domain.ProvenKey, now time.Time) {
-	id := key.TokenID()
-	shard := u.shard(id)
-	shard.mu.Lock()
-	use, known := shard.uses[id]
-	if !known {
-		s := key.Secret()
-		use = &pendingUse{Use: domain.Use{ProjectID: s.ProjectID, KeyID: s.KeyID, TokenID: s.TokenID, First: now}, first: true}
-		shard.uses[id] = use
-	}
-	use.Last, use.written = now, false
-	first := use.first
-	shard.mu.Unlock()
-	if first {
-		u.wake()
-	}
-}
-
-// wake has what may be first uses written.
-func (u usage) wake() {
+// begin takes the turn to write.
+func (u *usage) begin(ctx context.Context) error {
 	select {
-	case u.first <- struct{}{}:
-	default: // another use has done so already
+	case u.writing <- struct{}{}:
+		return nil
+	case <-ctx.Done():
+		return domain.Unavailable(ctx.Err())
 	}
 }
 
-// take returns what is to be written: what may be first uses only, or everything,
-// and then forgets secrets that were idle since it did so before.
-func (u usage) take(firstOnly bool) []domain.Use {
-	var uses []domain.Use
-	for i := range u.shards {
-		shard := &u.shards[i]
-		shard.mu.Lock()
-		for id, use := range shard.uses {
-			switch {
-			case !use.written && (use.first || !firstOnly):
-				uses = append(uses, use.Use)
-				use.first, use.written = false, true
-			case use.written && !firstOnly:
-				delete(shard.uses, id)
-			}
-		}
-		shard.mu.Unlock()
-	}
-	return uses
-}
-
-// putBack returns what could not be written. Any of it may be a first use, which
-// the next one to ask for those must not miss.
-func (u usage) putBack(uses []domain.Use) {
-	for _, use := range uses {
-		shard := u.shard(use.TokenID)
-		shard.mu.Lock()
-		if now, known := shard.uses[use.TokenID]; known {
-			use.Last = now.Last
-		}
-		shard.uses[use.TokenID] = &pendingUse{Use: use, first: true}
-		shard.mu.Unlock()
-	}
-}
-
-// last returns when a secret was last used here, as far as that has not been
-// written; the zero time for never.
-func (u usage) last(id domain.TokenID) time.Time {
-	shard := u.shard(id)
-	shard.mu.Lock()
-	defer shard.mu.Unlock()
-	if use, known := shard.uses[id]; known {
-		return use.Last
-	}
-	return time.Time{}
-}
+func (u *usage) end() { <-u.writing }
 
 // CallingKey returns the key that the caller has proved, with when it was last
 // used: as it has been recorded, like that of every key that is read, or while
@@ -139,64 +75,144 @@ func (a *App) CallingKey(ctx context.Context, caller domain.Principal) (key doma
 	key = proven.CallingKey()
 	key.Key.LastUsedAt, err = a.store.LastUse(ctx, key.Project.Scope(), key.Key.ID)
 	if domain.CodeOf(err) == domain.CodeUnavailable {
-		key.Key.LastUsedAt, err = a.usage.last(proven.TokenID()), nil
+		key.Key.LastUsedAt, err = a.usage.meter.Last(proven), nil
 	}
 	return key, true, err
 }
 
-// RecordUses writes to the database which keys have been used since the last
-// time. Run does it every 30 seconds, and within a second for a token that was
-// idle for that long; a program without Run calls it before it exits.
-func (a *App) RecordUses(ctx context.Context) error { return a.recordUses(ctx, false) }
+// CountUse counts a request that a proven key has made. Asking about other keys
+// is not using one's own, so the caller leaves it out for those operations. It
+// allocates nothing for a key that is kept in memory.
+func (a *App) CountUse(key domain.ProvenKey) { a.usage.meter.CountValid(key) }
 
-func (a *App) recordFirstUses(ctx context.Context) error { return a.recordUses(ctx, true) }
+// RecordUses writes to the database which keys have been used since the last
+// time, and how often. Run does it every few seconds, and within a second for a
+// token that was idle; a program without Run calls it before it exits.
+func (a *App) RecordUses(ctx context.Context) error {
+	if err := a.recordUses(ctx, a.usage.meter.TakeUses); err != nil {
+		return err
+	}
+	return a.recordCounts(ctx)
+}
+
+func (a *App) recordFirstUses(ctx context.Context) error {
+	return a.recordUses(ctx, a.usage.meter.TakeFirst)
+}
 
 // recordUses returns when all uses noted before the call are written, including
 // those that another caller has taken to write.
-func (a *App) recordUses(ctx context.Context, firstOnly bool) error {
-	select {
-	case a.usage.writing <- struct{}{}:
-		defer func() { <-a.usage.writing }()
-	case <-ctx.Done():
-		return domain.Unavailable(ctx.Err())
+func (a *App) recordUses(ctx context.Context, take func() []meter.Use) error {
+	if err := a.usage.begin(ctx); err != nil {
+		return err
 	}
-	uses := a.usage.take(firstOnly)
+	defer a.usage.end()
+	uses := take()
 	for batch := range slices.Chunk(uses, usageBatch) {
 		if err := a.recordBatch(ctx, batch); err != nil {
-			a.usage.putBack(uses) // some may be written twice, which changes nothing
+			a.usage.meter.PutBack(uses) // some may be written twice, which changes nothing
 			return err
 		}
 	}
 	return nil
 }
 
-func (a *App) recordBatch(ctx context.Context, uses []domain.Use) error {
+func (a *App) recordBatch(ctx context.Context, batch []meter.Use) error {
 	ctx, cancel := context.WithTimeout(ctx, usageLimit)
 	defer cancel()
+	uses := make([]domain.Use, len(batch))
+	for i, use := range batch {
+		uses[i] = use.Use
+	}
 	return a.store.RecordUses(ctx, uses)
+}
+
+// recordCounts writes how often keys were used, and first what could not be
+// written before.
+func (a *App) recordCounts(ctx context.Context) error {
+	u := a.usage
+	if err := u.begin(ctx); err != nil {
+		return err
+	}
+	defer u.end()
+	if err := a.sendCounts(ctx); err != nil {
+		return err
+	}
+	// The hour of a count never goes back, so that one which is complete stays as it
+	// is.
+	now := a.now()
+	if last := u.complete(); now.Before(last) {
+		now = last
+	}
+	counts := u.meter.Take()
+	slices.SortFunc(counts, domain.UsageCount.Compare)
+	for some := range slices.Chunk(counts, usageBatch) {
+		u.number++
+		u.batches = append(u.batches, domain.UsageBatch{NodeID: u.node, Number: u.number, At: now, Counts: some})
+	}
+	if err := a.sendCounts(ctx); err != nil {
+		return err
+	}
+	u.written.Store(now.UnixMicro())
+	return nil
+}
+
+// sendCounts writes the batches that are waiting, in their order.
+func (a *App) sendCounts(ctx context.Context) error {
+	for u := a.usage; len(u.batches) > 0; u.batches = u.batches[1:] {
+		if err := a.sendBatch(ctx, u.batches[0]); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (a *App) sendBatch(ctx context.Context, b domain.UsageBatch) error {
+	ctx, cancel := context.WithTimeout(ctx, usageLimit)
+	defer cancel()
+	return a.store.RecordUsage(ctx, b)
+}
+
+// forgetUsage removes counts that are older than is asked for.
+func (a *App) forgetUsage(ctx context.Context) error {
+	now := a.now()
+	for more := true; more && ctx.Err() == nil; {
+		var err error
+		more, err = a.store.ForgetUsage(ctx, now.AddDate(0, 0, -a.usageDays), now.Add(-domain.MinutesKept), purgeBatch)
+		if err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // keepUsage writes uses until ctx ends, and then what is left. That it cannot is
 // logged once, and so is that it can again.
 func (a *App) keepUsage(ctx context.Context) {
-	all := time.NewTicker(usageInterval)
+	all, counts := time.NewTicker(usageInterval), time.NewTicker(countInterval)
 	defer all.Stop()
+	defer counts.Stop()
 	failing := false
 	for {
 		var err error
 		select {
 		case <-all.C:
-			err = a.recordUses(ctx, false)
-		case <-a.usage.first:
+			err = a.recordUses(ctx, a.usage.meter.TakeUses)
+		case <-counts.C:
+			err = a.recordCounts(ctx)
+		case <-a.usage.meter.First():
 			select {
 			case <-time.After(firstUseDelay):
 			case <-ctx.Done():
 			}
-			err = a.recordUses(ctx, true)
+			err = a.recordFirstUses(ctx)
 		case <-ctx.Done():
 			ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), usageLastChance)
 			defer cancel()
-			if err := a.RecordUses(ctx); err != nil {
+			err := a.RecordUses(ctx)
+			if err == nil {
+				err = a.store.EndUsage(ctx, a.usage.node)
+			}
+			if err != nil {
 				a.log.WarnContext(ctx, "the last uses of keys could not be recorded", "error", err)
 			}
 			return
@@ -209,7 +225,7 @@ func (a *App) keepUsage(ctx context.Context) {
 			a.log.InfoContext(ctx, "uses of keys are recorded again")
 		}
 		if failing = err != nil; failing {
-			time.AfterFunc(usageRetry, a.usage.wake)
+			time.AfterFunc(usageRetry, a.usage.meter.Wake)
 		}
 	}
 }

@@ -36,11 +36,28 @@ func (p *Project) VerifyKey(ctx context.Context, token string, scopes []domain.S
 	if err := p.Authorize(domain.KeysVerify); err != nil {
 		return Verification{}, err
 	}
-	return p.app.verify(ctx, token, scopes, p.project.ID)
+	v, err := p.app.verify(ctx, token, scopes, p.project.ID)
+	if err == nil {
+		p.count(v)
+	}
+	return v, err
+}
+
+// count counts an answer: for the key, or for the project if the token is of none
+// of its keys.
+func (p *Project) count(v Verification) {
+	switch meter := p.app.usage.meter; {
+	case v.Key.IsZero():
+		meter.CountUnknown(*p.project)
+	case v.Code == VerifiedValid:
+		meter.CountValid(v.Key)
+	default:
+		meter.Count(v.Key, domain.Outcome(v.Code))
+	}
 }
 
 // VerifyKey is Project.VerifyKey for the keys of all projects. Only the command
-// line may ask.
+// line may ask. It counts as no use.
 func (a *App) VerifyKey(ctx context.Context, caller domain.Principal, token string, scopes []domain.Scope) (Verification, error) {
 	if err := requireSystem(caller); err != nil {
 		return Verification{}, err

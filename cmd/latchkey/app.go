@@ -118,6 +118,7 @@ func (s *settings) newApp(ctx context.Context, store *repository.Store, url stri
 		Signup:      service.SignupPolicy(s.Signup),
 		Log:         log,
 		OutageGrace: &s.grace,
+		UsageDays:   s.UsageDays,
 		Address:     s.servedOn,
 		Terminal:    terminal(),
 	}

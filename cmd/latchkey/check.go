@@ -37,6 +37,9 @@ func (s *settings) check() (wrong mistakes) {
 	oneOf("MIGRATE", s.Migrate, "auto", "check")
 	oneOf("SIGNUP", s.Signup, string(service.SignupOpen), string(service.SignupInvite), string(service.SignupClosed))
 	var err error
+	if s.UsageDays < 1 || s.UsageDays > service.MaxUsageDays {
+		wrong.add("USAGE_DAYS", "must be 1 to %d days, not %d", service.MaxUsageDays, s.UsageDays)
+	}
 	if s.grace, err = time.ParseDuration(s.OutageGrace); err != nil || s.grace < 0 {
 		wrong.add("OUTAGE_GRACE", "must be a length of time such as 60s or 2m, or 0s for none, not %q", s.OutageGrace)
 	}

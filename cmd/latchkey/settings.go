@@ -44,6 +44,7 @@ type settings struct {
 	SMTPHello         string `env:"SMTP_HELLO" usage:"name that mail servers are greeted with (default: the host of PUBLIC_URL)" example:"mail.example.com"`
 	AdminListen       string `env:"ADMIN_LISTEN" envDefault:"127.0.0.1:9090" usage:"address to serve metrics on" example:":9090"`
 	OutageGrace       string `env:"OUTAGE_GRACE" envDefault:"60s" usage:"how long known callers are served while the database is out of reach" example:"2m"`
+	UsageDays         int    `env:"USAGE_DAYS" envDefault:"400" usage:"days for which it is kept how often keys were used" example:"800"`
 	Log               string `env:"LOG" envDefault:"text" usage:"how the log is written: text or json" example:"json"`
 
 	// The values above, parsed.

@@ -20,8 +20,8 @@ var Engines = map[string]func(testing.TB) string{"SQLite": SQLite, "PostgreSQL":
 func Run(t *testing.T, open func(testing.TB) *repository.Store) {
 	for name, test := range map[string]func(*testing.T, *repository.Store){
 		"Organizations": testOrganizations, "Projects": testProjects, "Keys": testKeys, "KeyStatistics": testKeyStatistics,
-		"KeyFilters": testKeyFilters,
-		"Secrets":    testSecrets, "Uses": testUses, "Tenancy": testTenancy, "Users": testUsers, "Sessions": testSessions,
+		"KeyFilters": testKeyFilters, "Usage": testUsage,
+		"Secrets": testSecrets, "Uses": testUses, "Tenancy": testTenancy, "Users": testUsers, "Sessions": testSessions,
 		"Nodes":   testNodes,
 		"Members": testMembers, "Invitations": testInvitations, "MailedTokens": testMailedTokens, "Deletion": testDeletion,
 		"ProjectDeletion": testProjectDeletion, "Events": testEvents, "Pages": testPages, "Transactions": testTransactions,

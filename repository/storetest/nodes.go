@@ -21,7 +21,7 @@ func testNodes(t *testing.T, s *repository.Store) {
 	atLeast("0.2.0", true) // there is none
 	now := time.Now().UTC().Truncate(time.Microsecond)
 	older := domain.Node{ID: "a", Name: "one", StartedAt: now, SeenAt: now, Lag: time.Millisecond} // as 0.1 reports
-	newer := domain.Node{ID: "b", Name: "two", Version: domain.Version, StartedAt: now, SeenAt: now}
+	newer := domain.Node{ID: "b", Name: "two", Version: domain.Version, StartedAt: now, SeenAt: now, FlushedAt: now}
 	check(t, feed.ReportNode(ctx, newer))
 	atLeast("0.2.0", true)
 	atLeast("99.0.0", false)

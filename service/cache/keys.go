@@ -7,19 +7,15 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
-	"unsafe"
 
 	"github.com/latchkey-dev/latchkey/domain"
 	"github.com/latchkey-dev/latchkey/service/fair"
+	"github.com/latchkey-dev/latchkey/service/meter"
 )
 
 const (
 	shards   = 64
 	slabSize = 64 << 10
-
-	// granule is a unit of a slab's space in which at most one key begins: the
-	// fixed-size parts of a key are longer.
-	granule = 64
 
 	// largest is the length of the longest key that is kept. The limits on a key
 	// allow no longer one.
@@ -41,14 +37,9 @@ type Keys struct {
 	seed    maphash.Seed
 	loader  loader[id, domain.ProvenKey]
 	tenants tenants
+	meter   *meter.Meter
 	unknown [unknownSlots]unknown
 	futile  *fair.Rate
-}
-
-// place is the position of a key in its shard.
-type place struct {
-	slab, tenant   uint32
-	offset, length uint16
 }
 
 type shard struct {
@@ -65,16 +56,14 @@ type shard struct {
 	_ [64]byte // so that neighbors do not share a cache line
 }
 
-type slab struct {
-	bytes   []byte   // its length is how much is used; bytes before that never change
-	lengths []uint16 // of the keys in it, from front to back
-	used    [slabSize / granule / 64]atomic.Uint64
-}
-
 // NewKeys returns a cache that holds about limit bytes of keys, without its
-// index. turns bounds the look-ups in progress; see Turns.
-func NewKeys(limit int, turns chan struct{}) *Keys {
-	k := &Keys{seed: maphash.MakeSeed(), loader: newLoader[id, domain.ProvenKey](turns), futile: fair.NewRate(futileLimit, futilePerPayer)}
+// index. turns bounds the look-ups in progress; see Turns. m counts the uses of
+// the keys.
+func NewKeys(limit int, turns chan struct{}, m *meter.Meter) *Keys {
+	k := &Keys{
+		meter: m, seed: maphash.MakeSeed(), loader: newLoader[id, domain.ProvenKey](turns),
+		futile: fair.NewRate(futileLimit, futilePerPayer),
+	}
 	k.tenants.byProject = map[domain.ProjectID]uint32{}
 	for i := range k.shards {
 		s := &k.shards[i]
@@ -112,7 +101,7 @@ func (k *Keys) Get(token domain.TokenID) (domain.ProvenKey, bool) {
 	}
 	s.hits.Add(1)
 	slab.use(p.offset)
-	return domain.NewProvenKey(text, tenant), true
+	return domain.NewProvenKey(text, tenant).Metered(uint32(p.line)), true
 }
 
 // Reader reads keys from the database. Both functions return not_found for an
@@ -150,13 +139,14 @@ func (k *Keys) Load(ctx context.Context, token domain.TokenID, now time.Time, fr
 			k.futile.GiveBack(from.Payer)
 		}
 		return key, err
-	}, func(key domain.ProvenKey, err error) {
+	}, func(key domain.ProvenKey, err error) domain.ProvenKey {
 		switch {
 		case err == nil:
-			k.put(id, key)
+			return k.put(id, key)
 		case domain.CodeOf(err) == domain.CodeNotFound:
 			k.setUnknown(id, now)
 		}
+		return key
 	})
 }
 
@@ -208,7 +198,7 @@ func (k *Keys) ForgetAll() {
 			s.mu.Lock()
 			for id, p := range s.index {
 				delete(s.index, id)
-				k.tenants.release(p.tenant)
+				k.release(p)
 			}
 			s.mu.Unlock()
 		}
@@ -239,21 +229,24 @@ func (k *Keys) Stats() (total Stats) {
 
 func (k *Keys) shard(i id) *shard { return &k.shards[maphash.Comparable(k.seed, i)%shards] }
 
-// put keeps a key and replaces what was known about the token.
-func (k *Keys) put(id id, key domain.ProvenKey) {
+// put keeps a key and replaces what was known about the token. It returns the key
+// with the number of its line.
+func (k *Keys) put(id id, key domain.ProvenKey) domain.ProvenKey {
 	if len(key.Packed()) > largest {
-		return
+		return key
 	}
 	s := k.shard(id)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if old, ok := s.index[id]; ok {
-		k.tenants.release(old.tenant)
+		k.release(old)
 	}
-	s.write(id, key.Packed(), k.tenants.acquire(key.Tenant()))
+	line := k.meter.Hold(key)
+	s.write(id, key.Packed(), k.tenants.acquire(key.Tenant()), line)
 	for s.bytes > s.limit {
 		k.evict(s)
 	}
+	return key.Metered(uint32(line))
 }
 
 func (k *Keys) remove(id id) {
@@ -262,22 +255,14 @@ func (k *Keys) remove(id id) {
 	defer s.mu.Unlock()
 	if p, ok := s.index[id]; ok {
 		delete(s.index, id)
-		k.tenants.release(p.tenant)
+		k.release(p)
 	}
 }
 
-// write appends a key to the newest slab, or to a new one.
-func (s *shard) write(id id, packed string, tenant uint32) {
-	newest := s.slabs[s.next-1]
-	if newest == nil || cap(newest.bytes)-len(newest.bytes) < len(packed) {
-		newest = &slab{bytes: make([]byte, 0, slabSize), lengths: make([]uint16, 0, slabSize/granule/4)}
-		s.slabs[s.next] = newest
-		s.next++
-		s.bytes += cap(newest.bytes)
-	}
-	s.index[id] = place{slab: s.next - 1, offset: uint16(len(newest.bytes)), length: uint16(len(packed)), tenant: tenant}
-	newest.bytes = append(newest.bytes, packed...)
-	newest.lengths = append(newest.lengths, uint16(len(packed)))
+// release gives up what a place shares with others.
+func (k *Keys) release(p place) {
+	k.tenants.release(p.tenant)
+	k.meter.Release(p.line)
 }
 
 // evict drops the oldest slab, but keeps the keys in it that were requested
@@ -299,28 +284,11 @@ func (k *Keys) evict(s *shard) {
 			continue // removed, or read anew since
 		}
 		if oldest.wasUsed(p.offset) {
-			s.write(id, text, at.tenant)
+			s.write(id, text, at.tenant, at.line)
 			continue
 		}
 		delete(s.index, id)
-		k.tenants.release(at.tenant)
+		k.release(at)
 		s.evictions.Add(1)
 	}
-}
-
-// text returns a key in place. This is safe because a slab's bytes are written
-// before the place is known to any reader, and never change.
-func (s *slab) text(p place) string {
-	return unsafe.String(unsafe.SliceData(s.bytes[p.offset:]), p.length)
-}
-
-func (s *slab) use(offset uint16) {
-	word, bit := &s.used[offset/granule/64], uint64(1)<<(offset/granule%64)
-	if word.Load()&bit == 0 { // in most cases it is set, and a read keeps the cache line shared
-		word.Or(bit)
-	}
-}
-
-func (s *slab) wasUsed(offset uint16) bool {
-	return s.used[offset/granule/64].Load()&(1<<(offset/granule%64)) != 0
 }

@@ -41,10 +41,10 @@ func newLoader[K comparable, V any](turns chan struct{}) loader[K, V] {
 
 // load returns the result of read, shared by all requests for k during the
 // read. keep is called with the result unless k was forgotten since the read
-// began. It runs under the loader's lock, so a later forget sees what it kept,
+// began, and returns what is passed on. It runs under the loader's lock, so a later forget sees what it kept,
 // and so does known, for a request that missed just before it was kept.
 func (l *loader[K, V]) load(
-	ctx context.Context, k K, known func() (V, bool), read func(context.Context) (V, error), keep func(V, error),
+	ctx context.Context, k K, known func() (V, bool), read func(context.Context) (V, error), keep func(V, error) V,
 ) (V, error) {
 	l.mu.Lock()
 	f, joined := l.flights[k]
@@ -73,14 +73,14 @@ func (l *loader[K, V]) load(
 	}
 }
 
-func (l *loader[K, V]) fly(ctx context.Context, k K, f *flight[V], read func(context.Context) (V, error), keep func(V, error)) {
+func (l *loader[K, V]) fly(ctx context.Context, k K, f *flight[V], read func(context.Context) (V, error), keep func(V, error) V) {
 	ctx, cancel := context.WithTimeout(ctx, lookupLimit)
 	defer cancel()
 	f.value, f.err = l.inTurn(ctx, read)
 	l.mu.Lock()
 	if !f.stale {
 		delete(l.flights, k)
-		keep(f.value, f.err)
+		f.value = keep(f.value, f.err)
 	}
 	l.mu.Unlock()
 	close(f.done)

@@ -218,10 +218,11 @@ func (t *table[K, V]) load(ctx context.Context, k K, read func(context.Context) 
 	e, err := t.loader.load(ctx, k, known, func(ctx context.Context) (*entry[V], error) {
 		v, err := read(ctx)
 		return &entry[V]{value: v}, err
-	}, func(e *entry[V], err error) {
+	}, func(e *entry[V], err error) *entry[V] {
 		if err == nil {
 			t.put(k, e)
 		}
+		return e
 	})
 	if err != nil {
 		return nil, err

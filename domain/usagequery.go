@@ -1,0 +1,242 @@
+package domain
+
+import (
+	"encoding/base64"
+	"encoding/json"
+	"slices"
+	"strconv"
+	"time"
+)
+
+// UsageInterval is how much time one item of usage is about.
+type UsageInterval string
+
+// The intervals. Days and months are those of UTC.
+const (
+	PerMinute UsageInterval = "minute" // of a whole project, for the last 48 hours
+	PerHour   UsageInterval = "hour"
+	PerDay    UsageInterval = "day"
+	PerMonth  UsageInterval = "month"
+	InTotal   UsageInterval = "total" // the whole period
+)
+
+// UsageGroup is what one item of usage is about, besides its time.
+type UsageGroup string
+
+// The groups.
+const (
+	ByOutcome     UsageGroup = "outcome"
+	ByKey         UsageGroup = "key"
+	ByExternalID  UsageGroup = "external_id"
+	ByEnvironment UsageGroup = "environment"
+	ByProject     UsageGroup = "project" // for the usage of an organization only
+)
+
+// Bounds of a question about usage.
+const (
+	MaxUsageGroups  = 2
+	MinutesKept     = 48 * time.Hour
+	MaxUsagePeriod  = 5 * 366 * 24 * time.Hour
+	defaultUsage    = 30 * 24 * time.Hour
+	maxCursorLength = 2000
+)
+
+// UsageQuery is a question about usage. A zero filter does not narrow.
+type UsageQuery struct {
+	Since, Until time.Time // Until is exclusive
+	Interval     UsageInterval
+	GroupBy      []UsageGroup
+
+	KeyID       KeyID
+	ExternalID  string
+	Environment Environment
+	Outcome     Outcome
+
+	Busiest bool // the most requests first; otherwise by time, then by group
+	Limit   int
+	After   UsageCursor
+}
+
+// Complete returns the question with its defaults, and its period in whole hours,
+// or minutes: usage is not known more finely. largest bounds a page.
+func (q UsageQuery) Complete(now time.Time, largest int) (UsageQuery, error) {
+	var v Invalid
+	if q.Limit == 0 {
+		q.Limit = DefaultPageSize
+	}
+	if q.Limit < 1 || q.Limit > largest {
+		v.Add("limit", "must be 1 to %d", largest)
+	}
+	if q.Interval == "" {
+		q.Interval = PerDay
+	}
+	if q.Until.IsZero() {
+		q.Until = now.Add(time.Microsecond) // the interval that has just begun, too
+	}
+	if q.Since.IsZero() {
+		q.Since = q.Until.Add(-defaultUsage)
+		if q.Interval == PerMinute {
+			q.Since = q.Until.Add(-MinutesKept)
+		}
+	}
+	step := time.Hour
+	if q.Interval == PerMinute {
+		step = time.Minute
+		q.checkMinutes(&v)
+	}
+	switch {
+	case !storable(q.Since) || !storable(q.Until):
+		v.Add("since", "must be a time (RFC 3339) of the years 1970 to 9999, as must until")
+	case !q.Since.Before(q.Until):
+		v.Add("until", "must be later than since")
+	case q.Until.Sub(q.Since) > MaxUsagePeriod:
+		v.Add("since", "must be at most five years before until")
+	}
+	if len(q.GroupBy) > MaxUsageGroups {
+		v.Add("group_by", "must be at most %d groups", MaxUsageGroups)
+	}
+	if len(q.GroupBy) == MaxUsageGroups && q.GroupBy[0] == q.GroupBy[1] {
+		v.Add("group_by", "must name a group once")
+	}
+	v.findable("external_id", q.ExternalID)
+	q.Since = q.Since.UTC().Truncate(step)
+	if until := q.Until.UTC().Truncate(step); until.Before(q.Until) {
+		q.Until = until.Add(step)
+	}
+	return q, v.Err()
+}
+
+func (q UsageQuery) checkMinutes(v *Invalid) {
+	if q.Until.Sub(q.Since) > MinutesKept {
+		v.Add("since", "must be at most 48 hours before until for the interval minute")
+	}
+	if slices.ContainsFunc(q.GroupBy, func(g UsageGroup) bool { return g != ByOutcome }) {
+		v.Add("group_by", "must be outcome or nothing for the interval minute")
+	}
+	if q.KeyID != "" || q.ExternalID != "" || q.Environment != "" {
+		v.Add("interval", "must be hour or longer for a part of the project")
+	}
+}
+
+// OfKeys reports whether the answer is about keys, and not about whole projects.
+func (q UsageQuery) OfKeys() bool {
+	return q.KeyID != "" || q.ExternalID != "" || q.Environment != "" ||
+		slices.ContainsFunc(q.GroupBy, func(g UsageGroup) bool { return g == ByKey || g == ByExternalID || g == ByEnvironment })
+}
+
+// UsageItem is how often keys were used in one interval, by one group.
+type UsageItem struct {
+	Start    time.Time
+	Groups   []string // the values of UsageQuery.GroupBy
+	Name     string   // that the key or the project among the groups has now; empty: there is none, or it is gone
+	Requests int64
+	Outcomes map[Outcome]int64 // those that there were
+}
+
+// Group returns the value of a group of the query, and whether it has that group.
+func (i UsageItem) Group(q UsageQuery, g UsageGroup) (string, bool) {
+	at := slices.Index(q.GroupBy, g)
+	if at < 0 {
+		return "", false
+	}
+	return i.Groups[at], true
+}
+
+// Columns name the cells of UsageItem.Row for items of the query.
+func (q UsageQuery) Columns() []string {
+	columns := []string{"start"}
+	for _, g := range q.GroupBy {
+		switch g {
+		case ByKey, ByProject:
+			columns = append(columns, string(g)+"_id", string(g)+"_name")
+		default:
+			columns = append(columns, string(g))
+		}
+	}
+	columns = append(columns, "requests")
+	for _, o := range Outcomes {
+		columns = append(columns, string(o))
+	}
+	return columns
+}
+
+// Row returns the item as a row of a table that a spreadsheet can open: the time
+// is in RFC 3339, and no cell is a formula.
+func (i UsageItem) Row(q UsageQuery) []string {
+	row := []string{i.Start.UTC().Format(time.RFC3339)}
+	for n, g := range q.GroupBy {
+		row = append(row, inert(i.Groups[n]))
+		if g == ByKey || g == ByProject {
+			row = append(row, inert(i.Name))
+		}
+	}
+	row = append(row, strconv.FormatInt(i.Requests, 10))
+	for _, o := range Outcomes {
+		row = append(row, strconv.FormatInt(i.Outcomes[o], 10))
+	}
+	return row
+}
+
+// UsageCursor is the position of an item in a list.
+type UsageCursor struct {
+	Start    time.Time
+	Groups   [MaxUsageGroups]string
+	Requests int64
+}
+
+// IsZero reports whether c is no position.
+func (c UsageCursor) IsZero() bool { return c.Start.IsZero() }
+
+// Cursor returns the position of the item.
+func (i UsageItem) Cursor() (c UsageCursor) {
+	c = UsageCursor{Start: i.Start, Requests: i.Requests}
+	copy(c.Groups[:], i.Groups)
+	return c
+}
+
+// String returns the opaque form that clients send back, or "" for the zero
+// cursor.
+func (c UsageCursor) String() string {
+	if c.IsZero() {
+		return ""
+	}
+	text, err := json.Marshal([]any{c.Start.UnixMicro(), c.Requests, c.Groups[0], c.Groups[1]})
+	if err != nil {
+		return "" // numbers and texts are never refused
+	}
+	return base64.RawURLEncoding.EncodeToString(text)
+}
+
+// ParseUsageCursor reads what UsageCursor.String returned; empty text is the zero
+// cursor. Other text gives validation_failed.
+func ParseUsageCursor(s string) (UsageCursor, error) {
+	var c UsageCursor
+	if s == "" {
+		return c, nil
+	}
+	var start int64
+	text, err := base64.RawURLEncoding.Strict().DecodeString(s)
+	if err == nil {
+		err = json.Unmarshal(text, &[]any{&start, &c.Requests, &c.Groups[0], &c.Groups[1]})
+	}
+	c.Start = time.UnixMicro(start).UTC()
+	if err != nil || len(s) > maxCursorLength || c.String() != s || !printable(c.Groups[0]+c.Groups[1]) {
+		var v Invalid
+		v.Add("cursor", "is not a cursor of this list; start again without one")
+		return UsageCursor{}, v.Err()
+	}
+	return c, nil
+}
+
+// Usage is a page of the answer.
+type Usage struct {
+	Query UsageQuery // with its defaults
+	Items []UsageItem
+	Next  UsageCursor // zero: this was the last page
+
+	// CompleteUntil is the moment up to which everything has been counted: an hour
+	// that ended before it does not change any more. Lossy means that a node was
+	// killed in the period, with what it had counted in its last seconds.
+	CompleteUntil time.Time
+	Lossy         bool
+}

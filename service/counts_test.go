@@ -1,0 +1,181 @@
+package service_test
+
+import (
+	"context"
+	"maps"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/latchkey-dev/latchkey/domain"
+	"github.com/latchkey-dev/latchkey/repository/storetest"
+	"github.com/latchkey-dev/latchkey/service"
+	"github.com/latchkey-dev/latchkey/service/servicetest"
+)
+
+// outcomes are the sums of all outcomes of a project that are written.
+func (w *world) outcomes(p *service.Project, q domain.UsageQuery) map[domain.Outcome]int64 {
+	w.Helper()
+	q.Interval, q.Until = domain.InTotal, w.Now().Add(time.Hour)
+	q.Since = q.Until.AddDate(0, 0, -30)
+	usage, err := p.Usage(w.Context(), q)
+	w.check(err)
+	sums := map[domain.Outcome]int64{}
+	for _, i := range usage.Items {
+		for outcome, n := range i.Outcomes {
+			sums[outcome] += n
+		}
+	}
+	return sums
+}
+
+// Guarantees that what is counted is written exactly once, for the key and for its
+// project, whichever statement fails and also if only the answer to a commit is lost.
+func TestCountsAreWrittenOnce(t *testing.T) {
+	onEach(t, func(w *world) {
+		w.Store = storetest.NewBreakable(w.T, w.DSN)
+		w.App = w.Another(service.Options{})
+		servicetest.Follow(w.T, w.App)
+		_, project := w.tenant(w.signUp("ann@example.com"))
+		key, token, _ := w.key(project, "documents:read")
+		want := map[domain.Outcome]int64{}
+		use := func() {
+			w.Helper()
+			for range 3 {
+				_, err := project.VerifyKey(w.Context(), token, nil)
+				w.check(err)
+				want[domain.OutcomeValid]++
+			}
+			_, err := project.VerifyKey(w.Context(), token, []domain.Scope{"documents:write"})
+			w.check(err)
+			want[domain.OutcomeInsufficientScope]++
+			_, err = project.VerifyKey(w.Context(), "lk_live_nothing", nil)
+			w.check(err)
+			want[domain.OutcomeNotFound]++
+		}
+		use()
+		count := &storetest.Fault{}
+		w.check(w.RecordUses(count.Context(w.Context())))
+		if len(count.Seen()) < 5 {
+			w.Fatalf("got %q, want the statements of a batch", count.Seen())
+		}
+		for _, kind := range []storetest.FaultKind{storetest.Refused, storetest.Cut, storetest.Lost} {
+			for at := range len(count.Seen()) {
+				use()
+				fault := &storetest.Fault{At: at + 1, Kind: kind}
+				if err := w.RecordUses(fault.Context(w.Context())); fault.Hit() && kind == storetest.Refused && err == nil {
+					w.Errorf("statement %d failed, and no error came of it", at+1)
+				}
+				w.check(w.RecordUses(w.Context()))
+				if got := w.outcomes(project, domain.UsageQuery{}); !maps.Equal(got, want) {
+					w.Fatalf("%v of statement %d: got %v, want %v", kind, at+1, got, want)
+				}
+			}
+		}
+		ofKey := maps.Clone(want)
+		delete(ofKey, domain.OutcomeNotFound)
+		if got := w.outcomes(project, domain.UsageQuery{KeyID: key.ID}); !maps.Equal(got, ofKey) {
+			w.Errorf("got %v for the key, want %v", got, ofKey)
+		}
+	})
+}
+
+// Guarantees that counts in are counts out while several nodes count and write at
+// the same time, and that a node which is killed loses only what it had not
+// written.
+func TestCountsOfSeveralNodes(t *testing.T) {
+	onEach(t, func(w *world) {
+		_, project := w.tenant(w.signUp("ann@example.com"))
+		_, token, _ := w.key(project)
+		const nodes, rounds = 3, 40
+		var all sync.WaitGroup
+		for range nodes {
+			node := w.node()
+			all.Go(func() {
+				for range rounds {
+					key, err := node.ProveKey(w.Context(), token, nil)
+					if err != nil {
+						w.Error(err)
+						return
+					}
+					node.CountUse(key)
+					if err := node.RecordUses(w.Context()); err != nil {
+						w.Error(err)
+					}
+				}
+				key, err := node.ProveKey(w.Context(), token, nil) // which is not written: the node is killed
+				if err != nil {
+					w.Error(err)
+				}
+				node.CountUse(key)
+			})
+		}
+		all.Wait()
+		want := map[domain.Outcome]int64{domain.OutcomeValid: nodes * rounds}
+		if got := w.outcomes(project, domain.UsageQuery{}); !maps.Equal(got, want) {
+			w.Errorf("got %v, want %v", got, want)
+		}
+	})
+}
+
+// Guarantees that what was used is counted for the customer that the key had then,
+// also after the key has another, is rotated, revoked and deleted.
+func TestUsageOutlivesItsKey(t *testing.T) {
+	onEach(t, func(w *world) {
+		_, project := w.tenant(w.signUp("ann@example.com"))
+		key, minted, err := project.CreateKey(w.Context(), domain.KeySpec{Name: "k", ExternalID: "first"})
+		w.check(err)
+		token := minted.Reveal()
+		verify := func() {
+			w.Helper()
+			_, err := project.VerifyKey(w.Context(), token, nil)
+			w.check(err)
+		}
+		verify()
+		w.check(w.RecordUses(w.Context()))
+		other := "second"
+		_, err = project.UpdateKey(w.Context(), key.ID, domain.KeyPatch{ExternalID: &other})
+		w.check(err)
+		verify()
+		_, token = w.rotate(project, key.ID, domain.Rotation{})
+		verify()
+		_, err = project.RevokeKey(w.Context(), key.ID, "")
+		w.check(err)
+		verify()
+		w.check(w.RecordUses(w.Context()))
+		w.check(project.DeleteKey(w.Context(), key.ID))
+		for external, want := range map[string]map[domain.Outcome]int64{
+			"first":  {domain.OutcomeValid: 1},
+			"second": {domain.OutcomeValid: 2, domain.OutcomeRevoked: 1},
+		} {
+			if got := w.outcomes(project, domain.UsageQuery{ExternalID: external}); !maps.Equal(got, want) {
+				w.Errorf("%s: got %v, want %v", external, got, want)
+			}
+		}
+	})
+}
+
+// Guarantees that complete_until is not later than what a node has not written.
+func TestUsageSaysHowFarItIsComplete(t *testing.T) {
+	onEach(t, func(w *world) {
+		_, project := w.tenant(w.signUp("ann@example.com"))
+		begun := w.Now()
+		complete := func() time.Time {
+			w.Helper()
+			usage, err := project.Usage(w.Context(), domain.UsageQuery{})
+			w.check(err)
+			return usage.CompleteUntil
+		}
+		w.Pass(time.Hour)
+		if got := complete(); got.After(begun) {
+			w.Errorf("got %v, want nothing after %v", got, begun)
+		}
+		w.Store.SetDown(true)
+		_ = w.RecordUses(w.Context())
+		w.Store.SetDown(false)
+		w.check(w.RecordUses(context.WithoutCancel(w.Context())))
+		if got := complete(); !got.Equal(w.Now()) {
+			w.Errorf("got %v, want %v", got, w.Now())
+		}
+	})
+}

@@ -1,0 +1,157 @@
+package service
+
+import (
+	"context"
+	"time"
+
+	"github.com/latchkey-dev/latchkey/domain"
+)
+
+const (
+	// nodeAlive is how long after its last report a node counts as running. One
+	// that has been killed keeps no answer waiting for longer than that.
+	nodeAlive = 3 * NodeReports
+
+	// usageExportPage is how many items of an export are read at a time: each page
+	// sums up the whole period.
+	usageExportPage = 5000
+
+	// ownUsageItems is more than the days of the period.
+	ownUsageItems = 100
+)
+
+// Usage answers how often the keys of the project were used. It needs usage:read.
+// The question's limit is that of a page; 0 is the default.
+func (p *Project) Usage(ctx context.Context, q domain.UsageQuery) (domain.Usage, error) {
+	if err := p.Authorize(domain.UsageRead); err != nil {
+		return domain.Usage{}, err
+	}
+	return p.app.usageOf(ctx, q, domain.MaxPageSize, p.readUsage)
+}
+
+// Usage answers how often the keys of the organization were used, of all its
+// projects. It needs usage:read.
+func (o *Organization) Usage(ctx context.Context, q domain.UsageQuery) (domain.Usage, error) {
+	if err := o.Authorize(domain.UsageRead); err != nil {
+		return domain.Usage{}, err
+	}
+	return o.app.usageOf(ctx, q, domain.MaxPageSize, o.readUsage)
+}
+
+// OwnUsage answers how often the key that the caller has proved was used, by day,
+// for 30 days. A key needs no scope to know that.
+func (a *App) OwnUsage(ctx context.Context, caller domain.Principal) (domain.Usage, error) {
+	key, ok := caller.ProvenKey()
+	if !ok {
+		return domain.Usage{}, errAnonymous()
+	}
+	read := func(ctx context.Context, q domain.UsageQuery) ([]domain.UsageItem, error) {
+		return a.store.ProjectUsage(ctx, key.Tenant().Project.Scope(), q)
+	}
+	return a.usageOf(ctx, domain.UsageQuery{KeyID: key.ID(), Limit: ownUsageItems}, ownUsageItems, read)
+}
+
+// ExportUsage is like Usage, without pages.
+func (p *Project) ExportUsage(ctx context.Context, q domain.UsageQuery) (Export[domain.UsageItem], domain.Usage, error) {
+	if err := p.Authorize(domain.UsageRead); err != nil {
+		return Export[domain.UsageItem]{}, domain.Usage{}, err
+	}
+	return exportUsage(ctx, &p.grant, q, p.readUsage)
+}
+
+// ExportUsage is like Usage, without pages.
+func (o *Organization) ExportUsage(ctx context.Context, q domain.UsageQuery) (Export[domain.UsageItem], domain.Usage, error) {
+	if err := o.Authorize(domain.UsageRead); err != nil {
+		return Export[domain.UsageItem]{}, domain.Usage{}, err
+	}
+	return exportUsage(ctx, &o.grant, q, o.readUsage)
+}
+
+type usageReader func(context.Context, domain.UsageQuery) ([]domain.UsageItem, error)
+
+func exportUsage(ctx context.Context, g *grant, q domain.UsageQuery, read usageReader) (Export[domain.UsageItem], domain.Usage, error) {
+	var usage domain.Usage
+	var from func(domain.UsageQuery) (exportPage[domain.UsageItem], error)
+	from = func(q domain.UsageQuery) (page exportPage[domain.UsageItem], err error) {
+		q.Limit = usageExportPage
+		usage, err = g.app.usageOf(ctx, q, usageExportPage, read)
+		page.items = usage.Items
+		if next := usage.Query; !usage.Next.IsZero() {
+			next.After = usage.Next
+			page.next = func() (exportPage[domain.UsageItem], error) { return from(next) }
+		}
+		return page, err
+	}
+	all, err := export(ctx, g, func() (exportPage[domain.UsageItem], error) { return from(q) })
+	return all, usage, err
+}
+
+// usageOf answers a question by what read reads.
+func (a *App) usageOf(ctx context.Context, q domain.UsageQuery, largest int, read usageReader) (domain.Usage, error) {
+	q, err := q.Complete(a.now(), largest)
+	if err != nil {
+		return domain.Usage{}, err
+	}
+	u := domain.Usage{Query: q}
+	if u.CompleteUntil, u.Lossy, err = a.usageComplete(ctx, q); err != nil {
+		return domain.Usage{}, err
+	}
+	if u.Items, err = read(ctx, q); err != nil {
+		return domain.Usage{}, err
+	}
+	if len(u.Items) > q.Limit {
+		u.Items = u.Items[:q.Limit]
+		u.Next = u.Items[q.Limit-1].Cursor()
+	}
+	return u, nil
+}
+
+// usageComplete is read before what it is about, so that it never promises more.
+func (a *App) usageComplete(ctx context.Context, q domain.UsageQuery) (time.Time, bool, error) {
+	here := a.usage.complete()
+	complete, lossy, err := a.store.UsageComplete(ctx, a.usage.node, time.Now().Add(-nodeAlive), q.Since, q.Until)
+	if err != nil || complete.IsZero() || here.Before(complete) {
+		complete = here
+	}
+	return complete, lossy, err
+}
+
+// readUsage reads the usage of the project, with the names of keys.
+func (p *Project) readUsage(ctx context.Context, q domain.UsageQuery) ([]domain.UsageItem, error) {
+	items, err := p.app.store.ProjectUsage(ctx, p.project.Scope(), q)
+	if err != nil {
+		return nil, err
+	}
+	return items, nameItems(items, q, domain.ByKey, func(ids []string) (map[string]string, error) {
+		return p.app.store.KeyNames(ctx, p.project.Scope(), ids)
+	})
+}
+
+// readUsage reads the usage of the organization, with the names of projects.
+func (o *Organization) readUsage(ctx context.Context, q domain.UsageQuery) ([]domain.UsageItem, error) {
+	items, err := o.app.store.OrganizationUsage(ctx, o.organization.Scope(), q)
+	if err != nil {
+		return nil, err
+	}
+	return items, nameItems(items, q, domain.ByProject, func(ids []string) (map[string]string, error) {
+		return o.app.store.ProjectNames(ctx, o.organization.Scope(), ids)
+	})
+}
+
+// nameItems gives the items the names of what they are about.
+func nameItems(items []domain.UsageItem, q domain.UsageQuery, by domain.UsageGroup, read func([]string) (map[string]string, error)) error {
+	ids := map[string]bool{}
+	var some []string
+	for _, i := range items {
+		if id, ok := i.Group(q, by); ok && !ids[id] {
+			ids[id] = true
+			some = append(some, id)
+		}
+	}
+	names, err := read(some)
+	for i := range items {
+		id, _ := items[i].Group(q, by)
+		items[i].Name = names[id]
+	}
+	return err
+}
