@@ -3,6 +3,7 @@ package service
 import (
 	"context"
 	"errors"
+	"iter"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -13,8 +14,8 @@ import (
 	"github.com/latchkey-dev/latchkey/service/meter"
 )
 
-// indexPage is how many entries of an index are read at a time.
-const indexPage = 10_000
+// maxForeignToken is how long a token that was made elsewhere may be, in bytes.
+const maxForeignToken = 512
 
 // nearby is what a node keeps of the database, and how true that still is.
 type nearby struct {
@@ -152,6 +153,31 @@ func (a *App) keyOf(ctx context.Context, id domain.TokenID, asks asker) (domain.
 	return a.readKey(ctx, id, asks)
 }
 
+// importedKeys yields the keys that a token may belong to if it was imported,
+// those imported first in front, and of the project that asks alone. Nothing is
+// proved by that.
+func (a *App) importedKeys(ctx context.Context, text string, asks asker) iter.Seq2[domain.ProvenKey, error] {
+	return func(yield func(domain.ProvenKey, error) bool) {
+		if len(text) > maxForeignToken {
+			return
+		}
+		locators := a.keyring.locators(text)
+		for _, id := range a.near.imported.Find(locators) {
+			key, err := a.keyOf(ctx, id, asks)
+			switch {
+			case domain.CodeOf(err) == domain.CodeNotFound:
+				a.near.imported.Remove(locators, id)
+				continue
+			case err == nil && asks.project != "" && key.Tenant().Project.ID != asks.project:
+				continue // what another project imported is nothing to the one that asks
+			}
+			if !yield(key, err) {
+				return
+			}
+		}
+	}
+}
+
 // keyNear is the half of keyOf that asks no database.
 func (a *App) keyNear(id domain.TokenID) (key domain.ProvenKey, known bool, err error) {
 	copies, err := a.mayUseCopies()
@@ -233,97 +259,4 @@ func (a *App) organizationMember(ctx context.Context, user domain.UserID, at dom
 		return cache.Member{}, err
 	}
 	return *member, nil
-}
-
-// importsFollowed has a process without a follower learn of imports before it answers:
-// no job does so for it.
-func (a *App) importsFollowed(ctx context.Context) error {
-	if a.Sync() != NotFollowing {
-		return nil
-	}
-	return a.loadImports(ctx)
-}
-
-// loadImports learns of what has been imported since the last time.
-func (a *App) loadImports(ctx context.Context) error {
-	n := a.near
-	n.loadingImports.Lock()
-	defer n.loadingImports.Unlock()
-	for {
-		found, err := a.store.ImportedSince(ctx, n.lastImport, indexPage)
-		if err != nil {
-			return err
-		}
-		for _, i := range found {
-			n.imported.Add(i.Locator, i.TokenID)
-			n.lastImport = i
-		}
-		if len(found) < indexPage {
-			return nil
-		}
-	}
-}
-
-// olderNodesLinger is for how long tokens without a tag are looked up after the
-// last node of 0.1 has left the list: each newer node reads the list in that
-// time, and then makes only tagged tokens.
-const olderNodesLinger = 3 * NodeReports
-
-// mayBeUntagged reports whether a token without a tag may have been made here.
-func (n *nearby) mayBeUntagged(id domain.TokenID) bool {
-	return n.untagged.MayHave(id) || time.Since(time.UnixMicro(n.olderNode.Load())) < olderNodesLinger
-}
-
-// outdateUntagged has the index of untagged tokens read again.
-func (n *nearby) outdateUntagged() {
-	n.untagged.Outdate()
-	select {
-	case n.outdated <- struct{}{}:
-	default: // it will be already
-	}
-}
-
-// keepUntagged reads the tokens without a tag whenever this node may have missed
-// some, until ctx ends. Those made later reach it as stale notes.
-func (a *App) keepUntagged(ctx context.Context) {
-	for {
-		select {
-		case <-a.near.outdated:
-		case <-ctx.Done():
-			return
-		}
-		if err := a.loadUntagged(ctx); err != nil && ctx.Err() == nil {
-			a.log.WarnContext(ctx, "the tokens without a tag could not be read; trying again", "error", err)
-			time.AfterFunc(reconnectEvery, a.near.outdateUntagged)
-		}
-	}
-}
-
-func (a *App) loadUntagged(ctx context.Context) error {
-	since := a.near.untagged.Since()
-	if err := a.lookForOlderNodes(ctx); err != nil {
-		return err
-	}
-	for after := domain.TokenID(""); ; {
-		found, err := a.store.UntaggedTokens(ctx, after, indexPage)
-		if err != nil {
-			return err
-		}
-		a.near.untagged.Add(found...)
-		if len(found) < indexPage {
-			break
-		}
-		after = found[len(found)-1]
-	}
-	a.near.untagged.Complete(since)
-	return nil
-}
-
-// lookForOlderNodes notes whether a node is listed that makes untagged tokens.
-func (a *App) lookForOlderNodes(ctx context.Context) error {
-	none, err := a.store.EveryNodeAtLeast(ctx, tagsSince)
-	if err == nil && !none {
-		a.near.olderNode.Store(time.Now().UnixMicro())
-	}
-	return err
 }

@@ -2,7 +2,9 @@ package service
 
 import (
 	"context"
+	"crypto/hmac"
 	"crypto/subtle"
+	"fmt"
 	"time"
 
 	"github.com/latchkey-dev/latchkey/domain"
@@ -63,24 +65,62 @@ func (a asker) payer() fair.Payer {
 // prove is the one way from a token to its key: first as a token that was made
 // here, whose id names its secret, then as one that was imported. It returns the
 // key once the secret is proved, whether or not the key may still be used.
-// Several projects may have imported one token: a project that asks gets its own
-// key or none.
 func (a *App) prove(ctx context.Context, text string, asks asker) (domain.ProvenKey, error) {
 	token, err := domain.ParseToken(text)
 	if err != nil {
 		return a.proveImported(ctx, text, asks)
 	}
-	key, err := a.keyOfToken(ctx, token, asks)
-	if domain.CodeOf(err) == domain.CodeNotFound {
+	switch key, err := a.keyOfToken(ctx, token, asks); {
+	case domain.CodeOf(err) == domain.CodeNotFound:
 		return a.proveImported(ctx, text, asks)
+	case err != nil:
+		return domain.ProvenKey{}, err
+	case !a.matches(key, text):
+		return domain.ProvenKey{}, invalidKey()
+	default:
+		return key, nil
 	}
-	if err != nil {
+}
+
+// proveImported is prove for a token that was made elsewhere. Several projects may
+// have imported it: a project that asks gets its own key or none. If no project
+// asks, a key that may be used is preferred to one that may not: a tenant who
+// imports a hash and revokes the key must not shut out the clients of others.
+// Cheap hashes are compared first, so that a secret that someone else imported
+// with a slow one costs a token nothing once it has been used.
+func (a *App) proveImported(ctx context.Context, text string, asks asker) (domain.ProvenKey, error) {
+	if err := a.importsFollowed(ctx); err != nil {
 		return domain.ProvenKey{}, err
 	}
-	if !a.matches(key, text) {
+	if a.near.imported.Empty() {
 		return domain.ProvenKey{}, invalidKey()
 	}
-	return key, nil
+	var unusable domain.ProvenKey
+	var slow []domain.ProvenKey
+	for key, err := range a.importedKeys(ctx, text, asks) {
+		if err != nil {
+			return domain.ProvenKey{}, err
+		}
+		if _, algorithm, _ := key.Digest(); algorithm.Slow() {
+			slow = append(slow, key)
+			continue
+		}
+		key, err = a.matchImported(ctx, key, text)
+		if err != nil || !key.IsZero() && key.Unusable(asks.now) == "" {
+			return key, err
+		}
+		if unusable.IsZero() {
+			unusable = key
+		}
+	}
+	key, err := a.foreign.prove(ctx, text, slow, a.near.imported.Added(), asks, a.matchImported)
+	if err != nil || !key.IsZero() && (unusable.IsZero() || key.Unusable(asks.now) == "") {
+		return key, err
+	}
+	if unusable.IsZero() {
+		return domain.ProvenKey{}, invalidKey()
+	}
+	return unusable, nil
 }
 
 // matches reports whether the token is that of the key, whose digest must be one
@@ -97,11 +137,63 @@ func equal(want string, got [domain.DigestLength]byte) bool {
 	return subtle.ConstantTimeCompare(w[:], got[:]) == 1
 }
 
+// matchImported returns the key if its imported secret is that of the token,
+// else the zero one. A digest of Latchkey's may be compared from memory. A hash
+// that awaits its first use is read again, since only the database has its
+// parameters and knows whether it is still valid.
+func (a *App) matchImported(ctx context.Context, key domain.ProvenKey, text string) (domain.ProvenKey, error) {
+	if _, algorithm, _ := key.Digest(); algorithm == domain.HMACSHA256 {
+		if !a.matches(key, text) {
+			return domain.ProvenKey{}, nil
+		}
+		return key, nil
+	}
+	secret, calling, err := a.store.CallingKey(ctx, key.TokenID())
+	if domain.CodeOf(err) == domain.CodeNotFound {
+		return domain.ProvenKey{}, nil
+	}
+	if err != nil {
+		return domain.ProvenKey{}, err
+	}
+	if match, err := a.matchesForeign(secret, text); err != nil || !match {
+		return domain.ProvenKey{}, err
+	}
+	return provenKey(secret, calling), nil
+}
+
+// matchesForeign reports whether an imported secret is that of the token.
+func (a *App) matchesForeign(s domain.Secret, text string) (bool, error) {
+	if s.Algorithm == domain.HMACSHA256 { // another request was first to use it
+		digest := a.keyring.tokenDigest(s.KeyID, s.ProjectID, text)
+		return hmac.Equal(s.Digest, digest[:]), nil
+	}
+	h := domain.ForeignHash{Algorithm: s.Algorithm, Parameters: s.Parameters}
+	var err error
+	if h.Digest, err = foreignDigest(h, text); err != nil {
+		return false, fmt.Errorf("the parameters of secret %s: %w", s.TokenID, err)
+	}
+	return hmac.Equal(s.Digest, a.keyring.importedDigest(s.KeyID, s.ProjectID, h)), nil
+}
+
 // used notes that a token has proved a usable key.
 func (a *App) used(ctx context.Context, key domain.ProvenKey, text string, now time.Time) {
 	a.usage.meter.Use(key, now)
 	if _, algorithm, _ := key.Digest(); algorithm != domain.HMACSHA256 {
 		a.rehash(ctx, key, text)
+	}
+}
+
+// rehash replaces the wrapped hash of an imported secret by a digest of
+// Latchkey's, now that its token is known to be good. When that fails, the next
+// use tries again; when another request has done it, nothing is left to do.
+func (a *App) rehash(ctx context.Context, key domain.ProvenKey, text string) {
+	old, scope := key.Secret(), key.Tenant().Project.Scope()
+	ours := old
+	ours.Algorithm, ours.PepperVersion = domain.HMACSHA256, pepperVersion
+	digest := a.keyring.tokenDigest(old.KeyID, old.ProjectID, text)
+	ours.Digest = digest[:]
+	if err := a.store.RehashSecret(ctx, scope, old, ours); err != nil && domain.CodeOf(err) != domain.CodeConflict {
+		a.log.WarnContext(ctx, "an imported key keeps its old hash until it is used again", "key", old.KeyID, "error", err)
 	}
 }
 
