@@ -28,6 +28,9 @@ func Run(t *testing.T, open func(testing.TB) *repository.Store) {
 		"Settings":  testSettings,
 		"KeyFields": testKeyFields, "OtherFields": testOtherFields, "Revisions": testRevisions,
 		"Plans": testPlans, "PlansAreNoted": testPlansAreNoted,
+		"Outbox": testOutbox, "PostedMail": testPostedMail, "Feeds": testFeeds, "DisplacedSessions": testDisplacedSessions,
+		"Imports": testImports, "UntaggedTokens": testUntaggedTokens, "Idempotency": testIdempotency, "Health": testHealth,
+		"Makers": testMakers,
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
