@@ -111,6 +111,32 @@ func TestGuessesAtAPrefixAreCharged(t *testing.T) {
 	})
 }
 
+// Guarantees that networks which guess at a prefix, and projects which verify what
+// they imported under it, take no tries from the network of its rightful user.
+func TestGuessesOfManyLeaveOthersTheirTries(t *testing.T) {
+	onEach(t, func(w *world) {
+		_, project := w.tenant(w.signUp("ann@example.com"))
+		eve, squatter := w.tenant(w.signUp("eve@example.com"))
+		w.importRows(project, made(w.T, domain.DjangoPBKDF2SHA256, foreignToken))
+		for range 5 {
+			w.importRows(squatter, made(w.T, domain.DjangoPBKDF2SHA256, "dOwgmSHc.of-eve"))
+			for i := range 32 {
+				_, err := squatter.VerifyKey(w.Context(), fmt.Sprint("dOwgmSHc.guess-", i), nil)
+				w.check(err)
+			}
+			squatter = w.NewProject(eve, "P")
+		}
+		for i := range 5 * 32 {
+			_, err := w.ProveKey(w.Context(), fmt.Sprint("dOwgmSHc.guess-", i), network(fmt.Sprintf("203.0.%d.7", i%5)))
+			if domain.CodeOf(err) != domain.CodeUnavailable {
+				w.code(err, domain.CodeInvalidAPIKey)
+			}
+		}
+		_, err := w.ProveKey(w.Context(), foreignToken, network("198.51.100.7"))
+		w.check(err)
+	})
+}
+
 // network is a sender.
 type network string
 
