@@ -17,15 +17,16 @@ import (
 const maxSlowHashes = 8
 
 // foreign bounds the slow hashes of imported tokens. Each is charged to who asks:
-// the project that verifies a token, or the network that sends one.
+// the project that verifies a token, or the network that sends one. Nothing bounds
+// a locator for all who ask, because a few networks that guess would then take the
+// tries of its rightful users. The gates bound what all of them cost together.
 type foreign struct {
 	gate  *fair.Gate // half of the cores stay free for other requests
 	large *fair.Gate // hashes of up to 128 MiB are computed one at a time
 
-	perLocator *fair.Budget // for a locator, no matter who asks
-	perPayer   *fair.Budget // for a locator and a payer
-	seed       maphash.Seed
-	wrong      *cache.Wrong
+	tries *fair.Budget // for a locator and a payer
+	seed  maphash.Seed
+	wrong *cache.Wrong
 }
 
 func newForeign() *foreign {
@@ -40,12 +41,11 @@ func newForeign() *foreign {
 	one := bounds
 	one.Total, one.PerPayer = 1, 1
 	return &foreign{
-		gate:       fair.NewGate(bounds),
-		large:      fair.NewGate(one),
-		perLocator: fair.NewBudget(fair.Pace{Burst: 128, Emission: time.Second}),
-		perPayer:   fair.NewBudget(fair.Pace{Burst: 32, Emission: 5 * time.Second}),
-		seed:       maphash.MakeSeed(),
-		wrong:      cache.NewWrong(),
+		gate:  fair.NewGate(bounds),
+		large: fair.NewGate(one),
+		tries: fair.NewBudget(fair.Pace{Burst: 32, Emission: 5 * time.Second}),
+		seed:  maphash.MakeSeed(),
+		wrong: cache.NewWrong(),
 	}
 }
 
@@ -95,12 +95,8 @@ type matcher func(ctx context.Context, key domain.ProvenKey, text string) (domai
 
 // enter takes a place for one slow hash, which is charged to who asks.
 func (f *foreign) enter(ctx context.Context, key domain.ProvenKey, text string, asks asker) (leave func(), err error) {
-	locator, payer := djangoLocator(prefixOf(text)), asks.payer()
-	wait := f.perPayer.Spend(fair.Payer(locator+"\x00"+string(payer)), asks.now)
-	if wait == 0 {
-		wait = f.perLocator.Spend(fair.Payer(locator), asks.now)
-	}
-	if wait > 0 {
+	payer := asks.payer()
+	if wait := f.tries.Spend(fair.Payer(prefixOf(text)+"\x00"+string(payer)), asks.now); wait > 0 {
 		return nil, &domain.Error{
 			Code: domain.CodeUnavailable, Detail: "Too many API keys with this prefix were tried. Try again later.", RetryAfter: wait,
 		}

@@ -132,9 +132,11 @@ func (k *keyring) samePassword(user domain.UserID, a, b string) bool {
 // are cores, so that a flood takes no more memory than that. Turns are shared
 // out twice. An account has one turn at a time, which the networks that sign in
 // to it take in a round: a flood at one account is one request in front of another
-// account's. These then go round the networks that they come from.
+// account's. These then go round the networks that they come from. Only turns at
+// networks are scarce; the other gates have a place for every connection.
 type passwordHasher struct {
 	attempts *fair.Gate // for an account from a network
+	present  *fair.Gate // bounds the accounts that a network signs in to
 	accounts *fair.Gate
 	networks *fair.Gate
 	decoy    passwordHash // of nothing anyone knows
@@ -149,22 +151,21 @@ type hashing struct {
 
 func newPasswordHasher() passwordHasher {
 	cores := runtime.GOMAXPROCS(0)
-	const waiting, each = 4096, 256
+	const everyone, waiting, each = 1 << 20, 4096, 256
+	inLine := fair.Bounds{
+		Total:           everyone,
+		PerPayer:        1,
+		Waiting:         waiting,
+		WaitingPerPayer: each,
+		Wait:            turnWait,
+	}
 	return passwordHasher{
-		attempts: fair.NewGate(fair.Bounds{
-			Total:           waiting,
-			PerPayer:        1,
-			Waiting:         waiting,
-			WaitingPerPayer: each,
-			Wait:            turnWait,
+		attempts: fair.NewGate(inLine),
+		present: fair.NewGate(fair.Bounds{
+			Total:    everyone,
+			PerPayer: 2 * each,
 		}),
-		accounts: fair.NewGate(fair.Bounds{
-			Total:           waiting,
-			PerPayer:        1,
-			Waiting:         waiting,
-			WaitingPerPayer: each,
-			Wait:            turnWait,
-		}),
+		accounts: fair.NewGate(inLine),
 		networks: fair.NewGate(fair.Bounds{
 			Total:           cores,
 			PerPayer:        cores,
@@ -201,7 +202,7 @@ func (h passwordHasher) inTurn(ctx context.Context, of hashing, work func() erro
 		for _, wait := range []struct {
 			gate  *fair.Gate
 			payer fair.Payer
-		}{{h.attempts, fair.Payer(of.account) + " " + of.network}, {h.accounts, fair.Payer(of.account)}} {
+		}{{h.attempts, fair.Payer(of.account) + " " + of.network}, {h.present, of.network}, {h.accounts, fair.Payer(of.account)}} {
 			leave, err := wait.gate.Enter(ctx, wait.payer)
 			if err != nil {
 				return err
