@@ -6,8 +6,10 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"runtime"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/latchkey-dev/latchkey/api"
 	"github.com/latchkey-dev/latchkey/domain"
@@ -126,4 +128,69 @@ func TestLargeBodiesTakeTurns(t *testing.T) {
 	}
 	(<-done).want(t, http.StatusOK, nil)
 	w.call(t, "POST", ada.path("/keys/import"), ada.owner.as, body).want(t, http.StatusOK, nil)
+}
+
+// Guarantees that a body which trickles in keeps its place for large bodies from no
+// one for long: its sender is refused, and the next body gets the place.
+func TestTrickledBodyLosesItsPlace(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	n := w.tenant(t, "ada")
+	server := httptest.NewUnstartedServer(w.echo)
+	server.Config.ReadTimeout = 30 * time.Second // as serve has it
+	server.Start()
+	defer server.Close()
+	body := importOf(goodRow, 1, 128<<10)
+	slow, sender := io.Pipe()
+	done := make(chan int, 1)
+	go func() {
+		r, err := http.NewRequestWithContext(context.Background(), "POST", server.URL+n.path("/keys/import"), slow)
+		if err != nil {
+			panic(err)
+		}
+		r.Header.Set("Content-Type", "application/json")
+		n.owner.as(r.Header)
+		answer, err := server.Client().Do(r)
+		if err != nil {
+			panic(err)
+		}
+		done <- answer.StatusCode
+		_ = answer.Body.Close()
+	}()
+	if _, err := io.WriteString(sender, body[:100<<10]); err != nil {
+		t.Fatal(err)
+	}
+	w.waitForPlaceTaken(t, n.owner)
+	go func() {
+		for i := 100 << 10; i < len(body); i++ { // a byte in ten milliseconds takes five minutes
+			<-time.After(10 * time.Millisecond)
+			if _, err := sender.Write([]byte(body[i : i+1])); err != nil {
+				return
+			}
+		}
+	}()
+	w.call(t, "POST", n.path("/keys/import"), n.owner.as, body).want(t, http.StatusOK, nil)
+	if got := <-done; got != http.StatusBadRequest {
+		t.Errorf("the slow sender got %d, want 400", got)
+	}
+	_ = slow.Close()
+}
+
+// waitForPlaceTaken returns when a user's place for a large body is taken.
+func (w *world) waitForPlaceTaken(t *testing.T, p person) {
+	t.Helper()
+	user, err := w.App.ProveUser(t.Context(), p.AccessToken)
+	if err != nil {
+		t.Fatal(err)
+	}
+	gone, leave := context.WithCancel(t.Context())
+	leave()
+	for {
+		free, err := w.App.LargeBody(gone, domain.NewPrincipal(nil, user, domain.Origin{}))
+		if err != nil {
+			return
+		}
+		free()
+		runtime.Gosched()
+	}
 }
