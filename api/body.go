@@ -5,8 +5,10 @@ import (
 	"io"
 	"mime"
 	"net/http"
+	"os"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/labstack/echo/v4"
 
@@ -54,7 +56,14 @@ func readBody(r *http.Request, w http.ResponseWriter, longest int64, room func()
 		if err := room(); err != nil {
 			return nil, err
 		}
-		data, err = readRest(data, body, r.ContentLength, longest)
+		rest := newPaced(body, w)
+		if data, err = readRest(data, rest, r.ContentLength, longest); err == nil {
+			rest.done()
+		}
+	}
+	if errors.Is(err, os.ErrDeadlineExceeded) {
+		return nil, &domain.Error{Code: domain.CodeMalformedRequest, Detail: "The body arrived too slowly. " +
+			"After the first 64 KiB, at least 128 KiB must arrive in a second.", Err: err}
 	}
 	if _, ok := errors.AsType[*http.MaxBytesError](err); ok {
 		return nil, errTooLarge(longest)
@@ -87,6 +96,44 @@ func readRest(begun []byte, rest io.Reader, declared, longest int64) ([]byte, er
 		}
 	}
 }
+
+// How fast a large body must arrive. Its place is one of a few on this node, so a
+// sender that is slower, or pauses for longer, loses it.
+const (
+	leastPace   = 128 << 10 // bytes a second
+	longestWait = 3 * time.Second
+	longestBody = 30 * time.Second
+)
+
+// paced reads a body that must arrive fast enough.
+type paced struct {
+	io.Reader
+
+	setDeadline func(time.Time) error // fails only where there is no connection
+	begun       time.Time
+	due         time.Time // when the next bytes must be here
+}
+
+func newPaced(body io.Reader, w http.ResponseWriter) *paced {
+	now := time.Now()
+	return &paced{Reader: body, setDeadline: http.NewResponseController(w).SetReadDeadline, begun: now, due: now.Add(longestWait)}
+}
+
+func (p *paced) Read(b []byte) (int, error) {
+	_ = p.setDeadline(p.due)
+	n, err := p.Reader.Read(b)
+	p.due = p.due.Add(time.Duration(n) * time.Second / leastPace)
+	for _, latest := range []time.Time{time.Now().Add(longestWait), p.begun.Add(longestBody)} {
+		if p.due.After(latest) {
+			p.due = latest
+		}
+	}
+	return n, err
+}
+
+// done says that the body is whole, so that the deadline of its last bytes does
+// not end the request.
+func (p *paced) done() { _ = p.setDeadline(p.begun.Add(longestBody)) }
 
 // isJSON reports whether the Content-Type is JSON in UTF-8, as RFC 8259, section
 // 8.1, requires. Many clients spell the charset utf8.
