@@ -73,6 +73,10 @@ func TestWriterWithoutMasterKeyGetsNowhere(t *testing.T) {
 			w.exec(db, "UPDATE users SET password_hash = ? WHERE id = ?", plainHash, string(ann.User.ID))
 			_, err = w.LogIn(ctx, domain.Origin{IP: "198.51.100.1"}, "ann@example.com", "nine green lanterns afloat")
 			w.code(err, domain.CodeInvalidCredentials)
+			said := w.Logged.String()
+			if !strings.Contains(said, "node of 0.1") || !strings.Contains(said, "latchkey user reset-password") {
+				w.Errorf("the log says neither where the hash may come from nor what to do:\n%s", said)
+			}
 		})
 	}
 }

@@ -193,7 +193,8 @@ func (a *App) usableHash(ctx context.Context, user domain.UserID, stored string)
 	}
 	hash, err := parsePasswordHash(stored)
 	if err == nil && !hash.bound && !a.takesUnboundPassword() {
-		err = errors.New("a password hash is not bound to its user; it was written without the master key")
+		err = errors.New("the hash is not bound to its user: a node of 0.1 that was started after the upgrade wrote it, or " +
+			"someone without the master key did. Stop nodes of 0.1, and give the user a link with: latchkey user reset-password")
 	}
 	if err != nil {
 		a.log.ErrorContext(ctx, "a password hash cannot be used; its owner needs a new password", "user", user, "error", err)
