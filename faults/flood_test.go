@@ -182,9 +182,10 @@ func (e *experiment) write(kinds []*kind, results string) {
 	table := tabwriter.NewWriter(&text, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(table, "flood of\tseconds\trequests\ta second\tserver's µs each\tstatements a second\tlook-ups\tgood requests\tp50\tp99")
 	for _, k := range kinds {
+		each := float64(k.cpu.Microseconds()) / float64(k.answered+len(k.good))
 		fmt.Fprintf(table, "%s\t%.0f\t%d\t%.0f\t%.1f\t%.1f\t%d\t%d\t%v\t%v\n", k.name, k.time.Seconds(), k.answered,
-			float64(k.answered)/k.time.Seconds(), float64(k.cpu.Microseconds())/float64(k.answered+len(k.good)), k.askedPerSecond(), k.lookedUp,
-			len(k.good), percentile(k.good, .5).Round(time.Microsecond), k.p99().Round(time.Microsecond))
+			float64(k.answered)/k.time.Seconds(), each, k.askedPerSecond(), k.lookedUp, len(k.good),
+			percentile(k.good, .5).Round(time.Microsecond), k.p99().Round(time.Microsecond))
 	}
 	must(e.t, errors.Join(table.Flush(), os.WriteFile("../docs/measured/forged.txt", text.Bytes(), 0o644)))
 }
