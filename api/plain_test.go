@@ -69,7 +69,7 @@ func TestAnswersArePlain(t *testing.T) {
 			continue
 		}
 		ids := s.ids(t, s.home, path, owner)
-		ids["key_id"] = string(key.Key.ID)
+		ids["{key_id}"] = string(key.Key.ID)
 		address := fill(t, path, ids)
 		look(op.OperationID, s.call(t, "GET", address, owner.as, nil))
 		look(op.OperationID+" by a key", s.call(t, "GET", address, byKey(key.Token), nil))
