@@ -7,8 +7,10 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/latchkey-dev/latchkey/domain"
+	"github.com/latchkey-dev/latchkey/repository/storetest"
 )
 
 // effects has the event of every operation that changes something: action, actor,
@@ -35,6 +37,7 @@ var effects = map[string]string{
 	"revokeKey":           "key.revoked caller key:path home/home revoked_at",
 	"revokeOtherSessions": "session.others_revoked caller user:actor -/- sessions",
 	"revokeSession":       "session.revoked caller session:path -/-",
+	"resetPassword":       "user.password_reset target user:actor -/- email_verified",
 	"rotateKey":           "key.rotated caller key:path home/home prefix,retiring_until",
 	"signUp":              "user.created target user:answer -/-",
 	"updateKey":           "key.updated caller key:path home/home name",
@@ -43,6 +46,30 @@ var effects = map[string]string{
 	"updateOrganization":  "organization.updated caller organization:path home/- name",
 	"updatePlan":          "plan.updated caller plan:path home/home name",
 	"updateProject":       "project.updated caller project:path home/home name",
+	"verifyEmail":         "user.email_verified target user:actor -/- email_verified",
+}
+
+// Guarantees that what a person does with a token from an email leaves one event
+// each, whole, as the operations do that need no email.
+func TestOneEventForEachMailedToken(t *testing.T) {
+	t.Parallel()
+	b := newBroken(t, storetest.SQLite(t), make(mailbox, 100))
+	for path, item := range contract().Paths.Map() {
+		if op := item.Post; op != nil && slices.Contains(needMail, op.OperationID) {
+			address, as, body := b.request(t, op.OperationID, path, "anonymous")
+			b.Pass(time.Millisecond)
+			at := b.Now()
+			got := b.ask(t, &storetest.Fault{}, http.MethodPost, address, as, body)
+			events := b.since(t, at)
+			if len(events) != 1 {
+				t.Errorf("%s, answered %d %s: got the events %+v, want one", op.OperationID, got.status, got.body, events)
+				continue
+			}
+			if shown, want := b.effect(t, events[0], "anonymous", address, as, got), effects[op.OperationID]; shown != want {
+				t.Errorf("%s: got the event %q, want %q: %+v", op.OperationID, shown, want, events[0])
+			}
+		}
+	}
 }
 
 // effect is an event as a row of effects has it.
