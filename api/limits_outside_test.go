@@ -87,8 +87,8 @@ func parsed[T domain.ID](s string) error {
 
 // Every id in a path has a form on which the contract and domain agree, at each of
 // its bounds and one beyond: length, first character, alphabet and prefix. An id of
-// another form is not found, as one of that form which nothing has, so that the two
-// cannot be told apart.
+// another form is not found, as one of that form which nothing has: the answers are
+// alike.
 func TestLimitsOfPaths(t *testing.T) {
 	t.Parallel()
 	s := newScene(t)

@@ -266,7 +266,7 @@ var auditActions = []string{
 var accountActions = []string{
 	"session.created", "session.refused", "session.ended", "session.revoked", "session.others_revoked", "session.displaced",
 	"session.reuse_detected", "user.created", "user.updated", "user.email_verified", "user.password_changed", "user.password_reset",
-	"user.reset_link_created", "organization.deleted",
+	"user.reset_link_created", "signing_key.rotated", "organization.deleted",
 }
 
 // words turns the name of a field or an action, such as expires_at or key.created,
