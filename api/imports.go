@@ -76,6 +76,8 @@ func importRow(text []byte) domain.ImportRow {
 		ExpiresAt:   importTime(k.ExpiresAt),
 		Revoked:     value(given(k.Revoked)),
 	}
+	row.PlanID = domain.PlanID(value(given(k.PlanID)))
+	row.Limits = value(k.Limits)
 	for _, s := range value(given(k.Scopes)) {
 		row.Scopes = append(row.Scopes, domain.Scope(s))
 	}

@@ -24,6 +24,8 @@ func (h *handlers) CreateKey(ctx context.Context, r CreateKeyRequestObject) (Cre
 		Metadata:       value(r.Body.Metadata),
 		ExternalID:     value(given(r.Body.ExternalID)),
 		ExpiresAt:      value(given(r.Body.ExpiresAt)),
+		PlanID:         domain.PlanID(value(given(r.Body.PlanID))),
+		Limits:         value(r.Body.Limits),
 		IdempotencyKey: domain.Hidden(value(r.Params.IdempotencyKey)),
 	})
 	if err != nil {
@@ -73,6 +75,8 @@ func (h *handlers) UpdateKey(ctx context.Context, r UpdateKeyRequestObject) (Upd
 		Metadata:   (*map[string]string)(r.Body.Metadata),
 		ExternalID: given(r.Body.ExternalID),
 		ExpiresAt:  given(r.Body.ExpiresAt),
+		PlanID:     (*domain.PlanID)(given(r.Body.PlanID)),
+		Limits:     r.Body.Limits,
 	})
 	return UpdateKey200JSONResponse{Body: h.key(updated), Headers: UpdateKey200ResponseHeaders{ETag: etag(updated.Revision)}}, err
 }
@@ -140,6 +144,7 @@ func keyFilter(p ListKeysParams) domain.KeyFilter {
 		Environment: value(p.Environment),
 		ExternalID:  value(p.ExternalID),
 		CreatedBy:   value(p.CreatedBy),
+		PlanID:      value(p.PlanID),
 	}
 }
 
@@ -174,6 +179,8 @@ func verifiedKey(k domain.Key, now time.Time) VerifiedKey {
 		RevokedAt:     timeOrNull(k.RevokedAt),
 		RevokedReason: orNull(k.RevokedReason),
 		RotatedAt:     timeOrNull(k.RotatedAt),
+		Plan:          planOrNull(k.Plan),
+		Limits:        append([]Limit{}, k.Limits...),
 	}
 	maps.Copy(v.Metadata, k.Metadata)
 	if k.Retiring.Live(now) {

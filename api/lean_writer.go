@@ -1,6 +1,7 @@
 package api
 
 import (
+	"encoding/json"
 	"strconv"
 	"time"
 	"unicode/utf8"
@@ -15,6 +16,7 @@ func appendProject(b []byte, p *domain.Project) []byte {
 	b = appendTime(append(b, `{"created_at":`...), p.CreatedAt)
 	b = appendString(append(b, `,"id":`...), string(p.ID))
 	b = appendString(append(b, `,"key_prefix":`...), p.KeyPrefix)
+	b = appendLimits(append(b, `,"limits":`...), p.Limits)
 	b = appendString(append(b, `,"name":`...), p.Name)
 	b = appendString(append(b, `,"organization_id":`...), string(p.OrganizationID))
 	b = appendString(append(b, `,"slug":`...), p.Slug)
@@ -48,6 +50,7 @@ func appendVerifiedKey(b []byte, key domain.ProvenKey, now time.Time) []byte {
 	b = appendTimeOrNull(append(b, `,"expires_at":`...), f.ExpiresAt)
 	b = appendOrNull(append(b, `,"external_id":`...), f.ExternalID)
 	b = appendString(append(b, `,"id":`...), string(f.ID))
+	b = appendListOrNone(append(b, `,"limits":`...), f.LimitsJSON)
 	b = append(b, `,"metadata":{`...)
 	first := true
 	for name, value := range f.Metadata() {
@@ -58,6 +61,7 @@ func appendVerifiedKey(b []byte, key domain.ProvenKey, now time.Time) []byte {
 		b = appendString(append(appendString(b, name), ':'), value)
 	}
 	b = appendString(append(b, `},"name":`...), f.Name)
+	b = appendPlan(append(b, `,"plan":`...), f.Plan)
 	b = appendPrefix(append(b, `,"prefix":`...), &f)
 	b = appendString(append(b, `,"project_id":`...), string(f.ProjectID))
 	if f.Retiring.Live(now) {
@@ -78,6 +82,31 @@ func appendVerifiedKey(b []byte, key domain.ProvenKey, now time.Time) []byte {
 	}
 	b = appendString(append(b, `],"status":`...), string(key.Status(now)))
 	return append(b, '}')
+}
+
+func appendPlan(b []byte, p domain.KeyPlan) []byte {
+	if p.ID == "" {
+		return append(b, "null"...)
+	}
+	b = appendString(append(b, `{"id":`...), string(p.ID))
+	return append(appendString(append(b, `,"name":`...), p.Name), '}')
+}
+
+// appendLimits appends limits, which only few projects have.
+func appendLimits(b []byte, limits []domain.Limit) []byte {
+	if len(limits) == 0 {
+		return append(b, "[]"...)
+	}
+	text, _ := json.Marshal(limits) //nolint:errchkjson // they have texts and numbers only
+	return append(b, text...)
+}
+
+// appendListOrNone appends a list that is JSON already; empty text is an empty list.
+func appendListOrNone(b []byte, list string) []byte {
+	if list == "" {
+		return append(b, "[]"...)
+	}
+	return append(b, list...)
 }
 
 // appendPrefix appends the key's prefix. Latchkey's prefixes need no escapes; the

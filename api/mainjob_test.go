@@ -4,6 +4,8 @@ import (
 	"net/http"
 	"testing"
 
+	"github.com/google/go-cmp/cmp"
+
 	"github.com/latchkey-dev/latchkey/api"
 	"github.com/latchkey-dev/latchkey/domain"
 )
@@ -24,15 +26,15 @@ func TestMainJob(t *testing.T) {
 	} {
 		var got api.Project
 		w.call(t, "GET", "/v1/project", as, nil).want(t, http.StatusOK, &got)
-		if got != payments {
-			t.Errorf("%s: got %+v, want %+v", name, got, payments)
+		if diff := cmp.Diff(payments, got); diff != "" {
+			t.Errorf("%s (-want +got):\n%s", name, diff)
 		}
 	}
 
 	var got api.Project
 	w.call(t, "GET", "/v1/projects/"+string(payments.ID), ada.as, nil).want(t, http.StatusOK, &got)
-	if got != payments {
-		t.Errorf("got %+v, want %+v", got, payments)
+	if diff := cmp.Diff(payments, got); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
 	}
 
 	var verified api.Verification

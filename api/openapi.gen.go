@@ -427,6 +427,11 @@ type CreateKeyRequest struct {
 	// Example: customer-4711
 	ExternalID nullable.Nullable[string] `json:"external_id,omitempty"`
 
+	// Limits Limits, each with a name of its own. At most 16 limits hold for a key.
+	//
+	// Example: [{"cost":1,"limit":null,"mode":"enforce","name":"requests","per":"key","type":"rate"}]
+	Limits *RequestedLimits `json:"limits,omitempty"`
+
 	// Metadata Your own data, as flat strings; at most 50 entries and 4 KiB. Names have 1 to 64 characters.
 	//
 	// Example: {"team":"billing"}
@@ -436,6 +441,11 @@ type CreateKeyRequest struct {
 	//
 	// Example: Acme
 	Name Name `json:"name"`
+
+	// PlanID The plan whose limits hold for the key. It needs the action `limits:write`.
+	//
+	// Example: pln_01kjpy44e0e5e9m7y0a6vr3ctb
+	PlanID nullable.Nullable[string] `json:"plan_id,omitempty"`
 
 	// Scopes What the key may do. If omitted, the key has no scopes.
 	Scopes *[]Scope `json:"scopes,omitempty"`
@@ -626,6 +636,9 @@ type ImportedKey struct {
 	// Example: ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad
 	Hash *string `json:"hash,omitempty"`
 
+	// Limits As in `createKey`.
+	Limits *[]ImportedLimit `json:"limits,omitempty"`
+
 	// Metadata As in `createKey`.
 	//
 	// Example: {"team":"billing"}
@@ -635,6 +648,11 @@ type ImportedKey struct {
 	//
 	// Example: nightly export
 	Name *string `json:"name,omitempty"`
+
+	// PlanID As in `createKey`.
+	//
+	// Example: pln_01kjpy44e0e5e9m7y0a6vr3ctb
+	PlanID nullable.Nullable[string] `json:"plan_id,omitempty"`
 
 	// Prefix The public part of the token. Required for Django's algorithms, where it is the part before the dot.
 	//
@@ -651,6 +669,9 @@ type ImportedKey struct {
 	// Example: ["documents:read"]
 	Scopes nullable.Nullable[[]string] `json:"scopes,omitempty"`
 }
+
+// ImportedLimit A limit as `createKey` takes it. What is wrong with it refuses only its key.
+type ImportedLimit = domain.Limit
 
 // Invitation defines model for Invitation.
 type Invitation struct {
@@ -718,6 +739,19 @@ type KeyList struct {
 
 	// NextCursor Where the next page starts; null on the last one.
 	NextCursor nullable.Nullable[string] `json:"next_cursor"`
+}
+
+// KeyPlan The plan that the key refers to; null if there is none.
+type KeyPlan struct {
+	// ID Identifies a plan.
+	//
+	// Example: pln_01kjpy44e0e5e9m7y0a6vr3ctb
+	ID PlanID `json:"id"`
+
+	// Name A name for people to read. It need not be unique.
+	//
+	// Example: Acme
+	Name Name `json:"name"`
 }
 
 // KeyPrefix The start of the project's new tokens. Prefixes of other vendors that secret scanners look for are refused.
@@ -981,6 +1015,11 @@ type Project struct {
 	//
 	// Example: lk
 	KeyPrefix KeyPrefix `json:"key_prefix"`
+
+	// Limits Limits, each with a name of its own.
+	//
+	// Example: [{"cost":1,"limit":null,"mode":"enforce","name":"requests","per":"key","type":"rate"}]
+	Limits Limits `json:"limits"`
 
 	// Name A name for people to read. It need not be unique.
 	//
@@ -1299,6 +1338,11 @@ type UpdateKeyRequest struct {
 	// Example: customer-4711
 	ExternalID nullable.Nullable[string] `json:"external_id,omitempty"`
 
+	// Limits Limits, each with a name of its own. At most 16 limits hold for a key.
+	//
+	// Example: [{"cost":1,"limit":null,"mode":"enforce","name":"requests","per":"key","type":"rate"}]
+	Limits *RequestedLimits `json:"limits,omitempty"`
+
 	// Metadata Your own data, as flat strings; at most 50 entries and 4 KiB. Names have 1 to 64 characters.
 	//
 	// Example: {"team":"billing"}
@@ -1308,6 +1352,11 @@ type UpdateKeyRequest struct {
 	//
 	// Example: Acme
 	Name *Name `json:"name,omitempty"`
+
+	// PlanID Another plan; null for none. It needs the action `limits:write`.
+	//
+	// Example: pln_01kjpy44e0e5e9m7y0a6vr3ctb
+	PlanID nullable.Nullable[string] `json:"plan_id,omitempty"`
 
 	// Scopes Replaces all scopes.
 	Scopes *[]Scope `json:"scopes,omitempty"`
@@ -1373,6 +1422,11 @@ type UpdateProjectRequest struct {
 	//
 	// Example: lk
 	KeyPrefix *KeyPrefix `json:"key_prefix,omitempty"`
+
+	// Limits Limits, each with a name of its own. At most 16 limits hold for a key.
+	//
+	// Example: [{"cost":1,"limit":null,"mode":"enforce","name":"requests","per":"key","type":"rate"}]
+	Limits *RequestedLimits `json:"limits,omitempty"`
 
 	// Name A name for people to read. It need not be unique.
 	//
@@ -1563,6 +1617,11 @@ type VerifiedKey struct {
 	// Example: key_01kjpy44e0fcfrt0xvtfeed5a2
 	ID KeyID `json:"id"`
 
+	// Limits Limits, each with a name of its own.
+	//
+	// Example: [{"cost":1,"limit":null,"mode":"enforce","name":"requests","per":"key","type":"rate"}]
+	Limits Limits `json:"limits"`
+
 	// Metadata Your own data, as flat strings; at most 50 entries and 4 KiB. Names have 1 to 64 characters.
 	//
 	// Example: {"team":"billing"}
@@ -1572,6 +1631,9 @@ type VerifiedKey struct {
 	//
 	// Example: Acme
 	Name Name `json:"name"`
+
+	// Plan The plan that the key refers to; null if there is none.
+	Plan nullable.Nullable[KeyPlan] `json:"plan"`
 
 	// Prefix The public part of the current token, to identify it by.
 	//
@@ -1845,6 +1907,9 @@ type ListKeysParams struct {
 
 	// CreatedBy Only keys that the user or key with this id created. `system` is the command line.
 	CreatedBy *string `form:"created_by,omitempty" json:"created_by,omitempty"`
+
+	// PlanID Only keys that refer to this plan.
+	PlanID *PlanID `form:"plan_id,omitempty" json:"plan_id,omitempty"`
 
 	// Limit The maximum number of items on the page.
 	Limit *int `form:"limit,omitempty" json:"limit,omitempty"`
@@ -3113,6 +3178,13 @@ func (w *ServerInterfaceWrapper) ListKeys(ctx echo.Context) error {
 	err = runtime.BindQueryParameterWithOptions("form", true, false, "created_by", ctx.QueryParams(), &params.CreatedBy, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
 	if err != nil {
 		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter created_by: %s", err))
+	}
+
+	// ------------- Optional query parameter "plan_id" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "plan_id", ctx.QueryParams(), &params.PlanID, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter plan_id: %s", err))
 	}
 
 	// ------------- Optional query parameter "limit" -------------

@@ -3,6 +3,8 @@ package api
 import (
 	"context"
 
+	"github.com/oapi-codegen/nullable"
+
 	"github.com/latchkey-dev/latchkey/domain"
 )
 
@@ -63,6 +65,14 @@ func (h *handlers) DeletePlan(ctx context.Context, r DeletePlanRequestObject) (D
 	}
 	project.Expect(expected(r.Params.IfMatch))
 	return DeletePlan204Response{}, project.DeletePlan(ctx, r.PlanID)
+}
+
+// planOrNull returns the plan of a key as clients see it, and null for none.
+func planOrNull(p domain.KeyPlan) nullable.Nullable[KeyPlan] {
+	if p.ID == "" {
+		return nullable.NewNullNullable[KeyPlan]()
+	}
+	return nullable.NewNullableWithValue(KeyPlan{ID: p.ID, Name: p.Name})
 }
 
 // PlanFrom returns a plan as clients see it.

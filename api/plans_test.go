@@ -60,7 +60,8 @@ func TestPlanIsCreatedOnce(t *testing.T) {
 	w := newWorld(t)
 	n := w.tenant(t, "ada")
 	again := both(n.owner.as, func(h http.Header) { h.Set("Idempotency-Key", "0123456789abcdef") })
-	body := map[string]any{"name": "Pro", "limits": []any{map[string]any{"name": "requests", "type": "rate", "limit": nil, "cost": json.RawMessage("1e3")}}}
+	limit := map[string]any{"name": "requests", "type": "rate", "limit": nil, "cost": json.RawMessage("1e3")}
+	body := map[string]any{"name": "Pro", "limits": []any{limit}}
 	var first, second api.Plan
 	w.call(t, http.MethodPost, n.path("/plans"), again, body).want(t, http.StatusCreated, &first)
 	w.call(t, http.MethodPost, n.path("/plans"), again, body).want(t, http.StatusCreated, &second)

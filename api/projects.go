@@ -66,7 +66,7 @@ func (h *handlers) GetProject(ctx context.Context, r GetProjectRequestObject) (G
 	}, err
 }
 
-// UpdateProject changes name, slug, key prefix or status.
+// UpdateProject changes name, slug, key prefix, status or limits.
 func (h *handlers) UpdateProject(ctx context.Context, r UpdateProjectRequestObject) (UpdateProjectResponseObject, error) {
 	handle, err := h.app.Project(ctx, caller(ctx), r.ProjectID)
 	if err != nil {
@@ -74,7 +74,11 @@ func (h *handlers) UpdateProject(ctx context.Context, r UpdateProjectRequestObje
 	}
 	handle.Expect(expected(r.Params.IfMatch))
 	updated, err := handle.Update(ctx, domain.ProjectPatch{
-		Name: r.Body.Name, Slug: r.Body.Slug, KeyPrefix: r.Body.KeyPrefix, Status: r.Body.Status,
+		Name:      r.Body.Name,
+		Slug:      r.Body.Slug,
+		KeyPrefix: r.Body.KeyPrefix,
+		Status:    r.Body.Status,
+		Limits:    r.Body.Limits,
 	})
 	return UpdateProject200JSONResponse{
 		Body: ProjectFrom(updated), Headers: UpdateProject200ResponseHeaders{ETag: etag(updated.Revision)},
@@ -100,6 +104,7 @@ func ProjectFrom(p domain.Project) Project {
 		Slug:           p.Slug,
 		KeyPrefix:      p.KeyPrefix,
 		Status:         p.Status,
+		Limits:         append([]Limit{}, p.Limits...),
 		Suspended:      suspensionFrom(p.Suspended),
 		CreatedAt:      p.CreatedAt.UTC(),
 		UpdatedAt:      p.UpdatedAt.UTC(),

@@ -856,6 +856,11 @@ type CreateKeyRequest struct {
 	// Example: customer-4711
 	ExternalID nullable.Nullable[string] `json:"external_id,omitempty"`
 
+	// Limits Limits, each with a name of its own. At most 16 limits hold for a key.
+	//
+	// Example: [{"cost":1,"limit":null,"mode":"enforce","name":"requests","per":"key","type":"rate"}]
+	Limits *RequestedLimits `json:"limits,omitempty"`
+
 	// Metadata Your own data, as flat strings; at most 50 entries and 4 KiB. Names have 1 to 64 characters.
 	//
 	// Example: {"team":"billing"}
@@ -865,6 +870,11 @@ type CreateKeyRequest struct {
 	//
 	// Example: Acme
 	Name Name `json:"name"`
+
+	// PlanID The plan whose limits hold for the key. It needs the action `limits:write`.
+	//
+	// Example: pln_01kjpy44e0e5e9m7y0a6vr3ctb
+	PlanID nullable.Nullable[string] `json:"plan_id,omitempty"`
 
 	// Scopes What the key may do. If omitted, the key has no scopes.
 	Scopes []Scope `json:"scopes,omitempty"`
@@ -1058,6 +1068,9 @@ type ImportedKey struct {
 	// Example: ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad
 	Hash *string `json:"hash,omitempty"`
 
+	// Limits As in `createKey`.
+	Limits []ImportedLimit `json:"limits,omitempty"`
+
 	// Metadata As in `createKey`.
 	//
 	// Example: {"team":"billing"}
@@ -1067,6 +1080,11 @@ type ImportedKey struct {
 	//
 	// Example: nightly export
 	Name *string `json:"name,omitempty"`
+
+	// PlanID As in `createKey`.
+	//
+	// Example: pln_01kjpy44e0e5e9m7y0a6vr3ctb
+	PlanID nullable.Nullable[string] `json:"plan_id,omitempty"`
 
 	// Prefix The public part of the token. Required for Django's algorithms, where it is the part before the dot.
 	//
@@ -1082,6 +1100,47 @@ type ImportedKey struct {
 	//
 	// Example: ["documents:read"]
 	Scopes nullable.Nullable[[]string] `json:"scopes,omitempty"`
+}
+
+// ImportedLimit A limit as `createKey` takes it. What is wrong with it refuses only its key.
+type ImportedLimit struct {
+	// Burst Example: 20
+	Burst *int64 `json:"burst,omitempty"`
+
+	// Cost Example: 1
+	Cost *int64 `json:"cost,omitempty"`
+
+	// Initial Example: 1000
+	Initial *int64                   `json:"initial,omitempty"`
+	Limit   nullable.Nullable[int64] `json:"limit,omitempty"`
+
+	// Mode Example: enforce
+	Mode *string `json:"mode,omitempty"`
+
+	// Name Example: requests
+	Name *string `json:"name,omitempty"`
+
+	// Per Example: key
+	Per *string `json:"per,omitempty"`
+
+	// Period Example: minute
+	Period *string `json:"period,omitempty"`
+	Refill *struct {
+		// Amount Example: 500
+		Amount *int64 `json:"amount,omitempty"`
+
+		// Maximum Example: 2000
+		Maximum *int64 `json:"maximum,omitempty"`
+
+		// Period Example: month
+		Period *string `json:"period,omitempty"`
+	} `json:"refill,omitempty"`
+
+	// TimeZone Example: Europe/Berlin
+	TimeZone *string `json:"time_zone,omitempty"`
+
+	// Type Example: rate
+	Type *string `json:"type,omitempty"`
 }
 
 // Invitation defines model for Invitation.
@@ -1201,6 +1260,11 @@ type Key struct {
 	// Example: 2026-03-02T10:00:00Z
 	LastUsedAt nullable.Nullable[time.Time] `json:"last_used_at"`
 
+	// Limits Limits, each with a name of its own.
+	//
+	// Example: [{"cost":1,"limit":null,"mode":"enforce","name":"requests","per":"key","type":"rate"}]
+	Limits Limits `json:"limits"`
+
 	// Metadata Your own data, as flat strings; at most 50 entries and 4 KiB. Names have 1 to 64 characters.
 	//
 	// Example: {"team":"billing"}
@@ -1210,6 +1274,9 @@ type Key struct {
 	//
 	// Example: Acme
 	Name Name `json:"name"`
+
+	// Plan The plan that the key refers to; null if there is none.
+	Plan nullable.Nullable[KeyPlan] `json:"plan"`
 
 	// Prefix The public part of the current token, to identify it by.
 	//
@@ -1247,6 +1314,19 @@ type KeyList struct {
 
 	// NextCursor Where the next page starts; null on the last one.
 	NextCursor nullable.Nullable[string] `json:"next_cursor"`
+}
+
+// KeyPlan The plan that the key refers to; null if there is none.
+type KeyPlan struct {
+	// ID Identifies a plan.
+	//
+	// Example: pln_01kjpy44e0e5e9m7y0a6vr3ctb
+	ID PlanID `json:"id"`
+
+	// Name A name for people to read. It need not be unique.
+	//
+	// Example: Acme
+	Name Name `json:"name"`
 }
 
 // KeyPrefix The start of the project's new tokens. Prefixes of other vendors that secret scanners look for are refused.
@@ -1624,6 +1704,11 @@ type Project struct {
 	//
 	// Example: lk
 	KeyPrefix KeyPrefix `json:"key_prefix"`
+
+	// Limits Limits, each with a name of its own.
+	//
+	// Example: [{"cost":1,"limit":null,"mode":"enforce","name":"requests","per":"key","type":"rate"}]
+	Limits Limits `json:"limits"`
 
 	// Name A name for people to read. It need not be unique.
 	//
@@ -2026,6 +2111,11 @@ type UpdateKeyRequest struct {
 	// Example: customer-4711
 	ExternalID nullable.Nullable[string] `json:"external_id,omitempty"`
 
+	// Limits Limits, each with a name of its own. At most 16 limits hold for a key.
+	//
+	// Example: [{"cost":1,"limit":null,"mode":"enforce","name":"requests","per":"key","type":"rate"}]
+	Limits *RequestedLimits `json:"limits,omitempty"`
+
 	// Metadata Your own data, as flat strings; at most 50 entries and 4 KiB. Names have 1 to 64 characters.
 	//
 	// Example: {"team":"billing"}
@@ -2035,6 +2125,11 @@ type UpdateKeyRequest struct {
 	//
 	// Example: Acme
 	Name *Name `json:"name,omitempty"`
+
+	// PlanID Another plan; null for none. It needs the action `limits:write`.
+	//
+	// Example: pln_01kjpy44e0e5e9m7y0a6vr3ctb
+	PlanID nullable.Nullable[string] `json:"plan_id,omitempty"`
 
 	// Scopes Replaces all scopes.
 	Scopes []Scope `json:"scopes,omitempty"`
@@ -2100,6 +2195,11 @@ type UpdateProjectRequest struct {
 	//
 	// Example: lk
 	KeyPrefix *KeyPrefix `json:"key_prefix,omitempty"`
+
+	// Limits Limits, each with a name of its own. At most 16 limits hold for a key.
+	//
+	// Example: [{"cost":1,"limit":null,"mode":"enforce","name":"requests","per":"key","type":"rate"}]
+	Limits *RequestedLimits `json:"limits,omitempty"`
 
 	// Name A name for people to read. It need not be unique.
 	//
@@ -2290,6 +2390,11 @@ type VerifiedKey struct {
 	// Example: key_01kjpy44e0fcfrt0xvtfeed5a2
 	ID KeyID `json:"id"`
 
+	// Limits Limits, each with a name of its own.
+	//
+	// Example: [{"cost":1,"limit":null,"mode":"enforce","name":"requests","per":"key","type":"rate"}]
+	Limits Limits `json:"limits"`
+
 	// Metadata Your own data, as flat strings; at most 50 entries and 4 KiB. Names have 1 to 64 characters.
 	//
 	// Example: {"team":"billing"}
@@ -2299,6 +2404,9 @@ type VerifiedKey struct {
 	//
 	// Example: Acme
 	Name Name `json:"name"`
+
+	// Plan The plan that the key refers to; null if there is none.
+	Plan nullable.Nullable[KeyPlan] `json:"plan"`
 
 	// Prefix The public part of the current token, to identify it by.
 	//
@@ -2536,6 +2644,9 @@ type ListKeysParams struct {
 
 	// CreatedBy Only keys that the user or key with this id created. `system` is the command line.
 	CreatedBy *string `form:"created_by,omitempty" json:"created_by,omitempty"`
+
+	// PlanID Only keys that refer to this plan.
+	PlanID *PlanID `form:"plan_id,omitempty" json:"plan_id,omitempty"`
 
 	// Limit The maximum number of items on the page.
 	Limit *int `form:"limit,omitempty" json:"limit,omitempty"`
@@ -3308,7 +3419,8 @@ type ClientInterface interface {
 	// UpdateProjectWithBody Change a project
 	//
 	// Changes the fields that are sent and keeps the others. Disabling a project stops its keys immediately. Enabling
-	// it makes them work again. A new key prefix applies to new tokens only.
+	// it makes them work again. A new key prefix applies to new tokens only. `limits` needs the action
+	// `limits:write`, too.
 	//
 	// **A key needs the scope `project:write`**, a user the role `admin` or `owner`.
 	//
@@ -3320,7 +3432,8 @@ type ClientInterface interface {
 	// UpdateProject Change a project
 	//
 	// Changes the fields that are sent and keeps the others. Disabling a project stops its keys immediately. Enabling
-	// it makes them work again. A new key prefix applies to new tokens only.
+	// it makes them work again. A new key prefix applies to new tokens only. `limits` needs the action
+	// `limits:write`, too.
 	//
 	// **A key needs the scope `project:write`**, a user the role `admin` or `owner`.
 	//
@@ -3344,6 +3457,9 @@ type ClientInterface interface {
 	// more than they have. A scope that the caller does not hold is refused with `scope_not_held`, and so is a key with
 	// `keys:write` that would expire later than the calling key.
 	//
+	// A plan and limits need the action `limits:write`, too. A key without that scope which has limits itself, of its
+	// own, of a plan or of its project, passes on its plan, its limits and its external id.
+	//
 	// **A key needs the scope `keys:write`**, a user the role `developer`, `admin` or `owner`.
 	//
 	// Takes any type of body and a specified content type.
@@ -3356,6 +3472,9 @@ type ClientInterface interface {
 	// Creates a key and returns its token, **only this once**: Latchkey stores only a digest of it. A caller cannot give
 	// more than they have. A scope that the caller does not hold is refused with `scope_not_held`, and so is a key with
 	// `keys:write` that would expire later than the calling key.
+	//
+	// A plan and limits need the action `limits:write`, too. A key without that scope which has limits itself, of its
+	// own, of a plan or of its project, passes on its plan, its limits and its external id.
 	//
 	// **A key needs the scope `keys:write`**, a user the role `developer`, `admin` or `owner`.
 	//
@@ -3419,8 +3538,8 @@ type ClientInterface interface {
 	// Changes the fields that are sent and keeps the others. Null clears a field. A revoked key is read-only:
 	// 409 `key_revoked`.
 	//
-	// A change may let the key do more or last longer: a later expiry or none, another scope, another external id. For
-	// such a change the caller needs every scope that the key has after it, or gets 403 `scope_not_held`. A calling key
+	// A change may let the key do more or last longer: a later expiry or none, another scope, another external id, another
+	// plan, looser limits. For such a change the caller needs every scope that the key has after it, or gets 403 `scope_not_held`. A calling key
 	// also needs every scope that the key has before it, and cannot give a later expiry than its own to itself or to a
 	// key with `keys:write`.
 	//
@@ -3436,8 +3555,8 @@ type ClientInterface interface {
 	// Changes the fields that are sent and keeps the others. Null clears a field. A revoked key is read-only:
 	// 409 `key_revoked`.
 	//
-	// A change may let the key do more or last longer: a later expiry or none, another scope, another external id. For
-	// such a change the caller needs every scope that the key has after it, or gets 403 `scope_not_held`. A calling key
+	// A change may let the key do more or last longer: a later expiry or none, another scope, another external id, another
+	// plan, looser limits. For such a change the caller needs every scope that the key has after it, or gets 403 `scope_not_held`. A calling key
 	// also needs every scope that the key has before it, and cannot give a later expiry than its own to itself or to a
 	// key with `keys:write`.
 	//
@@ -4643,7 +4762,8 @@ func (c *API) GetProject(ctx context.Context, projectID ProjectID, reqEditors ..
 // UpdateProjectWithBody Change a project
 //
 // Changes the fields that are sent and keeps the others. Disabling a project stops its keys immediately. Enabling
-// it makes them work again. A new key prefix applies to new tokens only.
+// it makes them work again. A new key prefix applies to new tokens only. `limits` needs the action
+// `limits:write`, too.
 //
 // **A key needs the scope `project:write`**, a user the role `admin` or `owner`.
 //
@@ -4665,7 +4785,8 @@ func (c *API) UpdateProjectWithBody(ctx context.Context, projectID ProjectID, pa
 // UpdateProject Change a project
 //
 // Changes the fields that are sent and keeps the others. Disabling a project stops its keys immediately. Enabling
-// it makes them work again. A new key prefix applies to new tokens only.
+// it makes them work again. A new key prefix applies to new tokens only. `limits` needs the action
+// `limits:write`, too.
 //
 // **A key needs the scope `project:write`**, a user the role `admin` or `owner`.
 //
@@ -4709,6 +4830,9 @@ func (c *API) ListKeys(ctx context.Context, projectID ProjectID, params *ListKey
 // more than they have. A scope that the caller does not hold is refused with `scope_not_held`, and so is a key with
 // `keys:write` that would expire later than the calling key.
 //
+// A plan and limits need the action `limits:write`, too. A key without that scope which has limits itself, of its
+// own, of a plan or of its project, passes on its plan, its limits and its external id.
+//
 // **A key needs the scope `keys:write`**, a user the role `developer`, `admin` or `owner`.
 //
 // Takes any type of body and a specified content type.
@@ -4731,6 +4855,9 @@ func (c *API) CreateKeyWithBody(ctx context.Context, projectID ProjectID, params
 // Creates a key and returns its token, **only this once**: Latchkey stores only a digest of it. A caller cannot give
 // more than they have. A scope that the caller does not hold is refused with `scope_not_held`, and so is a key with
 // `keys:write` that would expire later than the calling key.
+//
+// A plan and limits need the action `limits:write`, too. A key without that scope which has limits itself, of its
+// own, of a plan or of its project, passes on its plan, its limits and its external id.
 //
 // **A key needs the scope `keys:write`**, a user the role `developer`, `admin` or `owner`.
 //
@@ -4844,8 +4971,8 @@ func (c *API) GetKey(ctx context.Context, projectID ProjectID, keyID KeyID, reqE
 // Changes the fields that are sent and keeps the others. Null clears a field. A revoked key is read-only:
 // 409 `key_revoked`.
 //
-// A change may let the key do more or last longer: a later expiry or none, another scope, another external id. For
-// such a change the caller needs every scope that the key has after it, or gets 403 `scope_not_held`. A calling key
+// A change may let the key do more or last longer: a later expiry or none, another scope, another external id, another
+// plan, looser limits. For such a change the caller needs every scope that the key has after it, or gets 403 `scope_not_held`. A calling key
 // also needs every scope that the key has before it, and cannot give a later expiry than its own to itself or to a
 // key with `keys:write`.
 //
@@ -4871,8 +4998,8 @@ func (c *API) UpdateKeyWithBody(ctx context.Context, projectID ProjectID, keyID 
 // Changes the fields that are sent and keeps the others. Null clears a field. A revoked key is read-only:
 // 409 `key_revoked`.
 //
-// A change may let the key do more or last longer: a later expiry or none, another scope, another external id. For
-// such a change the caller needs every scope that the key has after it, or gets 403 `scope_not_held`. A calling key
+// A change may let the key do more or last longer: a later expiry or none, another scope, another external id, another
+// plan, looser limits. For such a change the caller needs every scope that the key has after it, or gets 403 `scope_not_held`. A calling key
 // also needs every scope that the key has before it, and cannot give a later expiry than its own to itself or to a
 // key with `keys:write`.
 //
@@ -7190,6 +7317,18 @@ func NewListKeysRequest(server string, projectID ProjectID, params *ListKeysPara
 
 		}
 
+		if params.PlanID != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "plan_id", *params.PlanID, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
 		if params.Limit != nil {
 
 			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "limit", *params.Limit, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "integer", Format: ""}); err != nil {
@@ -8780,7 +8919,8 @@ type ClientWithResponsesInterface interface {
 	// UpdateProjectWithBodyWithResponse Change a project
 	//
 	// Changes the fields that are sent and keeps the others. Disabling a project stops its keys immediately. Enabling
-	// it makes them work again. A new key prefix applies to new tokens only.
+	// it makes them work again. A new key prefix applies to new tokens only. `limits` needs the action
+	// `limits:write`, too.
 	//
 	// **A key needs the scope `project:write`**, a user the role `admin` or `owner`.
 	//
@@ -8792,7 +8932,8 @@ type ClientWithResponsesInterface interface {
 	// UpdateProjectWithResponse Change a project
 	//
 	// Changes the fields that are sent and keeps the others. Disabling a project stops its keys immediately. Enabling
-	// it makes them work again. A new key prefix applies to new tokens only.
+	// it makes them work again. A new key prefix applies to new tokens only. `limits` needs the action
+	// `limits:write`, too.
 	//
 	// **A key needs the scope `project:write`**, a user the role `admin` or `owner`.
 	//
@@ -8818,6 +8959,9 @@ type ClientWithResponsesInterface interface {
 	// more than they have. A scope that the caller does not hold is refused with `scope_not_held`, and so is a key with
 	// `keys:write` that would expire later than the calling key.
 	//
+	// A plan and limits need the action `limits:write`, too. A key without that scope which has limits itself, of its
+	// own, of a plan or of its project, passes on its plan, its limits and its external id.
+	//
 	// **A key needs the scope `keys:write`**, a user the role `developer`, `admin` or `owner`.
 	//
 	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
@@ -8830,6 +8974,9 @@ type ClientWithResponsesInterface interface {
 	// Creates a key and returns its token, **only this once**: Latchkey stores only a digest of it. A caller cannot give
 	// more than they have. A scope that the caller does not hold is refused with `scope_not_held`, and so is a key with
 	// `keys:write` that would expire later than the calling key.
+	//
+	// A plan and limits need the action `limits:write`, too. A key without that scope which has limits itself, of its
+	// own, of a plan or of its project, passes on its plan, its limits and its external id.
 	//
 	// **A key needs the scope `keys:write`**, a user the role `developer`, `admin` or `owner`.
 	//
@@ -8897,8 +9044,8 @@ type ClientWithResponsesInterface interface {
 	// Changes the fields that are sent and keeps the others. Null clears a field. A revoked key is read-only:
 	// 409 `key_revoked`.
 	//
-	// A change may let the key do more or last longer: a later expiry or none, another scope, another external id. For
-	// such a change the caller needs every scope that the key has after it, or gets 403 `scope_not_held`. A calling key
+	// A change may let the key do more or last longer: a later expiry or none, another scope, another external id, another
+	// plan, looser limits. For such a change the caller needs every scope that the key has after it, or gets 403 `scope_not_held`. A calling key
 	// also needs every scope that the key has before it, and cannot give a later expiry than its own to itself or to a
 	// key with `keys:write`.
 	//
@@ -8914,8 +9061,8 @@ type ClientWithResponsesInterface interface {
 	// Changes the fields that are sent and keeps the others. Null clears a field. A revoked key is read-only:
 	// 409 `key_revoked`.
 	//
-	// A change may let the key do more or last longer: a later expiry or none, another scope, another external id. For
-	// such a change the caller needs every scope that the key has after it, or gets 403 `scope_not_held`. A calling key
+	// A change may let the key do more or last longer: a later expiry or none, another scope, another external id, another
+	// plan, looser limits. For such a change the caller needs every scope that the key has after it, or gets 403 `scope_not_held`. A calling key
 	// also needs every scope that the key has before it, and cannot give a later expiry than its own to itself or to a
 	// key with `keys:write`.
 	//
@@ -12456,7 +12603,8 @@ func (c *ClientWithResponses) GetProjectWithResponse(ctx context.Context, projec
 // UpdateProjectWithBodyWithResponse Change a project
 //
 // Changes the fields that are sent and keeps the others. Disabling a project stops its keys immediately. Enabling
-// it makes them work again. A new key prefix applies to new tokens only.
+// it makes them work again. A new key prefix applies to new tokens only. `limits` needs the action
+// `limits:write`, too.
 //
 // **A key needs the scope `project:write`**, a user the role `admin` or `owner`.
 //
@@ -12474,7 +12622,8 @@ func (c *ClientWithResponses) UpdateProjectWithBodyWithResponse(ctx context.Cont
 // UpdateProjectWithResponse Change a project
 //
 // Changes the fields that are sent and keeps the others. Disabling a project stops its keys immediately. Enabling
-// it makes them work again. A new key prefix applies to new tokens only.
+// it makes them work again. A new key prefix applies to new tokens only. `limits` needs the action
+// `limits:write`, too.
 //
 // **A key needs the scope `project:write`**, a user the role `admin` or `owner`.
 //
@@ -12512,6 +12661,9 @@ func (c *ClientWithResponses) ListKeysWithResponse(ctx context.Context, projectI
 // more than they have. A scope that the caller does not hold is refused with `scope_not_held`, and so is a key with
 // `keys:write` that would expire later than the calling key.
 //
+// A plan and limits need the action `limits:write`, too. A key without that scope which has limits itself, of its
+// own, of a plan or of its project, passes on its plan, its limits and its external id.
+//
 // **A key needs the scope `keys:write`**, a user the role `developer`, `admin` or `owner`.
 //
 // Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
@@ -12530,6 +12682,9 @@ func (c *ClientWithResponses) CreateKeyWithBodyWithResponse(ctx context.Context,
 // Creates a key and returns its token, **only this once**: Latchkey stores only a digest of it. A caller cannot give
 // more than they have. A scope that the caller does not hold is refused with `scope_not_held`, and so is a key with
 // `keys:write` that would expire later than the calling key.
+//
+// A plan and limits need the action `limits:write`, too. A key without that scope which has limits itself, of its
+// own, of a plan or of its project, passes on its plan, its limits and its external id.
 //
 // **A key needs the scope `keys:write`**, a user the role `developer`, `admin` or `owner`.
 //
@@ -12627,8 +12782,8 @@ func (c *ClientWithResponses) GetKeyWithResponse(ctx context.Context, projectID 
 // Changes the fields that are sent and keeps the others. Null clears a field. A revoked key is read-only:
 // 409 `key_revoked`.
 //
-// A change may let the key do more or last longer: a later expiry or none, another scope, another external id. For
-// such a change the caller needs every scope that the key has after it, or gets 403 `scope_not_held`. A calling key
+// A change may let the key do more or last longer: a later expiry or none, another scope, another external id, another
+// plan, looser limits. For such a change the caller needs every scope that the key has after it, or gets 403 `scope_not_held`. A calling key
 // also needs every scope that the key has before it, and cannot give a later expiry than its own to itself or to a
 // key with `keys:write`.
 //
@@ -12650,8 +12805,8 @@ func (c *ClientWithResponses) UpdateKeyWithBodyWithResponse(ctx context.Context,
 // Changes the fields that are sent and keeps the others. Null clears a field. A revoked key is read-only:
 // 409 `key_revoked`.
 //
-// A change may let the key do more or last longer: a later expiry or none, another scope, another external id. For
-// such a change the caller needs every scope that the key has after it, or gets 403 `scope_not_held`. A calling key
+// A change may let the key do more or last longer: a later expiry or none, another scope, another external id, another
+// plan, looser limits. For such a change the caller needs every scope that the key has after it, or gets 403 `scope_not_held`. A calling key
 // also needs every scope that the key has before it, and cannot give a later expiry than its own to itself or to a
 // key with `keys:write`.
 //

@@ -25,6 +25,8 @@ type ImportRow struct {
 	CreatedAt   time.Time // zero: now
 	ExpiresAt   time.Time
 	Revoked     bool
+	PlanID      PlanID
+	Limits      []Limit
 
 	Unread string // why the row could not be read; this alone refuses it
 }
@@ -92,6 +94,8 @@ func (r ImportRow) Validate() error {
 		ExternalID:  r.ExternalID,
 		Metadata:    r.Metadata,
 		ExpiresAt:   r.ExpiresAt,
+		PlanID:      r.PlanID,
+		Limits:      r.Limits,
 	}
 	v = append(v, FieldErrors(spec.Validate())...)
 	return v.Err()

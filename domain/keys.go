@@ -26,7 +26,15 @@ type Key struct {
 	LastUsedAt    time.Time
 	RotatedAt     time.Time
 	Retiring      Retiring
-	Revision      int64 // grows with every change made through the API, and with nothing else
+	Plan          KeyPlan
+	Limits        []Limit // its own, WithDefaults; nil: none
+	Revision      int64   // grows with every change made through the API, and with nothing else
+}
+
+// KeyPlan is the plan that a key refers to. The zero value means none.
+type KeyPlan struct {
+	ID   PlanID
+	Name string
 }
 
 // Retiring is the token that a rotation replaced and that works for a while
@@ -78,10 +86,11 @@ func (k Key) Exceeds(other Key) []Scope {
 }
 
 // Widens reports whether the change from before to k lets the holder do more or
-// for longer: k ends later, has another scope, acts for another external id, or
-// has another token.
+// for longer: k ends later, has another scope, acts for another external id, has
+// another plan or limits that may be looser, or has another token.
 func (k Key) Widens(before Key) bool {
-	return k.Outlasts(before) || len(k.Exceeds(before)) > 0 || k.ExternalID != before.ExternalID || k.Prefix != before.Prefix
+	return k.Outlasts(before) || len(k.Exceeds(before)) > 0 || k.ExternalID != before.ExternalID || k.Prefix != before.Prefix ||
+		k.Plan.ID != before.Plan.ID || !tighter(k.Limits, before.Limits)
 }
 
 // Limits on what a key may carry.
@@ -103,6 +112,8 @@ type KeySpec struct {
 	ExternalID  string
 	Metadata    map[string]string
 	ExpiresAt   time.Time
+	PlanID      PlanID  `json:",omitzero"` // so that a request of an earlier release can be repeated
+	Limits      []Limit `json:",omitzero"`
 
 	IdempotencyKey Hidden // makes a lost answer recoverable: see ValidateIdempotencyKey
 	TokenOnce      bool   // a repeated request returns the key without its token
@@ -117,6 +128,8 @@ func (s KeySpec) Key() Key {
 		ExternalID:  s.ExternalID,
 		Metadata:    s.Metadata,
 		ExpiresAt:   s.ExpiresAt,
+		Plan:        KeyPlan{ID: s.PlanID},
+		Limits:      s.Limits,
 	}
 }
 
@@ -137,6 +150,11 @@ func (v *Invalid) key(k Key) {
 	v.Text("/external_id", k.ExternalID, 0, MaxExternalIDLength)
 	v.metadata(k.Metadata)
 	v.moment("/expires_at", k.ExpiresAt)
+	if _, err := ParseID[PlanID](string(k.Plan.ID)); err != nil && k.Plan.ID != "" {
+		v.Add("/plan_id", "must be the id of a plan")
+	}
+	v.limits(k.Limits, PerKey)
+	v.enforced(k.Limits)
 }
 
 // KeyPatch is a change to a key. A nil field stays as it is.
@@ -146,9 +164,12 @@ type KeyPatch struct {
 	ExternalID *string
 	Metadata   *map[string]string
 	ExpiresAt  *time.Time // the zero time: never
+	PlanID     *PlanID    // empty: none
+	Limits     *[]Limit
 }
 
-// Apply returns k with the patch applied, or validation_failed.
+// Apply returns k with the patch applied, or validation_failed. A new plan has no
+// name yet.
 func (p KeyPatch) Apply(k Key) (Key, error) {
 	given := fields{}
 	set(given, "name", &k.Name, p.Name)
@@ -156,8 +177,15 @@ func (p KeyPatch) Apply(k Key) (Key, error) {
 	set(given, "external_id", &k.ExternalID, p.ExternalID)
 	set(given, "metadata", &k.Metadata, p.Metadata)
 	set(given, "expires_at", &k.ExpiresAt, p.ExpiresAt)
+	plan := k.Plan.ID
+	set(given, "plan_id", &plan, p.PlanID)
+	if plan != k.Plan.ID {
+		k.Plan = KeyPlan{ID: plan}
+	}
+	set(given, "limits", &k.Limits, p.Limits)
 	var v Invalid
 	v.key(k)
+	k.Limits = LimitsWithDefaults(k.Limits)
 	if p.Scopes != nil {
 		k.Scopes = DistinctScopes(k.Scopes)
 	}
@@ -194,6 +222,7 @@ type KeyFilter struct {
 	Environment Environment
 	ExternalID  string
 	CreatedBy   string // the id of who made it: a user, a key, or "system"
+	PlanID      PlanID
 }
 
 // Validate returns validation_failed for values that no key can match, so that
@@ -210,6 +239,9 @@ func (f KeyFilter) Validate() error {
 	v.findable("external_id", f.ExternalID)
 	if f.CreatedBy != "" && !f.creator() {
 		v.Add("created_by", "must be the id of a user or of a key, or system")
+	}
+	if _, err := ParseID[PlanID](string(f.PlanID)); err != nil && f.PlanID != "" {
+		v.Add("plan_id", "must be the id of a plan")
 	}
 	return v.Err()
 }

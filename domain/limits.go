@@ -2,6 +2,7 @@ package domain
 
 import (
 	"bytes"
+	"reflect"
 	"slices"
 	"strconv"
 	"strings"
@@ -96,6 +97,9 @@ func (a Allowance) IsUnlimited() bool { return a.kind == allowanceUnlimited }
 // IsZero reports whether no allowance was given.
 func (a Allowance) IsZero() bool { return a.kind == allowanceAbsent }
 
+// Equal reports whether two allowances are the same.
+func (a Allowance) Equal(b Allowance) bool { return a == b }
+
 // MarshalJSON implements json.Marshaler.
 func (a Allowance) MarshalJSON() ([]byte, error) {
 	if a.kind != allowanceUnits {
@@ -140,13 +144,27 @@ func (l Limit) WithDefaults() Limit {
 }
 
 // LimitsWithDefaults returns valid limits, each WithDefaults: the form in which
-// they are kept.
-func LimitsWithDefaults(limits []Limit) []Limit {
-	complete := make([]Limit, len(limits))
-	for i, l := range limits {
-		complete[i] = l.WithDefaults()
+// they are kept. An empty list is nil.
+func LimitsWithDefaults(limits []Limit) (complete []Limit) {
+	for _, l := range limits {
+		complete = append(complete, l.WithDefaults())
 	}
 	return complete
+}
+
+// tighter reports whether limits allow no more than others did: they are the same,
+// except for smaller numbers. Any other difference may allow more: a limit that is
+// added may replace a stricter one of the plan.
+func tighter(limits, before []Limit) bool {
+	return slices.EqualFunc(limits, before, func(l, was Limit) bool {
+		units, limited := l.Limit.Units()
+		most, wasLimited := was.Limit.Units()
+		if limited != wasLimited || units > most || l.Burst != nil && was.Burst != nil && *l.Burst > *was.Burst {
+			return false
+		}
+		l.Limit, l.Burst = was.Limit, was.Burst
+		return reflect.DeepEqual(l, was)
+	})
 }
 
 // LimitSource is the place that defines a limit.

@@ -153,7 +153,7 @@ func TestLimitsAsJSON(t *testing.T) {
 		if string(got) != want {
 			t.Errorf("%s:\ngot  %s\nwant %s", text, got, want)
 		}
-		if diff := cmp.Diff(l, parseLimit(t, want), cmp.AllowUnexported(domain.Allowance{})); diff != "" {
+		if diff := cmp.Diff(l, parseLimit(t, want)); diff != "" {
 			t.Errorf("%s (-written +read):\n%s", text, diff)
 		}
 		if err := limitsOfPlan(l); err != nil {
@@ -244,7 +244,7 @@ func FuzzLimits(f *testing.F) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if diff := cmp.Diff(l, parseLimit(t, string(written)), cmp.AllowUnexported(domain.Allowance{})); diff != "" {
+		if diff := cmp.Diff(l, parseLimit(t, string(written))); diff != "" {
 			t.Errorf("(-written +read):\n%s", diff)
 		}
 	})

@@ -2,6 +2,7 @@ package domain
 
 import (
 	"encoding/binary"
+	"encoding/json"
 	"maps"
 	"math/bits"
 	"slices"
@@ -42,6 +43,7 @@ const (
 	packedTokenID
 	packedShown
 	packedCreatorID
+	packedLimits // as JSON; empty: none
 
 	firstTexts // how many there are
 )
@@ -50,13 +52,15 @@ const (
 type bareKey Key
 
 // ownTexts are the texts of a key that are packed as they are, in their order.
-func (k *bareKey) ownTexts() [5]*string {
+func (k *bareKey) ownTexts() [7]*string {
 	return [...]*string{
 		&k.Name,
 		&k.ExternalID,
 		&k.RevokedReason,
 		&k.CreatedBy.Name,
 		&k.Retiring.Prefix,
+		(*string)(&k.Plan.ID),
+		&k.Plan.Name,
 	}
 }
 
@@ -110,6 +114,7 @@ func PackKey(b []byte, s Secret, k Key) []byte {
 		packedTokenID:   string(s.TokenID),
 		packedShown:     shown,
 		packedCreatorID: creatorID,
+		packedLimits:    packLimits(k.Limits),
 	} {
 		b = appendText(b, text)
 	}
@@ -134,6 +139,15 @@ func PackKey(b []byte, s Secret, k Key) []byte {
 		b = appendText(appendText(b, name), k.Metadata[name])
 	}
 	return b
+}
+
+// packLimits returns limits as the API answers them.
+func packLimits(limits []Limit) string {
+	if len(limits) == 0 {
+		return ""
+	}
+	text, _ := json.Marshal(limits) //nolint:errchkjson // they have texts and numbers only
+	return string(text)
 }
 
 // packTime returns a time in microseconds, and 0 for the zero time. No instance

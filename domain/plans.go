@@ -19,6 +19,9 @@ type Plan struct {
 	Revision  int64
 }
 
+// ForKeys returns the plan as keys refer to it.
+func (p Plan) ForKeys() KeyPlan { return KeyPlan{p.ID, p.Name} }
+
 // PlanSpec is what a caller can choose for a new plan.
 type PlanSpec struct {
 	Name   string

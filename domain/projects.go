@@ -29,6 +29,7 @@ type Project struct {
 	KeyPrefix      string // what its new tokens start with
 	Status         Status
 	Suspended      Suspension
+	Limits         []Limit // of all its keys, WithDefaults; nil: none
 	CreatedAt      time.Time
 	UpdatedAt      time.Time
 	Revision       int64
@@ -84,6 +85,7 @@ type ProjectPatch struct {
 	Slug      *string
 	KeyPrefix *string
 	Status    *Status
+	Limits    *[]Limit
 }
 
 // Apply returns pr with the patch applied, or validation_failed.
@@ -94,7 +96,11 @@ func (p ProjectPatch) Apply(pr Project) (Project, error) {
 	set(given, "slug", &pr.Slug, p.Slug)
 	set(given, "key_prefix", &pr.KeyPrefix, p.KeyPrefix)
 	set(given, "status", &pr.Status, p.Status)
+	set(given, "limits", &pr.Limits, p.Limits)
 	var v Invalid
+	v.limits(pr.Limits)
+	v.enforced(pr.Limits)
+	pr.Limits = LimitsWithDefaults(pr.Limits)
 	v.Name("/name", pr.Name)
 	v.slug(pr.Slug)
 	v.status(pr.Status)

@@ -1,6 +1,7 @@
 package domain
 
 import (
+	"encoding/json"
 	"fmt"
 	"io"
 	"iter"
@@ -172,16 +173,18 @@ func (k ProvenKey) unpack() (Key, Secret) {
 	}
 	key := Key(f.bareKey)
 	key.Prefix, key.CreatedBy.ID = string(f.AppendPrefix(nil)), string(f.AppendCreatorID(nil))
+	key.Limits = f.limits()
 	key.Scopes, key.Metadata = slices.AppendSeq([]Scope{}, f.Scopes()), maps.Collect(f.Metadata())
 	return key, secret
 }
 
 // Fields are the fields of a key, read in place: nothing in it is a copy, and
 // reading it allocates nothing. Methods read what is not a field of its own:
-// prefix, creator's id, scopes and metadata.
+// prefix, creator's id, scopes and metadata; limits are JSON.
 type Fields struct {
 	bareKey
-	TokenID TokenID // of the token that proves the key
+	TokenID    TokenID // of the token that proves the key
+	LimitsJSON string  // the key's own limits; empty: none
 
 	flags          flag
 	shown, creator string
@@ -193,6 +196,7 @@ func (k ProvenKey) Fields() (f Fields) {
 	r := k.texts()
 	first := r.firstTexts()
 	f.flags, f.shown, f.creator = k.flags(), first[packedShown], first[packedCreatorID]
+	f.LimitsJSON = first[packedLimits]
 	f.ID, f.TokenID, f.ProjectID = KeyID(first[packedID]), TokenID(first[packedTokenID]), k.tenant.Project.ID
 	f.Environment = k.Environment()
 	f.CreatedBy.Kind = item(ActorKinds, k.packed[packedCreator])
@@ -206,6 +210,13 @@ func (k ProvenKey) Fields() (f Fields) {
 	f.Revision = r.varint()
 	f.scopes = r
 	return f
+}
+
+func (f *Fields) limits() (limits []Limit) {
+	if f.LimitsJSON != "" {
+		_ = json.Unmarshal([]byte(f.LimitsJSON), &limits) // PackKey has written it
+	}
+	return limits
 }
 
 // AppendPrefix appends the key's Prefix to b.

@@ -24,6 +24,9 @@ func packedKeys() map[string]struct {
 		CreatedAt: day, CreatedBy: Actor{ActorSystem, "system", "command line"}, ExpiresAt: day.Add(time.Hour),
 		RevokedAt:     day.Add(time.Minute),
 		RevokedReason: "why", RotatedAt: day, Retiring: Retiring{"lk_test_old", day.Add(time.Second)}, Revision: 300,
+		Plan: KeyPlan{"pln_1", "Pro"}, Limits: LimitsWithDefaults([]Limit{
+			{Name: "a", Type: RateLimit, Limit: Allow(5), Period: PeriodDay}, {Name: "b", Type: Quota, Limit: Unlimited()},
+		}),
 	}
 	usual := full
 	usual.Prefix, usual.CreatedBy = "lk_test_tok", Actor{ActorUser, string(NewID[UserID](day)), "Ann"}

@@ -42,7 +42,7 @@ func printed(t *testing.T) map[string]any {
 		domain.CallingUser{}, domain.Origin{}, domain.Project{}, domain.Suspension{}, domain.ProjectScope{}, domain.ProjectSpec{}, domain.ProjectPatch{},
 		domain.Tenant{}, domain.Secret{}, domain.Use{}, domain.Stale{}, domain.Node{}, domain.User{}, domain.SignUp{}, domain.Session{},
 		domain.Limit{}, domain.Refill{}, domain.Allowance{}, domain.EffectiveLimit{}, domain.Rate{},
-		domain.Plan{}, domain.PlanSpec{}, domain.PlanPatch{},
+		domain.Plan{}, domain.PlanSpec{}, domain.PlanPatch{}, domain.KeyPlan{},
 		domain.UsageCount{}, domain.UsageBatch{}, domain.UsageQuery{}, domain.UsageItem{}, domain.UsageCursor{}, domain.Usage{},
 	} {
 		filled := reflect.New(reflect.TypeOf(v))

@@ -2,8 +2,6 @@ package repository
 
 import (
 	"context"
-	"maps"
-	"slices"
 	"strings"
 	"time"
 
@@ -34,9 +32,12 @@ type keyRow struct {
 	RotatedAt      micros
 	RetiringPrefix string
 	RetiringUntil  micros
+	PlanID         domain.PlanID  `bun:",nullzero"`
+	Limits         []domain.Limit `bun:"type:jsonb"`
 	Revision       int64
 
 	LastUsedAt micros `bun:",scanonly"`
+	PlanName   string `bun:",scanonly"`
 
 	Project *projectRow `bun:"rel:belongs-to,join:project_id=id"`
 }
@@ -59,6 +60,8 @@ func (r keyRow) key() domain.Key {
 		LastUsedAt:    r.LastUsedAt.Time,
 		RotatedAt:     r.RotatedAt.Time,
 		Retiring:      domain.Retiring{Prefix: r.RetiringPrefix, ValidUntil: r.RetiringUntil.Time},
+		Plan:          domain.KeyPlan{ID: r.PlanID, Name: r.PlanName},
+		Limits:        someOrNil(r.Limits),
 		Revision:      r.Revision,
 	}
 }
@@ -84,6 +87,8 @@ func newKeyRow(scope domain.ProjectScope, k domain.Key) *keyRow {
 		RotatedAt:      micros{k.RotatedAt},
 		RetiringPrefix: k.Retiring.Prefix,
 		RetiringUntil:  micros{k.Retiring.ValidUntil},
+		PlanID:         k.Plan.ID,
+		Limits:         listed(k.Limits),
 		Revision:       k.Revision,
 	}
 	if row.Scopes == nil {
@@ -250,6 +255,9 @@ func (s *Store) ListKeys(
 	if f.CreatedBy != "" {
 		q = q.Where("k.created_by_id = ?", f.CreatedBy)
 	}
+	if f.PlanID != "" {
+		q = q.Where("k.plan_id = ?", f.PlanID)
+	}
 	if err := q.Scan(ctx); err != nil {
 		return domain.List[domain.Key]{}, s.error(err)
 	}
@@ -272,54 +280,12 @@ func (s *Store) CountAllKeys(ctx context.Context) (int, error) {
 	return int(n), s.error(err)
 }
 
-// KeyStatistics counts the project's keys by their status at now, and by the
-// days, starting with since, of their creation, revocation and expiry.
-func (s *Store) KeyStatistics(ctx context.Context, scope domain.ProjectScope, since, now time.Time) (domain.KeyStatistics, error) {
-	var counts struct{ Total, Expired, Revoked int }
-	err := selectIn(s, scope, (*keyRow)(nil)).ColumnExpr("COUNT(*) AS total").
-		ColumnExpr("COUNT(CASE WHEN k.revoked_at IS NULL AND k.expires_at <= ? THEN 1 END) AS expired", micros{now}).
-		ColumnExpr("COUNT(k.revoked_at) AS revoked").Scan(ctx, &counts)
-	if err != nil {
-		return domain.KeyStatistics{}, s.error(err)
-	}
-	days := map[int64]domain.KeyDay{}
-	for _, counted := range []struct {
-		column string
-		field  func(*domain.KeyDay) *int
-	}{
-		{"created_at", func(d *domain.KeyDay) *int { return &d.Created }},
-		{"revoked_at", func(d *domain.KeyDay) *int { return &d.Revoked }},
-		{"expires_at", func(d *domain.KeyDay) *int { return &d.Expiring }},
-	} {
-		var rows []struct {
-			Day  int64 // since 1970; both databases truncate integer division
-			Keys int
-		}
-		q := selectIn(s, scope, (*keyRow)(nil)).ColumnExpr("k.? / ? AS day", bun.Ident(counted.column), (24*time.Hour).Microseconds()).
-			ColumnExpr("COUNT(*) AS keys").Where("k.? >= ?", bun.Ident(counted.column), micros{since}).GroupExpr("1")
-		if counted.column == "expires_at" {
-			q = q.Where("k.revoked_at IS NULL")
-		}
-		if err := q.Scan(ctx, &rows); err != nil {
-			return domain.KeyStatistics{}, s.error(err)
-		}
-		for _, row := range rows {
-			day := days[row.Day]
-			day.Day = time.Unix(row.Day*int64((24*time.Hour).Seconds()), 0).UTC()
-			*counted.field(&day) = row.Keys
-			days[row.Day] = day
-		}
-	}
-	return domain.KeyStatistics{
-		Active: counts.Total - counts.Expired - counts.Revoked, Expired: counts.Expired, Revoked: counts.Revoked,
-		Days: slices.SortedFunc(maps.Values(days), func(a, b domain.KeyDay) int { return a.Day.Compare(b.Day) }),
-	}, nil
-}
-
-// keysIn starts a query of the project's keys, with their last use.
+// keysIn starts a query of the project's keys, with their last use and the names of
+// their plans.
 func keysIn(s *Store, scope domain.ProjectScope, model any) *bun.SelectQuery {
 	return selectIn(s, scope, model).ColumnExpr("?TableColumns").
-		ColumnExpr("(SELECT MAX(u.last_used_at) FROM api_key_usage AS u WHERE u.key_id = k.id) AS last_used_at")
+		ColumnExpr("(SELECT MAX(u.last_used_at) FROM api_key_usage AS u WHERE u.key_id = k.id) AS last_used_at").
+		ColumnExpr("COALESCE((SELECT l.name FROM plans AS l WHERE l.id = k.plan_id), '') AS plan_name")
 }
 
 // UpdateKey stores k, which must be one revision ahead of the row; otherwise it

@@ -64,6 +64,9 @@ var keyColumns = []target{
 	{"k.rotated_at", func(f *found) any { return (*moment)(&f.key.RotatedAt) }},
 	{"k.retiring_prefix", func(f *found) any { return &f.key.Retiring.Prefix }},
 	{"k.retiring_until", func(f *found) any { return (*moment)(&f.key.Retiring.ValidUntil) }},
+	{"COALESCE(k.plan_id, '')", func(f *found) any { return &f.key.Plan.ID }},
+	{"COALESCE(l.name, '')", func(f *found) any { return &f.key.Plan.Name }},
+	{"k.limits", func(f *found) any { return limitsFromJSON{&f.key.Limits} }},
 	{"k.revision", func(f *found) any { return &f.key.Revision }},
 }
 
@@ -78,6 +81,7 @@ var tenantColumns = []target{
 	{"p.revision", func(f *found) any { return &f.project.Revision }},
 	{"p.suspended_at", func(f *found) any { return (*moment)(&f.project.Suspended.Since) }},
 	{"p.suspended_reason", func(f *found) any { return &f.project.Suspended.Reason }},
+	{"p.limits", func(f *found) any { return limitsFromJSON{&f.project.Limits} }},
 	{"o.suspended_at", func(f *found) any { return (*moment)(&f.organization.Suspended.Since) }},
 	{"o.suspended_reason", func(f *found) any { return &f.organization.Suspended.Reason }},
 	{"o.name", func(f *found) any { return &f.organization.Name }},
@@ -111,6 +115,16 @@ func (j fromJSON[T]) Scan(src any) error {
 	return fmt.Errorf("JSON is stored as text, not as %T", src)
 }
 
+// limitsFromJSON is like fromJSON, and reads an empty list as nil.
+type limitsFromJSON struct{ to *[]domain.Limit }
+
+func (l limitsFromJSON) Scan(src any) error {
+	var limits []domain.Limit
+	err := fromJSON[[]domain.Limit]{&limits}.Scan(src)
+	*l.to = someOrNil(limits)
+	return err
+}
+
 // lookups are the hand-written queries.
 type lookups struct {
 	key, callingKey *lookup
@@ -119,9 +133,13 @@ type lookups struct {
 
 func newLookups() *lookups {
 	return &lookups{
-		key: newLookup(`api_key_secrets s JOIN api_keys k ON k.id = s.key_id WHERE s.token_id = `, keyColumns),
+		key: newLookup(`api_key_secrets s
+JOIN api_keys k ON k.id = s.key_id
+LEFT JOIN plans l ON l.id = k.plan_id
+WHERE s.token_id = `, keyColumns),
 		callingKey: newLookup(`api_key_secrets s
 JOIN api_keys k ON k.id = s.key_id
+LEFT JOIN plans l ON l.id = k.plan_id
 JOIN projects p ON p.id = k.project_id
 JOIN organizations o ON o.id = p.organization_id
 WHERE o.deleted_at IS NULL AND p.deleted_at IS NULL AND s.token_id = `, append(slices.Clone(keyColumns), tenantColumns...)),

@@ -28,7 +28,7 @@ func (r planRow) plan() domain.Plan {
 		ID:        r.ID,
 		ProjectID: r.ProjectID,
 		Name:      r.Name,
-		Limits:    r.Limits,
+		Limits:    someOrNil(r.Limits),
 		Keys:      r.Keys,
 		CreatedAt: r.CreatedAt.Time,
 		UpdatedAt: r.UpdatedAt.Time,
@@ -47,6 +47,14 @@ func newPlanRow(scope domain.ProjectScope, p domain.Plan) *planRow {
 		UpdatedAt:      micros{p.UpdatedAt},
 		Revision:       p.Revision,
 	}
+}
+
+// someOrNil is a list as domain has it: nil if it is empty.
+func someOrNil[T any](items []T) []T {
+	if len(items) == 0 {
+		return nil
+	}
+	return items
 }
 
 // listed is a list as a column keeps it, which is never null.
@@ -74,6 +82,27 @@ func (s *Store) GetPlan(ctx context.Context, scope domain.ProjectScope, id domai
 func (s *Store) LockPlan(ctx context.Context, scope domain.ProjectScope, id domain.PlanID) (domain.Plan, error) {
 	var row planRow
 	err := s.engine.forUpdate(plansIn(s, scope, &row).Where("l.id = ?", id)).Scan(ctx)
+	return row.plan(), s.error(err)
+}
+
+// AllPlans returns all plans of the project, ordered by name. The number of their
+// keys is left out.
+func (s *Store) AllPlans(ctx context.Context, scope domain.ProjectScope) ([]domain.Plan, error) {
+	var rows []planRow
+	if err := selectIn(s, scope, &rows).Order("name").Limit(domain.MaxPlans).Scan(ctx); err != nil {
+		return nil, s.error(err)
+	}
+	plans := make([]domain.Plan, len(rows))
+	for i, r := range rows {
+		plans[i] = r.plan()
+	}
+	return plans, nil
+}
+
+// FindPlan is like GetPlan, but leaves out the number of the plan's keys.
+func (s *Store) FindPlan(ctx context.Context, scope domain.ProjectScope, id domain.PlanID) (domain.Plan, error) {
+	var row planRow
+	err := selectIn(s, scope, &row).Where("l.id = ?", id).Scan(ctx)
 	return row.plan(), s.error(err)
 }
 

@@ -27,6 +27,7 @@ type projectRow struct {
 
 	SuspendedAt     micros
 	SuspendedReason string
+	Limits          []domain.Limit `bun:"type:jsonb"`
 
 	Organization *organizationRow `bun:"rel:belongs-to,join:organization_id=id"`
 	Role         domain.Role      `bun:",scanonly"` // of the member who asks
@@ -41,6 +42,7 @@ func (r projectRow) project() domain.Project {
 		KeyPrefix:      r.KeyPrefix,
 		Status:         r.Status,
 		Suspended:      domain.Suspension{Since: r.SuspendedAt.Time, Reason: r.SuspendedReason},
+		Limits:         someOrNil(r.Limits),
 		CreatedAt:      r.CreatedAt.Time,
 		UpdatedAt:      r.UpdatedAt.Time,
 		Revision:       r.Revision,
@@ -57,6 +59,7 @@ func newProjectRow(p domain.Project) *projectRow {
 		Status:          p.Status,
 		SuspendedAt:     micros{p.Suspended.Since},
 		SuspendedReason: p.Suspended.Reason,
+		Limits:          listed(p.Limits),
 		CreatedAt:       micros{p.CreatedAt},
 		UpdatedAt:       micros{p.UpdatedAt},
 		Revision:        p.Revision,

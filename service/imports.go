@@ -21,10 +21,14 @@ const (
 // when others are not. Rows that are here already stay as they are, so that
 // importing the same rows again changes nothing, and a key that has been revoked
 // or deleted here does not come back. It needs keys:import, and for each row the
-// scopes that it asks for.
+// scopes that it asks for, and limits:write if it has a plan or limits.
 func (p *Project) ImportKeys(ctx context.Context, rows iter.Seq[domain.ImportRow]) (domain.ImportResult, error) {
 	var result domain.ImportResult
 	if err := p.Authorize(domain.KeysImport); err != nil {
+		return result, err
+	}
+	plans, err := p.plansByID(ctx)
+	if err != nil {
 		return result, err
 	}
 	var good []domain.ImportedKey // of at most one batch, so that memory is bounded whatever the rows are
@@ -32,7 +36,7 @@ func (p *Project) ImportKeys(ctx context.Context, rows iter.Seq[domain.ImportRow
 	number := 0
 	for row := range rows {
 		pointer := "/" + strconv.Itoa(number)
-		key, err := p.imported(row)
+		key, err := p.imported(row, plans)
 		switch {
 		case err == nil:
 			good, pointers = append(good, key), append(pointers, pointer)
@@ -98,7 +102,7 @@ func (p *Project) importBatch(ctx context.Context, good []domain.ImportedKey, po
 }
 
 // imported returns the key that a row asks for, or validation_failed.
-func (p *Project) imported(row domain.ImportRow) (domain.ImportedKey, error) {
+func (p *Project) imported(row domain.ImportRow, plans map[domain.PlanID]domain.Plan) (domain.ImportedKey, error) {
 	if err := row.Validate(); err != nil {
 		return domain.ImportedKey{}, err
 	}
@@ -106,6 +110,10 @@ func (p *Project) imported(row domain.ImportRow) (domain.ImportedKey, error) {
 		refused := domain.Invalid{{Pointer: "/scopes",
 			Detail: "holds a scope that you do not hold yourself, so you cannot give it to a key"}}
 		return domain.ImportedKey{}, refused.Err()
+	}
+	plan, err := p.importedPlan(row, plans)
+	if err != nil {
+		return domain.ImportedKey{}, err
 	}
 	if row.Environment == "" {
 		row.Environment = domain.Live
@@ -127,6 +135,8 @@ func (p *Project) imported(row domain.ImportRow) (domain.ImportedKey, error) {
 		CreatedAt:   created,
 		CreatedBy:   p.caller.Actor(),
 		ExpiresAt:   row.ExpiresAt.UTC().Truncate(time.Microsecond),
+		Plan:        plan.ForKeys(),
+		Limits:      domain.LimitsWithDefaults(row.Limits),
 		Revision:    1,
 	}
 	if row.Revoked {
@@ -146,6 +156,31 @@ func (p *Project) imported(row domain.ImportRow) (domain.ImportedKey, error) {
 		Locator:       p.app.keyring.locator(row.Prefix, h),
 		ImportDigest:  p.app.keyring.importDigest(key.ProjectID, h),
 	}}, nil
+}
+
+// plansByID returns the plans that imported rows may refer to.
+func (p *Project) plansByID(ctx context.Context) (map[domain.PlanID]domain.Plan, error) {
+	all, err := p.app.store.AllPlans(ctx, p.project.Scope())
+	plans := map[domain.PlanID]domain.Plan{}
+	for _, plan := range all {
+		plans[plan.ID] = plan
+	}
+	return plans, err
+}
+
+// importedPlan returns the plan of a row, or why the row cannot have it or its limits.
+func (p *Project) importedPlan(row domain.ImportRow, plans map[domain.PlanID]domain.Plan) (domain.Plan, error) {
+	if row.PlanID == "" && len(row.Limits) == 0 {
+		return domain.Plan{}, nil
+	}
+	if err := p.Authorize(domain.LimitsWrite); err != nil {
+		return domain.Plan{}, err
+	}
+	plan, ok := plans[row.PlanID]
+	if !ok && row.PlanID != "" {
+		return domain.Plan{}, planMissing(domain.NotFound())
+	}
+	return plan, tooManyLimits(domain.Effective(p.project.Limits, plan.Limits, row.Limits))
 }
 
 // freshImports returns those of the keys that are not here already, and counts

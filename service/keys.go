@@ -12,7 +12,8 @@ import (
 // CreateKey makes a key of the project and returns it with its token, which is
 // stored nowhere and cannot be had again but by the same Idempotency-Key; the
 // zero token says that the key was made before (see TokenOnce). It needs
-// keys:write and every scope that the key is to hold, else scope_not_held.
+// keys:write and every scope that the key is to hold, else scope_not_held; and what
+// limitNew says for a plan and limits.
 func (p *Project) CreateKey(ctx context.Context, spec domain.KeySpec) (domain.Key, domain.Token, error) {
 	if err := p.Authorize(domain.KeysWrite); err != nil {
 		return domain.Key{}, domain.Token{}, err
@@ -37,6 +38,9 @@ func (p *Project) CreateKey(ctx context.Context, spec domain.KeySpec) (domain.Ke
 		return domain.Key{}, domain.Token{}, err
 	}
 	return p.issue(ctx, r, spec.TokenOnce, func(ctx context.Context, tx *repository.Store, random source) (issued, error) {
+		if err := p.limitNew(ctx, tx, &key, spec); err != nil {
+			return issued{}, err
+		}
 		token, err := random.token(p.project.KeyPrefix, spec.Environment)
 		if err != nil {
 			return issued{}, err
@@ -104,7 +108,7 @@ func (p *Project) GetKey(ctx context.Context, id domain.KeyID) (domain.Key, erro
 // needs what requireWidening says, else scope_not_held; a key needs all scopes that
 // the other one has, too.
 func (p *Project) UpdateKey(ctx context.Context, id domain.KeyID, patch domain.KeyPatch) (domain.Key, error) {
-	return p.changeKey(ctx, id, "key.updated", func(before domain.Key) (domain.Key, error) {
+	return p.changeKey(ctx, id, "key.updated", func(ctx context.Context, tx *repository.Store, before domain.Key) (domain.Key, error) {
 		if !before.RevokedAt.IsZero() {
 			return before, domain.Errorf(domain.CodeKeyRevoked, "The key has been revoked and can no longer be changed.")
 		}
@@ -113,6 +117,9 @@ func (p *Project) UpdateKey(ctx context.Context, id domain.KeyID, patch domain.K
 			return before, err
 		}
 		after.ExpiresAt = after.ExpiresAt.Truncate(time.Microsecond)
+		if err := p.limitAgain(ctx, tx, before, &after); err != nil {
+			return before, err
+		}
 		return after, p.requireWidening(before, after)
 	})
 }
@@ -125,7 +132,7 @@ func (p *Project) RevokeKey(ctx context.Context, id domain.KeyID, reason string)
 	if v.Text("/reason", reason, 0, domain.MaxReasonLength); len(v) > 0 {
 		return domain.Key{}, v.Err()
 	}
-	return p.changeKey(ctx, id, "key.revoked", func(k domain.Key) (domain.Key, error) {
+	return p.changeKey(ctx, id, "key.revoked", func(_ context.Context, _ *repository.Store, k domain.Key) (domain.Key, error) {
 		if k.RevokedAt.IsZero() {
 			k.RevokedAt, k.RevokedReason = p.app.now(), reason
 		}
@@ -137,7 +144,8 @@ func (p *Project) RevokeKey(ctx context.Context, id domain.KeyID, reason string)
 // on, with what changed in the audit trail. A change that changes nothing is
 // neither stored nor recorded.
 func (p *Project) changeKey(
-	ctx context.Context, id domain.KeyID, action string, change func(domain.Key) (domain.Key, error),
+	ctx context.Context, id domain.KeyID, action string,
+	change func(ctx context.Context, tx *repository.Store, before domain.Key) (domain.Key, error),
 ) (domain.Key, error) {
 	if err := p.Authorize(domain.KeysWrite); err != nil {
 		return domain.Key{}, err
@@ -151,7 +159,7 @@ func (p *Project) changeKey(
 		if err := p.precondition.Check(before.Revision); err != nil {
 			return err
 		}
-		after, err := change(before)
+		after, err := change(ctx, tx, before)
 		if err != nil {
 			return err
 		}
@@ -217,7 +225,7 @@ func (p *Project) record(ctx context.Context, tx *repository.Store, action strin
 
 // keyFields are what the audit trail tells about changes to a key.
 func keyFields(k domain.Key) map[string]any {
-	return map[string]any{
+	return withLimits(map[string]any{
 		"name":           k.Name,
 		"environment":    k.Environment,
 		"scopes":         k.Scopes,
@@ -227,7 +235,16 @@ func keyFields(k domain.Key) map[string]any {
 		"revoked_at":     moment(k.RevokedAt),
 		"revoked_reason": k.RevokedReason,
 		"prefix":         k.Prefix,
+		"plan_id":        idOrNull(k.Plan.ID),
+	}, k.Limits)
+}
+
+// idOrNull is an id as the audit trail shows it: null for none.
+func idOrNull[T domain.ID](id T) any {
+	if id == "" {
+		return nil
 	}
+	return id
 }
 
 // moment is a time as the audit trail shows it: null for never.

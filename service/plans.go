@@ -39,6 +39,9 @@ func (p *Project) addPlan(ctx context.Context, tx *repository.Store, spec domain
 		return domain.Plan{}, domain.Errorf(domain.CodeConflict,
 			"A project can have at most %d plans. Delete one that no key needs.", domain.MaxPlans)
 	}
+	if err := tooManyLimits(domain.Effective(p.project.Limits, spec.Limits, nil)); err != nil {
+		return domain.Plan{}, err
+	}
 	now := p.app.now()
 	plan := domain.Plan{
 		ID:        domain.NewID[domain.PlanID](now),
@@ -88,6 +91,9 @@ func (p *Project) UpdatePlan(ctx context.Context, id domain.PlanID, patch domain
 			return err
 		}
 		plan = before
+		if err := tooManyLimits(domain.Effective(p.project.Limits, after.Limits, nil)); err != nil {
+			return err
+		}
 		changes := domain.Diff(planFields(before), planFields(after))
 		if len(changes) == 0 {
 			return nil

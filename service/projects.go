@@ -130,13 +130,37 @@ func (p *Project) Get() (domain.Project, error) {
 	return *p.project, nil
 }
 
-// Update changes name, slug, key prefix or status. Disabling ends its keys
-// immediately. It needs project:write; a slug that is taken gives conflict.
+// Update changes name, slug, key prefix, status or limits. Disabling ends its keys
+// immediately. It needs project:write, and for limits limits:write, too; a slug that
+// is taken gives conflict.
 func (p *Project) Update(ctx context.Context, patch domain.ProjectPatch) (domain.Project, error) {
 	if err := p.Authorize(domain.ProjectWrite); err != nil {
 		return domain.Project{}, err
 	}
+	if patch.Limits != nil {
+		if err := p.Authorize(domain.LimitsWrite); err != nil {
+			return domain.Project{}, err
+		}
+		if err := p.fitsPlans(ctx, *patch.Limits); err != nil {
+			return domain.Project{}, err
+		}
+	}
 	return p.change(ctx, "project.updated", patch.Apply)
+}
+
+// fitsPlans returns validation_failed if limits of the project are too many together
+// with those of one of its plans.
+func (p *Project) fitsPlans(ctx context.Context, limits []domain.Limit) error {
+	plans, err := p.app.store.AllPlans(ctx, p.project.Scope())
+	if err != nil {
+		return err
+	}
+	for _, plan := range plans {
+		if err := tooManyLimits(domain.Effective(limits, plan.Limits, nil)); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // Suspend stops the project: none of its keys works, members read and change
@@ -238,5 +262,6 @@ func projectEvent(action string, p domain.Project, changes domain.Changes) domai
 }
 
 func projectFields(p domain.Project) map[string]any {
-	return withSuspension(map[string]any{"name": p.Name, "slug": p.Slug, "key_prefix": p.KeyPrefix, "status": p.Status}, p.Suspended)
+	fields := map[string]any{"name": p.Name, "slug": p.Slug, "key_prefix": p.KeyPrefix, "status": p.Status}
+	return withLimits(withSuspension(fields, p.Suspended), p.Limits)
 }

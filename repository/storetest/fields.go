@@ -74,11 +74,16 @@ func same[T any](t *testing.T, where string, got, want T, err error, left ...cmp
 func testKeyFields(t *testing.T, s *repository.Store) {
 	ctx := t.Context()
 	org, p := newTenant(t, s, "acme")
+	plan, other := newPlan(p, "Pro", epoch), newPlan(p, "Free", epoch)
+	check(t, s.CreatePlan(ctx, p.Scope(), plan))
+	check(t, s.CreatePlan(ctx, p.Scope(), other))
 	base := domain.Key{
 		ID: domain.NewID[domain.KeyID](epoch), ProjectID: p.ID, Environment: domain.Test,
 		CreatedBy: domain.Actor{Kind: domain.ActorKey}, Prefix: "lk_test_000000000001",
 	}
-	key := filled(t, base, 1)
+	first := base
+	first.Plan, first.Limits = plan.ForKeys(), someLimits(1)
+	key := filled(t, first, 1)
 	key.RevokedAt = time.Time{}              // a revoked key cannot be updated; the second round has it
 	used := except[domain.Key]("LastUsedAt") // it lies in a table of its own, which no change of a key touches
 	check(t, s.CreateKey(ctx, p.Scope(), key))
@@ -92,6 +97,7 @@ func testKeyFields(t *testing.T, s *repository.Store) {
 
 	changed := base // what never changes
 	changed.CreatedAt, changed.CreatedBy, changed.Revision = key.CreatedAt, key.CreatedBy, key.Revision+1
+	changed.Plan, changed.Limits = other.ForKeys(), someLimits(2)
 	changed = filled(t, changed, 2)
 	check(t, s.UpdateKey(ctx, p.Scope(), changed))
 	got, err = s.GetKey(ctx, p.Scope(), key.ID)
@@ -135,12 +141,15 @@ func testOtherFields(t *testing.T, s *repository.Store) {
 	gotOrg, err = s.GetOrganization(ctx, org.ID)
 	same(t, "GetOrganization after UpdateOrganization", gotOrg, org, err)
 
-	project := filled(t, domain.Project{ID: domain.NewID[domain.ProjectID](epoch), OrganizationID: org.ID, Status: domain.Active}, 1)
+	project := filled(t, domain.Project{
+		ID: domain.NewID[domain.ProjectID](epoch), OrganizationID: org.ID, Status: domain.Active, Limits: someLimits(1),
+	}, 1)
 	check(t, s.CreateProject(ctx, org.Scope(), project))
 	gotProject, err := s.GetProject(ctx, project.ID)
 	same(t, "GetProject", gotProject, project, err)
 	project = filled(t, domain.Project{
 		ID: project.ID, OrganizationID: org.ID, Status: domain.Disabled, CreatedAt: project.CreatedAt, Revision: project.Revision + 1,
+		Limits: someLimits(2),
 	}, 2)
 	check(t, s.UpdateProject(ctx, project.Scope(), project))
 	gotProject, err = s.GetProject(ctx, project.ID)
