@@ -2,7 +2,6 @@ package api
 
 import (
 	"context"
-	"encoding/csv"
 	"log/slog"
 	"net/http"
 	"slices"
@@ -71,7 +70,7 @@ type export[T any] struct {
 // client does not take a part for the whole.
 func (e export[T]) write(w http.ResponseWriter) error {
 	w.Header().Set("Content-Type", e.media)
-	ending, write := ".csv", e.writeRows(w)
+	ending, write := ".csv", domain.Table(w, e.columns, e.row)
 	if e.media == linesMedia {
 		ending, write = ".ndjson", e.writeLines(w)
 	}
@@ -92,28 +91,6 @@ func (e export[T]) writeLines(w http.ResponseWriter) func([]T) error {
 			}
 		}
 		return nil
-	}
-}
-
-func (e export[T]) writeRows(w http.ResponseWriter) func([]T) error {
-	rows := csv.NewWriter(w)
-	rows.UseCRLF = true // RFC 4180, section 2
-	header := rows.Write(e.columns)
-	return func(items []T) error {
-		if header != nil {
-			return header
-		}
-		for _, item := range items {
-			row, err := e.row(item)
-			if err != nil {
-				return err
-			}
-			if err := rows.Write(row); err != nil {
-				return err
-			}
-		}
-		rows.Flush()
-		return rows.Error()
 	}
 }
 

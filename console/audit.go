@@ -2,7 +2,6 @@ package console
 
 import (
 	"context"
-	"encoding/csv"
 	"net/http"
 	"time"
 
@@ -94,30 +93,11 @@ func exportAudit(v *visit) error {
 	}
 	v.Response().Header().Set(echo.HeaderContentType, "text/csv; charset=utf-8")
 	v.Response().Header().Set(echo.HeaderContentDisposition, `attachment; filename="audit-events.csv"`)
-	rows := csv.NewWriter(v.Response())
-	rows.UseCRLF = true // RFC 4180, section 2
-	if err = rows.Write(domain.EventColumns); err == nil {
-		err = export.All(func(events []domain.Event) error { return writeEvents(rows, events) })
-	}
-	if err != nil {
+	if err := export.All(domain.Table(v.Response(), domain.EventColumns, domain.Event.Row)); err != nil {
 		v.console.config.Log.WarnContext(v.ctx(), "an export of audit events failed", "error", err)
 		panic(http.ErrAbortHandler)
 	}
 	return nil
-}
-
-func writeEvents(rows *csv.Writer, events []domain.Event) error {
-	for _, e := range events {
-		row, err := e.Row()
-		if err != nil {
-			return err
-		}
-		if err := rows.Write(row); err != nil {
-			return err
-		}
-	}
-	rows.Flush()
-	return rows.Error()
 }
 
 // day reads a date, if there is one.

@@ -23,9 +23,6 @@ func (o *Organization) ListEvents(ctx context.Context, f domain.EventFilter, p d
 	if err := o.Authorize(domain.AuditRead); err != nil {
 		return domain.List[domain.Event]{}, err
 	}
-	if err := f.Validate(); err != nil {
-		return domain.List[domain.Event]{}, err
-	}
 	f, err := o.app.named(ctx, f)
 	if err != nil {
 		return domain.List[domain.Event]{}, err
@@ -39,9 +36,6 @@ func (a *App) ListEvents(
 	ctx context.Context, caller domain.Principal, f domain.EventFilter, p domain.Page,
 ) (domain.List[domain.Event], error) {
 	if err := requireSystem(caller); err != nil {
-		return domain.List[domain.Event]{}, err
-	}
-	if err := f.Validate(); err != nil {
 		return domain.List[domain.Event]{}, err
 	}
 	f, err := a.named(ctx, f)
@@ -61,9 +55,6 @@ func (a *App) ListAccountEvents(
 	if err := requireOperator(caller); err != nil {
 		return domain.List[domain.Event]{}, err
 	}
-	if err := f.Validate(); err != nil {
-		return domain.List[domain.Event]{}, err
-	}
 	f, err := a.named(ctx, f)
 	if err != nil {
 		return domain.List[domain.Event]{}, err
@@ -71,10 +62,13 @@ func (a *App) ListAccountEvents(
 	return a.store.ListAccountEvents(ctx, f, p)
 }
 
-// named replaces the email address of a person by their id, since events do not
-// contain the address of a person who has a name. An address without an account
-// stays as it is and matches only what was done under it.
+// named checks the filter and replaces the email address of a person by their id,
+// since events do not contain the address of a person who has a name. An address
+// without an account stays as it is and matches only what was done under it.
 func (a *App) named(ctx context.Context, f domain.EventFilter) (domain.EventFilter, error) {
+	if err := f.Validate(); err != nil {
+		return f, err
+	}
 	if !strings.Contains(f.Actor, "@") {
 		return f, nil
 	}
