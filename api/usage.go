@@ -53,7 +53,11 @@ func (h *handlers) GetOwnUsage(ctx context.Context, _ GetOwnUsageRequestObject) 
 	usage, err := h.app.OwnUsage(ctx, caller(ctx))
 	list, _ := usageList(ctx, usage)
 	return GetOwnUsage200JSONResponse{
-		Interval: list.Interval, TimeZone: list.TimeZone, CompleteUntil: list.CompleteUntil, Lossy: list.Lossy, Items: list.Items,
+		Interval:      list.Interval,
+		TimeZone:      list.TimeZone,
+		CompleteUntil: list.CompleteUntil,
+		Lossy:         list.Lossy,
+		Items:         list.Items,
 	}, err
 }
 
@@ -101,9 +105,12 @@ func usageGroups(groupBy *string) (groups []domain.UsageGroup) {
 func usageList(ctx context.Context, u domain.Usage) (UsageList, *string) {
 	next, link := nextPage(ctx, u.Next)
 	return UsageList{
-		Interval: string(u.Query.Interval), TimeZone: "UTC", CompleteUntil: u.CompleteUntil, Lossy: u.Lossy,
-		Items:      each(u.Items, func(i domain.UsageItem) UsageItem { return usageItem(i, u.Query) }),
-		NextCursor: next,
+		Interval:      string(u.Query.Interval),
+		TimeZone:      "UTC",
+		CompleteUntil: u.CompleteUntil,
+		Lossy:         u.Lossy,
+		Items:         each(u.Items, func(i domain.UsageItem) UsageItem { return usageItem(i, u.Query) }),
+		NextCursor:    next,
 	}, link
 }
 

@@ -143,6 +143,8 @@ func (c *console) routes(e *echo.Echo) {
 		"POST /organizations/:organization/projects":                onOrganization(createProject),
 		"GET /projects/:project":                                    showProject,
 		"GET /projects/:project/settings":                           showProjectSettings,
+		"GET /projects/:project/usage":                              showUsage,
+		"GET /projects/:project/usage/export":                       exportUsage,
 		"POST /projects/:project/settings":                          onProject(updateProject),
 		"POST /projects/:project/status":                            onProject(setProjectStatus),
 		"POST /projects/:project/delete":                            onProject(deleteProject),

@@ -25,6 +25,8 @@ type keyPage struct {
 	MayRotate bool
 	Graces    []grace
 	Notice    string
+	Usage     chart
+	Used      bool // in the last 30 days
 }
 
 // grace is one choice of how long the replaced token keeps working.
@@ -123,7 +125,14 @@ func (v *visit) keyPage(p *service.Project, project domain.Project, key domain.K
 	if token != "" {
 		page.DotEnv = newDotEnv(token)
 	}
-	var err error
+	period := usagePeriods[defaultPeriod]
+	usage, err := p.Usage(v.ctx(), domain.UsageQuery{
+		Since: period.start(v.layout.Now, 0), Interval: period.interval, KeyID: key.ID, Limit: domain.MaxPageSize,
+	})
+	if err != nil {
+		return err
+	}
+	page.Usage, page.Used = usageChart(usage.Items, period, v.layout.Now), len(usage.Items) > 0
 	if page.Scopes, err = v.scopeChoices(p, slices.Concat(key.Scopes, f.scopes())); err != nil {
 		return err
 	}

@@ -18,6 +18,7 @@ type keysPage struct {
 	Later    bool   // this is not the first page
 	MayWrite bool
 	Notice   string
+	Sparks   map[domain.KeyID]chart // the last 30 days of the keys that were used then
 }
 
 // Narrowed reports whether a filter is set, so that an empty list shows the right
@@ -48,6 +49,10 @@ func (v *visit) keysPage(
 	if !keys.Next.IsZero() {
 		next = keysURL(project, filter, keys.Next)
 	}
+	sparks, err := v.sparks(p, keys.Items)
+	if err != nil {
+		return err
+	}
 	return v.render(newForm().status, "keys", "Keys", keysPage{
 		Project:  project,
 		Filter:   filter,
@@ -56,6 +61,7 @@ func (v *visit) keysPage(
 		Later:    !page.After.IsZero(),
 		MayWrite: p.Holds(domain.KeysWrite),
 		Notice:   v.revokedNotice(),
+		Sparks:   sparks,
 	})
 }
 

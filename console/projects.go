@@ -40,6 +40,8 @@ type projectPage struct {
 	Status     chart
 	Changes    chart
 	Expiries   chart
+	Usage      chart
+	Busiest    []usageRow
 }
 
 // showProject shows the overview: charts of the keys, or how to create the first.
@@ -52,6 +54,16 @@ func showProject(v *visit) error {
 	if err != nil {
 		return err
 	}
+	period := usagePeriods[defaultPeriod]
+	q := domain.UsageQuery{Since: period.start(v.layout.Now, 0), Interval: period.interval, Limit: domain.MaxPageSize}
+	usage, err := p.Usage(v.ctx(), q)
+	if err != nil {
+		return err
+	}
+	busiest, err := v.busiest(p, project, q, domain.ByKey, period)
+	if err != nil {
+		return err
+	}
 	return v.render(newForm().status, "project", project.Name, projectPage{
 		Project:    project,
 		MayCreate:  p.Holds(domain.KeysWrite),
@@ -59,6 +71,8 @@ func showProject(v *visit) error {
 		Status:     statusChart(statistics),
 		Changes:    changesChart(statistics, v.layout.Now),
 		Expiries:   expiriesChart(statistics, v.layout.Now),
+		Usage:      usageChart(usage.Items, period, v.layout.Now),
+		Busiest:    busiest[:min(len(busiest), 5)],
 	})
 }
 

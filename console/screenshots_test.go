@@ -114,8 +114,13 @@ func TestScreenshots(t *testing.T) {
 	}
 	s.Pass(now.Sub(s.Now()))
 	base := "/console/projects/" + string(project.ID)
+	s.makeUsage(t, p, now)
 	at(base, "project")
 	at(base+"/keys", "keys")
+	for _, period := range []string{"24h", "7d", "30d", "12m"} {
+		at(base+"/usage?period="+period, "usage-"+period)
+	}
+	at(base+"/usage?external_id=nothing", "usage-empty")
 	at(base+"/keys?search=nothing-like-it", "keys-none")
 	at(base+"/keys/new", "key-new")
 	b.fill("name", "reporting-service").fill("more_scopes", "documents:read reports:write").follow("Create key")

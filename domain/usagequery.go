@@ -48,6 +48,7 @@ type UsageQuery struct {
 	GroupBy      []UsageGroup
 
 	KeyID       KeyID
+	Keys        []KeyID // only uses of these
 	ExternalID  string
 	Environment Environment
 	Outcome     Outcome
@@ -120,7 +121,7 @@ func (q UsageQuery) checkMinutes(v *Invalid) {
 
 // OfKeys reports whether the answer is about keys, and not about whole projects.
 func (q UsageQuery) OfKeys() bool {
-	return q.KeyID != "" || q.ExternalID != "" || q.Environment != "" ||
+	return q.KeyID != "" || len(q.Keys) > 0 || q.ExternalID != "" || q.Environment != "" ||
 		slices.ContainsFunc(q.GroupBy, func(g UsageGroup) bool { return g == ByKey || g == ByExternalID || g == ByEnvironment })
 }
 

@@ -68,6 +68,9 @@ func (s *Store) ProjectUsage(ctx context.Context, scope domain.ProjectScope, q d
 	if q.KeyID != "" {
 		of = of.Where("u.subject = ?", q.KeyID)
 	}
+	if len(q.Keys) > 0 {
+		of = of.Where("u.subject IN (?)", bun.List(q.Keys))
+	}
 	if q.ExternalID != "" {
 		of = of.Where("u.external_id = ?", q.ExternalID)
 	}

@@ -29,6 +29,27 @@ func (p *Project) Usage(ctx context.Context, q domain.UsageQuery) (domain.Usage,
 	return p.app.usageOf(ctx, q, domain.MaxPageSize, p.readUsage)
 }
 
+// UsageOfKeys answers how often each of some keys was used, by day since a day. It
+// needs usage:read. Keys that were not used are missing.
+func (p *Project) UsageOfKeys(ctx context.Context, keys []domain.KeyID, since time.Time) (map[domain.KeyID][]domain.UsageItem, error) {
+	if err := p.Authorize(domain.UsageRead); err != nil || len(keys) == 0 {
+		return nil, err
+	}
+	q, err := domain.UsageQuery{
+		Since: since, Keys: keys, GroupBy: []domain.UsageGroup{domain.ByKey}, Limit: usageExportPage,
+	}.Complete(p.app.now(), usageExportPage)
+	if err != nil {
+		return nil, err
+	}
+	items, err := p.app.store.ProjectUsage(ctx, p.project.Scope(), q)
+	histories := map[domain.KeyID][]domain.UsageItem{}
+	for _, i := range items {
+		id := domain.KeyID(i.Groups[0])
+		histories[id] = append(histories[id], i)
+	}
+	return histories, err
+}
+
 // Usage answers how often the keys of the organization were used, of all its
 // projects. It needs usage:read.
 func (o *Organization) Usage(ctx context.Context, q domain.UsageQuery) (domain.Usage, error) {

@@ -34,7 +34,11 @@ func (s *shard) write(id id, packed string, tenant uint32, line meter.Line) {
 		s.bytes += cap(newest.bytes)
 	}
 	s.index[id] = place{
-		slab: s.next - 1, tenant: tenant, line: line, offset: uint16(len(newest.bytes)), length: uint16(len(packed)),
+		slab:   s.next - 1,
+		tenant: tenant,
+		line:   line,
+		offset: uint16(len(newest.bytes)),
+		length: uint16(len(packed)),
 	}
 	newest.bytes = append(newest.bytes, packed...)
 	newest.lengths = append(newest.lengths, uint16(len(packed)))

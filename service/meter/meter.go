@@ -39,9 +39,11 @@ type rare struct {
 // New returns an empty meter.
 func New() *Meter {
 	m := &Meter{
-		table: table{projects: make([]project, 1), numbers: map[domain.ProjectID]uint32{}, external: map[Line]string{}},
-		loose: map[domain.TokenID]Line{}, first: make(chan struct{}, 1),
-		rare: map[rare]int64{}, unknown: map[domain.ProjectID]domain.UsageCount{},
+		table:   table{projects: make([]project, 1), numbers: map[domain.ProjectID]uint32{}, external: map[Line]string{}},
+		loose:   map[domain.TokenID]Line{},
+		first:   make(chan struct{}, 1),
+		rare:    map[rare]int64{},
+		unknown: map[domain.ProjectID]domain.UsageCount{},
 	}
 	m.blocks.Store(new([]*block))
 	return m

@@ -108,7 +108,11 @@ func (m *Meter) takeUse(n Line, idle int64, uses []Use) []Use {
 	l.last.CompareAndSwap(last, last&^pending) // a later use stays pending
 	o, at := m.owner(n), timeOf(last)
 	return append(uses, Use{domain.Use{
-		ProjectID: m.projects[o.project].id, KeyID: o.keyID(), TokenID: o.tokenID(), First: at, Last: at,
+		ProjectID: m.projects[o.project].id,
+		KeyID:     o.keyID(),
+		TokenID:   o.tokenID(),
+		First:     at,
+		Last:      at,
 	}, n})
 }
 

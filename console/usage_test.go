@@ -1,0 +1,132 @@
+package console_test
+
+import (
+	"io"
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/latchkey-dev/latchkey/domain"
+	"github.com/latchkey-dev/latchkey/service"
+)
+
+// makeUsage writes a year of made-up usage of the first keys of a project: busy on
+// working days, growing, with some refusals.
+func (s *server) makeUsage(t *testing.T, p *service.Project, now time.Time) {
+	t.Helper()
+	keys, err := p.ListKeys(t.Context(), domain.KeyFilter{}, domain.Page{Limit: 8})
+	if err != nil {
+		t.Fatal(err)
+	}
+	project, err := p.Get()
+	if err != nil {
+		t.Fatal(err)
+	}
+	number := int64(0)
+	for back := 364 * 24; back >= 0; back -= 3 {
+		at := now.Add(-time.Duration(back) * time.Hour)
+		size := int64(20 + (365*24-back)/400)
+		if at.Weekday() == time.Saturday || at.Weekday() == time.Sunday {
+			size /= 4
+		}
+		size += int64(12-abs(at.Hour()-13)) * size / 12
+		var counts []domain.UsageCount
+		for i, k := range keys.Items {
+			add := func(o domain.Outcome, n int64) {
+				counts = append(counts, domain.UsageCount{
+					OrganizationID: project.OrganizationID,
+					ProjectID:      project.ID,
+					KeyID:          k.ID,
+					ExternalID:     []string{"", "globex", "initech"}[i%3],
+					Environment:    k.Environment,
+					Outcome:        o,
+					Count:          n,
+				})
+			}
+			add(domain.OutcomeValid, size/int64(i+1)+1)
+			if i == 1 && back%5 == 0 {
+				add(domain.OutcomeRateLimited, size/6+1)
+			}
+			if i == 2 && back%7 == 0 {
+				add(domain.OutcomeExpired, size/8+1)
+			}
+		}
+		number++
+		batch := domain.UsageBatch{NodeID: "made up", Number: number, At: at, Counts: counts}
+		if err := s.Store.RecordUsage(t.Context(), batch); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := s.Store.EndUsage(t.Context(), "made up"); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func abs(n int) int { return max(n, -n) }
+
+// get returns the page at a path, as the person sees it.
+func (p person) get(t *testing.T, path string) string {
+	t.Helper()
+	r, err := http.NewRequestWithContext(t.Context(), http.MethodGet, p.server.URL+path, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.AddCookie(&http.Cookie{Name: "latchkey_session", Value: p.cookie})
+	res, err := p.server.Client().Do(r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer res.Body.Close()
+	body, err := io.ReadAll(res.Body)
+	if err != nil || res.StatusCode != http.StatusOK {
+		t.Errorf("%s: got %d, %v", path, res.StatusCode, err)
+	}
+	return string(body)
+}
+
+// The pages about usage show what was counted, as a picture with a table beside it,
+// and the same numbers as CSV; a name that looks like a formula is none there.
+func TestUsagePages(t *testing.T) {
+	t.Parallel()
+	s := newServer(t)
+	ann := s.signUp(t, "ann@example.com")
+	_, project, p := ann.project(t, "Acme", "Documents API")
+	base := "/console/projects/" + string(project.ID)
+	if page := ann.get(t, base+"/usage"); !strings.Contains(page, "No requests in the last 30 days") {
+		t.Error("the page of an unused project does not say so")
+	}
+	key, token, err := p.CreateKey(t.Context(), domain.KeySpec{Name: "billing", ExternalID: "=globex"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for range 3 {
+		if _, err := p.VerifyKey(t.Context(), token.Reveal(), nil); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if _, err := p.VerifyKey(t.Context(), token.Reveal(), []domain.Scope{"documents:read"}); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.App.RecordUses(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	for path, wants := range map[string][]string{
+		base:                                  {"Busiest keys", "billing", "3 valid"},
+		base + "/keys":                        {"4 requests in 30 days"},
+		base + "/keys/" + string(key.ID):      {"3 valid", "1 refused"},
+		base + "/usage":                       {"4 requests", "Busiest keys", "Customers", "=globex", "Complete until"},
+		base + "/usage?period=24h":            {"4 requests"},
+		base + "/usage?period=12m":            {"4 requests"},
+		base + "/usage?external_id=initech":   {"No requests", "Only the customer"},
+		base + "/usage?key=" + string(key.ID): {"4 requests", "Only the key"},
+		base + "/usage/export?period=30d":     {"start,requests,valid", ",4,3,"},
+	} {
+		page := ann.get(t, path)
+		for _, want := range wants {
+			if !strings.Contains(page, want) {
+				t.Errorf("%s lacks %q", path, want)
+			}
+		}
+	}
+}
