@@ -1,6 +1,7 @@
 package service_test
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 	"testing"
@@ -201,11 +202,12 @@ func TestExportIsWhole(t *testing.T) {
 			_, err = org.ExportEvents(w.Context(), domain.EventFilter{Action: "no action"}, domain.Cursor{})
 			w.code(err, domain.CodeValidationFailed)
 
-			stopped := fmt.Errorf("stopped")
+			stopped := errors.New("stopped")
 			export, err := org.ExportEvents(w.Context(), domain.EventFilter{}, domain.Cursor{})
 			w.check(err)
 			pages := 0
-			if err := export.All(func([]domain.Event) error { pages++; return stopped }); err != stopped || pages != 1 { //nolint:errorlint // the same
+			err = export.All(func([]domain.Event) error { pages++; return stopped })
+			if !errors.Is(err, stopped) || pages != 1 {
 				t.Errorf("got %v after %d pages, want the reader's failure after one", err, pages)
 			}
 		}
