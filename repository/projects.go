@@ -89,6 +89,13 @@ func (s *Store) GetProjectOfKey(ctx context.Context, id domain.KeyID) (domain.Pr
 	return row.project(), s.error(err)
 }
 
+// GetProjectOfPlan returns the project that has a plan. It does not check the caller.
+func (s *Store) GetProjectOfPlan(ctx context.Context, id domain.PlanID) (domain.Project, error) {
+	var row projectRow
+	err := s.projectsOfAll(&row).Join("JOIN plans AS l ON l.project_id = p.id").Where("l.id = ?", id).Scan(ctx)
+	return row.project(), s.error(err)
+}
+
 // projectsOfAll starts a query of the projects of all tenants.
 func (s *Store) projectsOfAll(model any) *bun.SelectQuery {
 	return s.read.NewSelect().Model(model).Join("JOIN organizations AS o ON o.id = p.organization_id").Where(standing).

@@ -78,6 +78,16 @@ func (a *App) ProjectOfKey(ctx context.Context, caller domain.Principal, id doma
 	return &Project{grant{app: a, caller: caller}, &project}, err
 }
 
+// ProjectOfPlan returns the handle for the project that has a plan. Only the command
+// line may.
+func (a *App) ProjectOfPlan(ctx context.Context, caller domain.Principal, id domain.PlanID) (*Project, error) {
+	if err := requireSystem(caller); err != nil {
+		return nil, err
+	}
+	project, err := a.store.GetProjectOfPlan(ctx, id)
+	return &Project{grant{app: a, caller: caller}, &project}, err
+}
+
 // Project is a project in the hands of a caller who belongs there: one of its
 // own keys, or a member of its organization.
 type Project struct {

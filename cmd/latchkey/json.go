@@ -14,6 +14,7 @@ func userJSON(u domain.User) any             { return api.UserFrom(u) }
 func organizationJSON(o domain.MemberOf) any { return api.OrganizationFrom(o) }
 func projectJSON(p domain.Project) any       { return api.ProjectFrom(p) }
 func eventJSON(e domain.Event) any           { return api.AuditEventFrom(e) }
+func planJSON(p domain.Plan) any             { return api.PlanFrom(p) }
 func keyJSON(k domain.Key) any               { return api.KeyFrom(k, time.Now()) }
 
 func createdKeyJSON(k domain.Key, t domain.Token) any {

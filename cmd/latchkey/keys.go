@@ -50,6 +50,7 @@ func newKeyCreate() *cobra.Command {
 	flags.StringVar(&expiresAt, "expires-at", "", "when it expires, as in 2030-01-31T12:00:00Z (default: never)")
 	flags.Var(&expiresIn, "expires-in", "how long it is valid, as in 12h, 30d or 2w")
 	flags.StringVar(&spec.ExternalID, "external-id", "", "its id in your own system")
+	flags.StringVar((*string)(&spec.PlanID), "plan", "", "id of the plan whose limits hold for it")
 	flags.StringToStringVar(&spec.Metadata, "metadata", nil, "your own data, as in team=billing,tier=gold")
 	cmd.MarkFlagsMutuallyExclusive("expires-at", "expires-in")
 	required(cmd, "project")
@@ -94,6 +95,7 @@ func newKeyList() *cobra.Command {
 	flags.StringVar((*string)(&filter.Environment), "environment", "", "only live or test ones")
 	flags.StringVar(&filter.Search, "search", "", "only those whose name or prefix contains this")
 	flags.StringVar(&filter.ExternalID, "external-id", "", "only those with this external id")
+	flags.StringVar((*string)(&filter.PlanID), "plan", "", "only those of this plan, by id")
 	flags.StringVar(&filter.CreatedBy, "created-by", "", "only those that this user or key made, by id; system: the command line")
 	required(cmd, "project")
 	return cmd
