@@ -17,7 +17,8 @@ import (
 // disruptive are texts that change what is around them: they control terminals,
 // begin lines, or change the direction of writing.
 var disruptive = []string{
-	"\x1b[2Ja", "a\x07", "a\r\nb", "a\x00b", "a\x7fb", "a\u0085b", "a\u009bb", "a\u2028b", "a\u2029b", "a\u202ab", "a\u202eb\u202c", "a\u2066b", "a\u2069b",
+	"\x1b[2Ja", "a\x07", "a\r\nb", "a\x00b", "a\x7fb", "a\u0085b", "a\u009bb", "a\u2028b", "a\u2029b",
+	"a\u202ab", "a\u202eb\u202c", "a\u2066b", "a\u2069b",
 }
 
 // Guarantees that no field that people read takes a control character, a line break

@@ -91,15 +91,22 @@ func (v *visit) accountPage(name, password form) error {
 	})
 }
 
-func renameAccount(v *visit) error {
-	f, err := v.sent()
-	if err != nil {
-		return err
+// onAccount returns the handler of a form about the caller's account.
+func onAccount(act func(*visit, *service.Account, form) error) func(*visit) error {
+	return func(v *visit) error {
+		f, err := v.sent()
+		if err != nil {
+			return err
+		}
+		account, err := v.app.Account(v.ctx(), v.caller)
+		if err != nil {
+			return err
+		}
+		return act(v, account, f)
 	}
-	account, err := v.app.Account(v.ctx(), v.caller)
-	if err != nil {
-		return err
-	}
+}
+
+func renameAccount(v *visit, account *service.Account, f form) error {
 	if _, err := account.Rename(v.ctx(), f.Text("name")); err != nil {
 		if err := f.refuse(err); err != nil {
 			return err
@@ -109,15 +116,7 @@ func renameAccount(v *visit) error {
 	return v.redirect("/console/account?notice=name")
 }
 
-func changePassword(v *visit) error {
-	f, err := v.sent()
-	if err != nil {
-		return err
-	}
-	account, err := v.app.Account(v.ctx(), v.caller)
-	if err != nil {
-		return err
-	}
+func changePassword(v *visit, account *service.Account, f form) error {
 	if err := account.ChangePassword(v.ctx(), f.Get("current"), f.Get("new")); err != nil {
 		if err := f.refuse(err); err != nil {
 			return err
