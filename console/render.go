@@ -42,6 +42,9 @@ func (p pages) write(w *echo.Response, status int, name string, data layout) err
 	if err := p.ExecuteTemplate(&body, "layout", data); err != nil {
 		return err
 	}
+	if status == http.StatusServiceUnavailable {
+		w.Header().Set("Retry-After", "1")
+	}
 	w.WriteHeader(status)
 	if w.Status == http.StatusNoContent {
 		return nil

@@ -279,9 +279,6 @@ func (c *console) fail(err error, ec echo.Context) {
 	if status == http.StatusInternalServerError && c.isLogged(ec, status) {
 		c.config.Log.ErrorContext(v.ctx(), "a page failed", "error", err, "request_id", v.caller.Origin().RequestID)
 	}
-	if status == http.StatusServiceUnavailable {
-		ec.Response().Header().Set("Retry-After", "1")
-	}
 	title, ok := headlines[status]
 	if !ok {
 		title = "That did not work"
