@@ -46,7 +46,11 @@ const olderNodesLinger = 3 * NodeReports
 
 // mayBeUntagged reports whether a token without a tag may have been made here.
 func (n *nearby) mayBeUntagged(id domain.TokenID) bool {
-	return n.untagged.MayHave(id) || time.Since(time.UnixMicro(n.olderNode.Load())) < olderNodesLinger
+	if n.untagged.MayHave(id) {
+		return true
+	}
+	listed := n.olderNode.Load()
+	return listed != 0 && time.Since(time.UnixMicro(listed)) < olderNodesLinger
 }
 
 // outdateUntagged has the index of untagged tokens read again.

@@ -3,6 +3,7 @@ package cache
 import (
 	"hash/maphash"
 	"sync"
+	"sync/atomic"
 
 	"github.com/latchkey-dev/latchkey/domain"
 )
@@ -17,6 +18,8 @@ type Untagged struct {
 	ids      map[uint64]struct{}
 	complete bool
 	outdated int // how often it was outdated
+
+	none atomic.Bool // it is complete and empty, which is read without the lock
 }
 
 // NewUntagged returns an index that is empty and incomplete.
@@ -31,18 +34,26 @@ func (u *Untagged) Add(tokens ...domain.TokenID) {
 	for _, t := range tokens {
 		u.ids[maphash.String(u.seed, string(t))] = struct{}{}
 	}
+	u.note()
 }
+
+// note keeps none true. The caller holds the lock.
+func (u *Untagged) note() { u.none.Store(u.complete && len(u.ids) == 0) }
 
 // Remove removes a token that no longer exists.
 func (u *Untagged) Remove(token domain.TokenID) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	delete(u.ids, maphash.String(u.seed, string(token)))
+	u.note()
 }
 
 // MayHave reports whether a token may have been made without a tag. It is true
 // for every token while the index is incomplete.
 func (u *Untagged) MayHave(token domain.TokenID) bool {
+	if u.none.Load() {
+		return false
+	}
 	u.mu.RLock()
 	defer u.mu.RUnlock()
 	_, found := u.ids[maphash.String(u.seed, string(token))]
@@ -56,6 +67,7 @@ func (u *Untagged) Outdate() {
 	defer u.mu.Unlock()
 	u.complete = false
 	u.outdated++
+	u.note()
 }
 
 // Since returns a moment in the life of the index, for Complete.
@@ -72,4 +84,5 @@ func (u *Untagged) Complete(since int) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	u.complete = u.outdated == since
+	u.note()
 }
