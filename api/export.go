@@ -123,7 +123,7 @@ func newUsageExport(ctx context.Context, media string, items service.Export[doma
 		items:   items,
 		columns: q.Columns(),
 		row:     func(i domain.UsageItem) ([]string, error) { return i.Row(q), nil },
-		object:  func(i domain.UsageItem) any { return usageItem(i, q) },
+		object:  func(i domain.UsageItem) any { return UsageItemFrom(i, q) },
 	}}
 }
 

@@ -109,13 +109,14 @@ func usageList(ctx context.Context, u domain.Usage) (UsageList, *string) {
 		TimeZone:      "UTC",
 		CompleteUntil: u.CompleteUntil,
 		Lossy:         u.Lossy,
-		Items:         each(u.Items, func(i domain.UsageItem) UsageItem { return usageItem(i, u.Query) }),
+		Items:         each(u.Items, func(i domain.UsageItem) UsageItem { return UsageItemFrom(i, u.Query) }),
 		NextCursor:    next,
 	}, link
 }
 
-// usageItem returns an item with the groups that the question names.
-func usageItem(i domain.UsageItem, q domain.UsageQuery) UsageItem {
+// UsageItemFrom returns an item as clients see it, with the groups that the
+// question names.
+func UsageItemFrom(i domain.UsageItem, q domain.UsageQuery) UsageItem {
 	item := UsageItem{Start: i.Start.UTC(), Requests: i.Requests, Outcomes: map[string]int64{}}
 	for outcome, count := range i.Outcomes {
 		item.Outcomes[string(outcome)] = count

@@ -93,6 +93,7 @@ func (q UsageQuery) Complete(now time.Time, largest int) (UsageQuery, error) {
 	case q.Until.Sub(q.Since) > MaxUsagePeriod:
 		v.Add("since", "must be at most five years before until")
 	}
+	q.checkChoices(&v)
 	if len(q.GroupBy) > MaxUsageGroups {
 		v.Add("group_by", "must be at most %d groups", MaxUsageGroups)
 	}
@@ -105,6 +106,24 @@ func (q UsageQuery) Complete(now time.Time, largest int) (UsageQuery, error) {
 		q.Until = until.Add(step)
 	}
 	return q, v.Err()
+}
+
+// checkChoices refuses texts that name none of what there is to choose.
+func (q UsageQuery) checkChoices(v *Invalid) {
+	if !slices.Contains([]UsageInterval{PerMinute, PerHour, PerDay, PerMonth, InTotal}, q.Interval) {
+		v.Add("interval", "must be minute, hour, day, month or total")
+	}
+	for _, g := range q.GroupBy {
+		if !slices.Contains([]UsageGroup{ByOutcome, ByKey, ByExternalID, ByEnvironment, ByProject}, g) {
+			v.Add("group_by", "must be outcome, key, external_id, environment or project")
+		}
+	}
+	if q.Environment != "" && q.Environment != Live && q.Environment != Test {
+		v.Add("environment", "must be live or test")
+	}
+	if q.Outcome != "" && !slices.Contains(Outcomes, q.Outcome) {
+		v.Add("outcome", "must be the code of a verification, or other")
+	}
 }
 
 func (q UsageQuery) checkMinutes(v *Invalid) {
