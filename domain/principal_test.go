@@ -26,6 +26,9 @@ func TestPrincipal(t *testing.T) {
 	} {
 		_, hasKey := test.caller.Key()
 		_, hasUser := test.caller.User()
+		if _, hasProven := test.caller.ProvenKey(); hasProven != test.key || test.caller.HasUser() != test.user {
+			t.Errorf("%s: proven key %v, user %v", name, hasProven, test.caller.HasUser())
+		}
 		if hasKey != test.key || hasUser != test.user || test.caller.IsSystem() != test.system {
 			t.Errorf("%s: key %v, user %v, system %v", name, hasKey, hasUser, test.caller.IsSystem())
 		}

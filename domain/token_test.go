@@ -283,6 +283,20 @@ func TestNewTokenID(t *testing.T) {
 	}
 }
 
+// A token in a log shows which one it was.
+func TestTokenPrintsItsPublicPart(t *testing.T) {
+	t.Parallel()
+	token, err := domain.RandomToken("lk", domain.Live)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, verb := range []string{"%v", "%s", "%q", "%x", "%+v", "%#v"} {
+		if got, want := fmt.Sprintf(verb, token), token.Prefix()+"_…"; got != want {
+			t.Errorf("%s: got %q, want %q", verb, got, want)
+		}
+	}
+}
+
 // Guarantees that a token may be pasted into a search: only what it shows is used,
 // also if it was cut off. What is no token stays as it is.
 func TestPublicPart(t *testing.T) {
