@@ -33,7 +33,8 @@ func TestPagesShowControls(t *testing.T) {
 		"UPDATE api_keys SET name = $1, prefix = $1, external_id = $1",
 		"INSERT INTO audit_events (id, at, organization_id, project_id, actor_kind, actor_id, actor_name, action, target_kind, " +
 			"target_id, target_name, ip, user_agent, request_id, changes) VALUES ('evt_0', 0, '" + string(org.ID) +
-			"', '" + string(project.ID) + "', 'user', $1, $1, $1, 'key', '" + string(key.ID) + "', $1, $1, $1, $1, '{\"name\": [\"a\\u202e\", \"b\\u2066\"]}')",
+			"', '" + string(project.ID) + "', 'user', $1, $1, $1, 'key', '" + string(key.ID) +
+			"', $1, $1, $1, $1, '{\"name\": [\"a\\u202e\", \"b\\u2066\"]}')",
 	} {
 		if _, err := db.ExecContext(t.Context(), statement, name); err != nil {
 			t.Fatal(err)

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -59,14 +60,11 @@ func testUsage(t *testing.T, s *repository.Store) {
 		check(t, err)
 		var lines []string
 		for _, i := range items {
-			line := i.Start.Format("01-02T15:04")
-			for _, g := range i.Groups {
-				line += " " + g
-			}
+			cells := append([]string{i.Start.Format("01-02T15:04")}, i.Groups...)
 			for _, outcome := range slices.Sorted(maps.Keys(i.Outcomes)) {
-				line += " " + string(outcome) + "=" + fmt.Sprint(i.Outcomes[outcome])
+				cells = append(cells, fmt.Sprintf("%s=%d", outcome, i.Outcomes[outcome]))
 			}
-			lines = append(lines, line)
+			lines = append(lines, strings.Join(cells, " "))
 		}
 		return lines
 	}
