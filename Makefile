@@ -78,7 +78,7 @@ bench: tools ## measure every speed goal, as a table: about twenty minutes on an
 
 .PHONY: mutants
 mutants: tools ## change the code in one place at a time and count which changes the tests notice: 300 changes, about an hour
-	go run ./scripts/mutants -n 300 -out docs/measured/mutants.md
+	go run ./scripts/mutants -n 300 -out docs/measured/mutants.txt
 
 # The seed is fixed, so that a change is judged by its own tests and not by the draw:
 # the same seed draws the same mutants of all lines that did not change.
