@@ -20,6 +20,9 @@ var auditedCommands = []struct{ command, printed, event string }{
 	{"user create bob@example.com", "BOB", "user.created user:bob@example.com"},
 	{"organization create Acme --owner $USER", "ORGANIZATION", "organization.created organization:Acme"},
 	{"project create API --organization $ORGANIZATION", "PROJECT", "project.created project:API"},
+	{"plan create Pro --project $PROJECT", "PLAN", "plan.created plan:Pro"},
+	{"plan update $PLAN --name Max", "", "plan.updated plan:Max"},
+	{"plan delete $PLAN", "", "plan.deleted plan:Max"},
 	{"key create backend --project $PROJECT", "TOKEN", "key.created key:backend"},
 	{"key rotate $KEY", "", "key.rotated key:backend"},
 	{"key import $FILE --project $PROJECT --algorithm sha256-hex", "", "keys.imported project:API"},
@@ -43,7 +46,7 @@ var auditedCommands = []struct{ command, printed, event string }{
 // silentCommands change nothing that the audit trail is about.
 var silentCommands = []string{
 	"audit list", "backup", "doctor", "key count", "key list", "key show", "key verify", "migrate status", "openapi", "organization list",
-	"project list", "routes", "user list", "version",
+	"plan list", "plan show", "project list", "routes", "user list", "version",
 }
 
 // untriedCommands are not tried here: a server, or changes of the schema.
@@ -117,6 +120,7 @@ func TestOneEventForEachCommand(t *testing.T) {
 		}
 	}
 	run("key create other --project $PROJECT")
+	known["PLAN"] = run("plan create Other --project $PROJECT")
 	fresh()
 	var key struct{ ID string }
 	if err := json.Unmarshal([]byte(run("key list --project $PROJECT --search other --json")), &key); err != nil {
@@ -126,6 +130,7 @@ func TestOneEventForEachCommand(t *testing.T) {
 	for _, command := range silentCommands {
 		tried[command] = true
 		args := map[string]string{"backup": " " + filepath.Join(folder, "copy.db"), "key list": " --project $PROJECT", "key show": " $KEY",
+			"plan list": " --project $PROJECT", "plan show": " $PLAN",
 			"project list": " --organization $ORGANIZATION"}[command]
 		if slices.Contains([]string{"openapi", "routes", "version"}, command) {
 			continue // they open no database

@@ -47,6 +47,7 @@ func TestTerminal(t *testing.T) {
 	organization := must("", "organization", "create", "Acme", "--owner", user)
 	project := must("", "project", "create", "API", "--organization", organization)
 	token := must("", "key", "create", "backend", "--project", project)
+	must("", "plan", "create", "Pro", "--project", project)
 	foul(t, database)
 
 	printed := 0
@@ -54,7 +55,7 @@ func TestTerminal(t *testing.T) {
 		args, ok := map[string][]string{
 			"user list": {}, "user operator": {user}, "user disable": {user}, "user enable": {user}, "organization list": {},
 			"organization suspend": {organization, "--reason", "unpaid"}, "organization resume": {organization}, "project list": {"--organization", organization},
-			"key list": {"--project", project}, "key verify": {}, "audit list": {}, "migrate status": {},
+			"key list": {"--project", project}, "plan list": {"--project", project}, "key verify": {}, "audit list": {}, "migrate status": {},
 		}[c]
 		if !ok {
 			if strings.HasSuffix(c, " list") {
@@ -120,7 +121,7 @@ func foul(t *testing.T, database string) {
 	defer db.Close()
 	for _, statement := range []string{
 		"UPDATE users SET name = $1, email = $1", "UPDATE organizations SET name = $1", "UPDATE projects SET name = $1",
-		"UPDATE api_keys SET name = $1, prefix = $1",
+		"UPDATE api_keys SET name = $1, prefix = $1", "UPDATE plans SET name = $1",
 		"INSERT INTO audit_events (id, at, project_id, actor_kind, actor_id, actor_name, action, " +
 			"target_kind, target_id, target_name, ip, " +
 			"user_agent, request_id, changes) VALUES ('evt_0', 0, '', 'user', $1, $1, $1, $1, $1, $1, $1, $1, $1, '{}')",
