@@ -39,20 +39,6 @@ func (a *App) loadImports(ctx context.Context) error {
 	}
 }
 
-// olderNodesLinger is for how long tokens without a tag are looked up after the
-// last node of 0.1 has left the list: each newer node reads the list in that
-// time, and then makes only tagged tokens.
-const olderNodesLinger = 3 * NodeReports
-
-// mayBeUntagged reports whether a token without a tag may have been made here.
-func (n *nearby) mayBeUntagged(id domain.TokenID) bool {
-	if n.untagged.MayHave(id) {
-		return true
-	}
-	listed := n.olderNode.Load()
-	return listed != 0 && time.Since(time.UnixMicro(listed)) < olderNodesLinger
-}
-
 // outdateUntagged has the index of untagged tokens read again.
 func (n *nearby) outdateUntagged() {
 	n.untagged.Outdate()

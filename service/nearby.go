@@ -143,6 +143,20 @@ func (a *App) keyOfToken(ctx context.Context, token domain.Token, asks asker) (d
 	return key, err
 }
 
+// olderNodesLinger is for how long tokens without a tag are looked up after the
+// last node of 0.1 has left the list: each newer node reads the list in that
+// time, and then makes only tagged tokens.
+const olderNodesLinger = 3 * NodeReports
+
+// mayBeUntagged reports whether a token without a tag may have been made here.
+func (n *nearby) mayBeUntagged(id domain.TokenID) bool {
+	if n.untagged.MayHave(id) {
+		return true
+	}
+	listed := n.olderNode.Load()
+	return listed != 0 && time.Since(time.UnixMicro(listed)) < olderNodesLinger
+}
+
 // keyOf returns the key that a token's id belongs to, from memory or from the
 // database. Nothing is proved by that.
 func (a *App) keyOf(ctx context.Context, id domain.TokenID, asks asker) (domain.ProvenKey, error) {

@@ -66,20 +66,18 @@ func (a asker) payer() fair.Payer {
 // here, whose id names its secret, then as one that was imported. It returns the
 // key once the secret is proved, whether or not the key may still be used.
 func (a *App) prove(ctx context.Context, text string, asks asker) (domain.ProvenKey, error) {
-	token, err := domain.ParseToken(text)
-	if err != nil {
-		return a.proveImported(ctx, text, asks)
+	if token, err := domain.ParseToken(text); err == nil {
+		key, err := a.keyOfToken(ctx, token, asks)
+		switch {
+		case err == nil && a.matches(key, text):
+			return key, nil
+		case err == nil:
+			return domain.ProvenKey{}, invalidKey()
+		case domain.CodeOf(err) != domain.CodeNotFound:
+			return domain.ProvenKey{}, err
+		}
 	}
-	switch key, err := a.keyOfToken(ctx, token, asks); {
-	case domain.CodeOf(err) == domain.CodeNotFound:
-		return a.proveImported(ctx, text, asks)
-	case err != nil:
-		return domain.ProvenKey{}, err
-	case !a.matches(key, text):
-		return domain.ProvenKey{}, invalidKey()
-	default:
-		return key, nil
-	}
+	return a.proveImported(ctx, text, asks)
 }
 
 // proveImported is prove for a token that was made elsewhere. Several projects may
