@@ -52,8 +52,8 @@ const (
 type bareKey Key
 
 // ownTexts are the texts of a key that are packed as they are, in their order.
-func (k *bareKey) ownTexts() [7]*string {
-	return [...]*string{
+func (k *bareKey) ownTexts() []*string {
+	return []*string{
 		&k.Name,
 		&k.ExternalID,
 		&k.RevokedReason,
@@ -65,8 +65,8 @@ func (k *bareKey) ownTexts() [7]*string {
 }
 
 // ownTimes are the times behind the texts, in their order.
-func (k *bareKey) ownTimes() [2]*time.Time {
-	return [...]*time.Time{
+func (k *bareKey) ownTimes() []*time.Time {
+	return []*time.Time{
 		&k.RotatedAt,
 		&k.Retiring.ValidUntil,
 	}
