@@ -3,6 +3,7 @@ package repository
 import (
 	"context"
 	"fmt"
+	"strconv"
 	"strings"
 	"time"
 
@@ -179,14 +180,14 @@ func startOf(q domain.UsageQuery) bun.Safe {
 	case domain.PerHour:
 		return bun.Safe(fmt.Sprintf("u.day + h.column1 * %d", time.Hour.Microseconds()))
 	case domain.InTotal:
-		return bun.Safe(fmt.Sprint(q.Since.UnixMicro()))
+		return bun.Safe(strconv.FormatInt(q.Since.UnixMicro(), 10))
 	case domain.PerMonth:
-		cases := "CASE"
+		var cases strings.Builder
 		month := time.Date(q.Since.Year(), q.Since.Month(), 1, 0, 0, 0, 0, time.UTC)
 		for ; month.Before(q.Until); month = month.AddDate(0, 1, 0) {
-			cases += fmt.Sprintf(" WHEN u.day < %d THEN %d", month.AddDate(0, 1, 0).UnixMicro(), month.UnixMicro())
+			fmt.Fprintf(&cases, " WHEN u.day < %d THEN %d", month.AddDate(0, 1, 0).UnixMicro(), month.UnixMicro())
 		}
-		return bun.Safe(cases + " END")
+		return bun.Safe("CASE" + cases.String() + " END")
 	}
 	return "u.day"
 }
@@ -195,17 +196,17 @@ func startOf(q domain.UsageQuery) bun.Safe {
 // day of the period the hours that belong to it.
 func countOfDay(q domain.UsageQuery) bun.Safe {
 	first, last := dayOf(q.Since), dayOf(q.Until.Add(-time.Hour))
-	cases := ""
+	var cases strings.Builder
 	for _, day := range []time.Time{first, last} {
 		from, to := max(0, hoursFrom(day, q.Since)), min(hoursOfDay, hoursFrom(day, q.Until))
 		if from > 0 || to < hoursOfDay {
-			cases += fmt.Sprintf(" WHEN u.day = %d THEN %s", day.UnixMicro(), numbered(from, to, "COALESCE(u.h%02d, 0)", " + "))
+			fmt.Fprintf(&cases, " WHEN u.day = %d THEN %s", day.UnixMicro(), numbered(from, to, "COALESCE(u.h%02d, 0)", " + "))
 		}
 	}
-	if cases == "" {
+	if cases.Len() == 0 {
 		return "u.total"
 	}
-	return bun.Safe("CASE" + cases + " ELSE u.total END")
+	return bun.Safe("CASE" + cases.String() + " ELSE u.total END")
 }
 
 func hoursFrom(day, t time.Time) int { return int(t.Sub(day) / time.Hour) }

@@ -2,6 +2,7 @@ package meter
 
 import (
 	"math"
+	"slices"
 	"strings"
 	"sync/atomic"
 
@@ -33,10 +34,10 @@ type line struct {
 
 // Flags beside the time of the last use.
 const (
-	pending  = 1 << iota // this use has not been taken
-	familiar             // the token was used in this interval or the one before, so no use is its first
-	flagBits = iota
-	flags    = 1<<flagBits - 1
+	pending  = 1 // this use has not been taken
+	familiar = 2 // the token was used in this interval or the one before, so no use is its first
+	flags    = pending | familiar
+	flagBits = 2
 )
 
 // owner is whose line it is.
@@ -88,8 +89,8 @@ func (t *table) owner(n Line) *owner {
 // first.
 func (t *table) grow() {
 	old := *t.blocks.Load()
-	first := Line(len(old) * linesInBlock)
-	blocks := append(old[:len(old):len(old)], new(block))
+	first := Line(len(old) * linesInBlock) //nolint:gosec // lines have 32 bits; more do not fit into memory
+	blocks := slices.Concat(old, []*block{new(block)})
 	t.blocks.Store(&blocks)
 	for _, odd := range []Line{1, 0} {
 		for i := Line(linesInBlock); i > 0; i -= 2 {
@@ -128,7 +129,7 @@ func (t *table) projectOf(tenant *domain.Tenant) uint32 {
 	}
 	p := project{id: tenant.Project.ID, organization: tenant.Organization.ID}
 	if len(t.unused) == 0 {
-		number, t.projects = uint32(len(t.projects)), append(t.projects, p)
+		number, t.projects = uint32(len(t.projects)), append(t.projects, p) //nolint:gosec // the same
 	} else {
 		number, t.unused = t.unused[len(t.unused)-1], t.unused[:len(t.unused)-1]
 		t.projects[number] = p

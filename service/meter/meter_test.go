@@ -77,8 +77,8 @@ func TestEveryCountIsTakenOnce(t *testing.T) {
 		for {
 			take()
 			m.TakeUses()
-			requests.Lock() // no request is longer than a line rests
-			requests.Unlock()
+			requests.Lock()   // no request is longer than a line rests
+			requests.Unlock() //nolint:staticcheck // waiting is the point
 			select {
 			case <-done:
 				return
