@@ -144,7 +144,7 @@ func TestTrickledBodyLosesItsPlace(t *testing.T) {
 	slow, sender := io.Pipe()
 	done := make(chan int, 1)
 	go func() {
-		r, err := http.NewRequestWithContext(context.Background(), "POST", server.URL+n.path("/keys/import"), slow)
+		r, err := http.NewRequestWithContext(context.Background(), http.MethodPost, server.URL+n.path("/keys/import"), slow)
 		if err != nil {
 			panic(err)
 		}

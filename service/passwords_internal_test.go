@@ -59,7 +59,7 @@ func TestSignInsOfOneNetworkWaitForThemselves(t *testing.T) {
 					return h.inTurn(t.Context(), hashing{account, network}, func() error { <-time.After(hashTime); return nil })
 				}
 				for i := range 10_000 { // as many as there may be connections
-					go signIn(fmt.Sprint(i, "@example.com"), fair.Payer(fmt.Sprint("network ", i%networks)))
+					go func() { _ = signIn(fmt.Sprint(i, "@example.com"), fair.Payer(fmt.Sprint("network ", i%networks))) }()
 				}
 				synctest.Wait()
 				for range 3 {
