@@ -45,6 +45,7 @@ var unscoped = map[string]string{
 	"Store.GetOrganizationBySlug":   "finds the tenant, for the command line",
 	"Store.GetProject":              "finds the tenant, for those who have proved their right to it otherwise",
 	"Store.GetProjectOfKey":         "finds the tenant, for the command line",
+	"Store.GetProjectOfPlan":        "finds the tenant, for the command line",
 	"Store.ListOrganizations":       "lists the tenants, for the command line",
 	"Store.ListAllEvents":           "lists events over all tenants, for the operator",
 	"Store.ListAccountEvents":       "lists events of no tenant, for the operator",

@@ -112,8 +112,8 @@ type KeySpec struct {
 	ExternalID  string
 	Metadata    map[string]string
 	ExpiresAt   time.Time
-	PlanID      PlanID  `json:",omitzero"` // so that a request of an earlier release can be repeated
-	Limits      []Limit `json:",omitzero"`
+	PlanID      PlanID  `json:",omitzero"` //nolint:tagliatelle // as its neighbors; absent, so that a request of 0.1 can be repeated
+	Limits      []Limit `json:",omitzero"` //nolint:tagliatelle // the same
 
 	IdempotencyKey Hidden // makes a lost answer recoverable: see ValidateIdempotencyKey
 	TokenOnce      bool   // a repeated request returns the key without its token
