@@ -75,8 +75,10 @@ func TestStoredControlsAnswerAlike(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer db.Close()
-	for _, table := range []string{"projects", "api_keys", "organizations", "users"} {
-		if _, err := db.ExecContext(t.Context(), "UPDATE "+table+" SET name = $1", name); err != nil {
+	for _, statement := range []string{
+		"UPDATE projects SET name = $1", "UPDATE api_keys SET name = $1", "UPDATE organizations SET name = $1", "UPDATE users SET name = $1",
+	} {
+		if _, err := db.ExecContext(t.Context(), statement, name); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -96,8 +98,10 @@ func TestStoredControlsAnswerAlike(t *testing.T) {
 			t.Errorf("this is no JSON: %q", lean.body)
 		}
 		var shown struct {
-			Name string                `json:"name"`
-			Key  struct{ Name string } `json:"key"`
+			Name string `json:"name"`
+			Key  struct {
+				Name string `json:"name"`
+			} `json:"key"`
 		}
 		if err := json.Unmarshal(lean.body, &shown); err != nil || shown.Name+shown.Key.Name != name {
 			t.Errorf("%s: the name is in %q (%v)", ask.path, lean.body, err)

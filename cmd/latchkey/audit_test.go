@@ -52,6 +52,23 @@ var silentCommands = []string{
 // untriedCommands are not tried here: a server, or changes of the schema.
 var untriedCommands = []string{"serve", "quickstart", "migrate up", "migrate down", "migrate redo"}
 
+// listedEvent and listedKey are what the test reads of JSON output.
+type (
+	listedEvent struct {
+		ID     string      `json:"id"`
+		Action string      `json:"action"`
+		Actor  listedActor `json:"actor"`
+		Target listedActor `json:"target"`
+	}
+	listedActor struct {
+		Kind string `json:"kind"`
+		Name string `json:"name"`
+	}
+	listedKey struct {
+		ID string `json:"id"`
+	}
+)
+
 // TestOneEventForEachCommand guarantees that each command that changes something
 // leaves one event, by the system, with its target, and that no other leaves any.
 func TestOneEventForEachCommand(t *testing.T) {
@@ -83,10 +100,7 @@ func TestOneEventForEachCommand(t *testing.T) {
 	seen := map[string]bool{}
 	fresh := func() (events []string) {
 		for line := range strings.Lines(run("audit list --json")) {
-			var e struct {
-				ID, Action    string
-				Actor, Target struct{ Kind, Name string }
-			}
+			var e listedEvent
 			if err := json.Unmarshal([]byte(line), &e); err != nil {
 				t.Fatal(err)
 			}
@@ -107,7 +121,7 @@ func TestOneEventForEachCommand(t *testing.T) {
 			known[c.printed] = printed
 		}
 		if c.printed == "TOKEN" {
-			var key struct{ ID string }
+			var key listedKey
 			if err := json.Unmarshal([]byte(run("key list --project $PROJECT --json")), &key); err != nil {
 				t.Fatal(err)
 			}
@@ -122,7 +136,7 @@ func TestOneEventForEachCommand(t *testing.T) {
 	run("key create other --project $PROJECT")
 	known["PLAN"] = run("plan create Other --project $PROJECT")
 	fresh()
-	var key struct{ ID string }
+	var key listedKey
 	if err := json.Unmarshal([]byte(run("key list --project $PROJECT --search other --json")), &key); err != nil {
 		t.Fatal(err)
 	}

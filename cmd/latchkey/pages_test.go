@@ -28,7 +28,7 @@ func TestCommandsOnPages(t *testing.T) {
 			tried++
 			words := strings.Fields(found[1])
 			// resume|suspend names two commands.
-			for _, name := range strings.Split(words[min(1, len(words)-1)], "|") {
+			for name := range strings.SplitSeq(words[min(1, len(words)-1)], "|") {
 				path := append([]string{}, words...)
 				path[min(1, len(words)-1)] = name
 				root := newRoot()

@@ -26,7 +26,7 @@ func attempted(t *testing.T, args ...string) string {
 // that may hold a secret, however wrong it is: neither a password that is part of an
 // address, in whatever setting, nor a master key where its file belongs.
 func TestSettingsKeepSecrets(t *testing.T) {
-	const secret = "HUNTER2SECRET" //nolint:gosec // it opens nothing
+	const secret = "HUNTER2SECRET"
 	const key = "SFVOVEVSMlNFQ1JFVEhVTlRFUjJTRUNSRVRIVU5URVI="
 	t.Chdir(t.TempDir())
 	for name, values := range map[string][]string{
@@ -75,7 +75,7 @@ func TestSettingsKeepSecrets(t *testing.T) {
 // password, the token of a key, an address with a password.
 func TestArgumentsKeepSecrets(t *testing.T) {
 	t.Parallel()
-	const secret = "HUNTER2SECRET" //nolint:gosec // it opens nothing
+	const secret = "HUNTER2SECRET"
 	const token = "lk_live_4kq9ZtRw0mXb_" + secret + "cccccccccccccccccccccccccccccccccccc"
 	database := "sqlite:" + t.TempDir() + "/latchkey.db"
 	if seen := attempted(t, "migrate", "up", "--database", database); strings.Contains(seen, "mistake") {
