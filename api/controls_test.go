@@ -76,7 +76,8 @@ func TestStoredControlsAnswerAlike(t *testing.T) {
 	}
 	defer db.Close()
 	for _, statement := range []string{
-		"UPDATE projects SET name = $1", "UPDATE api_keys SET name = $1", "UPDATE organizations SET name = $1", "UPDATE users SET name = $1",
+		"UPDATE projects SET name = $1", "UPDATE api_keys SET name = $1",
+		"UPDATE organizations SET name = $1", "UPDATE users SET name = $1",
 	} {
 		if _, err := db.ExecContext(t.Context(), statement, name); err != nil {
 			t.Fatal(err)

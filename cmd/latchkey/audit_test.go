@@ -46,7 +46,7 @@ var auditedCommands = []struct{ command, printed, event string }{
 // silentCommands change nothing that the audit trail is about.
 var silentCommands = []string{
 	"audit list", "backup", "doctor", "key count", "key list", "key show", "key verify", "migrate status", "openapi", "organization list",
-	"plan list", "plan show", "project list", "routes", "user list", "version",
+	"plan list", "plan show", "project list", "routes", "usage", "user list", "version",
 }
 
 // untriedCommands are not tried here: a server, or changes of the schema.
@@ -144,7 +144,7 @@ func TestOneEventForEachCommand(t *testing.T) {
 	for _, command := range silentCommands {
 		tried[command] = true
 		args := map[string]string{"backup": " " + filepath.Join(folder, "copy.db"), "key list": " --project $PROJECT", "key show": " $KEY",
-			"plan list": " --project $PROJECT", "plan show": " $PLAN",
+			"usage": " --project $PROJECT", "plan list": " --project $PROJECT", "plan show": " $PLAN",
 			"project list": " --organization $ORGANIZATION"}[command]
 		if slices.Contains([]string{"openapi", "routes", "version"}, command) {
 			continue // they open no database
