@@ -80,9 +80,9 @@ func TestLimitsThatAreWrong(t *testing.T) {
 	n := w.tenant(t, "ada")
 	limit := func(fields ...any) map[string]any {
 		l := map[string]any{"name": "a", "type": "quota", "limit": 5, "period": "day"}
-		for i := 0; i < len(fields); i += 2 {
-			if l[fields[i].(string)] = fields[i+1]; fields[i+1] == "absent" {
-				delete(l, fields[i].(string))
+		for pair := range slices.Chunk(fields, 2) {
+			if l[pair[0].(string)] = pair[1]; pair[1] == "absent" {
+				delete(l, pair[0].(string))
 			}
 		}
 		return l

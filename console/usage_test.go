@@ -5,65 +5,9 @@ import (
 	"net/http"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/latchkey-dev/latchkey/domain"
-	"github.com/latchkey-dev/latchkey/service"
 )
-
-// makeUsage writes a year of made-up usage of the first keys of a project: busy on
-// working days, growing, with some refusals.
-func (s *server) makeUsage(t *testing.T, p *service.Project, now time.Time) {
-	t.Helper()
-	keys, err := p.ListKeys(t.Context(), domain.KeyFilter{}, domain.Page{Limit: 8})
-	if err != nil {
-		t.Fatal(err)
-	}
-	project, err := p.Get()
-	if err != nil {
-		t.Fatal(err)
-	}
-	number := int64(0)
-	for back := 364 * 24; back >= 0; back -= 3 {
-		at := now.Add(-time.Duration(back) * time.Hour)
-		size := int64(20 + (365*24-back)/400)
-		if at.Weekday() == time.Saturday || at.Weekday() == time.Sunday {
-			size /= 4
-		}
-		size += int64(12-abs(at.Hour()-13)) * size / 12
-		var counts []domain.UsageCount
-		for i, k := range keys.Items {
-			add := func(o domain.Outcome, n int64) {
-				counts = append(counts, domain.UsageCount{
-					OrganizationID: project.OrganizationID,
-					ProjectID:      project.ID,
-					KeyID:          k.ID,
-					ExternalID:     []string{"", "globex", "initech"}[i%3],
-					Environment:    k.Environment,
-					Outcome:        o,
-					Count:          n,
-				})
-			}
-			add(domain.OutcomeValid, size/int64(i+1)+1)
-			if i == 1 && back%5 == 0 {
-				add(domain.OutcomeRateLimited, size/6+1)
-			}
-			if i == 2 && back%7 == 0 {
-				add(domain.OutcomeExpired, size/8+1)
-			}
-		}
-		number++
-		batch := domain.UsageBatch{NodeID: "made up", Number: number, At: at, Counts: counts}
-		if err := s.Store.RecordUsage(t.Context(), batch); err != nil {
-			t.Fatal(err)
-		}
-	}
-	if err := s.Store.EndUsage(t.Context(), "made up"); err != nil {
-		t.Fatal(err)
-	}
-}
-
-func abs(n int) int { return max(n, -n) }
 
 // get returns the page at a path, as the person sees it.
 func (p person) get(t *testing.T, path string) string {

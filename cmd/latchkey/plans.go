@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"strconv"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -82,7 +83,7 @@ func newPlanList() *cobra.Command {
 		}
 		return printList(cmd, func(p domain.Page) (domain.List[domain.Plan], error) { return handle.ListPlans(ctx, p) },
 			planJSON, "ID NAME LIMITS KEYS CREATED", func(p domain.Plan) []string {
-				return []string{string(p.ID), p.Name, limitNames(p.Limits), fmt.Sprint(p.Keys), date(p.CreatedAt)}
+				return []string{string(p.ID), p.Name, limitNames(p.Limits), strconv.FormatInt(p.Keys, 10), date(p.CreatedAt)}
 			})
 	})
 	cmd.Flags().StringVar(&project, "project", "", "id of the project, or ORGANIZATION/PROJECT by slug")
