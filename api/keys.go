@@ -151,7 +151,7 @@ func keyFilter(p ListKeysParams) domain.KeyFilter {
 func (h *handlers) key(k domain.Key) Key { return KeyFrom(k, h.app.Now()) }
 
 // keyWithUse is the schema Key: what a verification shows of a key, and its last
-// use, which is not kept in memory.
+// use and that of its retiring token, which are not kept in memory.
 type keyWithUse struct {
 	VerifiedKey
 	LastUsedAt nullable.Nullable[time.Time] `json:"last_used_at"`
@@ -159,7 +159,11 @@ type keyWithUse struct {
 
 // KeyFrom returns a key as clients see it at the time now.
 func KeyFrom(k domain.Key, now time.Time) Key {
-	return Key{verifiedKey(k, now), timeOrNull(k.LastUsedAt)}
+	v := verifiedKey(k, now)
+	if v.Retiring != nil {
+		v.Retiring.LastUsedAt = timeOrNull(k.Retiring.LastUsedAt)
+	}
+	return Key{v, timeOrNull(k.LastUsedAt)}
 }
 
 func verifiedKey(k domain.Key, now time.Time) VerifiedKey {

@@ -1166,6 +1166,13 @@ type ResetPasswordRequest struct {
 
 // RetiringToken A token that a rotation replaced and that still works until `valid_until`. Absent if there is none.
 type RetiringToken struct {
+	// LastUsedAt About when it was last used, so that you see whether callers still send it; null if that is not known to have
+	// happened. It may lag by half a minute. Verifications come from memory and leave it out.
+	//
+	//
+	// Example: 2026-03-02T10:00:00Z
+	LastUsedAt nullable.Nullable[time.Time] `json:"last_used_at,omitempty"`
+
 	// Prefix Its public part.
 	//
 	// Example: lk_live_0a1B2c3D4e5F

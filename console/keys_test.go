@@ -254,6 +254,36 @@ func TestChangedMeanwhile(t *testing.T) {
 	}
 }
 
+// A key's page says whether the token before a rotation is still sent.
+func TestRetiringTokenShowsItsLastUse(t *testing.T) {
+	t.Parallel()
+	s := newServer(t)
+	ann := s.signUp(t, "ann@example.com")
+	_, project, p := ann.project(t, "Acme", "Documents API")
+	key, token, err := p.CreateKey(t.Context(), domain.KeySpec{Name: "k"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, _, err := p.RotateKey(t.Context(), key.ID, domain.Rotation{}); err != nil {
+		t.Fatal(err)
+	}
+	path := "/console/projects/" + string(project.ID) + "/keys/" + string(key.ID)
+	shows := func(want string) {
+		t.Helper()
+		if got := ann.send(t, http.MethodGet, path, nil, nil).Body; !strings.Contains(got, want) {
+			t.Errorf("the page does not say %q", want)
+		}
+	}
+	shows("It has not been used.")
+	if got := s.call(t.Context(), t, token.Reveal()); got != http.StatusOK {
+		t.Fatalf("got %d, want 200", got)
+	}
+	if err := s.App.RecordUses(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	shows("It was last used <time")
+}
+
 // The form's fields become the key's: a last day counts whole, scopes come from
 // boxes and from the line beside them, metadata from lines.
 func TestNewKeyFields(t *testing.T) {

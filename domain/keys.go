@@ -42,6 +42,7 @@ type KeyPlan struct {
 type Retiring struct {
 	Prefix     string
 	ValidUntil time.Time
+	LastUsedAt time.Time // like that of its key, it is not kept in memory
 }
 
 // Live reports whether there is such a token and it still works at now.

@@ -23,7 +23,7 @@ func packedKeys() map[string]struct {
 		Scopes: []Scope{"documents:read", KeysVerify, "b:c"}, ExternalID: "ext", Metadata: map[string]string{"a": "b", "c": ""},
 		CreatedAt: day, CreatedBy: Actor{ActorSystem, "system", "command line"}, ExpiresAt: day.Add(time.Hour),
 		RevokedAt:     day.Add(time.Minute),
-		RevokedReason: "why", RotatedAt: day, Retiring: Retiring{"lk_test_old", day.Add(time.Second)}, Revision: 300,
+		RevokedReason: "why", RotatedAt: day, Retiring: Retiring{Prefix: "lk_test_old", ValidUntil: day.Add(time.Second)}, Revision: 300,
 		Plan: KeyPlan{"pln_1", "Pro"}, Limits: LimitsWithDefaults([]Limit{
 			{Name: "a", Type: RateLimit, Limit: Allow(5), Period: PeriodDay}, {Name: "b", Type: Quota, Limit: Unlimited()},
 		}),

@@ -67,6 +67,7 @@ type Secret struct {
 	Tagged        bool // the token has a tag, so it can be looked up without being in an index
 	CreatedAt     time.Time
 	FirstUsedAt   time.Time // zero: not yet, or not written yet; only set for code that changes keys
+	LastUsedAt    time.Time // the same
 	ValidUntil    time.Time
 
 	// Only for secrets that were made elsewhere. Parameters belong to the algorithm

@@ -36,8 +36,9 @@ type keyRow struct {
 	Limits         []domain.Limit `bun:"type:jsonb"`
 	Revision       int64
 
-	LastUsedAt micros `bun:",scanonly"`
-	PlanName   string `bun:",scanonly"`
+	LastUsedAt       micros `bun:",scanonly"`
+	RetiringLastUsed micros `bun:",scanonly"`
+	PlanName         string `bun:",scanonly"`
 
 	Project *projectRow `bun:"rel:belongs-to,join:project_id=id"`
 }
@@ -59,10 +60,12 @@ func (r keyRow) key() domain.Key {
 		RevokedReason: r.RevokedReason,
 		LastUsedAt:    r.LastUsedAt.Time,
 		RotatedAt:     r.RotatedAt.Time,
-		Retiring:      domain.Retiring{Prefix: r.RetiringPrefix, ValidUntil: r.RetiringUntil.Time},
-		Plan:          domain.KeyPlan{ID: r.PlanID, Name: r.PlanName},
-		Limits:        someOrNil(r.Limits),
-		Revision:      r.Revision,
+		Retiring: domain.Retiring{
+			Prefix: r.RetiringPrefix, ValidUntil: r.RetiringUntil.Time, LastUsedAt: r.RetiringLastUsed.Time,
+		},
+		Plan:     domain.KeyPlan{ID: r.PlanID, Name: r.PlanName},
+		Limits:   someOrNil(r.Limits),
+		Revision: r.Revision,
 	}
 }
 
@@ -120,6 +123,7 @@ type secretRow struct {
 	ImportBatch  int64 `bun:",nullzero"`
 
 	FirstUsedAt micros `bun:",scanonly"`
+	LastUsedAt  micros `bun:",scanonly"`
 
 	Key *keyRow `bun:"rel:belongs-to,join:key_id=id"`
 }
@@ -136,6 +140,7 @@ func (r secretRow) secret() domain.Secret {
 		Tagged:        r.Tagged,
 		CreatedAt:     r.CreatedAt.Time,
 		FirstUsedAt:   r.FirstUsedAt.Time,
+		LastUsedAt:    r.LastUsedAt.Time,
 		ValidUntil:    r.ValidUntil.Time,
 		Parameters:    r.Parameters,
 		Locator:       r.Locator,
@@ -186,9 +191,8 @@ func (s *Store) EndSecret(ctx context.Context, scope domain.ProjectScope, id dom
 // now, with the current one first.
 func (s *Store) LiveSecrets(ctx context.Context, scope domain.ProjectScope, key domain.KeyID, now time.Time) ([]domain.Secret, error) {
 	var rows []secretRow
-	err := selectIn(s, scope, &rows).ColumnExpr("?TableColumns").
-		ColumnExpr("(SELECT u.first_used_at FROM api_key_usage AS u "+
-			"WHERE u.key_id = s.key_id AND u.token_id = s.token_id) AS first_used_at").
+	err := selectIn(s, scope, &rows).ColumnExpr("?TableColumns").ColumnExpr("u.first_used_at, u.last_used_at").
+		Join("LEFT JOIN api_key_usage AS u ON u.key_id = s.key_id AND u.token_id = s.token_id").
 		Where("s.key_id = ?", key).
 		WhereGroup(" AND ", func(q *bun.SelectQuery) *bun.SelectQuery {
 			return q.Where("s.valid_until IS NULL").WhereOr("s.valid_until > ?", micros{now})
@@ -280,11 +284,13 @@ func (s *Store) CountAllKeys(ctx context.Context) (int, error) {
 	return int(n), s.error(err)
 }
 
-// keysIn starts a query of the project's keys, with their last use and the names of
-// their plans.
+// keysIn starts a query of the project's keys, with the last uses of them and of
+// their retiring tokens, and the names of their plans.
 func keysIn(s *Store, scope domain.ProjectScope, model any) *bun.SelectQuery {
 	return selectIn(s, scope, model).ColumnExpr("?TableColumns").
 		ColumnExpr("(SELECT MAX(u.last_used_at) FROM api_key_usage AS u WHERE u.key_id = k.id) AS last_used_at").
+		ColumnExpr("(SELECT MAX(u.last_used_at) FROM api_key_usage AS u JOIN api_key_secrets AS s ON s.token_id = u.token_id " +
+			"WHERE u.key_id = k.id AND s.prefix = k.retiring_prefix AND s.valid_until = k.retiring_until) AS retiring_last_used").
 		ColumnExpr("COALESCE((SELECT l.name FROM plans AS l WHERE l.id = k.plan_id), '') AS plan_name")
 }
 

@@ -23,12 +23,16 @@ type useRow struct {
 	LastUsedAt micros
 }
 
-// LastUse returns when a key of the project was last used, as far as it was
-// recorded; the zero time for never.
-func (s *Store) LastUse(ctx context.Context, scope domain.ProjectScope, key domain.KeyID) (time.Time, error) {
-	var last micros
-	err := selectIn(s, scope, (*useRow)(nil)).ColumnExpr("MAX(u.last_used_at)").Where("u.key_id = ?", key).Scan(ctx, &last)
-	return last.Time, s.error(err)
+// LastUses returns when a key of the project and its retiring token were last used,
+// as far as it was recorded; the zero time for never.
+func (s *Store) LastUses(ctx context.Context, scope domain.ProjectScope, k domain.Key) (key, retiring time.Time, err error) {
+	var last, old micros
+	err = selectIn(s, scope, (*useRow)(nil)).ColumnExpr("MAX(u.last_used_at)").
+		ColumnExpr("MAX(CASE WHEN s.prefix = ? AND s.valid_until = ? THEN u.last_used_at END)",
+			k.Retiring.Prefix, micros{k.Retiring.ValidUntil}).
+		Join("LEFT JOIN api_key_secrets AS s ON s.token_id = u.token_id").
+		Where("u.key_id = ?", k.ID).Scan(ctx, &last, &old)
+	return last.Time, old.Time, s.error(err)
 }
 
 // RecordUses records when secrets were used. Uses of deleted secrets are

@@ -45,7 +45,7 @@ func TestRotateKey(t *testing.T) {
 
 		want := before
 		want.Prefix, want.RotatedAt, want.Revision = after.Prefix, w.Now(), before.Revision+1
-		want.Retiring = domain.Retiring{Prefix: before.Prefix, ValidUntil: w.Now().Add(time.Hour)}
+		want.Retiring = domain.Retiring{Prefix: before.Prefix, ValidUntil: w.Now().Add(time.Hour), LastUsedAt: w.Now()}
 		if diff := cmp.Diff(want, after); diff != "" || after.Prefix == before.Prefix {
 			w.Error(diff)
 		}
@@ -103,7 +103,8 @@ func TestRotateKeySooner(t *testing.T) {
 		key, first, _ := w.key(project)
 		_, second := w.rotate(project, key.ID, domain.Rotation{Grace: new(24 * time.Hour)})
 		sooner, third := w.rotate(project, key.ID, domain.Rotation{Grace: new(time.Hour)})
-		if got, want := sooner.Retiring, (domain.Retiring{Prefix: key.Prefix, ValidUntil: w.Now().Add(time.Hour)}); got != want {
+		want := domain.Retiring{Prefix: key.Prefix, ValidUntil: w.Now().Add(time.Hour), LastUsedAt: w.Now()}
+		if got := sooner.Retiring; got != want {
 			w.Errorf("got %v, want %v", got, want)
 		}
 		w.answers(map[string]domain.Code{first: "", second: domain.CodeKeyExpired})

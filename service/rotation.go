@@ -110,11 +110,13 @@ func (p *Project) retire(
 		}
 	}
 	until := now.Add(grace)
+	retiring := domain.Retiring{Prefix: kept.Prefix, ValidUntil: until, LastUsedAt: kept.LastUsedAt}
 	if !kept.ValidUntil.IsZero() && !kept.ValidUntil.After(until) {
-		return domain.Retiring{Prefix: kept.Prefix, ValidUntil: kept.ValidUntil}, nil
+		retiring.ValidUntil = kept.ValidUntil
+		return retiring, nil
 	}
 	if err := tx.EndSecret(ctx, p.project.Scope(), kept.TokenID, until); err != nil || grace == 0 {
 		return domain.Retiring{}, err
 	}
-	return domain.Retiring{Prefix: kept.Prefix, ValidUntil: until}, nil
+	return retiring, nil
 }

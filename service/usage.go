@@ -73,7 +73,7 @@ func (a *App) CallingKey(ctx context.Context, caller domain.Principal) (key doma
 		return key, false, nil
 	}
 	key = proven.CallingKey()
-	key.Key.LastUsedAt, err = a.store.LastUse(ctx, key.Project.Scope(), key.Key.ID)
+	key.Key.LastUsedAt, key.Key.Retiring.LastUsedAt, err = a.store.LastUses(ctx, key.Project.Scope(), key.Key)
 	if domain.CodeOf(err) == domain.CodeUnavailable {
 		key.Key.LastUsedAt, err = a.usage.meter.Last(proven), nil
 	}
