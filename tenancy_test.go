@@ -27,7 +27,7 @@ var unscoped = map[string]string{
 	"deleteIn":                  "is the scoped builder",
 	"postgresEngine.insertMany": "adds the rows that insertIn was given, with the scope",
 	"sqliteEngine.insertMany":   "adds the rows that insertIn was given, with the scope",
-	"Store.insert":              "adds the row that its callers made, and these are looked at",
+	"Store.insert":              "adds the row that its callers made, which this test checks",
 
 	"Store.lookOnce":                "finds the tenant: the token's id names the key, and the secret is still to be proved",
 	"lookup.statement":              "prepares that query",
@@ -55,7 +55,7 @@ var unscoped = map[string]string{
 	"Store.CountOrganizations":      "counts all tenants, for the operator",
 	"Store.CountProjects":           "counts over all tenants, for the operator",
 	"Store.countFaults":             "runs the checks that SQLite has of its own",
-	"Store.CheckHealth":             "counts contradictions over all tenants, for the command line, and tells no more",
+	"Store.CheckHealth":             "counts contradictions over all tenants, for the command line, and returns only numbers",
 	"Store.importsHere":             "goes through a list of texts, and for each through what selectIn gives",
 	"Store.crowdedLocators":         "counts within the organization of its scope, whose projects are several",
 	"Store.ImportedSince":           "finds the tenants: callers with an imported token have not proved it yet",

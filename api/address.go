@@ -17,10 +17,10 @@ import (
 // X-Forwarded-For only from trusted proxies and from the peer of a Unix socket,
 // because the permissions of the socket's file say who may connect.
 type addresses struct {
-	trusted  []netip.Prefix
-	log      *slog.Logger
-	warned   sync.Once
-	unheeded atomic.Int64 // requests with X-Forwarded-For while no proxy is trusted
+	trusted []netip.Prefix
+	log     *slog.Logger
+	warned  sync.Once
+	ignored atomic.Int64 // requests with X-Forwarded-For while no proxy is trusted
 }
 
 func newAddresses(trusted []netip.Prefix, log *slog.Logger) *addresses {
@@ -75,18 +75,18 @@ func (a *addresses) trusts(address netip.Addr) bool {
 
 // warn logs, once, that there seems to be a proxy that is not trusted.
 func (a *addresses) warn(peer netip.Addr) {
-	a.unheeded.Add(1)
+	a.ignored.Add(1)
 	a.warned.Do(func() {
-		a.log.Warn("requests name their client in X-Forwarded-For, and no proxy is trusted to do so: "+
-			"all clients of a proxy look like one, and share its limits", "peer", peer.String(), "set", "LATCHKEY_TRUSTED_PROXIES")
+		a.log.Warn("X-Forwarded-For is ignored, because no proxy is trusted: "+
+			"all clients of a proxy look like one and share its limits", "peer", peer.String(), "set", "LATCHKEY_TRUSTED_PROXIES")
 	})
 }
 
 // metric counts the requests that warn warns about.
 func (a *addresses) metric() prometheus.Collector {
 	return prometheus.NewCounterFunc(prometheus.CounterOpts{
-		Name: "latchkey_forwarded_unheeded_total", Help: "Requests with an X-Forwarded-For while no proxy is trusted.",
-	}, func() float64 { return float64(a.unheeded.Load()) })
+		Name: "latchkey_forwarded_ignored_total", Help: "Requests with an X-Forwarded-For while no proxy is trusted.",
+	}, func() float64 { return float64(a.ignored.Load()) })
 }
 
 // parseForwarded reads an entry of X-Forwarded-For: an address with or without a

@@ -920,8 +920,8 @@ type OrganizationSummary struct {
 	Status Status `json:"status"`
 }
 
-// Outcome What came of a use of a key: the code of its verification. `other` counts refusals in a moment with too many
-// different ones to keep them apart.
+// Outcome The result of a use of a key: the code of its verification. `other` counts refusals when there are too many
+// different ones to count separately.
 //
 // Example: valid
 type Outcome = domain.Outcome
@@ -939,7 +939,7 @@ type OwnUsage struct {
 	Interval string      `json:"interval"`
 	Items    []UsageItem `json:"items"`
 
-	// Lossy Whether a node was killed in the period, and what it had counted in its last seconds is lost.
+	// Lossy True if a node was killed in the period and its counts of the last seconds are lost.
 	//
 	// Example: false
 	Lossy bool `json:"lossy"`
@@ -1116,9 +1116,9 @@ type RefreshSessionRequest struct {
 	RefreshToken string `json:"refresh_token"`
 }
 
-// RequestedLimit One rule for what keys may use. A `rate` is so many a second, minute, hour or day, with a burst: it protects load. A
-// `quota` is so many in a period of the calendar: it sells volume. `credits` are a balance that is granted, spent and
-// perhaps refilled: they are money. Where the project, the plan and the key define a limit of one name, the key's
+// RequestedLimit One rule for what keys may use. A `rate` is so many a second, minute, hour or day, with a burst, against
+// overload. A `quota` is so many in a period of the calendar, for selling a volume. `credits` are a balance that is
+// granted, spent and perhaps refilled, for prepaid money. Where the project, the plan and the key define a limit of one name, the key's
 // counts, then the plan's.
 //
 // This version enforces no limits yet, and refuses those that it would have to enforce.
@@ -1454,7 +1454,7 @@ type UpdateProjectRequest struct {
 	Status *Status `json:"status,omitempty"`
 }
 
-// UsageItem How often keys were used in one interval. Of key, project, external_id, environment and outcome it has those that `group_by` names.
+// UsageItem How often keys were used in one interval. It has only the group fields that `group_by` names.
 type UsageItem struct {
 	// Environment Whether a key is for production or for testing. It is part of the token.
 	//
@@ -1467,14 +1467,14 @@ type UsageItem struct {
 	ExternalID nullable.Nullable[string] `json:"external_id,omitempty"`
 	Key        *UsageKey                 `json:"key,omitempty"`
 
-	// Outcome What came of a use of a key: the code of its verification. `other` counts refusals in a moment with too many
-	// different ones to keep them apart.
+	// Outcome The result of a use of a key: the code of its verification. `other` counts refusals when there are too many
+	// different ones to count separately.
 	//
 	//
 	// Example: valid
 	Outcome *Outcome `json:"outcome,omitempty"`
 
-	// Outcomes How often with each outcome, for those that there were.
+	// Outcomes The number of uses for each outcome that occurred.
 	//
 	// Example: {"revoked":130,"valid":47990}
 	Outcomes map[string]int64 `json:"outcomes"`
@@ -1517,7 +1517,7 @@ type UsageList struct {
 	Interval string      `json:"interval"`
 	Items    []UsageItem `json:"items"`
 
-	// Lossy Whether a node was killed in the period, and what it had counted in its last seconds is lost.
+	// Lossy True if a node was killed in the period and its counts of the last seconds are lost.
 	//
 	// Example: false
 	Lossy bool `json:"lossy"`
@@ -1859,10 +1859,10 @@ type GetOrganizationUsageParams struct {
 	// Until The end of the period, exclusive, rounded up to the hour. The default is now.
 	Until *time.Time `form:"until,omitempty" json:"until,omitempty"`
 
-	// Interval How much time one item is about. `total` is the whole period. Days and months are those of UTC.
+	// Interval The length of time that one item covers. `total` is the whole period. Days and months are those of UTC.
 	Interval *GetOrganizationUsageParamsInterval `form:"interval,omitempty" json:"interval,omitempty"`
 
-	// GroupBy What one item is about, besides its time: one or two, with a comma, of `project`, `outcome`.
+	// GroupBy How to group items, besides by time: `project`, `outcome`, or both separated by a comma.
 	GroupBy *string `form:"group_by,omitempty" json:"group_by,omitempty"`
 
 	// Outcome Only uses with this outcome.

@@ -1348,7 +1348,7 @@ type Limit struct {
 	// Example: 20
 	Burst *int64 `json:"burst,omitempty"`
 
-	// Cost What a request costs that names no cost of its own.
+	// Cost The cost of a request that does not name one.
 	//
 	// Example: 1
 	Cost int64 `json:"cost"`
@@ -1576,8 +1576,8 @@ type OrganizationSummary struct {
 	Status Status `json:"status"`
 }
 
-// Outcome What came of a use of a key: the code of its verification. `other` counts refusals in a moment with too many
-// different ones to keep them apart.
+// Outcome The result of a use of a key: the code of its verification. `other` counts refusals when there are too many
+// different ones to count separately.
 //
 // Example: valid
 type Outcome string
@@ -1595,7 +1595,7 @@ type OwnUsage struct {
 	Interval string      `json:"interval"`
 	Items    []UsageItem `json:"items"`
 
-	// Lossy Whether a node was killed in the period, and what it had counted in its last seconds is lost.
+	// Lossy True if a node was killed in the period and its counts of the last seconds are lost.
 	//
 	// Example: false
 	Lossy bool `json:"lossy"`
@@ -1805,9 +1805,9 @@ type RefreshSessionRequest struct {
 	RefreshToken string `json:"refresh_token"`
 }
 
-// RequestedLimit One rule for what keys may use. A `rate` is so many a second, minute, hour or day, with a burst: it protects load. A
-// `quota` is so many in a period of the calendar: it sells volume. `credits` are a balance that is granted, spent and
-// perhaps refilled: they are money. Where the project, the plan and the key define a limit of one name, the key's
+// RequestedLimit One rule for what keys may use. A `rate` is so many a second, minute, hour or day, with a burst, against
+// overload. A `quota` is so many in a period of the calendar, for selling a volume. `credits` are a balance that is
+// granted, spent and perhaps refilled, for prepaid money. Where the project, the plan and the key define a limit of one name, the key's
 // counts, then the plan's.
 //
 // This version enforces no limits yet, and refuses those that it would have to enforce.
@@ -1819,7 +1819,7 @@ type RequestedLimit struct {
 	// Example: 20
 	Burst *int64 `json:"burst,omitempty"`
 
-	// Cost What a request costs that names no cost of its own. The default is 1.
+	// Cost The cost of a request that does not name one. The default is 1.
 	//
 	// Example: 1
 	Cost *int64 `json:"cost,omitempty"`
@@ -2227,7 +2227,7 @@ type UpdateProjectRequest struct {
 	Status *Status `json:"status,omitempty"`
 }
 
-// UsageItem How often keys were used in one interval. Of key, project, external_id, environment and outcome it has those that `group_by` names.
+// UsageItem How often keys were used in one interval. It has only the group fields that `group_by` names.
 type UsageItem struct {
 	// Environment Whether a key is for production or for testing. It is part of the token.
 	//
@@ -2240,14 +2240,14 @@ type UsageItem struct {
 	ExternalID nullable.Nullable[string] `json:"external_id,omitempty"`
 	Key        *UsageKey                 `json:"key,omitempty"`
 
-	// Outcome What came of a use of a key: the code of its verification. `other` counts refusals in a moment with too many
-	// different ones to keep them apart.
+	// Outcome The result of a use of a key: the code of its verification. `other` counts refusals when there are too many
+	// different ones to count separately.
 	//
 	//
 	// Example: valid
 	Outcome *Outcome `json:"outcome,omitempty"`
 
-	// Outcomes How often with each outcome, for those that there were.
+	// Outcomes The number of uses for each outcome that occurred.
 	//
 	// Example: {"revoked":130,"valid":47990}
 	Outcomes map[string]int64 `json:"outcomes"`
@@ -2290,7 +2290,7 @@ type UsageList struct {
 	Interval string      `json:"interval"`
 	Items    []UsageItem `json:"items"`
 
-	// Lossy Whether a node was killed in the period, and what it had counted in its last seconds is lost.
+	// Lossy True if a node was killed in the period and its counts of the last seconds are lost.
 	//
 	// Example: false
 	Lossy bool `json:"lossy"`
@@ -2596,10 +2596,10 @@ type GetOrganizationUsageParams struct {
 	// Until The end of the period, exclusive, rounded up to the hour. The default is now.
 	Until *time.Time `form:"until,omitempty" json:"until,omitempty"`
 
-	// Interval How much time one item is about. `total` is the whole period. Days and months are those of UTC.
+	// Interval The length of time that one item covers. `total` is the whole period. Days and months are those of UTC.
 	Interval *GetOrganizationUsageParamsInterval `form:"interval,omitempty" json:"interval,omitempty"`
 
-	// GroupBy What one item is about, besides its time: one or two, with a comma, of `project`, `outcome`.
+	// GroupBy How to group items, besides by time: `project`, `outcome`, or both separated by a comma.
 	GroupBy *string `form:"group_by,omitempty" json:"group_by,omitempty"`
 
 	// Outcome Only uses with this outcome.
@@ -3212,8 +3212,8 @@ type ClientInterface interface {
 
 	// DeleteOrganization Delete an organization
 	//
-	// Permanently deletes the organization with its projects, keys and audit trail. The user must have logged in within
-	// the last ten minutes. Otherwise the response is 403 `reauthentication_required`: log in again.
+	// Permanently deletes the organization with its projects, keys and audit trail. The user must have signed in within
+	// the last ten minutes. Otherwise the response is 403 `reauthentication_required`: sign in again.
 	//
 	// **A user needs the role `owner`.**
 	//
@@ -3406,8 +3406,8 @@ type ClientInterface interface {
 
 	// DeleteProject Delete a project
 	//
-	// Permanently deletes the project with its keys. The user must have logged in within the last ten minutes.
-	// Otherwise the response is 403 `reauthentication_required`: log in again.
+	// Permanently deletes the project with its keys. The user must have signed in within the last ten minutes.
+	// Otherwise the response is 403 `reauthentication_required`: sign in again.
 	//
 	// **A user needs the role `admin` or `owner`.**
 	//
@@ -3416,7 +3416,7 @@ type ClientInterface interface {
 
 	// GetProject Get a project
 	//
-	// Any member of its organization and any valid key of the project may read it. Every key has this scope.
+	// Any member of its organization and any valid key of the project may read it. Every key has this scope implicitly.
 	//
 	// **A key needs the scope `project:read`**, a user the role `viewer`, `developer`, `admin` or `owner`.
 	//
@@ -3464,8 +3464,8 @@ type ClientInterface interface {
 	// more than they have. A scope that the caller does not hold is refused with `scope_not_held`, and so is a key with
 	// `keys:write` that would expire later than the calling key.
 	//
-	// A plan and limits need the action `limits:write`, too. A key without that scope which has limits itself, of its
-	// own, of a plan or of its project, passes on its plan, its limits and its external id.
+	// A plan and limits need the action `limits:write`, too. If the calling key lacks that scope and is limited
+	// (by its own limits, its plan's or its project's), the new key gets its plan, limits and external id.
 	//
 	// **A key needs the scope `keys:write`**, a user the role `developer`, `admin` or `owner`.
 	//
@@ -3480,8 +3480,8 @@ type ClientInterface interface {
 	// more than they have. A scope that the caller does not hold is refused with `scope_not_held`, and so is a key with
 	// `keys:write` that would expire later than the calling key.
 	//
-	// A plan and limits need the action `limits:write`, too. A key without that scope which has limits itself, of its
-	// own, of a plan or of its project, passes on its plan, its limits and its external id.
+	// A plan and limits need the action `limits:write`, too. If the calling key lacks that scope and is limited
+	// (by its own limits, its plan's or its project's), the new key gets its plan, limits and external id.
 	//
 	// **A key needs the scope `keys:write`**, a user the role `developer`, `admin` or `owner`.
 	//
@@ -3739,7 +3739,7 @@ type ClientInterface interface {
 
 	// GetOwnUsage Get the usage of the calling key
 	//
-	// How often the key that calls was used, by day, for 30 days. Any valid key may call it, and needs no scope.
+	// How often the key that calls was used, by day, for 30 days. Any valid key may call it. No scope is needed.
 	//
 	// Corresponds with GET /v1/usage (the `GetOwnUsage` operationId).
 	GetOwnUsage(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error)
@@ -4355,8 +4355,8 @@ func (c *API) CreateOrganization(ctx context.Context, params *CreateOrganization
 
 // DeleteOrganization Delete an organization
 //
-// Permanently deletes the organization with its projects, keys and audit trail. The user must have logged in within
-// the last ten minutes. Otherwise the response is 403 `reauthentication_required`: log in again.
+// Permanently deletes the organization with its projects, keys and audit trail. The user must have signed in within
+// the last ten minutes. Otherwise the response is 403 `reauthentication_required`: sign in again.
 //
 // **A user needs the role `owner`.**
 //
@@ -4729,8 +4729,8 @@ func (c *API) GetCurrentProject(ctx context.Context, reqEditors ...RequestEditor
 
 // DeleteProject Delete a project
 //
-// Permanently deletes the project with its keys. The user must have logged in within the last ten minutes.
-// Otherwise the response is 403 `reauthentication_required`: log in again.
+// Permanently deletes the project with its keys. The user must have signed in within the last ten minutes.
+// Otherwise the response is 403 `reauthentication_required`: sign in again.
 //
 // **A user needs the role `admin` or `owner`.**
 //
@@ -4749,7 +4749,7 @@ func (c *API) DeleteProject(ctx context.Context, projectID ProjectID, params *De
 
 // GetProject Get a project
 //
-// Any member of its organization and any valid key of the project may read it. Every key has this scope.
+// Any member of its organization and any valid key of the project may read it. Every key has this scope implicitly.
 //
 // **A key needs the scope `project:read`**, a user the role `viewer`, `developer`, `admin` or `owner`.
 //
@@ -4837,8 +4837,8 @@ func (c *API) ListKeys(ctx context.Context, projectID ProjectID, params *ListKey
 // more than they have. A scope that the caller does not hold is refused with `scope_not_held`, and so is a key with
 // `keys:write` that would expire later than the calling key.
 //
-// A plan and limits need the action `limits:write`, too. A key without that scope which has limits itself, of its
-// own, of a plan or of its project, passes on its plan, its limits and its external id.
+// A plan and limits need the action `limits:write`, too. If the calling key lacks that scope and is limited
+// (by its own limits, its plan's or its project's), the new key gets its plan, limits and external id.
 //
 // **A key needs the scope `keys:write`**, a user the role `developer`, `admin` or `owner`.
 //
@@ -4863,8 +4863,8 @@ func (c *API) CreateKeyWithBody(ctx context.Context, projectID ProjectID, params
 // more than they have. A scope that the caller does not hold is refused with `scope_not_held`, and so is a key with
 // `keys:write` that would expire later than the calling key.
 //
-// A plan and limits need the action `limits:write`, too. A key without that scope which has limits itself, of its
-// own, of a plan or of its project, passes on its plan, its limits and its external id.
+// A plan and limits need the action `limits:write`, too. If the calling key lacks that scope and is limited
+// (by its own limits, its plan's or its project's), the new key gets its plan, limits and external id.
 //
 // **A key needs the scope `keys:write`**, a user the role `developer`, `admin` or `owner`.
 //
@@ -5312,7 +5312,7 @@ func (c *API) GetUsage(ctx context.Context, projectID ProjectID, params *GetUsag
 
 // GetOwnUsage Get the usage of the calling key
 //
-// How often the key that calls was used, by day, for 30 days. Any valid key may call it, and needs no scope.
+// How often the key that calls was used, by day, for 30 days. Any valid key may call it. No scope is needed.
 //
 // Corresponds with GET /v1/usage (the `GetOwnUsage` operationId).
 func (c *API) GetOwnUsage(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error) {
@@ -8688,8 +8688,8 @@ type ClientWithResponsesInterface interface {
 
 	// DeleteOrganizationWithResponse Delete an organization
 	//
-	// Permanently deletes the organization with its projects, keys and audit trail. The user must have logged in within
-	// the last ten minutes. Otherwise the response is 403 `reauthentication_required`: log in again.
+	// Permanently deletes the organization with its projects, keys and audit trail. The user must have signed in within
+	// the last ten minutes. Otherwise the response is 403 `reauthentication_required`: sign in again.
 	//
 	// **A user needs the role `owner`.**
 	//
@@ -8902,8 +8902,8 @@ type ClientWithResponsesInterface interface {
 
 	// DeleteProjectWithResponse Delete a project
 	//
-	// Permanently deletes the project with its keys. The user must have logged in within the last ten minutes.
-	// Otherwise the response is 403 `reauthentication_required`: log in again.
+	// Permanently deletes the project with its keys. The user must have signed in within the last ten minutes.
+	// Otherwise the response is 403 `reauthentication_required`: sign in again.
 	//
 	// **A user needs the role `admin` or `owner`.**
 	//
@@ -8914,7 +8914,7 @@ type ClientWithResponsesInterface interface {
 
 	// GetProjectWithResponse Get a project
 	//
-	// Any member of its organization and any valid key of the project may read it. Every key has this scope.
+	// Any member of its organization and any valid key of the project may read it. Every key has this scope implicitly.
 	//
 	// **A key needs the scope `project:read`**, a user the role `viewer`, `developer`, `admin` or `owner`.
 	//
@@ -8966,8 +8966,8 @@ type ClientWithResponsesInterface interface {
 	// more than they have. A scope that the caller does not hold is refused with `scope_not_held`, and so is a key with
 	// `keys:write` that would expire later than the calling key.
 	//
-	// A plan and limits need the action `limits:write`, too. A key without that scope which has limits itself, of its
-	// own, of a plan or of its project, passes on its plan, its limits and its external id.
+	// A plan and limits need the action `limits:write`, too. If the calling key lacks that scope and is limited
+	// (by its own limits, its plan's or its project's), the new key gets its plan, limits and external id.
 	//
 	// **A key needs the scope `keys:write`**, a user the role `developer`, `admin` or `owner`.
 	//
@@ -8982,8 +8982,8 @@ type ClientWithResponsesInterface interface {
 	// more than they have. A scope that the caller does not hold is refused with `scope_not_held`, and so is a key with
 	// `keys:write` that would expire later than the calling key.
 	//
-	// A plan and limits need the action `limits:write`, too. A key without that scope which has limits itself, of its
-	// own, of a plan or of its project, passes on its plan, its limits and its external id.
+	// A plan and limits need the action `limits:write`, too. If the calling key lacks that scope and is limited
+	// (by its own limits, its plan's or its project's), the new key gets its plan, limits and external id.
 	//
 	// **A key needs the scope `keys:write`**, a user the role `developer`, `admin` or `owner`.
 	//
@@ -9253,7 +9253,7 @@ type ClientWithResponsesInterface interface {
 
 	// GetOwnUsageWithResponse Get the usage of the calling key
 	//
-	// How often the key that calls was used, by day, for 30 days. Any valid key may call it, and needs no scope.
+	// How often the key that calls was used, by day, for 30 days. Any valid key may call it. No scope is needed.
 	//
 	// Returns a wrapper object for the known response body format(s).
 	//
@@ -12252,8 +12252,8 @@ func (c *ClientWithResponses) CreateOrganizationWithResponse(ctx context.Context
 
 // DeleteOrganizationWithResponse Delete an organization
 //
-// Permanently deletes the organization with its projects, keys and audit trail. The user must have logged in within
-// the last ten minutes. Otherwise the response is 403 `reauthentication_required`: log in again.
+// Permanently deletes the organization with its projects, keys and audit trail. The user must have signed in within
+// the last ten minutes. Otherwise the response is 403 `reauthentication_required`: sign in again.
 //
 // **A user needs the role `owner`.**
 //
@@ -12574,8 +12574,8 @@ func (c *ClientWithResponses) GetCurrentProjectWithResponse(ctx context.Context,
 
 // DeleteProjectWithResponse Delete a project
 //
-// Permanently deletes the project with its keys. The user must have logged in within the last ten minutes.
-// Otherwise the response is 403 `reauthentication_required`: log in again.
+// Permanently deletes the project with its keys. The user must have signed in within the last ten minutes.
+// Otherwise the response is 403 `reauthentication_required`: sign in again.
 //
 // **A user needs the role `admin` or `owner`.**
 //
@@ -12592,7 +12592,7 @@ func (c *ClientWithResponses) DeleteProjectWithResponse(ctx context.Context, pro
 
 // GetProjectWithResponse Get a project
 //
-// Any member of its organization and any valid key of the project may read it. Every key has this scope.
+// Any member of its organization and any valid key of the project may read it. Every key has this scope implicitly.
 //
 // **A key needs the scope `project:read`**, a user the role `viewer`, `developer`, `admin` or `owner`.
 //
@@ -12668,8 +12668,8 @@ func (c *ClientWithResponses) ListKeysWithResponse(ctx context.Context, projectI
 // more than they have. A scope that the caller does not hold is refused with `scope_not_held`, and so is a key with
 // `keys:write` that would expire later than the calling key.
 //
-// A plan and limits need the action `limits:write`, too. A key without that scope which has limits itself, of its
-// own, of a plan or of its project, passes on its plan, its limits and its external id.
+// A plan and limits need the action `limits:write`, too. If the calling key lacks that scope and is limited
+// (by its own limits, its plan's or its project's), the new key gets its plan, limits and external id.
 //
 // **A key needs the scope `keys:write`**, a user the role `developer`, `admin` or `owner`.
 //
@@ -12690,8 +12690,8 @@ func (c *ClientWithResponses) CreateKeyWithBodyWithResponse(ctx context.Context,
 // more than they have. A scope that the caller does not hold is refused with `scope_not_held`, and so is a key with
 // `keys:write` that would expire later than the calling key.
 //
-// A plan and limits need the action `limits:write`, too. A key without that scope which has limits itself, of its
-// own, of a plan or of its project, passes on its plan, its limits and its external id.
+// A plan and limits need the action `limits:write`, too. If the calling key lacks that scope and is limited
+// (by its own limits, its plan's or its project's), the new key gets its plan, limits and external id.
 //
 // **A key needs the scope `keys:write`**, a user the role `developer`, `admin` or `owner`.
 //
@@ -13075,7 +13075,7 @@ func (c *ClientWithResponses) GetUsageWithResponse(ctx context.Context, projectI
 
 // GetOwnUsageWithResponse Get the usage of the calling key
 //
-// How often the key that calls was used, by day, for 30 days. Any valid key may call it, and needs no scope.
+// How often the key that calls was used, by day, for 30 days. Any valid key may call it. No scope is needed.
 //
 // Returns a wrapper object for the known response body format(s).
 //

@@ -5,7 +5,7 @@ import (
 	"time"
 )
 
-// Outcome is what came of one use of a key: the code of its verification.
+// Outcome is the result of one use of a key: the code of its verification.
 type Outcome string
 
 // The outcomes.

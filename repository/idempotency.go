@@ -9,9 +9,9 @@ import (
 	"github.com/latchkey-dev/latchkey/domain"
 )
 
-// rivalWait is how long a request waits for another request with the same
+// sameValueWait is how long a request waits for another request with the same
 // Idempotency-Key to finish.
-const rivalWait = 5 * time.Second
+const sameValueWait = 5 * time.Second
 
 // Idempotency is the record of a request with an Idempotency-Key.
 type Idempotency struct {
@@ -50,7 +50,7 @@ func (s *Store) ClaimIdempotency(ctx context.Context, v Idempotency, notBefore t
 		Answer:        []byte{},
 		CreatedAt:     micros{v.CreatedAt},
 	}
-	if err := s.engine.boundWaits(ctx, s.write, rivalWait); err != nil {
+	if err := s.engine.boundWaits(ctx, s.write, sameValueWait); err != nil {
 		return v, false, s.error(err)
 	}
 	// A row from before notBefore no longer counts: it is replaced.

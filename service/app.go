@@ -60,7 +60,7 @@ type Options struct {
 	// reach, counted from the last moment at which this node knew of every change;
 	// nil: DefaultOutageGrace.
 	OutageGrace *time.Duration
-	// UsageDays is for how many days it is kept how often keys were used; 0:
+	// UsageDays is for how many days usage is kept; 0:
 	// DefaultUsageDays.
 	UsageDays int
 	// CacheBytes roughly bounds the memory for keys; 0: DefaultCacheBytes.

@@ -68,7 +68,7 @@ func (f *foreign) prove(
 	for i := done; i < len(slow); i++ {
 		if i == done+maxSlowHashes {
 			return unusable, &domain.Error{
-				Code: domain.CodeUnavailable, Detail: "This API key takes long to look for. Send it again.", RetryAfter: time.Second,
+				Code: domain.CodeUnavailable, Detail: "Checking this API key takes long. Send it again.", RetryAfter: time.Second,
 			}
 		}
 		leave, err := f.enter(ctx, slow[i], text, asks)

@@ -184,7 +184,8 @@ func claim[T any](
 // errEnded says that what an Idempotency-Key once made cannot be handed out
 // again.
 func errEnded() error {
-	return domain.Errorf(domain.CodeConflict, "What this Idempotency-Key made has ended since. Use a fresh one to make another.")
+	return domain.Errorf(domain.CodeConflict,
+		"What this Idempotency-Key created no longer exists. Use a new Idempotency-Key to create another.")
 }
 
 // ended turns the not_found of what a request made into errEnded.

@@ -249,7 +249,7 @@ func (a *App) acceptable(
 		return err
 	}
 	if err != nil || inviter.User.Status != domain.Active || !inviter.Role.MayGrant(v.Role) {
-		return domain.Errorf(domain.CodeForbidden, "The person who invited you may no longer do so. Ask for a new invitation.")
+		return domain.Errorf(domain.CodeForbidden, "The person who invited you is no longer allowed to invite. Ask for a new invitation.")
 	}
 	return nil
 }

@@ -49,7 +49,7 @@ func (p *Project) reissue(ctx context.Context, tx *repository.Store, answer *iss
 		return err
 	}
 	if !key.RevokedAt.IsZero() {
-		return domain.Errorf(domain.CodeKeyRevoked, "The key has been revoked since this was answered.")
+		return domain.Errorf(domain.CodeKeyRevoked, "The key was revoked after the first response.")
 	}
 	prefix, _, _ := strings.Cut(answer.Key.Prefix, "_")
 	token, err := random.token(prefix, answer.Key.Environment)

@@ -135,7 +135,7 @@ func (o *Organization) lock(ctx context.Context, tx *repository.Store) (err erro
 func (o *Organization) requireRoles(roles ...domain.Role) error {
 	for _, role := range roles {
 		if !o.caller.IsSystem() && !o.role.MayGrant(role) {
-			return domain.Errorf(domain.CodeScopeNotHeld, "Your role here is %s, so you can neither make anyone %s nor change who is.",
+			return domain.Errorf(domain.CodeScopeNotHeld, "Your role here is %s, so you cannot give or take the role %s.",
 				o.role, role)
 		}
 	}

@@ -148,7 +148,7 @@ func (a *App) post(ctx context.Context, tx *repository.Store, p posting) error {
 		return err
 	}
 	if count.OfAddress >= mailsOfAddress || p.known && count.OfPayer >= mailsOfPayer {
-		a.log.WarnContext(ctx, "an email was not sent, since there have been too many to its address or by who caused it", "mail", p.kind)
+		a.log.WarnContext(ctx, "an email was not sent, because there were too many to this address or from this sender", "mail", p.kind)
 		return nil
 	}
 	if count.OfPayer >= mailsOfPayer {

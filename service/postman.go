@@ -157,7 +157,7 @@ func pauseAfter(tries int) time.Duration {
 	return pause + rand.N(pause/4) //nolint:gosec // chance is enough here
 }
 
-// settle notes what came of an email. While the database is out of reach it is
+// settle notes the result of an attempt to send an email. While the database is out of reach it is
 // tried again, since an email that is sent and not noted would be sent twice.
 func (a *App) settle(ctx context.Context, note func(context.Context) error) {
 	for {

@@ -14,8 +14,8 @@ import (
 )
 
 // How often something may be tried before it has to wait. No wait is longer than
-// an emission interval, so no one is locked out of their account. All are counted by network: otherwise anyone could keep the
-// owner of an account out.
+// an emission interval, so no one is locked out of their account. All are counted by
+// network: otherwise anyone could keep the owner of an account out.
 var (
 	// guessesOfAccount bounds wrong passwords for one account.
 	guessesOfAccount = fair.Pace{Burst: 10, Emission: 20 * time.Second}

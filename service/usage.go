@@ -22,7 +22,7 @@ const (
 	usageLastChance = 5 * time.Second        // at the end of Run
 )
 
-// For how many days it is kept how often keys were used.
+// For how many days usage is kept.
 const (
 	DefaultUsageDays = 400
 	MaxUsageDays     = 3660
@@ -172,7 +172,7 @@ func (a *App) sendBatch(ctx context.Context, b domain.UsageBatch) error {
 	return a.store.RecordUsage(ctx, b)
 }
 
-// forgetUsage removes counts that are older than is asked for.
+// forgetUsage removes counts that are older than the configured days.
 func (a *App) forgetUsage(ctx context.Context) error {
 	now := a.now()
 	for more := true; more && ctx.Err() == nil; {

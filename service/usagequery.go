@@ -9,14 +9,15 @@ import (
 
 const (
 	// nodeAlive is how long after its last report a node counts as running. One
-	// that has been killed keeps no answer waiting for longer than that.
+	// that has been killed delays complete_until no longer than that.
 	nodeAlive = 3 * NodeReports
 
 	// usageExportPage is how many items of an export are read at a time: each page
 	// sums up the whole period.
 	usageExportPage = 5000
 
-	// ownUsageItems is more than the days of the period.
+	// ownUsageItems is more than the 30 days of the period, so that one page has them
+	// all.
 	ownUsageItems = 100
 )
 

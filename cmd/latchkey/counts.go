@@ -26,7 +26,7 @@ type usageFlags struct {
 func newUsage() *cobra.Command {
 	var f usageFlags
 	cmd := databaseCommand(&cobra.Command{
-		Use: "usage", Short: "Show how often the keys of a project were used, by what came of it",
+		Use: "usage", Short: "Show how often the keys of a project were used, by result",
 		Example: "  latchkey usage --project acme/payments --group-by key --busiest --interval total\n" +
 			"  latchkey usage --project acme/payments --group-by external_id --since 2026-03-01T00:00:00Z --interval month --csv",
 	}, func(ctx context.Context, op operator, cmd *cobra.Command, _ []string) error {

@@ -13,21 +13,21 @@ import (
 // checkProxies asks the server on this machine, if one runs, whether requests name
 // clients in a header while no proxy is trusted to send it.
 func (d *doctor) checkProxies(ctx context.Context) error {
-	unheeded, ok := runningMetric(ctx, d.settings.AdminListen, unheededMetric)
+	ignored, ok := runningMetric(ctx, d.settings.AdminListen, ignoredMetric)
 	switch {
 	case !ok:
 		return nil // no server runs here, or it is another version
-	case unheeded > 0:
+	case ignored > 0:
 		d.note("%.0f requests named their client in X-Forwarded-For, and %sTRUSTED_PROXIES names no proxy: "+
-			"all clients of a proxy look like one and share its limits", unheeded, settingPrefix)
+			"all clients of a proxy look like one and share its limits", ignored, settingPrefix)
 	default:
 		d.ok("proxies: the server that runs here knows its clients' addresses")
 	}
 	return nil
 }
 
-// unheededMetric counts requests with an X-Forwarded-For while no proxy is trusted.
-const unheededMetric = "latchkey_forwarded_unheeded_total"
+// ignoredMetric counts requests with an X-Forwarded-For while no proxy is trusted.
+const ignoredMetric = "latchkey_forwarded_ignored_total"
 
 // runningMetric returns a metric without labels from the server whose metrics are at
 // the address; false: there is no such server or metric.

@@ -27,7 +27,7 @@ const settingPrefix = "LATCHKEY_"
 type settings struct {
 	Listen            string `env:"LISTEN" envDefault:"127.0.0.1:8080" usage:"address to serve on, or unix:PATH" example:":8080"`
 	Database          string `env:"DATABASE" envDefault:"sqlite:latchkey.db" usage:"sqlite:PATH or postgres://…" example:"postgres://latchkey:password@db.example.com/latchkey?sslmode=verify-full"`
-	DatabaseDirect    string `env:"DATABASE_DIRECT" usage:"address of the PostgreSQL server itself, where DATABASE is that of a transaction pooler" example:"postgres://latchkey:password@db.example.com/latchkey?sslmode=verify-full"`
+	DatabaseDirect    string `env:"DATABASE_DIRECT" usage:"address of the PostgreSQL server itself, if DATABASE names a transaction pooler" example:"postgres://latchkey:password@db.example.com/latchkey?sslmode=verify-full"`
 	DatabaseTLS       string `env:"DATABASE_TLS" envDefault:"verified" usage:"connections to PostgreSQL on other machines: verified, unverified, or hosts and networks, with commas, that need no verified TLS" example:"postgres,10.0.0.0/8"`
 	Migrate           string `env:"MIGRATE" envDefault:"auto" usage:"pending migrations: auto applies them, check refuses to start" example:"check"`
 	MasterKey         string `env:"MASTER_KEY" secret:"true" usage:"32 random bytes in base64 from which all other secrets are derived, the same on every node"`
@@ -44,7 +44,7 @@ type settings struct {
 	SMTPHello         string `env:"SMTP_HELLO" usage:"name that mail servers are greeted with (default: the host of PUBLIC_URL)" example:"mail.example.com"`
 	AdminListen       string `env:"ADMIN_LISTEN" envDefault:"127.0.0.1:9090" usage:"address to serve metrics on" example:":9090"`
 	OutageGrace       string `env:"OUTAGE_GRACE" envDefault:"60s" usage:"how long known callers are served while the database is out of reach" example:"2m"`
-	UsageDays         int    `env:"USAGE_DAYS" envDefault:"400" usage:"days for which it is kept how often keys were used" example:"800"`
+	UsageDays         int    `env:"USAGE_DAYS" envDefault:"400" usage:"how many days usage is kept" example:"800"`
 	Log               string `env:"LOG" envDefault:"text" usage:"how the log is written: text or json" example:"json"`
 
 	// The values above, parsed.
