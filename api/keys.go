@@ -145,6 +145,9 @@ func keyFilter(p ListKeysParams) domain.KeyFilter {
 		ExternalID:  value(p.ExternalID),
 		CreatedBy:   value(p.CreatedBy),
 		PlanID:      value(p.PlanID),
+		Used:        domain.KeyUse(value(p.Used)),
+
+		LastUsedBefore: value(p.LastUsedBefore),
 	}
 }
 

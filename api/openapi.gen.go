@@ -219,6 +219,24 @@ func (e GetOrganizationUsageParamsOrder) Valid() bool {
 	}
 }
 
+// Defines values for ListKeysParamsUsed.
+const (
+	ListKeysParamsUsedEver  ListKeysParamsUsed = "ever"
+	ListKeysParamsUsedNever ListKeysParamsUsed = "never"
+)
+
+// Valid indicates whether the value is a known member of the ListKeysParamsUsed enum.
+func (e ListKeysParamsUsed) Valid() bool {
+	switch e {
+	case ListKeysParamsUsedEver:
+		return true
+	case ListKeysParamsUsedNever:
+		return true
+	default:
+		return false
+	}
+}
+
 // Defines values for GetUsageParamsInterval.
 const (
 	GetUsageParamsIntervalDay    GetUsageParamsInterval = "day"
@@ -1918,12 +1936,22 @@ type ListKeysParams struct {
 	// PlanID Only keys that refer to this plan.
 	PlanID *PlanID `form:"plan_id,omitempty" json:"plan_id,omitempty"`
 
+	// Used Only keys that were ever used, or those that were never used.
+	Used *ListKeysParamsUsed `form:"used,omitempty" json:"used,omitempty"`
+
+	// LastUsedBefore Only keys that were used, but not since this time, to find those that no one uses any more. Keys that were never used
+	// are found with `used=never`.
+	LastUsedBefore *time.Time `form:"last_used_before,omitempty" json:"last_used_before,omitempty"`
+
 	// Limit The maximum number of items on the page.
 	Limit *int `form:"limit,omitempty" json:"limit,omitempty"`
 
 	// Cursor The `next_cursor` of the previous page. Omit it for the first page.
 	Cursor *string `form:"cursor,omitempty" json:"cursor,omitempty"`
 }
+
+// ListKeysParamsUsed defines parameters for ListKeys.
+type ListKeysParamsUsed string
 
 // CreateKeyParams defines parameters for CreateKey.
 type CreateKeyParams struct {
@@ -3192,6 +3220,20 @@ func (w *ServerInterfaceWrapper) ListKeys(ctx echo.Context) error {
 	err = runtime.BindQueryParameterWithOptions("form", true, false, "plan_id", ctx.QueryParams(), &params.PlanID, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
 	if err != nil {
 		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter plan_id: %s", err))
+	}
+
+	// ------------- Optional query parameter "used" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "used", ctx.QueryParams(), &params.Used, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter used: %s", err))
+	}
+
+	// ------------- Optional query parameter "last_used_before" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "last_used_before", ctx.QueryParams(), &params.LastUsedBefore, runtime.BindQueryParameterOptions{Type: "string", Format: "date-time"})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter last_used_before: %s", err))
 	}
 
 	// ------------- Optional query parameter "limit" -------------

@@ -648,6 +648,24 @@ func (e GetOrganizationUsageParamsOrder) Valid() bool {
 	}
 }
 
+// Defines values for ListKeysParamsUsed.
+const (
+	Ever  ListKeysParamsUsed = "ever"
+	Never ListKeysParamsUsed = "never"
+)
+
+// Valid indicates whether the value is a known member of the ListKeysParamsUsed enum.
+func (e ListKeysParamsUsed) Valid() bool {
+	switch e {
+	case Ever:
+		return true
+	case Never:
+		return true
+	default:
+		return false
+	}
+}
+
 // Defines values for GetUsageParamsInterval.
 const (
 	GetUsageParamsIntervalDay    GetUsageParamsInterval = "day"
@@ -2655,12 +2673,22 @@ type ListKeysParams struct {
 	// PlanID Only keys that refer to this plan.
 	PlanID *PlanID `form:"plan_id,omitempty" json:"plan_id,omitempty"`
 
+	// Used Only keys that were ever used, or those that were never used.
+	Used *ListKeysParamsUsed `form:"used,omitempty" json:"used,omitempty"`
+
+	// LastUsedBefore Only keys that were used, but not since this time, to find those that no one uses any more. Keys that were never used
+	// are found with `used=never`.
+	LastUsedBefore *time.Time `form:"last_used_before,omitempty" json:"last_used_before,omitempty"`
+
 	// Limit The maximum number of items on the page.
 	Limit *int `form:"limit,omitempty" json:"limit,omitempty"`
 
 	// Cursor The `next_cursor` of the previous page. Omit it for the first page.
 	Cursor *string `form:"cursor,omitempty" json:"cursor,omitempty"`
 }
+
+// ListKeysParamsUsed defines parameters for ListKeys.
+type ListKeysParamsUsed string
 
 // CreateKeyParams defines parameters for CreateKey.
 type CreateKeyParams struct {
@@ -7327,6 +7355,30 @@ func NewListKeysRequest(server string, projectID ProjectID, params *ListKeysPara
 		if params.PlanID != nil {
 
 			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "plan_id", *params.PlanID, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Used != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "used", *params.Used, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.LastUsedBefore != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "last_used_before", *params.LastUsedBefore, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: "date-time"}); err != nil {
 				return nil, err
 			} else {
 				for _, qp := range strings.Split(queryFrag, "&") {

@@ -21,6 +21,9 @@ type keysPage struct {
 	Sparks   map[domain.KeyID]chart // the last 30 days of the keys that were used then
 }
 
+// Used returns which choice of use the filter is.
+func (k keysPage) Used() string { return usedField(k.Filter) }
+
 // Narrowed reports whether a filter is set, so that an empty list shows the right
 // text.
 func (k keysPage) Narrowed() bool { return k.Filter != domain.KeyFilter{} }
@@ -34,7 +37,7 @@ func showKeys(v *visit) error {
 	if err != nil {
 		return err
 	}
-	filter := keyFilter(v.QueryParams())
+	filter := v.keyFilter(v.QueryParams())
 	keys, err := p.ListKeys(v.ctx(), filter, page)
 	if err != nil {
 		return err

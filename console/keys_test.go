@@ -254,7 +254,8 @@ func TestChangedMeanwhile(t *testing.T) {
 	}
 }
 
-// A key's page says whether the token before a rotation is still sent.
+// A key's page says whether the token before a rotation is still sent, and the list
+// finds keys that no one uses.
 func TestRetiringTokenShowsItsLastUse(t *testing.T) {
 	t.Parallel()
 	s := newServer(t)
@@ -282,6 +283,23 @@ func TestRetiringTokenShowsItsLastUse(t *testing.T) {
 		t.Fatal(err)
 	}
 	shows("It was last used <time")
+	list := "/console/projects/" + string(project.ID) + "/keys?used="
+	lists := func(used string, want bool) {
+		t.Helper()
+		page := ann.get(t, list+used)
+		if got := strings.Contains(page, string(key.ID)); got != want || !strings.Contains(page, `value="`+used+`" selected`) {
+			t.Errorf("%s: lists the key: %t, want %t, and the choice is kept", used, got, want)
+		}
+	}
+	lists("never", false)
+	lists("idle", false)
+	s.Pass(90*24*time.Hour + time.Second)
+	again, err := s.App.LogIn(t.Context(), domain.Origin{}, "ann@example.com", password)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ann.cookie = again.Cookie
+	lists("idle", true)
 }
 
 // The form's fields become the key's: a last day counts whole, scopes come from

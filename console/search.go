@@ -3,25 +3,42 @@ package console
 import (
 	"net/url"
 	"strings"
+	"time"
 
 	"github.com/latchkey-dev/latchkey/domain"
 	"github.com/latchkey-dev/latchkey/service"
 )
 
+// idleAfter is for how long a key that was used is not used, for people to ask for it
+// as an idle one.
+const idleAfter = 90 * 24 * time.Hour
+
 // keyFilter reads the filter of a list of keys. It keeps only the public part of a
 // pasted token.
-func keyFilter(values url.Values) domain.KeyFilter {
-	return domain.KeyFilter{
+func (v *visit) keyFilter(values url.Values) domain.KeyFilter {
+	filter := domain.KeyFilter{
 		Status: domain.KeyStatus(values.Get("status")), Environment: domain.Environment(values.Get("environment")),
-		Search: domain.PublicPart(strings.TrimSpace(values.Get("search"))),
+		Search: domain.PublicPart(strings.TrimSpace(values.Get("search"))), Used: domain.KeyUse(values.Get("used")),
 	}
+	if filter.Used == "idle" {
+		filter.Used, filter.LastUsedBefore = "", v.layout.Now.Add(-idleAfter)
+	}
+	return filter
+}
+
+// usedField returns the filter's use as the form has it.
+func usedField(filter domain.KeyFilter) string {
+	if !filter.LastUsedBefore.IsZero() {
+		return "idle"
+	}
+	return string(filter.Used)
 }
 
 // searchKeys lists the keys that a form asks for. The form is sent by POST, because
 // people paste tokens into it. The search text becomes part of a URL only if it
 // found something; then it is a part of what keys show anyway.
 func searchKeys(v *visit, p *service.Project, project domain.Project, f form) error {
-	filter := keyFilter(f.Values)
+	filter := v.keyFilter(f.Values)
 	keys, err := v.findKeys(p, &filter)
 	if err != nil {
 		return err
@@ -44,7 +61,8 @@ func searchKeys(v *visit, p *service.Project, project domain.Project, f form) er
 func keysURL(project domain.Project, filter domain.KeyFilter, after domain.Cursor) string {
 	query := url.Values{}
 	for _, field := range [][2]string{
-		{"status", string(filter.Status)}, {"environment", string(filter.Environment)}, {"search", filter.Search}, {"cursor", after.String()},
+		{"status", string(filter.Status)}, {"environment", string(filter.Environment)}, {"search", filter.Search}, {"used", usedField(filter)},
+		{"cursor", after.String()},
 	} {
 		if field[1] != "" {
 			query.Set(field[0], field[1])

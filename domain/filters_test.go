@@ -19,6 +19,7 @@ func TestUnknownFiltersAreRefused(t *testing.T) {
 		"a list":             {domain.KeyFilter{Status: "active,revoked"}, "status"},
 		"an environment":     {domain.KeyFilter{Environment: "production"}, "environment"},
 		"a creator's name":   {domain.KeyFilter{CreatedBy: "Ann"}, "created_by"},
+		"another use":        {domain.KeyFilter{Used: "false"}, "used"},
 		"an action in words": {domain.EventFilter{Action: "key revoked"}, "action"},
 		"an action's half":   {domain.EventFilter{Action: "key."}, "action"},
 	} {
@@ -31,6 +32,7 @@ func TestUnknownFiltersAreRefused(t *testing.T) {
 	for _, good := range []interface{ Validate() error }{
 		domain.KeyFilter{}, domain.KeyFilter{Status: domain.KeyRevoked, Environment: domain.Test, CreatedBy: "usr_01kjpy44e0ftkrm422m7s1ga8b"},
 		domain.KeyFilter{CreatedBy: "key_01kjpy44e0fcfrt0xvtfeed5a2"}, domain.KeyFilter{CreatedBy: "system"},
+		domain.KeyFilter{Used: domain.UsedNever}, domain.KeyFilter{Used: domain.UsedEver},
 		domain.EventFilter{}, domain.EventFilter{Action: "key.revoked", Actor: "ann@example.com", Target: "billing service"},
 	} {
 		if err := good.Validate(); err != nil {

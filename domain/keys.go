@@ -224,7 +224,19 @@ type KeyFilter struct {
 	ExternalID  string
 	CreatedBy   string // the id of who made it: a user, a key, or "system"
 	PlanID      PlanID
+	Used        KeyUse
+
+	LastUsedBefore time.Time // used, but not since
 }
+
+// KeyUse says whether a key was used.
+type KeyUse string
+
+// Whether a key was used.
+const (
+	UsedEver  KeyUse = "ever"
+	UsedNever KeyUse = "never"
+)
 
 // Validate returns validation_failed for values that no key can match, so that
 // callers never mistake an unfiltered list for a filtered one.
@@ -243,6 +255,9 @@ func (f KeyFilter) Validate() error {
 	}
 	if _, err := ParseID[PlanID](string(f.PlanID)); err != nil && f.PlanID != "" {
 		v.Add("plan_id", "must be the id of a plan")
+	}
+	if f.Used != "" && f.Used != UsedEver && f.Used != UsedNever {
+		v.Add("used", "must be ever or never")
 	}
 	return v.Err()
 }

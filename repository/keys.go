@@ -262,6 +262,15 @@ func (s *Store) ListKeys(
 	if f.PlanID != "" {
 		q = q.Where("k.plan_id = ?", f.PlanID)
 	}
+	switch f.Used {
+	case domain.UsedEver:
+		q = q.Where("EXISTS (SELECT 1 FROM api_key_usage AS u WHERE u.key_id = k.id)")
+	case domain.UsedNever:
+		q = q.Where("NOT EXISTS (SELECT 1 FROM api_key_usage AS u WHERE u.key_id = k.id)")
+	}
+	if !f.LastUsedBefore.IsZero() {
+		q = q.Where("(SELECT MAX(u.last_used_at) FROM api_key_usage AS u WHERE u.key_id = k.id) < ?", micros{f.LastUsedBefore})
+	}
 	if err := q.Scan(ctx); err != nil {
 		return domain.List[domain.Key]{}, s.error(err)
 	}

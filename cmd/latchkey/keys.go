@@ -77,9 +77,13 @@ func expiry(at string, in time.Duration, isIn bool) (time.Time, error) {
 func newKeyList() *cobra.Command {
 	var project string
 	var filter domain.KeyFilter
+	var idle span
 	cmd := databaseCommand(&cobra.Command{
 		Use: "list", Short: "List the keys of a project, newest first",
 	}, func(ctx context.Context, op operator, cmd *cobra.Command, _ []string) error {
+		if cmd.Flags().Changed("idle") {
+			filter.LastUsedBefore = time.Now().Add(-time.Duration(idle))
+		}
 		handle, err := op.project(ctx, project)
 		if err != nil {
 			return notFound(err, "project", project)
@@ -96,6 +100,8 @@ func newKeyList() *cobra.Command {
 	flags.StringVar(&filter.Search, "search", "", "only those whose name or prefix contains this")
 	flags.StringVar(&filter.ExternalID, "external-id", "", "only those with this external id")
 	flags.StringVar((*string)(&filter.PlanID), "plan", "", "only those of this plan, by id")
+	flags.StringVar((*string)(&filter.Used), "used", "", "only those that were ever or never used")
+	flags.Var(&idle, "idle", "only those that were used, but not for so long, as in 90d")
 	flags.StringVar(&filter.CreatedBy, "created-by", "", "only those that this user or key made, by id; system: the command line")
 	required(cmd, "project")
 	return cmd

@@ -71,10 +71,12 @@ func testKeyStatistics(t *testing.T, s *repository.Store) {
 func testKeyFilters(t *testing.T, s *repository.Store) {
 	ctx := t.Context()
 	_, p := newTenant(t, s, "acme")
+	ids := map[string]domain.KeyID{}
 	add := func(name string, change func(*domain.Key)) {
 		k := newKey(p, name, epoch)
 		change(&k)
 		check(t, s.CreateKey(ctx, p.Scope(), k))
+		ids[name] = k.ID
 	}
 	add("Live_100%", func(*domain.Key) {})
 	add("Salón CAFÉ", func(k *domain.Key) { k.RevokedAt = epoch })
@@ -83,6 +85,12 @@ func testKeyFilters(t *testing.T, s *repository.Store) {
 	add("now", func(k *domain.Key) { k.ExpiresAt = epoch })
 	add("future", func(k *domain.Key) { k.ExpiresAt, k.ExternalID = epoch.Add(time.Second), "cust_7" })
 	add("gone", func(k *domain.Key) { k.RevokedAt, k.ExpiresAt = epoch, epoch.Add(-time.Second) })
+	use := func(name, token string, at time.Time) domain.Use {
+		return domain.Use{ProjectID: p.ID, KeyID: ids[name], TokenID: domain.TokenID(token), First: at, Last: at}
+	}
+	check(t, s.RecordUses(ctx, []domain.Use{
+		use("past", "000000000001", epoch), use("now", "000000000002", epoch), use("now", "000000000003", epoch.Add(time.Minute)),
+	}))
 
 	for _, test := range []struct {
 		filter domain.KeyFilter
@@ -104,6 +112,10 @@ func testKeyFilters(t *testing.T, s *repository.Store) {
 		{domain.KeyFilter{Search: "cust_7"}, []string{"future"}}, // an external id
 		{domain.KeyFilter{Search: "cust_"}, nil},                 // a part of one
 		{domain.KeyFilter{Search: "test", Status: domain.KeyRevoked}, nil},
+		{domain.KeyFilter{Used: domain.UsedEver}, []string{"now", "past"}},
+		{domain.KeyFilter{Used: domain.UsedNever}, []string{"Live_100%", "Salón CAFÉ", "future", "gone", "test!"}},
+		{domain.KeyFilter{LastUsedBefore: epoch.Add(time.Minute)}, []string{"past"}}, // "now" has a later use of another token
+		{domain.KeyFilter{LastUsedBefore: epoch}, nil},
 	} {
 		list, err := s.ListKeys(ctx, p.Scope(), test.filter, domain.Page{Limit: 100}, epoch)
 		var got []string
