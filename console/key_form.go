@@ -34,6 +34,9 @@ var scopeMeanings = map[domain.Scope]string{
 	domain.KeysRead:     "list keys",
 	domain.KeysWrite:    "create, change and revoke keys",
 	domain.KeysVerify:   "ask whether a key is good",
+	domain.UsageRead:    "see how often keys are used",
+	domain.LimitsRead:   "see plans and limits",
+	domain.LimitsWrite:  "change plans and limits",
 }
 
 // scopeChoices returns the scopes to suggest: Latchkey's own that the caller may
