@@ -2,13 +2,9 @@ package service
 
 import (
 	"context"
-	"crypto/hmac"
-	"crypto/subtle"
-	"fmt"
 	"time"
 
 	"github.com/latchkey-dev/latchkey/domain"
-	"github.com/latchkey-dev/latchkey/service/fair"
 )
 
 // ProveKey returns the key that proves itself with token, with its project and
@@ -44,24 +40,6 @@ func (a *App) ProveKey(ctx context.Context, token string, from Sender) (domain.P
 // there is something to charge for.
 type Sender interface{ RealIP() string }
 
-// asker is who asks about a token, and when.
-type asker struct {
-	project domain.ProjectID // whose key is preferred; empty: no project in particular
-	from    Sender
-	now     time.Time
-}
-
-// payer returns who is charged for the work.
-func (a asker) payer() fair.Payer {
-	switch {
-	case a.project != "":
-		return fair.Payer(a.project)
-	case a.from != nil:
-		return fair.Network(a.from.RealIP())
-	}
-	return ""
-}
-
 // prove is the one way from a token to its key: first as a token that was made
 // here, whose id names its secret, then as one that was imported. It returns the
 // key once the secret is proved, whether or not the key may still be used.
@@ -90,7 +68,8 @@ func (a *App) proveImported(ctx context.Context, text string, asks asker) (domai
 	if err := a.importsFollowed(ctx); err != nil {
 		return domain.ProvenKey{}, err
 	}
-	if a.near.imported.Empty() {
+	imports := a.near.imported.Added()
+	if imports == 0 {
 		return domain.ProvenKey{}, invalidKey()
 	}
 	var unusable domain.ProvenKey
@@ -111,7 +90,7 @@ func (a *App) proveImported(ctx context.Context, text string, asks asker) (domai
 			unusable = key
 		}
 	}
-	key, err := a.foreign.prove(ctx, text, slow, a.near.imported.Added(), asks, a.matchImported)
+	key, err := a.foreign.prove(ctx, text, slow, imports, asks, a.matchImported)
 	if err != nil || !key.IsZero() && (unusable.IsZero() || key.Unusable(asks.now) == "") {
 		return key, err
 	}
@@ -119,58 +98,6 @@ func (a *App) proveImported(ctx context.Context, text string, asks asker) (domai
 		return domain.ProvenKey{}, invalidKey()
 	}
 	return unusable, nil
-}
-
-// matches reports whether the token is that of the key, whose digest must be one
-// of Latchkey's.
-func (a *App) matches(key domain.ProvenKey, text string) bool {
-	want, algorithm, _ := key.Digest()
-	got := a.keyring.tokenDigest(key.ID(), key.Tenant().Project.ID, text)
-	return algorithm == domain.HMACSHA256 && equal(want, got)
-}
-
-// equal compares in constant time.
-func equal(want string, got [domain.DigestLength]byte) bool {
-	w := [domain.DigestLength]byte([]byte(want))
-	return subtle.ConstantTimeCompare(w[:], got[:]) == 1
-}
-
-// matchImported returns the key if its imported secret is that of the token,
-// else the zero one. A digest of Latchkey's may be compared from memory. A hash
-// that awaits its first use is read again, since only the database has its
-// parameters and knows whether it is still valid.
-func (a *App) matchImported(ctx context.Context, key domain.ProvenKey, text string) (domain.ProvenKey, error) {
-	if _, algorithm, _ := key.Digest(); algorithm == domain.HMACSHA256 {
-		if !a.matches(key, text) {
-			return domain.ProvenKey{}, nil
-		}
-		return key, nil
-	}
-	secret, calling, err := a.store.CallingKey(ctx, key.TokenID())
-	if domain.CodeOf(err) == domain.CodeNotFound {
-		return domain.ProvenKey{}, nil
-	}
-	if err != nil {
-		return domain.ProvenKey{}, err
-	}
-	if match, err := a.matchesForeign(secret, text); err != nil || !match {
-		return domain.ProvenKey{}, err
-	}
-	return provenKey(secret, calling), nil
-}
-
-// matchesForeign reports whether an imported secret is that of the token.
-func (a *App) matchesForeign(s domain.Secret, text string) (bool, error) {
-	if s.Algorithm == domain.HMACSHA256 { // another request was first to use it
-		digest := a.keyring.tokenDigest(s.KeyID, s.ProjectID, text)
-		return hmac.Equal(s.Digest, digest[:]), nil
-	}
-	h := domain.ForeignHash{Algorithm: s.Algorithm, Parameters: s.Parameters}
-	var err error
-	if h.Digest, err = foreignDigest(h, text); err != nil {
-		return false, fmt.Errorf("the parameters of secret %s: %w", s.TokenID, err)
-	}
-	return hmac.Equal(s.Digest, a.keyring.importedDigest(s.KeyID, s.ProjectID, h)), nil
 }
 
 // used notes that a token has proved a usable key.

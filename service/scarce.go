@@ -88,3 +88,21 @@ func payer(caller domain.Principal) fair.Payer {
 	}
 	return fair.Network(caller.Origin().IP)
 }
+
+// asker is who asks about a token, and when.
+type asker struct {
+	project domain.ProjectID // whose key is preferred; empty: no project in particular
+	from    Sender
+	now     time.Time
+}
+
+// payer returns who is charged for the work.
+func (a asker) payer() fair.Payer {
+	switch {
+	case a.project != "":
+		return fair.Payer(a.project)
+	case a.from != nil:
+		return fair.Network(a.from.RealIP())
+	}
+	return ""
+}

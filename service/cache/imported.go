@@ -40,19 +40,12 @@ func (x *Imported) Add(locator string, secret domain.TokenID) {
 	}
 }
 
-// Added returns how many pairs have been added.
+// Added returns how many pairs have been added; as long as it is 0, no locator
+// needs to be computed.
 func (x *Imported) Added() uint64 {
 	x.mu.RLock()
 	defer x.mu.RUnlock()
 	return x.added
-}
-
-// Empty reports whether the index is empty, so that no locator needs to be
-// computed.
-func (x *Imported) Empty() bool {
-	x.mu.RLock()
-	defer x.mu.RUnlock()
-	return len(x.first) == 0
 }
 
 // Find returns the secrets of the locators, in the order in which they were

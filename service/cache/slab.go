@@ -4,6 +4,7 @@ import (
 	"sync/atomic"
 	"unsafe"
 
+	"github.com/latchkey-dev/latchkey/domain"
 	"github.com/latchkey-dev/latchkey/service/meter"
 )
 
@@ -22,6 +23,70 @@ type slab struct {
 	bytes   []byte   // its length is how much is used; bytes before that never change
 	lengths []uint16 // of the keys in it, from front to back
 	used    [slabSize / granule / 64]atomic.Uint64
+}
+
+// put keeps a key and replaces what was known about the token. It returns the key
+// with the number of its line.
+func (k *Keys) put(id id, key domain.ProvenKey) domain.ProvenKey {
+	if len(key.Packed()) > largest {
+		return key
+	}
+	s := k.shard(id)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if old, ok := s.index[id]; ok {
+		k.release(old)
+	}
+	line := k.meter.Hold(key)
+	s.write(id, key.Packed(), k.tenants.acquire(key.Tenant()), line)
+	for s.bytes > s.limit {
+		k.evict(s)
+	}
+	return key.Metered(uint32(line))
+}
+
+func (k *Keys) remove(id id) {
+	s := k.shard(id)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if p, ok := s.index[id]; ok {
+		delete(s.index, id)
+		k.release(p)
+	}
+}
+
+// release gives up what a place shares with others.
+func (k *Keys) release(p place) {
+	k.tenants.release(p.tenant)
+	k.meter.Release(p.line)
+}
+
+// evict drops the oldest slab, but keeps the keys in it that were requested
+// since they were written.
+func (k *Keys) evict(s *shard) {
+	number := s.first
+	oldest := s.slabs[number]
+	delete(s.slabs, number)
+	s.first++
+	s.bytes -= cap(oldest.bytes)
+	offset := uint16(0)
+	for _, length := range oldest.lengths {
+		p := place{offset: offset, length: length}
+		offset += length
+		text := oldest.text(p)
+		id, _ := newID(domain.NewProvenKey(text, nil).TokenID())
+		at, ok := s.index[id]
+		if !ok || at.slab != number || at.offset != p.offset {
+			continue // removed, or read anew since
+		}
+		if oldest.wasUsed(p.offset) {
+			s.write(id, text, at.tenant, at.line)
+			continue
+		}
+		delete(s.index, id)
+		k.release(at)
+		s.evictions.Add(1)
+	}
 }
 
 // write appends a key to the newest slab, or to a new one.
