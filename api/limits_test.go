@@ -6,6 +6,7 @@ import (
 	"math/rand/v2"
 	"net/http"
 	"net/url"
+	"reflect"
 	"slices"
 	"strings"
 	"testing"
@@ -15,28 +16,24 @@ import (
 	"github.com/latchkey-dev/latchkey/domain"
 )
 
-// Limits of the contract that domain has, too.
+// Limits of the contract that domain has, too, besides the lengths of texts that
+// TestLimitsAgreeOnTexts finds by itself.
 var sameLimits = map[string]int{
-	"CreateOrUpdateKeyRequest/name/maxLength":          domain.MaxNameLength,
-	"CreateOrUpdateKeyRequest/external_id/maxLength":   domain.MaxExternalIDLength,
-	"CreateOrUpdateKeyRequest/scopes/maxItems":         domain.MaxScopes,
-	"CreateOrUpdateKeyRequest/metadata/maxProperties":  domain.MaxMetadataEntries,
-	"RevokeKeyRequest/reason/maxLength":                domain.MaxReasonLength,
-	"RotateKeyRequest/grace_seconds/maximum":           int(domain.MaxGrace.Seconds()),
-	"ImportKeysRequest/keys/maxItems":                  domain.MaxImportRows,
-	"CreateOrUpdateOrganizationRequest/name/maxLength": domain.MaxNameLength,
-	"CreateOrUpdateProjectRequest/name/maxLength":      domain.MaxNameLength,
-	"CreateOrUpdatePlanRequest/name/maxLength":         domain.MaxNameLength,
-	"CreateOrUpdatePlanRequest/limits/maxItems":        domain.MaxLimits,
-	"RequestedLimit/limit/maximum":                     domain.MaxUnits,
-	"RequestedLimit/burst/maximum":                     domain.MaxUnits,
-	"RequestedLimit/initial/maximum":                   domain.MaxUnits,
-	"RequestedLimit/cost/maximum":                      domain.MaxUnits,
-	"RequestedLimit/time_zone/maxLength":               domain.MaxTimeZoneLength,
-	"RequestedRefill/amount/maximum":                   domain.MaxUnits,
-	"RequestedRefill/maximum/maximum":                  domain.MaxUnits,
-	"SignUpRequest/name/maxLength":                     domain.MaxNameLength,
-	"UpdateMeRequest/name/maxLength":                   domain.MaxNameLength,
+	"CreateOrUpdateKeyRequest/scopes/maxItems":        domain.MaxScopes,
+	"CreateOrUpdateKeyRequest/metadata/maxProperties": domain.MaxMetadataEntries,
+	"RevokeKeyRequest/reason/maxLength":               domain.MaxReasonLength,
+	"RotateKeyRequest/grace_seconds/maximum":          int(domain.MaxGrace.Seconds()),
+	"ImportKeysRequest/keys/maxItems":                 domain.MaxImportRows,
+	"CreateOrUpdatePlanRequest/limits/maxItems":       domain.MaxLimits,
+	"RequestedLimit/limit/maximum":                    domain.MaxUnits,
+	"RequestedLimit/burst/maximum":                    domain.MaxUnits,
+	"RequestedLimit/initial/maximum":                  domain.MaxUnits,
+	"RequestedLimit/cost/maximum":                     domain.MaxUnits,
+	"RequestedLimit/time_zone/maxLength":              domain.MaxTimeZoneLength,
+	"RequestedRefill/amount/maximum":                  domain.MaxUnits,
+	"RequestedRefill/maximum/maximum":                 domain.MaxUnits,
+	"SignUpRequest/name/maxLength":                    domain.MaxNameLength,
+	"UpdateMeRequest/name/maxLength":                  domain.MaxNameLength,
 }
 
 // A limit that the contract and domain both have is the same number.
@@ -62,6 +59,56 @@ func TestLimitsAgree(t *testing.T) {
 			t.Errorf("%s is %d, want %d", at, got, want)
 		}
 	}
+}
+
+// patches are what domain makes of the bodies that create and update a resource.
+var patches = map[string]any{
+	"Key":          domain.KeyPatch{},
+	"Organization": domain.OrganizationPatch{},
+	"Plan":         domain.PlanPatch{},
+	"Project":      domain.ProjectPatch{},
+}
+
+// Every text of a resource is as long in domain as the contract allows, and no
+// longer, so the command line and the console refuse what the API refuses.
+func TestLimitsAgreeOnTexts(t *testing.T) {
+	t.Parallel()
+	tried := 0
+	for resource, patch := range patches {
+		for _, verb := range []string{"Create", "Update"} {
+			for name, property := range contract().Components.Schemas[verb+resource+"Request"].Value.Properties {
+				most := property.Value.MaxLength
+				if most == nil {
+					continue
+				}
+				tried++
+				for n, good := range map[int]bool{int(*most): true, int(*most) + 1: false} {
+					if err := applyText(patch, name, text(name, property.Value, n)); (err == nil) != good {
+						t.Errorf("%s of a %s in domain with %d characters, of which %s allows %d: got %v",
+							name, resource, n, verb, *most, err)
+					}
+				}
+			}
+		}
+	}
+	if tried < 10 {
+		t.Errorf("only %d texts were tried", tried)
+	}
+}
+
+// applyText applies a patch of one text, which the contract calls name.
+func applyText(patch any, name, text string) error {
+	p := reflect.New(reflect.TypeOf(patch)).Elem()
+	field := p.FieldByNameFunc(func(s string) bool { return strings.EqualFold(s, strings.ReplaceAll(name, "_", "")) })
+	if !field.IsValid() {
+		return fmt.Errorf("%T has no field for %s", patch, name)
+	}
+	value := reflect.New(field.Type().Elem())
+	value.Elem().SetString(text)
+	field.Set(value)
+	apply := p.MethodByName("Apply")
+	err, _ := reflect.TypeAssert[error](apply.Call([]reflect.Value{reflect.Zero(apply.Type().In(0))})[1])
+	return err
 }
 
 func value[T any](p *T) (v T) {

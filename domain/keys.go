@@ -97,7 +97,6 @@ func (k Key) Widens(before Key) bool {
 // Limits on what a key may carry.
 const (
 	MaxNameLength        = 100      // characters
-	MaxExternalIDLength  = 200      // characters
 	MaxReasonLength      = 500      // characters
 	MaxScopes            = 100      // entries
 	MaxMetadataEntries   = 50       // entries
@@ -148,7 +147,7 @@ func (v *Invalid) key(k Key) {
 		v.Add("/environment", "must be live or test")
 	}
 	v.scopes(k.Scopes)
-	v.Text("/external_id", k.ExternalID, 0, MaxExternalIDLength)
+	v.Text("/external_id", k.ExternalID, 0, 200)
 	v.metadata(k.Metadata)
 	v.moment("/expires_at", k.ExpiresAt)
 	if _, err := ParseID[PlanID](string(k.Plan.ID)); err != nil && k.Plan.ID != "" {
