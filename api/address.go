@@ -85,7 +85,7 @@ func (a *addresses) warn(peer netip.Addr) {
 // metric counts the requests that warn warns about.
 func (a *addresses) metric() prometheus.Collector {
 	return prometheus.NewCounterFunc(prometheus.CounterOpts{
-		Name: "latchkey_forwarded_ignored_total", Help: "Requests with an X-Forwarded-For while no proxy is trusted.",
+		Name: "latchkey_forwarded_ignored_total", Help: "Requests with an X-Forwarded-For header while no proxy is trusted.",
 	}, func() float64 { return float64(a.ignored.Load()) })
 }
 

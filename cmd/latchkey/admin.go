@@ -68,7 +68,7 @@ func nodeList(nodes []domain.Node, now time.Time) map[string][]node {
 func buildMetric() prometheus.Collector {
 	_, revision, goVersion := buildInfo()
 	return prometheus.NewGaugeFunc(prometheus.GaugeOpts{
-		Name: "latchkey_build_info", Help: "What this node runs; always 1.",
+		Name: "latchkey_build_info", Help: "Version, revision and Go version of this node, as labels; always 1.",
 		ConstLabels: prometheus.Labels{"version": domain.Version, "revision": revision, "go": goVersion},
 	}, func() float64 { return 1 })
 }
@@ -85,29 +85,30 @@ func appMetrics(app *service.App) []prometheus.Collector {
 	failed := make([]prometheus.Collector, 0, len(mail.Classes))
 	for _, class := range mail.Classes {
 		failed = append(failed, prometheus.NewCounterFunc(prometheus.CounterOpts{
-			Name: "latchkey_emails_failed_total", Help: "Emails that were given up, by the class of the failure.",
+			Name: "latchkey_emails_failed_total", Help: "Emails that this node gave up, by class of failure.",
 			ConstLabels: prometheus.Labels{"class": string(class)},
 		}, func() float64 { return float64(app.MailStats().Failed[class]) }))
 	}
 	return append(failed,
-		gauge("latchkey_email_queue_length", "Emails that wait in the outbox of the instance, as of some seconds ago.",
+		gauge("latchkey_email_queue_length", "Emails waiting in the outbox of the instance; updated every few seconds.",
 			func() float64 { return float64(app.MailStats().Waiting) }),
-		gauge("latchkey_email_queue_oldest_seconds", "Time that the oldest of them has been waiting; 0 when none is.",
+		gauge("latchkey_email_queue_oldest_seconds", "Time that the oldest email in the outbox has waited; 0 if there is none.",
 			func() float64 { return app.MailStats().OldestAge.Seconds() }),
-		counter("latchkey_emails_sent_total", "Emails that the mail server has taken from this node.",
+		counter("latchkey_emails_sent_total", "Emails of this node that the mail server accepted.",
 			func() int64 { return app.MailStats().Sent }),
-		counter("latchkey_emails_retried_total", "Tries after which an email waits for another one.",
+		counter("latchkey_emails_retried_total", "Failed attempts to send an email that will be tried again.",
 			func() int64 { return app.MailStats().Retried }),
-		gauge("latchkey_sync_state", "How well this node knows what others change: 1 in sync, 2 degraded, 3 lost.",
+		gauge("latchkey_sync_state", "How well this node follows the changes of others: 0 not at all, 1 in sync, 2 degraded, 3 lost.",
 			func() float64 { return float64(app.Sync()) }),
-		gauge("latchkey_sync_lag_seconds", "Time since this node last knew of every change.",
+		gauge("latchkey_sync_lag_seconds", "Time since this node last knew of all changes.",
 			func() float64 { return app.SyncLag().Seconds() }),
 		gauge("latchkey_key_cache_keys", "Keys kept in memory.", func() float64 { return float64(app.CacheStats().Keys) }),
-		gauge("latchkey_key_cache_bytes", "Memory that keys are kept in.", func() float64 { return float64(app.CacheStats().Bytes) }),
-		counter("latchkey_key_cache_hits_total", "Keys that were in memory.", func() int64 { return app.CacheStats().Hits }),
-		counter("latchkey_key_cache_misses_total", "Keys that were not.", func() int64 { return app.CacheStats().Misses }),
+		gauge("latchkey_key_cache_bytes", "Memory for keys, without their index.", func() float64 { return float64(app.CacheStats().Bytes) }),
+		counter("latchkey_key_cache_hits_total", "Times that a key was found in memory.", func() int64 { return app.CacheStats().Hits }),
+		counter("latchkey_key_cache_misses_total", "Times that a key was not found in memory.", func() int64 { return app.CacheStats().Misses }),
 		counter("latchkey_key_cache_loads_total", "Look-ups of keys in the database.", func() int64 { return app.CacheStats().Loads }),
-		counter("latchkey_key_cache_evictions_total", "Keys given up for others.", func() int64 { return app.CacheStats().Evictions }),
+		counter("latchkey_key_cache_evictions_total", "Keys dropped from memory to make room for others.",
+			func() int64 { return app.CacheStats().Evictions }),
 	)
 }
 
@@ -116,7 +117,7 @@ func logMetrics(rule *requestlog.Rule) (all []prometheus.Collector) {
 	for _, kind := range requestlog.Kinds() {
 		all = append(all, prometheus.NewCounterFunc(prometheus.CounterOpts{
 			Name:        "latchkey_log_omitted_requests_total",
-			Help:        "Requests that the log does not have, because there were so many in a second.",
+			Help:        "Requests left out of the log because there were too many in a second, by kind.",
 			ConstLabels: prometheus.Labels{"kind": kind.String()},
 		}, func() float64 { return float64(rule.Omitted(kind)) }))
 	}

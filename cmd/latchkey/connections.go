@@ -171,12 +171,12 @@ func (l *connections) count() int {
 func (l *connections) metrics() []prometheus.Collector {
 	closed := func(why string, n *atomic.Int64) prometheus.Collector {
 		return prometheus.NewCounterFunc(prometheus.CounterOpts{
-			Name: "latchkey_connections_closed_total", Help: "Connections closed because there were too many, by what they did.",
+			Name: "latchkey_connections_closed_total", Help: "Connections closed because there were too many, by whether they were new or waiting.",
 			ConstLabels: prometheus.Labels{"was": why},
 		}, func() float64 { return float64(n.Load()) })
 	}
 	return []prometheus.Collector{
-		prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "latchkey_connections", Help: "Connections of clients."},
+		prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "latchkey_connections", Help: "Open connections of clients."},
 			func() float64 { return float64(l.count()) }),
 		closed("waiting", &l.abandoned), closed("new", &l.refused),
 	}
