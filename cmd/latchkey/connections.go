@@ -171,7 +171,8 @@ func (l *connections) count() int {
 func (l *connections) metrics() []prometheus.Collector {
 	closed := func(why string, n *atomic.Int64) prometheus.Collector {
 		return prometheus.NewCounterFunc(prometheus.CounterOpts{
-			Name: "latchkey_connections_closed_total", Help: "Connections closed because there were too many, by whether they were new or waiting.",
+			Name:        "latchkey_connections_closed_total",
+			Help:        "Connections closed because there were too many, by whether they were new or waiting.",
 			ConstLabels: prometheus.Labels{"was": why},
 		}, func() float64 { return float64(n.Load()) })
 	}
