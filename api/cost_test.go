@@ -97,14 +97,14 @@ func everyRow(size int, row string) string {
 	return importOf(row, min(10_000, max(1, (size-12)/(len(row)+1))), 0)
 }
 
-// price is what a request costs.
+// price is the cost of a request.
 type price struct {
 	cpu       time.Duration // of the process, the best of several tries
 	allocated uint64        // bytes, in all
 	peak      uint64        // bytes in use above rest, at most
 }
 
-// measured is what one kind of body costs one caller of an operation.
+// measured is the cost of one kind of body for one caller of an operation.
 type measured struct {
 	operation, body, caller string
 	size                    int

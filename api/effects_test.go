@@ -101,7 +101,7 @@ func (s *scene) effect(t *testing.T, e domain.Event, column, address string, as 
 		strings.Join(slices.Sorted(maps.Keys(e.Changes)), ",")))
 }
 
-// callerID is the id of who asks; empty for a caller who proves nothing.
+// callerID is the id of the caller; empty for one without credentials.
 func (s *scene) callerID(t *testing.T, column string, as credential) string {
 	t.Helper()
 	if p, ok := s.people[column]; ok {

@@ -197,7 +197,7 @@ func (w *world) verifiedAtBothEdges(t *testing.T, n tenant, token string) map[st
 	return shows
 }
 
-// exampleOf is what the contract gives as an example of a property.
+// exampleOf returns the contract's example of a property.
 func exampleOf(t *testing.T, name string, schema *openapi3.Schema) any {
 	t.Helper()
 	switch {

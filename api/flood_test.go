@@ -16,7 +16,7 @@ import (
 	"github.com/latchkey-dev/latchkey/domain"
 )
 
-// strangersRequest is what a caller without good credentials sends.
+// strangersRequest is a request of a caller without good credentials.
 type strangersRequest struct{ method, path, header, value string }
 
 // strangersRequests returns requests that a stranger can repeat for nothing: every

@@ -104,7 +104,7 @@ func byUser(accessToken string) credential { return byAuthorization("Bearer " + 
 
 func both(a, b credential) credential { return func(h http.Header) { a(h); b(h) } }
 
-// answer is what came back.
+// answer is the response to a request.
 type answer struct {
 	status int
 	header http.Header

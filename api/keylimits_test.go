@@ -96,7 +96,7 @@ func TestPlansThatAKeyCannotHave(t *testing.T) {
 	}
 }
 
-// looseners are what a key could try to get more than it was given.
+// looseners are changes by which a key could try to get more than it was given.
 var looseners = []struct {
 	name         string
 	method, path string // below /keys; {self} is the key itself

@@ -196,7 +196,7 @@ func (e *edges) repeat(t testing.TB, by *echo.Echo, a ask, want int) (once func(
 	}
 }
 
-// hotAsks are what is asked most.
+// hotAsks are the most frequent requests.
 var hotAsks = map[string]struct {
 	ask    ask
 	status int

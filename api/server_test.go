@@ -339,8 +339,8 @@ func TestConfigIsChecked(t *testing.T) {
 	}
 }
 
-// Guarantees that who sends too much, or must not send anything, hears so when
-// they have sent it, instead of finding the connection closed under their hands.
+// Guarantees that a client that sends too much, or must not send anything, gets its
+// answer after it has sent everything, instead of a closed connection.
 func TestRefusedBodiesAreHeardOut(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)

@@ -30,7 +30,7 @@ type missedChange struct {
 	after  domain.Code
 }
 
-// tenancy is what the questions are about.
+// tenancy has the objects that the questions are about.
 type tenancy struct {
 	*world
 

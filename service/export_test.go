@@ -49,7 +49,7 @@ func (a *App) Attempt(ip, email string, times int) {
 // BindPasswords is the job in the background.
 func (a *App) BindPasswords(ctx context.Context) error { return a.bindPasswords(ctx) }
 
-// Jobs are what a node does in the background, each once.
+// Jobs returns the background jobs of a node. A call of one runs it once.
 func (a *App) Jobs() map[string]func(context.Context) error {
 	return map[string]func(context.Context) error{
 		"forget old Idempotency-Keys": func(ctx context.Context) error {

@@ -221,7 +221,7 @@ func (b *breaking) useCases() []storetest.UseCase {
 	}
 }
 
-// jobs are what a node does in the background, each with something to do.
+// jobs are the background jobs of a node, each with something to do.
 func (b *breaking) jobs() (all []storetest.UseCase) {
 	work := map[string]func(){
 		"purge": func() {

@@ -16,7 +16,7 @@ import (
 // has more secrets to compare continues where it ended when it is repeated.
 const maxSlowHashes = 8
 
-// foreign bounds the slow hashes of imported tokens. Each is charged to who asks:
+// foreign bounds the slow hashes of imported tokens. Each is charged to the caller:
 // the project that verifies a token, or the network that sends one. Nothing bounds
 // a locator for all who ask, because a few networks that guess would then take the
 // tries of its rightful users. The gates bound what all of them cost together.
@@ -93,7 +93,7 @@ func (f *foreign) prove(
 // matcher is App.matchImported.
 type matcher func(ctx context.Context, key domain.ProvenKey, text string) (domain.ProvenKey, error)
 
-// enter takes a place for one slow hash, which is charged to who asks.
+// enter takes a place for one slow hash, which is charged to the caller.
 func (f *foreign) enter(ctx context.Context, key domain.ProvenKey, text string, asks asker) (leave func(), err error) {
 	payer := asks.payer()
 	if wait := f.tries.Spend(fair.Payer(prefixOf(text)+"\x00"+string(payer)), asks.now); wait > 0 {

@@ -11,7 +11,7 @@ import (
 // undone.
 const freshSignIn = 10 * time.Minute
 
-// grant is what a caller may do at one place: a user through their role there,
+// grant has what a caller may do at one place: a user through their role there,
 // a key through its scopes, the command line without limit. If both a key and a
 // user were proved, both must hold the action.
 type grant struct {

@@ -7,7 +7,7 @@ import (
 	"github.com/latchkey-dev/latchkey/domain"
 )
 
-// Instance is what its operator wants to know of an instance.
+// Instance has what an operator wants to know about an instance.
 type Instance struct {
 	Engine      string        // SQLite or PostgreSQL
 	Migrations  []Migration   // oldest first

@@ -162,7 +162,7 @@ func (k *keyring) importDigest(project domain.ProjectID, h domain.ForeignHash) [
 	return k.imports.sum("import", string(project), string(h.Algorithm), h.Parameters, hex.EncodeToString(h.Digest))
 }
 
-// locator is what an imported token is found by.
+// locator returns the text by which an imported token is found.
 func (k *keyring) locator(prefix string, h domain.ForeignHash) string {
 	if h.Algorithm.Django() {
 		return djangoLocator(prefix)
@@ -183,7 +183,7 @@ func (k *keyring) digestLocator(digest []byte) string {
 	return "sha256:" + hex.EncodeToString(mac[:])
 }
 
-// locators are what a token may be found by if it has been imported.
+// locators returns the texts by which a token may be found if it was imported.
 func (k *keyring) locators(text string) []string {
 	digest := sha256.Sum256([]byte(text))
 	found := []string{k.digestLocator(digest[:])}

@@ -223,7 +223,7 @@ func (p *Project) record(ctx context.Context, tx *repository.Store, action strin
 	})
 }
 
-// keyFields are what the audit trail tells about changes to a key.
+// keyFields are the fields of a key whose changes the audit trail has.
 func keyFields(k domain.Key) map[string]any {
 	return withLimits(map[string]any{
 		"name":           k.Name,

@@ -5,7 +5,7 @@ import (
 	"io"
 )
 
-// purpose is what a mailed token is good for; one for another proves nothing.
+// purpose is the use of a mailed token; a token for another use proves nothing.
 type purpose string
 
 const (

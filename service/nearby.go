@@ -17,7 +17,7 @@ import (
 // maxForeignToken is how long a token that was made elsewhere may be, in bytes.
 const maxForeignToken = 512
 
-// nearby is what a node keeps of the database, and how true that still is.
+// nearby has what a node keeps of the database in memory, and how current it is.
 type nearby struct {
 	keys     *cache.Keys
 	people   *cache.People

@@ -51,7 +51,7 @@ type posting struct {
 	good   time.Duration // how long it makes sense to send it
 }
 
-// mailing is what a node knows of the outbox.
+// mailing has what a node knows about the outbox.
 type mailing struct {
 	mailer Mailer
 	on     bool // a mail server is set up, so addresses are verified

@@ -21,7 +21,7 @@ import (
 // turnWait is how long a caller waits for its turn to hash.
 const turnWait = 2 * time.Second
 
-// argon2Params are what a password is hashed with.
+// argon2Params are the parameters that passwords are hashed with.
 type argon2Params struct {
 	memory uint32 // in KiB
 	passes uint32

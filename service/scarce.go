@@ -89,14 +89,14 @@ func payer(caller domain.Principal) fair.Payer {
 	return fair.Network(caller.Origin().IP)
 }
 
-// asker is who asks about a token, and when.
+// asker is the caller that asks about a token, and the time.
 type asker struct {
 	project domain.ProjectID // whose key is preferred; empty: no project in particular
 	from    Sender
 	now     time.Time
 }
 
-// payer returns who is charged for the work.
+// payer returns the payer who is charged for the work.
 func (a asker) payer() fair.Payer {
 	switch {
 	case a.project != "":

@@ -211,7 +211,7 @@ func TestAnonymousIsNeverAllowed(t *testing.T) {
 	}
 }
 
-// Guarantees that a forgotten rule denies everybody, wherever in an expression
+// Guarantees that a forgotten rule denies every caller, wherever in an expression
 // it was forgotten.
 func TestZeroValuePoisons(t *testing.T) {
 	t.Parallel()
