@@ -48,12 +48,15 @@ var goodForms = map[string]url.Values{
 	"/console/projects/:project/delete":                         {"confirm": {"API"}},
 	"/console/projects/:project/keys": {"name": {"key-$N"}, "environment": {"live"},
 		"nonce": {"nonce-of-a-form-$N"}},
-	"/console/projects/:project/keys/search":      {"search": {"key"}},
-	"/console/projects/:project/keys/revoke":      {"key": {":key"}},
-	"/console/projects/:project/keys/:key":        {"name": {"renamed-$N"}, "revision": {"1"}},
-	"/console/projects/:project/keys/:key/rotate": {"grace": {"1h"}, "nonce": {"nonce-of-a-form-$N"}},
-	"/console/projects/:project/keys/:key/revoke": {"reason": {"lost"}},
-	"/console/projects/:project/keys/:key/delete": {},
+	"/console/projects/:project/keys/search":        {"search": {"key"}},
+	"/console/projects/:project/keys/revoke":        {"key": {":key"}},
+	"/console/projects/:project/keys/:key":          {"name": {"renamed-$N"}, "revision": {"1"}},
+	"/console/projects/:project/keys/:key/rotate":   {"grace": {"1h"}, "nonce": {"nonce-of-a-form-$N"}},
+	"/console/projects/:project/keys/:key/revoke":   {"reason": {"lost"}},
+	"/console/projects/:project/keys/:key/delete":   {},
+	"/console/projects/:project/plans":              {"name": {"plan-$N"}, "limits": {"[]"}, "nonce": {"nonce-of-a-form-$N"}},
+	"/console/projects/:project/plans/:plan":        {"name": {"renamed-$N"}, "limits": {"[]"}, "revision": {"1"}},
+	"/console/projects/:project/plans/:plan/delete": {},
 }
 
 // otherForms are covered elsewhere: they need a token from an email, whose use cases
@@ -101,6 +104,10 @@ func (b *breaking) visit(t *testing.T, method, route string) func(context.Contex
 	if err != nil {
 		t.Fatal(err)
 	}
+	plan, err := handle.CreatePlan(t.Context(), domain.PlanSpec{Name: "plan"})
+	if err != nil {
+		t.Fatal(err)
+	}
 	user, _ := b.bob.caller.User()
 	err = b.Store.AddMember(t.Context(), organization.Organization.Scope(), domain.Membership{
 		UserID: user.User.ID, Role: domain.Viewer, JoinedAt: b.Now(),
@@ -109,6 +116,7 @@ func (b *breaking) visit(t *testing.T, method, route string) func(context.Contex
 		t.Fatal(err)
 	}
 	ids := strings.NewReplacer(":organization", string(organization.ID), ":project", string(project.ID), ":key", string(key.ID),
+		":plan", string(plan.ID),
 		":user", string(user.User.ID), "$N", n, "$EMAIL", email, "$ORGANIZATION", organization.Name)
 	form := url.Values{}
 	for name, values := range goodForms[route] {

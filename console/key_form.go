@@ -10,7 +10,8 @@ import (
 )
 
 func keyForm(k domain.Key) form {
-	f := newForm("name", k.Name, "external_id", k.ExternalID, "metadata", metadataText(k.Metadata), "expires", "keep").at(k.Revision)
+	f := newForm("name", k.Name, "external_id", k.ExternalID, "metadata", metadataText(k.Metadata), "expires", "keep",
+		"plan_id", string(k.Plan.ID)).at(k.Revision)
 	for _, scope := range k.Scopes {
 		f.Values.Add("scopes", string(scope))
 	}
@@ -74,6 +75,14 @@ func (f form) scopes() []domain.Scope {
 		}
 	}
 	return scopes
+}
+
+// planID returns the plan that was chosen, or nil if there was none to choose.
+func (f form) planID() *domain.PlanID {
+	if !f.Values.Has("plan_id") {
+		return nil
+	}
+	return new(domain.PlanID(f.Get("plan_id")))
 }
 
 // metadata reads lines of name=value. A line without "=" is a name with an empty

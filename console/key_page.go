@@ -13,6 +13,7 @@ type keyPage struct {
 	Key      domain.Key
 	Form     form
 	Scopes   []scopeChoice
+	Plans    []domain.Plan
 	Nonce    string
 	Token    string // only in the answer that issued it
 	Made     string // how it was issued: created or rotated
@@ -134,6 +135,9 @@ func (v *visit) keyPage(p *service.Project, project domain.Project, key domain.K
 	}
 	page.Usage, page.Used = usageChart(usage.Items, period, v.layout.Now), len(usage.Items) > 0
 	if page.Scopes, err = v.scopeChoices(p, slices.Concat(key.Scopes, f.scopes())); err != nil {
+		return err
+	}
+	if page.Plans, err = v.plans(p); err != nil {
 		return err
 	}
 	o, err := v.app.Organization(v.ctx(), v.caller, project.OrganizationID)

@@ -18,6 +18,7 @@ type keysPage struct {
 	Later    bool   // this is not the first page
 	MayWrite bool
 	Notice   string
+	Plan     domain.Plan            // of the filter
 	Sparks   map[domain.KeyID]chart // the last 30 days of the keys that were used then
 }
 
@@ -56,6 +57,12 @@ func (v *visit) keysPage(
 	if err != nil {
 		return err
 	}
+	var plan domain.Plan
+	if filter.PlanID != "" {
+		if plan, err = p.GetPlan(v.ctx(), filter.PlanID); err != nil {
+			return err
+		}
+	}
 	return v.render(newForm().status, "keys", "Keys", keysPage{
 		Project:  project,
 		Filter:   filter,
@@ -64,6 +71,7 @@ func (v *visit) keysPage(
 		Later:    !page.After.IsZero(),
 		MayWrite: p.Holds(domain.KeysWrite),
 		Notice:   v.revokedNotice(),
+		Plan:     plan,
 		Sparks:   sparks,
 	})
 }
@@ -94,6 +102,7 @@ type keyFormPage struct {
 	Project domain.Project
 	Form    form
 	Scopes  []scopeChoice
+	Plans   []domain.Plan
 }
 
 func showNewKey(v *visit) error {
@@ -114,7 +123,11 @@ func (v *visit) newKey(p *service.Project, project domain.Project, f form) error
 	if err != nil {
 		return err
 	}
-	return v.render(f.status, "key-new", "New key", keyFormPage{Project: project, Form: f, Scopes: scopes})
+	plans, err := v.plans(p)
+	if err != nil {
+		return err
+	}
+	return v.render(f.status, "key-new", "New key", keyFormPage{Project: project, Form: f, Scopes: scopes, Plans: plans})
 }
 
 // createKey answers with the token. No other page shows it.
@@ -127,6 +140,7 @@ func createKey(v *visit, p *service.Project, project domain.Project, f form) err
 		ExternalID:     f.Text("external_id"),
 		Metadata:       f.metadata(),
 		ExpiresAt:      expires,
+		PlanID:         domain.PlanID(f.Get("plan_id")),
 		IdempotencyKey: domain.Hidden(f.Get("nonce")),
 		TokenOnce:      true,
 	}
@@ -158,6 +172,7 @@ func updateKey(a keyAction) error {
 			ExternalID: new(f.Text("external_id")),
 			Metadata:   new(f.metadata()),
 			ExpiresAt:  &expires,
+			PlanID:     f.planID(),
 		})
 	}
 	if err != nil {

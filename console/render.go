@@ -89,6 +89,8 @@ func (c *console) functions() template.FuncMap {
 		"organizationURL": organizationURL,
 		"projectURL":      projectURL,
 		"keyURL":          keyURL,
+		"planURL":         planURL,
+		"limitWords":      limitWords,
 		"moment":          func(t time.Time) moment { return newMoment(c.app.Now(), t) },
 		"until":           func(t time.Time) string { return span(t.Sub(c.app.Now())) },
 		"rfc3339":         func(t time.Time) string { return t.UTC().Format(time.RFC3339) },
@@ -114,9 +116,9 @@ func (c *console) functions() template.FuncMap {
 		"settingsForms": func(url, kind, name string, page settingsPage) map[string]any {
 			return map[string]any{"URL": url, "Kind": kind, "Name": name, "Page": page}
 		},
-		"keyFields": func(f form, scopes []scopeChoice, isNew bool, expiry string) map[string]any {
+		"keyFields": func(f form, scopes []scopeChoice, plans []domain.Plan, isNew bool, expiry string) map[string]any {
 			return map[string]any{
-				"Form": f, "Scopes": scopes, "New": isNew, "Expiry": expiry,
+				"Form": f, "Scopes": scopes, "Plans": plans, "New": isNew, "Expiry": expiry,
 				"Open": f.Get("external_id") != "" || f.Get("metadata") != "" ||
 					f.Faults["metadata"] != "" || f.Faults["external_id"] != "",
 			}

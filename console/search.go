@@ -17,8 +17,11 @@ const idleAfter = 90 * 24 * time.Hour
 // pasted token.
 func (v *visit) keyFilter(values url.Values) domain.KeyFilter {
 	filter := domain.KeyFilter{
-		Status: domain.KeyStatus(values.Get("status")), Environment: domain.Environment(values.Get("environment")),
-		Search: domain.PublicPart(strings.TrimSpace(values.Get("search"))), Used: domain.KeyUse(values.Get("used")),
+		Status:      domain.KeyStatus(values.Get("status")),
+		Environment: domain.Environment(values.Get("environment")),
+		Search:      domain.PublicPart(strings.TrimSpace(values.Get("search"))),
+		Used:        domain.KeyUse(values.Get("used")),
+		PlanID:      domain.PlanID(values.Get("plan")),
 	}
 	if filter.Used == "idle" {
 		filter.Used, filter.LastUsedBefore = "", v.layout.Now.Add(-idleAfter)
@@ -61,7 +64,7 @@ func searchKeys(v *visit, p *service.Project, project domain.Project, f form) er
 func keysURL(project domain.Project, filter domain.KeyFilter, after domain.Cursor) string {
 	query := url.Values{}
 	for _, field := range [][2]string{
-		{"status", string(filter.Status)}, {"environment", string(filter.Environment)}, {"search", filter.Search}, {"used", usedField(filter)},
+		{"status", string(filter.Status)}, {"environment", string(filter.Environment)}, {"search", filter.Search}, {"used", usedField(filter)}, {"plan", string(filter.PlanID)},
 		{"cursor", after.String()},
 	} {
 		if field[1] != "" {

@@ -1,0 +1,100 @@
+package console_test
+
+import (
+	"net/http"
+	"net/url"
+	"strings"
+	"testing"
+
+	"github.com/latchkey-dev/latchkey/domain"
+)
+
+// Guarantees that a developer makes, changes and deletes plans and gives them to keys
+// with forms alone, and that a viewer sees plans but changes none.
+func TestPlans(t *testing.T) {
+	t.Parallel()
+	s := newServer(t)
+	ann, bob := s.signUp(t, "ann@example.com"), s.signUp(t, "bob@example.com")
+	organization, project, p := ann.project(t, "Acme", "Documents API")
+	user, _ := bob.caller.User()
+	err := s.Store.AddMember(t.Context(), organization.Organization.Scope(), domain.Membership{
+		UserID: user.User.ID, Role: domain.Viewer, JoinedAt: s.Now(),
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	base := "/console/projects/" + string(project.ID)
+	send := func(who person, path string, f url.Values, status int) string {
+		t.Helper()
+		got := who.send(t, http.MethodPost, base+path, f, nil)
+		if got.Status != status {
+			t.Errorf("%s: got %d, want %d: %s", path, got.Status, status, got.Body)
+		}
+		return got.Body
+	}
+	shows := func(who person, path string, want ...string) {
+		t.Helper()
+		page := who.get(t, base+path)
+		for _, text := range want {
+			if !strings.Contains(page, text) {
+				t.Errorf("%s does not show %q", path, text)
+			}
+		}
+	}
+	limits := `[{"name": "requests", "type": "rate", "limit": null}]`
+	plan := func() domain.Plan {
+		t.Helper()
+		plans, err := p.ListPlans(t.Context(), domain.Page{Limit: 10})
+		if err != nil || len(plans.Items) != 1 {
+			t.Fatalf("got %v, %v, want one plan", plans.Items, err)
+		}
+		return plans.Items[0]
+	}
+
+	shows(ann, "/plans", "No plans yet", "Create the first plan")
+	made := url.Values{"name": {"Pro"}, "limits": {limits}, "nonce": {"a-nonce-that-is-hard-to-guess"}}
+	send(bob, "/plans", made, http.StatusForbidden)
+	send(ann, "/plans", made, http.StatusSeeOther)
+	send(ann, "/plans", made, http.StatusSeeOther) // sent twice, made once
+	id := string(plan().ID)
+	shows(bob, "/plans", "Pro", "requests", "no limit")
+	shows(ann, "/plans/"+id, "Pro", "Save changes", "&#34;requests&#34;")
+	if page := bob.get(t, base+"/plans/"+id); strings.Contains(page, "Save changes") {
+		t.Error("a viewer sees the form of a plan")
+	}
+
+	// Limits that are not JSON, have another field or are not enforced are refused at their field.
+	for _, bad := range []string{
+		"", "requests", `[{"nme": "x"}]`, `[{"name": "r", "type": "rate", "limit": 5, "period": "minute"}]`, limits + limits,
+	} {
+		body := send(ann, "/plans/"+id, url.Values{"name": {"Pro"}, "limits": {bad}, "revision": {"1"}}, http.StatusUnprocessableEntity)
+		if !strings.Contains(body, `id="limits-fault"`) {
+			t.Errorf("%q: the page does not say what is wrong with the limits", bad)
+		}
+	}
+	send(bob, "/plans/"+id, url.Values{"name": {"Free"}, "limits": {"[]"}, "revision": {"1"}}, http.StatusForbidden)
+	send(ann, "/plans/"+id, url.Values{"name": {"Gold"}, "limits": {"[]"}, "revision": {"1"}}, http.StatusSeeOther)
+	body := send(ann, "/plans/"+id, url.Values{"name": {"Silver"}, "limits": {"[]"}, "revision": {"1"}}, http.StatusPreconditionFailed)
+	if got := plan(); got.Name != "Gold" || len(got.Limits) != 0 || !strings.Contains(body, "Someone else changed this first") {
+		t.Errorf("got %+v, want Gold, and the second change refused", got)
+	}
+
+	key := url.Values{"name": {"backend"}, "environment": {"live"}, "plan_id": {id}, "nonce": {"another-nonce-hard-to-guess"}}
+	shows(ann, "/keys/new", `<option value="`+id+`"`)
+	send(ann, "/keys", key, http.StatusOK)
+	keys, err := p.ListKeys(t.Context(), domain.KeyFilter{PlanID: plan().ID}, domain.Page{Limit: 10})
+	if err != nil || len(keys.Items) != 1 {
+		t.Fatalf("got %v, %v, want one key of the plan", keys.Items, err)
+	}
+	at := "/keys/" + string(keys.Items[0].ID)
+	shows(ann, at, "Gold", `<option value="`+id+`" selected`)
+	shows(ann, "/keys?plan="+id, "Only keys of the plan", "Gold", "backend")
+	shows(ann, "/plans/"+id+"/delete", "cannot be deleted")
+	send(ann, "/plans/"+id+"/delete", nil, http.StatusConflict)
+
+	send(ann, at, url.Values{"name": {"backend"}, "plan_id": {""}, "revision": {"1"}}, http.StatusSeeOther)
+	shows(ann, "/plans/"+id+"/delete", "No key refers to it")
+	send(bob, "/plans/"+id+"/delete", nil, http.StatusForbidden)
+	send(ann, "/plans/"+id+"/delete", nil, http.StatusSeeOther)
+	shows(ann, "/plans", "No plans yet")
+}
