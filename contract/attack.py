@@ -9,7 +9,7 @@ import requests
 import schemathesis
 
 URL = os.environ["LATCHKEY_URL"]
-SCOPES = ["project:read", "project:write", "keys:read", "keys:write", "keys:verify", "documents:read"]
+SCOPES = ["project:read", "project:write", "keys:read", "keys:write", "keys:verify", "usage:read", "limits:read", "limits:write", "documents:read"]
 people = itertools.count(1)
 account = {"email": os.environ["LATCHKEY_EMAIL"], "password": os.environ["LATCHKEY_PASSWORD"]}
 

@@ -13,7 +13,8 @@ Then it runs once for each scope with a key that lacks it, or, where the page cr
 from its text. That run is in a plain shell, as a reader's is: it must fail, and say which scope is missing.
 
 A comment right before a block says what the reader does not see: "keeps running: TEXT" that its command runs until the
-next such command, and has printed TEXT, "in CI" that .ci/run runs it, and "folders" that it is a list of folders.
+next such command, and has printed TEXT, "in CI" that .ci/run runs it, "folders" that it is a list of folders, and "drawing" that it
+is a drawing, whose files must exist.
 
 Usage: guides.py [PAGE...]; without any, all of them.
 """
@@ -45,6 +46,7 @@ from pages import (
     Failed,
     Wrong,
     compare,
+    drawing,
     folders,
     in_ci,
     names,
@@ -115,7 +117,7 @@ class Page:
         last: Block | None = None
         printed: str | None = None  # by the last block, and not yet compared
         for block in [*self.blocks, Block(0, "", "", "", "")]:
-            if block.language == "text" and block.comment != "folders":
+            if block.language == "text" and block.comment not in ("folders", "drawing"):
                 if last is None or printed is None:
                     raise Wrong(f"line {block.line}: no block before it prints this")
                 compare(last, printed, block.text)
@@ -130,6 +132,8 @@ class Page:
         """Run a block and return what it printed."""
         if block.comment == "folders":
             return folders(block)
+        if block.comment == "drawing":
+            return drawing(block)
         if block.comment == "in CI":
             return in_ci(block)
         match block.language:

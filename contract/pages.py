@@ -94,6 +94,18 @@ def folders(block: Block) -> str:
             above = above if inner else name
             if not (ROOT / (above if inner else "") / name).is_dir():
                 raise Wrong(f"line {block.line}: there is no folder {name}")
+    for package in {file.parent for file in (*ROOT.glob("api/*/*.go"), *ROOT.glob("service/*/*.go"))}:
+        if package.name + "/" not in block.text.split():
+            raise Wrong(f"line {block.line}: the folder {package.relative_to(ROOT)} is missing")
+    return ""
+
+
+def drawing(block: Block) -> str:
+    """Hold the files that a drawing names to those that there are."""
+    files = [str(file.relative_to(ROOT)) for file in ROOT.glob("*/**/*.go")]
+    for name in re.findall(r"[\w/]+\.go", block.text):
+        if not any(file == name or file.endswith("/" + name) for file in files):
+            raise Wrong(f"line {block.line}: there is no file {name}")
     return ""
 
 
