@@ -89,12 +89,22 @@ REASONS = {
     ("validation_failed", "created_by"),  # of no form that an id has
     ("validation_failed", "actor"),
     ("validation_failed", "target"),
+    ("validation_failed", "since"),  # after until, or too long ago for minutes
+    ("validation_failed", "until"),
+    ("validation_failed", "interval"),  # minutes of anything but a whole project
+    ("validation_failed", "group_by"),
+    ("validation_failed", "/plan_id"),  # of no plan of the project
 }
 
 
 def in_prose(error: dict[str, str]) -> bool:
-    """Tell whether a field breaks a rule that OpenAPI 3.0 can only say in words: no NUL, no control characters in names, and names in metadata."""
+    """Tell whether a field breaks a rule that OpenAPI 3.0 can only say in words.
+
+    No NUL, no control characters in names, names in metadata, and which fields a limit of each type has.
+    """
     said = error["detail"]
+    if "/limits/" in error["pointer"]:
+        return True
     return said == "must not hold NUL" or said.startswith("must not contain control characters") or error["pointer"].endswith("/metadata")
 
 
