@@ -136,6 +136,21 @@ func TestScreenshots(t *testing.T) {
 	}
 	at(base+"/keys/"+string(list.Items[0].ID), "key-revoked")
 	at(base+"/keys/revoke?key="+string(last.ID), "keys-revoke")
+	at(base+"/plans", "plans-empty")
+	at(base+"/plans/new", "plan-new")
+	var plan domain.Plan
+	for _, name := range []string{"Free", "Pro"} {
+		plan, err = p.CreatePlan(t.Context(), domain.PlanSpec{Name: name, Limits: []domain.Limit{
+			{Name: "requests", Type: domain.RateLimit, Limit: domain.Unlimited()},
+			{Name: "monthly", Type: domain.Quota, Limit: domain.Unlimited()},
+		}})
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	at(base+"/plans", "plans")
+	at(base+"/plans/"+string(plan.ID), "plan")
+	at(base+"/plans/"+string(plan.ID)+"/delete", "plan-delete")
 	at(base+"/settings", "project-settings")
 	b.open(base + "/keys/new")
 	b.fill("name", "x").fill("more_scopes", "Documents").follow("Create key")
