@@ -164,6 +164,28 @@ func TestUnavailableByEitherEdge(t *testing.T) {
 	}
 }
 
+// TestUnavailableIsFoundOutOnce guarantees that a request for which a key cannot be
+// looked up costs one attempt, not another one by the ordinary edge: in an outage each
+// attempt may wait for seconds.
+func TestUnavailableIsFoundOutOnce(t *testing.T) {
+	t.Parallel()
+	e := newEdges(t)
+	byKey := ask{"POST", "/v1/keys/verify", "", "$VERIFIER", plainJSON, `{"key":"$OTHER"}`}
+	byUser := ask{"POST", "/v1/keys/verify", "Bearer $JWT", "", plainJSON, `{"key":"$OTHER","project_id":"$PROJECT"}`}
+	for _, a := range []ask{byKey, byUser} { // from now on the callers are in memory
+		a.body = strings.ReplaceAll(a.body, "$OTHER", "x")
+		e.answer(t, e.lean, a)
+	}
+	e.Store.SetDown(true)
+	for _, a := range []ask{byKey, byUser, {"GET", "/v1/project", "", "$OTHER", "", ""}} {
+		before := e.CacheStats().Loads
+		answer := e.answer(t, e.lean, a)
+		if got := e.CacheStats().Loads - before; got != 1 || !strings.HasPrefix(answer, "503 ") {
+			t.Errorf("%+v: got %d look-ups, want 1, and %s", a, got, answer)
+		}
+	}
+}
+
 // bareEcho answers from a handler that does nothing.
 func bareEcho() *echo.Echo {
 	bare := echo.New()
