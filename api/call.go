@@ -147,7 +147,7 @@ func (c *call) prove(r *http.Request) error {
 	var user *domain.CallingUser
 	if s.hasAccessToken {
 		if user, err = c.guard.app.ProveUser(r.Context(), s.accessToken); err != nil {
-			return c.mistaken(s.accessToken, err)
+			return c.guard.credentials.mistaken(s.accessToken, err)
 		}
 	}
 	c.principal, c.proved = domain.ProvenPrincipal(key, user, c.origin), true
@@ -180,14 +180,6 @@ func (c *call) leave() {
 	if c.leaving != nil {
 		c.leaving()
 	}
-}
-
-// mistaken is the error for an API key that was sent as an access token.
-func (c *call) mistaken(accessToken string, err error) error {
-	if _, parseErr := domain.ParseToken(accessToken); parseErr != nil {
-		return err
-	}
-	return domain.Refused(domain.CodeInvalidToken, "This is an API key, not an access token. Send it as "+c.guard.credentials.form()+".")
 }
 
 // refuse answers err as a problem, unless an answer has already been started.

@@ -131,6 +131,14 @@ func (c Credentials) read(h http.Header) (sent, error) {
 	return s, nil
 }
 
+// mistaken returns the error of an access token: another one if it is an API key.
+func (c Credentials) mistaken(accessToken string, err error) error {
+	if _, parseErr := domain.ParseToken(accessToken); parseErr != nil {
+		return err
+	}
+	return domain.Refused(domain.CodeInvalidToken, "This is an API key, not an access token. Send it as "+c.form()+".")
+}
+
 // form says how to send an API key.
 func (c Credentials) form() string {
 	own := c.header() + ": <token>"

@@ -15,10 +15,10 @@ import (
 
 // Customers' backends call getCurrentProject and verifyKey for every request that
 // they serve, so these two operations have a lean edge. It answers when they
-// succeed, and when the API key is refused or cannot be looked up. It does the
-// same as the ordinary edge, without the parts that cost more than the answer: a
-// context and a record for each request, validation by schema, and decoding and
-// encoding by reflection.
+// succeed, when the API key is refused, and when something that the answer needs is
+// unavailable. It does the same as the ordinary edge, without the parts that cost
+// more than the answer: a context and a record for each request, validation by
+// schema, and decoding and encoding by reflection.
 //
 // It is never more lenient and never answers anything different. If it is not sure
 // about a request (a query, a body that is not plain, two credentials, an internal
@@ -55,6 +55,15 @@ var leanAnswers = map[string]leanAnswer{
 }
 
 var errNotLean = errors.New("not for the lean edge")
+
+// unlessUnavailable returns errNotLean, except for unavailable: the ordinary edge
+// would do all of the work again to find the same.
+func unlessUnavailable(err error) error {
+	if domain.CodeOf(err) == domain.CodeUnavailable {
+		return err
+	}
+	return errNotLean
+}
 
 // newLean returns the lean edge of an operation, or nil if it has none.
 func newLean(g *guard, meter *metrics, op operation) *lean {
@@ -98,7 +107,7 @@ func (l *lean) serve(c echo.Context, start time.Time) bool {
 		if _, lent := r.Body.(*readAgain); !lent { // otherwise the request's body is in the buffer
 			leanBuffers.Put(buffer)
 		}
-		return l.answerRefusal(c, err, start)
+		return l.answerRefusal(c, err, caller, start)
 	}
 	if key, ok := caller.ProvenKey(); ok && !l.asks {
 		l.guard.app.CountUse(key)
@@ -118,9 +127,9 @@ func (l *lean) serve(c echo.Context, start time.Time) bool {
 	return true
 }
 
-// answerRefusal answers as call.refuse does if a credential is refused or cannot be
-// looked up. For other errors it returns false and has done nothing.
-func (l *lean) answerRefusal(c echo.Context, err error, start time.Time) bool {
+// answerRefusal answers as call.refuse does if a credential is refused, or if
+// something is unavailable. For other errors it returns false and has done nothing.
+func (l *lean) answerRefusal(c echo.Context, err error, caller domain.Principal, start time.Time) bool {
 	refusal, ok := errors.AsType[*domain.Error](err)
 	if !ok || !refusal.Credential && refusal.Code != domain.CodeUnavailable {
 		return false
@@ -128,7 +137,7 @@ func (l *lean) answerRefusal(c echo.Context, err error, start time.Time) bool {
 	id := requestID()
 	c.Response().Header()[headerRequestID] = []string{id}
 	if !refusal.Credential {
-		call := &call{guard: l.guard, operation: l.operation.id, origin: domain.Origin{IP: c.RealIP(), RequestID: id}}
+		call := l.call(c, caller, id)
 		_ = call.refuse(c, err) // fails only if the client has left
 		hearOut(c.Request())
 		took := time.Since(start)
@@ -140,9 +149,18 @@ func (l *lean) answerRefusal(c echo.Context, err error, start time.Time) bool {
 	p.Type = l.guard.site.Path(p.Type)
 	_ = writeProblem(c.Response(), p, l.challenges[refusal.Code]) // fails only if the client has left
 	hearOut(c.Request())
-	l.note(c, http.StatusUnauthorized, domain.Principal{}, id, start, l.guard.requests.Keeps(c.Request().Method, http.StatusUnauthorized,
-		start))
+	l.note(c, p.Status, domain.Principal{}, id, start, l.guard.requests.Keeps(c.Request().Method, p.Status, start))
 	return true
+}
+
+// call returns what the log needs to know about a request.
+func (l *lean) call(c echo.Context, caller domain.Principal, id string) *call {
+	return &call{
+		guard:     l.guard,
+		operation: l.operation.id,
+		principal: caller,
+		origin:    domain.Origin{IP: c.RealIP(), RequestID: id},
+	}
 }
 
 // note counts an answer and, if logged is set, writes it to the log.
@@ -150,8 +168,7 @@ func (l *lean) note(c echo.Context, status int, caller domain.Principal, id stri
 	took := time.Since(start)
 	l.meter.count(l.series, l.operation.id, status, took)
 	if logged {
-		l.guard.writeRequest(c, &call{operation: l.operation.id, principal: caller, origin: domain.Origin{IP: c.RealIP(), RequestID: id}},
-			took)
+		l.guard.writeRequest(c, l.call(c, caller, id), took)
 	}
 }
 
@@ -214,11 +231,11 @@ func (l *lean) verifyKey(c echo.Context, b []byte) ([]byte, domain.Principal, er
 	}
 	handle, err := l.guard.app.Project(r.Context(), caller, question.project)
 	if err != nil {
-		return b, caller, errNotLean
+		return b, caller, unlessUnavailable(err)
 	}
 	verification, err := handle.VerifyKey(r.Context(), question.key, question.scopes)
 	if err != nil {
-		return b, caller, errNotLean
+		return b, caller, unlessUnavailable(err)
 	}
 	return append(appendVerification(b[:0], verification, l.guard.app.Now()), '\n'), caller, nil
 }
@@ -232,7 +249,7 @@ func (l *lean) prove(c echo.Context, s sent) (domain.Principal, error) {
 	}
 	user, err := l.guard.app.ProveUser(r.Context(), s.accessToken)
 	if err != nil {
-		err = errNotLean // the ordinary edge has more to say about it
+		err = unlessUnavailable(l.guard.credentials.mistaken(s.accessToken, err)) // the ordinary edge has more to say about others
 	}
 	return domain.ProvenPrincipal(domain.ProvenKey{}, user, domain.Origin{}), err
 }
