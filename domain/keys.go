@@ -99,6 +99,7 @@ const (
 	MaxNameLength        = 100      // characters
 	MaxReasonLength      = 500      // characters
 	MaxScopes            = 100      // entries
+	MaxExternalIDLength  = 200      // characters
 	MaxMetadataEntries   = 50       // entries
 	MaxMetadataKeyLength = 64       // characters
 	MaxMetadataBytes     = 4 * 1024 // names and values together
@@ -147,7 +148,7 @@ func (v *Invalid) key(k Key) {
 		v.Add("/environment", "must be live or test")
 	}
 	v.scopes(k.Scopes)
-	v.Text("/external_id", k.ExternalID, 0, 200)
+	v.Text("/external_id", k.ExternalID, 0, MaxExternalIDLength)
 	v.metadata(k.Metadata)
 	v.moment("/expires_at", k.ExpiresAt)
 	if _, err := ParseID[PlanID](string(k.Plan.ID)); err != nil && k.Plan.ID != "" {

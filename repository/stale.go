@@ -42,7 +42,7 @@ type Feed struct {
 type poller interface {
 	poll(ctx context.Context) (notes []domain.Stale, now int64, err error)
 	prune(ctx context.Context, before int64) error
-	// seen and nodes keep the list of servers.
+	// db is the feed's own connection, which also keeps the list of nodes.
 	db() *bun.DB
 }
 

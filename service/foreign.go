@@ -49,21 +49,25 @@ func newForeign() *foreign {
 	}
 }
 
-// prove compares the token with secrets whose hashes cost time, those of people
+// proveSlow compares the token with secrets whose hashes cost time, those of people
 // and organizations with few of them first: a person who imports a prefix of
 // another tenant's many times, into however many organizations, waits longer than
-// the one who has one key. It returns the key that match admits, preferably one
+// the one who has one key. It returns the key whose secret it is, preferably one
 // that may be used, or the zero one. It remembers tokens that fit none of the
 // secrets; imports names a state of the index of imported tokens.
-func (f *foreign) prove(
-	ctx context.Context, text string, slow []domain.ProvenKey, imports uint64, asks asker, match matcher,
+func (a *App) proveSlow(
+	ctx context.Context, text string, slow []domain.ProvenKey, imports uint64, asks asker,
 ) (unusable domain.ProvenKey, err error) {
 	if len(slow) == 0 {
 		return domain.ProvenKey{}, nil
 	}
+	f := a.foreign
 	state := imports<<16 | uint64(len(slow)) // else they are others, or in another order
 	token := maphash.String(f.seed, string(asks.project)+"\x00"+text)
 	done := f.wrong.Compared(token, state)
+	if done >= len(slow) {
+		return domain.ProvenKey{}, nil
+	}
 	fewestFirst(slow)
 	for i := done; i < len(slow); i++ {
 		if i == done+maxSlowHashes {
@@ -75,7 +79,7 @@ func (f *foreign) prove(
 		if err != nil {
 			return domain.ProvenKey{}, err
 		}
-		key, err := match(ctx, slow[i], text)
+		key, err := a.matchImported(ctx, slow[i], text)
 		leave()
 		if err != nil || !key.IsZero() && key.Unusable(asks.now) == "" {
 			return key, err
@@ -89,9 +93,6 @@ func (f *foreign) prove(
 	}
 	return unusable, nil
 }
-
-// matcher is App.matchImported.
-type matcher func(ctx context.Context, key domain.ProvenKey, text string) (domain.ProvenKey, error)
 
 // enter takes a place for one slow hash, which is charged to the caller.
 func (f *foreign) enter(ctx context.Context, key domain.ProvenKey, text string, asks asker) (leave func(), err error) {
@@ -115,8 +116,8 @@ func fewestFirst(keys []domain.ProvenKey) {
 	count := map[string]int{}
 	for _, key := range keys {
 		of := [2]string{string(key.Tenant().Organization.ID), ""}
-		if by := key.Key().CreatedBy; by.Kind != domain.ActorSystem {
-			of[1] = by.ID
+		if f := key.Fields(); f.CreatedBy.Kind != domain.ActorSystem {
+			of[1] = string(f.AppendCreatorID(nil))
 		}
 		owners[key.TokenID()] = of
 		count[of[0]]++

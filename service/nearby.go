@@ -106,7 +106,6 @@ func (a *App) forget(notes []domain.Stale) {
 		case domain.StaleEverything:
 			reload = true
 			a.near.keys.ForgetAll()
-			a.near.people.ForgetAll()
 			a.near.outdateUntagged()
 		case domain.StaleUntagged:
 			a.near.untagged.Add(domain.TokenID(n.ID))

@@ -90,7 +90,7 @@ func (a *App) proveImported(ctx context.Context, text string, asks asker) (domai
 			unusable = key
 		}
 	}
-	key, err := a.foreign.prove(ctx, text, slow, imports, asks, a.matchImported)
+	key, err := a.proveSlow(ctx, text, slow, imports, asks)
 	if err != nil || !key.IsZero() && (unusable.IsZero() || key.Unusable(asks.now) == "") {
 		return key, err
 	}
