@@ -7,6 +7,7 @@ import (
 	"maps"
 	"net/http"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -101,20 +102,26 @@ var looseners = []struct {
 	name         string
 	method, path string // below /keys; {self} is the key itself
 	body         map[string]any
+	target       map[string]any // differs from the key itself: the fields of another key, which {self} is then
 }{
-	{"no plan", http.MethodPatch, "/{self}", map[string]any{"plan_id": nil}},
-	{"another plan", http.MethodPatch, "/{self}", map[string]any{"plan_id": "{other}"}},
-	{"a limit lifted", http.MethodPatch, "/{self}", map[string]any{"limits": []any{lifted("requests")}}},
-	{"another external id", http.MethodPatch, "/{self}", map[string]any{"external_id": "customer-2"}},
-	{"no external id", http.MethodPatch, "/{self}", map[string]any{"external_id": nil}},
-	{"a key of another plan", http.MethodPost, "", map[string]any{"name": "k", "plan_id": "{other}"}},
-	{"a key with a limit lifted", http.MethodPost, "", map[string]any{"name": "k", "limits": []any{lifted("requests")}}},
-	{"a key of another external id", http.MethodPost, "", map[string]any{"name": "k", "external_id": "customer-2"}},
+	{"no plan", http.MethodPatch, "/{self}", map[string]any{"plan_id": nil}, nil},
+	{"another plan", http.MethodPatch, "/{self}", map[string]any{"plan_id": "{other}"}, nil},
+	{"a limit lifted", http.MethodPatch, "/{self}", map[string]any{"limits": []any{lifted("requests")}}, nil},
+	{"another external id", http.MethodPatch, "/{self}", map[string]any{"external_id": "customer-2"}, nil},
+	{"no external id", http.MethodPatch, "/{self}", map[string]any{"external_id": nil}, nil},
+	{"a key of another plan", http.MethodPost, "", map[string]any{"name": "k", "plan_id": "{other}"}, nil},
+	{"a key with a limit lifted", http.MethodPost, "", map[string]any{"name": "k", "limits": []any{lifted("requests")}}, nil},
+	{"a key of another external id", http.MethodPost, "", map[string]any{"name": "k", "external_id": "customer-2"}, nil},
+	{"a token without the plan", http.MethodPost, "/{self}/rotate", map[string]any{}, map[string]any{"plan_id": nil}},
+	{"a token of another plan", http.MethodPost, "/{self}/rotate", map[string]any{}, map[string]any{"plan_id": "{other}"}},
+	{"a token without the limits", http.MethodPost, "/{self}/rotate", map[string]any{}, map[string]any{"limits": []any{}}},
+	{"a token of another external id", http.MethodPost, "/{self}/rotate", map[string]any{}, map[string]any{"external_id": "customer-2"}},
 }
 
 // Guarantees that a key without limits:write loosens neither its own limits nor, by
-// a key that it makes, anyone's: what it makes has its plan, its limits and its
-// external id. A key with that scope may do all of it.
+// a key that it makes or a token that it gets of another key, anyone's: what it makes
+// has its plan, its limits and its external id, and so has a key that it rotates. A
+// key with that scope may do all of it.
 func TestAKeyCannotLoosenItself(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
@@ -126,17 +133,28 @@ func TestAKeyCannotLoosenItself(t *testing.T) {
 			"limits": []any{lifted("a")}, "external_id": "customer-1",
 		})
 	}
-	for _, try := range looseners {
-		body := maps.Clone(try.body)
-		if body["plan_id"] == "{other}" {
-			body["plan_id"] = other.ID
+	with := func(fields map[string]any) map[string]any {
+		fields = maps.Clone(fields)
+		if fields["plan_id"] == "{other}" {
+			fields["plan_id"] = other.ID
 		}
+		return fields
+	}
+	alike := map[string]any{"plan_id": own.ID, "limits": []any{lifted("a")}, "external_id": "customer-1"}
+	target := func(fields map[string]any) string {
+		all := maps.Clone(alike)
+		maps.Copy(all, with(fields))
+		return string(w.key(t, n.owner, n.project.ID, all).Key.ID)
+	}
+	for _, try := range looseners {
+		body := with(try.body)
 		for scope, status := range map[domain.Scope]int{"documents:read": http.StatusForbidden, domain.LimitsWrite: http.StatusOK} {
 			key := limited(scope)
-			path := n.path("/keys")
-			if try.path != "" {
-				path += "/" + string(key.Key.ID)
+			self := string(key.Key.ID)
+			if try.target != nil {
+				self = target(try.target)
 			}
+			path := n.path("/keys") + strings.ReplaceAll(try.path, "{self}", self)
 			got := w.call(t, try.method, path, byKey(key.Token), body)
 			if got.status != status && (status != http.StatusOK || got.status != http.StatusCreated) {
 				t.Errorf("%s with %s: got %d, want %d: %s", try.name, scope, got.status, status, got.body)
@@ -148,6 +166,11 @@ func TestAKeyCannotLoosenItself(t *testing.T) {
 	}
 
 	key := limited("documents:read")
+	for _, alike := range []string{string(key.Key.ID), target(nil)} {
+		w.call(t, http.MethodPost, n.path("/keys/"+alike+"/rotate"), byKey(key.Token), map[string]any{}).want(t, http.StatusOK, nil)
+	}
+	// It may delete a key with more, but what it makes after that has no more than itself.
+	w.call(t, http.MethodDelete, n.path("/keys/"+target(map[string]any{"plan_id": nil})), byKey(key.Token), nil).want(t, http.StatusNoContent, nil)
 	w.call(t, http.MethodPatch, n.path(""), byKey(key.Token), map[string]any{"limits": []any{}}).
 		fails(t, http.StatusForbidden, domain.CodeForbidden)
 	for _, body := range []map[string]any{{"name": "k"}, {"name": "k", "external_id": "customer-1"}} {
