@@ -3635,7 +3635,8 @@ type ClientInterface interface {
 	// that is sooner. So if the response to a rotation was lost, you can repeat it without ending the token that callers
 	// still send. If the newest token has been used, the older one ends immediately.
 	//
-	// The caller needs every scope that the key has, or gets 403 `scope_not_held`.
+	// The caller needs every scope that the key has, or gets 403 `scope_not_held`. A key with limits but without the scope
+	// `limits:write` rotates only keys that have its own plan, limits and external id, or gets 403 `forbidden`.
 	//
 	// **A key needs the scope `keys:write`**, a user the role `developer`, `admin` or `owner`.
 	//
@@ -3655,7 +3656,8 @@ type ClientInterface interface {
 	// that is sooner. So if the response to a rotation was lost, you can repeat it without ending the token that callers
 	// still send. If the newest token has been used, the older one ends immediately.
 	//
-	// The caller needs every scope that the key has, or gets 403 `scope_not_held`.
+	// The caller needs every scope that the key has, or gets 403 `scope_not_held`. A key with limits but without the scope
+	// `limits:write` rotates only keys that have its own plan, limits and external id, or gets 403 `forbidden`.
 	//
 	// **A key needs the scope `keys:write`**, a user the role `developer`, `admin` or `owner`.
 	//
@@ -5108,7 +5110,8 @@ func (c *API) RevokeKey(ctx context.Context, projectID ProjectID, keyID KeyID, p
 // that is sooner. So if the response to a rotation was lost, you can repeat it without ending the token that callers
 // still send. If the newest token has been used, the older one ends immediately.
 //
-// The caller needs every scope that the key has, or gets 403 `scope_not_held`.
+// The caller needs every scope that the key has, or gets 403 `scope_not_held`. A key with limits but without the scope
+// `limits:write` rotates only keys that have its own plan, limits and external id, or gets 403 `forbidden`.
 //
 // **A key needs the scope `keys:write`**, a user the role `developer`, `admin` or `owner`.
 //
@@ -5138,7 +5141,8 @@ func (c *API) RotateKeyWithBody(ctx context.Context, projectID ProjectID, keyID 
 // that is sooner. So if the response to a rotation was lost, you can repeat it without ending the token that callers
 // still send. If the newest token has been used, the older one ends immediately.
 //
-// The caller needs every scope that the key has, or gets 403 `scope_not_held`.
+// The caller needs every scope that the key has, or gets 403 `scope_not_held`. A key with limits but without the scope
+// `limits:write` rotates only keys that have its own plan, limits and external id, or gets 403 `forbidden`.
 //
 // **A key needs the scope `keys:write`**, a user the role `developer`, `admin` or `owner`.
 //
@@ -9165,7 +9169,8 @@ type ClientWithResponsesInterface interface {
 	// that is sooner. So if the response to a rotation was lost, you can repeat it without ending the token that callers
 	// still send. If the newest token has been used, the older one ends immediately.
 	//
-	// The caller needs every scope that the key has, or gets 403 `scope_not_held`.
+	// The caller needs every scope that the key has, or gets 403 `scope_not_held`. A key with limits but without the scope
+	// `limits:write` rotates only keys that have its own plan, limits and external id, or gets 403 `forbidden`.
 	//
 	// **A key needs the scope `keys:write`**, a user the role `developer`, `admin` or `owner`.
 	//
@@ -9185,7 +9190,8 @@ type ClientWithResponsesInterface interface {
 	// that is sooner. So if the response to a rotation was lost, you can repeat it without ending the token that callers
 	// still send. If the newest token has been used, the older one ends immediately.
 	//
-	// The caller needs every scope that the key has, or gets 403 `scope_not_held`.
+	// The caller needs every scope that the key has, or gets 403 `scope_not_held`. A key with limits but without the scope
+	// `limits:write` rotates only keys that have its own plan, limits and external id, or gets 403 `forbidden`.
 	//
 	// **A key needs the scope `keys:write`**, a user the role `developer`, `admin` or `owner`.
 	//
@@ -12927,7 +12933,8 @@ func (c *ClientWithResponses) RevokeKeyWithResponse(ctx context.Context, project
 // that is sooner. So if the response to a rotation was lost, you can repeat it without ending the token that callers
 // still send. If the newest token has been used, the older one ends immediately.
 //
-// The caller needs every scope that the key has, or gets 403 `scope_not_held`.
+// The caller needs every scope that the key has, or gets 403 `scope_not_held`. A key with limits but without the scope
+// `limits:write` rotates only keys that have its own plan, limits and external id, or gets 403 `forbidden`.
 //
 // **A key needs the scope `keys:write`**, a user the role `developer`, `admin` or `owner`.
 //
@@ -12953,7 +12960,8 @@ func (c *ClientWithResponses) RotateKeyWithBodyWithResponse(ctx context.Context,
 // that is sooner. So if the response to a rotation was lost, you can repeat it without ending the token that callers
 // still send. If the newest token has been used, the older one ends immediately.
 //
-// The caller needs every scope that the key has, or gets 403 `scope_not_held`.
+// The caller needs every scope that the key has, or gets 403 `scope_not_held`. A key with limits but without the scope
+// `limits:write` rotates only keys that have its own plan, limits and external id, or gets 403 `forbidden`.
 //
 // **A key needs the scope `keys:write`**, a user the role `developer`, `admin` or `owner`.
 //

@@ -48,6 +48,9 @@ func (p *Project) reissue(ctx context.Context, tx *repository.Store, answer *iss
 	if err := p.requireToGive(key); err != nil {
 		return err
 	}
+	if err := p.limitToken(ctx, tx, key); err != nil {
+		return err
+	}
 	if !key.RevokedAt.IsZero() {
 		return domain.Errorf(domain.CodeKeyRevoked, "The key was revoked after the first response.")
 	}

@@ -37,8 +37,7 @@ func (p *Project) limitNew(ctx context.Context, tx *repository.Store, key *domai
 // limits:write, and so does another external id if the calling key has limits, which
 // may be counted over all keys of one external id.
 func (p *Project) limitAgain(ctx context.Context, tx *repository.Store, before domain.Key, after *domain.Key) error {
-	limits := len(domain.Diff(withLimits(map[string]any{}, before.Limits), withLimits(map[string]any{}, after.Limits))) > 0
-	if limits || after.Plan.ID != before.Plan.ID {
+	if !sameLimits(*after, before) {
 		if err := p.Authorize(domain.LimitsWrite); err != nil {
 			return err
 		}
@@ -54,6 +53,23 @@ func (p *Project) limitAgain(ctx context.Context, tx *repository.Store, before d
 		return p.Authorize(domain.LimitsWrite)
 	}
 	return nil
+}
+
+// limitToken checks that a calling key with limits gets no token of a key that has
+// another plan, other limits or another external id, unless it holds limits:write.
+func (p *Project) limitToken(ctx context.Context, tx *repository.Store, key domain.Key) error {
+	caller, err := p.limitedCaller(ctx, tx)
+	if err != nil || caller == nil || sameLimits(*caller, key) && caller.ExternalID == key.ExternalID {
+		return err
+	}
+	return p.Authorize(domain.LimitsWrite)
+}
+
+// sameLimits reports whether two keys have the same plan and the same limits of
+// their own.
+func sameLimits(a, b domain.Key) bool {
+	limits := domain.Diff(withLimits(map[string]any{}, a.Limits), withLimits(map[string]any{}, b.Limits))
+	return len(limits) == 0 && a.Plan.ID == b.Plan.ID
 }
 
 // limitedCaller returns the calling key if it has limits and may not change them, or

@@ -20,8 +20,8 @@ import (
 // its date, or the end of the grace where that is sooner. Otherwise the older one
 // ends immediately.
 //
-// It needs keys:write and what requireToGive says, else scope_not_held. Errors:
-// key_revoked, key_expired.
+// It needs keys:write, what requireToGive says, else scope_not_held, and what
+// limitToken says. Errors: key_revoked, key_expired.
 func (p *Project) RotateKey(ctx context.Context, id domain.KeyID, r domain.Rotation) (domain.Key, domain.Token, error) {
 	if err := p.Authorize(domain.KeysWrite); err != nil {
 		return domain.Key{}, domain.Token{}, err
@@ -51,6 +51,9 @@ func (p *Project) RotateKey(ctx context.Context, id domain.KeyID, r domain.Rotat
 		}
 		now := p.app.now()
 		if err := p.rotatable(before, now); err != nil {
+			return issued{}, err
+		}
+		if err := p.limitToken(ctx, tx, before); err != nil {
 			return issued{}, err
 		}
 		after := before
