@@ -43,13 +43,15 @@ func TestPlanOfAKey(t *testing.T) {
 		t.Errorf("after a rotation: got %v with %v, want the same", plan, rotated.Key.Limits)
 	}
 
-	// A plan that is renamed shows its new name to those that verify the key.
+	// A plan that is renamed shows its new name to those that verify any of its keys.
 	w.secret(rotated.Token)
+	second := w.key(t, n.owner, n.project.ID, map[string]any{"plan_id": pro.ID})
 	verified := func() string {
-		shows := w.verifiedAtBothEdges(t, n, rotated.Token)
 		names := map[string]bool{}
-		for _, key := range shows {
-			names[key["plan"].(map[string]any)["name"].(string)] = true
+		for _, token := range []string{rotated.Token, second.Token} {
+			for _, key := range w.verifiedAtBothEdges(t, n, token) {
+				names[key["plan"].(map[string]any)["name"].(string)] = true
+			}
 		}
 		return fmt.Sprint(slices.Sorted(maps.Keys(names)))
 	}
@@ -63,6 +65,7 @@ func TestPlanOfAKey(t *testing.T) {
 
 	w.call(t, http.MethodPatch, at, n.owner.as, map[string]any{"plan_id": free.ID}).want(t, http.StatusOK, nil)
 	w.call(t, http.MethodPatch, at, n.owner.as, map[string]any{"plan_id": nil, "limits": []any{}}).want(t, http.StatusOK, nil)
+	w.call(t, http.MethodDelete, n.path("/keys/"+string(second.Key.ID)), n.owner.as, nil).want(t, http.StatusNoContent, nil)
 	w.call(t, http.MethodDelete, n.path("/plans/"+string(pro.ID)), n.owner.as, nil).want(t, http.StatusNoContent, nil)
 }
 
