@@ -205,3 +205,44 @@ func TestUsagePagesAndExport(t *testing.T) {
 		t.Errorf("got %s, %v", lines.body, err)
 	}
 }
+
+// Guarantees that pages of one list are about one period, also when the period that
+// is meant by default moves on between them.
+func TestUsagePagesAreOfOnePeriod(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	n := w.tenant(t, "ada")
+	reader := w.key(t, n.owner, n.project.ID, map[string]any{"scopes": []string{"usage:read"}})
+	used := []domain.KeyID{reader.Key.ID}
+	w.call(t, "GET", "/v1/project", byKey(reader.Token), nil).want(t, 200, nil)
+	for range 3 {
+		k := w.key(t, n.owner, n.project.ID, nil)
+		used = append(used, k.Key.ID)
+		w.call(t, "GET", "/v1/project", byKey(k.Token), nil).want(t, 200, nil)
+	}
+	w.record(t)
+	for _, interval := range []string{"total", "day"} {
+		query := "/usage?limit=1&group_by=key&interval=" + interval
+		seen := map[string]int{}
+		for at, pages := n.path(query), 0; pages < 10; pages++ {
+			var page api.UsageList
+			w.call(t, "GET", at, byKey(reader.Token), nil).want(t, 200, &page)
+			for _, i := range page.Items {
+				seen[string(i.Key.ID)]++
+			}
+			next, err := page.NextCursor.Get()
+			if err != nil {
+				break
+			}
+			at = n.path(query + "&cursor=" + next)
+			w.Pass(time.Hour)
+		}
+		want := map[string]int{}
+		for _, k := range used {
+			want[string(k)] = 1
+		}
+		if diff := cmp.Diff(want, seen); diff != "" {
+			t.Errorf("%s: how often each key is listed: %s", interval, diff)
+		}
+	}
+}
