@@ -59,7 +59,8 @@ type UsageQuery struct {
 }
 
 // Complete returns the question with its defaults, and its period in whole hours,
-// or minutes: usage is not known more finely. largest bounds a page.
+// or minutes: usage is not known more finely. A page after the first one has the
+// period of the first one. largest bounds a page.
 func (q UsageQuery) Complete(now time.Time, largest int) (UsageQuery, error) {
 	var v Invalid
 	if q.Limit == 0 {
@@ -71,28 +72,7 @@ func (q UsageQuery) Complete(now time.Time, largest int) (UsageQuery, error) {
 	if q.Interval == "" {
 		q.Interval = PerDay
 	}
-	if q.Until.IsZero() {
-		q.Until = now.Add(time.Microsecond) // the interval that has just begun, too
-	}
-	if q.Since.IsZero() {
-		q.Since = q.Until.Add(-defaultUsage)
-		if q.Interval == PerMinute {
-			q.Since = q.Until.Add(-MinutesKept)
-		}
-	}
-	step := time.Hour
-	if q.Interval == PerMinute {
-		step = time.Minute
-		q.checkMinutes(&v)
-	}
-	switch {
-	case !storable(q.Since) || !storable(q.Until):
-		v.Add("since", "must be a time (RFC 3339) of the years 1970 to 9999, as must until")
-	case !q.Since.Before(q.Until):
-		v.Add("until", "must be later than since")
-	case q.Until.Sub(q.Since) > MaxUsagePeriod:
-		v.Add("since", "must be at most five years before until")
-	}
+	q.setPeriod(now, &v)
 	q.checkChoices(&v)
 	if len(q.GroupBy) > MaxUsageGroups {
 		v.Add("group_by", "must be at most %d groups", MaxUsageGroups)
@@ -101,11 +81,40 @@ func (q UsageQuery) Complete(now time.Time, largest int) (UsageQuery, error) {
 		v.Add("group_by", "must name a group once")
 	}
 	v.findable("external_id", q.ExternalID)
+	return q, v.Err()
+}
+
+// setPeriod completes the period and checks it.
+func (q *UsageQuery) setPeriod(now time.Time, v *Invalid) {
+	step, longest, words := time.Hour, MaxUsagePeriod, "must be at most five years before until"
+	byDefault := defaultUsage
+	if q.Interval == PerMinute {
+		step, longest, words = time.Minute, MinutesKept, "must be at most 48 hours before until for the interval minute"
+		byDefault = MinutesKept
+		q.checkMinutes(v)
+	}
+	if !q.After.IsZero() {
+		q.Since, q.Until = q.After.Since, q.After.Until
+		longest += step // it is in whole steps already
+	}
+	if q.Until.IsZero() {
+		q.Until = now.Add(time.Microsecond) // the interval that has just begun, too
+	}
+	if q.Since.IsZero() {
+		q.Since = q.Until.Add(-byDefault)
+	}
+	switch {
+	case !storable(q.Since) || !storable(q.Until):
+		v.Add("since", "must be a time (RFC 3339) of the years 1970 to 9999, as must until")
+	case !q.Since.Before(q.Until):
+		v.Add("until", "must be later than since")
+	case q.Until.Sub(q.Since) > longest:
+		v.Add("since", "%s", words)
+	}
 	q.Since = q.Since.UTC().Truncate(step)
 	if until := q.Until.UTC().Truncate(step); until.Before(q.Until) {
 		q.Until = until.Add(step)
 	}
-	return q, v.Err()
 }
 
 // checkChoices refuses texts that name none of what there is to choose.
@@ -127,9 +136,6 @@ func (q UsageQuery) checkChoices(v *Invalid) {
 }
 
 func (q UsageQuery) checkMinutes(v *Invalid) {
-	if q.Until.Sub(q.Since) > MinutesKept {
-		v.Add("since", "must be at most 48 hours before until for the interval minute")
-	}
 	if slices.ContainsFunc(q.GroupBy, func(g UsageGroup) bool { return g != ByOutcome }) {
 		v.Add("group_by", "must be outcome or nothing for the interval minute")
 	}
@@ -197,19 +203,21 @@ func (i UsageItem) Row(q UsageQuery) []string {
 	return row
 }
 
-// UsageCursor is the position of an item in a list.
+// UsageCursor is the position of an item in a list, and the period that the list is
+// about.
 type UsageCursor struct {
-	Start    time.Time
-	Groups   [MaxUsageGroups]string
-	Requests int64
+	Start        time.Time
+	Groups       [MaxUsageGroups]string
+	Requests     int64
+	Since, Until time.Time
 }
 
 // IsZero reports whether c is no position.
 func (c UsageCursor) IsZero() bool { return c.Start.IsZero() }
 
-// Cursor returns the position of the item.
-func (i UsageItem) Cursor() (c UsageCursor) {
-	c = UsageCursor{Start: i.Start, Requests: i.Requests}
+// Cursor returns the position of the item in the answer to a complete question.
+func (i UsageItem) Cursor(q UsageQuery) (c UsageCursor) {
+	c = UsageCursor{Start: i.Start, Requests: i.Requests, Since: q.Since, Until: q.Until}
 	copy(c.Groups[:], i.Groups)
 	return c
 }
@@ -220,7 +228,9 @@ func (c UsageCursor) String() string {
 	if c.IsZero() {
 		return ""
 	}
-	text, err := json.Marshal([]any{c.Start.UnixMicro(), c.Requests, c.Groups[0], c.Groups[1]})
+	text, err := json.Marshal([]any{
+		c.Start.UnixMicro(), c.Requests, c.Groups[0], c.Groups[1], c.Since.UnixMicro(), c.Until.UnixMicro(),
+	})
 	if err != nil {
 		return "" // numbers and texts are never refused
 	}
@@ -234,12 +244,12 @@ func ParseUsageCursor(s string) (UsageCursor, error) {
 	if s == "" {
 		return c, nil
 	}
-	var start int64
+	var start, since, until int64
 	text, err := base64.RawURLEncoding.Strict().DecodeString(s)
 	if err == nil {
-		err = json.Unmarshal(text, &[]any{&start, &c.Requests, &c.Groups[0], &c.Groups[1]})
+		err = json.Unmarshal(text, &[]any{&start, &c.Requests, &c.Groups[0], &c.Groups[1], &since, &until})
 	}
-	c.Start = time.UnixMicro(start).UTC()
+	c.Start, c.Since, c.Until = time.UnixMicro(start).UTC(), time.UnixMicro(since).UTC(), time.UnixMicro(until).UTC()
 	if err != nil || len(s) > maxCursorLength || c.String() != s || !printable(c.Groups[0]+c.Groups[1]) {
 		var v Invalid
 		v.Add("cursor", "is not a cursor of this list; start again without one")

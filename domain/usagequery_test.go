@@ -70,6 +70,32 @@ func TestUsageQuery(t *testing.T) {
 	}
 }
 
+// Guarantees that the period of a later page is that of the first one, also the
+// longest that there is, and no longer one than can be asked for.
+func TestPeriodOfAPage(t *testing.T) {
+	t.Parallel()
+	for _, first := range []domain.UsageQuery{
+		{Interval: domain.InTotal},
+		{Interval: domain.PerMinute},
+		{Interval: domain.PerMonth, Since: now.Add(-domain.MaxUsagePeriod), Until: now},
+	} {
+		want, err := first.Complete(now, 100)
+		if err != nil {
+			t.Fatal(err)
+		}
+		later := first
+		later.After = domain.UsageItem{Start: now}.Cursor(want)
+		got, err := later.Complete(now.Add(time.Hour), 100)
+		if err != nil || !got.Since.Equal(want.Since) || !got.Until.Equal(want.Until) {
+			t.Errorf("%s: got %v to %v, %v, want %v to %v", first.Interval, got.Since, got.Until, err, want.Since, want.Until)
+		}
+		later.After.Since = want.Since.Add(-time.Hour)
+		if _, err := later.Complete(now, 100); first.Interval != domain.InTotal && err == nil {
+			t.Errorf("%s: a forged cursor has a longer period", first.Interval)
+		}
+	}
+}
+
 // A row has a cell for each column, and no cell is a formula.
 func TestUsageRow(t *testing.T) {
 	t.Parallel()
@@ -97,7 +123,7 @@ func TestUsageRow(t *testing.T) {
 func TestUsageCursor(t *testing.T) {
 	t.Parallel()
 	item := domain.UsageItem{Start: now.Truncate(time.Microsecond), Groups: []string{"key_1", "é"}, Requests: 7}
-	want := item.Cursor()
+	want := item.Cursor(domain.UsageQuery{Since: now.Truncate(time.Hour), Until: now.Truncate(time.Hour).Add(time.Hour)})
 	got, err := domain.ParseUsageCursor(want.String())
 	if diff := cmp.Diff(want, got); err != nil || diff != "" {
 		t.Errorf("%v %s", err, diff)
@@ -109,7 +135,8 @@ func TestUsageCursor(t *testing.T) {
 	nul, long := want, want
 	nul.Groups[0], long.Groups[0] = "a\x00", strings.Repeat("x", 2000)
 	for _, bad := range []string{
-		"!", want.String() + "=", encode("{}"), encode("[1]"), encode(`[1, 2, "", ""]`), encode(`["1",2,"",""]`), encode(`[1,2,"","",3]`),
+		"!", want.String() + "=", encode("{}"), encode("[1]"), encode(`[1, 2, "", ""]`), encode(`["1",2,"","",3,4]`), encode(`[1,2,"","",3,4,5]`),
+		encode(`[1,2,"","",3]`), encode(`[1,2,"",""]`),
 		nul.String(), long.String(),
 	} {
 		got, err := domain.ParseUsageCursor(bad)

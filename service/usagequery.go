@@ -123,7 +123,7 @@ func (a *App) usageOf(ctx context.Context, q domain.UsageQuery, largest int, rea
 	}
 	if len(u.Items) > q.Limit {
 		u.Items = u.Items[:q.Limit]
-		u.Next = u.Items[q.Limit-1].Cursor()
+		u.Next = u.Items[q.Limit-1].Cursor(q)
 	}
 	return u, nil
 }

@@ -101,7 +101,7 @@ func testUsage(t *testing.T, s *repository.Store) {
 		all, err := s.ProjectUsage(ctx, p.Scope(), q)
 		check(t, err)
 		var paged []domain.UsageItem
-		for q.Limit = 1; len(paged) < len(all); q.After = paged[len(paged)-1].Cursor() {
+		for q.Limit = 1; len(paged) < len(all); q.After = paged[len(paged)-1].Cursor(q) {
 			some, err := s.ProjectUsage(ctx, p.Scope(), q)
 			check(t, err)
 			paged = append(paged, some[0])
