@@ -135,7 +135,8 @@ func TestUsageCursor(t *testing.T) {
 	nul, long := want, want
 	nul.Groups[0], long.Groups[0] = "a\x00", strings.Repeat("x", 2000)
 	for _, bad := range []string{
-		"!", want.String() + "=", encode("{}"), encode("[1]"), encode(`[1, 2, "", ""]`), encode(`["1",2,"","",3,4]`), encode(`[1,2,"","",3,4,5]`),
+		"!", want.String() + "=", encode("{}"), encode("[1]"), encode(`[1, 2, "", "", 3, 4]`),
+		encode(`["1",2,"","",3,4]`), encode(`[1,2,"","",3,4,5]`),
 		encode(`[1,2,"","",3]`), encode(`[1,2,"",""]`),
 		nul.String(), long.String(),
 	} {
