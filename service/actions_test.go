@@ -3,10 +3,12 @@ package service_test
 import (
 	"iter"
 	"reflect"
+	"slices"
 	"testing"
 	"time"
 
 	"github.com/latchkey-dev/latchkey/domain"
+	"github.com/latchkey-dev/latchkey/repository/storetest"
 	"github.com/latchkey-dev/latchkey/service"
 )
 
@@ -20,6 +22,71 @@ type asked struct {
 
 func ask[T any](name string, needs domain.Action, call func() (T, error)) asked {
 	return asked{name, needs, func() (any, error) { return call() }}
+}
+
+// wholly makes a question of an export that is read to its end.
+func wholly[T any](name string, needs domain.Action, begin func() (service.Export[T], error)) asked {
+	return ask(name, needs, func() (service.Export[T], error) {
+		export, err := begin()
+		if err == nil {
+			err = export.All(func([]T) error { return nil })
+		}
+		return export, err
+	})
+}
+
+// usageExport checks that a refused export of usage says nothing about what it has.
+func (w *world) usageExport(export service.Export[domain.UsageItem], usage domain.Usage, err error) (service.Export[domain.UsageItem], error) {
+	if err != nil && !reflect.ValueOf(usage).IsZero() {
+		w.Errorf("a refused export answers %+v", usage)
+	}
+	return export, err
+}
+
+// notAsked has the methods of a handle that its table does not need, with the reason.
+var notAsked = map[string]string{
+	"Authorize": "it is the question itself",
+	"Caller":    "it returns the caller that the handle was made for",
+	"Expect":    "it changes the handle alone",
+	"Holds":     "it is the question itself",
+
+	"ProjectBySlug": "it needs the command line and no action: TestHandlesCountAndFind",
+	"Suspend":       "it needs the command line and no action: TestMembersOfWhatIsSuspended",
+	"Resume":        "it needs the command line and no action: TestMembersOfWhatIsSuspended",
+}
+
+// Guarantees that the tables below have everything that a handle does.
+func TestEveryMethodOfAHandleIsAsked(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, storetest.SQLite(t))
+	organization, project := w.tenant(w.signUp("ann@example.com"))
+	for _, handle := range []struct {
+		of  reflect.Type
+		all []asked
+	}{
+		{reflect.TypeOf(organization), askedOfOrganization(w, organization)},
+		{reflect.TypeOf(project), askedOfProject(w, project)},
+	} {
+		var methods []string
+		for method := range handle.of.Methods() {
+			methods = append(methods, method.Name)
+			in := slices.ContainsFunc(handle.all, func(a asked) bool { return a.name == method.Name })
+			if reason := notAsked[method.Name]; in == (reason != "") {
+				t.Errorf("%v.%s: in the table %v, left out because %q: want one of them", handle.of, method.Name, in, reason)
+			}
+		}
+		for _, a := range handle.all {
+			if !slices.Contains(methods, a.name) {
+				t.Errorf("%v has no method %s", handle.of, a.name)
+			}
+		}
+	}
+	for name := range notAsked {
+		_, ofOrganization := reflect.TypeOf(organization).MethodByName(name)
+		if _, ofProject := reflect.TypeOf(project).MethodByName(name); !ofOrganization && !ofProject {
+			t.Errorf("no handle has a method %s", name)
+		}
+	}
 }
 
 func askedOfProject(w *world, p *service.Project) []asked {
@@ -63,6 +130,18 @@ func askedOfProject(w *world, p *service.Project) []asked {
 			return p.UpdatePlan(ctx, plan, domain.PlanPatch{Name: &noName})
 		}),
 		ask("DeletePlan", domain.LimitsWrite, none(func() error { return p.DeletePlan(ctx, plan) })),
+		ask("Usage", domain.UsageRead, func() (domain.Usage, error) { return p.Usage(ctx, domain.UsageQuery{}) }),
+		wholly("ExportUsage", domain.UsageRead, func() (service.Export[domain.UsageItem], error) {
+			return w.usageExport(p.ExportUsage(ctx, domain.UsageQuery{}))
+		}),
+		ask("UsageOfKeys", domain.UsageRead, func() (map[domain.KeyID][]domain.UsageItem, error) {
+			return p.UsageOfKeys(ctx, []domain.KeyID{key}, w.Now().AddDate(0, 0, -1))
+		}),
+		ask("Delete", domain.ProjectDelete, none(func() error {
+			unchanged := *p
+			unchanged.Expect(domain.AtRevision()) // which no project has
+			return unchanged.Delete(ctx)
+		})),
 	}
 }
 
@@ -80,6 +159,13 @@ func askedOfOrganization(w *world, o *service.Organization) []asked {
 		ask("RevokeKeysMadeBy", domain.KeysWrite, func() (int, error) { return o.RevokeKeysMadeBy(ctx, user) }),
 		ask("ListEvents", domain.AuditRead, func() (domain.List[domain.Event], error) {
 			return o.ListEvents(ctx, domain.EventFilter{}, page)
+		}),
+		wholly("ExportEvents", domain.AuditRead, func() (service.Export[domain.Event], error) {
+			return o.ExportEvents(ctx, domain.EventFilter{}, domain.Cursor{})
+		}),
+		ask("Usage", domain.UsageRead, func() (domain.Usage, error) { return o.Usage(ctx, domain.UsageQuery{}) }),
+		wholly("ExportUsage", domain.UsageRead, func() (service.Export[domain.UsageItem], error) {
+			return w.usageExport(o.ExportUsage(ctx, domain.UsageQuery{}))
 		}),
 		ask("CreateProject", domain.ProjectsWrite, func() (domain.Project, error) { return o.CreateProject(ctx, domain.ProjectSpec{}) }),
 		ask("UpdateMember", domain.MembersWrite, func() (domain.Member, error) { return o.UpdateMember(ctx, user, domain.Viewer) }),
@@ -99,6 +185,11 @@ func askedOfOrganization(w *world, o *service.Organization) []asked {
 		ask("Update", domain.OrganizationWrite, func() (domain.MemberOf, error) {
 			return o.Update(ctx, domain.OrganizationPatch{Name: &noName})
 		}),
+		ask("Delete", domain.OrganizationDelete, none(func() error {
+			unchanged := *o
+			unchanged.Expect(domain.AtRevision()) // which no organization has
+			return unchanged.Delete(ctx)
+		})),
 	}
 }
 
