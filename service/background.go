@@ -6,34 +6,44 @@ import (
 	"time"
 )
 
+// job is work in the background that is repeated.
+type job struct {
+	name  string // as the log has it
+	every time.Duration
+	do    func(context.Context) error
+}
+
+// jobs lists what a node repeats, in the order in which it is started.
+func (a *App) jobs() []job {
+	return []job{
+		{"forget old Idempotency-Keys", time.Hour, a.forgetIdempotency},
+		{"remove what deleted organizations and projects owned", time.Minute, a.purge},
+		{"bind password hashes to their users", time.Minute, a.bindPasswords},
+		{"forget sessions that have ended", time.Hour, a.forgetEnded},
+		{"forget usage of long ago", time.Hour, a.forgetUsage},
+		{"learn of keys that other nodes have imported", importsInterval, a.loadImports},
+		{"read the keys that sign access tokens", time.Minute, a.loadSigningKeys},
+		{"look at the emails that wait", mailWaitingEvery, a.tidyMail},
+	}
+}
+
 // Run does the work in the background until ctx ends. It follows the stale notes of
-// other nodes, so that callers can be answered from memory; learns of imported
-// keys; records uses; forgets answers that can no longer be requested and
-// sessions that have ended; and removes what deleted organizations and projects
-// owned. A program that serves requests runs it in a goroutine and waits for it
-// to return before closing the store. A one-shot program does not need it, but
-// calls RecordUses.
+// other nodes, so that callers can be answered from memory; sends email; records uses
+// and refused sign-ins; and repeats jobs. A program that serves requests runs it in a
+// goroutine and waits for it to return before closing the store. A one-shot program
+// does not need it, but calls RecordUses.
 func (a *App) Run(ctx context.Context) {
-	var jobs sync.WaitGroup
+	var all sync.WaitGroup
 	counted := make(chan struct{})
-	jobs.Go(func() { a.follow(ctx, counted) })
-	jobs.Go(func() { a.keepUntagged(ctx) })
-	jobs.Go(func() { defer close(counted); a.keepUsage(ctx) })
-	jobs.Go(func() {
-		a.every(ctx, time.Hour, "forget old Idempotency-Keys", func(ctx context.Context) error {
-			return a.store.ForgetIdempotency(ctx, a.now().Add(-idempotencyLife))
-		})
-	})
-	jobs.Go(func() { a.every(ctx, time.Minute, "remove what deleted organizations and projects owned", a.purge) })
-	jobs.Go(func() { a.every(ctx, time.Minute, "bind password hashes to their users", a.bindPasswords) })
-	jobs.Go(func() { a.every(ctx, time.Hour, "forget sessions that have ended", a.forgetEnded) })
-	jobs.Go(func() { a.every(ctx, time.Hour, "forget usage of long ago", a.forgetUsage) })
-	jobs.Go(func() { a.every(ctx, importsInterval, "learn of keys that other nodes have imported", a.loadImports) })
-	jobs.Go(func() { a.every(ctx, time.Minute, "read the keys that sign access tokens", a.loadSigningKeys) })
-	jobs.Go(func() { a.sendMails(ctx) })
-	jobs.Go(func() { a.every(ctx, mailWaitingEvery, "look at the emails that wait", a.tidyMail) })
-	jobs.Go(func() { a.keepRefusals(ctx) })
-	jobs.Wait()
+	all.Go(func() { a.follow(ctx, counted) })
+	all.Go(func() { a.keepUntagged(ctx) })
+	all.Go(func() { defer close(counted); a.keepUsage(ctx) })
+	all.Go(func() { a.sendMails(ctx) })
+	all.Go(func() { a.keepRefusals(ctx) })
+	for _, j := range a.jobs() {
+		all.Go(func() { a.every(ctx, j.every, j.name, j.do) })
+	}
+	all.Wait()
 }
 
 // every runs job immediately and then at every interval, until ctx ends. A

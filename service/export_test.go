@@ -49,20 +49,13 @@ func (a *App) Attempt(ip, email string, times int) {
 // BindPasswords is the job in the background.
 func (a *App) BindPasswords(ctx context.Context) error { return a.bindPasswords(ctx) }
 
-// Jobs returns the background jobs of a node. A call of one runs it once.
+// Jobs returns the background work of a node by name: each job of Run's list, and one
+// round of each of its loops. A call does it once.
 func (a *App) Jobs() map[string]func(context.Context) error {
-	return map[string]func(context.Context) error{
-		"forget old Idempotency-Keys": func(ctx context.Context) error {
-			return a.store.ForgetIdempotency(ctx, a.now().Add(-idempotencyLife))
-		},
-		"purge":                 a.purge,
-		"forget what has ended": a.forgetEnded,
-		"learn of imports":      a.loadImports,
-		"read signing keys":     a.loadSigningKeys,
-		"tidy the outbox":       a.tidyMail,
-		"bind passwords":        a.bindPasswords,
-		"record uses":           a.RecordUses,
-		"record refusals":       a.recordRefusals,
+	all := map[string]func(context.Context) error{
+		"read tokens without a tag": a.loadUntagged,
+		"record uses":               a.RecordUses,
+		"record refusals":           a.recordRefusals,
 		"claim an email": func(ctx context.Context) error {
 			m, err := a.claimMail(ctx)
 			if err == nil {
@@ -71,6 +64,10 @@ func (a *App) Jobs() map[string]func(context.Context) error {
 			return ignoreNotFound(err) // one that was claimed before waits for its lease
 		},
 	}
+	for _, j := range a.jobs() {
+		all[j.name] = j.do
+	}
+	return all
 }
 
 // RecordRefusals writes the refused sign-ins that wait in memory.

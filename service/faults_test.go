@@ -3,7 +3,9 @@ package service_test
 import (
 	"context"
 	"fmt"
+	"maps"
 	"math/rand/v2"
+	"slices"
 	"testing"
 
 	"github.com/latchkey-dev/latchkey/domain"
@@ -224,7 +226,7 @@ func (b *breaking) useCases() []storetest.UseCase {
 // jobs are the background jobs of a node, each with something to do.
 func (b *breaking) jobs() (all []storetest.UseCase) {
 	work := map[string]func(){
-		"purge": func() {
+		"remove what deleted organizations and projects owned": func() {
 			organization, _ := b.tenant(b.signUp(b.email()))
 			b.check(organization.Delete(b.Context()))
 		},
@@ -236,6 +238,19 @@ func (b *breaking) jobs() (all []storetest.UseCase) {
 			_, err := b.app.LogIn(b.Context(), b.from(), b.user().Email, "a wrong passphrase")
 			b.code(err, domain.CodeInvalidCredentials)
 		},
+		"forget usage of long ago": func() {
+			_, project := b.tenant(b.signUp(b.email()))
+			key, _, _ := b.key(project)
+			of, err := project.Get()
+			b.check(err)
+			b.check(b.Store.RecordUsage(b.Context(), domain.UsageBatch{
+				NodeID: string(key.ID), Number: 1, At: b.Now().AddDate(0, 0, -service.DefaultUsageDays-1),
+				Counts: []domain.UsageCount{{
+					OrganizationID: of.OrganizationID, ProjectID: of.ID, KeyID: key.ID,
+					Environment: key.Environment, Outcome: domain.OutcomeValid, Count: 1,
+				}},
+			}))
+		},
 		"record uses": func() {
 			_, project := b.tenant(b.signUp(b.email()))
 			_, token, err := project.CreateKey(b.Context(), domain.KeySpec{Name: "k"})
@@ -244,7 +259,14 @@ func (b *breaking) jobs() (all []storetest.UseCase) {
 			b.check(err)
 		},
 	}
-	for name, job := range b.app.Jobs() {
+	jobs := b.app.Jobs()
+	for name := range work {
+		if jobs[name] == nil {
+			b.Errorf("there is work for %q, which is no job", name)
+		}
+	}
+	for _, name := range slices.Sorted(maps.Keys(jobs)) {
+		job := jobs[name]
 		all = append(all, storetest.UseCase{Name: name, InSteps: true, Prepare: func() func(context.Context) error {
 			if prepare, ok := work[name]; ok {
 				prepare()

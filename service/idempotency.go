@@ -18,6 +18,11 @@ import (
 // idempotencyLife is how long a lost answer can be asked for again.
 const idempotencyLife = 24 * time.Hour
 
+// forgetIdempotency removes answers that can no longer be asked for.
+func (a *App) forgetIdempotency(ctx context.Context) error {
+	return a.store.ForgetIdempotency(ctx, a.now().Add(-idempotencyLife))
+}
+
 // tokenTries bounds how often a token is drawn again because its public id is
 // taken. With 62^12 ids even the second try is not to be expected.
 const tokenTries = 5

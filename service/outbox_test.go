@@ -74,7 +74,7 @@ func TestOutboxRetries(t *testing.T) {
 		if _, tries := server.counts(); tries != 4 {
 			w.Errorf("got %d tries after the pause, want 4", tries)
 		}
-		w.check(app.Jobs()["tidy the outbox"](w.Context()))
+		w.check(app.Jobs()["look at the emails that wait"](w.Context()))
 		stats := app.MailStats()
 		if stats.Waiting != 1 || stats.Sent != 1 || stats.Retried != 2 || stats.Failed[mail.Refused] != 1 ||
 			stats.OldestAge != 7*time.Second {
@@ -82,7 +82,7 @@ func TestOutboxRetries(t *testing.T) {
 		}
 		w.Pass(24 * time.Hour)
 		app.SendMails(w.Context())
-		w.check(app.Jobs()["tidy the outbox"](w.Context()))
+		w.check(app.Jobs()["look at the emails that wait"](w.Context()))
 		if stats := app.MailStats(); stats.Waiting != 0 || stats.Failed[mail.Expired] != 1 {
 			w.Errorf("got %+v, want the email that waited for a day given up", stats)
 		}
