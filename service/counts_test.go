@@ -179,3 +179,45 @@ func TestUsageSaysHowFarItIsComplete(t *testing.T) {
 		}
 	})
 }
+
+// Guarantees that usage is kept for all of the days that LATCHKEY_USAGE_DAYS says and
+// is gone a day later, and that minutes are kept for 48 hours.
+func TestUsageIsKeptForItsDays(t *testing.T) {
+	onEach(t, func(w *world) {
+		const days = 5
+		node := w.Another(service.Options{UsageDays: days})
+		_, project := w.tenant(w.signUp("ann@example.com"))
+		_, token, _ := w.key(project)
+		used := w.Now()
+		_, err := project.VerifyKey(w.Context(), token, nil)
+		w.check(err)
+		w.check(w.RecordUses(w.Context()))
+		uses := func(interval domain.UsageInterval) (n int64) {
+			w.Helper()
+			usage, err := project.Usage(w.Context(), domain.UsageQuery{
+				Interval: interval, Since: used.Add(-time.Hour), Until: used.Add(time.Hour), Limit: 100,
+			})
+			w.check(err)
+			for _, i := range usage.Items {
+				n += i.Requests
+			}
+			return n
+		}
+		for _, step := range []struct {
+			at            time.Duration // after the uses
+			days, minutes int64
+		}{
+			{0, 1, 1},
+			{48 * time.Hour, 1, 1},
+			{48*time.Hour + time.Minute, 1, 0},
+			{days * 24 * time.Hour, 1, 0},
+			{(days + 1) * 24 * time.Hour, 0, 0},
+		} {
+			w.Pass(used.Add(step.at).Sub(w.Now()))
+			w.check(node.Jobs()["forget usage of long ago"](w.Context()))
+			if days, minutes := uses(domain.InTotal), uses(domain.PerMinute); days != step.days || minutes != step.minutes {
+				w.Errorf("%v later: got %d uses by day and %d by minute, want %d and %d", step.at, days, minutes, step.days, step.minutes)
+			}
+		}
+	})
+}
