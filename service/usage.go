@@ -172,12 +172,14 @@ func (a *App) sendBatch(ctx context.Context, b domain.UsageBatch) error {
 	return a.store.RecordUsage(ctx, b)
 }
 
-// forgetUsage removes counts that are older than the configured days.
+// forgetUsage removes the counts of days and minutes of which even the end is older
+// than usage is kept.
 func (a *App) forgetUsage(ctx context.Context) error {
-	now := a.now()
+	days := a.now().AddDate(0, 0, -a.usageDays).Truncate(24 * time.Hour)
+	minutes := a.now().Add(-domain.MinutesKept).Truncate(time.Minute)
 	for more := true; more && ctx.Err() == nil; {
 		var err error
-		more, err = a.store.ForgetUsage(ctx, now.AddDate(0, 0, -a.usageDays), now.Add(-domain.MinutesKept), purgeBatch)
+		more, err = a.store.ForgetUsage(ctx, days, minutes, purgeBatch)
 		if err != nil {
 			return err
 		}
