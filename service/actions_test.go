@@ -36,7 +36,9 @@ func wholly[T any](name string, needs domain.Action, begin func() (service.Expor
 }
 
 // usageExport checks that a refused export of usage says nothing about what it has.
-func (w *world) usageExport(export service.Export[domain.UsageItem], usage domain.Usage, err error) (service.Export[domain.UsageItem], error) {
+func (w *world) usageExport(
+	export service.Export[domain.UsageItem], usage domain.Usage, err error,
+) (service.Export[domain.UsageItem], error) {
 	if err != nil && !reflect.ValueOf(usage).IsZero() {
 		w.Errorf("a refused export answers %+v", usage)
 	}
