@@ -20,7 +20,8 @@ func TestSlowHashesOfARequest(t *testing.T) {
 	e := newEdges(t)
 	_, eve := e.Person("eve@example.com")
 	for i := range 12 { // of one project, a token can only fit one
-		imported, err := e.NewProject(e.NewOrganization(eve, fmt.Sprint("O", i)), "P").ImportKeys(t.Context(), slices.Values([]domain.ImportRow{{
+		project := e.NewProject(e.NewOrganization(eve, fmt.Sprint("O", i)), "P")
+		imported, err := project.ImportKeys(t.Context(), slices.Values([]domain.ImportRow{{
 			Name: "slow", Algorithm: domain.DjangoPBKDF2SHA256, Prefix: "dOwgmSHc",
 			Hash: domain.Hidden("pbkdf2_sha256$1$salt$" + base64.StdEncoding.EncodeToString(make([]byte, 32))),
 		}}))
