@@ -95,6 +95,7 @@ func TestSettingsKeepSecrets(t *testing.T) {
 func TestArgumentsKeepSecrets(t *testing.T) {
 	t.Parallel()
 	const secret = "HUNTER2SECRET"
+	const slashed = "HUNTER2/SE?CRET"
 	const token = "lk_live_4kq9ZtRw0mXb_" + secret + "cccccccccccccccccccccccccccccccccccc"
 	database := "sqlite:" + t.TempDir() + "/latchkey.db"
 	if seen := attempted(t, "migrate", "up", "--database", database); strings.Contains(seen, "mistake") {
@@ -107,12 +108,14 @@ func TestArgumentsKeepSecrets(t *testing.T) {
 		"project create x --organization TOKEN",
 		"key list --project TOKEN", "user operator TOKEN", "user disable TOKEN", "organization disable TOKEN", "project disable TOKEN",
 		"user create postgres://u:$@h", "key list --project postgres://u:$@h/db", "user list --database postgres://u:$@@h",
+		"user create postgres://u:SLASHED@h", "key list --project postgres://u:SLASHED@h/db",
+		"user list --database postgres://u:SLASHED@h/db", "serve --listen postgres://u:SLASHED@h/db",
 	} {
-		args := strings.Fields(strings.NewReplacer("TOKEN", token, "$", secret).Replace(command))
+		args := strings.Fields(strings.NewReplacer("TOKEN", token, "$", secret, "SLASHED", slashed).Replace(command))
 		if strings.Contains(command, " --") || strings.Contains(command, "TOKEN") {
 			args = append(args, "--database", database)
 		}
-		if seen := attempted(t, args...); strings.Contains(seen, secret) {
+		if seen := attempted(t, args...); strings.Contains(seen, "HUNTER2") || strings.Contains(seen, "CRET@") {
 			t.Errorf("latchkey %s shows %q", command, seen)
 		}
 	}

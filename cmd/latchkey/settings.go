@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"net/netip"
 	"os"
@@ -66,7 +67,12 @@ type settings struct {
 type mistakes []string
 
 func (m *mistakes) add(setting, format string, args ...any) {
-	*m = append(*m, withoutSecrets(settingPrefix+setting+": "+fmt.Sprintf(format, args...)))
+	m.addNamed(settingPrefix+setting, format, args...)
+}
+
+// addNamed is like add, but takes the whole name of the variable.
+func (m *mistakes) addNamed(name, format string, args ...any) {
+	*m = append(*m, withoutAddresses(name+": "+fmt.Sprintf(format, args...)))
 }
 
 func (m mistakes) Error() string {
@@ -130,7 +136,7 @@ func parseSettings(cmd *cobra.Command) (*settings, mistakes, error) {
 		},
 	})
 	if err != nil {
-		return nil, nil, fmt.Errorf("read the settings: %w", err)
+		return nil, nil, errors.New("read the settings: " + withoutAddresses(err.Error()))
 	}
 	for name := range given {
 		if strings.HasPrefix(name, settingPrefix) && !known[name] {

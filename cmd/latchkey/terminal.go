@@ -77,6 +77,8 @@ func visibleLines(text string) string {
 
 var (
 	password   = regexp.MustCompile(`:[^/:?\s"'][^/?\s"']*@`) // user:password@host
+	address    = regexp.MustCompile(`://[^\s"']*@`)           // the same with any password
+	goText     = regexp.MustCompile(`"(?:[^"\\]|\\.)*"`)      // by %q
 	secretPart = regexp.MustCompile(`([a-z][a-z0-9]{1,15}_(?:live|test)_[0-9A-Za-z]{12}_)[0-9A-Za-z]+`)
 )
 
@@ -84,13 +86,29 @@ var (
 // error repeats: the password of an address, the secret part of a token. What a
 // program prints is kept in logs.
 func withoutSecrets(text string) string {
-	text = password.ReplaceAllStringFunc(text, func(found string) string {
-		if strings.EqualFold(found, ":password@") { // an example of the error's own
-			return found
+	hide := func(instead string) func(string) string {
+		return func(found string) string {
+			if strings.HasSuffix(strings.ToLower(found), ":password@") { // an example of the error's own
+				return found
+			}
+			return instead
 		}
-		return ":…@"
-	})
+	}
+	text = address.ReplaceAllStringFunc(text, hide("://…@"))
+	text = password.ReplaceAllStringFunc(text, hide(":…@"))
 	return secretPart.ReplaceAllString(text, "$1…")
+}
+
+// withoutAddresses is like withoutSecrets, for settings: it takes out every quoted
+// value that may be an address with a password, since one may be in the wrong
+// setting, and then its form says nothing about where the password ends.
+func withoutAddresses(text string) string {
+	return withoutSecrets(goText.ReplaceAllStringFunc(text, func(value string) string {
+		if strings.Contains(value, "@") || strings.Contains(value, "://") {
+			return "(not shown, because it may hold a password)"
+		}
+		return value
+	}))
 }
 
 // say prints a message on standard error. Its args may come from other people.

@@ -101,7 +101,7 @@ type otelReader struct {
 }
 
 func (r *otelReader) mistaken(name, format string, args ...any) {
-	r.wrong = append(r.wrong, name+": "+fmt.Sprintf(format, args...))
+	r.wrong.addNamed(name, format, args...)
 }
 
 // oneOf returns the value in lower case, or the default without one.
