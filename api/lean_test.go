@@ -53,9 +53,14 @@ func newEdges(t testing.TB) *edges {
 		return k
 	}
 	key("VERIFIER", e.project, domain.KeySpec{Name: "verifier", Scopes: []domain.Scope{"keys:verify", "documents:read"}})
+	plan, err := e.project.CreatePlan(t.Context(), domain.PlanSpec{Name: `‹é"`, Limits: lifted(domain.PerExternalID)})
+	must(t, err)
+	_, err = e.project.Update(t.Context(), domain.ProjectPatch{Limits: new(lifted(domain.PerProject))})
+	must(t, err)
 	key("RICH", e.project, domain.KeySpec{
 		Name: "<Rích> \"&\\", Environment: domain.Test, Scopes: []domain.Scope{"documents:write", "documents:read", "project:read"},
 		ExternalID: "c/1 <", Metadata: map[string]string{"z": "1", "a<": "ü", "b": "\u00a0\u200b&"}, ExpiresAt: w.Now().Add(time.Hour),
+		PlanID: plan.ID, Limits: lifted(domain.PerKey),
 	})
 	key("EXPIRED", e.project, domain.KeySpec{Name: "expired", ExpiresAt: w.Now().Add(-time.Hour)})
 	key("OTHER", e.other, domain.KeySpec{Name: "other", Scopes: []domain.Scope{"keys:verify"}})
@@ -83,6 +88,17 @@ func newEdges(t testing.TB) *edges {
 	e.ordinary, err = newServer(w.App, config, false)
 	must(t, err)
 	return e
+}
+
+// lifted returns limits that this version takes, with every field that it takes.
+func lifted(per domain.Per) []domain.Limit {
+	l := domain.Limit{
+		Name: string(per) + "-1_", Limit: domain.Unlimited(), Period: domain.PeriodMonth, Per: per, Cost: new(int64(7)), Mode: domain.Observe,
+	}
+	rate, quota := l, l
+	rate.Type, rate.Period = domain.RateLimit, domain.PeriodMinute
+	quota.Type, quota.Name, quota.TimeZone = domain.Quota, "quota", "America/Argentina/ComodRivadavia"
+	return []domain.Limit{rate, quota}
 }
 
 func must(t testing.TB, err error) {
