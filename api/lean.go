@@ -199,12 +199,13 @@ func (l *lean) currentProject(c echo.Context, b []byte) ([]byte, domain.Principa
 	if err != nil {
 		return b, caller, errNotLean
 	}
-	project, err := handle.Get()
-	if err != nil {
+	if _, err := handle.Get(); err != nil {
 		return b, caller, errNotLean
 	}
-	c.Response().Header()["Etag"] = []string{*etag(project.Revision)}
-	return append(appendProject(b, &project), '\n'), caller, nil
+	key, _ := caller.ProvenKey()
+	owner := key.Tenant()
+	c.Response().Header()["Etag"] = []string{*etag(owner.Project.Revision)}
+	return append(appendProject(b, owner), '\n'), caller, nil
 }
 
 // verifyKey answers verifyKey.

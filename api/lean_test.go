@@ -93,7 +93,8 @@ func newEdges(t testing.TB) *edges {
 // lifted returns limits that this version takes, with every field that it takes.
 func lifted(per domain.Per) []domain.Limit {
 	l := domain.Limit{
-		Name: string(per) + "-1_", Limit: domain.Unlimited(), Period: domain.PeriodMonth, Per: per, Cost: new(int64(7)), Mode: domain.Observe,
+		Name: string(per) + "-1_", Limit: domain.Unlimited(), Period: domain.PeriodMonth,
+		Per: per, Cost: new(int64(7)), Mode: domain.Observe,
 	}
 	rate, quota := l, l
 	rate.Type, rate.Period = domain.RateLimit, domain.PeriodMinute

@@ -1,7 +1,6 @@
 package api
 
 import (
-	"encoding/json"
 	"strconv"
 	"time"
 	"unicode/utf8"
@@ -11,12 +10,13 @@ import (
 	"github.com/latchkey-dev/latchkey/service"
 )
 
-// appendProject appends a project as ProjectFrom and plainjson have it.
-func appendProject(b []byte, p *domain.Project) []byte {
+// appendProject appends the project of a key as ProjectFrom and plainjson have it.
+func appendProject(b []byte, owner *domain.Tenant) []byte {
+	p := &owner.Project
 	b = appendTime(append(b, `{"created_at":`...), p.CreatedAt)
 	b = appendString(append(b, `,"id":`...), string(p.ID))
 	b = appendString(append(b, `,"key_prefix":`...), p.KeyPrefix)
-	b = appendLimits(append(b, `,"limits":`...), p.Limits)
+	b = appendListOrNone(append(b, `,"limits":`...), owner.LimitsJSON())
 	b = appendString(append(b, `,"name":`...), p.Name)
 	b = appendString(append(b, `,"organization_id":`...), string(p.OrganizationID))
 	b = appendString(append(b, `,"slug":`...), p.Slug)
@@ -90,15 +90,6 @@ func appendPlan(b []byte, p domain.KeyPlan) []byte {
 	}
 	b = appendString(append(b, `{"id":`...), string(p.ID))
 	return append(appendString(append(b, `,"name":`...), p.Name), '}')
-}
-
-// appendLimits appends limits, which only few projects have.
-func appendLimits(b []byte, limits []domain.Limit) []byte {
-	if len(limits) == 0 {
-		return append(b, "[]"...)
-	}
-	text, _ := json.Marshal(limits) //nolint:errchkjson // they have texts and numbers only
-	return append(b, text...)
 }
 
 // appendListOrNone appends a list that is JSON already; empty text is an empty list.

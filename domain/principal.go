@@ -61,7 +61,7 @@ func (p Principal) Format(f fmt.State, _ rune) {
 func NewPrincipal(key *CallingKey, user *CallingUser, from Origin) Principal {
 	p := Principal{user: user, origin: from}
 	if key != nil {
-		p.key = NewProvenKey(string(PackKey(nil, Secret{}, key.Key)), &Tenant{key.Project, key.Organization})
+		p.key = NewProvenKey(string(PackKey(nil, Secret{}, key.Key)), NewTenant(key.Project, key.Organization))
 	}
 	return p
 }

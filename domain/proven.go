@@ -15,7 +15,17 @@ import (
 type Tenant struct {
 	Project      Project
 	Organization Organization
+
+	limits string // of the project, as packLimits has them
 }
+
+// NewTenant returns the owner of a key.
+func NewTenant(p Project, o Organization) *Tenant {
+	return &Tenant{Project: p, Organization: o, limits: packLimits(p.Limits)}
+}
+
+// LimitsJSON returns the limits of the project as JSON; empty: none.
+func (t *Tenant) LimitsJSON() string { return t.limits }
 
 // ProvenKey is a CallingKey with the secret that proves it, in a form that is
 // kept by the million: one string, and a pointer to the tenant that many keys

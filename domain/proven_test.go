@@ -47,7 +47,7 @@ func TestProvenKeyUnpacksToWhatWasPacked(t *testing.T) {
 	for name, want := range packedKeys() {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			tenant := &Tenant{Project{ID: "prj_1", Status: Active}, Organization{ID: "org_1", Status: Active}}
+			tenant := NewTenant(Project{ID: "prj_1", Status: Active}, Organization{ID: "org_1", Status: Active})
 			got := NewProvenKey(string(PackKey(nil, want.secret, want.key)), tenant)
 			if diff := cmp.Diff(CallingKey{want.key, tenant.Project, tenant.Organization}, got.CallingKey()); diff != "" {
 				t.Errorf("the key: -want +got:\n%s", diff)
@@ -95,7 +95,7 @@ func TestProvenKeyStatus(t *testing.T) {
 func TestUnusableInOrder(t *testing.T) {
 	t.Parallel()
 	now := time.Date(2026, 3, 14, 15, 9, 26, 535898000, time.UTC)
-	active := Tenant{Project{Status: Active}, Organization{Status: Active}}
+	active := Tenant{Project: Project{Status: Active}, Organization: Organization{Status: Active}}
 	off, orgOff := active, active
 	off.Project.Status, orgOff.Organization.Status = Disabled, Disabled
 	for name, c := range map[string]struct {

@@ -214,7 +214,7 @@ func (a *App) readKey(ctx context.Context, id domain.TokenID, asks asker) (domai
 }
 
 func provenKey(s domain.Secret, k domain.CallingKey) domain.ProvenKey {
-	return domain.NewProvenKey(string(domain.PackKey(nil, s, k.Key)), &domain.Tenant{Project: k.Project, Organization: k.Organization})
+	return domain.NewProvenKey(string(domain.PackKey(nil, s, k.Key)), domain.NewTenant(k.Project, k.Organization))
 }
 
 // session returns a session and its user, from memory or from the database.

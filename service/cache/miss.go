@@ -77,5 +77,5 @@ func (k *Keys) read(ctx context.Context, token domain.TokenID, from Reader) (dom
 	}
 	k.tenants.note(k.tenants.of(key.Project.ID) != nil)
 	return domain.NewProvenKey(string(domain.PackKey(nil, secret, key.Key)),
-		&domain.Tenant{Project: key.Project, Organization: key.Organization}), nil
+		domain.NewTenant(key.Project, key.Organization)), nil
 }
