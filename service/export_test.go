@@ -38,6 +38,9 @@ func (a *App) ExportPlace(ctx context.Context, caller domain.Principal) (leave f
 // FirstUses counts the first uses of secrets that have not begun to be written.
 func (a *App) FirstUses() int { return a.usage.meter.Waiting() }
 
+// CountsTick is what a node does every few seconds.
+func (a *App) CountsTick(ctx context.Context) error { return a.recordCounts(ctx) }
+
 // Attempt notes that many sign-ins of an account from an address, without the
 // work of hashing their passwords.
 func (a *App) Attempt(ip, email string, times int) {
