@@ -190,6 +190,32 @@ func TestRotateKeyWhileUsesAreWritten(t *testing.T) {
 	})
 }
 
+// Guarantees that a rotation does not wait while the database is slow to take counts.
+func TestRotateKeyWhileCountsAreWritten(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, storetest.Postgres(t)) // SQLite writes one thing after the other
+	owner := w.signUp("ann@example.com")
+	_, project := w.tenant(owner)
+	key, token, _ := w.key(project)
+	node := w.Another(service.Options{Store: storetest.NewBreakable(t, w.DSN)})
+	proven, err := node.ProveKey(w.Context(), token, nil)
+	w.check(err)
+	node.CountUse(proven)
+
+	ctx, cancel := context.WithCancel(w.Context())
+	stuck, written := make(chan struct{}), make(chan error)
+	fault := &storetest.Fault{At: 1, Kind: storetest.Stuck, Reached: func() { close(stuck) }}
+	go func() { written <- node.CountsTick(fault.Context(ctx)) }()
+	<-stuck
+	there, err := node.Project(w.Context(), owner, key.ProjectID)
+	w.check(err)
+	w.rotate(there, key.ID, domain.Rotation{})
+	cancel()
+	if err := <-written; err == nil || !fault.Left() {
+		t.Error("the key is rotated only after counts are written")
+	}
+}
+
 // Guarantees that a use after a while without any is written immediately, as it may be
 // the first one ever, and that further ones wait to be written together.
 func TestUseOfAnIdleKeyIsWrittenAtOnce(t *testing.T) {
