@@ -946,7 +946,7 @@ type Outcome = domain.Outcome
 
 // OwnUsage defines model for OwnUsage.
 type OwnUsage struct {
-	// CompleteUntil Everything before this is counted.
+	// CompleteUntil An hour that ended before this does not change any more.
 	//
 	// Example: 2026-03-14T18:19:50Z
 	CompleteUntil time.Time `json:"complete_until"`
@@ -957,7 +957,7 @@ type OwnUsage struct {
 	Interval string      `json:"interval"`
 	Items    []UsageItem `json:"items"`
 
-	// Lossy True if a node was killed in the period and its counts of the last seconds are lost.
+	// Lossy True if a node was killed in the period, so that what it counted in its last seconds may be missing.
 	//
 	// Example: false
 	Lossy bool `json:"lossy"`
@@ -1524,7 +1524,7 @@ type UsageKey struct {
 
 // UsageList defines model for UsageList.
 type UsageList struct {
-	// CompleteUntil Everything before this is counted.
+	// CompleteUntil An hour that ended before this does not change any more.
 	//
 	// Example: 2026-03-14T18:19:50Z
 	CompleteUntil time.Time `json:"complete_until"`
@@ -1535,7 +1535,7 @@ type UsageList struct {
 	Interval string      `json:"interval"`
 	Items    []UsageItem `json:"items"`
 
-	// Lossy True if a node was killed in the period and its counts of the last seconds are lost.
+	// Lossy True if a node was killed in the period, so that what it counted in its last seconds may be missing.
 	//
 	// Example: false
 	Lossy bool `json:"lossy"`

@@ -1602,7 +1602,7 @@ type Outcome string
 
 // OwnUsage defines model for OwnUsage.
 type OwnUsage struct {
-	// CompleteUntil Everything before this is counted.
+	// CompleteUntil An hour that ended before this does not change any more.
 	//
 	// Example: 2026-03-14T18:19:50Z
 	CompleteUntil time.Time `json:"complete_until"`
@@ -1613,7 +1613,7 @@ type OwnUsage struct {
 	Interval string      `json:"interval"`
 	Items    []UsageItem `json:"items"`
 
-	// Lossy True if a node was killed in the period and its counts of the last seconds are lost.
+	// Lossy True if a node was killed in the period, so that what it counted in its last seconds may be missing.
 	//
 	// Example: false
 	Lossy bool `json:"lossy"`
@@ -2297,7 +2297,7 @@ type UsageKey struct {
 
 // UsageList defines model for UsageList.
 type UsageList struct {
-	// CompleteUntil Everything before this is counted.
+	// CompleteUntil An hour that ended before this does not change any more.
 	//
 	// Example: 2026-03-14T18:19:50Z
 	CompleteUntil time.Time `json:"complete_until"`
@@ -2308,7 +2308,7 @@ type UsageList struct {
 	Interval string      `json:"interval"`
 	Items    []UsageItem `json:"items"`
 
-	// Lossy True if a node was killed in the period and its counts of the last seconds are lost.
+	// Lossy True if a node was killed in the period, so that what it counted in its last seconds may be missing.
 	//
 	// Example: false
 	Lossy bool `json:"lossy"`

@@ -264,9 +264,9 @@ type Usage struct {
 	Items []UsageItem
 	Next  UsageCursor // zero: this was the last page
 
-	// CompleteUntil is the moment up to which everything has been counted: an hour
-	// that ended before it does not change any more. Lossy means that a node was
-	// killed in the period, with what it had counted in its last seconds.
+	// An hour that ended before CompleteUntil does not change any more. Lossy means
+	// that a node was killed in the period, so that what it counted in its last
+	// seconds may be missing.
 	CompleteUntil time.Time
 	Lossy         bool
 }

@@ -102,18 +102,17 @@ func sumUsage(counts []domain.UsageCount) (keys, projects map[usageKey]usageSum)
 
 // RecordUsage adds the counts of a batch to the hour and the minute of its moment,
 // unless the batch has been applied already. The counts of projects that do not
-// exist any more are dropped.
+// exist any more are dropped. A batch without counts is one statement, which only
+// notes the moment.
 func (s *Store) RecordUsage(ctx context.Context, b domain.UsageBatch) error {
+	if len(b.Counts) == 0 {
+		_, err := s.noteBatch(ctx, b)
+		return err
+	}
 	keys, projects := sumUsage(b.Counts)
 	return s.InTx(ctx, func(ctx context.Context, tx *Store) error {
-		res, err := tx.write.NewRaw(`INSERT INTO flushes (node_id, number, at) VALUES (?, ?, ?)
-			ON CONFLICT (node_id) DO UPDATE SET number = EXCLUDED.number, at = EXCLUDED.at WHERE flushes.number < EXCLUDED.number`,
-			b.NodeID, b.Number, micros{b.At}).Exec(ctx)
-		if err != nil {
-			return tx.error(err)
-		}
-		if n, err := res.RowsAffected(); err != nil || n == 0 {
-			return tx.error(err) // the answer to the same batch was lost
+		if isNew, err := tx.noteBatch(ctx, b); err != nil || !isNew {
+			return err // the answer to the same batch was lost
 		}
 		for _, sums := range []map[usageKey]usageSum{projects, keys} {
 			if err := tx.addToDays(ctx, b.At, sums); err != nil {
@@ -122,6 +121,18 @@ func (s *Store) RecordUsage(ctx context.Context, b domain.UsageBatch) error {
 		}
 		return tx.addToMinutes(ctx, b.At, projects)
 	})
+}
+
+// noteBatch notes that a batch is applied, and reports whether it was not before.
+func (s *Store) noteBatch(ctx context.Context, b domain.UsageBatch) (isNew bool, err error) {
+	res, err := s.write.NewRaw(`INSERT INTO flushes (node_id, number, at) VALUES (?, ?, ?)
+		ON CONFLICT (node_id) DO UPDATE SET number = EXCLUDED.number, at = EXCLUDED.at WHERE flushes.number < EXCLUDED.number`,
+		b.NodeID, b.Number, micros{b.At}).Exec(ctx)
+	if err != nil {
+		return false, s.error(err)
+	}
+	n, err := res.RowsAffected()
+	return n > 0, s.error(err)
 }
 
 // EndUsage notes that a node leaves nothing unwritten.

@@ -257,7 +257,7 @@ func (s *Store) names(ctx context.Context, of *bun.SelectQuery, ids []string) (m
 
 // UsageComplete returns the moment up to which all nodes but the one named here that
 // have reported since alive have written what they counted, the zero time if there
-// are none; and whether a node was killed in the period that had counted.
+// are none; and whether a node was killed whose last batch is of the period.
 func (s *Store) UsageComplete(
 	ctx context.Context, here string, alive, since, until time.Time,
 ) (complete time.Time, lossy bool, err error) {

@@ -39,7 +39,7 @@ func (a *App) ExportPlace(ctx context.Context, caller domain.Principal) (leave f
 func (a *App) FirstUses() int { return a.usage.meter.Waiting() }
 
 // CountsTick is what a node does every few seconds.
-func (a *App) CountsTick(ctx context.Context) error { return a.recordCounts(ctx) }
+func (a *App) CountsTick(ctx context.Context) error { return a.recordCounts(ctx, true) }
 
 // Attempt notes that many sign-ins of an account from an address, without the
 // work of hashing their passwords.

@@ -1,9 +1,11 @@
 package service
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"slices"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -30,20 +32,22 @@ const (
 
 // usage is what a node has counted and not yet written.
 type usage struct {
-	meter   *meter.Meter
-	node    string        // names this node among those that count
-	writing chan struct{} // holds one from taking uses until they are written
+	meter    *meter.Meter
+	node     string // names this node among those that count
+	using    turn   // from taking when tokens were used until that is written
+	counting turn   // from taking counts until they are written
 
-	// Under writing. A batch is kept until it is known to be applied: if the answer
+	// Under counting. A batch is kept until it is known to be applied: if the answer
 	// of the database is lost, it is sent again under its number.
 	number  int64
 	batches []domain.UsageBatch
+	flushed time.Time // the moment of the last one that was applied
 
 	written atomic.Int64 // all uses before this are in the database, in Unix microseconds
 }
 
 func newUsage(now time.Time) *usage {
-	u := &usage{meter: meter.New(), node: rand.Text(), writing: make(chan struct{}, 1)}
+	u := &usage{meter: meter.New(), node: rand.Text(), using: make(turn, 1), counting: make(turn, 1)}
 	u.written.Store(now.UnixMicro())
 	return u
 }
@@ -52,17 +56,19 @@ func newUsage(now time.Time) *usage {
 // database.
 func (u *usage) complete() time.Time { return time.UnixMicro(u.written.Load()).UTC() }
 
-// begin takes the turn to write.
-func (u *usage) begin(ctx context.Context) error {
+// turn holds one that writes, while others wait.
+type turn chan struct{}
+
+func (t turn) begin(ctx context.Context) error {
 	select {
-	case u.writing <- struct{}{}:
+	case t <- struct{}{}:
 		return nil
 	case <-ctx.Done():
 		return domain.Unavailable(ctx.Err())
 	}
 }
 
-func (u *usage) end() { <-u.writing }
+func (t turn) end() { <-t }
 
 // CallingKey returns the key that the caller has proved, with when it was last
 // used: as it has been recorded, like that of every key that is read, or while
@@ -92,7 +98,7 @@ func (a *App) RecordUses(ctx context.Context) error {
 	if err := a.recordUses(ctx, a.usage.meter.TakeUses); err != nil {
 		return err
 	}
-	return a.recordCounts(ctx)
+	return a.recordCounts(ctx, false)
 }
 
 func (a *App) recordFirstUses(ctx context.Context) error {
@@ -102,10 +108,10 @@ func (a *App) recordFirstUses(ctx context.Context) error {
 // recordUses returns when all uses noted before the call are written, including
 // those that another caller has taken to write.
 func (a *App) recordUses(ctx context.Context, take func() []meter.Use) error {
-	if err := a.usage.begin(ctx); err != nil {
+	if err := a.usage.using.begin(ctx); err != nil {
 		return err
 	}
-	defer a.usage.end()
+	defer a.usage.using.end()
 	uses := take()
 	for batch := range slices.Chunk(uses, usageBatch) {
 		if err := a.recordBatch(ctx, batch); err != nil {
@@ -127,27 +133,25 @@ func (a *App) recordBatch(ctx context.Context, batch []meter.Use) error {
 }
 
 // recordCounts writes how often keys were used, and first what could not be
-// written before.
-func (a *App) recordCounts(ctx context.Context) error {
+// written before. A node that runs also writes that there was nothing to count: if
+// it is killed, the moment of its last batch says when that was.
+func (a *App) recordCounts(ctx context.Context, runs bool) error {
 	u := a.usage
-	if err := u.begin(ctx); err != nil {
+	if err := u.counting.begin(ctx); err != nil {
 		return err
 	}
-	defer u.end()
+	defer u.counting.end()
 	if err := a.sendCounts(ctx); err != nil {
 		return err
 	}
-	// The hour of a count never goes back, so that one which is complete stays as it
-	// is.
-	now := a.now()
-	if last := u.complete(); now.Before(last) {
-		now = last
-	}
+	now := a.countTime(u.complete())
 	counts := u.meter.Take()
 	slices.SortFunc(counts, domain.UsageCount.Compare)
 	for some := range slices.Chunk(counts, usageBatch) {
-		u.number++
-		u.batches = append(u.batches, domain.UsageBatch{NodeID: u.node, Number: u.number, At: now, Counts: some})
+		u.add(now, some)
+	}
+	if runs && len(counts) == 0 && now.Sub(u.flushed) >= countInterval {
+		u.add(now, nil)
 	}
 	if err := a.sendCounts(ctx); err != nil {
 		return err
@@ -156,12 +160,33 @@ func (a *App) recordCounts(ctx context.Context) error {
 	return nil
 }
 
-// sendCounts writes the batches that are waiting, in their order.
+// countTime is the time at which something is counted. It never goes back, so that
+// an hour which is complete stays as it is.
+func (a *App) countTime(last time.Time) time.Time {
+	if now := a.now(); now.After(last) {
+		return now
+	}
+	return last
+}
+
+// add adds a batch to those that are to be sent.
+func (u *usage) add(at time.Time, counts []domain.UsageCount) {
+	u.number++
+	u.batches = append(u.batches, domain.UsageBatch{NodeID: u.node, Number: u.number, At: at, Counts: counts})
+}
+
+// sendCounts writes the batches that are waiting, in their order. Each is counted in
+// the hour in which it is sent: if this node was cut off for long, others have
+// called earlier hours complete without it. A batch that was applied, and whose
+// answer was lost, stays where it was, whatever is sent under its number.
 func (a *App) sendCounts(ctx context.Context) error {
 	for u := a.usage; len(u.batches) > 0; u.batches = u.batches[1:] {
-		if err := a.sendBatch(ctx, u.batches[0]); err != nil {
+		b := &u.batches[0]
+		b.At = a.countTime(b.At)
+		if err := a.sendBatch(ctx, *b); err != nil {
 			return err
 		}
+		u.flushed = b.At
 	}
 	return nil
 }
@@ -187,38 +212,33 @@ func (a *App) forgetUsage(ctx context.Context) error {
 	return nil
 }
 
-// keepUsage writes uses until ctx ends, and then what is left. That it cannot is
-// logged once, and so is that it can again.
+// keepUsage writes uses and counts until ctx ends, and then what is left. That it
+// cannot is logged once, and so is that it can again.
 func (a *App) keepUsage(ctx context.Context) {
-	all, counts := time.NewTicker(usageInterval), time.NewTicker(countInterval)
+	all := time.NewTicker(usageInterval)
 	defer all.Stop()
-	defer counts.Stop()
+	counted := make(chan error)
+	var counting sync.WaitGroup
+	counting.Go(func() { a.keepCounts(ctx, counted) })
+	var uses, counts error // of the last attempt
 	failing := false
 	for {
-		var err error
 		select {
 		case <-all.C:
-			err = a.recordUses(ctx, a.usage.meter.TakeUses)
-		case <-counts.C:
-			err = a.recordCounts(ctx)
+			uses = a.recordUses(ctx, a.usage.meter.TakeUses)
+		case counts = <-counted:
 		case <-a.usage.meter.First():
 			select {
 			case <-time.After(firstUseDelay):
 			case <-ctx.Done():
 			}
-			err = a.recordFirstUses(ctx)
+			uses = a.recordFirstUses(ctx)
 		case <-ctx.Done():
-			ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), usageLastChance)
-			defer cancel()
-			err := a.RecordUses(ctx)
-			if err == nil {
-				err = a.store.EndUsage(ctx, a.usage.node)
-			}
-			if err != nil {
-				a.log.WarnContext(ctx, "the last uses of keys could not be recorded", "error", err)
-			}
+			counting.Wait()
+			a.recordLastUses(context.WithoutCancel(ctx))
 			return
 		}
+		err := cmp.Or(uses, counts)
 		switch {
 		case ctx.Err() != nil: // the reason is the end
 		case err != nil && !failing:
@@ -226,8 +246,42 @@ func (a *App) keepUsage(ctx context.Context) {
 		case err == nil && failing:
 			a.log.InfoContext(ctx, "uses of keys are recorded again")
 		}
-		if failing = err != nil; failing {
+		failing = err != nil
+		if uses != nil {
 			time.AfterFunc(usageRetry, a.usage.meter.Wake)
 		}
+	}
+}
+
+// keepCounts writes counts until ctx ends, beside the uses of tokens, which may be
+// first ones and so wait for nothing.
+func (a *App) keepCounts(ctx context.Context, counted chan<- error) {
+	ticker := time.NewTicker(countInterval)
+	defer ticker.Stop()
+	for {
+		select {
+		case counted <- a.recordCounts(ctx, true):
+		case <-ctx.Done():
+			return
+		}
+		select {
+		case <-ticker.C:
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+// recordLastUses writes what is left when a node exits, if that does not take too
+// long.
+func (a *App) recordLastUses(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(ctx, usageLastChance)
+	defer cancel()
+	err := a.RecordUses(ctx)
+	if err == nil {
+		err = a.store.EndUsage(ctx, a.usage.node)
+	}
+	if err != nil {
+		a.log.WarnContext(ctx, "the last uses of keys could not be recorded", "error", err)
 	}
 }

@@ -128,10 +128,14 @@ func (a *App) usageOf(ctx context.Context, q domain.UsageQuery, largest int, rea
 	return u, nil
 }
 
+// lossAfter is how long after the moment of its last batch a node that was killed
+// may have counted what it did not write: the next batch was due by then.
+const lossAfter = 2 * countInterval
+
 // usageComplete is read before what it is about, so that it never promises more.
 func (a *App) usageComplete(ctx context.Context, q domain.UsageQuery) (time.Time, bool, error) {
 	here := a.usage.complete()
-	complete, lossy, err := a.store.UsageComplete(ctx, a.usage.node, time.Now().Add(-nodeAlive), q.Since, q.Until)
+	complete, lossy, err := a.store.UsageComplete(ctx, a.usage.node, time.Now().Add(-nodeAlive), q.Since.Add(-lossAfter), q.Until)
 	if err != nil || complete.IsZero() || here.Before(complete) {
 		complete = here
 	}
