@@ -142,6 +142,7 @@ func (a *App) recordCounts(ctx context.Context, runs bool) error {
 	}
 	defer u.counting.end()
 	if err := a.sendCounts(ctx); err != nil {
+		u.meter.Rest()
 		return err
 	}
 	now := a.countTime(u.complete())

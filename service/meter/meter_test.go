@@ -2,6 +2,7 @@ package meter
 
 import (
 	"fmt"
+	"maps"
 	"sync"
 	"testing"
 	"time"
@@ -165,6 +166,32 @@ func TestLinesAreUsedAgain(t *testing.T) {
 	}
 	if !m.Last(second).IsZero() {
 		t.Errorf("got the last use of the former key: %v", m.Last(second))
+	}
+}
+
+// Guarantees that a line without counts is free again also while counts cannot be
+// written, and that no count is lost then.
+func TestLinesAreUsedAgainInAnOutage(t *testing.T) {
+	t.Parallel()
+	m := New()
+	counted, rare, idle := cached(m, proven("a", "1", "")), cached(m, proven("b", "2", "")), cached(m, proven("c", "3", ""))
+	m.CountValid(counted)
+	m.Count(rare, domain.OutcomeRevoked)
+	for _, key := range []domain.ProvenKey{counted, rare, idle} {
+		m.Release(Line(key.Line()))
+	}
+	for range 2 * rest {
+		m.Rest()
+	}
+	if m.Lines() != 2 {
+		t.Errorf("got %d lines, want those of two keys that are counted", m.Lines())
+	}
+	got := map[domain.KeyID]int64{}
+	for _, c := range m.Take() {
+		got[c.KeyID] += c.Count
+	}
+	if want := map[domain.KeyID]int64{counted.ID(): 1, rare.ID(): 1}; !maps.Equal(got, want) {
+		t.Errorf("got %v, want %v", got, want)
 	}
 }
 

@@ -37,26 +37,49 @@ func (m *Meter) inBlocks(fn func(Line)) {
 	}
 }
 
+// Rest frees lines as Take does, but takes no counts. It is called instead of Take
+// while counts cannot be written, so that lines without any do not pile up.
+func (m *Meter) Rest() {
+	m.rareMu.Lock()
+	counted := map[Line]bool{}
+	for kind := range m.rare {
+		counted[kind.line] = true
+	}
+	m.rareMu.Unlock()
+	m.inBlocks(func(n Line) {
+		used := counted[n]
+		for i := range inline {
+			used = used || m.line(n).uses[i].Load() > 0
+		}
+		m.letRest(n, used)
+	})
+}
+
 // takeCounts appends the counts of a line, and frees a line that is not held and
 // has rested.
 func (m *Meter) takeCounts(n Line, counts []domain.UsageCount) []domain.UsageCount {
-	l, o := m.line(n), m.owner(n)
+	l := m.line(n)
 	before := len(counts)
 	for i := range l.uses {
 		if l.uses[i].Load() > 0 { // a read leaves the cache line to the requests
 			counts = append(counts, m.count(n, inline[i], int64(l.uses[i].Swap(0))))
 		}
 	}
-	switch {
+	m.letRest(n, len(counts) > before)
+	return counts
+}
+
+// letRest frees a line that is not held, has rested, and was not used since.
+func (m *Meter) letRest(n Line, used bool) {
+	switch o := m.owner(n); {
 	case o.rested == held:
-	case len(counts) > before || l.last.Load()&pending != 0:
+	case used || m.line(n).last.Load()&pending != 0:
 		o.rested = 0
 	case o.rested < rest:
 		o.rested++
 	default:
 		m.remove(n)
 	}
-	return counts
 }
 
 // Use is a use of a token that is to be written.
