@@ -89,7 +89,7 @@ func measure(o options) error {
 		return err
 	}
 	defer stop()
-	report := tell(o, r.test(ctx, drawn), time.Since(began))
+	report := tell(o, r.test(ctx, drawn), nil, time.Since(began))
 	fmt.Print("\n", report.text)
 	if o.out != "" {
 		if err := os.WriteFile(o.out, []byte(report.text), 0o644); err != nil {

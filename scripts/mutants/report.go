@@ -61,7 +61,7 @@ type report struct {
 
 // tell writes the score of each package, the survivors, and whether the goals are
 // reached.
-func tell(o options, results []result, took time.Duration) report {
+func tell(o options, results []result, unused []string, took time.Duration) report {
 	var b strings.Builder
 	commit, _ := exec.Command("git", "rev-parse", "--short", "HEAD").Output()
 	fmt.Fprintf(&b, "# Mutants\n\nCommit %s, seed %d, %d cores, %s, %s.\n\n", strings.TrimSpace(string(commit)), o.seed,
