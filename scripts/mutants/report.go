@@ -60,12 +60,16 @@ type report struct {
 }
 
 // tell writes the score of each package, the survivors, and whether the goals are
-// reached.
+// reached. They are not by fewer mutants or tests than there are; without a goal,
+// what was measured is only reported.
 func tell(o options, results []result, unused []string, took time.Duration) report {
 	var b strings.Builder
 	commit, _ := exec.Command("git", "rev-parse", "--short", "HEAD").Output()
-	fmt.Fprintf(&b, "# Mutants\n\nCommit %s, seed %d, %d cores, %s, %s.\n\n", strings.TrimSpace(string(commit)), o.seed,
-		runtime.NumCPU(), runtime.Version(), took.Round(time.Second))
+	fmt.Fprintf(&b, "# Mutants\n\nCommit %s, seed %d, %d of %d mutants, %d cores, %s, %s.\n\n", strings.TrimSpace(string(commit)), o.seed,
+		len(results), o.n, runtime.NumCPU(), runtime.Version(), took.Round(time.Second))
+	if len(unused) > 0 {
+		fmt.Fprintf(&b, "Not used, because they fail by themselves: %s.\n\n", strings.Join(unused, ", "))
+	}
 	b.WriteString("| package | mutants | killed by its own tests | killed by any | survived | equivalent |\n|---|---|---|---|---|---|\n")
 	count := func(pkg string, kinds ...outcome) (n int) {
 		for _, r := range results {
@@ -94,8 +98,13 @@ func tell(o options, results []result, unused []string, took time.Duration) repo
 	n := own + late + lived
 	var err error
 	switch {
-	case n == 0:
+	case len(results) == 0:
 		err = errors.New("no mutant was tested")
+	case o.goal == 0:
+	case len(unused) > 0:
+		err = unusedError(unused)
+	case len(results) < o.n:
+		err = fmt.Errorf("%d of %d mutants were tested", len(results), o.n)
 	case own*100 < o.goal*n:
 		err = fmt.Errorf("%s killed by their own package; the goal is %d %%", percent(own, n), o.goal)
 	case o.suite && (own+late)*100 < goalAll*n:
@@ -104,6 +113,11 @@ func tell(o options, results []result, unused []string, took time.Duration) repo
 		err = fmt.Errorf("%d of %d are explained as equivalent; at most %d %% may be", same, n+same, mostEquivalent)
 	}
 	return report{b.String(), err}
+}
+
+// unusedError refuses to judge without some of the tests.
+func unusedError(unused []string) error {
+	return fmt.Errorf("%s: fails by itself; fix it, or measure without it and without a goal (-goal 0)", strings.Join(unused, ", "))
 }
 
 func percent(part, whole int) string {

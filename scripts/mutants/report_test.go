@@ -36,7 +36,7 @@ func TestGoalsNeedTheWholeMeasurement(t *testing.T) {
 		"as many explained as may be": {goal: 90, killed: 95, same: 5},
 		"too many explained":          {goal: 90, killed: 94, same: 6, want: "explained"},
 		"one mutant was not tested":   {goal: 90, killed: 99, want: "99 of 100"},
-		"none was":                    {goal: 90, want: "0 of 100"},
+		"none was":                    {goal: 90, want: "no mutant"},
 		"a test was left out":         {goal: 90, killed: 100, unused: []string{"TestA of domain"}, want: "TestA of domain"},
 
 		"no goal, half of them":    {killed: 20, lived: 30},

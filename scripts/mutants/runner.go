@@ -15,6 +15,7 @@ type runner struct {
 	o         options
 	explained map[string]bool
 	suites    map[string]suite // by package
+	unused    []string         // tests that fail by themselves
 	env       []string         // of the tests
 	main      program          // with all mutants inside of functions
 	compiled  map[int]bool     // which of them are in it

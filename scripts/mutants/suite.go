@@ -20,6 +20,7 @@ import (
 type suite struct {
 	pkg    string
 	tests  []test
+	unused []string           // tests that fail by themselves
 	blocks map[string][]block // by file
 }
 
@@ -73,6 +74,7 @@ func observe(ctx context.Context, pkg string, env []string) (suite, error) {
 		if _, err := os.Stat(profile); err != nil {
 			if err := record(ctx, pkg, binary, name, profile, env); err != nil {
 				fmt.Printf("%s of %s fails by itself and is not used: %v\n", name, pkg, err)
+				s.unused = append(s.unused, name+" of "+pkg)
 				continue
 			}
 		}
