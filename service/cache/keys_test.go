@@ -77,6 +77,22 @@ func TestKeysAreWhatWasRead(t *testing.T) {
 	}
 }
 
+// Guarantees that a request for a key counts as one hit or as one miss, also when it
+// waits for a key that another request has just brought into memory.
+func TestRequestsCountOnce(t *testing.T) {
+	t.Parallel()
+	k := NewKeys(1<<20, Turns(), meter.New())
+	for range 3 {
+		if _, ok := k.Get("a"); !ok {
+			fill(t, k, "a", 1, "k")
+			fill(t, k, "a", 1, "k") // for one that missed before the first was done
+		}
+	}
+	if got := k.Stats(); got.Hits != 2 || got.Misses != 1 || got.Loads != 1 {
+		t.Errorf("got %d hits, %d misses, %d loads, want 2, 1, 1", got.Hits, got.Misses, got.Loads)
+	}
+}
+
 // TestForgetEndsCopies guarantees for each kind of change that the copies it
 // makes untrue are gone when Forget returns, and that no others are.
 func TestForgetEndsCopies(t *testing.T) {
