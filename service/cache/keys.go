@@ -80,11 +80,21 @@ func (k *Keys) Get(token domain.TokenID) (domain.ProvenKey, bool) {
 		return domain.ProvenKey{}, false
 	}
 	s := k.shard(id)
+	key, found := k.find(s, id)
+	if found {
+		s.hits.Add(1)
+	} else {
+		s.misses.Add(1)
+	}
+	return key, found
+}
+
+// find is like Get, but counts nothing. s is the shard of the id.
+func (k *Keys) find(s *shard, id id) (domain.ProvenKey, bool) {
 	s.mu.RLock()
 	p, found := s.index[id]
 	if !found {
 		s.mu.RUnlock()
-		s.misses.Add(1)
 		return domain.ProvenKey{}, false
 	}
 	slab := s.slabs[p.slab]
@@ -93,10 +103,8 @@ func (k *Keys) Get(token domain.TokenID) (domain.ProvenKey, bool) {
 	tenant := k.tenants.get(p.tenant)
 	s.mu.RUnlock()
 	if tenant == nil {
-		s.misses.Add(1)
 		return domain.ProvenKey{}, false
 	}
-	s.hits.Add(1)
 	slab.use(p.offset)
 	return domain.NewProvenKey(text, tenant).Metered(uint32(p.line)), true
 }

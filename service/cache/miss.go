@@ -33,12 +33,13 @@ func (k *Keys) Load(ctx context.Context, token domain.TokenID, now time.Time, fr
 	if k.futile.Full(from.Payer, now) {
 		return domain.ProvenKey{}, errTooManyUnknown()
 	}
-	known := func() (domain.ProvenKey, bool) { return k.Get(token) }
+	s := k.shard(id)
+	known := func() (domain.ProvenKey, bool) { return k.find(s, id) } // Get has counted the miss
 	return k.loader.load(ctx, id, known, func(ctx context.Context) (domain.ProvenKey, error) {
 		if !k.futile.Take(from.Payer, now) {
 			return domain.ProvenKey{}, errTooManyUnknown()
 		}
-		k.shard(id).loads.Add(1)
+		s.loads.Add(1)
 		key, err := k.read(ctx, token, from)
 		if domain.CodeOf(err) != domain.CodeNotFound {
 			k.futile.GiveBack(from.Payer)
