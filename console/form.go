@@ -4,7 +4,6 @@ import (
 	"crypto/rand"
 	"fmt"
 	"html/template"
-	"net/http"
 	"net/url"
 	"slices"
 	"strconv"
@@ -19,14 +18,14 @@ type form struct {
 	Values url.Values
 	Detail string            // what is wrong with the form as a whole
 	Faults map[string]string // by field
-	status int
+	status pageStatus
 	sent   bool // the values were sent by a browser
 }
 
 // newForm returns a form that has not been sent yet, from alternating names and
 // values.
 func newForm(values ...string) form {
-	f := form{Values: url.Values{}, status: http.StatusOK}
+	f := form{Values: url.Values{}, status: done}
 	for pair := range slices.Chunk(values, 2) {
 		f.Values.Add(pair[0], pair[1])
 	}
@@ -35,7 +34,7 @@ func newForm(values ...string) form {
 
 // sent returns the form that the browser sent.
 func (v *visit) sent() (form, error) {
-	f := form{status: http.StatusOK, sent: true}
+	f := form{status: done, sent: true}
 	err := v.Request().ParseForm()
 	f.Values = v.Request().PostForm
 	if err != nil || !readable(f.Values) {
@@ -110,7 +109,8 @@ func (f *form) refuse(err error) error {
 	if len(refused.Fields) > 0 {
 		refused.Detail = "Please fix the errors below."
 	}
-	f.status, f.Detail, f.Faults = status, refused.Detail, map[string]string{}
+	f.status = pageStatus{status, refused.RetryAfter}
+	f.Detail, f.Faults = refused.Detail, map[string]string{}
 	for _, fault := range refused.Fields {
 		name, _, _ := strings.Cut(strings.TrimPrefix(fault.Pointer, "/"), "/")
 		if f.Faults[name] == "" {

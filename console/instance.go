@@ -14,7 +14,7 @@ func showInstance(v *visit) error {
 	if err != nil {
 		return err
 	}
-	return v.render(newForm().status, "instance", "Instance", instancePage{
+	return v.render(done, "instance", "Instance", instancePage{
 		Instance: instance, Version: v.console.config.Version, URL: v.console.config.PublicURL,
 	})
 }

@@ -63,7 +63,7 @@ func (v *visit) keysPage(
 			return err
 		}
 	}
-	return v.render(newForm().status, "keys", "Keys", keysPage{
+	return v.render(done, "keys", "Keys", keysPage{
 		Project:  project,
 		Filter:   filter,
 		Keys:     keys,

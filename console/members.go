@@ -121,7 +121,7 @@ func showRemoval(v *visit) error {
 		return err
 	}
 	v.at("Members")
-	return v.render(newForm().status, "member-removal", "Remove a member", removalPage{
+	return v.render(done, "member-removal", "Remove a member", removalPage{
 		Member: member, Leaving: user == v.layout.User.ID, Keys: keys, MayRevoke: o.Holds(domain.KeysWrite),
 	})
 }

@@ -23,17 +23,17 @@ func showHome(v *visit) error {
 	}
 	switch len(organizations.Items) {
 	case 0:
-		return v.render(newForm().status, "welcome", "Welcome", homePage{Form: newForm("project", "My first project")})
+		return v.render(done, "welcome", "Welcome", homePage{Form: newForm("project", "My first project")})
 	case 1:
 		if v.QueryParam("all") == "" {
 			return v.redirect(organizationURL(organizations.Items[0].Organization))
 		}
 	}
-	return v.render(newForm().status, "home", "Organizations", homePage{Organizations: organizations})
+	return v.render(done, "home", "Organizations", homePage{Organizations: organizations})
 }
 
 func showNewOrganization(v *visit) error {
-	return v.render(newForm().status, "organization-new", "New organization", homePage{Form: newForm()})
+	return v.render(done, "organization-new", "New organization", homePage{Form: newForm()})
 }
 
 // createOrganization creates an organization and, from the welcome page, also its
@@ -86,7 +86,7 @@ func showOrganization(v *visit) error {
 	if err != nil {
 		return err
 	}
-	return v.render(newForm().status, "organization", organization.Name, organizationPage{
+	return v.render(done, "organization", organization.Name, organizationPage{
 		Organization: organization, Projects: projects, MayCreate: o.Holds(domain.ProjectsWrite),
 	})
 }
@@ -116,7 +116,8 @@ func (v *visit) organizationSettings(o *service.Organization, organization domai
 	if err := o.Authorize(domain.OrganizationWrite); err != nil {
 		return err
 	}
-	return v.render(max(settings.status, deletion.status, disabling.status), "organization-settings", "Organization settings", settingsPage{
+	status := settings.status.or(deletion.status).or(disabling.status)
+	return v.render(status, "organization-settings", "Organization settings", settingsPage{
 		Form:      settings,
 		Deletion:  deletion,
 		Disabling: disabling,

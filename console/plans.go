@@ -26,7 +26,7 @@ func showPlans(v *visit) error {
 	if err != nil {
 		return err
 	}
-	return v.render(newForm().status, "plans", "Plans", plansPage{
+	return v.render(done, "plans", "Plans", plansPage{
 		Project: project, Plans: plans, MayWrite: p.Holds(domain.LimitsWrite),
 		Notice: map[string]string{"deleted": "The plan is deleted."}[v.QueryParam("notice")],
 	})

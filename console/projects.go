@@ -64,7 +64,7 @@ func showProject(v *visit) error {
 	if err != nil {
 		return err
 	}
-	return v.render(newForm().status, "project", project.Name, projectPage{
+	return v.render(done, "project", project.Name, projectPage{
 		Project:    project,
 		MayCreate:  p.Holds(domain.KeysWrite),
 		Statistics: statistics,
@@ -92,7 +92,8 @@ func (v *visit) projectSettings(p *service.Project, project domain.Project, sett
 	if err := p.Authorize(domain.ProjectWrite); err != nil {
 		return err
 	}
-	return v.render(max(settings.status, deletion.status, disabling.status), "project-settings", "Project settings", settingsPage{
+	status := settings.status.or(deletion.status).or(disabling.status)
+	return v.render(status, "project-settings", "Project settings", settingsPage{
 		Form:      settings,
 		Deletion:  deletion,
 		Disabling: disabling,

@@ -14,6 +14,7 @@ import (
 
 	"github.com/labstack/echo/v4"
 
+	"github.com/latchkey-dev/latchkey/api/problem"
 	"github.com/latchkey-dev/latchkey/domain"
 	"github.com/latchkey-dev/latchkey/service/site"
 )
@@ -33,7 +34,7 @@ func (c *console) parse() (pages, error) {
 
 // write sends the whole page or nothing: an error in a template returns an error
 // instead of half a page.
-func (p pages) write(w *echo.Response, status int, name string, data layout) error {
+func (p pages) write(w *echo.Response, status pageStatus, name string, data layout) error {
 	var main, body bytes.Buffer
 	if err := p.ExecuteTemplate(&main, "page "+name, data); err != nil {
 		return err
@@ -42,10 +43,8 @@ func (p pages) write(w *echo.Response, status int, name string, data layout) err
 	if err := p.ExecuteTemplate(&body, "layout", data); err != nil {
 		return err
 	}
-	if status == http.StatusServiceUnavailable {
-		w.Header().Set("Retry-After", "1")
-	}
-	w.WriteHeader(status)
+	problem.SetRetryAfter(w.Header(), status.code, status.wait)
+	w.WriteHeader(status.code)
 	if w.Status == http.StatusNoContent {
 		return nil
 	}

@@ -125,7 +125,7 @@ func showUsage(v *visit) error {
 	if page.Customers, err = v.busiest(p, project, q, domain.ByExternalID, period); err != nil {
 		return err
 	}
-	return v.render(newForm().status, "usage", "Usage", page)
+	return v.render(done, "usage", "Usage", page)
 }
 
 // usageParameters are those of an address of the page.

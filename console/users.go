@@ -76,7 +76,7 @@ func (v *visit) accountPage(name, password form) error {
 		return err
 	}
 	user, _ := v.caller.User()
-	return v.render(max(name.status, password.status), "account", "Your account", accountPage{
+	return v.render(name.status.or(password.status), "account", "Your account", accountPage{
 		Name:     name,
 		Password: password,
 		User:     user.User,

@@ -224,8 +224,26 @@ func keyURL(k domain.Key) string {
 	return "/console/projects/" + string(k.ProjectID) + "/keys/" + string(k.ID)
 }
 
+// pageStatus is the HTTP status of a page, and how long to wait before the request is
+// sent again; 0: the error does not say.
+type pageStatus struct {
+	code int
+	wait time.Duration
+}
+
+// done is the status of a page that nothing was refused on.
+var done = pageStatus{code: http.StatusOK}
+
+// or returns the status of a page with two forms, of which one may have been refused.
+func (s pageStatus) or(other pageStatus) pageStatus {
+	if s == done {
+		return other
+	}
+	return s
+}
+
 // render answers with the page called name.
-func (v *visit) render(status int, name, title string, page any) error {
+func (v *visit) render(status pageStatus, name, title string, page any) error {
 	v.layout.Title, v.layout.Page = title, page
 	v.Response().Header().Set(echo.HeaderContentType, echo.MIMETextHTMLCharsetUTF8)
 	return v.console.pages.write(v.Response(), status, name, v.layout)
@@ -284,7 +302,7 @@ func (c *console) fail(err error, ec echo.Context) {
 		title = "That did not work"
 	}
 	v.layout.Tabs = nil
-	err = v.render(status, "error", title, map[string]any{
+	err = v.render(pageStatus{status, refused.RetryAfter}, "error", title, map[string]any{
 		"Status": status, "Detail": refused.Detail, "RequestID": v.caller.Origin().RequestID,
 	})
 	if err != nil {

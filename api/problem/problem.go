@@ -188,13 +188,19 @@ func (p Problem) Write(w http.ResponseWriter) error {
 	h := w.Header()
 	h.Set("Content-Type", MediaType)
 	h.Set("Cache-Control", "no-store")
-	if p.Status == http.StatusTooManyRequests || p.Status == http.StatusServiceUnavailable {
-		wait := p.retryAfter
-		if wait <= 0 {
-			wait = retryAfter
-		}
-		h.Set("Retry-After", strconv.Itoa(int((wait+time.Second-1)/time.Second)))
-	}
+	SetRetryAfter(h, p.Status, p.retryAfter)
 	w.WriteHeader(p.Status)
 	return plainjson.NewEncoder(w).Encode(&p)
+}
+
+// SetRetryAfter sets Retry-After in whole seconds, if the status has that header.
+// wait is that of the error; 0: it has none.
+func SetRetryAfter(h http.Header, status int, wait time.Duration) {
+	if status != http.StatusTooManyRequests && status != http.StatusServiceUnavailable {
+		return
+	}
+	if wait <= 0 {
+		wait = retryAfter
+	}
+	h.Set("Retry-After", strconv.Itoa(int((wait+time.Second-1)/time.Second)))
 }
