@@ -62,6 +62,8 @@ type Error struct {
 	// unavailable. If it is zero, the layer that answers chooses.
 	RetryAfter time.Duration
 
+	Violated []string // for rate_limited by limits of the key: their names
+
 	// Credential means that the caller used the refused thing to prove itself:
 	// key_revoked is then 401, whereas a revoked key as a target is 409.
 	Credential bool

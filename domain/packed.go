@@ -32,6 +32,7 @@ const (
 	packedTest      // the environment
 	packedOwnPrefix // the key and this token show the same prefix
 	packedPlainID   // the creator's id is text, not an id of its kind
+	packedLimited   // the key has a plan or limits of its own
 
 	packedTimeFlags = packedExpires | packedValidUntil | packedRevoked
 )
@@ -98,6 +99,9 @@ func PackKey(b []byte, s Secret, k Key) []byte {
 	creatorID, ok := packID(k.CreatedBy)
 	if !ok {
 		flags |= packedPlainID
+	}
+	if k.Plan.ID != "" || len(k.Limits) > 0 {
+		flags |= packedLimited
 	}
 	for _, scope := range k.Scopes {
 		scopes |= ownScope(scope)

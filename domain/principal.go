@@ -21,6 +21,7 @@ type CallingKey struct {
 	Key          Key
 	Project      Project
 	Organization Organization
+	HasPlans     bool // the project has plans; its tenant needs them
 }
 
 // Holds reports whether the key has the scope.
@@ -61,7 +62,7 @@ func (p Principal) Format(f fmt.State, _ rune) {
 func NewPrincipal(key *CallingKey, user *CallingUser, from Origin) Principal {
 	p := Principal{user: user, origin: from}
 	if key != nil {
-		p.key = NewProvenKey(string(PackKey(nil, Secret{}, key.Key)), NewTenant(key.Project, key.Organization))
+		p.key = NewProvenKey(string(PackKey(nil, Secret{}, key.Key)), NewTenant(key.Project, key.Organization, nil))
 	}
 	return p
 }

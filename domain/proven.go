@@ -10,23 +10,6 @@ import (
 	"time"
 )
 
-// Tenant is the owner of a key. All keys of a project share one, which never
-// changes: when the project or the organization changes, a new one is made.
-type Tenant struct {
-	Project      Project
-	Organization Organization
-
-	limits string // of the project, as packLimits has them
-}
-
-// NewTenant returns the owner of a key.
-func NewTenant(p Project, o Organization) *Tenant {
-	return &Tenant{Project: p, Organization: o, limits: packLimits(p.Limits)}
-}
-
-// LimitsJSON returns the limits of the project as JSON; empty: none.
-func (t *Tenant) LimitsJSON() string { return t.limits }
-
 // ProvenKey is a CallingKey with the secret that proves it, in a form that is
 // kept by the million: one string, and a pointer to the tenant that many keys
 // share, so that the garbage collector has few pointers to follow. What every
@@ -216,6 +199,9 @@ func (k ProvenKey) Fields() (f Fields) {
 	}
 	for _, t := range f.ownTimes() {
 		*t = r.time()
+	}
+	if plan, known := k.tenant.plans[f.Plan.ID]; known {
+		f.Plan.Name = plan.Name // the key may have been packed before the plan was renamed
 	}
 	f.Revision = r.varint()
 	f.scopes = r

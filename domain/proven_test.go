@@ -47,9 +47,9 @@ func TestProvenKeyUnpacksToWhatWasPacked(t *testing.T) {
 	for name, want := range packedKeys() {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			tenant := NewTenant(Project{ID: "prj_1", Status: Active}, Organization{ID: "org_1", Status: Active})
+			tenant := NewTenant(Project{ID: "prj_1", Status: Active}, Organization{ID: "org_1", Status: Active}, nil)
 			got := NewProvenKey(string(PackKey(nil, want.secret, want.key)), tenant)
-			if diff := cmp.Diff(CallingKey{want.key, tenant.Project, tenant.Organization}, got.CallingKey()); diff != "" {
+			if diff := cmp.Diff(CallingKey{Key: want.key, Project: tenant.Project, Organization: tenant.Organization}, got.CallingKey()); diff != "" {
 				t.Errorf("the key: -want +got:\n%s", diff)
 			}
 			if diff := cmp.Diff(want.secret, got.Secret()); diff != "" {

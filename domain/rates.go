@@ -85,3 +85,46 @@ func (r Rate) UntilNext(tat, now int64) time.Duration {
 	}
 	return time.Duration(next)
 }
+
+// Share says which part of every rate one of several nodes admits, as long as they
+// share no counters: all parts together are the rate. The zero value is all of it.
+type Share struct {
+	Nodes int // how many nodes there are
+	Place int // the place of this one among them, from 0
+}
+
+// Of returns the share's part of a rate. The burst is divided without a remainder,
+// and the rate as the burst is. So where nodes outnumber the burst, some admit
+// nothing.
+func (s Share) Of(r Rate) Rate {
+	if s.Nodes < 2 || r.interval == 0 {
+		return r
+	}
+	burst := r.burst / int64(s.Nodes)
+	if int64(s.Place) < r.burst%int64(s.Nodes) {
+		burst++
+	}
+	if burst == 0 {
+		return Rate{}
+	}
+	return Rate{interval: (r.tolerance() + burst - 1) / burst, burst: burst}
+}
+
+// Bounded returns the TAT, or that of an empty burst if it is further ahead: it may
+// be that of another rate, which the limit had before.
+func (r Rate) Bounded(tat, now int64) int64 { return min(tat, now+r.tolerance()) }
+
+// Ahead returns how far the TAT is ahead of the clock, in the steps of the rate: it
+// is zero when nothing is used, and its tolerance when nothing remains.
+func (r Rate) Ahead(tat, now int64) int64 { return max(0, r.Bounded(tat, now)-now) }
+
+// Change returns the TAT of a rate after this share has become another one. As many
+// units remain as before or fewer, so that a change of nodes admits no second burst.
+func (s Share) Change(to Share, r Rate, tat, now int64) int64 {
+	before, after := s.Of(r), to.Of(r)
+	if after.burst <= before.burst {
+		return tat // the same part of the burst remains, which is no more units
+	}
+	left := before.tolerance() - before.Ahead(tat, now)
+	return now + after.tolerance() - left/after.burst*before.burst
+}

@@ -12,6 +12,7 @@ const (
 	StaleUser         StaleKind = "user"         // the person, their memberships, or all their sessions
 	StaleSigningKeys  StaleKind = "signing_keys" // of access tokens
 	StaleUntagged     StaleKind = "untagged"     // a token without a tag has been made, so it must be looked up
+	StaleNodes        StaleKind = "nodes"        // a node has been added to their list
 	StaleEverything   StaleKind = "everything"   // what has changed is no longer known
 )
 

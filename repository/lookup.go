@@ -30,6 +30,7 @@ type found struct {
 	key          domain.Key
 	project      domain.Project
 	organization domain.Organization
+	hasPlans     bool
 }
 
 // target is a column of a look-up and where its value goes.
@@ -82,6 +83,7 @@ var tenantColumns = []target{
 	{"p.suspended_at", func(f *found) any { return (*moment)(&f.project.Suspended.Since) }},
 	{"p.suspended_reason", func(f *found) any { return &f.project.Suspended.Reason }},
 	{"p.limits", func(f *found) any { return limitsFromJSON{&f.project.Limits} }},
+	{"EXISTS (SELECT 1 FROM plans q WHERE q.project_id = p.id)", func(f *found) any { return &f.hasPlans }},
 	{"o.suspended_at", func(f *found) any { return (*moment)(&f.organization.Suspended.Since) }},
 	{"o.suspended_reason", func(f *found) any { return &f.organization.Suspended.Reason }},
 	{"o.name", func(f *found) any { return &f.organization.Name }},
@@ -169,7 +171,7 @@ func newLookup(from string, columns []target) *lookup {
 // ended: the caller must. It does not find keys that are being deleted.
 func (s *Store) CallingKey(ctx context.Context, id domain.TokenID) (domain.Secret, domain.CallingKey, error) {
 	f, err := s.look(ctx, s.lookups.callingKey, id)
-	return f.secret, domain.CallingKey{Key: f.key, Project: f.project, Organization: f.organization}, err
+	return f.secret, domain.CallingKey{Key: f.key, Project: f.project, Organization: f.organization, HasPlans: f.hasPlans}, err
 }
 
 // KeyByToken is like CallingKey, for callers that already have the key's

@@ -44,7 +44,7 @@ func (a *App) matchImported(ctx context.Context, key domain.ProvenKey, text stri
 	if match, err := a.matchesForeign(secret, text); err != nil || !match {
 		return domain.ProvenKey{}, err
 	}
-	return provenKey(secret, calling), nil
+	return a.provenKey(ctx, secret, calling)
 }
 
 // matchesForeign reports whether an imported secret is that of the token.

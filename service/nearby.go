@@ -204,17 +204,27 @@ func (a *App) keyNear(id domain.TokenID) (key domain.ProvenKey, known bool, err 
 func (a *App) readKey(ctx context.Context, id domain.TokenID, asks asker) (domain.ProvenKey, error) {
 	if a.Sync() != NotFollowing {
 		return a.near.keys.Load(ctx, id, asks.now,
-			cache.Reader{Key: a.store.KeyByToken, CallingKey: a.store.CallingKey, Payer: asks.payer()})
+			cache.Reader{Key: a.store.KeyByToken, CallingKey: a.store.CallingKey, Plans: a.store.AllPlans, Payer: asks.payer()})
 	}
 	secret, key, err := a.store.CallingKey(ctx, id)
 	if err != nil {
 		return domain.ProvenKey{}, err
 	}
-	return provenKey(secret, key), nil
+	return a.provenKey(ctx, secret, key)
 }
 
-func provenKey(s domain.Secret, k domain.CallingKey) domain.ProvenKey {
-	return domain.NewProvenKey(string(domain.PackKey(nil, s, k.Key)), domain.NewTenant(k.Project, k.Organization))
+// provenKey returns a key with a tenant of its own, which knows the plan of the key.
+func (a *App) provenKey(ctx context.Context, s domain.Secret, k domain.CallingKey) (domain.ProvenKey, error) {
+	var plans []domain.Plan
+	if k.Key.Plan.ID != "" {
+		plan, err := a.store.FindPlan(ctx, k.Project.Scope(), k.Key.Plan.ID)
+		if err != nil && domain.CodeOf(err) != domain.CodeNotFound { // another plan was given, and this one deleted
+			return domain.ProvenKey{}, err
+		}
+		plans = append(plans, plan)
+	}
+	tenant := domain.NewTenant(k.Project, k.Organization, plans)
+	return domain.NewProvenKey(string(domain.PackKey(nil, s, k.Key)), tenant), nil
 }
 
 // session returns a session and its user, from memory or from the database.

@@ -9,11 +9,14 @@ import (
 	"github.com/latchkey-dev/latchkey/service/fair"
 )
 
-// Reader reads keys from the database. Both functions return not_found for an
+// Reader reads keys from the database. The first two functions return not_found for an
 // id that does not exist.
 type Reader struct {
 	Key        func(context.Context, domain.TokenID) (domain.Secret, domain.Key, error)
 	CallingKey func(context.Context, domain.TokenID) (domain.Secret, domain.CallingKey, error)
+
+	// Plans reads all plans of a project.
+	Plans func(context.Context, domain.ProjectScope) ([]domain.Plan, error)
 
 	Payer fair.Payer // who pays for the look-up of ids that do not exist
 }
@@ -76,7 +79,19 @@ func (k *Keys) read(ctx context.Context, token domain.TokenID, from Reader) (dom
 	if err != nil {
 		return domain.ProvenKey{}, err
 	}
-	k.tenants.note(k.tenants.of(key.Project.ID) != nil)
-	return domain.NewProvenKey(string(domain.PackKey(nil, secret, key.Key)),
-		domain.NewTenant(key.Project, key.Organization)), nil
+	tenant := k.tenants.of(key.Project.ID)
+	k.tenants.note(tenant != nil)
+	if tenant == nil {
+		tenant, err = newTenant(ctx, key, from)
+	}
+	return domain.NewProvenKey(string(domain.PackKey(nil, secret, key.Key)), tenant), err
+}
+
+func newTenant(ctx context.Context, key domain.CallingKey, from Reader) (*domain.Tenant, error) {
+	var plans []domain.Plan
+	var err error
+	if key.HasPlans {
+		plans, err = from.Plans(ctx, key.Project.Scope())
+	}
+	return domain.NewTenant(key.Project, key.Organization, plans), err
 }

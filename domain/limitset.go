@@ -1,0 +1,106 @@
+package domain
+
+import (
+	"strconv"
+	"strings"
+)
+
+// LimitSet are the limits that hold for some keys, in the form in which they are
+// enforced. All keys of a plan share one, which never changes. It has the limits
+// of the type rate: no others can be stored. The nil set has none.
+type LimitSet struct {
+	limits []EffectiveLimit // complete, in the order in which a request takes from them
+	rates  []Rate
+	policy []string
+}
+
+// newLimitSet returns the set of what Effective returns, or nil if there is
+// nothing to enforce.
+func newLimitSet(effective []EffectiveLimit) *LimitSet {
+	var s LimitSet
+	policy := ""
+	for _, l := range effective {
+		if l.Type != RateLimit {
+			continue
+		}
+		l.Limit = l.WithDefaults()
+		s.limits, s.rates = append(s.limits, l), append(s.rates, l.Rate())
+		policy = appendPolicy(policy, l.Limit)
+	}
+	if len(s.limits) == 0 {
+		return nil
+	}
+	s.policy = []string{policy}
+	return &s
+}
+
+// appendPolicy appends a limit as an item of RateLimit-Policy.
+func appendPolicy(policy string, l Limit) string {
+	if policy != "" {
+		policy += ", "
+	}
+	units, _ := l.Limit.Units()
+	policy += `"` + l.Name + `";q=` + strconv.FormatInt(units, 10) + ";w=" + strconv.FormatInt(l.Period.seconds(), 10)
+	if l.Burst != nil && *l.Burst != units {
+		policy += ";latchkey-burst=" + strconv.FormatInt(*l.Burst, 10)
+	}
+	return policy
+}
+
+// Len returns how many limits there are, at most MaxLimits.
+func (s *LimitSet) Len() int {
+	if s == nil {
+		return 0
+	}
+	return len(s.limits)
+}
+
+// At returns a limit and where it comes from.
+func (s *LimitSet) At(i int) *EffectiveLimit { return &s.limits[i] }
+
+// Rate returns the rate of a limit.
+func (s *LimitSet) Rate(i int) Rate { return s.rates[i] }
+
+// Policy returns the one value of the header RateLimit-Policy, as
+// draft-ietf-httpapi-ratelimit-headers-10 defines it. It is shared: do not change it.
+func (s *LimitSet) Policy() []string { return s.policy }
+
+// Counter names the running state of a limit: the place that defines the limit, its
+// name, and what it is counted over. So two keys of one customer on two plans have
+// two counters.
+type Counter struct {
+	Owner   string // the id of the project, plan or key that defines the limit
+	Name    string
+	Per     Per
+	Subject string // the key's id, the external id or the project's id
+}
+
+// Clone returns the counter without a reference to the text that it was read from.
+func (c Counter) Clone() Counter {
+	c.Owner, c.Name, c.Subject = strings.Clone(c.Owner), strings.Clone(c.Name), strings.Clone(c.Subject)
+	return c
+}
+
+// Counter returns the counter of a limit for a key.
+func (s *LimitSet) Counter(i int, key ProvenKey) Counter {
+	f := key.Fields()
+	l := &s.limits[i]
+	c := Counter{Name: l.Name, Per: l.Per}
+	switch l.Source {
+	case FromProject:
+		c.Owner = string(f.ProjectID)
+	case FromPlan:
+		c.Owner = string(f.Plan.ID)
+	case FromKey:
+		c.Owner = string(f.ID)
+	}
+	switch {
+	case l.Per == PerProject:
+		c.Subject = string(f.ProjectID)
+	case l.Per == PerExternalID && f.ExternalID != "":
+		c.Subject = f.ExternalID
+	default: // also a key without an external id, which counts alone
+		c.Per, c.Subject = PerKey, string(f.ID)
+	}
+	return c
+}
