@@ -29,7 +29,7 @@ const (
 type line struct {
 	last atomic.Int64 // when the token was last used: Unix microseconds, and below them the flags
 	uses [len(inline)]atomic.Uint32
-	_    uint32 // where the state of the key's limits is
+	_    uint32
 }
 
 // Flags beside the time of the last use.
@@ -54,6 +54,8 @@ type owner struct {
 const held = math.MaxUint8
 
 type block struct {
+	limits atomic.Pointer[[linesInBlock]atomic.Pointer[limited]] // nil until a line has some
+
 	lines  [linesInBlock]line
 	owners [linesInBlock]owner // under the meter's lock
 }
@@ -77,9 +79,21 @@ type table struct {
 	unused   []uint32  // numbers of projects
 	numbers  map[domain.ProjectID]uint32
 	external map[Line]string // the external ids of keys that have one
+	buckets  *buckets
 }
 
 func (t *table) line(n Line) *line { return &(*t.blocks.Load())[n/linesInBlock].lines[n%linesInBlock] }
+
+// limited returns where the limits of a line's key are.
+func (t *table) limited(n Line) *atomic.Pointer[limited] {
+	b := (*t.blocks.Load())[n/linesInBlock]
+	for {
+		if all := b.limits.Load(); all != nil {
+			return &all[n%linesInBlock]
+		}
+		b.limits.CompareAndSwap(nil, new([linesInBlock]atomic.Pointer[limited]))
+	}
+}
 
 func (t *table) owner(n Line) *owner {
 	return &(*t.blocks.Load())[n/linesInBlock].owners[n%linesInBlock]
@@ -149,6 +163,9 @@ func (t *table) remove(n Line) {
 		*p = project{}
 	}
 	delete(t.external, n)
+	if (*t.blocks.Load())[n/linesInBlock].limits.Load() != nil {
+		t.buckets.release(t.limited(n).Swap(nil))
+	}
 	*o = owner{}
 	t.line(n).last.Store(0)
 	t.free = append(t.free, n)

@@ -1,0 +1,234 @@
+package meter
+
+import (
+	"hash/maphash"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/latchkey-dev/latchkey/domain"
+)
+
+// The state of a limit is one number, which is the same for all tokens that share
+// the limit. It is in a map from the limit's counter, where a line finds it once
+// and then keeps a pointer. A state that is as good as new is dropped, so that there
+// are only those of keys that were used lately.
+
+const bucketShards = 64
+
+// unheld is for how long a bucket that no line holds is kept after it is full
+// again. No request uses what it has found for as long.
+const unheld = int64(time.Minute)
+
+// buckets are the states of limits.
+type buckets struct {
+	seed   maphash.Seed
+	shards [bucketShards]bucketShard
+	shares atomic.Pointer[shares]
+}
+
+type bucketShard struct {
+	mu sync.Mutex
+	of map[domain.Counter]*bucket
+}
+
+// bucket is the state of one limit.
+type bucket struct {
+	tat     atomic.Int64
+	rate    domain.Rate // under the lock of its shard
+	holders int         // lines; the same
+}
+
+func newBuckets() *buckets {
+	b := &buckets{seed: maphash.MakeSeed()}
+	for i := range b.shards {
+		b.shards[i].of = map[domain.Counter]*bucket{}
+	}
+	b.shares.Store(&shares{})
+	return b
+}
+
+func (b *buckets) shard(c domain.Counter) *bucketShard {
+	return &b.shards[maphash.Comparable(b.seed, c)%bucketShards]
+}
+
+// get returns the bucket of a counter, for one more holder if it is for a line.
+func (b *buckets) get(c domain.Counter, rate domain.Rate, forLine bool) *bucket {
+	s := b.shard(c)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	known, ok := s.of[c]
+	if !ok {
+		known = &bucket{}
+		known.tat.Store(b.shares.Load().first(rate))
+		s.of[c.Clone()] = known
+	}
+	known.rate = rate
+	if forLine {
+		known.holders++
+	}
+	return known
+}
+
+// release gives up what a line has held.
+func (b *buckets) release(l *limited) {
+	if l == nil {
+		return
+	}
+	for i, held := range l.buckets {
+		s := b.shard(l.counters[i])
+		s.mu.Lock()
+		held.holders--
+		s.mu.Unlock()
+	}
+}
+
+// reset makes the bucket of a counter as good as new.
+func (b *buckets) reset(c domain.Counter) {
+	s := b.shard(c)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if known, ok := s.of[c]; ok {
+		known.tat.Store(0)
+	}
+}
+
+// sweep drops what is as good as new.
+func (b *buckets) sweep(now int64) {
+	for i := range b.shards {
+		s := &b.shards[i]
+		s.mu.Lock()
+		for c, known := range s.of {
+			if known.holders == 0 && known.tat.Load() <= now-unheld {
+				delete(s.of, c)
+			}
+		}
+		s.mu.Unlock()
+	}
+}
+
+func (b *buckets) len() (n int) {
+	for i := range b.shards {
+		s := &b.shards[i]
+		s.mu.Lock()
+		n += len(s.of)
+		s.mu.Unlock()
+	}
+	return n
+}
+
+// limited are the limits of a line's key. It never changes.
+type limited struct {
+	tenant   *domain.Tenant // whose limits they are; another one may have others
+	set      *domain.LimitSet
+	counters []domain.Counter
+	buckets  []*bucket
+}
+
+var noLimits = &limited{}
+
+// limitsOf returns the limits of a key. It reports false if they are not known. For
+// a key whose line knows them it allocates nothing.
+func (m *Meter) limitsOf(key domain.ProvenKey) (*limited, bool) {
+	n := Line(key.Line())
+	if n != 0 {
+		if l := m.limited(n).Load(); l != nil && l.tenant == key.Tenant() {
+			return l, true
+		}
+	}
+	set, known := key.Limits()
+	if !known {
+		return nil, false
+	}
+	if set.Len() == 0 && n == 0 {
+		return noLimits, true
+	}
+	l := &limited{tenant: key.Tenant(), set: set}
+	for i := range set.Len() {
+		c := set.Counter(i, key)
+		l.counters, l.buckets = append(l.counters, c), append(l.buckets, m.buckets.get(c, set.Rate(i), n != 0))
+	}
+	if n != 0 {
+		m.buckets.release(m.limited(n).Swap(l))
+	}
+	return l, true
+}
+
+// Spend takes what a request costs from all limits of the key, or from none of them
+// if one refuses it. now is a time that only moves forward, the same for all calls.
+// For a key from the cache it allocates nothing.
+func (m *Meter) Spend(key domain.ProvenKey, cost domain.Cost, now int64) (d domain.Decision) {
+	l, known := m.limitsOf(key)
+	switch {
+	case !known:
+		d.Code, d.RetryAfter = domain.CodeUnavailable, time.Second
+		return d
+	case l.set.Len() == 0:
+		return d
+	}
+	d.Limits, d.Share = l.set, m.buckets.shares.Load().now
+	for i, b := range l.buckets { // what is known to refuse takes nothing from the others
+		rate, n := d.Share.Of(l.set.Rate(i)), cost.Of(l.set.At(i).Limit)
+		tat := rate.Bounded(b.tat.Load(), now)
+		d.Note(i, tat, now)
+		if _, fits := rate.Take(tat, now, n); !fits {
+			d.Exceed(i, n)
+		}
+	}
+	for i := range l.buckets {
+		if d.Admitted() && !d.Exceeded(i) && !l.take(i, &d, cost, now) && !d.Admitted() {
+			l.giveBack(i, &d, cost, now)
+		}
+	}
+	return d
+}
+
+// take takes from one limit. It reports false if another request was faster.
+func (l *limited) take(i int, d *domain.Decision, cost domain.Cost, now int64) bool {
+	b, rate, n := l.buckets[i], d.Share.Of(l.set.Rate(i)), cost.Of(l.set.At(i).Limit)
+	for n > 0 {
+		before := b.tat.Load()
+		tat := rate.Bounded(before, now)
+		next, fits := rate.Take(tat, now, n)
+		if !fits {
+			d.Note(i, tat, now)
+			d.Exceed(i, n)
+			return false
+		}
+		if b.tat.CompareAndSwap(before, next) {
+			d.Note(i, next, now)
+			return true
+		}
+	}
+	return true
+}
+
+// giveBack returns what was taken from the limits before the one that refused.
+func (l *limited) giveBack(refused int, d *domain.Decision, cost domain.Cost, now int64) {
+	for i := range refused {
+		if d.Exceeded(i) {
+			continue
+		}
+		rate, n := d.Share.Of(l.set.Rate(i)), cost.Of(l.set.At(i).Limit)
+		d.Note(i, l.buckets[i].tat.Add(rate.GiveBack(0, n)), now)
+	}
+}
+
+// Counters returns how many limits have a state.
+func (m *Meter) Counters() int { return m.buckets.len() }
+
+// ResetLimit makes a limit of the key as good as new. It reports whether the key has
+// a limit of that name.
+func (m *Meter) ResetLimit(key domain.ProvenKey, name string) bool {
+	set, _ := key.Limits()
+	for i := range set.Len() {
+		if set.At(i).Name == name {
+			m.buckets.reset(set.Counter(i, key))
+			return true
+		}
+	}
+	return false
+}
+
+// Sweep drops the states of limits that nothing has been taken from lately.
+func (m *Meter) Sweep(now int64) { m.buckets.sweep(now) }

@@ -1,0 +1,172 @@
+package meter
+
+import (
+	"math/rand/v2"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/latchkey-dev/latchkey/domain"
+)
+
+func rate(name string, limit int64, period domain.Period, burst int64, per domain.Per) domain.Limit {
+	return domain.Limit{Name: name, Type: domain.RateLimit, Limit: domain.Allow(limit), Period: period, Burst: &burst, Per: per}.WithDefaults()
+}
+
+// limitedKey returns a key of a customer with limits of its own, in a project with
+// limits.
+func limitedKey(token, key, external string, project, own []domain.Limit) domain.ProvenKey {
+	bare := proven(token, key, external)
+	p, k := bare.Tenant().Project, bare.Key()
+	p.Limits, k.Limits = project, own
+	return domain.NewProvenKey(string(domain.PackKey(nil, bare.Secret(), k)), domain.NewTenant(p, bare.Tenant().Organization, nil))
+}
+
+// Guarantees that requests at the same time take no more than the burst, all of it,
+// and that a refused request takes nothing from any limit.
+func TestAllLimitsAreTakenOrNone(t *testing.T) {
+	t.Parallel()
+	m := New()
+	own := []domain.Limit{rate("few", 10, domain.PeriodDay, 10, domain.PerKey)}
+	project := []domain.Limit{rate("many", 1000, domain.PeriodDay, 1000, domain.PerProject)}
+	small := cached(m, limitedKey("a", "1", "", project, own))
+	large := cached(m, limitedKey("b", "2", "", project, nil))
+	var admitted, sibling atomic.Int64
+	var working sync.WaitGroup
+	for range 4 {
+		working.Go(func() {
+			for range 1000 {
+				if d := m.Spend(small, nil, 0); d.Admitted() {
+					admitted.Add(1)
+				} else if got := d.Violated(); !slices.Equal(got, []string{"few"}) && !slices.Equal(got, []string{"few", "many"}) &&
+					!slices.Equal(got, []string{"many"}) {
+					t.Errorf("got %v violated", got)
+				}
+				if d := m.Spend(large, nil, 0); d.Admitted() {
+					sibling.Add(1)
+				}
+			}
+		})
+	}
+	working.Wait()
+	if admitted.Load() != 10 || sibling.Load() != 990 {
+		t.Errorf("got %d of 10 requests admitted, and %d of 990 of the sibling", admitted.Load(), sibling.Load())
+	}
+}
+
+// Guarantees that both tokens of a key share its limits, and so does the key after
+// it was dropped and read again, or read with other limits.
+func TestTokensOfAKeyShareItsLimits(t *testing.T) {
+	t.Parallel()
+	m := New()
+	own := []domain.Limit{rate("few", 3, domain.PeriodDay, 3, domain.PerKey)}
+	first, second := cached(m, limitedKey("a", "1", "", nil, own)), cached(m, limitedKey("b", "1", "", nil, own))
+	for i, key := range []domain.ProvenKey{first, second, limitedKey("c", "1", "", nil, own), first, second} {
+		if d := m.Spend(key, nil, 0); d.Admitted() != (i < 3) {
+			t.Errorf("request %d: got %v", i, d.Admitted())
+		}
+	}
+	m.Release(Line(first.Line()))
+	own[0].Limit = domain.Allow(4)
+	again := cached(m, limitedKey("a", "1", "", nil, own))
+	if d := m.Spend(again, nil, 0); d.Admitted() {
+		t.Error("a key that was read again has its limit anew")
+	}
+}
+
+// Guarantees that memory has only the limits of keys that were used lately: a state
+// that is as good as new is dropped, and no other one is.
+func TestStatesOfLimitsAreDropped(t *testing.T) {
+	t.Parallel()
+	m := New()
+	own := []domain.Limit{rate("few", 2, domain.PeriodHour, 2, domain.PerKey)}
+	key := cached(m, limitedKey("a", "1", "", nil, own))
+	m.Spend(key, nil, 0)
+	m.Spend(limitedKey("b", "2", "", nil, own), nil, 0) // in no cache
+	m.Sweep(int64(29 * time.Minute))
+	if got := m.Counters(); got != 2 {
+		t.Fatalf("got %d states, want 2 that are in use", got)
+	}
+	m.Sweep(int64(32 * time.Minute))
+	if got := m.Counters(); got != 1 {
+		t.Errorf("got %d states, want that of the key in the cache", got)
+	}
+	m.Release(Line(key.Line()))
+	for range rest + 2 {
+		m.Take()
+	}
+	m.Sweep(int64(32 * time.Minute))
+	if got := m.Counters(); got != 0 {
+		t.Errorf("got %d states, want none", got)
+	}
+}
+
+// Guarantees that nodes together admit no more than the burst and the rate in any
+// interval, while nodes come and go, and use the limit fully once they do not.
+func TestSharesOfNodesAreTheLimit(t *testing.T) {
+	t.Parallel()
+	for seed := range uint64(40) {
+		r := rand.New(rand.NewPCG(seed, 1))
+		limit := 1 + r.Int64N(60)
+		burst := 1 + r.Int64N(2*limit)
+		own := []domain.Limit{rate("few", limit, domain.PeriodMinute, burst, domain.PerKey)}
+		perUnit := float64(time.Minute) / float64(limit)
+		nodes := []*Meter{New(), New(), New()}
+		var keys []domain.ProvenKey
+		for _, m := range nodes {
+			keys = append(keys, cached(m, limitedKey("a", "1", "", nil, own)))
+		}
+		setShares := func(alive int, now int64) {
+			for i, m := range nodes[:alive] {
+				m.SetShare(domain.Share{Nodes: alive, Place: i}, now)
+			}
+		}
+		// All three are there, then they leave one by one.
+		var at []int64
+		setShares(3, 0)
+		alive, now := 3, int64(0)
+		for i := range 600 {
+			if i == 200 || i == 400 {
+				alive--
+				setShares(alive, now)
+			}
+			now += int64(r.ExpFloat64() * perUnit * 0.4)
+			n := r.IntN(alive)
+			if d := nodes[n].Spend(keys[n], nil, now); d.Admitted() {
+				at = append(at, now)
+			}
+		}
+		for i := range at {
+			for j := i; j < len(at); j++ {
+				if got, most := float64(j-i+1), float64(burst)+float64(at[j]-at[i])/perUnit; got > most+1e-6 {
+					t.Fatalf("seed %d: %d a minute, burst %d: got %v in %v, want at most %v",
+						seed, limit, burst, got, time.Duration(at[j]-at[i]), most)
+				}
+			}
+		}
+		last := at[len(at)-1]
+		if got, want := float64(len(at)), float64(last)/perUnit; burst > 3 && got < 0.5*want {
+			t.Errorf("seed %d: got %v admitted, want about %v", seed, got, want)
+		}
+	}
+}
+
+// Guarantees that deciding about a key in the cache allocates nothing.
+func TestSpendingAllocatesNothing(t *testing.T) {
+	m := New()
+	key := cached(m, limitedKey("a", "1", "c", []domain.Limit{rate("shared", 1_000_000, domain.PeriodSecond, 1_000_000, domain.PerExternalID)},
+		[]domain.Limit{rate("own", 1_000_000, domain.PeriodSecond, 1_000_000, domain.PerKey)}))
+	now := int64(0)
+	header := make([]byte, 0, 256)
+	if got := testing.AllocsPerRun(100, func() {
+		now += int64(time.Millisecond)
+		d := m.Spend(key, nil, now)
+		if header = d.AppendHeader(header[:0]); !d.Admitted() {
+			t.Error("refused")
+		}
+	}); got > 0 {
+		t.Errorf("got %v allocations", got)
+	}
+}
