@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"os"
+	"slices"
 	"strings"
 	"time"
 
@@ -72,20 +73,18 @@ func (a *App) followOnce(ctx context.Context, counted <-chan struct{}) error {
 	defer feed.Close() //nolint:errcheck // nothing was written
 	// Copies from before cannot be trusted: this node has missed the notes since then.
 	a.forget([]domain.Stale{{Kind: domain.StaleEverything}})
-	a.assess(nil)
-
 	node := domain.Node{ID: a.usage.node, Version: domain.Version, StartedAt: time.Now()}
 	host, _ := os.Hostname() // an empty name is a name, too
 	node.Name = strings.Trim(host+" "+a.address, " ")
+	var others peers
+	a.report(ctx, feed, &node, &others) // before it serves, so that the others leave it a share of every rate
+	a.assess(nil)
+
 	ticker := time.NewTicker(followEvery)
 	defer ticker.Stop()
 	for {
 		if time.Since(node.SeenAt) > NodeReports && a.Sync() == InSync {
-			node.SeenAt = time.Now()
-			node.Lag, node.FlushedAt = a.SyncLag(), a.usage.complete()
-			if err := errors.Join(feed.ReportNode(ctx, node), a.lookForOlderNodes(ctx)); err != nil {
-				a.log.DebugContext(ctx, "this node could not keep the list of nodes", "error", err)
-			}
+			a.report(ctx, feed, &node, &others)
 		}
 		select {
 		case <-feed.Wake():
@@ -108,9 +107,21 @@ func (a *App) followOnce(ctx context.Context, counted <-chan struct{}) error {
 				notes = append(notes, domain.Stale{Kind: domain.StaleEverything})
 			}
 			a.forget(notes)
+			if slices.ContainsFunc(notes, func(n domain.Stale) bool { return n.Kind == domain.StaleNodes }) {
+				a.report(ctx, feed, &node, &others)
+			}
 			a.near.last.Store(started.UnixMicro())
 		}
 		a.assess(err)
+	}
+}
+
+// report keeps the list of nodes: it adds this one and reads the others.
+func (a *App) report(ctx context.Context, feed *repository.Feed, node *domain.Node, others *peers) {
+	node.SeenAt = time.Now()
+	node.Lag, node.FlushedAt = a.SyncLag(), a.usage.complete()
+	if err := errors.Join(feed.ReportNode(ctx, *node), a.countNodes(ctx, others), a.lookForOlderNodes(ctx)); err != nil {
+		a.log.DebugContext(ctx, "this node could not keep the list of nodes", "error", err)
 	}
 }
 
