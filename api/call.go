@@ -33,6 +33,7 @@ type call struct {
 	principal domain.Principal
 	rule      permission.Permission // the last rule that was checked
 	operation string                // operationId, for logs and metrics
+	free      bool                  // the operation costs the limits of the calling key nothing
 	logging   logging               // whether the request is logged
 	leaving   func()                // releases the place of a large body; nil: the request has none
 }
@@ -111,13 +112,16 @@ func requestID() string {
 
 // admit proves who is calling, once for each request, and checks the permission.
 // A public permission reads no credentials, so a stale token does no harm there.
-func (c *call) admit(r *http.Request, p permission.Permission) error {
+func (c *call) admit(ec echo.Context, p permission.Permission) error {
 	c.rule = p
 	if p.IsPublic() {
 		return nil
 	}
 	if !c.proved {
-		if err := c.prove(r); err != nil {
+		if err := c.prove(ec.Request()); err != nil {
+			return err
+		}
+		if err := c.spend(ec); err != nil {
 			return err
 		}
 	}
@@ -140,9 +144,6 @@ func (c *call) prove(r *http.Request) error {
 		if key, err = c.guard.app.ProveKey(r.Context(), s.key, c); err != nil {
 			return err
 		}
-		if !asksAboutKeys[c.operation] {
-			c.guard.app.CountUse(key)
-		}
 	}
 	var user *domain.CallingUser
 	if s.hasAccessToken {
@@ -152,6 +153,22 @@ func (c *call) prove(r *http.Request) error {
 	}
 	c.principal, c.proved = domain.ProvenPrincipal(key, user, c.origin), true
 	return nil
+}
+
+// spend counts a request that a key makes, and takes what it costs from the limits of
+// the key.
+func (c *call) spend(ec echo.Context) error {
+	key, isKey := c.principal.ProvenKey()
+	switch {
+	case !isKey || asksAboutKeys[c.operation]:
+		return nil
+	case c.free:
+		c.guard.app.CountUse(key)
+		return nil
+	}
+	d := c.guard.app.Spend(key, nil)
+	setRateLimit(ec.Response().Header(), &d)
+	return d.Err()
 }
 
 // mayAct asks the service whether the caller may perform the action in the

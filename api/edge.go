@@ -120,7 +120,7 @@ func cors(config Config) echo.MiddlewareFunc {
 		AllowHeaders: []string{
 			authorization, config.Credentials.header(), "Content-Type", "Idempotency-Key", "If-Match", "Traceparent", "Tracestate",
 		},
-		ExposeHeaders: []string{headerRequestID, "Link", "ETag", "Retry-After", "WWW-Authenticate"},
+		ExposeHeaders: []string{headerRequestID, "Link", "ETag", "Retry-After", "WWW-Authenticate", "RateLimit", "RateLimit-Policy"},
 		MaxAge:        int((10 * time.Minute).Seconds()),
 	})
 }

@@ -33,6 +33,7 @@ var effects = map[string]string{
 	"logIn":               "session.created owner session:answer -/-",
 	"logOut":              "session.ended caller session:session -/-",
 	"removeMember":        "member.removed caller member:path home/- role",
+	"resetLimit":          "limit.reset caller key:path home/home limit,reason",
 	"revokeInvitation":    "invitation.revoked caller invitation:path home/-",
 	"revokeKey":           "key.revoked caller key:path home/home revoked_at",
 	"revokeOtherSessions": "session.others_revoked caller user:actor -/- sessions",

@@ -55,7 +55,7 @@ func Require(p permission.Permission) echo.MiddlewareFunc {
 			if !ok {
 				panic("api: Require without Prove or Guard before it")
 			}
-			if err := call.admit(c.Request(), p); err != nil {
+			if err := call.admit(c, p); err != nil {
 				return call.refuse(c, err)
 			}
 			return next(c)

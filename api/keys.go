@@ -130,7 +130,9 @@ func (h *handlers) VerifyKey(ctx context.Context, r VerifyKeyRequestObject) (Ver
 	if err != nil {
 		return nil, err
 	}
-	answer, err := project.VerifyKey(ctx, r.Body.Key, value(r.Body.Scopes))
+	answer, err := project.VerifyKey(ctx, service.Question{
+		Token: r.Body.Key, Scopes: value(r.Body.Scopes), Cost: value(r.Body.Cost),
+	})
 	if err != nil {
 		return nil, err
 	}
@@ -207,6 +209,12 @@ func VerificationFrom(a service.Verification, now time.Time) Verification {
 	if a.Valid() {
 		p := a.Key.Tenant().Project
 		v.Project = &ProjectSummary{ID: p.ID, Name: p.Name, Slug: p.Slug}
+	}
+	if a.Limits.Limits.Len() > 0 {
+		v.Limits = new(limitStates(&a.Limits, a.Key, now))
+	}
+	if violated := a.Limits.Violated(); len(violated) > 0 {
+		v.Violated, v.RetryAfter = &violated, new(domain.Seconds(a.Limits.RetryAfter))
 	}
 	return v
 }

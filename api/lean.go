@@ -109,10 +109,16 @@ func (l *lean) serve(c echo.Context, start time.Time) bool {
 		}
 		return l.answerRefusal(c, err, caller, start)
 	}
-	if key, ok := caller.ProvenKey(); ok && !l.asks {
-		l.guard.app.CountUse(key)
-	}
 	response := c.Response()
+	if key, ok := caller.ProvenKey(); ok && !l.asks {
+		d := l.guard.app.Spend(key, nil)
+		setRateLimit(response.Header(), &d)
+		if err := d.Err(); err != nil {
+			leanBuffers.Put(buffer)
+			l.answerLimited(c, err, caller, start)
+			return true
+		}
+	}
 	h, ids := response.Header(), [...]string{requestID()}
 	h[headerRequestID] = ids[:]
 	h[echo.HeaderCacheControl] = leanNoStore
@@ -137,12 +143,7 @@ func (l *lean) answerRefusal(c echo.Context, err error, caller domain.Principal,
 	id := requestID()
 	c.Response().Header()[headerRequestID] = []string{id}
 	if !refusal.Credential {
-		call := l.call(c, caller, id)
-		_ = call.refuse(c, err) // fails only if the client has left
-		hearOut(c.Request())
-		took := time.Since(start)
-		l.meter.count(l.series, l.operation.id, c.Response().Status, took)
-		l.guard.logRequest(c, call, took)
+		l.refuse(c, err, caller, id, start)
 		return true
 	}
 	p := problem.From(err, id)
@@ -151,6 +152,25 @@ func (l *lean) answerRefusal(c echo.Context, err error, caller domain.Principal,
 	hearOut(c.Request())
 	l.note(c, p.Status, domain.Principal{}, id, start, l.guard.requests.Keeps(c.Request().Method, p.Status, start))
 	return true
+}
+
+// answerLimited answers a request that the limits of the key refuse.
+func (l *lean) answerLimited(c echo.Context, err error, caller domain.Principal, start time.Time) {
+	id := requestID()
+	h := c.Response().Header()
+	delete(h, "Etag") // of the answer that is not given
+	h[headerRequestID] = []string{id}
+	l.refuse(c, err, caller, id, start)
+}
+
+// refuse answers as the ordinary edge does.
+func (l *lean) refuse(c echo.Context, err error, caller domain.Principal, id string, start time.Time) {
+	call := l.call(c, caller, id)
+	_ = call.refuse(c, err) // fails only if the client has left
+	hearOut(c.Request())
+	took := time.Since(start)
+	l.meter.count(l.series, l.operation.id, c.Response().Status, took)
+	l.guard.logRequest(c, call, took)
 }
 
 // call returns what the log needs to know about a request.
@@ -234,7 +254,7 @@ func (l *lean) verifyKey(c echo.Context, b []byte) ([]byte, domain.Principal, er
 	if err != nil {
 		return b, caller, unlessUnavailable(err)
 	}
-	verification, err := handle.VerifyKey(r.Context(), question.key, question.scopes)
+	verification, err := handle.VerifyKey(r.Context(), question.Question)
 	if err != nil {
 		return b, caller, unlessUnavailable(err)
 	}

@@ -8,6 +8,7 @@ import (
 	"github.com/labstack/echo/v4"
 
 	"github.com/latchkey-dev/latchkey/domain"
+	"github.com/latchkey-dev/latchkey/service"
 )
 
 // readLean reads a short body of a plain Content-Type into b, and lets the request
@@ -41,8 +42,8 @@ func (a *readAgain) Read(p []byte) (int, error) {
 
 // question is the body of verifyKey.
 type question struct {
-	key     string
-	scopes  []domain.Scope
+	service.Question
+
 	project domain.ProjectID
 }
 
@@ -51,7 +52,7 @@ type question struct {
 // that openapi.yaml takes. Anything else is not for the lean edge.
 func parseQuestion(b []byte) (q question, ok bool) {
 	p := plain{rest: b, good: true}
-	var key, scopes, project bool
+	var key, scopes, project, cost bool
 	p.expect('{')
 	for first := true; p.good && !p.next('}'); first = false {
 		if !first {
@@ -62,15 +63,18 @@ func parseQuestion(b []byte) (q question, ok bool) {
 		switch string(name) {
 		case "key":
 			p.good = p.good && !key
-			q.key, key = string(p.text()), true
+			q.Token, key = string(p.text()), true
 		case "scopes":
 			p.good = p.good && !scopes
-			q.scopes, scopes = p.scopes(), true
+			q.Scopes, scopes = p.scopes(), true
 		case "project_id":
 			p.good = p.good && !project
 			id, err := domain.ParseID[domain.ProjectID](string(p.text()))
 			p.good = p.good && err == nil
 			q.project, project = id, true
+		case "cost":
+			p.good = p.good && !cost
+			q.Cost, cost = p.cost(), true
 		default:
 			p.good = false
 		}
@@ -118,6 +122,37 @@ func (p *plain) text() []byte {
 	}
 	p.good = false
 	return nil
+}
+
+// cost reads what a request costs, as domain.Cost allows it.
+func (p *plain) cost() domain.Cost {
+	cost := domain.Cost{}
+	p.expect('{')
+	for first := true; p.good && !p.next('}'); first = false {
+		if !first {
+			p.expect(',')
+		}
+		name := string(p.text())
+		p.expect(':')
+		_, twice := cost[name]
+		cost[name] = p.integer()
+		p.good = p.good && !twice
+	}
+	p.good = p.good && cost.Validate() == nil
+	return cost
+}
+
+// integer reads a number that is not negative, in its shortest form.
+func (p *plain) integer() (n int64) {
+	const longest = 18 // digits: they always fit
+	p.spaces()
+	digits := 0
+	for ; digits < min(len(p.rest), longest) && '0' <= p.rest[digits] && p.rest[digits] <= '9'; digits++ {
+		n = 10*n + int64(p.rest[digits]-'0')
+	}
+	p.good = p.good && digits > 0 && (digits == 1 || p.rest[0] != '0')
+	p.rest = p.rest[digits:]
+	return n
 }
 
 func (p *plain) scopes() (scopes []domain.Scope) {

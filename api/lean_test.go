@@ -1,6 +1,7 @@
 package api
 
 import (
+	"bytes"
 	"crypto/sha256"
 	"fmt"
 	"io"
@@ -29,7 +30,8 @@ type edges struct {
 	lean, ordinary *echo.Echo
 	project        *service.Project
 	other          *service.Project
-	tokens         map[string]string // the real tokens for the names in the requests of these tests
+	tokens         map[string]string       // the real tokens for the names in the requests of these tests
+	limited        map[domain.KeyID]string // limits that requests take from
 }
 
 func newEdges(t testing.TB) *edges {
@@ -42,6 +44,7 @@ func newEdges(t testing.TB) *edges {
 		project: w.NewProject(organization, "Payments"),
 		other:   w.NewProject(organization, `Päy"ments </script>`),
 		tokens:  map[string]string{"JWT": in.AccessToken},
+		limited: map[domain.KeyID]string{},
 	}
 	own, err := e.project.Get()
 	must(t, err)
@@ -71,6 +74,7 @@ func newEdges(t testing.TB) *edges {
 	_, token, err := e.project.RotateKey(t.Context(), rotated.ID, domain.Rotation{Grace: new(time.Hour)})
 	must(t, err)
 	e.tokens["CURRENT"] = token.Reveal()
+	e.limit(t, key)
 	e.tokens["FORGED"] = forged(t)
 	e.tokens["FOREIGN"] = "made-by-another-system"
 	imported, err := e.project.ImportKeys(t.Context(), slices.Values([]domain.ImportRow{{
@@ -100,6 +104,39 @@ func lifted(per domain.Per) []domain.Limit {
 	rate.Type, rate.Period = domain.RateLimit, domain.PeriodMinute
 	quota.Type, quota.Name, quota.TimeZone = domain.Quota, "quota", "America/Argentina/ComodRivadavia"
 	return []domain.Limit{rate, quota}
+}
+
+// limit makes keys with limits: of a plan and of their own, and one whose limit is
+// used up.
+func (e *edges) limit(t testing.TB, key func(string, *service.Project, domain.KeySpec) domain.Key) {
+	rate := func(name string, limit int64, per domain.Per) domain.Limit {
+		return domain.Limit{Name: name, Type: domain.RateLimit, Limit: domain.Allow(limit), Period: domain.PeriodMinute, Per: per}
+	}
+	watched, tokens := rate("watched", 1, domain.PerKey), rate("tokens", 500, domain.PerKey)
+	watched.Mode, watched.Cost, tokens.Cost, tokens.Burst = domain.Observe, new(int64(2)), new(int64(0)), new(int64(50))
+	pro, err := e.project.CreatePlan(t.Context(), domain.PlanSpec{
+		Name: "Pro", Limits: []domain.Limit{rate("requests", 7, domain.PerExternalID), watched, tokens},
+	})
+	must(t, err)
+	e.limited[key("LIMITED", e.project, domain.KeySpec{
+		Name: "limited", Scopes: []domain.Scope{"keys:verify"}, ExternalID: `c"/1`, PlanID: pro.ID,
+	}).ID] = "requests tokens"
+	wide := []domain.Limit{rate("burst", domain.MaxRatePerSecond, domain.PerKey), rate("hourly", domain.MaxRatePerSecond, domain.PerKey)}
+	key("WIDE", e.project, domain.KeySpec{Name: "wide", Limits: wide})
+	e.limited[key("OWN", e.project, domain.KeySpec{Name: "own", Limits: []domain.Limit{rate("own", 3, domain.PerKey)}}).ID] = "own"
+	e.limited[key("SPENT", e.project, domain.KeySpec{
+		Name: "spent", PlanID: pro.ID, Limits: []domain.Limit{rate("none", 0, domain.PerKey), rate("nothing", 0, domain.PerKey)},
+	}).ID] = "requests"
+}
+
+// rest makes the limits of keys as good as new, as they are after a rest.
+func (e *edges) rest(t testing.TB) {
+	for id, names := range e.limited {
+		for name := range strings.FieldsSeq(names) {
+			_, err := e.project.ResetLimit(t.Context(), id, name, "")
+			must(t, err)
+		}
+	}
 }
 
 func must(t testing.TB, err error) {
@@ -140,6 +177,9 @@ func (e *edges) answer(t testing.TB, by *echo.Echo, a ask) string {
 	answer.Header.Del(headerRequestID)
 	var head strings.Builder
 	must(t, answer.Header.Write(&head))
+	if answer.Header.Get("RateLimit") != "" || bytes.Contains(body, []byte(`"remaining":`)) {
+		e.rest(t)
+	}
 	return answer.Status + "\n" + head.String() + "\n" + anyRequestID.ReplaceAllString(string(body), `"request_id":"…"`)
 }
 
@@ -244,6 +284,9 @@ var hotAsks = map[string]struct {
 	"getCurrentProject":   {ask{"GET", "/v1/project", "", "$RICH", "", ""}, 200, 8},
 	"verifyKey":           {ask{"POST", "/v1/keys/verify", "", "$VERIFIER", plainJSON, `{"key":"$CURRENT"}`}, 200, 8},
 	"verifyKey by a user": {ask{"POST", "/v1/keys/verify", "Bearer $JWT", "", plainJSON, `{"key":"$CURRENT","project_id":"$PROJECT"}`}, 200, 8},
+	"a limited key":       {ask{"GET", "/v1/project", "", "$WIDE", "", ""}, 200, 10},
+	"verifyKey, limited":  {ask{"POST", "/v1/keys/verify", "", "$VERIFIER", plainJSON, `{"key":"$WIDE"}`}, 200, 8},
+	"refused by a limit":  {ask{"GET", "/v1/project", "", "$SPENT", "", ""}, 429, 30},
 	"a mistyped token":    {ask{"GET", "/v1/project", "", "$RICH!", "", ""}, 401, 18},
 	"a forged token":      {ask{"GET", "/v1/project", "", "$FORGED", "", ""}, 401, 16},
 }

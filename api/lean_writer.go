@@ -32,13 +32,54 @@ func appendVerification(b []byte, a service.Verification, now time.Time) []byte 
 	if !a.Key.IsZero() {
 		b = appendVerifiedKey(append(b, `,"key":`...), a.Key, now)
 	}
+	if a.Limits.Limits.Len() > 0 {
+		b = appendLimitStates(append(b, `,"limits":`...), &a, now)
+	}
 	if a.Valid() {
 		p := &a.Key.Tenant().Project
 		b = appendString(append(b, `,"project":{"id":`...), string(p.ID))
 		b = appendString(append(b, `,"name":`...), p.Name)
 		b = append(appendString(append(b, `,"slug":`...), p.Slug), '}')
 	}
-	return append(strconv.AppendBool(append(b, `,"valid":`...), a.Valid()), '}')
+	violated := a.Limits.Violated()
+	if len(violated) > 0 {
+		b = strconv.AppendInt(append(b, `,"retry_after":`...), domain.Seconds(a.Limits.RetryAfter), 10)
+	}
+	b = strconv.AppendBool(append(b, `,"valid":`...), a.Valid())
+	for i, name := range violated { // names of limits need no escapes
+		b = append(append(append(b, []string{`,"violated":["`, `,"`}[min(i, 1)]...), name...), '"')
+	}
+	if len(violated) > 0 {
+		b = append(b, ']')
+	}
+	return append(b, '}')
+}
+
+// appendLimitStates appends the state of limits as limitStates and plainjson have it.
+func appendLimitStates(b []byte, a *service.Verification, now time.Time) []byte {
+	for i, s := range a.Limits.States() {
+		units, _ := s.Limit.Limit.Units()
+		b = append(b, "[,"[min(i, 1)])
+		b = strconv.AppendInt(append(b, `{"burst":`...), s.Burst, 10)
+		b = strconv.AppendBool(append(b, `,"exceeded":`...), s.Exceeded)
+		b = strconv.AppendInt(append(b, `,"limit":`...), units, 10)
+		b = append(append(b, `,"mode":"`...), s.Mode...)
+		b = append(append(b, `","name":"`...), s.Name...)
+		b = append(append(b, `","per":"`...), s.Per...)
+		b = append(append(b, `","period":"`...), s.Period...)
+		b = strconv.AppendInt(append(b, `","remaining":`...), s.Remaining, 10)
+		b = append(b, `,"resets_at":`...)
+		if s.Full == 0 {
+			b = append(b, "null"...)
+		} else {
+			b = appendTime(b, now.Add(s.Full))
+		}
+		b = append(append(b, `,"source":"`...), s.Source...)
+		b = appendString(append(b, `","subject":`...), a.Limits.Limits.Counter(i, a.Key).Subject)
+		b = append(append(b, `,"type":"`...), s.Type...)
+		b = append(strconv.AppendInt(append(b, `","used":`...), s.Used, 10), '}')
+	}
+	return append(b, ']')
 }
 
 func appendVerifiedKey(b []byte, key domain.ProvenKey, now time.Time) []byte {

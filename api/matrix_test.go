@@ -75,6 +75,8 @@ var matrix = map[string]string{
 	"importKeys":          "401 404 403 403 200 200 200 403 403 401 401 401",
 	"deleteKey":           "401 404 404 403 204 204 204 204 403 401 401 401",
 	"verifyKey":           "401 404 404 403 200 200 200 200 403 401 401 401",
+	"getKeyLimits":        "401 404 404 200 200 200 200 200 403 401 401 401",
+	"resetLimit":          "401 404 404 403 200 200 200 200 403 401 401 401",
 	"createPlan":          "401 404 404 403 201 201 201 201 403 401 401 401",
 	"listPlans":           "401 404 404 200 200 200 200 200 403 401 401 401",
 	"getPlan":             "401 404 404 200 200 200 200 200 403 401 401 401",
@@ -161,7 +163,9 @@ func (s *scene) ids(t *testing.T, n tenant, path string, of person) map[string]s
 	ids := map[string]string{"{organization_id}": string(n.organization.ID), "{project_id}": string(n.project.ID)}
 	at := "/v1/organizations/" + string(n.organization.ID)
 	if strings.Contains(path, "{key_id}") {
-		ids["{key_id}"] = string(s.key(t, n.owner, n.project.ID, nil).Key.ID)
+		limit := map[string]any{"name": "requests", "type": "rate", "limit": 1000, "period": "second"}
+		ids["{key_id}"] = string(s.key(t, n.owner, n.project.ID, map[string]any{"limits": []any{limit}}).Key.ID)
+		ids["{name}"] = "requests"
 	}
 	if strings.Contains(path, "{plan_id}") {
 		ids["{plan_id}"] = string(s.plan(t, n, fmt.Sprintf("plan-%d", s.fresh)).ID)
@@ -205,7 +209,7 @@ func (s *scene) nobodys() map[string]string {
 		"{organization_id}": string(domain.NewID[domain.OrganizationID](now)), "{project_id}": string(domain.NewID[domain.ProjectID](now)),
 		"{key_id}": string(domain.NewID[domain.KeyID](now)), "{user_id}": string(domain.NewID[domain.UserID](now)),
 		"{session_id}": string(domain.NewID[domain.SessionID](now)), "{invitation_id}": string(domain.NewID[domain.InvitationID](now)),
-		"{plan_id}": string(domain.NewID[domain.PlanID](now)),
+		"{plan_id}": string(domain.NewID[domain.PlanID](now)), "{name}": "nothing",
 	}
 }
 

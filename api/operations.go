@@ -24,6 +24,7 @@ type operation struct {
 	path     string // in Echo's notation
 	rule     rule
 	contract contract
+	free     bool // it costs the limits of the calling key nothing
 }
 
 // loadOperations reads the operations of openapi.yaml, once. It fails when one
@@ -47,7 +48,9 @@ var loadOperations = sync.OnceValues(func() ([]operation, error) {
 			if err != nil {
 				return nil, fmt.Errorf("the operation %s: %w", op.OperationID, err)
 			}
-			operations = append(operations, operation{op.OperationID, method, echoPath(path), r, contract})
+			operations = append(operations, operation{
+				id: op.OperationID, method: method, path: echoPath(path), rule: r, contract: contract, free: op.Extensions["x-cost"] == 0.0,
+			})
 		}
 	}
 	if len(operations) != len(rules) {
@@ -121,12 +124,12 @@ func matches(template, path string) bool {
 func (op operation) serve(handler echo.HandlerFunc) echo.HandlerFunc {
 	return func(c echo.Context) error {
 		call, _ := callOf(c.Request().Context())
-		call.operation = op.id
+		call.operation, call.free = op.id, op.free
 		c.Response().Header().Set(echo.HeaderCacheControl, "no-store")
 		if op.contract.negotiated {
 			c.Response().Header().Add(echo.HeaderVary, echo.HeaderAccept)
 		}
-		if err := call.admit(c.Request(), op.rule.permission); err != nil {
+		if err := call.admit(c, op.rule.permission); err != nil {
 			return err
 		}
 		if err := op.contract.checkPath(c); err != nil {

@@ -135,7 +135,7 @@ func TestLimitsThatAreNotEnforcedAreRefused(t *testing.T) {
 	n := w.tenant(t, "ada")
 	plan := n.path("/plans/" + string(w.plan(t, n, "Pro").ID))
 	for _, limit := range []map[string]any{
-		{"name": "a", "type": "rate", "limit": 5, "period": "day"},
+		{"name": "a", "type": "quota", "limit": 0, "period": "hour"},
 		{"name": "a", "type": "quota", "limit": 5, "period": "day", "mode": "observe"},
 		{"name": "a", "type": "credits"},
 	} {

@@ -82,6 +82,9 @@ var rules = map[string]rule{
 	"importKeys": {byUser, domain.KeysImport},
 	"verifyKey":  {byEither, domain.KeysVerify},
 
+	"getKeyLimits": {byEither, domain.LimitsRead},
+	"resetLimit":   {byEither, domain.LimitsWrite},
+
 	"createPlan": {byEither, domain.LimitsWrite},
 	"listPlans":  {byEither, domain.LimitsRead},
 	"getPlan":    {byEither, domain.LimitsRead},

@@ -52,12 +52,14 @@ func (h *handlers) GetOrganizationUsage(
 func (h *handlers) GetOwnUsage(ctx context.Context, _ GetOwnUsageRequestObject) (GetOwnUsageResponseObject, error) {
 	usage, err := h.app.OwnUsage(ctx, caller(ctx))
 	list, _ := usageList(ctx, usage)
+	limits, _ := h.app.OwnLimits(caller(ctx))
 	return GetOwnUsage200JSONResponse{
 		Interval:      list.Interval,
 		TimeZone:      list.TimeZone,
 		CompleteUntil: list.CompleteUntil,
 		Lossy:         list.Lossy,
 		Items:         list.Items,
+		Limits:        h.limits(limits),
 	}, err
 }
 

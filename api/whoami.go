@@ -17,6 +17,9 @@ func (h *handlers) GetCaller(ctx context.Context, _ GetCallerRequestObject) (Get
 		k, p, o := h.key(calling.Key), ProjectFrom(calling.Project), organizationSummary(calling.Organization)
 		who.Key, who.Project, who.Organization = &k, &p, &o
 	}
+	if limits, _ := h.app.OwnLimits(caller(ctx)); limits.Limits.Limits.Len() > 0 {
+		who.Limits = new(h.limits(limits))
+	}
 	if signedIn, isUser := caller(ctx).User(); isUser {
 		u := UserFrom(signedIn.User)
 		who.User, who.Kind = &u, CallerKindUser

@@ -312,6 +312,120 @@ func (e LimitType) Valid() bool {
 	}
 }
 
+// Defines values for LimitStateMode.
+const (
+	LimitStateModeEnforce LimitStateMode = "enforce"
+	LimitStateModeObserve LimitStateMode = "observe"
+)
+
+// Valid indicates whether the value is a known member of the LimitStateMode enum.
+func (e LimitStateMode) Valid() bool {
+	switch e {
+	case LimitStateModeEnforce:
+		return true
+	case LimitStateModeObserve:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for LimitStatePer.
+const (
+	LimitStatePerExternalID LimitStatePer = "external_id"
+	LimitStatePerKey        LimitStatePer = "key"
+	LimitStatePerProject    LimitStatePer = "project"
+)
+
+// Valid indicates whether the value is a known member of the LimitStatePer enum.
+func (e LimitStatePer) Valid() bool {
+	switch e {
+	case LimitStatePerExternalID:
+		return true
+	case LimitStatePerKey:
+		return true
+	case LimitStatePerProject:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for LimitStatePeriod.
+const (
+	LimitStatePeriodDay    LimitStatePeriod = "day"
+	LimitStatePeriodHour   LimitStatePeriod = "hour"
+	LimitStatePeriodMinute LimitStatePeriod = "minute"
+	LimitStatePeriodMonth  LimitStatePeriod = "month"
+	LimitStatePeriodSecond LimitStatePeriod = "second"
+	LimitStatePeriodWeek   LimitStatePeriod = "week"
+	LimitStatePeriodYear   LimitStatePeriod = "year"
+)
+
+// Valid indicates whether the value is a known member of the LimitStatePeriod enum.
+func (e LimitStatePeriod) Valid() bool {
+	switch e {
+	case LimitStatePeriodDay:
+		return true
+	case LimitStatePeriodHour:
+		return true
+	case LimitStatePeriodMinute:
+		return true
+	case LimitStatePeriodMonth:
+		return true
+	case LimitStatePeriodSecond:
+		return true
+	case LimitStatePeriodWeek:
+		return true
+	case LimitStatePeriodYear:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for LimitStateSource.
+const (
+	LimitStateSourceKey     LimitStateSource = "key"
+	LimitStateSourcePlan    LimitStateSource = "plan"
+	LimitStateSourceProject LimitStateSource = "project"
+)
+
+// Valid indicates whether the value is a known member of the LimitStateSource enum.
+func (e LimitStateSource) Valid() bool {
+	switch e {
+	case LimitStateSourceKey:
+		return true
+	case LimitStateSourcePlan:
+		return true
+	case LimitStateSourceProject:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for LimitStateType.
+const (
+	LimitStateTypeCredits LimitStateType = "credits"
+	LimitStateTypeQuota   LimitStateType = "quota"
+	LimitStateTypeRate    LimitStateType = "rate"
+)
+
+// Valid indicates whether the value is a known member of the LimitStateType enum.
+func (e LimitStateType) Valid() bool {
+	switch e {
+	case LimitStateTypeCredits:
+		return true
+	case LimitStateTypeQuota:
+		return true
+	case LimitStateTypeRate:
+		return true
+	default:
+		return false
+	}
+}
+
 // Defines values for Outcome.
 const (
 	OutcomeCreditsExhausted  Outcome = "credits_exhausted"
@@ -564,6 +678,7 @@ const (
 	VerificationCodeInsufficientScope VerificationCode = "insufficient_scope"
 	VerificationCodeNotFound          VerificationCode = "not_found"
 	VerificationCodeProjectDisabled   VerificationCode = "project_disabled"
+	VerificationCodeRateLimited       VerificationCode = "rate_limited"
 	VerificationCodeRevoked           VerificationCode = "revoked"
 	VerificationCodeValid             VerificationCode = "valid"
 )
@@ -578,6 +693,8 @@ func (e VerificationCode) Valid() bool {
 	case VerificationCodeNotFound:
 		return true
 	case VerificationCodeProjectDisabled:
+		return true
+	case VerificationCodeRateLimited:
 		return true
 	case VerificationCodeRevoked:
 		return true
@@ -814,6 +931,9 @@ type Caller struct {
 	//
 	// Example: key
 	Kind CallerKind `json:"kind"`
+
+	// Limits The limits of the key, if it has any.
+	Limits []LimitState `json:"limits,omitempty"`
 
 	// Organization The organization that owns the key's project.
 	Organization *OrganizationSummary `json:"organization,omitempty"`
@@ -1442,6 +1562,112 @@ type LimitPeriod string
 // Example: rate
 type LimitType string
 
+// LimitName The name of a limit.
+//
+// Example: requests
+type LimitName = string
+
+// LimitState A limit of a key, and how much of it is used.
+type LimitState struct {
+	// Burst Of a `rate`: how many units may come together after a rest.
+	//
+	// Example: 20
+	Burst *int64 `json:"burst,omitempty"`
+
+	// Exceeded Whether this request exceeds the limit.
+	//
+	// Example: false
+	Exceeded bool `json:"exceeded"`
+
+	// Limit How many units a period allows.
+	//
+	// Example: 100
+	Limit *int64 `json:"limit,omitempty"`
+
+	// Mode Whether the limit refuses requests, or only observes them.
+	//
+	// Example: enforce
+	Mode LimitStateMode `json:"mode"`
+
+	// Name The name of the limit.
+	//
+	// Example: requests
+	Name string `json:"name"`
+
+	// Per What is counted together.
+	//
+	// Example: key
+	Per LimitStatePer `json:"per"`
+
+	// Period The period of the limit.
+	//
+	// Example: minute
+	Period *LimitStatePeriod `json:"period,omitempty"`
+
+	// Remaining How many units are left now. With several nodes, each has its share of every limit, and this is that of the node
+	// which answers.
+	//
+	//
+	// Example: 17
+	Remaining int64 `json:"remaining"`
+
+	// ResetsAt When nothing is used any more. Null means that nothing is.
+	//
+	// Example: 2026-03-02T09:30:00Z
+	ResetsAt nullable.Nullable[time.Time] `json:"resets_at"`
+
+	// Source The place that defines the limit.
+	//
+	// Example: plan
+	Source LimitStateSource `json:"source"`
+
+	// Subject Whose use is counted: the id of the key or of the project, or an external id.
+	//
+	//
+	// Example: key_01kjpy44e0fcfrt0xvtfeed5a2
+	Subject string `json:"subject"`
+
+	// Type What kind of limit it is.
+	//
+	// Example: rate
+	Type LimitStateType `json:"type"`
+
+	// Used How many units are used: the burst less what remains.
+	//
+	// Example: 3
+	Used int64 `json:"used"`
+}
+
+// LimitStateMode Whether the limit refuses requests, or only observes them.
+//
+// Example: enforce
+type LimitStateMode string
+
+// LimitStatePer What is counted together.
+//
+// Example: key
+type LimitStatePer string
+
+// LimitStatePeriod The period of the limit.
+//
+// Example: minute
+type LimitStatePeriod string
+
+// LimitStateSource The place that defines the limit.
+//
+// Example: plan
+type LimitStateSource string
+
+// LimitStateType What kind of limit it is.
+//
+// Example: rate
+type LimitStateType string
+
+// LimitStateList defines model for LimitStateList.
+type LimitStateList struct {
+	Items []LimitState `json:"items"`
+}
+
 // Limits Limits, each with a name of its own.
 //
 // Example: [{"cost":1,"limit":null,"mode":"enforce","name":"requests","per":"key","type":"rate"}]
@@ -1613,6 +1839,9 @@ type OwnUsage struct {
 	Interval string      `json:"interval"`
 	Items    []UsageItem `json:"items"`
 
+	// Limits The limits of the key, and how much of each is used now.
+	Limits []LimitState `json:"limits"`
+
 	// Lossy True if a node was killed in the period, so that what it counted in its last seconds may be missing.
 	//
 	// Example: false
@@ -1705,6 +1934,11 @@ type Problem struct {
 	//
 	// Example: /docs/errors#validation_failed
 	Type string `json:"type"`
+
+	// ViolatedPolicies The limits of the key that refused the request, by their names. Only with `rate_limited`.
+	//
+	// Example: ["requests"]
+	ViolatedPolicies []string `json:"violated-policies,omitempty"`
 }
 
 // Project defines model for Project.
@@ -1828,7 +2062,7 @@ type RefreshSessionRequest struct {
 // granted, spent and perhaps refilled, for prepaid money. Where the project, the plan and the key define a limit of one name, the key's
 // counts, then the plan's.
 //
-// This version enforces no limits yet, and refuses those that it would have to enforce.
+// This version enforces limits of the type `rate`. It does not enforce quotas and credits yet, and refuses them.
 type RequestedLimit struct {
 	// Burst Of a `rate`: how many units may come together after a rest; at most what the rate allows in a year. The default
 	// is `limit`.
@@ -1943,6 +2177,12 @@ type RequestedRefill struct {
 //
 // Example: month
 type RequestedRefillPeriod string
+
+// ResetLimitRequest defines model for ResetLimitRequest.
+type ResetLimitRequest struct {
+	// Reason The reason, for people who read the audit trail.
+	Reason nullable.Nullable[string] `json:"reason,omitempty"`
+}
 
 // ResetPasswordRequest defines model for ResetPasswordRequest.
 type ResetPasswordRequest struct {
@@ -2377,13 +2617,26 @@ type Verification struct {
 	// Key The verified key.
 	Key *VerifiedKey `json:"key,omitempty"`
 
+	// Limits With `valid` and `rate_limited`, if the key has limits: their state after this request.
+	Limits []LimitState `json:"limits,omitempty"`
+
 	// Project The project that owns the verified key.
 	Project *ProjectSummary `json:"project,omitempty"`
+
+	// RetryAfter With `rate_limited`, the seconds after which the request is admitted, if no other one is before.
+	//
+	// Example: 1
+	RetryAfter *int64 `json:"retry_after,omitempty"`
 
 	// Valid Whether the key is valid and holds the scopes.
 	//
 	// Example: true
 	Valid bool `json:"valid"`
+
+	// Violated With `rate_limited`, the names of the limits that refuse the request. Nothing was taken from any limit.
+	//
+	// Example: ["requests"]
+	Violated []string `json:"violated,omitempty"`
 }
 
 // VerificationCode The result in one word. Every result except `not_found` comes with `key`, because the token's secret was correct.
@@ -2473,6 +2726,14 @@ type VerifyEmailRequest struct {
 
 // VerifyKeyRequest defines model for VerifyKeyRequest.
 type VerifyKeyRequest struct {
+	// Cost What the request of the client costs, by the names of limits. A limit that is not named costs its `cost`. A name
+	// that the key has no limit for is ignored, so that you can ask alike for all plans. If all costs are 0, nothing is
+	// taken from the limits.
+	//
+	//
+	// Example: {"tokens":1500}
+	Cost map[string]int64 `json:"cost,omitempty"`
+
 	// Key The token that was presented to you. It may be any text.
 	//
 	// Example: lk_live_vF7U4YOYLkq6_cSDlQnFh3UDT5HoAxm26EXNs5IwyvxZJ02kOa9uUe1Z1SVXcT
@@ -2861,6 +3122,9 @@ type ImportKeysJSONRequestBody = ImportKeysRequest
 
 // UpdateKeyJSONRequestBody defines body for UpdateKey for application/json ContentType.
 type UpdateKeyJSONRequestBody = UpdateKeyRequest
+
+// ResetLimitJSONRequestBody defines body for ResetLimit for application/json ContentType.
+type ResetLimitJSONRequestBody = ResetLimitRequest
 
 // RevokeKeyJSONRequestBody defines body for RevokeKey for application/json ContentType.
 type RevokeKeyJSONRequestBody = RevokeKeyRequest
@@ -3602,6 +3866,37 @@ type ClientInterface interface {
 	// Corresponds with PATCH /v1/projects/{project_id}/keys/{key_id} (the `UpdateKey` operationId).
 	UpdateKey(ctx context.Context, projectID ProjectID, keyID KeyID, params *UpdateKeyParams, body UpdateKeyJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
 
+	// GetKeyLimits Get the limits of an API key
+	//
+	// The limits that hold for the key, from wherever they come, and how much of each is used.
+	//
+	// **A key needs the scope `limits:read`**, a user the role `viewer`, `developer`, `admin` or `owner`.
+	//
+	// Corresponds with GET /v1/projects/{project_id}/keys/{key_id}/limits (the `GetKeyLimits` operationId).
+	GetKeyLimits(ctx context.Context, projectID ProjectID, keyID KeyID, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// ResetLimitWithBody Reset a limit of an API key
+	//
+	// Makes a limit that holds for the key as good as new, for all keys that are counted together. The audit trail has it.
+	//
+	// **A key needs the scope `limits:write`**, a user the role `developer`, `admin` or `owner`.
+	//
+	// Takes any type of body and a specified content type.
+	//
+	// Corresponds with POST /v1/projects/{project_id}/keys/{key_id}/limits/{name}/reset (the `ResetLimit` operationId).
+	ResetLimitWithBody(ctx context.Context, projectID ProjectID, keyID KeyID, name LimitName, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// ResetLimit Reset a limit of an API key
+	//
+	// Makes a limit that holds for the key as good as new, for all keys that are counted together. The audit trail has it.
+	//
+	// **A key needs the scope `limits:write`**, a user the role `developer`, `admin` or `owner`.
+	//
+	// Takes a body of the `application/json` content type.
+	//
+	// Corresponds with POST /v1/projects/{project_id}/keys/{key_id}/limits/{name}/reset (the `ResetLimit` operationId).
+	ResetLimit(ctx context.Context, projectID ProjectID, keyID KeyID, name LimitName, body ResetLimitJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
+
 	// RevokeKeyWithBody Revoke an API key
 	//
 	// Stops the key immediately and permanently. Revoking it again answers 200 and changes nothing.
@@ -3680,8 +3975,7 @@ type ClientInterface interface {
 	// Creates a plan, which is a named set of limits. Keys refer to a plan by its id. A project can have 200 plans, each
 	// with a name of its own: otherwise 409 `conflict`.
 	//
-	// This version enforces no limits yet, and refuses every limit that it would have to enforce: a plan can say only
-	// that it has no limit of a name (`"limit": null`).
+	// This version enforces limits of the type `rate`. It does not enforce quotas and credits yet, and refuses them.
 	//
 	// **A key needs the scope `limits:write`**, a user the role `developer`, `admin` or `owner`.
 	//
@@ -3695,8 +3989,7 @@ type ClientInterface interface {
 	// Creates a plan, which is a named set of limits. Keys refer to a plan by its id. A project can have 200 plans, each
 	// with a name of its own: otherwise 409 `conflict`.
 	//
-	// This version enforces no limits yet, and refuses every limit that it would have to enforce: a plan can say only
-	// that it has no limit of a name (`"limit": null`).
+	// This version enforces limits of the type `rate`. It does not enforce quotas and credits yet, and refuses them.
 	//
 	// **A key needs the scope `limits:write`**, a user the role `developer`, `admin` or `owner`.
 	//
@@ -5057,6 +5350,67 @@ func (c *API) UpdateKey(ctx context.Context, projectID ProjectID, keyID KeyID, p
 	return c.Client.Do(req)
 }
 
+// GetKeyLimits Get the limits of an API key
+//
+// The limits that hold for the key, from wherever they come, and how much of each is used.
+//
+// **A key needs the scope `limits:read`**, a user the role `viewer`, `developer`, `admin` or `owner`.
+//
+// Corresponds with GET /v1/projects/{project_id}/keys/{key_id}/limits (the `GetKeyLimits` operationId).
+func (c *API) GetKeyLimits(ctx context.Context, projectID ProjectID, keyID KeyID, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewGetKeyLimitsRequest(c.Server, projectID, keyID)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// ResetLimitWithBody Reset a limit of an API key
+//
+// Makes a limit that holds for the key as good as new, for all keys that are counted together. The audit trail has it.
+//
+// **A key needs the scope `limits:write`**, a user the role `developer`, `admin` or `owner`.
+//
+// Takes any type of body and a specified content type.
+//
+// Corresponds with POST /v1/projects/{project_id}/keys/{key_id}/limits/{name}/reset (the `ResetLimit` operationId).
+func (c *API) ResetLimitWithBody(ctx context.Context, projectID ProjectID, keyID KeyID, name LimitName, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewResetLimitRequestWithBody(c.Server, projectID, keyID, name, contentType, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// ResetLimit Reset a limit of an API key
+//
+// Makes a limit that holds for the key as good as new, for all keys that are counted together. The audit trail has it.
+//
+// **A key needs the scope `limits:write`**, a user the role `developer`, `admin` or `owner`.
+//
+// Takes a body of the `application/json` content type.
+//
+// Corresponds with POST /v1/projects/{project_id}/keys/{key_id}/limits/{name}/reset (the `ResetLimit` operationId).
+func (c *API) ResetLimit(ctx context.Context, projectID ProjectID, keyID KeyID, name LimitName, body ResetLimitJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewResetLimitRequest(c.Server, projectID, keyID, name, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
 // RevokeKeyWithBody Revoke an API key
 //
 // Stops the key immediately and permanently. Revoking it again answers 200 and changes nothing.
@@ -5185,8 +5539,7 @@ func (c *API) ListPlans(ctx context.Context, projectID ProjectID, params *ListPl
 // Creates a plan, which is a named set of limits. Keys refer to a plan by its id. A project can have 200 plans, each
 // with a name of its own: otherwise 409 `conflict`.
 //
-// This version enforces no limits yet, and refuses every limit that it would have to enforce: a plan can say only
-// that it has no limit of a name (`"limit": null`).
+// This version enforces limits of the type `rate`. It does not enforce quotas and credits yet, and refuses them.
 //
 // **A key needs the scope `limits:write`**, a user the role `developer`, `admin` or `owner`.
 //
@@ -5210,8 +5563,7 @@ func (c *API) CreatePlanWithBody(ctx context.Context, projectID ProjectID, param
 // Creates a plan, which is a named set of limits. Keys refer to a plan by its id. A project can have 200 plans, each
 // with a name of its own: otherwise 409 `conflict`.
 //
-// This version enforces no limits yet, and refuses every limit that it would have to enforce: a plan can say only
-// that it has no limit of a name (`"limit": null`).
+// This version enforces limits of the type `rate`. It does not enforce quotas and credits yet, and refuses them.
 //
 // **A key needs the scope `limits:write`**, a user the role `developer`, `admin` or `owner`.
 //
@@ -7705,6 +8057,108 @@ func NewUpdateKeyRequestWithBody(server string, projectID ProjectID, keyID KeyID
 	return req, nil
 }
 
+// NewGetKeyLimitsRequest constructs an http.Request for the GetKeyLimits method
+func NewGetKeyLimitsRequest(server string, projectID ProjectID, keyID KeyID) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "project_id", projectID, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	var pathParam1 string
+
+	pathParam1, err = runtime.StyleParamWithOptions("simple", false, "key_id", keyID, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/projects/%s/keys/%s/limits", pathParam0, pathParam1)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
+// NewResetLimitRequest calls the generic ResetLimit builder with application/json body
+func NewResetLimitRequest(server string, projectID ProjectID, keyID KeyID, name LimitName, body ResetLimitJSONRequestBody) (*http.Request, error) {
+	var bodyReader io.Reader
+	buf, err := json.Marshal(body)
+	if err != nil {
+		return nil, err
+	}
+	bodyReader = bytes.NewReader(buf)
+	return NewResetLimitRequestWithBody(server, projectID, keyID, name, "application/json", bodyReader)
+}
+
+// NewResetLimitRequestWithBody constructs an http.Request for the ResetLimit method, with any body, and a specified content type
+func NewResetLimitRequestWithBody(server string, projectID ProjectID, keyID KeyID, name LimitName, contentType string, body io.Reader) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "project_id", projectID, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	var pathParam1 string
+
+	pathParam1, err = runtime.StyleParamWithOptions("simple", false, "key_id", keyID, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	var pathParam2 string
+
+	pathParam2, err = runtime.StyleParamWithOptions("simple", false, "name", name, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/projects/%s/keys/%s/limits/%s/reset", pathParam0, pathParam1, pathParam2)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodPost, queryURL.String(), body)
+	if err != nil {
+		return nil, err
+	}
+
+	req.Header.Add("Content-Type", contentType)
+
+	return req, nil
+}
+
 // NewRevokeKeyRequest calls the generic RevokeKey builder with application/json body
 func NewRevokeKeyRequest(server string, projectID ProjectID, keyID KeyID, params *RevokeKeyParams, body RevokeKeyJSONRequestBody) (*http.Request, error) {
 	var bodyReader io.Reader
@@ -9136,6 +9590,39 @@ type ClientWithResponsesInterface interface {
 	// Corresponds with PATCH /v1/projects/{project_id}/keys/{key_id} (the `UpdateKey` operationId).
 	UpdateKeyWithResponse(ctx context.Context, projectID ProjectID, keyID KeyID, params *UpdateKeyParams, body UpdateKeyJSONRequestBody, reqEditors ...RequestEditorFn) (*UpdateKeyResponse, error)
 
+	// GetKeyLimitsWithResponse Get the limits of an API key
+	//
+	// The limits that hold for the key, from wherever they come, and how much of each is used.
+	//
+	// **A key needs the scope `limits:read`**, a user the role `viewer`, `developer`, `admin` or `owner`.
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with GET /v1/projects/{project_id}/keys/{key_id}/limits (the `GetKeyLimits` operationId).
+	GetKeyLimitsWithResponse(ctx context.Context, projectID ProjectID, keyID KeyID, reqEditors ...RequestEditorFn) (*GetKeyLimitsResponse, error)
+
+	// ResetLimitWithBodyWithResponse Reset a limit of an API key
+	//
+	// Makes a limit that holds for the key as good as new, for all keys that are counted together. The audit trail has it.
+	//
+	// **A key needs the scope `limits:write`**, a user the role `developer`, `admin` or `owner`.
+	//
+	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /v1/projects/{project_id}/keys/{key_id}/limits/{name}/reset (the `ResetLimit` operationId).
+	ResetLimitWithBodyWithResponse(ctx context.Context, projectID ProjectID, keyID KeyID, name LimitName, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*ResetLimitResponse, error)
+
+	// ResetLimitWithResponse Reset a limit of an API key
+	//
+	// Makes a limit that holds for the key as good as new, for all keys that are counted together. The audit trail has it.
+	//
+	// **A key needs the scope `limits:write`**, a user the role `developer`, `admin` or `owner`.
+	//
+	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /v1/projects/{project_id}/keys/{key_id}/limits/{name}/reset (the `ResetLimit` operationId).
+	ResetLimitWithResponse(ctx context.Context, projectID ProjectID, keyID KeyID, name LimitName, body ResetLimitJSONRequestBody, reqEditors ...RequestEditorFn) (*ResetLimitResponse, error)
+
 	// RevokeKeyWithBodyWithResponse Revoke an API key
 	//
 	// Stops the key immediately and permanently. Revoking it again answers 200 and changes nothing.
@@ -9216,8 +9703,7 @@ type ClientWithResponsesInterface interface {
 	// Creates a plan, which is a named set of limits. Keys refer to a plan by its id. A project can have 200 plans, each
 	// with a name of its own: otherwise 409 `conflict`.
 	//
-	// This version enforces no limits yet, and refuses every limit that it would have to enforce: a plan can say only
-	// that it has no limit of a name (`"limit": null`).
+	// This version enforces limits of the type `rate`. It does not enforce quotas and credits yet, and refuses them.
 	//
 	// **A key needs the scope `limits:write`**, a user the role `developer`, `admin` or `owner`.
 	//
@@ -9231,8 +9717,7 @@ type ClientWithResponsesInterface interface {
 	// Creates a plan, which is a named set of limits. Keys refer to a plan by its id. A project can have 200 plans, each
 	// with a name of its own: otherwise 409 `conflict`.
 	//
-	// This version enforces no limits yet, and refuses every limit that it would have to enforce: a plan can say only
-	// that it has no limit of a name (`"limit": null`).
+	// This version enforces limits of the type `rate`. It does not enforce quotas and credits yet, and refuses them.
 	//
 	// **A key needs the scope `limits:write`**, a user the role `developer`, `admin` or `owner`.
 	//
@@ -11334,6 +11819,102 @@ func (r UpdateKeyResponse) ContentType() string {
 	return ""
 }
 
+// GetKeyLimitsResponse200Headers the declared response headers of an HTTP 200 response for GetKeyLimits
+type GetKeyLimitsResponse200Headers struct {
+	XRequestID string
+}
+
+type GetKeyLimitsResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *LimitStateList
+	// Headers200 the parsed response headers for an HTTP 200 response
+	Headers200 *GetKeyLimitsResponse200Headers
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r GetKeyLimitsResponse) GetJSON200() *LimitStateList {
+	return r.JSON200
+}
+
+// GetBody returns the raw response body bytes
+func (r GetKeyLimitsResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r GetKeyLimitsResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r GetKeyLimitsResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r GetKeyLimitsResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+// ResetLimitResponse200Headers the declared response headers of an HTTP 200 response for ResetLimit
+type ResetLimitResponse200Headers struct {
+	XRequestID string
+}
+
+type ResetLimitResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *LimitStateList
+	// Headers200 the parsed response headers for an HTTP 200 response
+	Headers200 *ResetLimitResponse200Headers
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r ResetLimitResponse) GetJSON200() *LimitStateList {
+	return r.JSON200
+}
+
+// GetBody returns the raw response body bytes
+func (r ResetLimitResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r ResetLimitResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r ResetLimitResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r ResetLimitResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
 // RevokeKeyResponse200Headers the declared response headers of an HTTP 200 response for RevokeKey
 type RevokeKeyResponse200Headers struct {
 	ETag       *string
@@ -12888,6 +13469,57 @@ func (c *ClientWithResponses) UpdateKeyWithResponse(ctx context.Context, project
 	return ParseUpdateKeyResponse(rsp)
 }
 
+// GetKeyLimitsWithResponse Get the limits of an API key
+//
+// The limits that hold for the key, from wherever they come, and how much of each is used.
+//
+// **A key needs the scope `limits:read`**, a user the role `viewer`, `developer`, `admin` or `owner`.
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /v1/projects/{project_id}/keys/{key_id}/limits (the `GetKeyLimits` operationId).
+func (c *ClientWithResponses) GetKeyLimitsWithResponse(ctx context.Context, projectID ProjectID, keyID KeyID, reqEditors ...RequestEditorFn) (*GetKeyLimitsResponse, error) {
+	rsp, err := c.GetKeyLimits(ctx, projectID, keyID, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseGetKeyLimitsResponse(rsp)
+}
+
+// ResetLimitWithBodyWithResponse Reset a limit of an API key
+//
+// Makes a limit that holds for the key as good as new, for all keys that are counted together. The audit trail has it.
+//
+// **A key needs the scope `limits:write`**, a user the role `developer`, `admin` or `owner`.
+//
+// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /v1/projects/{project_id}/keys/{key_id}/limits/{name}/reset (the `ResetLimit` operationId).
+func (c *ClientWithResponses) ResetLimitWithBodyWithResponse(ctx context.Context, projectID ProjectID, keyID KeyID, name LimitName, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*ResetLimitResponse, error) {
+	rsp, err := c.ResetLimitWithBody(ctx, projectID, keyID, name, contentType, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseResetLimitResponse(rsp)
+}
+
+// ResetLimitWithResponse Reset a limit of an API key
+//
+// Makes a limit that holds for the key as good as new, for all keys that are counted together. The audit trail has it.
+//
+// **A key needs the scope `limits:write`**, a user the role `developer`, `admin` or `owner`.
+//
+// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /v1/projects/{project_id}/keys/{key_id}/limits/{name}/reset (the `ResetLimit` operationId).
+func (c *ClientWithResponses) ResetLimitWithResponse(ctx context.Context, projectID ProjectID, keyID KeyID, name LimitName, body ResetLimitJSONRequestBody, reqEditors ...RequestEditorFn) (*ResetLimitResponse, error) {
+	rsp, err := c.ResetLimit(ctx, projectID, keyID, name, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseResetLimitResponse(rsp)
+}
+
 // RevokeKeyWithBodyWithResponse Revoke an API key
 //
 // Stops the key immediately and permanently. Revoking it again answers 200 and changes nothing.
@@ -12998,8 +13630,7 @@ func (c *ClientWithResponses) ListPlansWithResponse(ctx context.Context, project
 // Creates a plan, which is a named set of limits. Keys refer to a plan by its id. A project can have 200 plans, each
 // with a name of its own: otherwise 409 `conflict`.
 //
-// This version enforces no limits yet, and refuses every limit that it would have to enforce: a plan can say only
-// that it has no limit of a name (`"limit": null`).
+// This version enforces limits of the type `rate`. It does not enforce quotas and credits yet, and refuses them.
 //
 // **A key needs the scope `limits:write`**, a user the role `developer`, `admin` or `owner`.
 //
@@ -13019,8 +13650,7 @@ func (c *ClientWithResponses) CreatePlanWithBodyWithResponse(ctx context.Context
 // Creates a plan, which is a named set of limits. Keys refer to a plan by its id. A project can have 200 plans, each
 // with a name of its own: otherwise 409 `conflict`.
 //
-// This version enforces no limits yet, and refuses every limit that it would have to enforce: a plan can say only
-// that it has no limit of a name (`"limit": null`).
+// This version enforces limits of the type `rate`. It does not enforce quotas and credits yet, and refuses them.
 //
 // **A key needs the scope `limits:write`**, a user the role `developer`, `admin` or `owner`.
 //
@@ -14853,6 +15483,84 @@ func ParseUpdateKeyResponse(rsp *http.Response) (*UpdateKeyResponse, error) {
 			}
 			headers.ETag = &value
 		}
+		if values := rsp.Header.Values("X-Request-Id"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "X-Request-Id", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.XRequestID = value
+		}
+		response.Headers200 = &headers
+	}
+
+	return response, nil
+}
+
+// ParseGetKeyLimitsResponse parses an HTTP response from a GetKeyLimitsWithResponse call
+func ParseGetKeyLimitsResponse(rsp *http.Response) (*GetKeyLimitsResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &GetKeyLimitsResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest LimitStateList
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	}
+
+	switch {
+	case rsp.StatusCode == 200:
+		var headers GetKeyLimitsResponse200Headers
+		if values := rsp.Header.Values("X-Request-Id"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "X-Request-Id", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.XRequestID = value
+		}
+		response.Headers200 = &headers
+	}
+
+	return response, nil
+}
+
+// ParseResetLimitResponse parses an HTTP response from a ResetLimitWithResponse call
+func ParseResetLimitResponse(rsp *http.Response) (*ResetLimitResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &ResetLimitResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest LimitStateList
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	}
+
+	switch {
+	case rsp.StatusCode == 200:
+		var headers ResetLimitResponse200Headers
 		if values := rsp.Header.Values("X-Request-Id"); len(values) > 0 {
 			var value string
 			if err := runtime.BindStyledParameterWithOptions("simple", "X-Request-Id", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {

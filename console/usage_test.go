@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"github.com/latchkey-dev/latchkey/domain"
+	"github.com/latchkey-dev/latchkey/service"
 )
 
 // get returns the page at a path, as the person sees it.
@@ -45,11 +46,11 @@ func TestUsagePages(t *testing.T) {
 		t.Fatal(err)
 	}
 	for range 3 {
-		if _, err := p.VerifyKey(t.Context(), token.Reveal(), nil); err != nil {
+		if _, err := p.VerifyKey(t.Context(), service.Question{Token: token.Reveal()}); err != nil {
 			t.Fatal(err)
 		}
 	}
-	if _, err := p.VerifyKey(t.Context(), token.Reveal(), []domain.Scope{"documents:read"}); err != nil {
+	if _, err := p.VerifyKey(t.Context(), service.Question{Token: token.Reveal(), Scopes: []domain.Scope{"documents:read"}}); err != nil {
 		t.Fatal(err)
 	}
 	if err := s.App.RecordUses(t.Context()); err != nil {

@@ -170,7 +170,7 @@ func joined[T ~string](items []T) string {
 }
 
 // enforcedTypes are the types of limits that this version enforces.
-var enforcedTypes []LimitType
+var enforcedTypes = []LimitType{RateLimit}
 
 // enforced refuses limits that this version does not enforce, because a limit that
 // is stored and does nothing would be a false promise. The absence of a limit needs

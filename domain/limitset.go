@@ -75,6 +75,15 @@ type Counter struct {
 	Subject string // the key's id, the external id or the project's id
 }
 
+// String returns the counter as ParseCounter reads it.
+func (c Counter) String() string { return c.Owner + "/" + c.Name + "/" + string(c.Per) + "/" + c.Subject }
+
+// ParseCounter reads what String returns. Anything else gives a counter of nothing.
+func ParseCounter(s string) Counter {
+	parts := append(strings.SplitN(s, "/", 4), "", "", "") // an external id may have slashes
+	return Counter{Owner: parts[0], Name: parts[1], Per: Per(parts[2]), Subject: parts[3]}
+}
+
 // Clone returns the counter without a reference to the text that it was read from.
 func (c Counter) Clone() Counter {
 	c.Owner, c.Name, c.Subject = strings.Clone(c.Owner), strings.Clone(c.Name), strings.Clone(c.Subject)

@@ -25,6 +25,13 @@ type noteRow struct {
 
 func (r noteRow) stale() domain.Stale { return domain.Stale{Kind: r.Kind, ID: r.Object} }
 
+// NoteStale writes a note that no trigger writes, because what is stale is only in the
+// memory of nodes. It belongs into a transaction.
+func (s *Store) NoteStale(ctx context.Context, n domain.Stale) error {
+	_, err := s.write.NewInsert().Model(&noteRow{Kind: n.Kind, Object: n.ID}).Value("xid", s.engine.nextNote()).Exec(ctx)
+	return s.error(err)
+}
+
 // Feed reads the stale notes of this process and others. It has its own
 // connections, so that it neither waits behind requests nor is
 // refused with them. Only one goroutine may use it, but any may call Close.

@@ -28,6 +28,8 @@ func (postgresEngine) ownStale(ctx context.Context, tx bun.IDB, _ int64) ([]doma
 	return stale(rows), err
 }
 
+func (postgresEngine) nextNote() string { return "pg_current_xact_id()::text::bigint" }
+
 func (postgresEngine) staleSoFar(context.Context, bun.IDB) (int64, error) { return 0, nil }
 
 // announcer sends notifications. All commits during one notification share the

@@ -17,6 +17,8 @@ func (sqliteEngine) ownStale(ctx context.Context, tx bun.IDB, since int64) ([]do
 	return stale(rows), err
 }
 
+func (sqliteEngine) nextNote() string { return "(SELECT COALESCE(MAX(xid), 0) + 1 FROM changes)" }
+
 func (sqliteEngine) staleSoFar(ctx context.Context, tx bun.IDB) (now int64, err error) {
 	err = tx.NewRaw("SELECT COALESCE(MAX(xid), 0) FROM changes").Scan(ctx, &now)
 	return now, err

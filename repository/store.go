@@ -72,6 +72,8 @@ type engine interface { //nolint:interfacebloat // it is all that the two differ
 	ownStale(ctx context.Context, tx bun.IDB, since int64) ([]domain.Stale, error)
 	follow(ctx context.Context, l *link) (poller, func() error, error)
 	announce(s *Store)
+	// nextNote is the number of a note that the transaction writes itself.
+	nextNote() string
 	// placeholder is the argument in hand-written statements; prepares reports
 	// whether the server keeps prepared statements.
 	placeholder() string

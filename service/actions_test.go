@@ -120,7 +120,7 @@ func askedOfProject(w *world, p *service.Project) []asked {
 			return k, err
 		}),
 		ask("DeleteKey", domain.KeysWrite, none(func() error { return p.DeleteKey(ctx, key) })),
-		ask("VerifyKey", domain.KeysVerify, func() (service.Verification, error) { return p.VerifyKey(ctx, "x", nil) }),
+		ask("VerifyKey", domain.KeysVerify, func() (service.Verification, error) { return p.VerifyKey(ctx, service.Question{Token: "x"}) }),
 		ask("ImportKeys", domain.KeysImport, func() (domain.ImportResult, error) {
 			var rows iter.Seq[domain.ImportRow] = func(func(domain.ImportRow) bool) {}
 			return p.ImportKeys(ctx, rows)

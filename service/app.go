@@ -72,6 +72,7 @@ type Options struct {
 type App struct {
 	store     *repository.Store
 	clock     func() time.Time
+	began     time.Time // by the clock, with its monotonic reading
 	keyPrefix string
 	address   string
 	signup    SignupPolicy
@@ -115,6 +116,7 @@ func New(ctx context.Context, o Options) (*App, error) {
 	if a.clock == nil {
 		a.clock = time.Now
 	}
+	a.began = a.clock()
 	a.usage, a.usageDays = newUsage(a.now()), cmp.Or(o.UsageDays, DefaultUsageDays)
 	a.near = newNearby(o, a.usage.meter)
 	if a.keyPrefix == "" {

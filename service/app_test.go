@@ -120,11 +120,11 @@ func TestMainJob(t *testing.T) {
 		if diff := cmp.Diff(want, got); diff != "" {
 			w.Error(diff)
 		}
-		v, err := project.VerifyKey(w.Context(), token, []domain.Scope{"documents:read"})
+		v, err := project.VerifyKey(w.Context(), service.Question{Token: token, Scopes: []domain.Scope{"documents:read"}})
 		if err != nil || !v.Valid() || v.Key.ID() != key.ID {
 			w.Errorf("got %+v, %v, want valid", v, err)
 		}
-		v, err = project.VerifyKey(w.Context(), token, []domain.Scope{"documents:write"})
+		v, err = project.VerifyKey(w.Context(), service.Question{Token: token, Scopes: []domain.Scope{"documents:write"}})
 		if err != nil || v.Code != service.VerifiedInsufficientScope {
 			w.Errorf("got %+v, %v, want insufficient_scope", v, err)
 		}
@@ -201,7 +201,7 @@ func TestStrangers(t *testing.T) {
 		_, err = w.Project(w.Context(), domain.Principal{}, mine.ID)
 		w.code(err, domain.CodeUnauthenticated)
 
-		v, err := w.project(evesKey, "").VerifyKey(w.Context(), token, nil)
+		v, err := w.project(evesKey, "").VerifyKey(w.Context(), service.Question{Token: token})
 		if want := (service.Verification{Code: service.VerifiedNotFound}); err != nil || v != want {
 			w.Errorf("got %v, %v, want %v", v, err, want)
 		}
@@ -229,7 +229,7 @@ func TestNoEscalation(t *testing.T) {
 		_, err = byKey.RevokeKey(w.Context(), strong.ID, "")
 		w.code(err, domain.CodeScopeNotHeld)
 		w.code(byKey.DeleteKey(w.Context(), strong.ID), domain.CodeScopeNotHeld)
-		_, err = byKey.VerifyKey(w.Context(), "x", nil)
+		_, err = byKey.VerifyKey(w.Context(), service.Question{Token: "x"})
 		w.code(err, domain.CodeForbidden)
 
 		unchanged, err := project.GetKey(w.Context(), strong.ID)

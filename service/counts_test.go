@@ -42,14 +42,14 @@ func TestCountsAreWrittenOnce(t *testing.T) {
 		use := func() {
 			w.Helper()
 			for range 3 {
-				_, err := project.VerifyKey(w.Context(), token, nil)
+				_, err := project.VerifyKey(w.Context(), service.Question{Token: token})
 				w.check(err)
 				want[domain.OutcomeValid]++
 			}
-			_, err := project.VerifyKey(w.Context(), token, []domain.Scope{"documents:write"})
+			_, err := project.VerifyKey(w.Context(), service.Question{Token: token, Scopes: []domain.Scope{"documents:write"}})
 			w.check(err)
 			want[domain.OutcomeInsufficientScope]++
-			_, err = project.VerifyKey(w.Context(), "lk_live_nothing", nil)
+			_, err = project.VerifyKey(w.Context(), service.Question{Token: "lk_live_nothing"})
 			w.check(err)
 			want[domain.OutcomeNotFound]++
 		}
@@ -128,7 +128,7 @@ func TestUsageOutlivesItsKey(t *testing.T) {
 		token := minted.Reveal()
 		verify := func() {
 			w.Helper()
-			_, err := project.VerifyKey(w.Context(), token, nil)
+			_, err := project.VerifyKey(w.Context(), service.Question{Token: token})
 			w.check(err)
 		}
 		verify()

@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"github.com/latchkey-dev/latchkey/domain"
+	"github.com/latchkey-dev/latchkey/service"
 )
 
 // slowRow is an import that makes every comparison cost as much as is allowed.
@@ -42,11 +43,11 @@ func TestPoisonousImports(t *testing.T) {
 		w.check(w.RefuseSlowHashes(w.Context()))
 		for range 3 {
 			w.answers(map[string]domain.Code{foreignToken: ""})
-			v, err := victim.VerifyKey(w.Context(), foreignToken, nil)
+			v, err := victim.VerifyKey(w.Context(), service.Question{Token: foreignToken})
 			if err != nil || !v.Valid() {
 				w.Errorf("got %+v, %v, want valid", v, err)
 			}
-			v, err = victim.VerifyKey(w.Context(), "dOwgmSHc.a-guess", nil)
+			v, err = victim.VerifyKey(w.Context(), service.Question{Token: "dOwgmSHc.a-guess"})
 			if err != nil || v.Valid() {
 				w.Errorf("a guess: got %+v, %v, want not_found without a hash", v, err)
 			}
@@ -121,7 +122,7 @@ func TestGuessesOfManyLeaveOthersTheirTries(t *testing.T) {
 		for range 5 {
 			w.importRows(squatter, made(w.T, domain.DjangoPBKDF2SHA256, "dOwgmSHc.of-eve"))
 			for i := range 32 {
-				_, err := squatter.VerifyKey(w.Context(), fmt.Sprint("dOwgmSHc.guess-", i), nil)
+				_, err := squatter.VerifyKey(w.Context(), service.Question{Token: fmt.Sprint("dOwgmSHc.guess-", i)})
 				w.check(err)
 			}
 			squatter = w.NewProject(eve, "P")

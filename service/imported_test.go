@@ -30,11 +30,11 @@ func TestImportSharedPrefix(t *testing.T) {
 			}
 		}
 		for _, p := range []*service.Project{a, b} {
-			if v, err := p.VerifyKey(w.Context(), "known to both", nil); err != nil || !v.Valid() {
+			if v, err := p.VerifyKey(w.Context(), service.Question{Token: "known to both"}); err != nil || !v.Valid() {
 				w.Errorf("got %+v, %v, want each project to know its own", v, err)
 			}
 			other := map[*service.Project]string{a: "shared.of-bob", b: "shared.of-ann"}[p]
-			v, err := p.VerifyKey(w.Context(), other, nil)
+			v, err := p.VerifyKey(w.Context(), service.Question{Token: other})
 			if want := (service.Verification{Code: service.VerifiedNotFound}); err != nil || v != want {
 				w.Errorf("got %v, %v, want %v", v, err, want)
 			}
@@ -208,7 +208,7 @@ func TestImportedElsewhereAndRevoked(t *testing.T) {
 		if want, _ := w.stored(rightful); calling.Key().ID != want.ID {
 			w.Errorf("got %s, want %s", calling.Key().ID, want.ID)
 		}
-		v, err := squatter.VerifyKey(w.Context(), foreignToken, nil)
+		v, err := squatter.VerifyKey(w.Context(), service.Question{Token: foreignToken})
 		if err != nil || v.Code != service.VerifiedRevoked {
 			w.Errorf("got %v, %v where the key has been revoked, want revoked", v.Code, err)
 		}

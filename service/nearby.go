@@ -109,6 +109,8 @@ func (a *App) forget(notes []domain.Stale) {
 			a.near.outdateUntagged()
 		case domain.StaleUntagged:
 			a.near.untagged.Add(domain.TokenID(n.ID))
+		case domain.StaleLimit:
+			a.usage.meter.ResetLimit(domain.ParseCounter(n.ID))
 		default:
 			a.near.keys.Forget(n)
 			a.near.people.Forget(n)

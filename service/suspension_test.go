@@ -143,7 +143,10 @@ func TestMembersOfWhatIsSuspended(t *testing.T) {
 			"events":   func() error { _, err := org.ListEvents(w.Context(), domain.EventFilter{}, page); return err },
 			"keys":     func() error { _, err := project.ListKeys(w.Context(), domain.KeyFilter{}, page); return err },
 			"key":      func() error { _, err := project.GetKey(w.Context(), key.ID); return err },
-			"verify":   func() error { _, err := project.VerifyKey(w.Context(), "lk_live_x", nil); return err },
+			"verify": func() error {
+				_, err := project.VerifyKey(w.Context(), service.Question{Token: "lk_live_x"})
+				return err
+			},
 		}
 		for what, read := range reads {
 			if err := read(); err != nil {

@@ -86,9 +86,7 @@ func (a *App) CallingKey(ctx context.Context, caller domain.Principal) (key doma
 	return key, true, err
 }
 
-// CountUse counts a request that a proven key has made. Asking about other keys
-// is not using one's own, so the caller leaves it out for those operations. It
-// allocates nothing for a key that is kept in memory.
+// CountUse is like Spend, for requests that cost nothing.
 func (a *App) CountUse(key domain.ProvenKey) { a.usage.meter.CountValid(key) }
 
 // RecordUses writes to the database which keys have been used since the last
@@ -147,6 +145,7 @@ func (a *App) recordCounts(ctx context.Context, runs bool) error {
 	}
 	now := a.countTime(u.complete())
 	counts := u.meter.Take()
+	u.meter.Sweep(a.instant())
 	slices.SortFunc(counts, domain.UsageCount.Compare)
 	for some := range slices.Chunk(counts, usageBatch) {
 		u.add(now, some)

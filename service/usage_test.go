@@ -44,7 +44,7 @@ func TestLastUsed(t *testing.T) {
 		_, err = other.ProveKey(w.Context(), token.Reveal(), nil)
 		w.check(err)
 		w.Pass(time.Minute)
-		_, err = project.VerifyKey(w.Context(), token.Reveal(), nil)
+		_, err = project.VerifyKey(w.Context(), service.Question{Token: token.Reveal()})
 		w.check(err)
 		if got := w.lastUsed(project, key.ID); !got.IsZero() {
 			w.Errorf("got %v, want nothing written yet", got)
@@ -77,7 +77,7 @@ func TestUsesOfWhatIsGone(t *testing.T) {
 		w.answers(map[string]domain.Code{revokedToken.Reveal(): domain.CodeKeyRevoked})
 		w.check(project.DeleteKey(w.Context(), gone.ID))
 		w.Pass(time.Second)
-		v, err := project.VerifyKey(w.Context(), token, []domain.Scope{"documents:write"})
+		v, err := project.VerifyKey(w.Context(), service.Question{Token: token, Scopes: []domain.Scope{"documents:write"}})
 		if err != nil || v.Valid() {
 			w.Error(v, err)
 		}

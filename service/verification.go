@@ -10,6 +10,8 @@ import (
 type Verification struct {
 	Code VerificationCode
 	Key  domain.ProvenKey // zero until the secret has been proved
+
+	Limits domain.Decision // for valid and rate_limited: what the key's limits say
 }
 
 // Valid reports whether the token is good.
@@ -26,21 +28,48 @@ const (
 	VerifiedExpired           VerificationCode = "expired"
 	VerifiedInsufficientScope VerificationCode = "insufficient_scope"
 	VerifiedProjectDisabled   VerificationCode = "project_disabled"
+	VerifiedRateLimited       VerificationCode = "rate_limited"
 )
 
+// Question is what VerifyKey is asked.
+type Question struct {
+	Token  string
+	Scopes []domain.Scope // that the key must hold, all of them
+	Cost   domain.Cost    // of the request that the client has made
+}
+
 // VerifyKey answers whether a token is of a usable key of this project that
-// holds all of scopes. A token of another project is not_found, like one that does
+// holds all scopes and whose limits admit the cost, which is then taken from them.
+// A question that is refused earlier costs nothing. A token of another project is not_found, like one that does
 // not exist. It needs keys:verify; its error is about the question, never about
 // the token.
-func (p *Project) VerifyKey(ctx context.Context, token string, scopes []domain.Scope) (Verification, error) {
+func (p *Project) VerifyKey(ctx context.Context, q Question) (Verification, error) {
 	if err := p.Authorize(domain.KeysVerify); err != nil {
 		return Verification{}, err
 	}
-	v, err := p.app.verify(ctx, token, scopes, p.project.ID)
+	if err := q.Cost.Validate(); err != nil {
+		return Verification{}, err
+	}
+	v, err := p.app.verify(ctx, q.Token, q.Scopes, p.project.ID)
+	if err == nil && v.Valid() {
+		err = v.spend(p.app, q.Cost)
+	}
 	if err == nil {
 		p.count(v)
 	}
 	return v, err
+}
+
+// spend takes the cost from the limits of a key that is valid otherwise.
+func (v *Verification) spend(a *App, cost domain.Cost) error {
+	v.Limits = a.spend(v.Key, cost)
+	switch v.Limits.Code {
+	case domain.CodeUnavailable:
+		return v.Limits.Err()
+	case domain.CodeRateLimited:
+		v.Code = VerifiedRateLimited
+	}
+	return nil
 }
 
 // count counts an answer: for the key, or for the project if the token is of none
@@ -57,7 +86,7 @@ func (p *Project) count(v Verification) {
 }
 
 // VerifyKey is Project.VerifyKey for the keys of all projects. Only the command
-// line may ask. It counts as no use.
+// line may ask. It counts as no use and costs nothing.
 func (a *App) VerifyKey(ctx context.Context, caller domain.Principal, token string, scopes []domain.Scope) (Verification, error) {
 	if err := requireSystem(caller); err != nil {
 		return Verification{}, err
@@ -77,17 +106,17 @@ func (a *App) verify(ctx context.Context, token string, scopes []domain.Scope, p
 	}
 	switch key.Unusable(now) {
 	case domain.CodeKeyRevoked:
-		return Verification{VerifiedRevoked, key}, nil
+		return Verification{Code: VerifiedRevoked, Key: key}, nil
 	case domain.CodeKeyExpired:
-		return Verification{VerifiedExpired, key}, nil
+		return Verification{Code: VerifiedExpired, Key: key}, nil
 	case domain.CodeProjectDisabled:
-		return Verification{VerifiedProjectDisabled, key}, nil
+		return Verification{Code: VerifiedProjectDisabled, Key: key}, nil
 	}
 	a.used(ctx, key, token, now)
 	for _, s := range scopes {
 		if !key.Holds(s) {
-			return Verification{VerifiedInsufficientScope, key}, nil
+			return Verification{Code: VerifiedInsufficientScope, Key: key}, nil
 		}
 	}
-	return Verification{VerifiedValid, key}, nil
+	return Verification{Code: VerifiedValid, Key: key}, nil
 }

@@ -32,6 +32,7 @@ type Problem struct {
 	Code      domain.Code    `json:"code"`
 	RequestID string         `json:"request_id"`
 	Errors    []FieldProblem `json:"errors,omitempty"`
+	Violated  []string       `json:"violated-policies,omitempty"`
 
 	retryAfter time.Duration
 }
@@ -77,7 +78,7 @@ var kinds = map[domain.Code]kind{
 	domain.CodeUnsupportedMediaType:     {http.StatusUnsupportedMediaType, "Unsupported media type", "The body is not plain JSON. Send it uncompressed, with Content-Type: application/json."},
 	domain.CodeValidationFailed:         {http.StatusUnprocessableEntity, "Validation failed", "The request can be read, but some fields or parameters are not valid. Each entry of errors points to one and says what it must be."},
 	domain.CodeIdempotencyMismatch:      {http.StatusUnprocessableEntity, "Idempotency-Key reused", "The Idempotency-Key was used for a different request within the last 24 hours. Use a new one for each request."},
-	domain.CodeRateLimited:              {http.StatusTooManyRequests, "Too many requests", "Too many attempts. Wait for the number of seconds in the Retry-After header."},
+	domain.CodeRateLimited:              {http.StatusTooManyRequests, "Too many requests", "Too many attempts, or a limit of the API key is reached, which violated-policies names. Wait for the number of seconds in the Retry-After header. A request that is refused costs nothing."},
 	domain.CodeInternal:                 {http.StatusInternalServerError, "Internal error", "An error on our side. The request_id finds the details in the log of the instance."},
 	domain.CodeUnavailable:              {http.StatusServiceUnavailable, "Unavailable", "The answer cannot be known right now, so it is neither yes nor no. Repeat the request after the number of seconds in the Retry-After header."},
 }
@@ -136,6 +137,7 @@ func From(err error, requestID string) Problem {
 		Detail:     e.Detail,
 		Code:       e.Code,
 		RequestID:  requestID,
+		Violated:   e.Violated,
 		retryAfter: e.RetryAfter,
 	}
 	for _, f := range e.Fields {

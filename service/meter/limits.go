@@ -70,6 +70,17 @@ func (b *buckets) get(c domain.Counter, rate domain.Rate, forLine bool) *bucket 
 	return known
 }
 
+// look returns the TAT of a counter, and makes no bucket for it.
+func (b *buckets) look(c domain.Counter, rate domain.Rate) int64 {
+	s := b.shard(c)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if known, ok := s.of[c]; ok {
+		return known.tat.Load()
+	}
+	return b.shares.Load().first(rate)
+}
+
 // release gives up what a line has held.
 func (b *buckets) release(l *limited) {
 	if l == nil {
@@ -217,18 +228,19 @@ func (l *limited) giveBack(refused int, d *domain.Decision, cost domain.Cost, no
 // Counters returns how many limits have a state.
 func (m *Meter) Counters() int { return m.buckets.len() }
 
-// ResetLimit makes a limit of the key as good as new. It reports whether the key has
-// a limit of that name.
-func (m *Meter) ResetLimit(key domain.ProvenKey, name string) bool {
-	set, _ := key.Limits()
-	for i := range set.Len() {
-		if set.At(i).Name == name {
-			m.buckets.reset(set.Counter(i, key))
-			return true
-		}
+// Look is like Spend, but takes nothing.
+func (m *Meter) Look(key domain.ProvenKey, now int64) (d domain.Decision) {
+	d.Limits, _ = key.Limits()
+	d.Share = m.buckets.shares.Load().now
+	for i := range d.Limits.Len() {
+		tat := m.buckets.look(d.Limits.Counter(i, key), d.Limits.Rate(i))
+		d.Note(i, d.Share.Of(d.Limits.Rate(i)).Bounded(tat, now), now)
 	}
-	return false
+	return d
 }
+
+// ResetLimit makes the counter of a limit as good as new.
+func (m *Meter) ResetLimit(c domain.Counter) { m.buckets.reset(c) }
 
 // Sweep drops the states of limits that nothing has been taken from lately.
 func (m *Meter) Sweep(now int64) { m.buckets.sweep(now) }

@@ -1,0 +1,32 @@
+package service
+
+import "github.com/latchkey-dev/latchkey/domain"
+
+// Spend takes what a request of a proven key costs from the key's limits and counts
+// the request. If a limit refuses it, it takes nothing. Asking about other keys is not
+// using one's own, so the caller leaves it out for those operations. It asks no
+// database, and for a key that is kept in memory it allocates nothing.
+func (a *App) Spend(key domain.ProvenKey, cost domain.Cost) domain.Decision {
+	d := a.spend(key, cost)
+	switch d.Code {
+	case "":
+		a.CountUse(key)
+	case domain.CodeRateLimited:
+		a.usage.meter.Count(key, domain.OutcomeRateLimited)
+	default:
+		a.usage.meter.Count(key, domain.OutcomeOther)
+	}
+	return d
+}
+
+// spend is Spend without the count. Most keys have no limits and need no clock.
+func (a *App) spend(key domain.ProvenKey, cost domain.Cost) domain.Decision {
+	if !key.Limited() {
+		return domain.Decision{}
+	}
+	return a.usage.meter.Spend(key, cost, a.instant())
+}
+
+// instant is the clock of limits: nanoseconds since this node began. It only moves
+// forward, also when the time of day is set back.
+func (a *App) instant() int64 { return int64(a.clock().Sub(a.began)) }
