@@ -67,6 +67,7 @@ func limitStates(d *domain.Decision, key domain.ProvenKey, now time.Time) []Limi
 			Mode:      LimitStateMode(s.Mode),
 			Used:      s.Used,
 			Remaining: s.Remaining,
+			NextAfter: domain.Seconds(s.Next),
 			ResetsAt:  resetsAt(s, now),
 			Exceeded:  s.Exceeded,
 		})

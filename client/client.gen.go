@@ -1594,6 +1594,11 @@ type LimitState struct {
 	// Example: requests
 	Name string `json:"name"`
 
+	// NextAfter The seconds until one more unit is left, at least 1.
+	//
+	// Example: 1
+	NextAfter int64 `json:"next_after"`
+
 	// Per What is counted together.
 	//
 	// Example: key

@@ -8,7 +8,8 @@ import (
 
 // Bounds of limits.
 const (
-	MaxLimits         = 16                // that hold for one key, and that one place defines
+	MaxLimits         = 16                // that hold for one key when they are written, and that one place defines
+	MaxHeld           = 3 * MaxLimits     // that hold for one key: those of all places
 	MaxUnits          = 1_000_000_000_000 // of a limit, a burst, a balance, a refill or a cost
 	MaxRatePerSecond  = 1_000_000         // up to here, rounding the emission interval costs 0.1 % at most
 	MaxTimeZoneLength = 64                // characters

@@ -47,7 +47,7 @@ func appendPolicy(policy string, l Limit) string {
 	return policy
 }
 
-// Len returns how many limits there are, at most MaxLimits.
+// Len returns how many limits there are, at most MaxHeld.
 func (s *LimitSet) Len() int {
 	if s == nil {
 		return 0
@@ -76,7 +76,9 @@ type Counter struct {
 }
 
 // String returns the counter as ParseCounter reads it.
-func (c Counter) String() string { return c.Owner + "/" + c.Name + "/" + string(c.Per) + "/" + c.Subject }
+func (c Counter) String() string {
+	return c.Owner + "/" + c.Name + "/" + string(c.Per) + "/" + c.Subject
+}
 
 // ParseCounter reads what String returns. Anything else gives a counter of nothing.
 func ParseCounter(s string) Counter {

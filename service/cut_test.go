@@ -235,6 +235,10 @@ func TestMissedChangesAreNotKept(t *testing.T) {
 	}
 }
 
+// harmless are the kinds of notes that a node may miss. The list of nodes is read again
+// when it follows again, and a limit that was reset allows less until then, never more.
+var harmless = []domain.StaleKind{domain.StaleNodes, domain.StaleLimit}
+
 // Guarantees that each kind of note has its change in the law above.
 func TestEveryKindOfNoteIsMissed(t *testing.T) {
 	t.Parallel()
@@ -253,7 +257,7 @@ func TestEveryKindOfNoteIsMissed(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if !slices.ContainsFunc(missed, func(m missedChange) bool { return string(m.kind) == kind }) {
+		if !slices.Contains(harmless, domain.StaleKind(kind)) && !slices.ContainsFunc(missed, func(m missedChange) bool { return string(m.kind) == kind }) {
 			t.Errorf("no change is missed whose note is %q", kind)
 		}
 		return true

@@ -1,0 +1,93 @@
+package service_test
+
+import (
+	"runtime"
+	"testing"
+
+	"github.com/latchkey-dev/latchkey/domain"
+	"github.com/latchkey-dev/latchkey/service"
+	"github.com/latchkey-dev/latchkey/service/servicetest"
+)
+
+// admits returns how many requests of a key a node admits, of n.
+func (w *world) admits(node *service.App, token string, n int) (admitted int) {
+	w.Helper()
+	key, err := node.ProveKey(w.Context(), token, nil)
+	w.check(err)
+	for range n {
+		if d := node.Spend(key, nil); d.Admitted() {
+			admitted++
+		}
+	}
+	return admitted
+}
+
+// knowsNodes waits until a node knows how many there are.
+func (w *world) knowsNodes(node *service.App, token string, n int) {
+	w.Helper()
+	for {
+		key, err := node.ProveKey(w.Context(), token, nil)
+		w.check(err)
+		look := node.Spend(key, domain.Cost{"requests": 0})
+		if look.Share.Nodes == n {
+			return
+		}
+		runtime.Gosched()
+	}
+}
+
+// Guarantees that two nodes together admit what a limit allows, and that a reset and
+// a change of a plan reach both.
+func TestNodesShareALimit(t *testing.T) {
+	onEach(t, func(w *world) {
+		_, project := w.tenant(w.signUp("ann@example.com"))
+		limit := func(n int64) []domain.Limit {
+			return []domain.Limit{{Name: "requests", Type: domain.RateLimit, Limit: domain.Allow(n), Period: domain.PeriodDay}}
+		}
+		plan, err := project.CreatePlan(w.Context(), domain.PlanSpec{Name: "Pro", Limits: limit(11)})
+		w.check(err)
+		key, token, err := project.CreateKey(w.Context(), domain.KeySpec{Name: "k", PlanID: plan.ID})
+		w.check(err)
+		other := w.Another(service.Options{})
+		servicetest.Follow(w.T, other)
+		w.knowsNodes(w.App, token.Reveal(), 2)
+		w.knowsNodes(other, token.Reveal(), 2)
+		if here, there := w.admits(w.App, token.Reveal(), 20), w.admits(other, token.Reveal(), 20); here+there != 11 || min(here, there) != 5 {
+			t.Errorf("got %d and %d requests admitted, want 11 together", here, there)
+		}
+		_, err = project.ResetLimit(w.Context(), key.ID, "requests", "a test")
+		w.check(err)
+		there := 0
+		for there == 0 { // until it has heard of it
+			there = w.admits(other, token.Reveal(), 20)
+		}
+		if here := w.admits(w.App, token.Reveal(), 20); here+there != 11 {
+			t.Errorf("got %d and %d requests admitted after a reset, want 11 together", here, there)
+		}
+		if got := w.countEvents("limit.reset"); got != 1 {
+			t.Errorf("got %d events of a reset, want 1", got)
+		}
+	})
+}
+
+// Guarantees that limits hold at a node that does not follow changes, too, and that a
+// change to a plan holds for the next request there.
+func TestLimitsOfANodeThatDoesNotFollow(t *testing.T) {
+	onEach(t, func(w *world) {
+		_, project := w.tenant(w.signUp("ann@example.com"))
+		limits := []domain.Limit{{Name: "requests", Type: domain.RateLimit, Limit: domain.Allow(2), Period: domain.PeriodDay}}
+		plan, err := project.CreatePlan(w.Context(), domain.PlanSpec{Name: "Pro", Limits: limits})
+		w.check(err)
+		_, token, err := project.CreateKey(w.Context(), domain.KeySpec{Name: "k", PlanID: plan.ID})
+		w.check(err)
+		lone := w.Another(service.Options{})
+		if got := w.admits(lone, token.Reveal(), 5); got != 2 {
+			t.Errorf("got %d requests admitted, want 2", got)
+		}
+		_, err = project.UpdatePlan(w.Context(), plan.ID, domain.PlanPatch{Limits: new([]domain.Limit{})})
+		w.check(err)
+		if got := w.admits(lone, token.Reveal(), 5); got != 5 {
+			t.Errorf("got %d requests admitted by a plan without limits, want 5", got)
+		}
+	})
+}
