@@ -201,13 +201,32 @@ func TestGuardSpends(t *testing.T) {
 	w := newWorld(t)
 	n := w.tenant(t, "ada")
 	as := byKey(w.limitedKey(t, n, perMinute("requests", 1)).Token)
+	writer := byKey(w.limitedKey(t, n, perMinute("tokens", 5, "cost", 0), perMinute("requests", 9)).Token)
 	e := echo.New()
 	api.Guard(e, w.App, api.GuardConfig{Default: permission.HasAPIKey})
-	e.HTTPErrorHandler = func(error, echo.Context) { t.Error("the refusal is not answered") }
+	e.HTTPErrorHandler = func(_ error, c echo.Context) {
+		if !c.Response().Committed {
+			t.Error("the refusal is not answered")
+		}
+	}
+	e.POST("/documents", func(c echo.Context) error { return c.NoContent(http.StatusNoContent) }, api.Cost("tokens", 2))
+	e.PUT("/documents", func(c echo.Context) error {
+		if err := api.Spend(c, domain.Cost{"tokens": 3, "unlimited": 7}); err != nil {
+			return err
+		}
+		return c.NoContent(http.StatusNoContent)
+	})
 	e.GET("/documents", func(c echo.Context) error { return c.NoContent(http.StatusNoContent) })
 	for _, want := range []int{http.StatusNoContent, http.StatusTooManyRequests} {
 		if got := serve(e, http.MethodGet, "/documents", as); got.status != want || got.header.Get("RateLimit") != `"requests";r=0;t=60` {
 			t.Errorf("got %d, want %d: %v", got.status, want, got.header)
+		}
+	}
+	for i, method := range []string{http.MethodPost, http.MethodPut, http.MethodPost, http.MethodPut} {
+		want := []int{http.StatusNoContent, http.StatusNoContent, http.StatusTooManyRequests, http.StatusTooManyRequests}[i]
+		got := serve(e, method, "/documents", writer)
+		if got.status != want || want == http.StatusTooManyRequests && got.code() != domain.CodeRateLimited {
+			t.Errorf("request %d: got %d, want %d: %s", i, got.status, want, got.body)
 		}
 	}
 }

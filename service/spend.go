@@ -19,6 +19,17 @@ func (a *App) Spend(key domain.ProvenKey, cost domain.Cost) domain.Decision {
 	return d
 }
 
+// SpendMore takes what a request costs besides its own use from the named limits of a
+// key, all of them or none. It is no use of its own.
+func (a *App) SpendMore(key domain.ProvenKey, cost domain.Cost) domain.Decision {
+	all := domain.Cost{}
+	limits, _ := key.Limits()
+	for i := range limits.Len() {
+		all[limits.At(i).Name] = cost[limits.At(i).Name]
+	}
+	return a.spend(key, all)
+}
+
 // spend is Spend without the count. Most keys have no limits and need no clock.
 func (a *App) spend(key domain.ProvenKey, cost domain.Cost) domain.Decision {
 	if !key.Limited() {
