@@ -179,6 +179,17 @@ func probes(name string, s *openapi3.Schema) (all []probe) {
 			limits[i] = map[string]any{"name": fmt.Sprintf("a%d", i), "type": "quota", "limit": nil}
 		}
 		all = append(all, probe{limits[1:], true}, probe{limits, false})
+	case name == "cost":
+		costs := map[string]int{}
+		for i := range *s.MaxProps {
+			costs[fmt.Sprintf("a%d", i)] = domain.MaxUnits
+		}
+		more := maps.Clone(costs)
+		more["more"] = 1
+		long := strings.Repeat("a", 32)
+		all = append(all, probe{costs, true}, probe{more, false}, probe{map[string]int{long: 0}, true}, probe{map[string]int{long + "a": 0}, false},
+			probe{map[string]int{"": 1}, false}, probe{map[string]int{"A": 1}, false}, probe{map[string]int{"a": domain.MaxUnits + 1}, false},
+			probe{map[string]int{"a": -1}, false})
 	case s.Type.Is(openapi3.TypeArray) && s.MaxItems != nil && *s.MaxItems <= 1000:
 		scopes := make([]string, *s.MaxItems+1)
 		for i := range scopes {

@@ -49,7 +49,12 @@ var loadOperations = sync.OnceValues(func() ([]operation, error) {
 				return nil, fmt.Errorf("the operation %s: %w", op.OperationID, err)
 			}
 			operations = append(operations, operation{
-				id: op.OperationID, method: method, path: echoPath(path), rule: r, contract: contract, free: op.Extensions["x-cost"] == 0.0,
+				id:       op.OperationID,
+				method:   method,
+				path:     echoPath(path),
+				rule:     r,
+				contract: contract,
+				free:     op.Extensions["x-cost"] == 0.0,
 			})
 		}
 	}

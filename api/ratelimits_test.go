@@ -154,7 +154,9 @@ func TestLimitsOfAKeyAreShownAndReset(t *testing.T) {
 	if diff := cmp.Diff(list.Items, *who.Limits) + cmp.Diff(list.Items, usage.Limits); diff != "" {
 		t.Error(diff)
 	}
-	w.call(t, http.MethodPost, at+"/other/reset", n.owner.as, nil).fails(t, http.StatusNotFound, domain.CodeNotFound)
+	for _, name := range []string{"other", "A", strings.Repeat("a", 33)} {
+		w.call(t, http.MethodPost, at+"/"+name+"/reset", n.owner.as, nil).fails(t, http.StatusNotFound, domain.CodeNotFound)
+	}
 	w.call(t, http.MethodPost, at+"/requests/reset", n.owner.as, map[string]string{"reason": "a test"}).want(t, http.StatusOK, &list)
 	if list.Items[0].Remaining != 2 {
 		t.Errorf("got %+v", list.Items)

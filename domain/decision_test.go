@@ -20,7 +20,8 @@ func keyOf(key domain.Key, project, plan []domain.Limit) domain.ProvenKey {
 }
 
 func perMinute(name string, limit int64, per domain.Per) domain.Limit {
-	return domain.Limit{Name: name, Type: domain.RateLimit, Limit: domain.Allow(limit), Period: domain.PeriodMinute, Per: per}.WithDefaults()
+	l := domain.Limit{Name: name, Type: domain.RateLimit, Limit: domain.Allow(limit), Period: domain.PeriodMinute, Per: per}
+	return l.WithDefaults()
 }
 
 func TestLimitsThatHoldForAKey(t *testing.T) {

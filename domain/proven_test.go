@@ -49,7 +49,8 @@ func TestProvenKeyUnpacksToWhatWasPacked(t *testing.T) {
 			t.Parallel()
 			tenant := NewTenant(Project{ID: "prj_1", Status: Active}, Organization{ID: "org_1", Status: Active}, nil)
 			got := NewProvenKey(string(PackKey(nil, want.secret, want.key)), tenant)
-			if diff := cmp.Diff(CallingKey{Key: want.key, Project: tenant.Project, Organization: tenant.Organization}, got.CallingKey()); diff != "" {
+			calling := CallingKey{Key: want.key, Project: tenant.Project, Organization: tenant.Organization}
+			if diff := cmp.Diff(calling, got.CallingKey()); diff != "" {
 				t.Errorf("the key: -want +got:\n%s", diff)
 			}
 			if diff := cmp.Diff(want.secret, got.Secret()); diff != "" {

@@ -257,7 +257,8 @@ func TestEveryKindOfNoteIsMissed(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if !slices.Contains(harmless, domain.StaleKind(kind)) && !slices.ContainsFunc(missed, func(m missedChange) bool { return string(m.kind) == kind }) {
+		tried := slices.ContainsFunc(missed, func(m missedChange) bool { return string(m.kind) == kind })
+		if !tried && !slices.Contains(harmless, domain.StaleKind(kind)) {
 			t.Errorf("no change is missed whose note is %q", kind)
 		}
 		return true

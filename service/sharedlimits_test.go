@@ -52,13 +52,13 @@ func TestNodesShareALimit(t *testing.T) {
 		servicetest.Follow(w.T, other)
 		w.knowsNodes(w.App, token.Reveal(), 2)
 		w.knowsNodes(other, token.Reveal(), 2)
-		if here, there := w.admits(w.App, token.Reveal(), 20), w.admits(other, token.Reveal(), 20); here+there != 11 || min(here, there) != 5 {
+		here, there := w.admits(w.App, token.Reveal(), 20), w.admits(other, token.Reveal(), 20)
+		if here+there != 11 || min(here, there) != 5 {
 			t.Errorf("got %d and %d requests admitted, want 11 together", here, there)
 		}
 		_, err = project.ResetLimit(w.Context(), key.ID, "requests", "a test")
 		w.check(err)
-		there := 0
-		for there == 0 { // until it has heard of it
+		for there = 0; there == 0; { // until it has heard of it
 			there = w.admits(other, token.Reveal(), 20)
 		}
 		if here := w.admits(w.App, token.Reveal(), 20); here+there != 11 {

@@ -22,3 +22,18 @@ func createdKeyJSON(k domain.Key, t domain.Token) any {
 }
 
 func verificationJSON(v service.Verification) any { return api.VerificationFrom(v, time.Now()) }
+
+// heldLimit is a limit as the API has it, and the place that defines it.
+type heldLimit struct {
+	domain.Limit
+
+	Source domain.LimitSource `json:"source"`
+}
+
+func heldLimitsJSON(limits *domain.LimitSet) any {
+	held := make([]heldLimit, limits.Len())
+	for i := range held {
+		held[i] = heldLimit{limits.At(i).Limit, limits.At(i).Source}
+	}
+	return held
+}

@@ -40,7 +40,8 @@ func newRoot() *cobra.Command {
 	root.SetVersionTemplate("{{.Version}}\n")
 	root.AddCommand(
 		newServe(), newQuickstart(), newMigrate(), newRoutes(), newOpenAPI(), newVersion(),
-		newUser(), newOrganization(), newProject(), newPlan(), newKey(), newUsage(), newAudit(), newJWT(), newDoctor(), newBackup(),
+		newUser(), newOrganization(), newProject(), newPlan(), newLimit(), newKey(), newUsage(), newAudit(), newJWT(),
+		newDoctor(), newBackup(),
 	)
 	checkUsage(root)
 	checkHelp(root)

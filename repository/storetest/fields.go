@@ -110,7 +110,7 @@ func testKeyFields(t *testing.T, s *repository.Store) {
 	proving := except[domain.Secret]("Tagged", "FirstUsedAt", "LastUsedAt", "Locator", "ImportDigest")
 	foundSecret, calling, err := s.CallingKey(ctx, secret.TokenID)
 	same(t, "CallingKey's secret", foundSecret, secret, err, proving)
-	same(t, "CallingKey", calling, domain.CallingKey{Key: changed, Project: p, Organization: org}, err, used)
+	same(t, "CallingKey", calling, domain.CallingKey{Key: changed, Project: p, Organization: org, HasPlans: true}, err, used)
 	foundSecret, foundKey, err := s.KeyByToken(ctx, secret.TokenID)
 	same(t, "KeyByToken's secret", foundSecret, secret, err, proving)
 	same(t, "KeyByToken", foundKey, changed, err, used)

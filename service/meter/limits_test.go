@@ -12,7 +12,8 @@ import (
 )
 
 func rate(name string, limit int64, period domain.Period, burst int64, per domain.Per) domain.Limit {
-	return domain.Limit{Name: name, Type: domain.RateLimit, Limit: domain.Allow(limit), Period: period, Burst: &burst, Per: per}.WithDefaults()
+	l := domain.Limit{Name: name, Type: domain.RateLimit, Limit: domain.Allow(limit), Period: period, Burst: &burst, Per: per}
+	return l.WithDefaults()
 }
 
 // limitedKey returns a key of a customer with limits of its own, in a project with
