@@ -15,6 +15,17 @@
 // all cores. When a token was last used is known for each token, since that decides
 // which one a rotation may end.
 //
+// What a request costs is taken from the limits of its key in the same way. The state
+// of a limit is one number, the theoretical arrival time of its rate, and tokens,
+// keys and customers share it:
+//
+//	line  → limits of its key → [ state | state | … ]
+//
+// A line finds the states of its key once, and again when the tenant of the key has
+// changed. A state is dropped when it is as good as new, so only limits of keys that
+// were used lately take memory. Several nodes share no states yet: each has its share
+// of every rate.
+//
 // A line is free again when the cache has dropped its number, its counts are
 // taken, and it has rested for long enough that no request can still hold the
 // number.
