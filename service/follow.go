@@ -40,8 +40,9 @@ func (s Sync) String() string {
 // follow follows the stale notes of others until ctx ends. The node stays in the
 // list until counted is closed: what it has counted is written then.
 func (a *App) follow(ctx context.Context, counted <-chan struct{}) {
+	var others peers
 	for ctx.Err() == nil {
-		if err := a.followOnce(ctx, counted); err != nil && ctx.Err() == nil {
+		if err := a.followOnce(ctx, counted, &others); err != nil && ctx.Err() == nil {
 			a.log.WarnContext(ctx, "the stale notes of other nodes cannot be followed yet", "error", err)
 		}
 		if ctx.Err() != nil {
@@ -65,7 +66,7 @@ func (a *App) stopFollowing() {
 
 // followOnce opens the feed and follows it until ctx ends. Only opening can
 // fail: after that, a database that does not answer is a state of the node.
-func (a *App) followOnce(ctx context.Context, counted <-chan struct{}) error {
+func (a *App) followOnce(ctx context.Context, counted <-chan struct{}, others *peers) error {
 	feed, err := a.store.Feed(ctx)
 	if err != nil {
 		return err
@@ -76,15 +77,14 @@ func (a *App) followOnce(ctx context.Context, counted <-chan struct{}) error {
 	node := domain.Node{ID: a.usage.node, Version: domain.Version, StartedAt: time.Now()}
 	host, _ := os.Hostname() // an empty name is a name, too
 	node.Name = strings.Trim(host+" "+a.address, " ")
-	var others peers
-	a.report(ctx, feed, &node, &others) // before it serves, so that the others leave it a share of every rate
+	a.report(ctx, feed, &node, others) // before it serves, so that the others leave it a share of every rate
 	a.assess(nil)
 
 	ticker := time.NewTicker(followEvery)
 	defer ticker.Stop()
 	for {
 		if time.Since(node.SeenAt) > NodeReports && a.Sync() == InSync {
-			a.report(ctx, feed, &node, &others)
+			a.report(ctx, feed, &node, others)
 		}
 		select {
 		case <-feed.Wake():
@@ -108,7 +108,7 @@ func (a *App) followOnce(ctx context.Context, counted <-chan struct{}) error {
 			}
 			a.forget(notes)
 			if slices.ContainsFunc(notes, func(n domain.Stale) bool { return n.Kind == domain.StaleNodes }) {
-				a.report(ctx, feed, &node, &others)
+				a.report(ctx, feed, &node, others)
 			}
 			a.near.last.Store(started.UnixMicro())
 		}

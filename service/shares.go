@@ -16,6 +16,7 @@ import (
 // by the clock of this one: clocks of nodes may differ.
 type peers struct {
 	heard map[string]heard
+	read  time.Time // when the list was last read
 }
 
 type heard struct {
@@ -29,10 +30,13 @@ const staleAtFirst = time.Minute
 
 // alive returns the ids of the nodes that are there.
 func (p *peers) alive(nodes []domain.Node, now time.Time) (ids []string) {
-	known := p.heard
-	p.heard = make(map[string]heard, len(nodes))
+	known, away := p.heard, max(0, now.Sub(p.read)-NodeReports)
+	p.heard, p.read = make(map[string]heard, len(nodes)), now
 	for _, n := range nodes {
 		h, ok := known[n.ID]
+		if !h.at.IsZero() {
+			h.at = h.at.Add(away) // while this node could not read the list, the others may have been unable to report
+		}
 		if !h.reported.Equal(n.SeenAt) {
 			old := !ok && now.Sub(n.SeenAt).Abs() > staleAtFirst
 			h = heard{reported: n.SeenAt}

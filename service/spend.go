@@ -19,6 +19,12 @@ func (a *App) Spend(key domain.ProvenKey, cost domain.Cost) domain.Decision {
 	return d
 }
 
+// LimitStats returns how many limits have a state in the memory of this node, and how
+// many nodes share every rate.
+func (a *App) LimitStats() (states, nodes int) {
+	return a.usage.meter.Counters(), max(1, a.usage.meter.Share().Nodes)
+}
+
 // SpendMore takes what a request costs besides its own use from the named limits of a
 // key, all of them or none. It is no use of its own.
 func (a *App) SpendMore(key domain.ProvenKey, cost domain.Cost) domain.Decision {

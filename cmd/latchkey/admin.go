@@ -102,6 +102,14 @@ func appMetrics(app *service.App) []prometheus.Collector {
 			func() float64 { return float64(app.Sync()) }),
 		gauge("latchkey_sync_lag_seconds", "Time since this node last knew of all changes.",
 			func() float64 { return app.SyncLag().Seconds() }),
+		gauge("latchkey_limit_states", "Limits of keys, customers and projects that were used lately, in memory.", func() float64 {
+			states, _ := app.LimitStats()
+			return float64(states)
+		}),
+		gauge("latchkey_limit_share", "Part of every rate limit that this node admits: 1 by the number of nodes.", func() float64 {
+			_, nodes := app.LimitStats()
+			return 1 / float64(nodes)
+		}),
 		gauge("latchkey_key_cache_keys", "Keys kept in memory.", func() float64 { return float64(app.CacheStats().Keys) }),
 		gauge("latchkey_key_cache_bytes", "Memory for keys, without their index.",
 			func() float64 { return float64(app.CacheStats().Bytes) }),

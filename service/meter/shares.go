@@ -27,6 +27,9 @@ func (s *shares) first(rate domain.Rate) (tat int64) {
 	return tat
 }
 
+// Share returns which part of every rate this node admits.
+func (m *Meter) Share() domain.Share { return m.buckets.shares.Load().now }
+
 // SetShare says which part of every rate this node admits from now on. No limit has
 // more units left afterwards than before.
 func (m *Meter) SetShare(to domain.Share, now int64) {
