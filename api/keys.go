@@ -122,17 +122,17 @@ func (h *handlers) DeleteKey(ctx context.Context, r DeleteKeyRequestObject) (Del
 
 // VerifyKey answers whether a token belongs to a valid key of the project.
 func (h *handlers) VerifyKey(ctx context.Context, r VerifyKeyRequestObject) (VerifyKeyResponseObject, error) {
+	question := service.Question{Token: r.Body.Key, Scopes: value(r.Body.Scopes), Cost: value(r.Body.Cost)}
 	if _, isKey := caller(ctx).Key(); !isKey && r.Body.ProjectID == nil {
-		missing := domain.Invalid{{Pointer: "/project_id", Detail: "is required of users: it names the project whose keys are asked about"}}
-		return nil, missing.Err()
+		wrong := domain.Invalid(domain.FieldErrors(question.Cost.Validate()))
+		wrong.Add("/project_id", "is required of users: it names the project whose keys are asked about")
+		return nil, wrong.Err()
 	}
 	project, err := h.app.Project(ctx, caller(ctx), value(r.Body.ProjectID))
 	if err != nil {
 		return nil, err
 	}
-	answer, err := project.VerifyKey(ctx, service.Question{
-		Token: r.Body.Key, Scopes: value(r.Body.Scopes), Cost: value(r.Body.Cost),
-	})
+	answer, err := project.VerifyKey(ctx, question)
 	if err != nil {
 		return nil, err
 	}

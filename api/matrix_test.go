@@ -163,9 +163,12 @@ func (s *scene) ids(t *testing.T, n tenant, path string, of person) map[string]s
 	ids := map[string]string{"{organization_id}": string(n.organization.ID), "{project_id}": string(n.project.ID)}
 	at := "/v1/organizations/" + string(n.organization.ID)
 	if strings.Contains(path, "{key_id}") {
-		limit := map[string]any{"name": "requests", "type": "rate", "limit": 1000, "period": "second"}
-		ids["{key_id}"] = string(s.key(t, n.owner, n.project.ID, map[string]any{"limits": []any{limit}}).Key.ID)
-		ids["{name}"] = "requests"
+		limits := []any{}
+		if strings.Contains(path, "{name}") {
+			ids["{name}"] = "requests"
+			limits = append(limits, map[string]any{"name": ids["{name}"], "type": "rate", "limit": 1000, "period": "second"})
+		}
+		ids["{key_id}"] = string(s.key(t, n.owner, n.project.ID, map[string]any{"limits": limits}).Key.ID)
 	}
 	if strings.Contains(path, "{plan_id}") {
 		ids["{plan_id}"] = string(s.plan(t, n, fmt.Sprintf("plan-%d", s.fresh)).ID)
