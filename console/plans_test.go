@@ -65,7 +65,7 @@ func TestPlans(t *testing.T) {
 
 	// Limits that are not JSON, have another field or are not enforced are refused at their field.
 	for _, bad := range []string{
-		"", "requests", `[{"nme": "x"}]`, `[{"name": "r", "type": "rate", "limit": 5, "period": "minute"}]`, limits + limits,
+		"", "requests", `[{"nme": "x"}]`, `[{"name": "r", "type": "quota", "limit": 5, "period": "hour"}]`, limits + limits,
 	} {
 		body := send(ann, "/plans/"+id, url.Values{"name": {"Pro"}, "limits": {bad}, "revision": {"1"}}, http.StatusUnprocessableEntity)
 		if !strings.Contains(body, `id="limits-fault"`) {
