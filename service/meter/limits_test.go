@@ -171,3 +171,17 @@ func TestSpendingAllocatesNothing(t *testing.T) {
 		t.Errorf("got %v allocations", got)
 	}
 }
+
+// BenchmarkSpend is a decision about a key in the cache with a limit of its own and one
+// of its customer.
+func BenchmarkSpend(b *testing.B) {
+	m := New()
+	key := cached(m, limitedKey("a", "1", "c", []domain.Limit{rate("shared", 1_000_000, domain.PeriodSecond, 1_000_000, domain.PerExternalID)},
+		[]domain.Limit{rate("own", 1_000_000, domain.PeriodSecond, 1_000_000, domain.PerKey)}))
+	now := int64(0)
+	b.ReportAllocs()
+	for b.Loop() {
+		now += int64(time.Millisecond)
+		m.Spend(key, nil, now)
+	}
+}
