@@ -125,6 +125,8 @@ func askedOfProject(w *world, p *service.Project) []asked {
 			var rows iter.Seq[domain.ImportRow] = func(func(domain.ImportRow) bool) {}
 			return p.ImportKeys(ctx, rows)
 		}),
+		ask("KeyLimits", domain.LimitsRead, func() (service.KeyLimits, error) { return p.KeyLimits(ctx, key) }),
+		ask("ResetLimit", domain.LimitsWrite, func() (service.KeyLimits, error) { return p.ResetLimit(ctx, key, "requests", "") }),
 		ask("ListPlans", domain.LimitsRead, func() (domain.List[domain.Plan], error) { return p.ListPlans(ctx, page) }),
 		ask("GetPlan", domain.LimitsRead, func() (domain.Plan, error) { return p.GetPlan(ctx, plan) }),
 		ask("CreatePlan", domain.LimitsWrite, func() (domain.Plan, error) { return p.CreatePlan(ctx, domain.PlanSpec{}) }),

@@ -54,12 +54,12 @@ func (a *App) OwnLimits(caller domain.Principal) (KeyLimits, bool) {
 // keys that share its counter. A name that the key has no limit of gives not_found. It
 // needs limits:write.
 func (p *Project) ResetLimit(ctx context.Context, id domain.KeyID, name, reason string) (KeyLimits, error) {
+	if err := p.Authorize(domain.LimitsWrite); err != nil {
+		return KeyLimits{}, err
+	}
 	var v domain.Invalid
 	if v.Text("/reason", reason, 0, domain.MaxReasonLength); len(v) > 0 {
 		return KeyLimits{}, v.Err()
-	}
-	if err := p.Authorize(domain.LimitsWrite); err != nil {
-		return KeyLimits{}, err
 	}
 	var limits KeyLimits
 	err := p.app.store.InTx(ctx, func(ctx context.Context, tx *repository.Store) error {
