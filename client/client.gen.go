@@ -3397,6 +3397,9 @@ type ClientInterface interface {
 	// project only: a key verifies keys of its own project, a user names a project as `project_id`. A token of another
 	// project gives `not_found`, like one that never existed.
 	//
+	// If the key has limits, a valid answer takes `cost` from all of them, and `limits` has what is left. If one of them
+	// refuses it, the answer is `rate_limited` and nothing is taken. The limits of the key that asks are not touched.
+	//
 	// **A key needs the scope `keys:verify`**, a user the role `developer`, `admin` or `owner`.
 	//
 	// Takes any type of body and a specified content type.
@@ -3410,6 +3413,9 @@ type ClientInterface interface {
 	// The response is 200 whenever the caller may ask, and `valid` is the result. A caller can verify keys of one
 	// project only: a key verifies keys of its own project, a user names a project as `project_id`. A token of another
 	// project gives `not_found`, like one that never existed.
+	//
+	// If the key has limits, a valid answer takes `cost` from all of them, and `limits` has what is left. If one of them
+	// refuses it, the answer is `rate_limited` and nothing is taken. The limits of the key that asks are not touched.
 	//
 	// **A key needs the scope `keys:verify`**, a user the role `developer`, `admin` or `owner`.
 	//
@@ -4441,6 +4447,9 @@ func (c *API) AcceptInvitation(ctx context.Context, body AcceptInvitationJSONReq
 // project only: a key verifies keys of its own project, a user names a project as `project_id`. A token of another
 // project gives `not_found`, like one that never existed.
 //
+// If the key has limits, a valid answer takes `cost` from all of them, and `limits` has what is left. If one of them
+// refuses it, the answer is `rate_limited` and nothing is taken. The limits of the key that asks are not touched.
+//
 // **A key needs the scope `keys:verify`**, a user the role `developer`, `admin` or `owner`.
 //
 // Takes any type of body and a specified content type.
@@ -4464,6 +4473,9 @@ func (c *API) VerifyKeyWithBody(ctx context.Context, contentType string, body io
 // The response is 200 whenever the caller may ask, and `valid` is the result. A caller can verify keys of one
 // project only: a key verifies keys of its own project, a user names a project as `project_id`. A token of another
 // project gives `not_found`, like one that never existed.
+//
+// If the key has limits, a valid answer takes `cost` from all of them, and `limits` has what is left. If one of them
+// refuses it, the answer is `rate_limited` and nothing is taken. The limits of the key that asks are not touched.
 //
 // **A key needs the scope `keys:verify`**, a user the role `developer`, `admin` or `owner`.
 //
@@ -9081,6 +9093,9 @@ type ClientWithResponsesInterface interface {
 	// project only: a key verifies keys of its own project, a user names a project as `project_id`. A token of another
 	// project gives `not_found`, like one that never existed.
 	//
+	// If the key has limits, a valid answer takes `cost` from all of them, and `limits` has what is left. If one of them
+	// refuses it, the answer is `rate_limited` and nothing is taken. The limits of the key that asks are not touched.
+	//
 	// **A key needs the scope `keys:verify`**, a user the role `developer`, `admin` or `owner`.
 	//
 	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
@@ -9094,6 +9109,9 @@ type ClientWithResponsesInterface interface {
 	// The response is 200 whenever the caller may ask, and `valid` is the result. A caller can verify keys of one
 	// project only: a key verifies keys of its own project, a user names a project as `project_id`. A token of another
 	// project gives `not_found`, like one that never existed.
+	//
+	// If the key has limits, a valid answer takes `cost` from all of them, and `limits` has what is left. If one of them
+	// refuses it, the answer is `rate_limited` and nothing is taken. The limits of the key that asks are not touched.
 	//
 	// **A key needs the scope `keys:verify`**, a user the role `developer`, `admin` or `owner`.
 	//
@@ -12696,6 +12714,9 @@ func (c *ClientWithResponses) AcceptInvitationWithResponse(ctx context.Context, 
 // project only: a key verifies keys of its own project, a user names a project as `project_id`. A token of another
 // project gives `not_found`, like one that never existed.
 //
+// If the key has limits, a valid answer takes `cost` from all of them, and `limits` has what is left. If one of them
+// refuses it, the answer is `rate_limited` and nothing is taken. The limits of the key that asks are not touched.
+//
 // **A key needs the scope `keys:verify`**, a user the role `developer`, `admin` or `owner`.
 //
 // Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
@@ -12715,6 +12736,9 @@ func (c *ClientWithResponses) VerifyKeyWithBodyWithResponse(ctx context.Context,
 // The response is 200 whenever the caller may ask, and `valid` is the result. A caller can verify keys of one
 // project only: a key verifies keys of its own project, a user names a project as `project_id`. A token of another
 // project gives `not_found`, like one that never existed.
+//
+// If the key has limits, a valid answer takes `cost` from all of them, and `limits` has what is left. If one of them
+// refuses it, the answer is `rate_limited` and nothing is taken. The limits of the key that asks are not touched.
 //
 // **A key needs the scope `keys:verify`**, a user the role `developer`, `admin` or `owner`.
 //

@@ -1,6 +1,10 @@
 package meter
 
-import "github.com/latchkey-dev/latchkey/domain"
+import (
+	"slices"
+
+	"github.com/latchkey-dev/latchkey/domain"
+)
 
 // shares are which part of every rate this node admits, and how that has grown.
 type shares struct {
@@ -38,8 +42,8 @@ func (m *Meter) SetShare(to domain.Share, now int64) {
 	if before.now == to {
 		return
 	}
-	growth := append(before.growth[max(0, len(before.growth)-mostChanges+1):len(before.growth):len(before.growth)],
-		change{before.now, to, now})
+	kept := before.growth[max(0, len(before.growth)+1-mostChanges):]
+	growth := slices.Concat(kept, []change{{before.now, to, now}})
 	b.shares.Store(&shares{before.now, growth}) // for buckets that come from here on
 	for i := range b.shards {
 		s := &b.shards[i]
