@@ -200,8 +200,8 @@ func (k ProvenKey) Fields() (f Fields) {
 	for _, t := range f.ownTimes() {
 		*t = r.time()
 	}
-	if plan, known := k.tenant.plans[f.Plan.ID]; known {
-		f.Plan.Name = plan.Name // the key may have been packed before the plan was renamed
+	if f.Plan.ID != "" {
+		f.Plan.Name = k.tenant.planName(f.Plan)
 	}
 	f.Revision = r.varint()
 	f.scopes = r

@@ -36,6 +36,15 @@ func NewTenant(p Project, o Organization, plans []Plan) *Tenant {
 // LimitsJSON returns the limits of the project as JSON; empty: none.
 func (t *Tenant) LimitsJSON() string { return t.limits }
 
+// planName returns the name of a key's plan. The key may have been packed before the
+// plan was renamed.
+func (t *Tenant) planName(p KeyPlan) string {
+	if plan, known := t.plans[p.ID]; known {
+		return plan.Name
+	}
+	return p.Name
+}
+
 // Limits returns the limits that hold for the key. It reports false if they are not
 // known, because the key has a plan that the tenant does not have yet. For keys
 // without limits of their own it allocates nothing.

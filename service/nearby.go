@@ -219,11 +219,12 @@ func (a *App) readKey(ctx context.Context, id domain.TokenID, asks asker) (domai
 func (a *App) provenKey(ctx context.Context, s domain.Secret, k domain.CallingKey) (domain.ProvenKey, error) {
 	var plans []domain.Plan
 	if k.Key.Plan.ID != "" {
-		plan, err := a.store.FindPlan(ctx, k.Project.Scope(), k.Key.Plan.ID)
-		if err != nil && domain.CodeOf(err) != domain.CodeNotFound { // another plan was given, and this one deleted
+		switch plan, err := a.store.FindPlan(ctx, k.Project.Scope(), k.Key.Plan.ID); {
+		case err == nil:
+			plans = append(plans, plan)
+		case domain.CodeOf(err) != domain.CodeNotFound: // otherwise the key has got another plan, and this one was deleted
 			return domain.ProvenKey{}, err
 		}
-		plans = append(plans, plan)
 	}
 	tenant := domain.NewTenant(k.Project, k.Organization, plans)
 	return domain.NewProvenKey(string(domain.PackKey(nil, s, k.Key)), tenant), nil
