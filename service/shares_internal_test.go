@@ -41,7 +41,7 @@ func TestNodesThatAreAlive(t *testing.T) {
 	}{
 		{0, nil, all},
 		{NodeReports, all, all},
-		{NodeReports, []string{"here", "late", "old"}, []string{"early", "here", "late", "old"}}, // one whose report was old is there after all
+		{NodeReports, []string{"here", "late", "old"}, []string{"early", "here", "late", "old"}}, // the old report was of one that is there
 		{2 * time.Minute, nil, []string{"early", "here", "late", "old"}},                         // an outage
 		{NodeReports, []string{"here", "old"}, []string{"here", "late", "old"}},                  // the early one has not reported for 15 s
 		{NodeReports, []string{"here", "late", "old"}, []string{"here", "late", "old"}},
