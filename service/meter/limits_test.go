@@ -57,6 +57,31 @@ func TestAllLimitsAreTakenOrNone(t *testing.T) {
 	}
 }
 
+// Guarantees that a request which another one was faster than returns what it has
+// taken, so that a key that shares the other limit loses nothing.
+func TestWhatWasTakenIsGivenBack(t *testing.T) {
+	t.Parallel()
+	m := New()
+	key := cached(m, limitedKey("a", "1", "", []domain.Limit{rate("a", 5, domain.PeriodDay, 5, domain.PerProject)},
+		[]domain.Limit{rate("b", 1, domain.PeriodDay, 1, domain.PerKey)}))
+	l, _ := m.limitsOf(key)
+	slow := domain.Decision{Limits: l.set}
+	if !l.take(0, &slow, nil, 0) || m.admits(key, domain.Cost{"a": 0}) != 1 {
+		t.Fatal("the limits are not as good as new")
+	}
+	if l.take(1, &slow, nil, 0) {
+		t.Fatal("a unit was taken twice")
+	}
+	l.giveBack(1, &slow, nil, 0)
+	for name, d := range map[string]domain.Decision{"the refusal": slow, "memory": m.Look(key, 0)} {
+		for i, s := range d.States() {
+			if want := []int64{5, 0}[i]; s.Remaining != want {
+				t.Errorf("%s: %d units of %s remain, want %d", name, s.Remaining, s.Name, want)
+			}
+		}
+	}
+}
+
 // Guarantees that both tokens of a key share its limits, and so does the key after
 // it was dropped and read again, or read with other limits.
 func TestTokensOfAKeyShareItsLimits(t *testing.T) {
@@ -184,4 +209,12 @@ func BenchmarkSpend(b *testing.B) {
 		now += int64(time.Millisecond)
 		m.Spend(key, nil, now)
 	}
+}
+
+// admits returns 1 if a request is admitted, else 0.
+func (m *Meter) admits(key domain.ProvenKey, cost domain.Cost) int {
+	if d := m.Spend(key, cost, 0); !d.Admitted() {
+		return 0
+	}
+	return 1
 }
