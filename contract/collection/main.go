@@ -117,6 +117,7 @@ var variables = []variable{
 	{"organization_id", ""},
 	{"key_id", ""},
 	{"plan_id", ""},
+	{"name", "requests"}, // of a limit
 	{"token", ""},
 	{"invitation_id", ""},
 	{"session_id", ""},
@@ -163,6 +164,7 @@ var otherwise = map[string][]int{
 	"revokeSession":    {204, 404},
 	"deleteProject":    {204, 403},
 	"forgotPassword":   {202},
+	"resetLimit":       {200, 404}, // the key may have no such limit
 }
 
 func newCollection(doc *openapi3.T) collection {
