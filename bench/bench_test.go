@@ -228,9 +228,7 @@ func TestHTTP(t *testing.T) {
 			tenant := servertest.NewTenant(t, server)
 			_, token := tenant.Key(server, "documents:read")
 			_, verifier := tenant.Key(server, "keys:verify")
-			get := servertest.Request("GET", "/v1/project", map[string]string{"X-Api-Key": token}, "")
-			question := fmt.Sprintf(`{"key":%q,"scopes":["documents:read"]}`, token)
-			verify := servertest.Request("POST", "/v1/keys/verify", map[string]string{"X-Api-Key": verifier}, question)
+			get, verify := getWith(token), verifyWith(verifier, token)
 			byUser := map[string]string{"Authorization": tenant.Bearer}
 			if env != nil {
 				beside(t, "getCurrentProject, warm"+name, "0.80", ours, floor, 200, always(get), always(get))
@@ -242,12 +240,43 @@ func TestHTTP(t *testing.T) {
 				fmt.Sprintf(`{"key":%q,"project_id":%q}`, token, tenant.Project))), always(verify))
 			beside(t, "getProject by a user, warm, generated", "0.50", ours, floor, 200,
 				always(servertest.Request("GET", "/v1/projects/"+tenant.Project, byUser, "")), always(get))
+			besideUnlimited(t, server, tenant, verifier, token)
 			before := server.Metric("latchkey_key_cache_loads_total")
-			mistyped := servertest.Request("GET", "/v1/project", map[string]string{"X-Api-Key": token[:len(token)-1] + "!"}, "")
-			beside(t, "a mistyped token", "0.90, no SQL", ours, floor, 401, always(mistyped), always(get))
+			beside(t, "a mistyped token", "0.90, no SQL", ours, floor, 401, always(getWith(token[:len(token)-1]+"!")), always(get))
 			if after := server.Metric("latchkey_key_cache_loads_total"); after != before {
 				t.Errorf("mistyped tokens caused %v look-ups", after-before)
 			}
 		})
 	}
+}
+
+// getWith asks for the project of a key.
+func getWith(token string) []byte {
+	return servertest.Request("GET", "/v1/project", map[string]string{"X-Api-Key": token}, "")
+}
+
+// verifyWith verifies a key that holds documents:read.
+func verifyWith(verifier, token string) []byte {
+	question := fmt.Sprintf(`{"key":%q,"scopes":["documents:read"]}`, token)
+	return servertest.Request("POST", "/v1/keys/verify", map[string]string{"X-Api-Key": verifier}, question)
+}
+
+// besideUnlimited measures keys with a rate limit beside one without limits.
+func besideUnlimited(t *testing.T, server *servertest.Server, tenant *servertest.Tenant, verifier, unlimited string) {
+	ours := processOf(server)
+	limited := func(limit int) string {
+		made := tenant.Want(http.StatusCreated, servertest.Call(t.Context(), http.MethodPost, tenant.Keys(server), tenant.Bearer, map[string]any{
+			"name":   "limited",
+			"scopes": []string{"documents:read"},
+			"limits": []any{map[string]any{"name": "requests", "type": "rate", "limit": limit, "period": "day"}},
+		}))
+		return made.Text("token")
+	}
+	much, nothing := limited(1_000_000_000), limited(0)
+	beside(t, "getCurrentProject of a limited key, beside an unlimited one", "0.95", ours, ours, 200,
+		always(getWith(much)), always(getWith(unlimited)))
+	beside(t, "verifyKey of a limited key, beside an unlimited one", "0.95", ours, ours, 200,
+		always(verifyWith(verifier, much)), always(verifyWith(verifier, unlimited)))
+	beside(t, "a request that a limit refuses, beside one that it admits", "0.95", ours, ours, 429,
+		always(getWith(nothing)), always(getWith(much)))
 }
