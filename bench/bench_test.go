@@ -265,12 +265,13 @@ func verifyWith(verifier, token string) []byte {
 func besideUnlimited(t *testing.T, server *servertest.Server, tenant *servertest.Tenant, verifier, unlimited string) {
 	ours := processOf(server)
 	limited := func(limit int) string {
-		made := tenant.Want(http.StatusCreated, servertest.Call(t.Context(), http.MethodPost, tenant.Keys(server), tenant.Bearer, map[string]any{
+		key := map[string]any{
 			"name":   "limited",
 			"scopes": []string{"documents:read"},
 			"limits": []any{map[string]any{"name": "requests", "type": "rate", "limit": limit, "period": "day"}},
-		}))
-		return made.Text("token")
+		}
+		made := servertest.Call(t.Context(), http.MethodPost, tenant.Keys(server), tenant.Bearer, key)
+		return tenant.Want(http.StatusCreated, made).Text("token")
 	}
 	much, nothing := limited(1_000_000_000), limited(0)
 	beside(t, "getCurrentProject of a limited key, beside an unlimited one", "0.95", ours, ours, 200,

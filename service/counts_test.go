@@ -189,7 +189,7 @@ func TestUsageIsKeptForItsDays(t *testing.T) {
 		_, project := w.tenant(w.signUp("ann@example.com"))
 		_, token, _ := w.key(project)
 		used := w.Now()
-		_, err := project.VerifyKey(w.Context(), token, nil)
+		_, err := project.VerifyKey(w.Context(), service.Question{Token: token})
 		w.check(err)
 		w.check(w.RecordUses(w.Context()))
 		uses := func(interval domain.UsageInterval) (n int64) {
