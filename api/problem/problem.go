@@ -32,7 +32,7 @@ type Problem struct {
 	Code      domain.Code    `json:"code"`
 	RequestID string         `json:"request_id"`
 	Errors    []FieldProblem `json:"errors,omitempty"`
-	Violated  []string       `json:"violated-policies,omitempty"`
+	Violated  []string       `json:"violated-policies,omitempty"` //nolint:tagliatelle // the name of the draft
 
 	retryAfter time.Duration
 }
