@@ -4,23 +4,12 @@ import (
 	"fmt"
 	"net/http"
 	"strings"
-	"syscall"
 	"testing"
 	"time"
 
 	"github.com/latchkey-dev/latchkey/api"
+	"github.com/latchkey-dev/latchkey/service/servicetest"
 )
-
-// processCPU is how much time the cores have spent on this process, which noise
-// from others on the machine changes little.
-func processCPU(t *testing.T) time.Duration {
-	t.Helper()
-	var u syscall.Rusage
-	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &u); err != nil {
-		t.Fatal(err)
-	}
-	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
-}
 
 // unknownNames is an object of about size bytes, all of whose names are unknown.
 func unknownNames(size int) string {
@@ -43,9 +32,9 @@ func TestUnknownNamesAreCheap(t *testing.T) {
 	w := newWorld(t)
 	body, least := unknownNames(16<<10), time.Hour
 	for range 3 {
-		before := processCPU(t)
+		before := servicetest.ProcessCPU(t)
 		got := w.call(t, "POST", "/v1/auth/login", anonymous, body).fails(t, http.StatusUnprocessableEntity, failed)
-		least = min(least, processCPU(t)-before)
+		least = min(least, servicetest.ProcessCPU(t)-before)
 		if fields := fieldsOf(t, got); len(fields) != 20 {
 			t.Errorf("%d fields are named, want the first 20", len(fields))
 		}

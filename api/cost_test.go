@@ -25,6 +25,8 @@ import (
 	"time"
 
 	"github.com/getkin/kin-openapi/openapi3"
+
+	"github.com/latchkey-dev/latchkey/service/servicetest"
 )
 
 // What a request may cost, on a machine that hashes 64 MiB in quietHash; others
@@ -193,9 +195,9 @@ func (w *world) price(t *testing.T, method, address string, as credential, body 
 		var before, after runtime.MemStats
 		runtime.ReadMemStats(&before)
 		peak := watchMemory()
-		begun := processCPU(t)
+		begun := servicetest.ProcessCPU(t)
 		w.echo.ServeHTTP(recorder, r)
-		best.cpu = min(best.cpu, processCPU(t)-begun)
+		best.cpu = min(best.cpu, servicetest.ProcessCPU(t)-begun)
 		best.peak = max(best.peak, peak())
 		runtime.ReadMemStats(&after)
 		best.allocated = after.TotalAlloc - before.TotalAlloc
@@ -246,11 +248,11 @@ func slowness(t *testing.T) float64 {
 	t.Helper()
 	block, best := make([]byte, 1<<20), time.Hour
 	for range 5 {
-		begun := processCPU(t)
+		begun := servicetest.ProcessCPU(t)
 		for range 64 {
 			sha256.Sum256(block)
 		}
-		best = min(best, processCPU(t)-begun)
+		best = min(best, servicetest.ProcessCPU(t)-begun)
 	}
 	return max(1, float64(best)/float64(quietHash)) * instrumented
 }

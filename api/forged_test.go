@@ -2,12 +2,11 @@ package api
 
 import (
 	"context"
-	"runtime"
-	"syscall"
 	"testing"
 	"time"
 
 	"github.com/latchkey-dev/latchkey/domain"
+	"github.com/latchkey-dev/latchkey/service/servicetest"
 )
 
 // forged returns a well-formed token that no instance has made.
@@ -24,17 +23,16 @@ func (e *edges) refusesForged(t testing.TB) {
 	t.Helper()
 	noQuery, cancel := context.WithCancel(t.Context())
 	cancel()
-	for {
-		if _, err := e.App.ProveKey(noQuery, forged(t), nil); domain.CodeOf(err) == domain.CodeInvalidAPIKey {
-			return
-		}
-		runtime.Gosched()
-	}
+	servicetest.Eventually(t, "a forged token is refused without a query", func() bool {
+		_, err := e.App.ProveKey(noQuery, forged(t), nil)
+		return domain.CodeOf(err) == domain.CodeInvalidAPIKey
+	})
 }
 
-// TestForgedTokenCostsLittleMore guarantees that refusing a token which this
-// instance never made costs one code over it more than refusing a mistyped one, so
-// that forging tokens gains an attacker nothing.
+// TestForgedTokenCostsLittleMore guarantees that a token which this instance never made
+// is refused for one HMAC more than a mistyped one, which its checksum gives away: at
+// most 1.6 times the processor time and no allocation more. Forging tokens gains an
+// attacker nothing.
 func TestForgedTokenCostsLittleMore(t *testing.T) {
 	e := newEdges(t)
 	e.refusesForged(t)
@@ -44,13 +42,13 @@ func TestForgedTokenCostsLittleMore(t *testing.T) {
 		t.Errorf("a forged token allocates %v times more than a mistyped one, want no more", more)
 	}
 	cpuOfMistyped, cpuOfForged := time.Hour, time.Hour
-	for range 10 {
+	ratio := func() float64 { return cpuOfForged.Seconds() / cpuOfMistyped.Seconds() }
+	for round := 0; round < 10 || ratio() > 1.6 && round < 100; round++ { // the least of many is free of noise
 		cpuOfMistyped, cpuOfForged = min(cpuOfMistyped, cpuOf(t, sendMistyped)), min(cpuOfForged, cpuOf(t, sendForged))
 	}
-	ratio := cpuOfForged.Seconds() / cpuOfMistyped.Seconds()
-	t.Logf("a mistyped token costs %v, a forged one %v, which is %.2f of it", cpuOfMistyped, cpuOfForged, ratio)
-	if ratio > 1.6 {
-		t.Errorf("a forged token costs %.2f times as much as a mistyped one, want at most 1.6", ratio)
+	t.Logf("a mistyped token costs %v, a forged one %v, which is %.2f of it", cpuOfMistyped, cpuOfForged, ratio())
+	if ratio() > 1.6 {
+		t.Errorf("a forged token costs %.2f times as much as a mistyped one, want at most 1.6", ratio())
 	}
 }
 
@@ -58,14 +56,9 @@ func TestForgedTokenCostsLittleMore(t *testing.T) {
 func cpuOf(t *testing.T, once func()) time.Duration {
 	t.Helper()
 	const calls = 1000
-	used := func() time.Duration {
-		var u syscall.Rusage
-		must(t, syscall.Getrusage(syscall.RUSAGE_SELF, &u))
-		return time.Duration(u.Utime.Nano() + u.Stime.Nano())
-	}
-	begun := used()
+	begun := servicetest.ProcessCPU(t)
 	for range calls {
 		once()
 	}
-	return (used() - begun) / calls
+	return (servicetest.ProcessCPU(t) - begun) / calls
 }

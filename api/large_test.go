@@ -6,13 +6,13 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
-	"runtime"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/latchkey-dev/latchkey/api"
 	"github.com/latchkey-dev/latchkey/domain"
+	"github.com/latchkey-dev/latchkey/service/servicetest"
 )
 
 // importOf is the body of an import with rows that are alike, filled up with
@@ -142,19 +142,21 @@ func TestTrickledBodyLosesItsPlace(t *testing.T) {
 	defer server.Close()
 	body := importOf(goodRow, 1, 128<<10)
 	slow, sender := io.Pipe()
-	done := make(chan int, 1)
+	r, err := http.NewRequestWithContext(t.Context(), http.MethodPost, server.URL+n.path("/keys/import"), slow)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.Header.Set("Content-Type", "application/json")
+	n.owner.as(r.Header)
+	answered := make(chan int, 1)
 	go func() {
-		r, err := http.NewRequestWithContext(context.Background(), http.MethodPost, server.URL+n.path("/keys/import"), slow)
-		if err != nil {
-			panic(err)
-		}
-		r.Header.Set("Content-Type", "application/json")
-		n.owner.as(r.Header)
+		defer close(answered)
 		answer, err := server.Client().Do(r)
 		if err != nil {
-			panic(err)
+			t.Error(err)
+			return
 		}
-		done <- answer.StatusCode
+		answered <- answer.StatusCode
 		_ = answer.Body.Close()
 	}()
 	if _, err := io.WriteString(sender, body[:100<<10]); err != nil {
@@ -170,7 +172,7 @@ func TestTrickledBodyLosesItsPlace(t *testing.T) {
 		}
 	}()
 	w.call(t, "POST", n.path("/keys/import"), n.owner.as, body).want(t, http.StatusOK, nil)
-	if got := <-done; got != http.StatusBadRequest {
+	if got := <-answered; got != http.StatusBadRequest {
 		t.Errorf("the slow sender got %d, want 400", got)
 	}
 	_ = slow.Close()
@@ -185,12 +187,11 @@ func (w *world) waitForPlaceTaken(t *testing.T, p person) {
 	}
 	gone, leave := context.WithCancel(t.Context())
 	leave()
-	for {
+	servicetest.Eventually(t, "the place is taken", func() bool {
 		free, err := w.App.LargeBody(gone, domain.NewPrincipal(nil, user, domain.Origin{}))
-		if err != nil {
-			return
+		if err == nil {
+			free()
 		}
-		free()
-		runtime.Gosched()
-	}
+		return err != nil
+	})
 }

@@ -8,7 +8,6 @@ import (
 	"regexp"
 	"slices"
 	"strings"
-	"syscall"
 	"testing"
 	"time"
 
@@ -16,6 +15,7 @@ import (
 
 	"github.com/latchkey-dev/latchkey/console"
 	"github.com/latchkey-dev/latchkey/domain"
+	"github.com/latchkey-dev/latchkey/service/servicetest"
 )
 
 // formFields are the names of all fields of all forms.
@@ -60,15 +60,6 @@ func worstForms(t *testing.T, size int) map[string]string {
 	return forms
 }
 
-func processCPU(t *testing.T) time.Duration {
-	t.Helper()
-	var u syscall.Rusage
-	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &u); err != nil {
-		t.Fatal(err)
-	}
-	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
-}
-
 // Guarantees the law of cost for forms: what a stranger or a member sends to any
 // of them costs at most 2.5 times what half of it costs, where that is measurable,
 // and no more than hashing a password and 50 ms of a core.
@@ -97,9 +88,9 @@ func TestLawOfCostOfForms(t *testing.T) {
 			if cookie != "" {
 				r.AddCookie(&http.Cookie{Name: "latchkey_session", Value: cookie})
 			}
-			begun := processCPU(t)
+			begun := servicetest.ProcessCPU(t)
 			pages.ServeHTTP(httptest.NewRecorder(), r)
-			if best = min(best, processCPU(t)-begun); best < 5*time.Millisecond {
+			if best = min(best, servicetest.ProcessCPU(t)-begun); best < 5*time.Millisecond {
 				break
 			}
 		}

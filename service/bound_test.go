@@ -4,11 +4,11 @@ import (
 	"database/sql"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/latchkey-dev/latchkey/domain"
 	"github.com/latchkey-dev/latchkey/repository/storetest"
 	"github.com/latchkey-dev/latchkey/service"
+	"github.com/latchkey-dev/latchkey/service/servicetest"
 )
 
 // database is the world's database as someone sees it who can write to it and
@@ -52,7 +52,10 @@ func TestWriterWithoutMasterKeyGetsNowhere(t *testing.T) {
 			w.check(err)
 
 			w.exec(db, "UPDATE sessions SET user_id = ? WHERE id = ?", string(ann.User.ID), string(eves.Session.ID))
-			w.await(func() bool { _, err := w.ProveSession(ctx, eves.Cookie); return err != nil })
+			servicetest.Eventually(w, "the session is read again", func() bool {
+				_, err := w.ProveSession(ctx, eves.Cookie)
+				return err != nil
+			})
 			_, err = w.ProveSession(ctx, eves.Cookie)
 			w.code(err, domain.CodeInvalidToken)
 			_, err = w.Refresh(ctx, domain.Origin{}, eves.RefreshToken)
@@ -82,16 +85,6 @@ func TestWriterWithoutMasterKeyGetsNowhere(t *testing.T) {
 }
 
 const plainHash = "$argon2id$v=19$m=19456,t=2,p=1$NRA+nIq2hA06OGYjtSPLxQ$oRjOyoJ9uugvnxXJ40jrdpbEkYyj0iu0UaXb9ZWah/g"
-
-// await waits until the node has heard of a change.
-func (w *world) await(heard func() bool) {
-	w.Helper()
-	for deadline := time.Now().Add(20 * time.Second); !heard(); {
-		if time.Now().After(deadline) {
-			w.Fatal("the node did not hear of the change")
-		}
-	}
-}
 
 // Guarantees that while a node of 0.1 is listed everything is written as it reads
 // it; that the first time without one binds what is there, without a password;

@@ -227,7 +227,7 @@ func TestMissedChangesAreNotKept(t *testing.T) {
 				m.answered(w, "a node that is cut off", w.App, m.after)
 				m.answered(w, "a process without a follower", alone, m.after)
 				cut = servicetest.Follow(t, w.App)
-				w.eventually(m.name+" is known again", func() bool { return m.after != "" || m.ask(w.App) == nil })
+				servicetest.Eventually(w, m.name+" is known again", func() bool { return m.after != "" || m.ask(w.App) == nil })
 				m.answered(w, "a node that follows again", w.App, m.after)
 				cut()
 			}

@@ -3,13 +3,13 @@ package service_test
 import (
 	"context"
 	"errors"
-	"runtime"
 	"testing"
 	"time"
 
 	"github.com/latchkey-dev/latchkey/domain"
 	"github.com/latchkey-dev/latchkey/repository"
 	"github.com/latchkey-dev/latchkey/repository/storetest"
+	"github.com/latchkey-dev/latchkey/service/servicetest"
 )
 
 // TestProvingAllocatesNothing is the gate for what every request does: proving a
@@ -121,16 +121,9 @@ func TestAnotherProcessIsHeard(t *testing.T) {
 		w.check(err)
 		_, err = handle.RevokeKey(w.Context(), key.ID, "")
 		w.check(err)
-		deadline := time.Now().Add(30 * time.Second) // for a machine that is very busy
-		for {
+		servicetest.Eventually(w, "the revocation is heard of", func() bool {
 			_, err := w.ProveKey(w.Context(), token, nil)
-			if domain.CodeOf(err) == domain.CodeKeyRevoked {
-				return
-			}
-			if time.Now().After(deadline) {
-				w.Fatalf("the revocation is not heard of: %v", err)
-			}
-			runtime.Gosched()
-		}
+			return domain.CodeOf(err) == domain.CodeKeyRevoked
+		})
 	})
 }

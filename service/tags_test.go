@@ -11,6 +11,7 @@ import (
 
 	"github.com/latchkey-dev/latchkey/domain"
 	"github.com/latchkey-dev/latchkey/service"
+	"github.com/latchkey-dev/latchkey/service/servicetest"
 )
 
 // forged returns a token that has the form of one and was never made.
@@ -27,7 +28,7 @@ func (w *world) refusesForged(node *service.App) {
 	w.Helper()
 	noQuery, cancel := context.WithCancel(w.Context())
 	cancel()
-	w.eventually("a forged token is refused without a query", func() bool {
+	servicetest.Eventually(w, "a forged token is refused without a query", func() bool {
 		_, err := node.ProveKey(noQuery, w.forged(), nil)
 		return domain.CodeOf(err) == domain.CodeInvalidAPIKey
 	})
@@ -84,19 +85,6 @@ func withID(w *world, id domain.TokenID) string {
 		w.Fatalf("got the id %s, want %s", token.ID(), id)
 	}
 	return token.Reveal()
-}
-
-// eventually waits for something that another goroutine does.
-func (w *world) eventually(what string, happened func() bool) {
-	w.Helper()
-	deadline := time.After(30 * time.Second) // for a machine that is very busy
-	for retry := time.NewTicker(5 * time.Millisecond); !happened(); {
-		select {
-		case <-deadline:
-			w.Fatalf("%s: not within 30 s", what)
-		case <-retry.C:
-		}
-	}
 }
 
 // olderNode lists a node of 0.1 until the function it returns is called.
@@ -170,7 +158,7 @@ func TestUntaggedTokenIsHeardOf(t *testing.T) {
 		w.check(err)
 		_, token := w.fresh(handle)
 		leaves()
-		w.eventually("the token is known here", func() bool {
+		servicetest.Eventually(w, "the token is known here", func() bool {
 			_, err := w.ProveKey(w.Context(), token, nil)
 			return err == nil
 		})

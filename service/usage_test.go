@@ -4,7 +4,6 @@ import (
 	"context"
 	"database/sql"
 	"errors"
-	"runtime"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -168,9 +167,7 @@ func TestRotateKeyWhileUsesAreWritten(t *testing.T) {
 				w.Error(err)
 			}
 		})
-		for node.FirstUses() > 0 {
-			runtime.Gosched()
-		}
+		servicetest.Eventually(w, "the first uses are taken", func() bool { return node.FirstUses() == 0 })
 		there, err := node.Project(w.Context(), owner, key.ProjectID)
 		w.check(err)
 		rotating := make(chan struct{})
@@ -265,18 +262,11 @@ func TestUsageOutageIsLoggedOnce(t *testing.T) {
 		w.check(err)
 	}
 	execute("CREATE TRIGGER full BEFORE INSERT ON api_key_usage BEGIN SELECT RAISE(ABORT, 'no room'); END")
-	await := func(is func() bool) {
-		for deadline := time.Now().Add(time.Minute); !is(); runtime.Gosched() {
-			if time.Now().After(deadline) {
-				t.Fatalf("waited too long; the log says:\n%s", w.Logged.String())
-			}
-		}
-	}
 	_, err = w.ProveKey(t.Context(), token.Reveal(), nil) // once: it is tried again without another use
 	w.check(err)
-	await(func() bool { return attempts.Load() >= 3 })
+	servicetest.Eventually(t, "it is tried three times", func() bool { return attempts.Load() >= 3 })
 	execute("DROP TRIGGER full")
-	await(func() bool { return strings.Contains(w.Logged.String(), "recorded again") })
+	servicetest.Eventually(t, "it is recorded again", func() bool { return strings.Contains(w.Logged.String(), "recorded again") })
 	for _, want := range []string{"cannot be recorded", "recorded again"} {
 		if got := strings.Count(w.Logged.String(), want); got != 1 {
 			t.Errorf("got %d lines that say %q, want 1:\n%s", got, want, w.Logged.String())

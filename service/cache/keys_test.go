@@ -260,15 +260,15 @@ func TestTenantComesFromMemory(t *testing.T) {
 func TestMissIsReadOnce(t *testing.T) {
 	t.Parallel()
 	k := NewKeys(1<<20, Turns(), meter.New())
-	var reads atomic.Int32
-	proceed := make(chan struct{})
+	const requests = 1000
+	reads, proceed := make(chan struct{}, requests), make(chan struct{})
 	var all, asked sync.WaitGroup
-	for range 1000 {
+	for range requests {
 		asked.Add(1)
 		all.Go(func() {
 			asked.Done()
 			_, err := k.Load(t.Context(), "a", now, answering(func() (domain.Secret, domain.CallingKey, error) {
-				reads.Add(1)
+				reads <- struct{}{}
 				<-proceed
 				return reading("a", 1, "k").CallingKey(t.Context(), "")
 			}))
@@ -278,13 +278,11 @@ func TestMissIsReadOnce(t *testing.T) {
 		})
 	}
 	asked.Wait()
-	for reads.Load() == 0 {
-		runtime.Gosched()
-	}
+	<-reads
 	close(proceed)
 	all.Wait()
-	if got := reads.Load(); got != 1 {
-		t.Errorf("got %d look-ups, want 1", got)
+	if more := len(reads); more != 0 {
+		t.Errorf("got %d look-ups, want 1", 1+more)
 	}
 }
 
@@ -351,7 +349,8 @@ func TestQueueIsBounded(t *testing.T) {
 	t.Parallel()
 	k := NewKeys(1<<20, Turns(), meter.New())
 	proceed := make(chan struct{})
-	var under, most, refused atomic.Int32
+	refused := make(chan struct{}, 2*waiting)
+	var under, most atomic.Int32
 	var all sync.WaitGroup
 	for i := range 2 * waiting {
 		token := domain.TokenID(fmt.Sprint("t", i))
@@ -366,22 +365,22 @@ func TestQueueIsBounded(t *testing.T) {
 				return reading(token, 1, "k").CallingKey(t.Context(), "")
 			}))
 			if domain.CodeOf(err) == domain.CodeUnavailable {
-				refused.Add(1)
+				refused <- struct{}{}
 			} else if err != nil {
 				t.Error(err)
 			}
 		})
 	}
-	for refused.Load() < waiting {
-		runtime.Gosched()
+	for range waiting {
+		<-refused
 	}
 	close(proceed)
 	all.Wait()
 	if got := most.Load(); got > lookups {
 		t.Errorf("got %d look-ups at a time, want at most %d", got, lookups)
 	}
-	if got := refused.Load(); got != waiting {
-		t.Errorf("%d were refused, want %d", got, waiting)
+	if more := len(refused); more != 0 {
+		t.Errorf("%d were refused, want %d", waiting+more, waiting)
 	}
 	fill(t, k, "after", 1, "k")
 }

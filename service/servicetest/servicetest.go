@@ -7,7 +7,6 @@ import (
 	"bytes"
 	"context"
 	"log/slog"
-	"runtime"
 	"strings"
 	"sync"
 	"testing"
@@ -85,9 +84,7 @@ func Follow(t testing.TB, app *service.App) (cut func()) {
 		running.Wait()
 	}
 	t.Cleanup(cut)
-	for app.Sync() != service.InSync && ctx.Err() == nil {
-		runtime.Gosched()
-	}
+	Eventually(t, "the node is in sync", func() bool { return app.Sync() == service.InSync })
 	return cut
 }
 
