@@ -3,6 +3,9 @@ package latchkey_test
 import (
 	"go/ast"
 	"go/constant"
+	"go/importer"
+	"go/parser"
+	"go/token"
 	"go/types"
 	"iter"
 	"net/http"
@@ -115,6 +118,12 @@ func ofRepository(t types.Type) bool {
 	case *types.Named:
 		return t.Obj().Pkg() != nil && t.Obj().Pkg().Path() == module+"/repository" ||
 			slices.ContainsFunc(slices.Collect(t.TypeArgs().Types()), ofRepository)
+	case *types.Alias:
+		return ofRepository(types.Unalias(t))
+	case *types.Struct: // without a name: its fields are shown with it
+		return slices.ContainsFunc(slices.Collect(t.Fields()), func(f *types.Var) bool { return f.Exported() && ofRepository(f.Type()) })
+	case *types.Interface:
+		return slices.ContainsFunc(slices.Collect(t.Methods()), func(f *types.Func) bool { return ofRepository(f.Type()) })
 	case *types.Signature:
 		return slices.ContainsFunc(slices.Collect(t.Results().Variables()), func(v *types.Var) bool { return ofRepository(v.Type()) })
 	case *types.Map:
@@ -124,3 +133,47 @@ func ofRepository(t types.Type) bool {
 	}
 	return false
 }
+
+// Guarantees that a type of the repository is found in every form in which it can be
+// handed out.
+func TestTypesOfTheRepositoryAreFound(t *testing.T) {
+	t.Parallel()
+	const source = `package p
+		import ("iter"; "` + module + `/repository")
+		type name = repository.Store
+		var (
+			Shown1 name
+			Shown2 map[string][]*repository.Store
+			Shown3 struct{ Store repository.Store }
+			Shown4 func() (int, repository.Store)
+			Shown5 interface{ Store() repository.Store }
+			Shown6 iter.Seq[*repository.Store]
+			Hidden1 func(repository.Store) error
+			Hidden2 struct{ store repository.Store }
+		)`
+	set := token.NewFileSet()
+	file, err := parser.ParseFile(set, "p.go", source, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	imports := importing(func(path string) (*types.Package, error) {
+		if name, ours := strings.CutPrefix(path, module+"/"); ours {
+			return load(t)[name].Types, nil
+		}
+		return importer.Default().Import(path)
+	})
+	pkg, err := (&types.Config{Importer: imports}).Check("p", set, []*ast.File{file}, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range pkg.Scope().Names() {
+		if v, ok := pkg.Scope().Lookup(name).(*types.Var); ok && ofRepository(v.Type()) != strings.HasPrefix(name, "Shown") {
+			t.Errorf("%s is wrongly judged", v)
+		}
+	}
+}
+
+// importing finds packages by their path.
+type importing func(path string) (*types.Package, error)
+
+func (find importing) Import(path string) (*types.Package, error) { return find(path) }
