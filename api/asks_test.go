@@ -118,14 +118,16 @@ func brokenAsks() (all []ask) {
 		verify(body)
 	}
 	credentials := []ask{
-		{authorization: "Api-Key"}, {authorization: "Api-Key "}, {authorization: "Api-Key\t$VERIFIER"}, {authorization: "Api-Key $VERIFIER $VERIFIER"},
-		{authorization: "$VERIFIER"}, {authorization: " "}, {authorization: "Basic dTpw"}, {authorization: "Bearer"}, {authorization: "Bearer "},
+		{authorization: "Api-Key"}, {authorization: "Api-Key "},
+		{authorization: "Api-Key\t$VERIFIER"}, {authorization: "Api-Key $VERIFIER $VERIFIER"}, {authorization: "$VERIFIER"},
+		{authorization: " "}, {authorization: "Basic dTpw"}, {authorization: "Bearer"}, {authorization: "Bearer "},
 		{authorization: "Bearer $VERIFIER"}, {authorization: "Bearer $JWTx"}, {authorization: "Bearer $JWT" + again + "Bearer $JWT"},
 		{authorization: "Api-Key $VERIFIER" + again + "Api-Key $VERIFIER"}, {authorization: "Api-Key $VERIFIER", key: "$VERIFIER"},
-		{authorization: "Bearer $JWT", key: "$VERIFIER"}, {authorization: "Bearer x", key: "$VERIFIER"}, {authorization: "Bearer $JWT", key: "x"},
-		{authorization: "Basic dTpw", key: "$VERIFIER"}, {key: "$VERIFIER" + again + "$VERIFIER"}, {key: "$VERIFIER" + again}, {key: " "},
-		{key: " $VERIFIER "}, {key: "$VERIFIER $VERIFIER"}, {key: "\xff"}, {key: "$VERIFIER\x00"}, {key: "$REVOKED"}, {key: "$EXPIRED"}, {key: "$FOREIGN"},
-		{key: "$FOREIGN!"}, {key: strings.Repeat("k", maxTokenLength)}, {key: strings.Repeat("k", maxTokenLength+1)},
+		{authorization: "Bearer $JWT", key: "$VERIFIER"}, {authorization: "Bearer x", key: "$VERIFIER"},
+		{authorization: "Bearer $JWT", key: "x"}, {authorization: "Basic dTpw", key: "$VERIFIER"},
+		{key: "$VERIFIER" + again + "$VERIFIER"}, {key: "$VERIFIER" + again}, {key: "$VERIFIER $VERIFIER"}, {key: " $VERIFIER "},
+		{key: " "}, {key: "\xff"}, {key: "$VERIFIER\x00"}, {key: "$REVOKED"}, {key: "$EXPIRED"}, {key: "$FOREIGN"}, {key: "$FOREIGN!"},
+		{key: strings.Repeat("k", maxTokenLength)}, {key: strings.Repeat("k", maxTokenLength+1)},
 		{authorization: "Bearer " + strings.Repeat("k", maxAccessTokenLength+1)}, {},
 	}
 	for _, c := range credentials {

@@ -73,9 +73,12 @@ func FuzzBody(f *testing.F) {
 		f.Fatal(err)
 	}
 	targets := map[string]func() any{
-		"createKey": func() any { return new(CreateKeyJSONRequestBody) }, "rotateKey": func() any { return new(RotateKeyJSONRequestBody) },
-		"updateKey": func() any { return new(UpdateKeyJSONRequestBody) }, "importKeys": func() any { return new(ImportKeysJSONRequestBody) },
-		"verifyKey": func() any { return new(VerifyKeyJSONRequestBody) }, "signUp": func() any { return new(SignUpJSONRequestBody) },
+		"createKey":  func() any { return new(CreateKeyJSONRequestBody) },
+		"rotateKey":  func() any { return new(RotateKeyJSONRequestBody) },
+		"updateKey":  func() any { return new(UpdateKeyJSONRequestBody) },
+		"importKeys": func() any { return new(ImportKeysJSONRequestBody) },
+		"verifyKey":  func() any { return new(VerifyKeyJSONRequestBody) },
+		"signUp":     func() any { return new(SignUpJSONRequestBody) },
 	}
 	f.Fuzz(func(t *testing.T, data []byte) {
 		for _, op := range operations {

@@ -60,7 +60,10 @@ func TestDefaultPermission(t *testing.T) {
 				as   credential
 				want int
 			}{
-				"anonymous": {anonymous, want.anonymous}, "key": {asKey, want.key}, "user": {asUser, want.user}, "both": {both(asKey, asUser), want.both},
+				"anonymous": {anonymous, want.anonymous},
+				"key":       {asKey, want.key},
+				"user":      {asUser, want.user},
+				"both":      {both(asKey, asUser), want.both},
 			} {
 				if got := serve(e, "GET", path, test.as); got.status != test.want {
 					t.Errorf("default %q, %s as %s: got %d, want %d: %s", setting, path, name, got.status, test.want, got.body)

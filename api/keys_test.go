@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"maps"
 	"net/http"
-	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -121,7 +120,7 @@ func TestIdempotencyKey(t *testing.T) {
 		w.call(t, "POST", test.path, as, test.other).fails(t, http.StatusUnprocessableEntity, domain.CodeIdempotencyMismatch)
 	}
 	for _, bad := range [][]string{
-		{""}, {"too-short-by-one"[1:]}, {"with a space in it"}, {string(slices.Repeat([]byte("x"), 129))}, {"one-of-two-of-them", "two-of-two-of-them"},
+		{""}, {"too-short-by-one"[1:]}, {"with a space in it"}, {strings.Repeat("x", 129)}, {"one-of-two-of-them", "two-of-two-of-them"},
 	} {
 		w.call(t, "POST", n.path("/keys"), retry(n.owner.as, bad...), map[string]any{"name": "k"}).
 			fails(t, http.StatusUnprocessableEntity, domain.CodeValidationFailed)

@@ -117,7 +117,9 @@ func TestFaultsAreSilentAndLoggedOnce(t *testing.T) {
 		code   domain.Code
 		level  string
 	}{
-		"/error": {500, domain.CodeInternal, "ERROR"}, "/panic": {500, domain.CodeInternal, "ERROR"}, "/unavailable": {503, domain.CodeUnavailable, "WARN"},
+		"/error":       {500, domain.CodeInternal, "ERROR"},
+		"/panic":       {500, domain.CodeInternal, "ERROR"},
+		"/unavailable": {503, domain.CodeUnavailable, "WARN"},
 	} {
 		got := w.call(t, "GET", path, anonymous, nil).fails(t, want.status, want.code)
 		if strings.Contains(string(got.body), cause) {

@@ -311,9 +311,10 @@ func TestNewKeyFields(t *testing.T) {
 	_, project, p := ann.project(t, "Acme", "Documents API")
 	path := "/console/projects/" + string(project.ID) + "/keys"
 	form := url.Values{
-		"name": {" billing-service "}, "environment": {"test"}, "scopes": {"keys:verify"}, "more_scopes": {"documents:read, documents:write keys:verify"},
-		"expires": {"date"}, "expires_on": {"2031-12-31"}, "external_id": {"customer-7"}, "metadata": {"plan = pro\r\n\r\nnote=a=b\r\nflag"},
-		"nonce": {"a-nonce-that-is-hard-to-guess"},
+		"name": {" billing-service "}, "environment": {"test"},
+		"scopes": {"keys:verify"}, "more_scopes": {"documents:read, documents:write keys:verify"},
+		"expires": {"date"}, "expires_on": {"2031-12-31"}, "external_id": {"customer-7"},
+		"metadata": {"plan = pro\r\n\r\nnote=a=b\r\nflag"}, "nonce": {"a-nonce-that-is-hard-to-guess"},
 	}
 	if got, want := ann.send(t, http.MethodPost, path, form, nil).Status, http.StatusOK; got != want {
 		t.Fatalf("got %d, want %d", got, want)

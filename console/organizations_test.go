@@ -122,8 +122,9 @@ func TestAccountsPage(t *testing.T) {
 	other.project(t, "Bobs Tenant", "Bobs API")
 	err := s.Store.AddEvent(t.Context(), domain.Event{
 		ID: domain.NewID[domain.EventID](s.Now()), At: s.Now(), Action: "session.refused", Origin: domain.Origin{IP: "192.0.2.77"},
-		Target: domain.Target{Kind: "user", ID: "usr_1", Name: "bob@example.com"},
-		Actor:  domain.Actor{Kind: domain.ActorSystem, ID: "system", Name: "sign-in"}, Changes: domain.Changes{"reason": {nil, "rate_limited"}},
+		Target:  domain.Target{Kind: "user", ID: "usr_1", Name: "bob@example.com"},
+		Actor:   domain.Actor{Kind: domain.ActorSystem, ID: "system", Name: "sign-in"},
+		Changes: domain.Changes{"reason": {nil, "rate_limited"}},
 	})
 	if err != nil {
 		t.Fatal(err)

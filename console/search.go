@@ -64,7 +64,11 @@ func searchKeys(v *visit, p *service.Project, project domain.Project, f form) er
 func keysURL(project domain.Project, filter domain.KeyFilter, after domain.Cursor) string {
 	query := url.Values{}
 	for _, field := range [][2]string{
-		{"status", string(filter.Status)}, {"environment", string(filter.Environment)}, {"search", filter.Search}, {"used", usedField(filter)}, {"plan", string(filter.PlanID)},
+		{"status", string(filter.Status)},
+		{"environment", string(filter.Environment)},
+		{"search", filter.Search},
+		{"used", usedField(filter)},
+		{"plan", string(filter.PlanID)},
 		{"cursor", after.String()},
 	} {
 		if field[1] != "" {

@@ -151,7 +151,8 @@ func (v *visit) organization() (*service.Organization, domain.MemberOf, error) {
 	organization, err := o.Get()
 	v.layout.Organization = &organization.Organization
 	v.tabs(organizationURL(organization.Organization),
-		tab{Name: "Projects"}, tab{Name: "Members", URL: "/members"}, tab{Name: "Audit log", URL: hide(!o.Holds(domain.AuditRead), "/audit")},
+		tab{Name: "Projects"}, tab{Name: "Members", URL: "/members"},
+		tab{Name: "Audit log", URL: hide(!o.Holds(domain.AuditRead), "/audit")},
 		tab{Name: "Settings", URL: hide(!o.Holds(domain.OrganizationWrite), "/settings")})
 	return o, organization, err
 }
@@ -176,7 +177,8 @@ func (v *visit) project() (*service.Project, domain.Project, error) {
 	}
 	organization, err := o.Get()
 	v.layout.Organization, v.layout.Project = &organization.Organization, &project
-	v.tabs(projectURL(project), tab{Name: "Overview"}, tab{Name: "Keys", URL: "/keys"}, tab{Name: "Plans", URL: "/plans"}, tab{Name: "Usage", URL: "/usage"},
+	v.tabs(projectURL(project),
+		tab{Name: "Overview"}, tab{Name: "Keys", URL: "/keys"}, tab{Name: "Plans", URL: "/plans"}, tab{Name: "Usage", URL: "/usage"},
 		tab{Name: "Settings", URL: hide(!p.Holds(domain.ProjectWrite), "/settings")})
 	return p, project, err
 }

@@ -14,9 +14,12 @@ import (
 const (
 	organizationActions = `organization:read, :write, :delete, members:read, :write, projects:read, :write, audit:read`
 	projectActions      = `project:read, :write, :delete, keys:read, :write, :verify, :import, usage:read, limits:read, :write`
-	roleSentences       = `**viewer** every :read but audit:read. **developer** viewer + keys:write, keys:verify, keys:import, limits:write. **admin** developer + every :write, project:delete, audit:read. **owner** everything`
-	keyScopes           = `project:read, project:write, keys:read, keys:write, keys:verify, usage:read, limits:read, limits:write`
-	reserved            = `organization, members, projects, project, keys, audit, usage, limits, webhooks, tokens, sessions, users`
+	roleSentences       = `**viewer** every :read but audit:read. ` +
+		`**developer** viewer + keys:write, keys:verify, keys:import, limits:write. ` +
+		`**admin** developer + every :write, project:delete, audit:read. ` +
+		`**owner** everything`
+	keyScopes = `project:read, project:write, keys:read, keys:write, keys:verify, usage:read, limits:read, limits:write`
+	reserved  = `organization, members, projects, project, keys, audit, usage, limits, webhooks, tokens, sessions, users`
 )
 
 // actions expands a list in which ":write" means the resource before it.

@@ -30,7 +30,8 @@ func TestUnknownFiltersAreRefused(t *testing.T) {
 		}
 	}
 	for _, good := range []interface{ Validate() error }{
-		domain.KeyFilter{}, domain.KeyFilter{Status: domain.KeyRevoked, Environment: domain.Test, CreatedBy: "usr_01kjpy44e0ftkrm422m7s1ga8b"},
+		domain.KeyFilter{},
+		domain.KeyFilter{Status: domain.KeyRevoked, Environment: domain.Test, CreatedBy: "usr_01kjpy44e0ftkrm422m7s1ga8b"},
 		domain.KeyFilter{CreatedBy: "key_01kjpy44e0fcfrt0xvtfeed5a2"}, domain.KeyFilter{CreatedBy: "system"},
 		domain.KeyFilter{Used: domain.UsedNever}, domain.KeyFilter{Used: domain.UsedEver},
 		domain.EventFilter{}, domain.EventFilter{Action: "key.revoked", Actor: "ann@example.com", Target: "billing service"},

@@ -35,11 +35,13 @@ func printed(t *testing.T) map[string]any {
 		"Fields": proven.Fields()}
 	for _, v := range []any{
 		domain.Actor{}, domain.Target{}, domain.Event{}, domain.EventFilter{}, domain.Error{}, domain.FieldError{}, domain.ImportRow{},
-		domain.ForeignHash{}, domain.Argon2Parameters{}, domain.ScryptParameters{}, domain.ImportResult{}, domain.ImportedKey{}, domain.Invitation{}, domain.InvitationSpec{}, domain.Key{},
-		domain.Retiring{}, domain.KeySpec{}, domain.KeyPatch{}, domain.Rotation{}, domain.KeyFilter{}, domain.KeyStatistics{}, domain.KeyDay{},
-		domain.Membership{}, domain.Member{}, domain.Node{}, domain.Organization{}, domain.OrganizationScope{}, domain.MemberOf{}, domain.OrganizationSpec{},
-		domain.OrganizationPatch{}, domain.Page{}, domain.Cursor{}, domain.List[domain.ImportedKey]{}, domain.Precondition{}, domain.CallingKey{},
-		domain.CallingUser{}, domain.Origin{}, domain.Project{}, domain.Suspension{}, domain.ProjectScope{}, domain.ProjectSpec{}, domain.ProjectPatch{},
+		domain.ForeignHash{}, domain.Argon2Parameters{}, domain.ScryptParameters{}, domain.ImportResult{}, domain.ImportedKey{},
+		domain.Invitation{}, domain.InvitationSpec{}, domain.Key{}, domain.Retiring{}, domain.KeySpec{}, domain.KeyPatch{},
+		domain.Rotation{}, domain.KeyFilter{}, domain.KeyStatistics{}, domain.KeyDay{}, domain.Membership{}, domain.Member{}, domain.Node{},
+		domain.Organization{}, domain.OrganizationScope{}, domain.MemberOf{}, domain.OrganizationSpec{}, domain.OrganizationPatch{},
+		domain.Page{}, domain.Cursor{}, domain.List[domain.ImportedKey]{}, domain.Precondition{}, domain.CallingKey{},
+		domain.CallingUser{}, domain.Origin{}, domain.Project{}, domain.Suspension{}, domain.ProjectScope{}, domain.ProjectSpec{},
+		domain.ProjectPatch{},
 		domain.Tenant{}, domain.Secret{}, domain.Use{}, domain.Stale{}, domain.Node{}, domain.User{}, domain.SignUp{}, domain.Session{},
 		domain.Limit{}, domain.Refill{}, domain.Allowance{}, domain.EffectiveLimit{}, domain.Rate{}, domain.Share{}, domain.LimitSet{}, domain.Counter{}, domain.Decision{}, domain.LimitState{},
 		domain.Plan{}, domain.PlanSpec{}, domain.PlanPatch{}, domain.KeyPlan{},

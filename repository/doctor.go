@@ -38,7 +38,8 @@ var questions = []struct {
 		(SELECT 1 FROM memberships m WHERE m.organization_id = o.id AND m.role = 'owner')`},
 	{found: "keys were made without a trace in the audit trail", query: `SELECT COUNT(*) FROM api_keys k WHERE NOT EXISTS
 		(SELECT 1 FROM audit_events e WHERE e.organization_id = k.organization_id AND e.target_id = k.id) AND NOT EXISTS
-		(SELECT 1 FROM audit_events e WHERE e.organization_id = k.organization_id AND e.project_id = k.project_id AND e.action = 'keys.imported')`},
+		(SELECT 1 FROM audit_events e WHERE e.organization_id = k.organization_id AND e.project_id = k.project_id
+		AND e.action = 'keys.imported')`},
 }
 
 // CheckHealth checks a migrated database. A fault that it finds comes from a bug or

@@ -88,7 +88,11 @@ func (p *Project) importBatch(ctx context.Context, good []domain.ImportedKey, po
 			Target:         domain.Target{Kind: "project", ID: string(p.project.ID), Name: p.project.Name},
 			OrganizationID: p.project.OrganizationID,
 			ProjectID:      p.project.ID,
-			Changes:        domain.Changes{"imported": {nil, len(fresh)}, "first": {nil, fresh[0].Key.ID}, "last": {nil, fresh[len(fresh)-1].Key.ID}},
+			Changes: domain.Changes{
+				"imported": {nil, len(fresh)},
+				"first":    {nil, fresh[0].Key.ID},
+				"last":     {nil, fresh[len(fresh)-1].Key.ID},
+			},
 		})
 	})
 	if err != nil {

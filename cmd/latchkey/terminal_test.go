@@ -53,9 +53,10 @@ func TestTerminal(t *testing.T) {
 	printed := 0
 	for _, c := range leaves(newRoot()) {
 		args, ok := map[string][]string{
-			"user list": {}, "user operator": {user}, "user disable": {user}, "user enable": {user}, "organization list": {},
-			"organization suspend": {organization, "--reason", "unpaid"}, "organization resume": {organization}, "project list": {"--organization", organization},
-			"key list": {"--project", project}, "plan list": {"--project", project}, "key verify": {}, "audit list": {}, "migrate status": {},
+			"user list": {}, "user operator": {user}, "user disable": {user}, "user enable": {user},
+			"organization list": {}, "organization suspend": {organization, "--reason", "unpaid"}, "organization resume": {organization},
+			"project list": {"--organization", organization}, "plan list": {"--project", project},
+			"key list": {"--project", project}, "key verify": {}, "audit list": {}, "migrate status": {},
 		}[c]
 		if !ok {
 			if strings.HasSuffix(c, " list") {

@@ -17,7 +17,7 @@ document.addEventListener("click", async (event) => {
   setTimeout(() => { button.textContent = label; }, 2000);
 });
 
-// Ticking keys: all at once, and a button that says how many.
+// Ticking keys: all of them with one click, and a button that says how many.
 function countTicks() {
   const ticks = document.querySelectorAll('input[name="key"][type="checkbox"]');
   const ticked = [...ticks].filter((tick) => tick.checked).length;

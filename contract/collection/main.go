@@ -252,8 +252,14 @@ func newItem(method, path string, op *openapi3.Operation, credential []variable)
 		depth: strings.Count(path, "{"),
 		rank:  rank(method, op),
 		Request: request{
-			Method: method, Header: slices.Clone(credential), Description: op.Description,
-			URL: address{Raw: "{{base_url}}" + filledPath, Host: []string{"{{base_url}}"}, Path: strings.Split(strings.TrimPrefix(filledPath, "/"), "/")},
+			Method:      method,
+			Header:      slices.Clone(credential),
+			Description: op.Description,
+			URL: address{
+				Raw:  "{{base_url}}" + filledPath,
+				Host: []string{"{{base_url}}"},
+				Path: strings.Split(strings.TrimPrefix(filledPath, "/"), "/"),
+			},
 		},
 		Event: []event{{Listen: "test", Script: script{Type: "text/javascript", Exec: tests(op)}}},
 	}

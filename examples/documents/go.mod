@@ -1,4 +1,4 @@
-// What stands in files/ is built in a copy of Latchkey, and not here.
+// What is in files/ is built in a copy of Latchkey, and not here.
 module example
 
 go 1.26

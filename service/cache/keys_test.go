@@ -28,11 +28,14 @@ func row(token domain.TokenID, project int, name string) (domain.Secret, domain.
 		Environment: domain.Live, Scopes: []domain.Scope{domain.KeysVerify}, Metadata: map[string]string{}, CreatedAt: now,
 		CreatedBy: domain.Actor{Kind: domain.ActorUser, ID: "usr_01jpbsqxdefghjkmnpqrstvwxy"}, Revision: 1,
 	}
-	return domain.Secret{TokenID: token, ProjectID: p, KeyID: k.ID, Algorithm: domain.HMACSHA256, PepperVersion: 1, Digest: make([]byte, 32)},
-		domain.CallingKey{
-			Key:     k,
-			Project: domain.Project{ID: p, OrganizationID: o, Status: domain.Active}, Organization: domain.Organization{ID: o, Status: domain.Active},
-		}
+	s := domain.Secret{
+		TokenID: token, ProjectID: p, KeyID: k.ID, Algorithm: domain.HMACSHA256, PepperVersion: 1, Digest: make([]byte, 32),
+	}
+	return s, domain.CallingKey{
+		Key:          k,
+		Project:      domain.Project{ID: p, OrganizationID: o, Status: domain.Active},
+		Organization: domain.Organization{ID: o, Status: domain.Active},
+	}
 }
 
 // reading is a database of one row.

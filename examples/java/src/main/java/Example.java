@@ -20,7 +20,7 @@ import java.util.UUID;
 
 /**
  * What a third-party backend and a person's tool do with Latchkey, by the client from openapi-generator. The same
- * program stands beside it in three other languages.
+ * program is beside it in three other languages.
  */
 public final class Example {
   public static void main(String[] args) throws Exception {
