@@ -43,7 +43,8 @@ func printed(t *testing.T) map[string]any {
 		domain.CallingUser{}, domain.Origin{}, domain.Project{}, domain.Suspension{}, domain.ProjectScope{}, domain.ProjectSpec{},
 		domain.ProjectPatch{},
 		domain.Tenant{}, domain.Secret{}, domain.Use{}, domain.Stale{}, domain.Node{}, domain.User{}, domain.SignUp{}, domain.Session{},
-		domain.Limit{}, domain.Refill{}, domain.Allowance{}, domain.EffectiveLimit{}, domain.Rate{}, domain.Share{}, domain.LimitSet{}, domain.Counter{}, domain.Decision{}, domain.LimitState{},
+		domain.Limit{}, domain.Refill{}, domain.Allowance{}, domain.EffectiveLimit{}, domain.Rate{},
+		domain.Share{}, domain.LimitSet{}, domain.Counter{}, domain.Decision{}, domain.LimitState{},
 		domain.Plan{}, domain.PlanSpec{}, domain.PlanPatch{}, domain.KeyPlan{},
 		domain.UsageCount{}, domain.UsageBatch{}, domain.UsageQuery{}, domain.UsageItem{}, domain.UsageCursor{}, domain.Usage{},
 	} {

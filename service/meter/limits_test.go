@@ -182,7 +182,8 @@ func TestSharesOfNodesAreTheLimit(t *testing.T) {
 // Guarantees that deciding about a key in the cache allocates nothing.
 func TestSpendingAllocatesNothing(t *testing.T) {
 	m := New()
-	key := cached(m, limitedKey("a", "1", "c", []domain.Limit{rate("shared", 1_000_000, domain.PeriodSecond, 1_000_000, domain.PerExternalID)},
+	key := cached(m, limitedKey("a", "1", "c",
+		[]domain.Limit{rate("shared", 1_000_000, domain.PeriodSecond, 1_000_000, domain.PerExternalID)},
 		[]domain.Limit{rate("own", 1_000_000, domain.PeriodSecond, 1_000_000, domain.PerKey)}))
 	now := int64(0)
 	header := make([]byte, 0, 256)
@@ -201,7 +202,8 @@ func TestSpendingAllocatesNothing(t *testing.T) {
 // of its customer.
 func BenchmarkSpend(b *testing.B) {
 	m := New()
-	key := cached(m, limitedKey("a", "1", "c", []domain.Limit{rate("shared", 1_000_000, domain.PeriodSecond, 1_000_000, domain.PerExternalID)},
+	key := cached(m, limitedKey("a", "1", "c",
+		[]domain.Limit{rate("shared", 1_000_000, domain.PeriodSecond, 1_000_000, domain.PerExternalID)},
 		[]domain.Limit{rate("own", 1_000_000, domain.PeriodSecond, 1_000_000, domain.PerKey)}))
 	now := int64(0)
 	b.ReportAllocs()

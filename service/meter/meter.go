@@ -39,7 +39,12 @@ type rare struct {
 // New returns an empty meter.
 func New() *Meter {
 	m := &Meter{
-		table:   table{projects: make([]project, 1), numbers: map[domain.ProjectID]uint32{}, external: map[Line]string{}, buckets: newBuckets()},
+		table: table{
+			projects: make([]project, 1),
+			numbers:  map[domain.ProjectID]uint32{},
+			external: map[Line]string{},
+			buckets:  newBuckets(),
+		},
 		loose:   map[domain.TokenID]Line{},
 		first:   make(chan struct{}, 1),
 		rare:    map[rare]int64{},
