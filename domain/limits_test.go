@@ -213,8 +213,9 @@ func TestCost(t *testing.T) {
 			t.Errorf("%v: got %s, want %s", cost, got, want)
 		}
 	}
-	if got := fmt.Sprint(fields(t, domain.Cost{"a/b": 1}.Validate())); got != "[/cost]" {
-		t.Errorf("a name that no limit can have: got %s, want [/cost]", got)
+	wrong := domain.Cost{"a/b": 1, "c/d": 1, "z": -1, "b": -1, "a": -1, "": 1}
+	if got := fmt.Sprint(fields(t, wrong.Validate())); got != "[/cost /cost/a /cost/b /cost/z]" {
+		t.Errorf("names that no limit can have, and costs below zero: got %s, want each once and in order", got)
 	}
 }
 
