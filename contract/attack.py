@@ -118,10 +118,12 @@ RULES_OF_LIMITS = [
 def in_prose(error: dict[str, str], key: bool) -> bool:
     """Tell whether a field breaks a rule that OpenAPI 3.0 can only say in words.
 
-    No NUL, no control characters in names, names in metadata, and RULES_OF_LIMITS; a key's own limits are counted per key.
+    No NUL, no control characters in names, names in metadata and in a cost, and RULES_OF_LIMITS; a key's own limits are counted per key.
     """
     pointer, said = error["pointer"], error["detail"]
     if said == "must not hold NUL" or said.startswith("must not contain control characters") or pointer.endswith("/metadata"):
+        return True
+    if pointer == "/cost" and said == "must have names of limits only":
         return True
     if key and re.fullmatch(r"(/keys/\d+)?/limits/\d+/per", pointer) and said == "must be key":
         return True

@@ -1,5 +1,10 @@
 package domain
 
+import (
+	"maps"
+	"slices"
+)
+
 // Cost is what one request costs, by the names of limits. What it does not name
 // costs what the limit says.
 type Cost map[string]int64
@@ -12,13 +17,17 @@ func (c Cost) Validate() error {
 		v.Add("/cost", "must have at most %d entries", MaxLimits)
 		return v.Err()
 	}
-	for name, units := range c {
-		switch {
+	strange := false
+	for _, name := range slices.Sorted(maps.Keys(c)) {
+		switch units := c[name]; {
 		case !limitName.MatchString(name):
-			v.Add("/cost", "must have names of limits only")
+			strange = true
 		case units < 0 || units > MaxUnits:
 			v.Add("/cost/"+name, "must be 0 to %d", MaxUnits)
 		}
+	}
+	if strange {
+		v.Add("/cost", "must have names of limits only")
 	}
 	return v.Err()
 }
