@@ -65,7 +65,7 @@ func createPlan(v *visit, p *service.Project, project domain.Project, f form) er
 	spec := domain.PlanSpec{Name: f.Text("name"), IdempotencyKey: domain.Hidden(f.Get("nonce"))}
 	var err error
 	var plan domain.Plan
-	if spec.Limits, err = f.limits(); err == nil {
+	if spec.Limits, err = domain.ParseLimits(f.Get("limits")); err == nil {
 		plan, err = p.CreatePlan(v.ctx(), spec)
 	}
 	if err != nil {
@@ -119,7 +119,7 @@ func updatePlan(v *visit) error {
 		return err
 	}
 	p.Expect(f.expects())
-	limits, err := f.limits()
+	limits, err := domain.ParseLimits(f.Get("limits"))
 	if err == nil {
 		_, err = p.UpdatePlan(v.ctx(), plan.ID, domain.PlanPatch{Name: new(f.Text("name")), Limits: &limits})
 	}
@@ -176,17 +176,6 @@ func planForm(p domain.Plan) form {
 		text = []byte("[]")
 	}
 	return newForm("name", p.Name, "limits", string(text)).at(p.Revision)
-}
-
-// limits reads limits in JSON, as the API takes them.
-func (f form) limits() (limits []domain.Limit, err error) {
-	d := json.NewDecoder(strings.NewReader(f.Get("limits")))
-	d.DisallowUnknownFields()
-	if err := d.Decode(&limits); err != nil || d.More() {
-		wrong := domain.Invalid{{Pointer: "/limits", Detail: "must be a list of limits in JSON"}}
-		return nil, wrong.Err()
-	}
-	return limits, nil
 }
 
 // limitWords says in words what a limit allows.

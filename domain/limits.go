@@ -2,6 +2,9 @@ package domain
 
 import (
 	"bytes"
+	"encoding/json"
+	"errors"
+	"io"
 	"reflect"
 	"slices"
 	"strconv"
@@ -150,6 +153,21 @@ func LimitsWithDefaults(limits []Limit) (complete []Limit) {
 		complete = append(complete, l.WithDefaults())
 	}
 	return complete
+}
+
+// ParseLimits reads a list of limits in JSON, as the API takes them. Any other text
+// gives validation_failed. The limits are not valid yet.
+func ParseLimits(text string) (limits []Limit, err error) {
+	d := json.NewDecoder(strings.NewReader(text))
+	d.DisallowUnknownFields()
+	if err = d.Decode(&limits); err == nil {
+		_, err = d.Token()
+	}
+	if limits == nil || !errors.Is(err, io.EOF) {
+		wrong := Invalid{{Pointer: "/limits", Detail: "must be a list of limits in JSON"}}
+		return nil, wrong.Err()
+	}
+	return limits, nil
 }
 
 // tighter reports whether limits allow no more than others did: they are the same,

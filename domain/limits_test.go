@@ -48,6 +48,26 @@ func TestLimitsThatAreGood(t *testing.T) {
 	}
 }
 
+// Guarantees that nothing but one list of limits is read as limits.
+func TestParseLimits(t *testing.T) {
+	t.Parallel()
+	for text, want := range map[string]int{
+		`[]`: 0, ` [ ] `: 0, `[{"name":"a","type":"credits"},{"name":"b"}]`: 2,
+	} {
+		if got, err := domain.ParseLimits(text); err != nil || got == nil || len(got) != want {
+			t.Errorf("%s: got %v, %v, want %d", text, got, err, want)
+		}
+	}
+	for _, text := range []string{
+		``, `null`, `{}`, `requests`, `[`, `[]]`, `[]]garbage`, `[]garbage`, `[][]`, `[],`, `[{"nme":"a"}]`, `[{"name":1}]`, `[{"limit":1.5}]`,
+	} {
+		got, err := domain.ParseLimits(text)
+		if at := domain.FieldErrors(err); got != nil || len(at) != 1 || at[0].Pointer != "/limits" {
+			t.Errorf("%s: got %v, %v, want validation_failed at /limits", text, got, err)
+		}
+	}
+}
+
 // Guarantees that a limit that could not be enforced as it reads is refused at the
 // field that is wrong.
 func TestLimitsThatAreWrong(t *testing.T) {

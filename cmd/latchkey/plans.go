@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"strconv"
 	"strings"
@@ -62,11 +61,10 @@ func newPlanCreate() *cobra.Command {
 	return cmd
 }
 
-// parseLimits reads limits in JSON, as the API takes them.
-func parseLimits(text string) (limits []domain.Limit, err error) {
-	d := json.NewDecoder(strings.NewReader(text))
-	d.DisallowUnknownFields()
-	if err := d.Decode(&limits); err != nil || d.More() {
+// parseLimits reads the flag --limits.
+func parseLimits(text string) ([]domain.Limit, error) {
+	limits, err := domain.ParseLimits(text)
+	if err != nil {
 		return nil, usage(`--limits is a list in JSON, such as [{"name":"requests","type":"rate","limit":null}]`)
 	}
 	return limits, nil
