@@ -1,7 +1,6 @@
 package console
 
 import (
-	"encoding/csv"
 	"fmt"
 	"net/http"
 	"net/url"
@@ -249,20 +248,8 @@ func exportUsage(v *visit) error {
 	}
 	v.Response().Header().Set(echo.HeaderContentType, "text/csv; charset=utf-8")
 	v.Response().Header().Set(echo.HeaderContentDisposition, `attachment; filename="usage.csv"`)
-	rows := csv.NewWriter(v.Response())
-	rows.UseCRLF = true // RFC 4180, section 2
-	if err = rows.Write(usage.Query.Columns()); err == nil {
-		err = export.All(func(items []domain.UsageItem) error {
-			for _, i := range items {
-				if err := rows.Write(i.Row(usage.Query)); err != nil {
-					return err
-				}
-			}
-			rows.Flush()
-			return rows.Error()
-		})
-	}
-	if err != nil {
+	row := func(i domain.UsageItem) ([]string, error) { return i.Row(usage.Query), nil }
+	if err := export.All(domain.Table(v.Response(), usage.Query.Columns(), row)); err != nil {
 		v.console.config.Log.WarnContext(v.ctx(), "an export of usage failed", "error", err)
 		panic(http.ErrAbortHandler)
 	}

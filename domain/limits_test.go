@@ -52,14 +52,15 @@ func TestLimitsThatAreGood(t *testing.T) {
 func TestParseLimits(t *testing.T) {
 	t.Parallel()
 	for text, want := range map[string]int{
-		`[]`: 0, ` [ ] `: 0, `[{"name":"a","type":"credits"},{"name":"b"}]`: 2,
+		`[]`: 0, "[\n]\n": 0, `[{"name":"a","type":"credits"},{"name":"b"}]`: 2,
 	} {
 		if got, err := domain.ParseLimits(text); err != nil || got == nil || len(got) != want {
 			t.Errorf("%s: got %v, %v, want %d", text, got, err, want)
 		}
 	}
 	for _, text := range []string{
-		``, `null`, `{}`, `requests`, `[`, `[]]`, `[]]garbage`, `[]garbage`, `[][]`, `[],`, `[{"nme":"a"}]`, `[{"name":1}]`, `[{"limit":1.5}]`,
+		``, `null`, `{}`, `requests`, `[`, `[]]`, `[]]garbage`, `[]garbage`, `[][]`, `[],`, `[{"nme":"a"}]`,
+		`[{"name":1}]`, `[{"limit":1.5}]`,
 	} {
 		got, err := domain.ParseLimits(text)
 		if at := domain.FieldErrors(err); got != nil || len(at) != 1 || at[0].Pointer != "/limits" {

@@ -117,6 +117,36 @@ func (q *UsageQuery) setPeriod(now time.Time, v *Invalid) {
 	}
 }
 
+// Unread returns the complete question without the part of its period that is before
+// the position, for the database to leave out.
+func (q UsageQuery) Unread() UsageQuery {
+	if !q.Busiest && q.After.Start.After(q.Since) {
+		q.Since = q.After.Start
+	}
+	return q
+}
+
+// Cut returns a complete question in two: about so many days of its period, or
+// months, and about what is after them. The items of both are those of the question,
+// in its order. One that is about the whole period, or with the most requests first,
+// cannot be cut: then rest has no period.
+func (q UsageQuery) Cut(intervals int) (first, rest UsageQuery) {
+	if q.Busiest || q.Interval == InTotal || q.Interval == PerMinute {
+		return q, UsageQuery{}
+	}
+	first, rest = q.Unread(), q
+	year, month, day := first.Since.UTC().Date()
+	end := time.Date(year, month, day+intervals, 0, 0, 0, 0, time.UTC)
+	if q.Interval == PerMonth {
+		end = time.Date(year, month+time.Month(intervals), 1, 0, 0, 0, 0, time.UTC)
+	}
+	if !end.Before(q.Until) {
+		return first, UsageQuery{}
+	}
+	first.Until, rest.Since, rest.After = end, end, UsageCursor{}
+	return first, rest
+}
+
 // checkChoices refuses texts that name none of what there is to choose.
 func (q UsageQuery) checkChoices(v *Invalid) {
 	if !slices.Contains([]UsageInterval{PerMinute, PerHour, PerDay, PerMonth, InTotal}, q.Interval) {

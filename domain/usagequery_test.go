@@ -175,3 +175,57 @@ var errBroken = errors.New("broken")
 type broken struct{}
 
 func (broken) Write([]byte) (int, error) { return 0, errBroken }
+
+// Guarantees that a question that is cut asks about the whole period once, in whole
+// intervals, from any position.
+func TestCutUsageQuery(t *testing.T) {
+	t.Parallel()
+	at := func(text string) time.Time {
+		t.Helper()
+		got, err := time.Parse("2006-01-02T15", text)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return got
+	}
+	period := domain.UsageQuery{Since: at("2026-01-31T15"), Until: at("2026-04-01T07"), Limit: 5}
+	for name, test := range map[string]struct {
+		interval domain.UsageInterval
+		busiest  bool
+		after    string
+		cut      int
+		want     []string // where the parts end
+	}{
+		"hours":       {domain.PerHour, false, "", 40, []string{"2026-03-12T00", "2026-04-01T07"}},
+		"days":        {domain.PerDay, false, "", 31, []string{"2026-03-03T00", "2026-04-01T07"}},
+		"rest of day": {domain.PerDay, false, "2026-03-30T00", 1, []string{"2026-03-31T00", "2026-04-01T00", "2026-04-01T07"}},
+		"months":      {domain.PerMonth, false, "", 1, []string{"2026-02-01T00", "2026-03-01T00", "2026-04-01T00", "2026-04-01T07"}},
+		"two months":  {domain.PerMonth, false, "2026-02-01T00", 2, []string{"2026-04-01T00", "2026-04-01T07"}},
+		"long enough": {domain.PerMonth, false, "", 4, []string{"2026-04-01T07"}},
+		"total":       {domain.InTotal, false, "", 1, []string{"2026-04-01T07"}},
+		"minutes":     {domain.PerMinute, false, "", 1, []string{"2026-04-01T07"}},
+		"busiest":     {domain.PerDay, true, "2026-03-30T00", 1, []string{"2026-04-01T07"}},
+	} {
+		q, since := period, period.Since
+		q.Interval, q.Busiest = test.interval, test.busiest
+		if test.after != "" {
+			q.After.Start = at(test.after)
+			if !test.busiest {
+				since = q.After.Start
+			}
+		}
+		var got []string
+		for rest := q; !rest.Until.IsZero(); {
+			var first domain.UsageQuery
+			after := rest.After
+			first, rest = rest.Cut(test.cut)
+			if !first.Since.Equal(since) || first.After != after || first.Limit != 5 || !rest.After.IsZero() {
+				t.Errorf("%s: got %+v, want a part that begins at %v", name, first, since)
+			}
+			got, since = append(got, first.Until.Format("2006-01-02T15")), first.Until
+		}
+		if diff := cmp.Diff(test.want, got); diff != "" {
+			t.Errorf("%s: %s", name, diff)
+		}
+	}
+}

@@ -60,7 +60,7 @@ func (s *Store) ProjectUsage(ctx context.Context, scope domain.ProjectScope, q d
 	if q.Interval == domain.PerMinute {
 		return s.sumUsage(ctx, minutesOf(s, scope, q), q)
 	}
-	of := hoursIn(selectIn(s, scope, (*usageDayRow)(nil)), q)
+	of := hoursIn(selectIn(s, scope, (*usageDayRow)(nil)), q.Unread())
 	if q.OfKeys() {
 		of = of.Where("u.subject <> u.project_id")
 	} else {
@@ -83,7 +83,7 @@ func (s *Store) ProjectUsage(ctx context.Context, scope domain.ProjectScope, q d
 
 // OrganizationUsage is like ProjectUsage, for all projects of an organization.
 func (s *Store) OrganizationUsage(ctx context.Context, scope domain.OrganizationScope, q domain.UsageQuery) ([]domain.UsageItem, error) {
-	of := hoursIn(selectIn(s, scope, (*usageDayRow)(nil)), q).Where("u.subject = u.project_id").
+	of := hoursIn(selectIn(s, scope, (*usageDayRow)(nil)), q.Unread()).Where("u.subject = u.project_id").
 		Where("u.project_id IN (?)", selectIn(s, scope, (*projectRow)(nil)).Column("id").Where(projectStanding))
 	return s.sumUsage(ctx, of, q)
 }

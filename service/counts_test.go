@@ -7,6 +7,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
+
 	"github.com/latchkey-dev/latchkey/domain"
 	"github.com/latchkey-dev/latchkey/repository/storetest"
 	"github.com/latchkey-dev/latchkey/service"
@@ -217,6 +219,42 @@ func TestUsageIsKeptForItsDays(t *testing.T) {
 			w.check(node.Jobs()["forget usage of long ago"](w.Context()))
 			if days, minutes := uses(domain.InTotal), uses(domain.PerMinute); days != step.days || minutes != step.minutes {
 				w.Errorf("%v later: got %d uses by day and %d by minute, want %d and %d", step.at, days, minutes, step.days, step.minutes)
+			}
+		}
+	})
+}
+
+// Guarantees that an export, which sums up one part of the period after the other,
+// has the items of the pages.
+func TestExportOfUsageHasAllItems(t *testing.T) {
+	onEach(t, func(w *world) {
+		_, project := w.tenant(w.signUp("ann@example.com"))
+		_, token, _ := w.key(project)
+		for _, passed := range []time.Duration{0, time.Hour, 23 * time.Hour, 50 * time.Hour, 900 * time.Hour} {
+			w.Pass(passed)
+			_, err := project.VerifyKey(w.Context(), service.Question{Token: token})
+			w.check(err)
+			w.check(w.RecordUses(w.Context()))
+		}
+		for interval, want := range map[domain.UsageInterval]int{
+			domain.PerHour: 5, domain.PerDay: 4, domain.PerMonth: 2, domain.InTotal: 1,
+		} {
+			for _, busiest := range []bool{false, true} {
+				q := domain.UsageQuery{
+					Since: w.Now().AddDate(0, -2, 0), Interval: interval, GroupBy: []domain.UsageGroup{domain.ByKey}, Busiest: busiest,
+				}
+				pages, err := project.Usage(w.Context(), q)
+				w.check(err)
+				export, usage, err := project.ExportUsage(w.Context(), q)
+				w.check(err)
+				var got []domain.UsageItem
+				w.check(export.All(func(items []domain.UsageItem) error {
+					got = append(got, items...)
+					return nil
+				}))
+				if diff := cmp.Diff(pages.Items, got); diff != "" || len(got) != want || !usage.CompleteUntil.Equal(w.Now()) {
+					w.Errorf("%s, busiest %v: got %d items, complete until %v; %s", interval, busiest, len(got), usage.CompleteUntil, diff)
+				}
 			}
 		}
 	})

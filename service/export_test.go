@@ -35,6 +35,11 @@ func (a *App) ExportPlace(ctx context.Context, caller domain.Principal) (leave f
 	return a.scarce.exports.enter(ctx, caller)
 }
 
+// SumPlace takes a place among the sums of usage of this node.
+func (a *App) SumPlace(ctx context.Context, caller domain.Principal) (leave func(), err error) {
+	return a.scarce.sums.enter(ctx, caller)
+}
+
 // FirstUses counts the first uses of secrets that have not begun to be written.
 func (a *App) FirstUses() int { return a.usage.meter.Waiting() }
 

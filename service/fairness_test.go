@@ -126,8 +126,27 @@ func TestSessionsAreBounded(t *testing.T) {
 	})
 }
 
+// Guarantees that a caller has no more than two questions about usage answered at a
+// time, because a page may cost the sum of five years.
+func TestUsageNeedsAPlace(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, storetest.SQLite(t))
+	ann := w.signUp("ann@example.com")
+	organization, project := w.tenant(ann)
+	for range 2 {
+		_, err := w.SumPlace(w.Context(), ann)
+		w.check(err)
+	}
+	soon, cancel := context.WithTimeout(w.Context(), 100*time.Millisecond)
+	defer cancel()
+	_, err := project.Usage(soon, domain.UsageQuery{})
+	w.code(err, domain.CodeUnavailable)
+	_, err = organization.Usage(soon, domain.UsageQuery{})
+	w.code(err, domain.CodeUnavailable)
+}
+
 // Guarantees that accounts, which cost nothing, do not take all places for large
-// bodies or for exports from one network: another network gets one immediately.
+// bodies, for exports or for sums of usage from one network: another network gets one immediately.
 func TestNetworksShareLargePlaces(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, storetest.SQLite(t))
@@ -136,7 +155,7 @@ func TestNetworksShareLargePlaces(t *testing.T) {
 		return domain.NewPrincipal(nil, &domain.CallingUser{User: user}, domain.Origin{IP: ip})
 	}
 	for what, enter := range map[string]func(context.Context, domain.Principal) (func(), error){
-		"large bodies": w.LargeBody, "exports": w.ExportPlace,
+		"large bodies": w.LargeBody, "exports": w.ExportPlace, "sums of usage": w.SumPlace,
 	} {
 		gone, cancel := context.WithCancel(w.Context())
 		cancel() // so that no one waits

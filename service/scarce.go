@@ -12,10 +12,11 @@ import (
 type scarce struct {
 	bodies  places // request bodies that are too large to have any number of in memory
 	exports places // answers as long as what is in the database
+	sums    places // questions that sum up years of usage for each page of the answer
 }
 
 func newScarce() scarce {
-	return scarce{bodies: newPlaces(4, 1), exports: newPlaces(8, 2)}
+	return scarce{bodies: newPlaces(4, 1), exports: newPlaces(8, 2), sums: newPlaces(8, 2)}
 }
 
 // placeWait is how long a request waits for its place.

@@ -1,9 +1,7 @@
 package main
 
 import (
-	"cmp"
 	"context"
-	"encoding/csv"
 	"fmt"
 	"strconv"
 	"strings"
@@ -67,7 +65,7 @@ func (f *usageFlags) ask() (domain.UsageQuery, error) {
 	for _, g := range f.groups {
 		q.GroupBy = append(q.GroupBy, domain.UsageGroup(g))
 	}
-	q.Busiest, q.Limit = f.busiest, domain.MaxPageSize
+	q.Busiest = f.busiest
 	return q, nil
 }
 
@@ -83,7 +81,7 @@ func usageTime(flag, text string) (time.Time, error) {
 	return t, nil
 }
 
-// print prints the answer, a page in memory at a time.
+// print prints the answer, of which one page is in memory at a time, or a table.
 func (f *usageFlags) print(ctx context.Context, op operator, cmd *cobra.Command) error {
 	handle, err := op.project(ctx, f.project)
 	if err != nil {
@@ -93,37 +91,41 @@ func (f *usageFlags) print(ctx context.Context, op operator, cmd *cobra.Command)
 	if err != nil {
 		return err
 	}
-	table, rows := newTable(cmd), csv.NewWriter(cmd.OutOrStdout())
-	for first := true; ; first = false {
-		u, err := handle.Usage(ctx, q)
-		if err != nil {
-			return err
-		}
-		q = u.Query
-		if first && f.csv {
-			_ = rows.Write(q.Columns()) // Flush tells
-		}
-		if first && !f.csv && !wantsJSON(cmd) {
-			table.row(append([]string{"START"}, append(upper(q.GroupBy), "REQUESTS", "OUTCOMES")...)...)
-		}
-		for _, i := range u.Items {
-			switch {
-			case f.csv:
-				_ = rows.Write(i.Row(q))
-			case wantsJSON(cmd):
+	export, usage, err := handle.ExportUsage(ctx, q)
+	if err != nil {
+		return err
+	}
+	table := newTable(cmd)
+	if err := export.All(f.printer(cmd, usage.Query, table)); err != nil {
+		return err
+	}
+	say(cmd, "Complete until %s.", date(usage.CompleteUntil))
+	return table.Flush()
+}
+
+// printer returns what prints items in the form that the flags choose, which for
+// people is the table.
+func (f *usageFlags) printer(cmd *cobra.Command, q domain.UsageQuery, table table) func([]domain.UsageItem) error {
+	switch {
+	case f.csv:
+		return domain.Table(cmd.OutOrStdout(), q.Columns(), func(i domain.UsageItem) ([]string, error) { return i.Row(q), nil })
+	case wantsJSON(cmd):
+		return func(items []domain.UsageItem) error {
+			for _, i := range items {
 				if err := printJSON(cmd, api.UsageItemFrom(i, q)); err != nil {
 					return err
 				}
-			default:
-				table.row(append(append([]string{i.Start.UTC().Format(time.RFC3339)}, i.Groups...),
-					strconv.FormatInt(i.Requests, 10), outcomes(i))...)
 			}
+			return nil
 		}
-		if q.After = u.Next; q.After.IsZero() {
-			say(cmd, "Complete until %s.", date(u.CompleteUntil))
-			rows.Flush()
-			return cmp.Or(rows.Error(), table.Flush())
+	}
+	table.row(append([]string{"START"}, append(upper(q.GroupBy), "REQUESTS", "OUTCOMES")...)...)
+	return func(items []domain.UsageItem) error {
+		for _, i := range items {
+			table.row(append(append([]string{i.Start.UTC().Format(time.RFC3339)}, i.Groups...),
+				strconv.FormatInt(i.Requests, 10), outcomes(i))...)
 		}
+		return nil
 	}
 }
 
