@@ -139,13 +139,13 @@ func (a *App) recordCounts(ctx context.Context, runs bool) error {
 		return err
 	}
 	defer u.counting.end()
+	u.meter.Sweep(a.instant())
 	if err := a.sendCounts(ctx); err != nil {
 		u.meter.Rest()
 		return err
 	}
 	now := a.countTime(u.complete())
 	counts := u.meter.Take()
-	u.meter.Sweep(a.instant())
 	slices.SortFunc(counts, domain.UsageCount.Compare)
 	for some := range slices.Chunk(counts, usageBatch) {
 		u.add(now, some)
