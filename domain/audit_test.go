@@ -56,6 +56,20 @@ func TestEventRow(t *testing.T) {
 	}
 }
 
+// An id is that of any kind, and a name is none.
+func TestIsID(t *testing.T) {
+	t.Parallel()
+	for s, want := range map[string]bool{
+		string(domain.NewID[domain.KeyID](now)): true, string(domain.NewID[domain.PlanID](now)): true,
+		"key_1": false, "system": false, "": false,
+		"x" + string(domain.NewID[domain.KeyID](now)): false,
+	} {
+		if got := domain.IsID(s); got != want {
+			t.Errorf("%q: got %v, want %v", s, got, want)
+		}
+	}
+}
+
 // No cell of an export is a formula to a spreadsheet, whatever a stranger, or a
 // release that took more names, put into it.
 func TestEventRowsHoldNoFormulas(t *testing.T) {

@@ -75,6 +75,22 @@ func TestHashesAtTheirBounds(t *testing.T) {
 			}
 		}
 	}
+	for hash, want := range map[string]string{
+		"pbkdf2_sha256$1$salt": "must be pbkdf2_sha256$", "pbkdf2_sha1$1$salt$" + digest + "=": "must be pbkdf2_sha256$",
+		"argon2$x": "must be argon2$", "argon2$$x": "must end in 16 to 64 bytes", "argon2$$" + digest: "must be argon2id or argon2i",
+		"scrypt$x": "must be scrypt$", "scrypt$$x": "must end in 64 bytes", "scrypt$$" + long: "must be scrypt$",
+		"scrypt$2$salt$1$1$" + long + strings.Repeat("$", 512): "is longer than any",
+		strings.Repeat("0", 513):                               "is longer than any", strings.Repeat("0", 512): "must be",
+	} {
+		for _, algorithm := range domain.ImportAlgorithms {
+			if !strings.HasPrefix(strings.TrimPrefix(string(algorithm), "django-"), hash[:3]) && hash[0] != '0' {
+				continue
+			}
+			if _, why := (domain.ImportRow{Algorithm: algorithm, Hash: domain.Hidden(hash)}).ParseHash(); !strings.Contains(why, want) {
+				t.Errorf("%s: %s: got %q, want %q", algorithm, hash, why, want)
+			}
+		}
+	}
 	costly := domain.Hidden("argon2$argon2id$v=19$m=131073,t=1,p=1$c2FsdHNhbHQ$" + digest)
 	_, why := domain.ImportRow{Algorithm: domain.DjangoArgon2, Hash: costly}.ParseHash()
 	if want := "at most 128 MiB of memory, and 8 times that"; !strings.Contains(why, want) {

@@ -40,6 +40,13 @@ func TestErrorIsWrittenForTheLog(t *testing.T) {
 		Code: domain.CodeValidationFailed, Detail: "Two are wrong.", Err: io.EOF,
 		Fields: []domain.FieldError{{Pointer: "/a", Detail: "x"}, {Pointer: "/b", Detail: "y"}},
 	}
+	bare := domain.Errorf(domain.CodeConflict, "%d of them.", 2)
+	if got, want := bare.Error(), "conflict: 2 of them."; got != want {
+		t.Errorf("got %q, want %q", got, want)
+	}
+	if got, want := (&domain.Error{Code: domain.CodeInternal}).Error(), "internal"; got != want {
+		t.Errorf("got %q, want %q", got, want)
+	}
 	if got, want := err.Error(), "validation_failed: Two are wrong. [/a: x] [/b: y]: EOF"; got != want {
 		t.Errorf("got %q, want %q", got, want)
 	}

@@ -5,6 +5,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"math/bits"
 	"strconv"
 	"strings"
 )
@@ -135,8 +136,7 @@ func parseArgon2(hash string) (h ForeignHash, why string) {
 		return h, "must be argon2$argon2id$v=19$m=<KiB>,t=<passes>,p=<lanes>$<salt>$<base64>"
 	}
 	var err error
-	if h.Digest, err = base64.RawStdEncoding.Strict().DecodeString(parameters[cut+1:]); err != nil || len(h.Digest) < 16 ||
-		len(h.Digest) > 64 {
+	if h.Digest, err = base64.RawStdEncoding.Strict().DecodeString(parameters[cut+1:]); err != nil {
 		return h, "must end in 16 to 64 bytes of base64"
 	}
 	h.Parameters = parameters[:cut] + "$" + strconv.Itoa(len(h.Digest))
@@ -252,7 +252,7 @@ func (h ForeignHash) Scrypt() (p ScryptParameters, err error) {
 	n, okN := number(parts[0], 2, maxScryptWork)
 	r, okR := number(parts[2], 1, maxScryptWork)
 	lanes, okP := number(parts[3], 1, maxLanes)
-	if !okN || !okR || !okP || n&(n-1) != 0 || n*r > maxHashMemory*8 || n*r > maxScryptWork/lanes {
+	if !okN || !okR || !okP || bits.OnesCount(uint(n)) != 1 || n*r > maxHashMemory*8 || n*r > maxScryptWork/lanes {
 		return p, fmt.Errorf("must have a power of two as n, need at most %d MiB of memory, and n times r times p be at most %d",
 			maxHashMemory>>10, maxScryptWork)
 	}

@@ -53,18 +53,16 @@ var crockford = base32.NewEncoding(crockfordAlphabet).WithPadding(base32.NoPaddi
 
 // NewID returns a new identifier that sorts by now, to the millisecond.
 func NewID[T ID](now time.Time) T {
-	var uuid [16]byte
-	rand.Read(uuid[:]) // never fails: crypto/rand aborts the program instead
-	var ms [8]byte
-	binary.BigEndian.PutUint64(ms[:], uint64(now.UnixMilli()))
-	copy(uuid[:], ms[2:])
-	uuid[6] = 0x70 | uuid[6]&0x0f
-	uuid[8] = 0x80 | uuid[8]&0x3f
-
 	// 130 bits are needed for 26 characters: the UUID goes behind two zero bits,
 	// here as the last 26 of 32 characters over 20 bytes whose first 4 are zero.
 	var padded [20]byte
-	copy(padded[4:], uuid[:])
+	uuid := padded[4:]
+	rand.Read(uuid) // never fails: crypto/rand aborts the program instead
+	var ms [8]byte
+	binary.BigEndian.PutUint64(ms[:], uint64(now.UnixMilli()))
+	copy(uuid, ms[2:])
+	uuid[6] = 0x70 | uuid[6]&0x0f
+	uuid[8] = 0x80 | uuid[8]&0x3f
 	var zero T
 	return T(zero.kind() + "_" + crockford.EncodeToString(padded[:])[6:])
 }

@@ -65,6 +65,22 @@ func TestHashesAreBounded(t *testing.T) {
 	}
 }
 
+// The slow hashes are those that a project chooses because they are slow.
+func TestSlowHashes(t *testing.T) {
+	t.Parallel()
+	slow := map[domain.Algorithm]bool{
+		domain.DjangoPBKDF2SHA256: true, domain.DjangoArgon2: true, domain.DjangoBcryptSHA256: true, domain.DjangoScrypt: true,
+	}
+	for _, a := range domain.Algorithms {
+		if got := a.Slow(); got != slow[a] {
+			t.Errorf("%s: got %v, want %v", a, got, slow[a])
+		}
+	}
+	if got := domain.AlgorithmOf("md5$salt$0"); got != "" {
+		t.Errorf("an unknown hash: got %q", got)
+	}
+}
+
 func TestParseImportTime(t *testing.T) {
 	t.Parallel()
 	noon := time.Date(2024, 5, 1, 12, 0, 0, 0, time.UTC)

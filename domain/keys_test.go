@@ -53,6 +53,19 @@ func TestSecretLive(t *testing.T) {
 	}
 }
 
+// A retiring token ends at its very moment, and one that does not exist has ended.
+func TestRetiringLive(t *testing.T) {
+	t.Parallel()
+	for until, want := range map[time.Time]bool{{}: false, now: false, now.Add(-1): false, now.Add(1): true} {
+		if got := (domain.Retiring{ValidUntil: until}).Live(now); got != want {
+			t.Errorf("valid until %v: got %v, want %v", until, got, want)
+		}
+	}
+	if got := (domain.KeyStatistics{Active: 1, Expired: 2, Revoked: 4}).Total(); got != 7 {
+		t.Errorf("got %d keys, want 7", got)
+	}
+}
+
 // fields returns the pointers that err complains of.
 func fields(t *testing.T, err error) (pointers []string) {
 	t.Helper()

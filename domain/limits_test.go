@@ -33,6 +33,9 @@ func TestLimitsThatAreGood(t *testing.T) {
 		`{"name":"credits","type":"credits","initial":1000,"per":"external_id","refill":{"amount":500,"period":"month","maximum":2000}}`,
 		`{"name":"a","type":"credits"}`,
 		`{"name":"a","type":"credits","refill":{"amount":1000000000000,"period":"hour"},"time_zone":"Asia/Kolkata"}`,
+		`{"name":"a","type":"credits","initial":0,"cost":0,"refill":{"amount":1,"period":"day","maximum":1}}`,
+		`{"name":"a","type":"credits","initial":1000000000000,"cost":1000000000000}`,
+		`{"name":"a","type":"credits","refill":{"amount":1,"period":"day","maximum":1000000000000}}`,
 		`{"name":"a","type":"rate","limit":null}`,
 		`{"name":"a","type":"quota","limit":null,"period":"week"}`,
 		`{"name":"a","type":"rate","limit":0,"period":"day"}`,
@@ -111,6 +114,10 @@ func TestLimitsThatAreWrong(t *testing.T) {
 		`{"name":"a","type":"credits","refill":{"amount":0,"period":"day"}}`:                                 "refill/amount",
 		`{"name":"a","type":"credits","refill":{"amount":5,"period":"day","maximum":4}}`:                     "refill/amount",
 		`{"name":"a","type":"credits","refill":{"amount":5,"period":"day","maximum":1000000000001}}`:         "refill/maximum",
+		`{"name":"a","type":"credits","refill":{"amount":1000000000001,"period":"day"}}`:                     "refill/amount",
+		`{"name":"a","type":"quota","limit":5,"period":"day","initial":0}`:                                   "initial",
+		`{"name":"a","type":"rate","limit":5,"period":"day","refill":{"amount":1,"period":"day"}}`:           "refill",
+		`{"name":"a","type":"credits","burst":5}`:                                                            "burst",
 		`{"name":"a","type":"credits","refill":{"amount":5,"period":"minute"}}`:                              "refill/period",
 		`{"name":"a","type":"credits","refill":{"amount":5}}`:                                                "refill/period",
 		`{"name":"a","type":"credits","refill":{"amount":5,"period":"day"},"time_zone":"posix/Europe/Rome"}`: "time_zone",
@@ -159,6 +166,8 @@ func TestLimitsAsJSON(t *testing.T) {
 	for text, want := range map[string]string{
 		`{"name":"a","type":"rate","limit":5,"period":"day"}`: `{"name":"a","type":"rate","limit":5,"period":"day",` +
 			`"burst":5,"per":"key","cost":1,"mode":"enforce"}`,
+		`{"name":"a","type":"quota","limit":86400,"period":"day"}`: `{"name":"a","type":"quota","limit":86400,"period":"day",` +
+			`"per":"key","time_zone":"UTC","cost":1,"mode":"enforce"}`,
 		`{"name":"a","type":"rate","limit":null}`: `{"name":"a","type":"rate","limit":null,"per":"key","cost":1,"mode":"enforce"}`,
 		`{"name":"a","type":"rate","limit":0,"period":"day"}`: `{"name":"a","type":"rate","limit":0,"period":"day",` +
 			`"per":"key","cost":1,"mode":"enforce"}`,

@@ -179,10 +179,7 @@ func packID(a Actor) (string, bool) {
 	if err != nil {
 		return a.ID, false
 	}
-	raw, err := crockford.DecodeString("000000" + a.ID[len("usr_"):])
-	if err != nil {
-		return a.ID, false
-	}
+	raw, _ := crockford.DecodeString("000000" + a.ID[len("usr_"):]) // ParseID has taken it
 	return string(raw[4:]), true
 }
 

@@ -93,6 +93,9 @@ func TestEveryValuePacks(t *testing.T) {
 			}
 		}
 	}
+	if got := item([]int{7, 8}, 1) + item([]int{7, 8}, 2) + item([]int{7, 8}, 255); got != 8 {
+		t.Errorf("an item that is not there: got %d, want 0", got-8)
+	}
 	if n := len(KeyScopes); n > 16 {
 		t.Fatalf("got %d scopes, want at most 16: that is how many bits there are", n)
 	}
@@ -176,7 +179,14 @@ func TestPackedSize(t *testing.T) {
 	if got, want := size(), plain+30; got != want {
 		t.Errorf("made by a user without an id: got %d bytes, want %d", got, want)
 	}
-	key.CreatedBy, key.Prefix = Actor{Kind: ActorSystem}, "lk_live_tok"
+	key.CreatedBy = Actor{Kind: ActorSystem}
+	for _, scope := range KeyScopes {
+		key.Scopes = []Scope{scope}
+		if got, want := size(), plain+1; got != want {
+			t.Errorf("with %s: got %d bytes, want %d", scope, got, want)
+		}
+	}
+	key.Scopes, key.Prefix = nil, "lk_live_tok"
 	if got, want := size(), plain+2; got != want {
 		t.Errorf("with the prefix of its token: got %d bytes, want %d", got, want)
 	}

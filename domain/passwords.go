@@ -33,11 +33,7 @@ var commonPasswords = sync.OnceValue(func() (list struct {
 })
 
 func listed(s string) bool {
-	list := commonPasswords()
-	if len(s) > list.longest {
-		return false
-	}
-	_, found := slices.BinarySearch(list.lines, s)
+	_, found := slices.BinarySearch(commonPasswords().lines, s)
 	return found
 }
 

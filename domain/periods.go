@@ -134,11 +134,9 @@ func clockChange(from, to time.Time) (changed time.Time, ok bool) {
 	if offset(from) == offset(to) {
 		return time.Time{}, false
 	}
-	seconds := int(to.Unix() - from.Unix())
-	after := 1 + sort.Search(seconds-1, func(i int) bool {
-		return offset(time.Unix(from.Unix()+int64(i)+1, 0).In(from.Location())) != offset(from)
-	})
-	return time.Unix(from.Unix()+int64(after), 0).In(from.Location()), true
+	second := func(i int) time.Time { return from.Truncate(time.Second).Add(time.Duration(i) * time.Second) }
+	after := sort.Search(int(to.Unix()-from.Unix()), func(i int) bool { return offset(second(i)) != offset(from) })
+	return second(after), true
 }
 
 // offset is how far the zone's clocks are ahead of UTC.
@@ -173,9 +171,8 @@ func (l Limit) Zone() (*time.Location, error) {
 		return zone.(*time.Location), nil
 	}
 	zone, err := time.LoadLocation(l.TimeZone)
-	if err != nil {
-		return nil, err
+	if err == nil {
+		zones.Store(l.TimeZone, zone)
 	}
-	zones.Store(l.TimeZone, zone)
-	return zone, nil
+	return zone, err
 }

@@ -44,6 +44,12 @@ func TestPrincipal(t *testing.T) {
 			t.Errorf("got %s, %v, want no user", id, ok)
 		}
 	}
+	from := domain.Origin{IP: "192.0.2.1", UserAgent: "curl", RequestID: "r1"}
+	for _, caller := range []domain.Principal{domain.NewPrincipal(key, nil, from), domain.ProvenPrincipal(domain.ProvenKey{}, user, from)} {
+		if caller.Origin() != from {
+			t.Errorf("got %+v, want %+v", caller.Origin(), from)
+		}
+	}
 	if !key.Holds("keys:read") || key.Holds("keys:write") || key.Holds("") {
 		t.Error("a key holds other scopes than those listed")
 	}

@@ -58,7 +58,11 @@ func FuzzSlugFrom(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, name string) {
 		slug := domain.SlugFrom(name, "project")
-		for _, s := range []string{slug, slug + "-" + domain.RandomSlug()} {
+		random := domain.RandomSlug()
+		if len(random) != 7 {
+			t.Errorf("got %q, want 7 characters", random)
+		}
+		for _, s := range []string{slug, slug + "-" + random} {
 			if err := (domain.ProjectSpec{Name: "n", Slug: s}).Validate(); err != nil {
 				t.Errorf("%q gives %q: %v", name, s, err)
 			}

@@ -2,6 +2,7 @@ package domain
 
 import (
 	"fmt"
+	"strings"
 	"testing"
 	"time"
 
@@ -90,6 +91,51 @@ func TestProvenKeyStatus(t *testing.T) {
 		if got, want := fmt.Sprintf("%v %+v", proven, ProvenKey{}), string(packed.key.ID)+" no key"; got != want {
 			t.Errorf("%s prints as %q, want %q", name, got, want)
 		}
+	}
+}
+
+// What is kept beside a packed key comes back with it, and the zero value is no key.
+func TestWhatIsKeptBesideAKey(t *testing.T) {
+	t.Parallel()
+	tenant := &Tenant{Project: Project{ID: "prj_1"}}
+	secret, key := plainKey()
+	packed := string(PackKey(nil, secret, key))
+	proven := NewProvenKey(packed, tenant).Metered(7)
+	if proven.Line() != 7 || proven.Packed() != packed || proven.Tenant() != tenant || proven.IsZero() {
+		t.Errorf("got line %d, tenant %p, zero %v", proven.Line(), proven.Tenant(), proven.IsZero())
+	}
+	if proven.ID() != key.ID || proven.TokenID() != secret.TokenID || proven.Environment() != Live {
+		t.Errorf("got %s, token %s, %s", proven.ID(), proven.TokenID(), proven.Environment())
+	}
+	if !(ProvenKey{}).IsZero() || (ProvenKey{}).Line() != 0 {
+		t.Error("the zero value is a key")
+	}
+	for _, a := range []Actor{
+		{Kind: ActorKey, ID: string(NewID[KeyID](time.Now()))}, {Kind: ActorUser, ID: string(NewID[UserID](time.Now()))},
+		{Kind: "robot", ID: "usr_" + strings.Repeat("0", 26)}, {Kind: ActorUser, ID: "x"}, {Kind: ActorKey, ID: "x"}, {},
+	} {
+		key.CreatedBy = a
+		if _, got := repack(secret, key); got.CreatedBy.ID != a.ID {
+			t.Errorf("made by %+v: got %+v", a, got.CreatedBy)
+		}
+	}
+	fields := proven.Fields()
+	for range fields.Scopes() {
+		t.Error("a key without scopes has one")
+	}
+	key.Scopes, key.Metadata = []Scope{"a:b", "c:d"}, map[string]string{"x": "1", "y": "2"}
+	fields = NewProvenKey(string(PackKey(nil, secret, key)), tenant).Fields()
+	for s := range fields.Scopes() {
+		if s != "a:b" {
+			t.Errorf("the first scope is %s", s)
+		}
+		break
+	}
+	for name, value := range fields.Metadata() {
+		if name != "x" || value != "1" {
+			t.Errorf("the first of the metadata is %s=%s", name, value)
+		}
+		break
 	}
 }
 

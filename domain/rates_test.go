@@ -134,9 +134,47 @@ func TestRateOfNothing(t *testing.T) {
 	if _, ever := none.Wait(0, 1, 1); ever {
 		t.Error("a limit of 0 says that waiting helps")
 	}
+	if wait, ever := none.Wait(0, 1, 0); wait != 0 || !ever {
+		t.Errorf("what costs nothing waits for %s, %v", wait, ever)
+	}
+	if got, next := none.Remaining(0, 1), none.UntilNext(1<<40, 1); got != 0 || next != 0 {
+		t.Errorf("of a limit of 0 remain %d, one more after %s", got, next)
+	}
+	noPeriod := domain.Limit{Type: domain.RateLimit, Limit: domain.Allow(5), Period: domain.PeriodWeek}.Rate()
+	if _, ok := noPeriod.Take(0, 1, 1); ok {
+		t.Error("a rate over a period without a fixed length admits a unit")
+	}
 	small := domain.Limit{Name: "a", Type: domain.RateLimit, Limit: domain.Allow(5), Period: domain.PeriodSecond, Burst: new(int64(2))}
 	if _, ever := small.Rate().Wait(0, 1, domain.MaxUnits); ever {
 		t.Error("a cost beyond the burst says that waiting helps")
+	}
+}
+
+// What remains, and when one unit more does, to the nanosecond: 5 a second, up to 2.
+func TestRateCountsDown(t *testing.T) {
+	t.Parallel()
+	const interval = int64(200 * time.Millisecond)
+	limit := domain.Limit{Name: "a", Type: domain.RateLimit, Limit: domain.Allow(5), Period: domain.PeriodSecond, Burst: new(int64(2))}
+	for _, test := range []struct {
+		ahead, remaining int64
+		next             int64
+	}{
+		{-1, 2, 0}, {0, 2, 0}, {1, 1, 1}, {interval, 1, interval}, {interval + 1, 0, 1}, {2*interval - 1, 0, interval - 1}, {2 * interval, 0, interval},
+		{3 * interval, 0, interval},
+	} {
+		rate, now := limit.Rate(), int64(1<<50)
+		if got := rate.Remaining(now+test.ahead, now); got != test.remaining {
+			t.Errorf("%d ns ahead: got %d remaining, want %d", test.ahead, got, test.remaining)
+		}
+		if got := rate.UntilNext(now+test.ahead, now); got != time.Duration(test.next) {
+			t.Errorf("%d ns ahead: got one more after %d ns, want %d", test.ahead, got, test.next)
+		}
+	}
+	if got := limit.Rate().GiveBack(10*interval, 3); got != 7*interval {
+		t.Errorf("got %d, want %d", got, 7*interval)
+	}
+	if wait, ever := limit.Rate().Wait(1<<50+2*interval, 1<<50, 2); wait != time.Duration(2*interval) || !ever {
+		t.Errorf("the whole burst, when it was just taken: got %s, %v", wait, ever)
 	}
 }
 
@@ -163,6 +201,24 @@ func FuzzRate(f *testing.F) {
 			t.Errorf("got a wait of %s", wait)
 		}
 	})
+}
+
+// A node gets all that it wants while there is plenty, half of its share in the end,
+// and what one request needs while that is there.
+func TestGrantToTheUnit(t *testing.T) {
+	t.Parallel()
+	for _, test := range []struct {
+		available, want, need int64
+		nodes                 int
+		granted               int64
+	}{
+		{1000, 5, 1, 1, 5}, {10, 10, 1, 1, 5}, {9, 10, 1, 1, 5}, {10, 10, 1, 2, 3}, {10, 10, 4, 2, 4}, {1, 10, 1, 9, 1}, {3, 10, 4, 1, 0},
+		{8, 1, 3, 1, 3}, {10, 10, 1, 0, 5},
+	} {
+		if got := domain.Grant(test.available, test.want, test.need, test.nodes); got != test.granted {
+			t.Errorf("%+v: got %d", test, got)
+		}
+	}
 }
 
 // Guarantees that what nodes get together is never more than there is, and that

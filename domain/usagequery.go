@@ -258,12 +258,9 @@ func (c UsageCursor) String() string {
 	if c.IsZero() {
 		return ""
 	}
-	text, err := json.Marshal([]any{
+	text, _ := json.Marshal([]any{ //nolint:errchkjson // numbers and texts are never refused
 		c.Start.UnixMicro(), c.Requests, c.Groups[0], c.Groups[1], c.Since.UnixMicro(), c.Until.UnixMicro(),
 	})
-	if err != nil {
-		return "" // numbers and texts are never refused
-	}
 	return base64.RawURLEncoding.EncodeToString(text)
 }
 
@@ -275,12 +272,10 @@ func ParseUsageCursor(s string) (UsageCursor, error) {
 		return c, nil
 	}
 	var start, since, until int64
-	text, err := base64.RawURLEncoding.Strict().DecodeString(s)
-	if err == nil {
-		err = json.Unmarshal(text, &[]any{&start, &c.Requests, &c.Groups[0], &c.Groups[1], &since, &until})
-	}
+	text, _ := base64.RawURLEncoding.DecodeString(s) // what cannot be read does not come back as it was
+	_ = json.Unmarshal(text, &[]any{&start, &c.Requests, &c.Groups[0], &c.Groups[1], &since, &until})
 	c.Start, c.Since, c.Until = time.UnixMicro(start).UTC(), time.UnixMicro(since).UTC(), time.UnixMicro(until).UTC()
-	if err != nil || len(s) > maxCursorLength || c.String() != s || !printable(c.Groups[0]+c.Groups[1]) {
+	if len(s) > maxCursorLength || c.String() != s || !printable(c.Groups[0]+c.Groups[1]) {
 		var v Invalid
 		v.Add("cursor", "is not a cursor of this list; start again without one")
 		return UsageCursor{}, v.Err()

@@ -124,6 +124,9 @@ func TestUsageCursor(t *testing.T) {
 	t.Parallel()
 	item := domain.UsageItem{Start: now.Truncate(time.Microsecond), Groups: []string{"key_1", "é"}, Requests: 7}
 	want := item.Cursor(domain.UsageQuery{Since: now.Truncate(time.Hour), Until: now.Truncate(time.Hour).Add(time.Hour)})
+	if groups := [2]string{"key_1", "é"}; want.Groups != groups || want.Requests != 7 || !want.Start.Equal(item.Start) {
+		t.Errorf("got %+v, want the place of %+v", want, item)
+	}
 	got, err := domain.ParseUsageCursor(want.String())
 	if diff := cmp.Diff(want, got); err != nil || diff != "" {
 		t.Errorf("%v %s", err, diff)

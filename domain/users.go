@@ -34,7 +34,7 @@ func NormalizeEmail(s string) string {
 	if !utf8.ValidString(s) { // ToLower would replace invalid bytes, and two addresses would become one
 		return ""
 	}
-	if s = strings.TrimSpace(s); len(s) > 2*MaxEmailLength { // too long in every letter case
+	if s = strings.TrimSpace(s); len(s) > 2*MaxEmailLength { // so that the rest costs little
 		return ""
 	}
 	s = strings.ToLower(s)

@@ -1,7 +1,7 @@
 package domain
 
 import (
-	"cmp"
+	"slices"
 	"strconv"
 	"strings"
 )
@@ -16,12 +16,7 @@ const Version = "0.2.0"
 // nothing.
 func VersionAtLeast(version, least string) bool {
 	v, w := versionNumbers(version), versionNumbers(least)
-	for i := range v {
-		if c := cmp.Compare(v[i], w[i]); c != 0 {
-			return c > 0
-		}
-	}
-	return true
+	return slices.Compare(v[:], w[:]) >= 0
 }
 
 // versionNumbers reads MAJOR.MINOR.PATCH; a suffix such as -rc.1 is ignored.
