@@ -145,6 +145,24 @@ type change struct {
 	text     string
 }
 
+// root returns the variable that a chain of calls of methods begins with, or "".
+func root(e ast.Expr) string {
+	for {
+		call, ok := e.(*ast.CallExpr)
+		if !ok {
+			return ""
+		}
+		method, ok := call.Fun.(*ast.SelectorExpr)
+		if !ok {
+			return ""
+		}
+		if variable, ok := method.X.(*ast.Ident); ok {
+			return variable.Name
+		}
+		e = method.X
+	}
+}
+
 // swapped maps each operator to those that it is confused with.
 var swapped = map[token.Token]token.Token{
 	token.EQL: token.NEQ, token.NEQ: token.EQL, token.LSS: token.LEQ, token.LEQ: token.LSS, token.GTR: token.GEQ, token.GEQ: token.GTR,
@@ -189,6 +207,10 @@ func changes(node ast.Node, source []byte, fset *token.FileSet) []change {
 	case *ast.IncDecStmt:
 		return []change{{n.Pos(), n.End(), ""}}
 	case *ast.AssignStmt:
+		if n.Tok == token.ASSIGN && len(n.Lhs) == 1 && root(n.Rhs[0]) == text(n.Lhs[0]) {
+			// q = q.Where(…): builders also change themselves, so the call goes, too.
+			return []change{{n.Pos(), n.End(), "_ = " + text(n.Lhs[0])}}
+		}
 		if n.Tok == token.ASSIGN && len(n.Lhs) == len(n.Rhs) {
 			return []change{{n.Pos(), n.End(), strings.Repeat("_, ", len(n.Rhs)-1) + "_ = " + text(n)[strings.Index(text(n), "=")+1:]}}
 		}

@@ -10,13 +10,13 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"regexp"
 	"slices"
 	"strings"
 	"time"
 )
 
-// suite is the tests of a package, the fastest first, and what each of them runs.
+// suite is the tests of a package, the fastest first, and what each of them runs. A
+// test that takes long is in it as its subtests.
 type suite struct {
 	pkg    string
 	tests  []test
@@ -69,17 +69,18 @@ func observe(ctx context.Context, pkg string, env []string) (suite, error) {
 	if err != nil {
 		return s, fmt.Errorf("list the tests of %s: %w", pkg, err)
 	}
+	in := observation{pkg: pkg, dir: dir, binary: binary, env: env}
 	for name := range strings.FieldsSeq(string(names)) {
-		profile := filepath.Join(dir, name+".cover")
-		if _, err := os.Stat(profile); err != nil {
-			if err := record(ctx, pkg, binary, name, profile, env); err != nil {
-				fmt.Printf("%s of %s fails by itself and is not used: %v\n", name, pkg, err)
-				s.unused = append(s.unused, name+" of "+pkg)
-				continue
-			}
+		profiles, err := in.profiles(ctx, name)
+		if err != nil {
+			fmt.Printf("%s of %s fails by itself and is not used: %v\n", name, pkg, err)
+			s.unused = append(s.unused, name+" of "+pkg)
+			continue
 		}
-		if err := s.read(name, profile); err != nil {
-			return s, err
+		for _, p := range profiles {
+			if err := s.read(p.test, p.path); err != nil {
+				return s, err
+			}
 		}
 	}
 	slices.SortStableFunc(s.tests, func(a, b test) int { return int(a.took - b.took) })
@@ -108,24 +109,6 @@ func versionOf(packages []string) (string, error) {
 	return hex.EncodeToString(sum.Sum(nil)[:6]), nil
 }
 
-// record runs one test and writes its profile, with the time that it took on the
-// first line.
-func record(ctx context.Context, pkg, binary, name, profile string, env []string) error {
-	run := exec.CommandContext(ctx, binary, "-test.run=^"+name+"$", "-test.timeout=5m", "-test.coverprofile="+profile+".new")
-	run.Dir, run.Env = pkg, append(os.Environ(), env...)
-	began := time.Now()
-	if said, err := run.CombinedOutput(); err != nil {
-		return fmt.Errorf("%w\n%s", err, said)
-	}
-	took := time.Since(began)
-	covered, err := os.ReadFile(profile + ".new")
-	if err != nil {
-		return err
-	}
-	defer os.Remove(profile + ".new")
-	return os.WriteFile(profile, fmt.Appendf(nil, "%d\n%s", took, covered), 0o600)
-}
-
 func (s *suite) read(name, profile string) error {
 	file, err := os.Open(profile)
 	if err != nil {
@@ -135,7 +118,13 @@ func (s *suite) read(name, profile string) error {
 	in := bufio.NewReader(file)
 	t := test{name: name}
 	var mode string
-	if _, err := fmt.Fscanf(in, "%d\nmode: %s\n", &t.took, &mode); err != nil {
+	if _, err := fmt.Fscanf(in, "%d\n", &t.took); err != nil {
+		return fmt.Errorf("%s: %w", profile, err)
+	}
+	if _, err := in.ReadString('\n'); err != nil { // the subtests
+		return fmt.Errorf("%s: %w", profile, err)
+	}
+	if _, err := fmt.Fscanf(in, "mode: %s\n", &mode); err != nil {
 		return fmt.Errorf("%s: %w", profile, err)
 	}
 	first := len(s.tests) == 0
@@ -194,28 +183,4 @@ func (s suite) covering(m mutant) []test {
 		names = s.blocks[m.file][inner].tests
 	}
 	return slices.DeleteFunc(slices.Clone(s.tests), func(t test) bool { return !names[t.name] })
-}
-
-var failed = regexp.MustCompile(`(?m)^--- FAIL: (\w+)`)
-
-// run runs tests of a package against a mutant, and returns the name of one that
-// fails, or "". A test that hangs, fails.
-func run(ctx context.Context, binary, pkg string, id int, tests []test, env []string) string {
-	var names []string
-	limit := time.Minute
-	for _, t := range tests {
-		names = append(names, t.name)
-		limit += 5 * t.took
-	}
-	cmd := exec.CommandContext(ctx, binary, "-test.run=^("+strings.Join(names, "|")+")$", "-test.failfast", "-test.timeout="+limit.String())
-	cmd.Dir, cmd.Env = pkg, append(append(os.Environ(), env...), fmt.Sprintf("%s=%d", chosen, id+1))
-	cmd.WaitDelay = time.Second
-	said, err := cmd.CombinedOutput()
-	if err == nil {
-		return ""
-	}
-	if name := failed.FindSubmatch(said); name != nil {
-		return string(name[1])
-	}
-	return "a crash"
 }
