@@ -11,7 +11,7 @@ func TestContract(t *testing.T) {
 	for name, dsn := range storetest.Engines {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			storetest.Run(t, func(t testing.TB) *repository.Store { return storetest.New(t, dsn(t)) })
+			storetest.Run(t, func(t testing.TB) *repository.Store { return storetest.NewBreakable(t, dsn(t)) })
 		})
 	}
 }

@@ -30,7 +30,7 @@ func Run(t *testing.T, open func(testing.TB) *repository.Store) {
 		"Plans": testPlans, "PlansAreNoted": testPlansAreNoted,
 		"Outbox": testOutbox, "PostedMail": testPostedMail, "Feeds": testFeeds, "DisplacedSessions": testDisplacedSessions,
 		"Imports": testImports, "UntaggedTokens": testUntaggedTokens, "Idempotency": testIdempotency, "Health": testHealth,
-		"Makers": testMakers,
+		"Makers": testMakers, "Outages": testOutages, "EveryList": testEveryList, "OutagesInSteps": testOutagesInSteps,
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
