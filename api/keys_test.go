@@ -337,9 +337,7 @@ func TestWhoamiLastUse(t *testing.T) {
 	for range 2 {
 		w.Pass(time.Minute)
 		w.call(t, "GET", "/v1/project", byKey(key.Token), nil).want(t, http.StatusOK, nil)
-		if err := w.App.RecordUses(t.Context()); err != nil {
-			t.Fatal(err)
-		}
+		w.record(t)
 		var who api.Caller
 		w.call(t, "GET", "/v1/whoami", byKey(key.Token), nil).want(t, http.StatusOK, &who)
 		var read api.Key

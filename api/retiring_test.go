@@ -32,9 +32,7 @@ func TestRetiringLastUse(t *testing.T) {
 	// What all answers show that have a key's last use.
 	shown := func(token string, want time.Time) {
 		t.Helper()
-		if err := w.App.RecordUses(t.Context()); err != nil {
-			t.Fatal(err)
-		}
+		w.record(t)
 		var read api.Key
 		w.call(t, "GET", path, n.owner.as, nil).want(t, http.StatusOK, &read)
 		var listed api.KeyList

@@ -32,9 +32,7 @@ func TestUnusedKeysAreFound(t *testing.T) {
 		w.Pass(time.Minute)
 		w.call(t, "GET", "/v1/project", byKey(key.Token), nil).want(t, http.StatusOK, nil)
 	}
-	if err := w.App.RecordUses(t.Context()); err != nil {
-		t.Fatal(err)
-	}
+	w.record(t)
 	now := w.Now().Format(time.RFC3339Nano)
 	for _, test := range []struct {
 		query url.Values

@@ -1,6 +1,7 @@
 package domain_test
 
 import (
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -189,8 +190,8 @@ func TestBounds(t *testing.T) {
 		"Idempotency-Key, !":   {idempotency(strings.Repeat("!", 16)), idempotency(strings.Repeat(" ", 16))},
 		"Idempotency-Key, ~":   {idempotency(strings.Repeat("~", 16)), idempotency(strings.Repeat("\x7f", 16))},
 		"100 scopes": {
-			key(func(s *domain.KeySpec) { s.Scopes = many(domain.KeysRead, 100) }),
-			key(func(s *domain.KeySpec) { s.Scopes = many(domain.KeysRead, 101) }),
+			key(func(s *domain.KeySpec) { s.Scopes = slices.Repeat([]domain.Scope{domain.KeysRead}, 100) }),
+			key(func(s *domain.KeySpec) { s.Scopes = slices.Repeat([]domain.Scope{domain.KeysRead}, 101) }),
 		},
 		"an external id of 200": {
 			key(func(s *domain.KeySpec) { s.ExternalID = strings.Repeat("x", 200) }),
@@ -227,14 +228,6 @@ func names(n int) map[string]string {
 		all[strconv.Itoa(i)] = ""
 	}
 	return all
-}
-
-func many[T any](item T, n int) []T {
-	items := make([]T, n)
-	for i := range items {
-		items[i] = item
-	}
-	return items
 }
 
 // Guarantees that an answer about an import has at most a thousand errors, and
