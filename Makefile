@@ -77,7 +77,7 @@ bench: tools ## measure every speed goal, as a table: about twenty minutes on an
 	go test ./bench -v -count=1 -timeout 1h -args -full
 
 .PHONY: mutants
-mutants: tools ## change the code in one place at a time and count which changes the tests notice: 300 changes, about an hour
+mutants: tools ## change the code in one place at a time and count which changes the tests notice: 300 changes, at most two hours
 	go run ./scripts/mutants -n 300 -out docs/measured/mutants.txt
 
 # The seed is fixed, so that a change is judged by its own tests and not by the draw:
