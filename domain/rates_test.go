@@ -159,7 +159,8 @@ func TestRateCountsDown(t *testing.T) {
 		ahead, remaining int64
 		next             int64
 	}{
-		{-1, 2, 0}, {0, 2, 0}, {1, 1, 1}, {interval, 1, interval}, {interval + 1, 0, 1}, {2*interval - 1, 0, interval - 1}, {2 * interval, 0, interval},
+		{-1, 2, 0}, {0, 2, 0}, {1, 1, 1}, {interval, 1, interval}, {interval + 1, 0, 1},
+		{2*interval - 1, 0, interval - 1}, {2 * interval, 0, interval},
 		{3 * interval, 0, interval},
 	} {
 		rate, now := limit.Rate(), int64(1<<50)

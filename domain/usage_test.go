@@ -30,7 +30,8 @@ func TestOutcomeOf(t *testing.T) {
 func TestCompareUsageCounts(t *testing.T) {
 	t.Parallel()
 	ordered := []domain.UsageCount{
-		{ProjectID: "prj_1", KeyID: "key_1"}, {ProjectID: "prj_1", KeyID: "key_2"}, {ProjectID: "prj_2"}, {ProjectID: "prj_2", KeyID: "key_1"},
+		{ProjectID: "prj_1", KeyID: "key_1"}, {ProjectID: "prj_1", KeyID: "key_2"}, {ProjectID: "prj_2"},
+		{ProjectID: "prj_2", KeyID: "key_1"},
 	}
 	for i, a := range ordered {
 		for j, b := range ordered {

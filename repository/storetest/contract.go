@@ -30,7 +30,9 @@ func Run(t *testing.T, open func(testing.TB) *repository.Store) {
 		"Plans": testPlans, "PlansAreNoted": testPlansAreNoted,
 		"Outbox": testOutbox, "PostedMail": testPostedMail, "Feeds": testFeeds, "DisplacedSessions": testDisplacedSessions,
 		"Imports": testImports, "UntaggedTokens": testUntaggedTokens, "Idempotency": testIdempotency, "Health": testHealth,
-		"Makers": testMakers, "Outages": testOutages, "EveryList": testEveryList, "OutagesInSteps": testOutagesInSteps,
+		"Makers": testMakers, "Outages": testOutages, "EveryList": testEveryList,
+		"Finding": testFinding, "People": testPeople, "Refusals": testRefusals, "LastUses": testLastUses,
+		"OutagesInSteps": testOutagesInSteps,
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
