@@ -994,7 +994,7 @@ type CreateKeyRequest struct {
 	// Example: customer-4711
 	ExternalID nullable.Nullable[string] `json:"external_id,omitempty"`
 
-	// Limits Limits, each with a name of its own. At most 16 limits hold for a key.
+	// Limits Limits, each with a name of its own. A key's own are at most 16 together with those of its plan and its project.
 	//
 	// Example: [{"cost":1,"limit":null,"mode":"enforce","name":"requests","per":"key","type":"rate"}]
 	Limits *RequestedLimits `json:"limits,omitempty"`
@@ -1035,7 +1035,7 @@ type CreateOrganizationRequest struct {
 
 // CreatePlanRequest defines model for CreatePlanRequest.
 type CreatePlanRequest struct {
-	// Limits Limits, each with a name of its own. At most 16 limits hold for a key.
+	// Limits Limits, each with a name of its own. A key's own are at most 16 together with those of its plan and its project.
 	//
 	// Example: [{"cost":1,"limit":null,"mode":"enforce","name":"requests","per":"key","type":"rate"}]
 	Limits RequestedLimits `json:"limits"`
@@ -2154,7 +2154,7 @@ type RequestedLimitPeriod string
 // Example: rate
 type RequestedLimitType string
 
-// RequestedLimits Limits, each with a name of its own. At most 16 limits hold for a key.
+// RequestedLimits Limits, each with a name of its own. A key's own are at most 16 together with those of its plan and its project.
 //
 // Example: [{"cost":1,"limit":null,"mode":"enforce","name":"requests","per":"key","type":"rate"}]
 type RequestedLimits = []RequestedLimit
@@ -2381,7 +2381,7 @@ type UpdateKeyRequest struct {
 	// Example: customer-4711
 	ExternalID nullable.Nullable[string] `json:"external_id,omitempty"`
 
-	// Limits Limits, each with a name of its own. At most 16 limits hold for a key.
+	// Limits Limits, each with a name of its own. A key's own are at most 16 together with those of its plan and its project.
 	//
 	// Example: [{"cost":1,"limit":null,"mode":"enforce","name":"requests","per":"key","type":"rate"}]
 	Limits *RequestedLimits `json:"limits,omitempty"`
@@ -2447,7 +2447,7 @@ type UpdateOrganizationRequest struct {
 
 // UpdatePlanRequest defines model for UpdatePlanRequest.
 type UpdatePlanRequest struct {
-	// Limits Limits, each with a name of its own. At most 16 limits hold for a key.
+	// Limits Limits, each with a name of its own. A key's own are at most 16 together with those of its plan and its project.
 	//
 	// Example: [{"cost":1,"limit":null,"mode":"enforce","name":"requests","per":"key","type":"rate"}]
 	Limits *RequestedLimits `json:"limits,omitempty"`
@@ -2466,7 +2466,7 @@ type UpdateProjectRequest struct {
 	// Example: lk
 	KeyPrefix *KeyPrefix `json:"key_prefix,omitempty"`
 
-	// Limits Limits, each with a name of its own. At most 16 limits hold for a key.
+	// Limits Limits, each with a name of its own. A key's own are at most 16 together with those of its plan and its project.
 	//
 	// Example: [{"cost":1,"limit":null,"mode":"enforce","name":"requests","per":"key","type":"rate"}]
 	Limits *RequestedLimits `json:"limits,omitempty"`

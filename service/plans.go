@@ -29,7 +29,8 @@ func (p *Project) CreatePlan(ctx context.Context, spec domain.PlanSpec) (domain.
 }
 
 func (p *Project) addPlan(ctx context.Context, tx *repository.Store, spec domain.PlanSpec) (domain.Plan, error) {
-	if _, err := p.lock(ctx, tx); err != nil {
+	project, err := p.lockAround(ctx, tx)
+	if err != nil {
 		return domain.Plan{}, err
 	}
 	switch n, err := tx.CountPlans(ctx, p.project.Scope()); {
@@ -39,7 +40,7 @@ func (p *Project) addPlan(ctx context.Context, tx *repository.Store, spec domain
 		return domain.Plan{}, domain.Errorf(domain.CodeConflict,
 			"A project can have at most %d plans. Delete one that no key needs.", domain.MaxPlans)
 	}
-	if err := tooManyLimits(domain.Effective(p.project.Limits, spec.Limits, nil)); err != nil {
+	if err := tooManyLimits(domain.Effective(project.Limits, spec.Limits, nil)); err != nil {
 		return domain.Plan{}, err
 	}
 	now := p.app.now()
@@ -82,6 +83,10 @@ func (p *Project) UpdatePlan(ctx context.Context, id domain.PlanID, patch domain
 	}
 	var plan domain.Plan
 	err := p.app.store.InTx(ctx, func(ctx context.Context, tx *repository.Store) error {
+		project, err := p.lockAround(ctx, tx)
+		if err != nil {
+			return err
+		}
 		before, err := p.lockPlan(ctx, tx, id)
 		if err != nil {
 			return err
@@ -91,7 +96,7 @@ func (p *Project) UpdatePlan(ctx context.Context, id domain.PlanID, patch domain
 			return err
 		}
 		plan = before
-		if err := tooManyLimits(domain.Effective(p.project.Limits, after.Limits, nil)); err != nil {
+		if err := tooManyLimits(domain.Effective(project.Limits, after.Limits, nil)); err != nil {
 			return err
 		}
 		changes := domain.Diff(planFields(before), planFields(after))

@@ -151,22 +151,25 @@ func (p *Project) Update(ctx context.Context, patch domain.ProjectPatch) (domain
 		if err := p.Authorize(domain.LimitsWrite); err != nil {
 			return domain.Project{}, err
 		}
-		if err := p.fitsPlans(ctx, *patch.Limits); err != nil {
-			return domain.Project{}, err
-		}
 	}
-	return p.change(ctx, "project.updated", patch.Apply)
+	return p.change(ctx, "project.updated", func(ctx context.Context, tx *repository.Store, before domain.Project) (domain.Project, error) {
+		after, err := patch.Apply(before)
+		if err == nil && patch.Limits != nil {
+			err = fitsPlans(ctx, tx, after)
+		}
+		return after, err
+	})
 }
 
-// fitsPlans returns validation_failed if limits of the project are too many together
-// with those of one of its plans.
-func (p *Project) fitsPlans(ctx context.Context, limits []domain.Limit) error {
-	plans, err := p.app.store.AllPlans(ctx, p.project.Scope())
+// fitsPlans returns validation_failed if the limits of a locked project are too many
+// together with those of one of its plans.
+func fitsPlans(ctx context.Context, tx *repository.Store, project domain.Project) error {
+	plans, err := tx.AllPlans(ctx, project.Scope())
 	if err != nil {
 		return err
 	}
 	for _, plan := range plans {
-		if err := tooManyLimits(domain.Effective(limits, plan.Limits, nil)); err != nil {
+		if err := tooManyLimits(domain.Effective(project.Limits, plan.Limits, nil)); err != nil {
 			return err
 		}
 	}
@@ -181,7 +184,7 @@ func (p *Project) Suspend(ctx context.Context, reason string) (domain.Project, e
 	if err != nil {
 		return domain.Project{}, err
 	}
-	return p.change(ctx, "project.suspended", func(project domain.Project) (domain.Project, error) {
+	return p.change(ctx, "project.suspended", func(_ context.Context, _ *repository.Store, project domain.Project) (domain.Project, error) {
 		project.Suspended = project.Suspended.Again(suspension)
 		return project, nil
 	})
@@ -192,7 +195,7 @@ func (p *Project) Resume(ctx context.Context) (domain.Project, error) {
 	if err := requireSystem(p.caller); err != nil {
 		return domain.Project{}, err
 	}
-	return p.change(ctx, "project.resumed", func(project domain.Project) (domain.Project, error) {
+	return p.change(ctx, "project.resumed", func(_ context.Context, _ *repository.Store, project domain.Project) (domain.Project, error) {
 		project.Suspended = domain.Suspension{}
 		return project, nil
 	})
@@ -201,14 +204,14 @@ func (p *Project) Resume(ctx context.Context) (domain.Project, error) {
 // change is how every change to the project's own row is made, as
 // Organization.change is for an organization.
 func (p *Project) change(
-	ctx context.Context, action string, change func(domain.Project) (domain.Project, error),
+	ctx context.Context, action string, change func(context.Context, *repository.Store, domain.Project) (domain.Project, error),
 ) (domain.Project, error) {
 	err := p.app.store.InTx(ctx, func(ctx context.Context, tx *repository.Store) error {
 		before, err := p.lock(ctx, tx)
 		if err != nil {
 			return err
 		}
-		after, err := change(before)
+		after, err := change(ctx, tx, before)
 		if err != nil {
 			return err
 		}
@@ -230,14 +233,21 @@ func (p *Project) change(
 // lock keeps others from changing the project until the transaction ends. What has
 // been suspended since the handle was made is not changed by its members any more.
 func (p *Project) lock(ctx context.Context, tx *repository.Store) (domain.Project, error) {
-	project, err := tx.LockProject(ctx, p.project.Scope())
+	project, err := p.lockAround(ctx, tx)
 	if err != nil {
 		return domain.Project{}, err
 	}
-	if project.Suspended.Active() && !p.caller.IsSystem() {
+	return project, p.precondition.Check(project.Revision)
+}
+
+// lockAround is like lock, for a change to something in the project: a precondition
+// is about that.
+func (p *Project) lockAround(ctx context.Context, tx *repository.Store) (domain.Project, error) {
+	project, err := tx.LockProject(ctx, p.project.Scope())
+	if err == nil && project.Suspended.Active() && !p.caller.IsSystem() {
 		return domain.Project{}, errSuspended(project.Suspended)
 	}
-	return project, p.precondition.Check(project.Revision)
+	return project, err
 }
 
 // Delete removes the project with its keys: immediately for all callers, and
