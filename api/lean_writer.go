@@ -3,7 +3,6 @@ package api
 import (
 	"strconv"
 	"time"
-	"unicode/utf8"
 
 	"github.com/latchkey-dev/latchkey/api/plainjson"
 	"github.com/latchkey-dev/latchkey/domain"
@@ -14,13 +13,13 @@ import (
 func appendProject(b []byte, owner *domain.Tenant) []byte {
 	p := &owner.Project
 	b = appendTime(append(b, `{"created_at":`...), p.CreatedAt)
-	b = appendString(append(b, `,"id":`...), string(p.ID))
-	b = appendString(append(b, `,"key_prefix":`...), p.KeyPrefix)
+	b = plainjson.AppendString(append(b, `,"id":`...), string(p.ID))
+	b = plainjson.AppendString(append(b, `,"key_prefix":`...), p.KeyPrefix)
 	b = appendListOrNone(append(b, `,"limits":`...), owner.LimitsJSON())
-	b = appendString(append(b, `,"name":`...), p.Name)
-	b = appendString(append(b, `,"organization_id":`...), string(p.OrganizationID))
-	b = appendString(append(b, `,"slug":`...), p.Slug)
-	b = appendString(append(b, `,"status":`...), string(p.Status))
+	b = plainjson.AppendString(append(b, `,"name":`...), p.Name)
+	b = plainjson.AppendString(append(b, `,"organization_id":`...), string(p.OrganizationID))
+	b = plainjson.AppendString(append(b, `,"slug":`...), p.Slug)
+	b = plainjson.AppendString(append(b, `,"status":`...), string(p.Status))
 	b = appendTime(append(b, `,"updated_at":`...), p.UpdatedAt)
 	return append(b, '}')
 }
@@ -28,7 +27,7 @@ func appendProject(b []byte, owner *domain.Tenant) []byte {
 // appendVerification appends an answer as VerificationFrom and plainjson have
 // it.
 func appendVerification(b []byte, a service.Verification, now time.Time) []byte {
-	b = appendString(append(b, `{"code":`...), string(a.Code))
+	b = plainjson.AppendString(append(b, `{"code":`...), string(a.Code))
 	if !a.Key.IsZero() {
 		b = appendVerifiedKey(append(b, `,"key":`...), a.Key, now)
 	}
@@ -37,9 +36,9 @@ func appendVerification(b []byte, a service.Verification, now time.Time) []byte 
 	}
 	if a.Valid() {
 		p := &a.Key.Tenant().Project
-		b = appendString(append(b, `,"project":{"id":`...), string(p.ID))
-		b = appendString(append(b, `,"name":`...), p.Name)
-		b = append(appendString(append(b, `,"slug":`...), p.Slug), '}')
+		b = plainjson.AppendString(append(b, `,"project":{"id":`...), string(p.ID))
+		b = plainjson.AppendString(append(b, `,"name":`...), p.Name)
+		b = append(plainjson.AppendString(append(b, `,"slug":`...), p.Slug), '}')
 	}
 	violated := a.Limits.Violated()
 	if len(violated) > 0 {
@@ -76,7 +75,7 @@ func appendLimitStates(b []byte, a *service.Verification, now time.Time) []byte 
 			b = appendTime(b, now.Add(s.Full))
 		}
 		b = append(append(b, `,"source":"`...), s.Source...)
-		b = appendString(append(b, `","subject":`...), a.Limits.Limits.Counter(i, a.Key).Subject)
+		b = plainjson.AppendString(append(b, `","subject":`...), a.Limits.Limits.Counter(i, a.Key).Subject)
 		b = append(append(b, `,"type":"`...), s.Type...)
 		b = append(strconv.AppendInt(append(b, `","used":`...), s.Used, 10), '}')
 	}
@@ -87,11 +86,11 @@ func appendVerifiedKey(b []byte, key domain.ProvenKey, now time.Time) []byte {
 	f := key.Fields()
 	b = appendTime(append(b, `{"created_at":`...), f.CreatedAt)
 	b = append(f.AppendCreatorID(append(b, `,"created_by":{"id":"`...)), '"') // ids need no escapes
-	b = appendString(append(b, `,"kind":`...), string(f.CreatedBy.Kind))
-	b = appendString(append(b, `},"environment":`...), string(f.Environment))
+	b = plainjson.AppendString(append(b, `,"kind":`...), string(f.CreatedBy.Kind))
+	b = plainjson.AppendString(append(b, `},"environment":`...), string(f.Environment))
 	b = appendTimeOrNull(append(b, `,"expires_at":`...), f.ExpiresAt)
 	b = appendOrNull(append(b, `,"external_id":`...), f.ExternalID)
-	b = appendString(append(b, `,"id":`...), string(f.ID))
+	b = plainjson.AppendString(append(b, `,"id":`...), string(f.ID))
 	b = appendListOrNone(append(b, `,"limits":`...), f.LimitsJSON)
 	b = append(b, `,"metadata":{`...)
 	first := true
@@ -100,14 +99,14 @@ func appendVerifiedKey(b []byte, key domain.ProvenKey, now time.Time) []byte {
 			b = append(b, ',')
 		}
 		first = false
-		b = appendString(append(appendString(b, name), ':'), value)
+		b = plainjson.AppendString(append(plainjson.AppendString(b, name), ':'), value)
 	}
-	b = appendString(append(b, `},"name":`...), f.Name)
+	b = plainjson.AppendString(append(b, `},"name":`...), f.Name)
 	b = appendPlan(append(b, `,"plan":`...), f.Plan)
 	b = appendPrefix(append(b, `,"prefix":`...), &f)
-	b = appendString(append(b, `,"project_id":`...), string(f.ProjectID))
+	b = plainjson.AppendString(append(b, `,"project_id":`...), string(f.ProjectID))
 	if f.Retiring.Live(now) {
-		b = appendString(append(b, `,"retiring":{"prefix":`...), f.Retiring.Prefix)
+		b = plainjson.AppendString(append(b, `,"retiring":{"prefix":`...), f.Retiring.Prefix)
 		b = append(appendTime(append(b, `,"valid_until":`...), f.Retiring.ValidUntil), '}')
 	}
 	b = appendTimeOrNull(append(b, `,"revoked_at":`...), f.RevokedAt)
@@ -120,9 +119,9 @@ func appendVerifiedKey(b []byte, key domain.ProvenKey, now time.Time) []byte {
 			b = append(b, ',')
 		}
 		first = false
-		b = appendString(b, string(scope))
+		b = plainjson.AppendString(b, string(scope))
 	}
-	b = appendString(append(b, `],"status":`...), string(key.Status(now)))
+	b = plainjson.AppendString(append(b, `],"status":`...), string(key.Status(now)))
 	return append(b, '}')
 }
 
@@ -130,8 +129,8 @@ func appendPlan(b []byte, p domain.KeyPlan) []byte {
 	if p.ID == "" {
 		return append(b, "null"...)
 	}
-	b = appendString(append(b, `{"id":`...), string(p.ID))
-	return append(appendString(append(b, `,"name":`...), p.Name), '}')
+	b = plainjson.AppendString(append(b, `{"id":`...), string(p.ID))
+	return append(plainjson.AppendString(append(b, `,"name":`...), p.Name), '}')
 }
 
 // appendListOrNone appends a list that is JSON already; empty text is an empty list.
@@ -147,35 +146,17 @@ func appendListOrNone(b []byte, list string) []byte {
 func appendPrefix(b []byte, f *domain.Fields) []byte {
 	start := len(b)
 	b = append(f.AppendPrefix(append(b, '"')), '"')
-	if text := b[start+1 : len(b)-1]; !isPlain(text) {
+	if text := b[start+1 : len(b)-1]; !plainjson.IsPlain(text) {
 		return plainjson.AppendString(b[:start], string(text))
 	}
 	return b
-}
-
-// appendString appends s as the ordinary edge writes it.
-func appendString(b []byte, s string) []byte {
-	if !isPlain(s) {
-		return plainjson.AppendString(b, s)
-	}
-	return append(append(append(b, '"'), s...), '"')
-}
-
-// isPlain reports whether JSON has a text as it is, in quotes.
-func isPlain[T string | []byte](text T) bool {
-	for i := range len(text) {
-		if c := text[i]; c < ' ' || c >= utf8.RuneSelf || c == '"' || c == '\\' {
-			return false
-		}
-	}
-	return true
 }
 
 func appendOrNull(b []byte, s string) []byte {
 	if s == "" {
 		return append(b, "null"...)
 	}
-	return appendString(b, s)
+	return plainjson.AppendString(b, s)
 }
 
 func appendTime(b []byte, t time.Time) []byte {

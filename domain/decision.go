@@ -118,7 +118,7 @@ func (d *Decision) Err() error {
 	violated := d.Violated()
 	for i := range d.Limits.Len() {
 		if d.violated&(1<<i) != 0 {
-			return &Error{Code: d.Code, Detail: d.Limits.At(i).sentence(), RetryAfter: d.RetryAfter, Violated: violated}
+			return &Error{Code: d.Code, Detail: d.Limits.sentences[i], RetryAfter: d.RetryAfter, Violated: violated}
 		}
 	}
 	return nil

@@ -9,9 +9,10 @@ import (
 // enforced. All keys of a plan share one, which never changes. It has the limits
 // of the type rate: no others can be stored. The nil set has none.
 type LimitSet struct {
-	limits []EffectiveLimit // complete, in the order in which a request takes from them
-	rates  []Rate
-	policy []string
+	limits    []EffectiveLimit // complete, in the order in which a request takes from them
+	rates     []Rate
+	sentences []string // what to say to the caller whom the limit refuses
+	policy    []string
 }
 
 // newLimitSet returns the set of what Effective returns, or nil if there is
@@ -25,6 +26,7 @@ func newLimitSet(effective []EffectiveLimit) *LimitSet {
 		}
 		l.Limit = l.WithDefaults()
 		s.limits, s.rates = append(s.limits, l), append(s.rates, l.Rate())
+		s.sentences = append(s.sentences, l.sentence())
 		policy = appendPolicy(policy, l.Limit)
 	}
 	if len(s.limits) == 0 {

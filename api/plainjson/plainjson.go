@@ -5,6 +5,7 @@ package plainjson
 
 import (
 	"io"
+	"unicode/utf8"
 
 	"github.com/go-json-experiment/json"
 	"github.com/go-json-experiment/json/jsontext"
@@ -36,6 +37,19 @@ var newline = []byte{'\n'}
 
 // AppendString appends s as Encode writes it. What is not UTF-8 becomes U+FFFD.
 func AppendString(b []byte, s string) []byte {
-	b, _ = jsontext.AppendQuote(b, s) // the error says only that s was not UTF-8
-	return b
+	if !IsPlain(s) {
+		b, _ = jsontext.AppendQuote(b, s) // the error says only that s was not UTF-8
+		return b
+	}
+	return append(append(append(b, '"'), s...), '"')
+}
+
+// IsPlain reports whether JSON has a text as it is, in quotes.
+func IsPlain[T string | []byte](text T) bool {
+	for i := range len(text) {
+		if c := text[i]; c < ' ' || c >= utf8.RuneSelf || c == '"' || c == '\\' {
+			return false
+		}
+	}
+	return true
 }

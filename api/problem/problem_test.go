@@ -1,6 +1,7 @@
 package problem_test
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -16,6 +17,7 @@ import (
 	"github.com/labstack/echo/v4"
 
 	"github.com/latchkey-dev/latchkey"
+	"github.com/latchkey-dev/latchkey/api/plainjson"
 	"github.com/latchkey-dev/latchkey/api/problem"
 	"github.com/latchkey-dev/latchkey/domain"
 )
@@ -182,4 +184,30 @@ func TestEveryCodeIsExplained(t *testing.T) {
 			}
 		}
 	}
+}
+
+// Guarantees that a problem is written as plainjson encodes it, whatever its texts are.
+func FuzzWrite(f *testing.F) {
+	f.Add("/docs/errors#x", "The \"limit\" <&> \\ \u2028", "a\xff\x00", uint8(22), uint8(2), uint8(3))
+	f.Add("", "", "", uint8(0), uint8(0), uint8(0))
+	f.Fuzz(func(t *testing.T, kind, text, name string, status, fields, violated uint8) {
+		p := problem.Problem{
+			Type:      kind,
+			Title:     text,
+			Status:    http.StatusBadRequest + int(status),
+			Detail:    name + text,
+			Code:      domain.Code(kind),
+			RequestID: name,
+			Errors:    slices.Repeat([]problem.FieldProblem{{Pointer: "/" + name, Detail: text}}, int(fields%4)),
+			Violated:  slices.Repeat([]string{name}, int(violated%4)),
+		}
+		var want bytes.Buffer
+		if err := plainjson.NewEncoder(&want).Encode(&p); err != nil {
+			t.Fatal(err)
+		}
+		got := httptest.NewRecorder()
+		if err := p.Write(got); err != nil || got.Body.String() != want.String() {
+			t.Errorf("got %s, %v, want %s", got.Body, err, want.String())
+		}
+	})
 }
