@@ -131,14 +131,14 @@ func TestRefusals(t *testing.T) {
 	if err := l.refusal(); domain.CodeOf(err) != domain.CodeUnavailable || l.ResolveConn(ctx, nil) == nil {
 		t.Errorf("501 statements: got %v", err)
 	}
-	if _, err := l.refuse.QueryContext(ctx, "SELECT 1"); domain.CodeOf(err) != domain.CodeUnavailable {
+	if _, err := l.refuse.ExecContext(ctx, "SELECT 1"); domain.CodeOf(err) != domain.CodeUnavailable {
 		t.Errorf("got %v, want unavailable", err)
 	}
 	l.queue.AfterQuery(ctx, &bun.QueryEvent{})
 	if err := l.refusal(); err != nil {
 		t.Errorf("after one has ended: got %v", err)
 	}
-	if _, err := l.refuse.QueryContext(ctx, "SELECT 1"); domain.CodeOf(err) != domain.CodeUnavailable {
+	if _, err := l.refuse.ExecContext(ctx, "SELECT 1"); domain.CodeOf(err) != domain.CodeUnavailable {
 		t.Errorf("when the reason has ended: got %v, want unavailable", err)
 	}
 	(&Store{link: l}).SetDown(true)

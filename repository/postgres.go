@@ -103,10 +103,7 @@ func (postgresEngine) insertMany(ctx context.Context, db bun.IDB, rows any) erro
 		if f.Tag.HasOption("scanonly") {
 			continue
 		}
-		array, kind, err := columnArray(f, all)
-		if err != nil {
-			return err
-		}
+		array, kind := columnArray(f, all)
 		columns, arrays = append(columns, f.Name), append(arrays, array)
 		unnested = append(unnested, fmt.Sprintf("$%d::%s", len(arrays), kind))
 	}
@@ -118,33 +115,27 @@ func (postgresEngine) insertMany(ctx context.Context, db bun.IDB, rows any) erro
 
 // columnArray returns the values of a field in all rows, as an array with NULLs
 // that pgx can send, and the type of the array.
-func columnArray(f *schema.Field, rows reflect.Value) (array any, kind string, err error) {
+func columnArray(f *schema.Field, rows reflect.Value) (array any, kind string) {
 	switch {
 	case f.Tag.HasOption("type"):
-		array, err = column(f, rows, func(v any) (string, error) {
-			text, err := json.Marshal(v)
-			return string(text), err
-		})
-		return array, "text[]::" + f.UserSQLType + "[]", err
+		return column(f, rows, func(v any) string {
+			text, _ := json.Marshal(v) // they are texts, numbers, and lists of them
+			return string(text)
+		}), "text[]::" + f.UserSQLType + "[]"
 	case f.IndirectType == reflect.TypeFor[micros]():
-		array, err = column(f, rows, func(v any) (int64, error) { return v.(micros).UnixMicro(), nil })
-		return array, "bigint[]", err
+		return column(f, rows, func(v any) int64 { return v.(micros).UnixMicro() }), "bigint[]"
 	case f.IndirectType.Kind() == reflect.Int, f.IndirectType.Kind() == reflect.Int64:
-		array, err = column(f, rows, func(v any) (int64, error) { return reflect.ValueOf(v).Int(), nil })
-		return array, "bigint[]", err
+		return column(f, rows, func(v any) int64 { return reflect.ValueOf(v).Int() }), "bigint[]"
 	case f.IndirectType.Kind() == reflect.Slice:
-		array, err = column(f, rows, func(v any) ([]byte, error) { return v.([]byte), nil })
-		return array, "bytea[]", err
+		return column(f, rows, func(v any) []byte { return v.([]byte) }), "bytea[]"
 	case f.IndirectType.Kind() == reflect.Bool:
-		array, err = column(f, rows, func(v any) (bool, error) { return v.(bool), nil })
-		return array, "boolean[]", err
+		return column(f, rows, func(v any) bool { return v.(bool) }), "boolean[]"
 	}
-	array, err = column(f, rows, func(v any) (string, error) { return reflect.ValueOf(v).String(), nil })
-	return array, "text[]", err
+	return column(f, rows, func(v any) string { return reflect.ValueOf(v).String() }), "text[]"
 }
 
 // column converts the values of a field in all rows; nil is NULL.
-func column[T any](f *schema.Field, rows reflect.Value, convert func(any) (T, error)) ([]*T, error) {
+func column[T any](f *schema.Field, rows reflect.Value, convert func(any) T) []*T {
 	all := make([]*T, rows.Len())
 	for i := range all {
 		row := reflect.Indirect(rows.Index(i))
@@ -154,13 +145,10 @@ func column[T any](f *schema.Field, rows reflect.Value, convert func(any) (T, er
 		if (f.NullZero || isTime || isBytes) && f.HasZeroValue(row) {
 			continue
 		}
-		value, err := convert(v)
-		if err != nil {
-			return nil, err
-		}
+		value := convert(v)
 		all[i] = &value
 	}
-	return all, nil
+	return all
 }
 
 func (postgresEngine) texts(values []string) schema.QueryWithArgs {

@@ -120,7 +120,7 @@ func TestEncoding(t *testing.T) {
 		if err == nil || !strings.Contains(err.Error(), "is encoded in "+encoding) {
 			t.Errorf("%s: got %v, want a refusal that names it", encoding, err)
 		}
-		if _, unfit := errors.AsType[*repository.UnfitError](err); !unfit {
+		if _, unfit := errors.AsType[*repository.UnfitError](err); !unfit || domain.CodeOf(err) != domain.CodeInternal {
 			t.Errorf("%s: got %T, want an UnfitError", encoding, err)
 		}
 		_, err = conn.Exec(t.Context(), "DROP DATABASE "+name+" WITH (FORCE)")

@@ -46,7 +46,7 @@ func (s *Store) RecordUses(ctx context.Context, uses []domain.Use) error {
 		return cmp.Or(cmp.Compare(a.KeyID, b.KeyID), cmp.Compare(a.TokenID, b.TokenID), b.Last.Compare(a.Last))
 	})
 	uses = slices.CompactFunc(uses, func(a, b domain.Use) bool { return a.KeyID == b.KeyID && a.TokenID == b.TokenID })
-	args := make([]any, 0, 4*len(uses))
+	var args []any
 	for _, u := range uses {
 		args = append(args, u.KeyID, u.TokenID, micros{u.First}, micros{u.Last})
 	}

@@ -102,8 +102,10 @@ func testDisplacedSessions(t *testing.T, s *repository.Store) {
 		ended, err := s.DisplaceSessions(ctx, ann.ID, keep)
 		equal(t, len(ended), 0, err)
 	}
-	ended, err := s.DisplaceSessions(ctx, ann.ID, 2)
-	equal(t, ended, sessions[3:], err)
+	for _, keep := range []int{3, 2} {
+		ended, err := s.DisplaceSessions(ctx, ann.ID, keep)
+		equal(t, ended, sessions[keep+1:keep+2], err)
+	}
 	for i, id := range sessions {
 		_, err := s.CallingUser(ctx, id)
 		if i < 3 {

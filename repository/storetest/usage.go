@@ -42,7 +42,7 @@ func testUsage(t *testing.T, s *repository.Store) {
 			count(p, a.ID, "c1", domain.OutcomeRevoked, 2), count(p, "", "", domain.OutcomeNotFound, 9),
 			count(other, b.ID, "c1", domain.OutcomeValid, 100))
 	}
-	write(2, epoch.Add(time.Hour), count(p, b.ID, "", domain.OutcomeValid, 20))
+	write(2, epoch.Add(time.Hour).In(time.FixedZone("", 5*60*60)), count(p, b.ID, "", domain.OutcomeValid, 20))
 	write(3, epoch.Add(25*time.Hour), count(p, a.ID, "c2", domain.OutcomeValid, 300))
 	check(t, s.RecordUsage(ctx, domain.UsageBatch{NodeID: "another", Number: 1, At: epoch.AddDate(0, 1, 0), Counts: []domain.UsageCount{
 		count(p, a.ID, "c2", domain.OutcomeValid, 4000),
