@@ -195,6 +195,43 @@ func TestLinesAreUsedAgainInAnOutage(t *testing.T) {
 	}
 }
 
+// Guarantees that the use of a key that is not in the cache counts for the external id
+// that the key has then.
+func TestLooseLineFollowsExternalID(t *testing.T) {
+	t.Parallel()
+	m := New()
+	for _, external := range []string{"c1", "", "c2", "c2"} {
+		m.CountValid(proven("t", "k", external))
+	}
+	got := map[string]int64{}
+	for _, c := range m.Take() {
+		got[c.ExternalID] += c.Count
+	}
+	if want := map[string]int64{"c1": 1, "": 1, "c2": 2}; !maps.Equal(got, want) {
+		t.Errorf("got %v, want %v", got, want)
+	}
+	for range 2 * rest {
+		m.TakeUses()
+		m.Take()
+	}
+	if m.Lines() != 0 {
+		t.Errorf("got %d lines, want none", m.Lines())
+	}
+}
+
+// Guarantees that a slow request does not set back when a token was last used.
+func TestLastUseMovesForward(t *testing.T) {
+	t.Parallel()
+	m := New()
+	key := cached(m, proven("t", "k", ""))
+	for _, at := range []time.Time{now, now.Add(time.Hour), now.Add(time.Minute)} {
+		m.Use(key, at)
+	}
+	if got := m.Last(key); !got.Equal(now.Add(time.Hour)) {
+		t.Errorf("got %v, want %v", got, now.Add(time.Hour))
+	}
+}
+
 // Guarantees that the first use of each token after an idle interval waits to be
 // written, also when another token of the key is in traffic, and that a use that
 // could not be written waits again.
