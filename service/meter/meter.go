@@ -77,6 +77,10 @@ func (m *Meter) lineOf(key domain.ProvenKey) Line {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	n, known := m.loose[key.TokenID()]
+	if known && m.external[n] != key.Fields().ExternalID { // what was counted is of the customer that the key had
+		m.owner(n).rested = 0
+		known = false
+	}
 	if !known {
 		n = m.add(key)
 		m.loose[m.owner(n).tokenID()] = n
@@ -89,13 +93,14 @@ func (m *Meter) lineOf(key domain.ProvenKey) Line {
 func (m *Meter) Use(key domain.ProvenKey, now time.Time) {
 	n := m.lineOf(key)
 	l := m.line(n)
-	before := l.last.Load()
-	if before&familiar != 0 {
-		l.last.Store(now.UnixMicro()<<flagBits | pending | familiar)
-		return
+	use := now.UnixMicro()<<flagBits | pending | familiar
+	for before := l.last.Load(); before&familiar != 0; before = l.last.Load() {
+		if before >= use || l.last.CompareAndSwap(before, use) {
+			return
+		}
 	}
 	m.mu.Lock() // a request that sees the flag finds the use among the first ones
-	l.last.Store(now.UnixMicro()<<flagBits | pending | familiar)
+	l.last.Store(use)
 	m.firsts = append(m.firsts, n)
 	m.mu.Unlock()
 	m.Wake()
