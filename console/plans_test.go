@@ -57,15 +57,15 @@ func TestPlans(t *testing.T) {
 	send(ann, "/plans", made, http.StatusSeeOther)
 	send(ann, "/plans", made, http.StatusSeeOther) // sent twice, made once
 	id := string(plan().ID)
-	shows(bob, "/plans", "Pro", "requests", "no limit")
-	shows(ann, "/plans/"+id, "Pro", "Save changes", "&#34;requests&#34;")
+	shows(bob, "/plans", ">Pro</a>", "requests", "no limit")
+	shows(ann, "/plans/"+id, "<h1>Pro</h1>", "Save changes", "&#34;requests&#34;")
 	if page := bob.get(t, base+"/plans/"+id); strings.Contains(page, "Save changes") {
 		t.Error("a viewer sees the form of a plan")
 	}
 
 	// Limits that are not JSON, have another field or are not enforced are refused at their field.
 	for _, bad := range []string{
-		"", "requests", `[{"nme": "x"}]`, `[{"name": "r", "type": "quota", "limit": 5, "period": "hour"}]`, limits + limits,
+		"", "requests", `[{"nme": "x"}]`, `[{"name": "r", "type": "quota", "limit": 5, "period": "hour"}]`, limits + limits, "[]]garbage",
 	} {
 		body := send(ann, "/plans/"+id, url.Values{"name": {"Pro"}, "limits": {bad}, "revision": {"1"}}, http.StatusUnprocessableEntity)
 		if !strings.Contains(body, `id="limits-fault"`) {

@@ -1,7 +1,6 @@
 package console_test
 
 import (
-	"io"
 	"net/http"
 	"strings"
 	"testing"
@@ -13,25 +12,15 @@ import (
 // get returns the page at a path, as the person sees it.
 func (p person) get(t *testing.T, path string) string {
 	t.Helper()
-	r, err := http.NewRequestWithContext(t.Context(), http.MethodGet, p.server.URL+path, nil)
-	if err != nil {
-		t.Fatal(err)
+	got := p.send(t, http.MethodGet, path, nil, nil)
+	if got.Status != http.StatusOK {
+		t.Fatalf("%s: got %d, want 200: %s", path, got.Status, got.Body)
 	}
-	r.AddCookie(&http.Cookie{Name: "latchkey_session", Value: p.cookie})
-	res, err := p.server.Client().Do(r)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer res.Body.Close()
-	body, err := io.ReadAll(res.Body)
-	if err != nil || res.StatusCode != http.StatusOK {
-		t.Errorf("%s: got %d, %v", path, res.StatusCode, err)
-	}
-	return string(body)
+	return got.Body
 }
 
 // The pages about usage show what was counted, as a picture with a table beside it,
-// and the same numbers as CSV; a name that looks like a formula is none there.
+// and the same numbers as CSV.
 func TestUsagePages(t *testing.T) {
 	t.Parallel()
 	s := newServer(t)
