@@ -1,6 +1,7 @@
 package meter
 
 import (
+	"fmt"
 	"math/rand/v2"
 	"slices"
 	"sync"
@@ -175,6 +176,31 @@ func TestSharesOfNodesAreTheLimit(t *testing.T) {
 		last := at[len(at)-1]
 		if got, want := float64(len(at)), float64(last)/perUnit; burst > 3 && got < 0.5*want {
 			t.Errorf("seed %d: got %v admitted, want about %v", seed, got, want)
+		}
+	}
+}
+
+// Guarantees that a key is decided about that more limits hold for than may be written
+// together: those of its project or its plan have changed since.
+func TestMoreLimitsThanAreWrittenTogether(t *testing.T) {
+	t.Parallel()
+	m := New()
+	var project, own []domain.Limit
+	for i := range domain.MaxLimits {
+		project = append(project, rate(fmt.Sprint("a", i), 9, domain.PeriodDay, 9, domain.PerProject))
+		own = append(own, rate(fmt.Sprint("b", i), 2, domain.PeriodDay, 2, domain.PerKey))
+	}
+	key := cached(m, limitedKey("a", "1", "", project, own))
+	if got := m.admits(key, nil) + m.admits(key, nil); got != 2 {
+		t.Errorf("got %d requests admitted, want 2", got)
+	}
+	d := m.Spend(key, nil, 0)
+	if got := d.Violated(); len(got) != len(own) || got[0] != "b0" || d.Err() == nil {
+		t.Errorf("got %v violated, want the key's own limits", got)
+	}
+	for i, s := range d.States() {
+		if want := int64(7 * (1 - i/domain.MaxLimits)); s.Remaining != want {
+			t.Errorf("got %d units of %s, want %d", s.Remaining, s.Name, want)
 		}
 	}
 }
