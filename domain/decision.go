@@ -16,15 +16,27 @@ type Decision struct {
 	RetryAfter time.Duration // for a refusal: after that time it is admitted, if nothing else is admitted before
 	Share      Share         // what of each rate is this node's
 
-	violated, exceeded uint16           // one bit for each limit
+	violated, exceeded uint64           // one bit for each limit
 	ahead              [MaxLimits]int64 // how far each TAT is ahead of the clock
+	rest               []int64          // the same for limits beyond these, which few keys have
 }
 
 // Admitted reports whether the request may be served.
 func (d *Decision) Admitted() bool { return d.Code == "" }
 
 // Note keeps the state of a limit, given its TAT.
-func (d *Decision) Note(i int, tat, now int64) { d.ahead[i] = d.rate(i).Ahead(tat, now) }
+func (d *Decision) Note(i int, tat, now int64) { *d.state(i) = d.rate(i).Ahead(tat, now) }
+
+// state is where the state of a limit is kept.
+func (d *Decision) state(i int) *int64 {
+	if i < len(d.ahead) {
+		return &d.ahead[i]
+	}
+	if d.rest == nil {
+		d.rest = make([]int64, MaxHeld-MaxLimits)
+	}
+	return &d.rest[i-len(d.ahead)]
+}
 
 func (d *Decision) rate(i int) Rate { return d.Share.Of(d.Limits.Rate(i)) }
 
@@ -37,7 +49,7 @@ func (d *Decision) Exceed(i int, n int64) {
 	}
 	d.violated |= 1 << i
 	d.Code = CodeRateLimited
-	wait, ever := d.rate(i).Wait(d.ahead[i], 0, n)
+	wait, ever := d.rate(i).Wait(*d.state(i), 0, n)
 	if !ever { // not within the burst, or not at this node
 		wait = time.Duration(d.Limits.At(i).Period.seconds()) * time.Second
 	}
@@ -62,15 +74,15 @@ type LimitState struct {
 func (d *Decision) States() iter.Seq2[int, LimitState] {
 	return func(yield func(int, LimitState) bool) {
 		for i := range d.Limits.Len() {
-			rate := d.rate(i)
-			remaining := rate.Remaining(d.ahead[i], 0)
+			rate, ahead := d.rate(i), *d.state(i)
+			remaining := rate.Remaining(ahead, 0)
 			if !yield(i, LimitState{
 				EffectiveLimit: d.Limits.At(i),
 				Burst:          d.Limits.Rate(i).burst,
 				Used:           rate.burst - remaining,
 				Remaining:      remaining,
-				Next:           rate.UntilNext(d.ahead[i], 0),
-				Full:           time.Duration(d.ahead[i]),
+				Next:           rate.UntilNext(ahead, 0),
+				Full:           time.Duration(ahead),
 				Exceeded:       d.Exceeded(i),
 			}) {
 				return
