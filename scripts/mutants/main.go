@@ -40,6 +40,7 @@ type options struct {
 	suite    bool
 	goal     int
 	limit    time.Duration
+	budget   time.Duration
 	out      string
 	again    string
 }
@@ -53,6 +54,8 @@ func main() {
 	flag.BoolVar(&o.suite, "suite", true, "run the whole suite for mutants that their own package lets live")
 	flag.IntVar(&o.goal, "goal", 90, "how many percent their own package has to kill, with all tests and all mutants; 0 only reports")
 	flag.DurationVar(&o.limit, "limit", 2*time.Hour, "when to stop; fewer mutants than asked for reach no goal")
+	flag.DurationVar(&o.budget, "budget", 2*time.Minute,
+		"how long the tests of a mutant may take, the fastest first; a slower one that would kill it is not run. 0: all")
 	flag.StringVar(&o.out, "out", "", "a file for the result")
 	flag.StringVar(&o.again, "again", "", "a file, such as an earlier result, with the mutants to test instead of drawing them")
 	flag.Parse()

@@ -62,7 +62,7 @@ func (r *runner) try(ctx context.Context, id int, m mutant) result {
 	if r.explained[m.key] {
 		return result{m, equivalent, ""}
 	}
-	tests := r.suites[m.pkg].covering(m)
+	tests := r.affordable(r.suites[m.pkg].covering(m))
 	if by := r.kills(ctx, p, m.pkg, id, tests); by != "" {
 		return result{m, killed, by}
 	}
@@ -71,7 +71,7 @@ func (r *runner) try(ctx context.Context, id int, m mutant) result {
 			if pkg == m.pkg {
 				continue
 			}
-			if by := r.kills(ctx, p, pkg, id, r.suites[pkg].covering(m)); by != "" {
+			if by := r.kills(ctx, p, pkg, id, r.affordable(r.suites[pkg].covering(m))); by != "" {
 				return result{m, killedLate, pkg + " " + by}
 			}
 		}
@@ -80,6 +80,18 @@ func (r *runner) try(ctx context.Context, id int, m mutant) result {
 		}
 	}
 	return result{m, survived, fmt.Sprintf("%d tests of its package run it", len(tests))}
+}
+
+// affordable returns the fastest of the tests, which are in that order, that fit into
+// the budget.
+func (r *runner) affordable(tests []test) []test {
+	var took time.Duration
+	for i, t := range tests {
+		if took += t.took; i > 0 && r.o.budget > 0 && took > r.o.budget {
+			return tests[:i]
+		}
+	}
+	return tests
 }
 
 // kills returns a test that fails for a mutant, or "". It begins with the fastest
