@@ -96,3 +96,9 @@ func (a *App) NoteRefusals(u domain.User, n int) {
 		a.refusals.note(u, refusal{at: a.now(), reason: "invalid_credentials"})
 	}
 }
+
+// Assess sets the state of the node after an attempt to read stale notes.
+func (a *App) Assess(err error) { a.assess(err) }
+
+// HeardAgo makes the node have known of every change for the last time so long ago.
+func (a *App) HeardAgo(d time.Duration) { a.near.last.Store(time.Now().Add(-d).UnixMicro()) }
