@@ -267,8 +267,9 @@ func newApp(t testing.TB, store *repository.Store) *service.App {
 	return app
 }
 
-// newProject returns the project of a person who has just signed up.
-func newProject(t testing.TB, app *service.App) *service.Project {
+// newProject returns the project of a person who has just signed up, and the cookie
+// of the person's session.
+func newProject(t testing.TB, app *service.App) (project *service.Project, cookie string) {
 	t.Helper()
 	ctx := t.Context()
 	in, err := app.SignUp(ctx, domain.Origin{}, domain.SignUp{Email: "ada@example.com", Password: password})
@@ -282,9 +283,9 @@ func newProject(t testing.TB, app *service.App) *service.Project {
 	must(t, err)
 	made, err := handle.CreateProject(ctx, domain.ProjectSpec{Name: "API"})
 	must(t, err)
-	project, err := app.Project(ctx, ada, made.ID)
+	project, err = app.Project(ctx, ada, made.ID)
 	must(t, err)
-	return project
+	return project, in.Cookie
 }
 
 // BenchmarkProveKey is from a token to who is calling, in process and warm, and
@@ -299,7 +300,7 @@ func BenchmarkProveKey(b *testing.B) {
 	for app.Sync() != service.InSync {
 		time.Sleep(time.Millisecond)
 	}
-	project := newProject(b, app)
+	project, _ := newProject(b, app)
 	_, token, err := project.CreateKey(ctx, domain.KeySpec{Name: "k", Scopes: []domain.Scope{domain.KeysVerify}})
 	must(b, err)
 	in, err := app.LogIn(ctx, domain.Origin{}, "ada@example.com", password)

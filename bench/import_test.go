@@ -31,7 +31,7 @@ func TestImport(t *testing.T) {
 	var floor time.Duration
 	for range rounds() {
 		database := storetest.NewCluster(t).Database(t)
-		project := newProject(t, newApp(t, storetest.New(t, database)))
+		project, _ := newProject(t, newApp(t, storetest.New(t, database)))
 		imported := timed(t, func() (domain.ImportResult, error) { return project.ImportKeys(t.Context(), slices.Values(rows)) },
 			domain.ImportResult{Imported: len(rows)})
 		repeated := timed(t, func() (domain.ImportResult, error) { return project.ImportKeys(t.Context(), slices.Values(rows)) },
