@@ -41,7 +41,8 @@ type projectPage struct {
 	Changes    chart
 	Expiries   chart
 	Usage      chart
-	Busiest    []usageRow
+	Used       bool       // within the time of the chart
+	Busiest    []usageRow // of the last 24 hours
 }
 
 // showProject shows the overview: charts of the keys, or how to create the first.
@@ -60,6 +61,7 @@ func showProject(v *visit) error {
 	if err != nil {
 		return err
 	}
+	q.Since = usagePeriods[lastDay].start(v.layout.Now, 0)
 	busiest, err := v.busiest(p, project, q, domain.ByKey, period)
 	if err != nil {
 		return err
@@ -72,6 +74,7 @@ func showProject(v *visit) error {
 		Changes:    changesChart(statistics, v.layout.Now),
 		Expiries:   expiriesChart(statistics, v.layout.Now),
 		Usage:      usageChart(usage.Items, period, v.layout.Now),
+		Used:       len(usage.Items) > 0,
 		Busiest:    busiest[:min(len(busiest), 5)],
 	})
 }

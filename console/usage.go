@@ -27,8 +27,11 @@ var usagePeriods = []usagePeriod{
 	{"12m", "12 months", domain.PerMonth, 12, "January 2006"},
 }
 
-// defaultPeriod is 30 days.
-const defaultPeriod = 2
+// Places of periods.
+const (
+	lastDay       = 0
+	defaultPeriod = 2 // 30 days
+)
 
 // start returns the start of the bar with a number, of which the last one has now.
 func (p usagePeriod) start(now time.Time, bar int) time.Time {
@@ -63,6 +66,8 @@ type usagePage struct {
 	Rows      []usageRow // by interval, those with use
 	Keys      []usageRow // the busiest
 	Customers []usageRow
+	BusiestIn string // name of the period in which they are
+	Busiest   string // URL of the page with those of the whole period; empty: this page has them
 	Total     int
 	Export    string // URL of the same numbers as CSV
 	Complete  time.Time
@@ -118,6 +123,11 @@ func showUsage(v *visit) error {
 		row.Name = i.Start.Format(period.format)
 		page.Rows, page.Total = append(page.Rows, row), page.Total+row.Requests
 	}
+	whole := v.QueryParam("busiest") == "all" || period.Value == usagePeriods[lastDay].Value
+	if page.BusiestIn = period.Name; !whole {
+		page.BusiestIn, q.Since = usagePeriods[lastDay].Name, usagePeriods[lastDay].start(v.layout.Now, 0)
+		page.Busiest = projectURL(project) + "/usage?busiest=all&" + usageParameters(period.Value, q).Encode()
+	}
 	if page.Keys, err = v.busiest(p, project, q, domain.ByKey, period); err != nil {
 		return err
 	}
@@ -140,7 +150,8 @@ func usageParameters(period string, q domain.UsageQuery) url.Values {
 }
 
 // busiest returns the keys or customers with the most requests, each with an
-// address that shows it alone.
+// address that shows it alone. It reads a row for each key and day, so pages look at
+// the last day, unless they are asked for more.
 func (v *visit) busiest(
 	p *service.Project, project domain.Project, q domain.UsageQuery, by domain.UsageGroup, period usagePeriod,
 ) ([]usageRow, error) {

@@ -73,7 +73,7 @@ func (s *Store) ProjectUsage(ctx context.Context, scope domain.ProjectScope, q d
 		of = of.Where("u.subject IN (?)", bun.List(q.Keys))
 	}
 	if q.ExternalID != "" {
-		of = of.Where("u.external_id = ?", q.ExternalID)
+		of = of.Where("u.external_id = ?", q.ExternalID).Where("u.external_id <> ''") // as the index says
 	}
 	if q.Environment != "" {
 		of = of.Where("u.environment = ?", q.Environment)
