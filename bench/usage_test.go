@@ -82,12 +82,13 @@ func fillMonth(t *testing.T, store *repository.Store, project *service.Project) 
 	p, err := project.Get()
 	must(t, err)
 	var counts []domain.UsageCount
+	most := map[domain.Outcome]int64{domain.OutcomeValid: 20, domain.OutcomeRateLimited: 2, domain.OutcomeExpired: 1}
 	for i := range servertest.Size(20, 1000) {
 		customer := fmt.Sprint("customer-", i%100)
 		key, _, err := project.CreateKey(t.Context(), domain.KeySpec{Name: fmt.Sprint("key ", i), ExternalID: customer})
 		must(t, err)
 		keys = append(keys, key.ID)
-		for outcome, most := range map[domain.Outcome]int64{domain.OutcomeValid: 20, domain.OutcomeRateLimited: 2, domain.OutcomeExpired: 1} {
+		for outcome, most := range most {
 			if i%10 == 0 {
 				most *= 15
 			}
