@@ -102,3 +102,23 @@ func (a *App) Assess(err error) { a.assess(err) }
 
 // HeardAgo makes the node have known of every change for the last time so long ago.
 func (a *App) HeardAgo(d time.Duration) { a.near.last.Store(time.Now().Add(-d).UnixMicro()) }
+
+// SamePassword reports whether two stored hashes of a user are of one password. Bound
+// returns the bound form of one.
+func (a *App) SamePassword(user domain.UserID, x, y string) bool {
+	return a.keyring.samePassword(user, x, y)
+}
+
+func (a *App) Bound(user domain.UserID, stored string) string {
+	h, err := parsePasswordHash(stored)
+	if err != nil {
+		return ""
+	}
+	return a.keyring.bind(user, h).String()
+}
+
+// ParsePasswordHash says why a stored hash cannot be used.
+func ParsePasswordHash(stored string) error {
+	_, err := parsePasswordHash(stored)
+	return err
+}

@@ -156,6 +156,9 @@ func TestLimitedKeysPassOnTheirLimits(t *testing.T) {
 		"the same limits, by a limited key": {limited, "", func(p *service.Project) error {
 			return ignoring(p.UpdateKey(ctx, key.ID, domain.KeyPatch{Limits: new(rates("k", 1)), Name: new("other")}))
 		}},
+		"other limits, by an unlimited key": {unlimited, domain.CodeForbidden, func(p *service.Project) error {
+			return ignoring(p.UpdateKey(ctx, free.ID, domain.KeyPatch{Limits: new(rates("k", 1))}))
+		}},
 		"another customer, by a limited key": {limited, domain.CodeForbidden, func(p *service.Project) error {
 			return ignoring(p.UpdateKey(ctx, key.ID, domain.KeyPatch{ExternalID: new("c2")}))
 		}},
@@ -208,6 +211,11 @@ func TestKeysEndWithTheirMaker(t *testing.T) {
 	w.code(ignoring(mine.UpdateKey(ctx, own.ID, domain.KeyPatch{ExpiresAt: new(end.Add(time.Microsecond))})), domain.CodeScopeNotHeld)
 	w.code(ignoring(mine.UpdateKey(ctx, own.ID, domain.KeyPatch{Scopes: &[]domain.Scope{"a:b"}})), domain.CodeScopeNotHeld)
 	w.check(ignoring(mine.UpdateKey(ctx, own.ID, domain.KeyPatch{ExpiresAt: new(end.Add(-time.Minute))})))
+
+	// What the caller holds is an older copy, with a later end and another scope.
+	w.check(ignoring(p.UpdateKey(ctx, own.ID, domain.KeyPatch{Scopes: &[]domain.Scope{domain.KeysWrite}})))
+	w.code(ignoring(mine.UpdateKey(ctx, own.ID, domain.KeyPatch{ExpiresAt: &end})), domain.CodeScopeNotHeld)
+	w.code(ignoring(mine.UpdateKey(ctx, own.ID, domain.KeyPatch{Scopes: &[]domain.Scope{domain.KeysRead}})), domain.CodeScopeNotHeld)
 }
 
 // What is asked about limits, and reset, is of the key that is named, and needs a limit
