@@ -28,6 +28,7 @@ type keyPage struct {
 	Notice    string
 	Usage     chart
 	Used      bool // in the last 30 days
+	Limits    []limitRow
 }
 
 // grace is one choice of how long the replaced token keeps working.
@@ -134,6 +135,9 @@ func (v *visit) keyPage(p *service.Project, project domain.Project, key domain.K
 		return err
 	}
 	page.Usage, page.Used = usageChart(usage.Items, period, v.layout.Now), len(usage.Items) > 0
+	if page.Limits, err = v.limitRows(p, key); err != nil {
+		return err
+	}
 	if page.Scopes, err = v.scopeChoices(p, slices.Concat(key.Scopes, f.scopes())); err != nil {
 		return err
 	}

@@ -198,7 +198,7 @@ func limitWords(l domain.Limit) string {
 		b.WriteString("no limit")
 	default:
 		b.WriteString(number(units) + " a " + string(l.Period))
-		if l.Burst != nil {
+		if l.Burst != nil && *l.Burst != units {
 			b.WriteString(", " + number(*l.Burst) + " together")
 		}
 	}

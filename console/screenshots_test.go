@@ -141,7 +141,7 @@ func TestScreenshots(t *testing.T) {
 	var plan domain.Plan
 	for _, name := range []string{"Free", "Pro"} {
 		plan, err = p.CreatePlan(t.Context(), domain.PlanSpec{Name: name, Limits: []domain.Limit{
-			{Name: "requests", Type: domain.RateLimit, Limit: domain.Unlimited()},
+			{Name: "requests", Type: domain.RateLimit, Limit: domain.Allow(100), Period: domain.PeriodDay, Per: domain.PerExternalID},
 			{Name: "monthly", Type: domain.Quota, Limit: domain.Unlimited()},
 		}})
 		if err != nil {
@@ -151,6 +151,21 @@ func TestScreenshots(t *testing.T) {
 	at(base+"/plans", "plans")
 	at(base+"/plans/"+string(plan.ID), "plan")
 	at(base+"/plans/"+string(plan.ID)+"/delete", "plan-delete")
+	limited, token, err := p.CreateKey(t.Context(), domain.KeySpec{
+		Name: "globex-sync", ExternalID: "globex", PlanID: plan.ID, Limits: []domain.Limit{
+			{Name: "exports", Type: domain.RateLimit, Limit: domain.Allow(20), Period: domain.PeriodDay, Burst: new(int64(5))},
+			{Name: "imports", Type: domain.RateLimit, Limit: domain.Allow(10), Period: domain.PeriodDay, Mode: domain.Observe},
+		}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i := range 10 {
+		cost := domain.Cost{"exports": int64(i / 5)}
+		if _, err := p.VerifyKey(t.Context(), service.Question{Token: token.Reveal(), Cost: cost}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	at(base+"/keys/"+string(limited.ID), "key-limits")
 	at(base+"/settings", "project-settings")
 	b.open(base + "/keys/new")
 	b.fill("name", "x").fill("more_scopes", "Documents").follow("Create key")
