@@ -34,6 +34,7 @@ func TestPlainQuestions(t *testing.T) {
 		`{"key":"x","scopes":[` + scopeList(100) + `]}`: plainAsk("x", strings.Split(strings.ReplaceAll(scopeList(100), `"`, ""), ",")...),
 		`{"key":"x","scopes":["` + strings.Repeat("a", 32) + ":" + strings.Repeat("b", 64) + `"]}`: plainAsk("x",
 			strings.Repeat("a", 32)+":"+strings.Repeat("b", 64)),
+		`{"key":"x","scopes":["z:z","az:z9"]}`:  plainAsk("x", "z:z", "az:z9"),
 		`{"key":"x","scopes":["a0_.-z:b9_.-"]}`: plainAsk("x", "a0_.-z:b9_.-"),
 	} {
 		got, ok := parseQuestion([]byte(body))

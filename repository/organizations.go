@@ -198,7 +198,7 @@ func (s *Store) PurgeOrganizations(ctx context.Context, limit int) (more bool, e
 		}
 	}
 	_, err = deleteIn(s, scope, (*organizationRow)(nil)).Where("o.deleted_at IS NOT NULL").Exec(ctx)
-	return true, s.error(err)
+	return err == nil, s.error(err)
 }
 
 // purgeSome removes at most limit of the tenant's rows and returns how many. It
@@ -220,5 +220,8 @@ func purgeSome[S tenant](ctx context.Context, s *Store, scope S, rows any, limit
 		_, err = deleteIn(tx, scope, rows).Where("?TableAlias.id IN (?)", bun.List(ids)).Exec(ctx)
 		return tx.error(err)
 	})
-	return removed, err
+	if err != nil {
+		return 0, err
+	}
+	return removed, nil
 }

@@ -188,5 +188,5 @@ func (s *Store) PurgeProjects(ctx context.Context, limit int) (more bool, err er
 		return n > 0, err
 	}
 	_, err = deleteIn(s, scope, (*projectRow)(nil)).Where("p.deleted_at IS NOT NULL").Exec(ctx)
-	return true, s.error(err)
+	return err == nil, s.error(err)
 }

@@ -183,7 +183,7 @@ func startOf(q domain.UsageQuery) bun.Safe {
 		return bun.Safe(strconv.FormatInt(q.Since.UnixMicro(), 10))
 	case domain.PerMonth:
 		var cases strings.Builder
-		month := time.Date(q.Since.Year(), q.Since.Month(), 1, 0, 0, 0, 0, time.UTC)
+		month := dayOf(q.Since).AddDate(0, 0, 1-q.Since.Day())
 		for ; month.Before(q.Until); month = month.AddDate(0, 1, 0) {
 			fmt.Fprintf(&cases, " WHEN u.day < %d THEN %d", month.AddDate(0, 1, 0).UnixMicro(), month.UnixMicro())
 		}

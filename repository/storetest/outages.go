@@ -182,6 +182,32 @@ func testOutagesInSteps(t *testing.T, s *repository.Store) {
 			}
 			return err
 		}, 1},
+		"PurgeOrganizations": {func(ctx context.Context) error {
+			o, in := newTenant(t, s, fresh())
+			check(t, s.CreateKey(t.Context(), in.Scope(), newKey(in, "k", epoch)))
+			check(t, s.DeleteOrganization(t.Context(), o.Scope(), epoch))
+			for more := true; more; {
+				var err error
+				if more, err = s.PurgeOrganizations(ctx, 10); err != nil {
+					equal(t, more, false, nil)
+					return err
+				}
+			}
+			return nil
+		}, 8},
+		"PurgeProjects": {func(ctx context.Context) error {
+			in := newProject(t, s, org, fresh())
+			check(t, s.CreateKey(t.Context(), in.Scope(), newKey(in, "k", epoch)))
+			check(t, s.DeleteProject(t.Context(), in.Scope(), epoch))
+			for more := true; more; {
+				var err error
+				if more, err = s.PurgeProjects(ctx, 10); err != nil {
+					equal(t, more, false, nil)
+					return err
+				}
+			}
+			return nil
+		}, 8},
 		"ForgetUsage": {func(ctx context.Context) error {
 			_, err := s.ForgetUsage(ctx, epoch.AddDate(-1, 0, 0), epoch.AddDate(-1, 0, 0), 10)
 			return err
