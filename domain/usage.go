@@ -41,11 +41,12 @@ func OutcomeOf(code Code) Outcome {
 	return OutcomeOther
 }
 
-// UsageCount is how often a key was used with one outcome, since the last count.
+// UsageCount is how often a key or a tag was used with one outcome, since the last count.
 type UsageCount struct {
 	OrganizationID OrganizationID
 	ProjectID      ProjectID
 	KeyID          KeyID  // empty: of no key that is known
+	Tag            string // not empty: what the project counts under this tag; its other counts have the same uses
 	ExternalID     string // the key's, at that time
 	Environment    Environment
 	Outcome        Outcome

@@ -69,7 +69,7 @@ func (s *Store) RecordUses(ctx context.Context, uses []domain.Use) error {
 // usageKey is the primary key of a row of usage_days, without its day.
 type usageKey struct {
 	project    domain.ProjectID
-	subject    string // a key's id, or the project's
+	subject    string // a key's id, the project's, or tagKind and a tag
 	measure    string
 	externalID string
 }
@@ -85,19 +85,27 @@ type usageSum struct {
 	count       int64
 }
 
-// sumUsage returns what the counts add to the rows of keys and to those of their
-// projects.
-func sumUsage(counts []domain.UsageCount) (keys, projects map[usageKey]usageSum) {
-	keys, projects = map[usageKey]usageSum{}, map[usageKey]usageSum{}
+// tagKind is what the subjects of tags begin with.
+const tagKind = "tag:"
+
+// sumUsage returns what the counts add to the rows of keys and tags, and to those of
+// their projects.
+func sumUsage(counts []domain.UsageCount) (parts, projects map[usageKey]usageSum) {
+	parts, projects = map[usageKey]usageSum{}, map[usageKey]usageSum{}
 	for _, c := range counts {
+		if c.Tag != "" {
+			k := usageKey{c.ProjectID, tagKind + c.Tag, string(c.Outcome), ""}
+			parts[k] = usageSum{"", parts[k].count + c.Count}
+			continue
+		}
 		if c.KeyID != "" {
 			k := usageKey{c.ProjectID, string(c.KeyID), string(c.Outcome), c.ExternalID}
-			keys[k] = usageSum{c.Environment, keys[k].count + c.Count}
+			parts[k] = usageSum{c.Environment, parts[k].count + c.Count}
 		}
 		p := usageKey{c.ProjectID, string(c.ProjectID), string(c.Outcome), ""}
 		projects[p] = usageSum{"", projects[p].count + c.Count}
 	}
-	return keys, projects
+	return parts, projects
 }
 
 // RecordUsage adds the counts of a batch to the hour and the minute of its moment,
@@ -109,12 +117,12 @@ func (s *Store) RecordUsage(ctx context.Context, b domain.UsageBatch) error {
 		_, err := s.noteBatch(ctx, b)
 		return err
 	}
-	keys, projects := sumUsage(b.Counts)
+	parts, projects := sumUsage(b.Counts)
 	return s.InTx(ctx, func(ctx context.Context, tx *Store) error {
 		if isNew, err := tx.noteBatch(ctx, b); err != nil || !isNew {
 			return err // the answer to the same batch was lost
 		}
-		for _, sums := range []map[usageKey]usageSum{projects, keys} {
+		for _, sums := range []map[usageKey]usageSum{projects, parts} {
 			if err := tx.addToDays(ctx, b.At, sums); err != nil {
 				return err
 			}

@@ -145,7 +145,7 @@ func (a *App) recordCounts(ctx context.Context, runs bool) error {
 		return err
 	}
 	now := a.countTime(u.complete())
-	counts := u.meter.Take()
+	counts := append(u.meter.Take(), u.meter.TakeTags(now)...)
 	slices.SortFunc(counts, domain.UsageCount.Compare)
 	for some := range slices.Chunk(counts, usageBatch) {
 		u.add(now, some)

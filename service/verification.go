@@ -36,6 +36,18 @@ type Question struct {
 	Token  string
 	Scopes []domain.Scope // that the key must hold, all of them
 	Cost   domain.Cost    // of the request that the client has made
+	Tag    string         // that the question is counted under, too; empty: none
+}
+
+// validate returns validation_failed, naming every field that is wrong.
+func (q Question) validate() error {
+	err := q.Cost.Validate()
+	if q.Tag == "" {
+		return err
+	}
+	wrong := domain.Invalid(domain.FieldErrors(err))
+	wrong.Tag("/tag", q.Tag)
+	return wrong.Err()
 }
 
 // VerifyKey answers whether a token is of a usable key of this project that
@@ -47,7 +59,7 @@ func (p *Project) VerifyKey(ctx context.Context, q Question) (Verification, erro
 	if err := p.Authorize(domain.KeysVerify); err != nil {
 		return Verification{}, err
 	}
-	if err := q.Cost.Validate(); err != nil {
+	if err := q.validate(); err != nil {
 		return Verification{}, err
 	}
 	v, err := p.app.verify(ctx, q.Token, q.Scopes, p.project.ID)
@@ -55,7 +67,7 @@ func (p *Project) VerifyKey(ctx context.Context, q Question) (Verification, erro
 		err = v.spend(p.app, q.Cost)
 	}
 	if err == nil {
-		p.count(v)
+		p.count(v, q.Tag)
 	}
 	return v, err
 }
@@ -73,8 +85,11 @@ func (v *Verification) spend(a *App, cost domain.Cost) error {
 }
 
 // count counts an answer: for the key, or for the project if the token is of none
-// of its keys.
-func (p *Project) count(v Verification) {
+// of its keys; and for the tag, if there is one.
+func (p *Project) count(v Verification, tag string) {
+	if tag != "" {
+		p.app.usage.meter.CountTag(*p.project, tag, domain.Outcome(v.Code))
+	}
 	switch meter := p.app.usage.meter; {
 	case v.Key.IsZero():
 		meter.CountUnknown(*p.project)

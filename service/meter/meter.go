@@ -19,6 +19,7 @@ const (
 // Meter counts the uses of keys. It is safe for concurrent use.
 type Meter struct {
 	table
+	tags *tags
 
 	mu     sync.Mutex
 	loose  map[domain.TokenID]Line // of tokens that were not in the cache when they were used
@@ -45,6 +46,7 @@ func New() *Meter {
 			external: map[Line]string{},
 			buckets:  newBuckets(),
 		},
+		tags:    newTags(),
 		loose:   map[domain.TokenID]Line{},
 		first:   make(chan struct{}, 1),
 		rare:    map[rare]int64{},
