@@ -122,7 +122,7 @@ func (h *handlers) DeleteKey(ctx context.Context, r DeleteKeyRequestObject) (Del
 
 // VerifyKey answers whether a token belongs to a valid key of the project.
 func (h *handlers) VerifyKey(ctx context.Context, r VerifyKeyRequestObject) (VerifyKeyResponseObject, error) {
-	question := service.Question{Token: r.Body.Key, Scopes: value(r.Body.Scopes), Cost: value(r.Body.Cost)}
+	question := service.Question{Token: r.Body.Key, Scopes: value(r.Body.Scopes), Cost: value(r.Body.Cost), Tag: value(r.Body.Tag)}
 	if _, isKey := caller(ctx).Key(); !isKey && r.Body.ProjectID == nil {
 		wrong := domain.Invalid(domain.FieldErrors(question.Cost.Validate()))
 		wrong.Add("/project_id", "is required of users: it names the project whose keys are asked about")

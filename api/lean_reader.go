@@ -48,11 +48,11 @@ type question struct {
 }
 
 // parseQuestion reads a plain body: the fields in any order, each at most once,
-// strings of printable ASCII without escapes, and scopes and a project
+// strings of printable ASCII without escapes, and scopes, a project, a cost and a tag
 // that openapi.yaml takes. Anything else is not for the lean edge.
 func parseQuestion(b []byte) (q question, ok bool) {
 	p := plain{rest: b, good: true}
-	var key, scopes, project, cost bool
+	var key, scopes, project, cost, tag bool
 	p.expect('{')
 	for first := true; p.good && !p.next('}'); first = false {
 		if !first {
@@ -75,6 +75,9 @@ func parseQuestion(b []byte) (q question, ok bool) {
 		case "cost":
 			p.good = p.good && !cost
 			q.Cost, cost = p.cost(), true
+		case "tag":
+			p.good = p.good && !tag
+			q.Tag, tag = p.tag(), true
 		default:
 			p.good = false
 		}
@@ -122,6 +125,13 @@ func (p *plain) text() []byte {
 	}
 	p.good = false
 	return nil
+}
+
+// tag reads a tag, as Invalid.Tag of the domain allows it.
+func (p *plain) tag() string {
+	text := p.text()
+	p.good = p.good && 0 < len(text) && len(text) <= domain.MaxTagLength
+	return string(text)
 }
 
 // cost reads what a request costs, as domain.Cost allows it.

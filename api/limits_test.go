@@ -32,6 +32,7 @@ var sameLimits = map[string]int{
 	"RequestedLimit/time_zone/maxLength":              domain.MaxTimeZoneLength,
 	"RequestedRefill/amount/maximum":                  domain.MaxUnits,
 	"RequestedRefill/maximum/maximum":                 domain.MaxUnits,
+	"VerifyKeyRequest/tag/maxLength":                  domain.MaxTagLength,
 	"SignUpRequest/name/maxLength":                    domain.MaxNameLength,
 	"UpdateMeRequest/name/maxLength":                  domain.MaxNameLength,
 }

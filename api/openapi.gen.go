@@ -1586,6 +1586,12 @@ type Suspension struct {
 	Since time.Time `json:"since"`
 }
 
+// Tag What a call of verifyKey was for, in your words. The usage of the project counts it, so it is no place for secrets or
+// for names of people.
+//
+// Example: POST /v1/chat
+type Tag = string
+
 // TokenType How to send the access token.
 //
 // Example: Bearer
@@ -1736,7 +1742,10 @@ type UsageItem struct {
 	//
 	// Example: {"revoked":130,"valid":47990}
 	Outcomes map[string]int64 `json:"outcomes"`
-	Project  *UsageProject    `json:"project,omitempty"`
+
+	// Plan The plan that the key refers to; null if there is none.
+	Plan    nullable.Nullable[KeyPlan] `json:"plan,omitempty"`
+	Project *UsageProject              `json:"project,omitempty"`
 
 	// Requests How often keys were used. It is the sum of the outcomes.
 	//
@@ -1747,6 +1756,13 @@ type UsageItem struct {
 	//
 	// Example: 2026-03-14T00:00:00Z
 	Start time.Time `json:"start"`
+
+	// Tag What a call of verifyKey was for, in your words. The usage of the project counts it, so it is no place for secrets or
+	// for names of people.
+	//
+	//
+	// Example: POST /v1/chat
+	Tag *Tag `json:"tag,omitempty"`
 }
 
 // UsageKey defines model for UsageKey.
@@ -1973,6 +1989,13 @@ type VerifyKeyRequest struct {
 
 	// Scopes The scopes that the key must hold, all of them.
 	Scopes *[]Scope `json:"scopes,omitempty"`
+
+	// Tag What a call of verifyKey was for, in your words. The usage of the project counts it, so it is no place for secrets or
+	// for names of people.
+	//
+	//
+	// Example: POST /v1/chat
+	Tag *Tag `json:"tag,omitempty"`
 }
 
 // IfMatch defines model for IfMatch.
@@ -2298,7 +2321,10 @@ type GetUsageParams struct {
 	// Interval How much time one item is about. `minute` is for at most 48 hours, kept for 48 hours, and only for the whole project; `total` is the whole period. Days and months are those of UTC.
 	Interval *GetUsageParamsInterval `form:"interval,omitempty" json:"interval,omitempty"`
 
-	// GroupBy What one item is about, besides its time: one or two, with a comma, of `outcome`, `key`, `external_id`, `environment`.
+	// GroupBy What one item is about, besides its time: one or two, with a comma, of `outcome`, `key`, `external_id`,
+	// `environment`, `plan` and `tag`. `plan` is the plan that the key has now. Tags are counted for the whole project:
+	// `tag` goes with `outcome` or alone, and not with filters by key, external id, environment or plan. Uses without a
+	// tag have no item then.
 	GroupBy *string `form:"group_by,omitempty" json:"group_by,omitempty"`
 
 	// KeyID Only uses of this key.
@@ -2309,6 +2335,12 @@ type GetUsageParams struct {
 
 	// Environment Only uses of keys of this environment.
 	Environment *Environment `form:"environment,omitempty" json:"environment,omitempty"`
+
+	// PlanID Only uses of keys that have this plan now.
+	PlanID *PlanID `form:"plan_id,omitempty" json:"plan_id,omitempty"`
+
+	// Tag Only calls of verifyKey with this tag. It goes with no filter by key, external id, environment or plan.
+	Tag *Tag `form:"tag,omitempty" json:"tag,omitempty"`
 
 	// Outcome Only uses with this outcome.
 	Outcome *Outcome `form:"outcome,omitempty" json:"outcome,omitempty"`
@@ -4088,6 +4120,20 @@ func (w *ServerInterfaceWrapper) GetUsage(ctx echo.Context) error {
 	err = runtime.BindQueryParameterWithOptions("form", true, false, "environment", ctx.QueryParams(), &params.Environment, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
 	if err != nil {
 		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter environment: %s", err))
+	}
+
+	// ------------- Optional query parameter "plan_id" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "plan_id", ctx.QueryParams(), &params.PlanID, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter plan_id: %s", err))
+	}
+
+	// ------------- Optional query parameter "tag" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "tag", ctx.QueryParams(), &params.Tag, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter tag: %s", err))
 	}
 
 	// ------------- Optional query parameter "outcome" -------------

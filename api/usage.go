@@ -73,6 +73,8 @@ func usageQuery(p GetUsageParams) (domain.UsageQuery, error) {
 		KeyID:       value(p.KeyID),
 		ExternalID:  value(p.ExternalID),
 		Environment: value(p.Environment),
+		PlanID:      value(p.PlanID),
+		Tag:         value(p.Tag),
 		Outcome:     value(p.Outcome),
 		Busiest:     value(p.Order) == GetUsageParamsOrderMinusRequests,
 		Limit:       value(p.Limit),
@@ -124,16 +126,22 @@ func UsageItemFrom(i domain.UsageItem, q domain.UsageQuery) UsageItem {
 		item.Outcomes[string(outcome)] = count
 	}
 	if id, ok := i.Group(q, domain.ByProject); ok {
-		item.Project = &UsageProject{ID: domain.ProjectID(id), Name: orNull(i.Name)}
+		item.Project = &UsageProject{ID: domain.ProjectID(id), Name: orNull(i.Name(q, domain.ByProject))}
 	}
 	if id, ok := i.Group(q, domain.ByKey); ok {
-		item.Key = &UsageKey{ID: domain.KeyID(id), Name: orNull(i.Name)}
+		item.Key = &UsageKey{ID: domain.KeyID(id), Name: orNull(i.Name(q, domain.ByKey))}
 	}
 	if id, ok := i.Group(q, domain.ByExternalID); ok {
 		item.ExternalID = orNull(id)
 	}
 	if name, ok := i.Group(q, domain.ByEnvironment); ok {
 		item.Environment = new(domain.Environment(name))
+	}
+	if id, ok := i.Group(q, domain.ByPlan); ok {
+		item.Plan = planOrNull(domain.KeyPlan{ID: domain.PlanID(id), Name: i.Name(q, domain.ByPlan)})
+	}
+	if tag, ok := i.Group(q, domain.ByTag); ok {
+		item.Tag = &tag
 	}
 	if name, ok := i.Group(q, domain.ByOutcome); ok {
 		item.Outcome = new(domain.Outcome(name))

@@ -49,6 +49,7 @@ func TestUsage(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			testUsage(t, start(t))
+			testTags(t, start(t))
 		})
 	}
 }
@@ -135,6 +136,17 @@ func TestUsageRefusesBadQuestions(t *testing.T) {
 		"group_by=key,outcome,external_id":                                      "group_by",
 		"group_by=key,key":                                                      "group_by",
 		"group_by=project":                                                      "group_by",
+		"group_by=tag,key":                                                      "group_by",
+		"group_by=plan,tag":                                                     "group_by",
+		"group_by=tag&external_id=c":                                            "group_by",
+		"tag=a&group_by=environment":                                            "tag",
+		"tag=a&plan_id=pln_01kjpy44e0e5e9m7y0a6vr3ctb":                          "tag",
+		"interval=minute&tag=a":                                                 "interval",
+		"interval=minute&group_by=tag":                                          "group_by",
+		"tag=":                                                                  "tag",
+		"tag=%C3%A9":                                                            "tag",
+		"tag=" + strings.Repeat("t", 65):                                        "tag",
+		"plan_id=pln_x":                                                         "plan_id",
 		"limit=201":                                                             "limit",
 		"cursor=abc":                                                            "cursor",
 		"order=requests":                                                        "order",

@@ -2364,6 +2364,12 @@ type Suspension struct {
 	Since time.Time `json:"since"`
 }
 
+// Tag What a call of verifyKey was for, in your words. The usage of the project counts it, so it is no place for secrets or
+// for names of people.
+//
+// Example: POST /v1/chat
+type Tag = string
+
 // TokenType How to send the access token.
 //
 // Example: Bearer
@@ -2514,7 +2520,10 @@ type UsageItem struct {
 	//
 	// Example: {"revoked":130,"valid":47990}
 	Outcomes map[string]int64 `json:"outcomes"`
-	Project  *UsageProject    `json:"project,omitempty"`
+
+	// Plan The plan that the key refers to; null if there is none.
+	Plan    nullable.Nullable[KeyPlan] `json:"plan,omitempty"`
+	Project *UsageProject              `json:"project,omitempty"`
 
 	// Requests How often keys were used. It is the sum of the outcomes.
 	//
@@ -2525,6 +2534,13 @@ type UsageItem struct {
 	//
 	// Example: 2026-03-14T00:00:00Z
 	Start time.Time `json:"start"`
+
+	// Tag What a call of verifyKey was for, in your words. The usage of the project counts it, so it is no place for secrets or
+	// for names of people.
+	//
+	//
+	// Example: POST /v1/chat
+	Tag *Tag `json:"tag,omitempty"`
 }
 
 // UsageKey defines model for UsageKey.
@@ -2751,6 +2767,13 @@ type VerifyKeyRequest struct {
 
 	// Scopes The scopes that the key must hold, all of them.
 	Scopes []Scope `json:"scopes,omitempty"`
+
+	// Tag What a call of verifyKey was for, in your words. The usage of the project counts it, so it is no place for secrets or
+	// for names of people.
+	//
+	//
+	// Example: POST /v1/chat
+	Tag *Tag `json:"tag,omitempty"`
 }
 
 // IfMatch defines model for IfMatch.
@@ -3040,7 +3063,10 @@ type GetUsageParams struct {
 	// Interval How much time one item is about. `minute` is for at most 48 hours, kept for 48 hours, and only for the whole project; `total` is the whole period. Days and months are those of UTC.
 	Interval *GetUsageParamsInterval `form:"interval,omitempty" json:"interval,omitempty"`
 
-	// GroupBy What one item is about, besides its time: one or two, with a comma, of `outcome`, `key`, `external_id`, `environment`.
+	// GroupBy What one item is about, besides its time: one or two, with a comma, of `outcome`, `key`, `external_id`,
+	// `environment`, `plan` and `tag`. `plan` is the plan that the key has now. Tags are counted for the whole project:
+	// `tag` goes with `outcome` or alone, and not with filters by key, external id, environment or plan. Uses without a
+	// tag have no item then.
 	GroupBy *string `form:"group_by,omitempty" json:"group_by,omitempty"`
 
 	// KeyID Only uses of this key.
@@ -3051,6 +3077,12 @@ type GetUsageParams struct {
 
 	// Environment Only uses of keys of this environment.
 	Environment *Environment `form:"environment,omitempty" json:"environment,omitempty"`
+
+	// PlanID Only uses of keys that have this plan now.
+	PlanID *PlanID `form:"plan_id,omitempty" json:"plan_id,omitempty"`
+
+	// Tag Only calls of verifyKey with this tag. It goes with no filter by key, external id, environment or plan.
+	Tag *Tag `form:"tag,omitempty" json:"tag,omitempty"`
 
 	// Outcome Only uses with this outcome.
 	Outcome *Outcome `form:"outcome,omitempty" json:"outcome,omitempty"`
@@ -3400,6 +3432,8 @@ type ClientInterface interface {
 	// If the key has limits, a valid answer takes `cost` from all of them, and `limits` has what is left. If one of them
 	// refuses it, the answer is `rate_limited` and nothing is taken. The limits of the key that asks are not touched.
 	//
+	// The usage of the project counts the answer for the key and, if there is a `tag`, for the tag.
+	//
 	// **A key needs the scope `keys:verify`**, a user the role `developer`, `admin` or `owner`.
 	//
 	// Takes any type of body and a specified content type.
@@ -3416,6 +3450,8 @@ type ClientInterface interface {
 	//
 	// If the key has limits, a valid answer takes `cost` from all of them, and `limits` has what is left. If one of them
 	// refuses it, the answer is `rate_limited` and nothing is taken. The limits of the key that asks are not touched.
+	//
+	// The usage of the project counts the answer for the key and, if there is a `tag`, for the tag.
 	//
 	// **A key needs the scope `keys:verify`**, a user the role `developer`, `admin` or `owner`.
 	//
@@ -4060,7 +4096,8 @@ type ClientInterface interface {
 	//
 	// A token that is of no key counts as `not_found`, for the project that asked about it, and for no key. So the sum
 	// of the keys can be less than the project. Calls of verifyKey count for the key that is verified, and not for the
-	// key that asks.
+	// key that asks. A call with a `tag` counts for the tag, too. A node keeps the first 100 tags of a project apart on
+	// each day (UTC) and counts the others as the tag `other`.
 	//
 	// With `Accept: text/csv` or `Accept: application/x-ndjson` the response is an export: all items, without pages. In
 	// NDJSON, each line is a UsageItem object. In CSV, cells that a spreadsheet would read as formulas start with an
@@ -4450,6 +4487,8 @@ func (c *API) AcceptInvitation(ctx context.Context, body AcceptInvitationJSONReq
 // If the key has limits, a valid answer takes `cost` from all of them, and `limits` has what is left. If one of them
 // refuses it, the answer is `rate_limited` and nothing is taken. The limits of the key that asks are not touched.
 //
+// The usage of the project counts the answer for the key and, if there is a `tag`, for the tag.
+//
 // **A key needs the scope `keys:verify`**, a user the role `developer`, `admin` or `owner`.
 //
 // Takes any type of body and a specified content type.
@@ -4476,6 +4515,8 @@ func (c *API) VerifyKeyWithBody(ctx context.Context, contentType string, body io
 //
 // If the key has limits, a valid answer takes `cost` from all of them, and `limits` has what is left. If one of them
 // refuses it, the answer is `rate_limited` and nothing is taken. The limits of the key that asks are not touched.
+//
+// The usage of the project counts the answer for the key and, if there is a `tag`, for the tag.
 //
 // **A key needs the scope `keys:verify`**, a user the role `developer`, `admin` or `owner`.
 //
@@ -5690,7 +5731,8 @@ func (c *API) UpdatePlan(ctx context.Context, projectID ProjectID, planID PlanID
 //
 // A token that is of no key counts as `not_found`, for the project that asked about it, and for no key. So the sum
 // of the keys can be less than the project. Calls of verifyKey count for the key that is verified, and not for the
-// key that asks.
+// key that asks. A call with a `tag` counts for the tag, too. A node keeps the first 100 tags of a project apart on
+// each day (UTC) and counts the others as the tag `other`.
 //
 // With `Accept: text/csv` or `Accept: application/x-ndjson` the response is an export: all items, without pages. In
 // NDJSON, each line is a UsageItem object. In CSV, cells that a spreadsheet would read as formulas start with an
@@ -8745,6 +8787,30 @@ func NewGetUsageRequest(server string, projectID ProjectID, params *GetUsagePara
 
 		}
 
+		if params.PlanID != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "plan_id", *params.PlanID, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Tag != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "tag", *params.Tag, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
 		if params.Outcome != nil {
 
 			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "outcome", *params.Outcome, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
@@ -9096,6 +9162,8 @@ type ClientWithResponsesInterface interface {
 	// If the key has limits, a valid answer takes `cost` from all of them, and `limits` has what is left. If one of them
 	// refuses it, the answer is `rate_limited` and nothing is taken. The limits of the key that asks are not touched.
 	//
+	// The usage of the project counts the answer for the key and, if there is a `tag`, for the tag.
+	//
 	// **A key needs the scope `keys:verify`**, a user the role `developer`, `admin` or `owner`.
 	//
 	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
@@ -9112,6 +9180,8 @@ type ClientWithResponsesInterface interface {
 	//
 	// If the key has limits, a valid answer takes `cost` from all of them, and `limits` has what is left. If one of them
 	// refuses it, the answer is `rate_limited` and nothing is taken. The limits of the key that asks are not touched.
+	//
+	// The usage of the project counts the answer for the key and, if there is a `tag`, for the tag.
 	//
 	// **A key needs the scope `keys:verify`**, a user the role `developer`, `admin` or `owner`.
 	//
@@ -9804,7 +9874,8 @@ type ClientWithResponsesInterface interface {
 	//
 	// A token that is of no key counts as `not_found`, for the project that asked about it, and for no key. So the sum
 	// of the keys can be less than the project. Calls of verifyKey count for the key that is verified, and not for the
-	// key that asks.
+	// key that asks. A call with a `tag` counts for the tag, too. A node keeps the first 100 tags of a project apart on
+	// each day (UTC) and counts the others as the tag `other`.
 	//
 	// With `Accept: text/csv` or `Accept: application/x-ndjson` the response is an export: all items, without pages. In
 	// NDJSON, each line is a UsageItem object. In CSV, cells that a spreadsheet would read as formulas start with an
@@ -12717,6 +12788,8 @@ func (c *ClientWithResponses) AcceptInvitationWithResponse(ctx context.Context, 
 // If the key has limits, a valid answer takes `cost` from all of them, and `limits` has what is left. If one of them
 // refuses it, the answer is `rate_limited` and nothing is taken. The limits of the key that asks are not touched.
 //
+// The usage of the project counts the answer for the key and, if there is a `tag`, for the tag.
+//
 // **A key needs the scope `keys:verify`**, a user the role `developer`, `admin` or `owner`.
 //
 // Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
@@ -12739,6 +12812,8 @@ func (c *ClientWithResponses) VerifyKeyWithBodyWithResponse(ctx context.Context,
 //
 // If the key has limits, a valid answer takes `cost` from all of them, and `limits` has what is left. If one of them
 // refuses it, the answer is `rate_limited` and nothing is taken. The limits of the key that asks are not touched.
+//
+// The usage of the project counts the answer for the key and, if there is a `tag`, for the tag.
 //
 // **A key needs the scope `keys:verify`**, a user the role `developer`, `admin` or `owner`.
 //
@@ -13773,7 +13848,8 @@ func (c *ClientWithResponses) UpdatePlanWithResponse(ctx context.Context, projec
 //
 // A token that is of no key counts as `not_found`, for the project that asked about it, and for no key. So the sum
 // of the keys can be less than the project. Calls of verifyKey count for the key that is verified, and not for the
-// key that asks.
+// key that asks. A call with a `tag` counts for the tag, too. A node keeps the first 100 tags of a project apart on
+// each day (UTC) and counts the others as the tag `other`.
 //
 // With `Accept: text/csv` or `Accept: application/x-ndjson` the response is an export: all items, without pages. In
 // NDJSON, each line is a UsageItem object. In CSV, cells that a spreadsheet would read as formulas start with an

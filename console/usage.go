@@ -165,7 +165,7 @@ func (v *visit) busiest(
 		row, narrowed := newUsageRow(i), q
 		switch id := i.Groups[0]; {
 		case by == domain.ByKey:
-			narrowed.KeyID, row.Name = domain.KeyID(id), i.Name
+			narrowed.KeyID, row.Name = domain.KeyID(id), i.Names[0]
 			if row.Name == "" {
 				row.Name = "deleted: " + id
 			}

@@ -94,6 +94,7 @@ REASONS = {
     ("validation_failed", "until"),
     ("validation_failed", "interval"),  # minutes of anything but a whole project
     ("validation_failed", "group_by"),
+    ("validation_failed", "tag"),  # with keys, customers, environments or plans
     ("validation_failed", "/plan_id"),  # of no plan of the project
 }
 

@@ -65,13 +65,15 @@ func TestChoicesOfUsage(t *testing.T) {
 	for _, interval := range []domain.UsageInterval{"minute", "hour", "day", "month", "total"} {
 		good = append(good, domain.UsageQuery{Interval: interval})
 	}
-	for _, group := range []domain.UsageGroup{"outcome", "key", "external_id", "environment", "project"} {
+	for _, group := range []domain.UsageGroup{"outcome", "key", "external_id", "environment", "plan", "tag", "project"} {
 		good = append(good, domain.UsageQuery{GroupBy: []domain.UsageGroup{group}})
 	}
 	for _, outcome := range domain.Outcomes {
 		good = append(good, domain.UsageQuery{Outcome: outcome})
 	}
-	good = append(good, domain.UsageQuery{Environment: domain.Live}, domain.UsageQuery{Environment: domain.Test},
+	good = append(good, domain.UsageQuery{Tag: strings.Repeat("~", 64)}, domain.UsageQuery{PlanID: "pln_1"},
+		domain.UsageQuery{Tag: " ", GroupBy: []domain.UsageGroup{domain.ByTag, domain.ByOutcome}, Outcome: domain.OutcomeValid},
+		domain.UsageQuery{Environment: domain.Live}, domain.UsageQuery{Environment: domain.Test},
 		domain.UsageQuery{GroupBy: []domain.UsageGroup{domain.ByKey, domain.ByOutcome}},
 		domain.UsageQuery{Limit: 1}, domain.UsageQuery{Limit: 100})
 	for _, q := range good {
@@ -99,9 +101,53 @@ func TestOfKeys(t *testing.T) {
 		"by key":         {domain.UsageQuery{GroupBy: []domain.UsageGroup{domain.ByKey}}, true},
 		"by customer":    {domain.UsageQuery{GroupBy: []domain.UsageGroup{domain.ByOutcome, domain.ByExternalID}}, true},
 		"by environment": {domain.UsageQuery{GroupBy: []domain.UsageGroup{domain.ByEnvironment}}, true},
+		"a plan":         {domain.UsageQuery{PlanID: "pln_1"}, true},
+		"by plan":        {domain.UsageQuery{GroupBy: []domain.UsageGroup{domain.ByOutcome, domain.ByPlan}}, true},
+		"a tag":          {domain.UsageQuery{Tag: "x"}, false},
+		"by tag":         {domain.UsageQuery{GroupBy: []domain.UsageGroup{domain.ByTag}}, false},
 	} {
 		if got := test.query.OfKeys(); got != test.want {
 			t.Errorf("%s: got %v, want %v", name, got, test.want)
+		}
+	}
+}
+
+// Guarantees that a question about tags is refused if it also asks for some keys or
+// tells keys apart: tags are counted for the whole project.
+func TestTagsAreOfNoKey(t *testing.T) {
+	t.Parallel()
+	for want, tags := range map[string]domain.UsageQuery{"tag": {Tag: "x"}, "group_by": {GroupBy: []domain.UsageGroup{domain.ByTag}}} {
+		for name, narrow := range map[string]func(*domain.UsageQuery){
+			"a key":          func(q *domain.UsageQuery) { q.KeyID = "key_1" },
+			"a customer":     func(q *domain.UsageQuery) { q.ExternalID = "c" },
+			"an environment": func(q *domain.UsageQuery) { q.Environment = domain.Live },
+			"a plan":         func(q *domain.UsageQuery) { q.PlanID = "pln_1" },
+			"by key":         func(q *domain.UsageQuery) { q.GroupBy = append(q.GroupBy, domain.ByKey) },
+			"by customer":    func(q *domain.UsageQuery) { q.GroupBy = append(q.GroupBy, domain.ByExternalID) },
+			"by environment": func(q *domain.UsageQuery) { q.GroupBy = append(q.GroupBy, domain.ByEnvironment) },
+			"by plan":        func(q *domain.UsageQuery) { q.GroupBy = append(q.GroupBy, domain.ByPlan) },
+		} {
+			q := tags
+			narrow(&q)
+			_, err := q.Complete(now, 100)
+			if diff := cmp.Diff([]string{want}, fields(t, err)); diff != "" {
+				t.Errorf("%s: %s", name, diff)
+			}
+		}
+	}
+	for want, minutes := range map[string]domain.UsageQuery{
+		"interval": {Interval: domain.PerMinute, Tag: "x"},
+		"group_by": {Interval: domain.PerMinute, GroupBy: []domain.UsageGroup{domain.ByTag}},
+	} {
+		_, err := minutes.Complete(now, 100)
+		if diff := cmp.Diff([]string{want}, fields(t, err)); diff != "" {
+			t.Error(diff)
+		}
+	}
+	for _, bad := range []string{strings.Repeat("x", 65), "a\nb", "é", "\x7f", "\x00"} {
+		_, err := domain.UsageQuery{Tag: bad}.Complete(now, 100)
+		if diff := cmp.Diff([]string{"tag"}, fields(t, err)); diff != "" {
+			t.Errorf("%q: %s", bad, diff)
 		}
 	}
 }
@@ -174,7 +220,7 @@ func TestLongestUsageCursor(t *testing.T) {
 func TestUsageRowOfAProject(t *testing.T) {
 	t.Parallel()
 	q := domain.UsageQuery{GroupBy: []domain.UsageGroup{domain.ByOutcome, domain.ByProject}}
-	item := domain.UsageItem{Start: now.In(time.FixedZone("", 3600)), Groups: []string{"valid", "prj_1"}, Name: "=API"}
+	item := domain.UsageItem{Start: now.In(time.FixedZone("", 3600)), Groups: []string{"valid", "prj_1"}, Names: [2]string{"", "=API"}}
 	if got, want := strings.Join(item.Row(q)[:4], " "), "2026-03-04T05:06:07Z valid prj_1 '=API"; got != want {
 		t.Errorf("got %q, want %q", got, want)
 	}

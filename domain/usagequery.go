@@ -29,6 +29,8 @@ const (
 	ByKey         UsageGroup = "key"
 	ByExternalID  UsageGroup = "external_id"
 	ByEnvironment UsageGroup = "environment"
+	ByPlan        UsageGroup = "plan"    // that the key has now; empty: none, or the key is gone
+	ByTag         UsageGroup = "tag"     // of the questions that had one
 	ByProject     UsageGroup = "project" // for the usage of an organization only
 )
 
@@ -51,6 +53,8 @@ type UsageQuery struct {
 	Keys        []KeyID // only uses of these
 	ExternalID  string
 	Environment Environment
+	PlanID      PlanID // only uses of keys that have it now
+	Tag         string // only questions with it
 	Outcome     Outcome
 
 	Busiest bool // the most requests first; otherwise by time, then by group
@@ -81,6 +85,7 @@ func (q UsageQuery) Complete(now time.Time, largest int) (UsageQuery, error) {
 		v.Add("group_by", "must name a group once")
 	}
 	v.findable("external_id", q.ExternalID)
+	q.checkTags(&v)
 	return q, v.Err()
 }
 
@@ -153,8 +158,8 @@ func (q UsageQuery) checkChoices(v *Invalid) {
 		v.Add("interval", "must be minute, hour, day, month or total")
 	}
 	for _, g := range q.GroupBy {
-		if !slices.Contains([]UsageGroup{ByOutcome, ByKey, ByExternalID, ByEnvironment, ByProject}, g) {
-			v.Add("group_by", "must be outcome, key, external_id, environment or project")
+		if !slices.Contains([]UsageGroup{ByOutcome, ByKey, ByExternalID, ByEnvironment, ByPlan, ByTag, ByProject}, g) {
+			v.Add("group_by", "must be outcome, key, external_id, environment, plan, tag or project")
 		}
 	}
 	if q.Environment != "" && q.Environment != Live && q.Environment != Test {
@@ -169,22 +174,43 @@ func (q UsageQuery) checkMinutes(v *Invalid) {
 	if slices.ContainsFunc(q.GroupBy, func(g UsageGroup) bool { return g != ByOutcome }) {
 		v.Add("group_by", "must be outcome or nothing for the interval minute")
 	}
-	if q.KeyID != "" || q.ExternalID != "" || q.Environment != "" {
+	if q.KeyID != "" || q.ExternalID != "" || q.Environment != "" || q.PlanID != "" || q.Tag != "" {
 		v.Add("interval", "must be hour or longer for a part of the project")
+	}
+}
+
+// checkTags refuses what nothing is known about: which keys a tag was used for.
+func (q UsageQuery) checkTags(v *Invalid) {
+	const words = "must not be combined with key, external_id, environment or plan: tags are counted for the whole project"
+	v.Tag("tag", q.Tag)
+	switch {
+	case !q.OfTags() || !q.OfKeys():
+	case q.Tag != "":
+		v.Add("tag", words)
+	default:
+		v.Add("group_by", words)
 	}
 }
 
 // OfKeys reports whether the answer is about keys, and not about whole projects.
 func (q UsageQuery) OfKeys() bool {
-	return q.KeyID != "" || len(q.Keys) > 0 || q.ExternalID != "" || q.Environment != "" ||
-		slices.ContainsFunc(q.GroupBy, func(g UsageGroup) bool { return g == ByKey || g == ByExternalID || g == ByEnvironment })
+	return q.KeyID != "" || len(q.Keys) > 0 || q.ExternalID != "" || q.Environment != "" || q.PlanID != "" ||
+		slices.ContainsFunc(q.GroupBy, func(g UsageGroup) bool {
+			return g == ByKey || g == ByExternalID || g == ByEnvironment || g == ByPlan
+		})
 }
+
+// OfPlans reports whether the answer needs the plans of keys.
+func (q UsageQuery) OfPlans() bool { return q.PlanID != "" || slices.Contains(q.GroupBy, ByPlan) }
+
+// OfTags reports whether the answer is about tags, and not about whole projects.
+func (q UsageQuery) OfTags() bool { return q.Tag != "" || slices.Contains(q.GroupBy, ByTag) }
 
 // UsageItem is how often keys were used in one interval, by one group.
 type UsageItem struct {
 	Start    time.Time
-	Groups   []string // the values of UsageQuery.GroupBy
-	Name     string   // that the key or the project among the groups has now; empty: there is none, or it is gone
+	Groups   []string               // the values of UsageQuery.GroupBy
+	Names    [MaxUsageGroups]string // that they have now; empty: there is none, or what it is of is gone
 	Requests int64
 	Outcomes map[Outcome]int64 // those that there were
 }
@@ -198,14 +224,26 @@ func (i UsageItem) Group(q UsageQuery, g UsageGroup) (string, bool) {
 	return i.Groups[at], true
 }
 
+// Name returns the name that the value of a group of the query has now, or "" for
+// none.
+func (i UsageItem) Name(q UsageQuery, g UsageGroup) string {
+	at := slices.Index(q.GroupBy, g)
+	if at < 0 {
+		return ""
+	}
+	return i.Names[at]
+}
+
+// named reports whether what a group is about has an id and a name.
+func (g UsageGroup) named() bool { return g == ByKey || g == ByPlan || g == ByProject }
+
 // Columns name the cells of UsageItem.Row for items of the query.
 func (q UsageQuery) Columns() []string {
 	columns := []string{"start"}
 	for _, g := range q.GroupBy {
-		switch g {
-		case ByKey, ByProject:
+		if g.named() {
 			columns = append(columns, string(g)+"_id", string(g)+"_name")
-		default:
+		} else {
 			columns = append(columns, string(g))
 		}
 	}
@@ -222,8 +260,8 @@ func (i UsageItem) Row(q UsageQuery) []string {
 	row := []string{i.Start.UTC().Format(time.RFC3339)}
 	for n, g := range q.GroupBy {
 		row = append(row, inert(i.Groups[n]))
-		if g == ByKey || g == ByProject {
-			row = append(row, inert(i.Name))
+		if g.named() {
+			row = append(row, inert(i.Names[n]))
 		}
 	}
 	row = append(row, strconv.FormatInt(i.Requests, 10))

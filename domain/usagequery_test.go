@@ -101,7 +101,8 @@ func TestUsageRow(t *testing.T) {
 	t.Parallel()
 	q := domain.UsageQuery{GroupBy: []domain.UsageGroup{domain.ByKey, domain.ByExternalID}}
 	item := domain.UsageItem{
-		Start: now, Groups: []string{"key_1", "=1"}, Name: "+ci", Requests: 7, Outcomes: map[domain.Outcome]int64{domain.Outcomes[0]: 5},
+		Start: now, Groups: []string{"key_1", "=1"}, Names: [2]string{"+ci"}, Requests: 7,
+		Outcomes: map[domain.Outcome]int64{domain.Outcomes[0]: 5},
 	}
 	want := []string{"2026-03-04T05:06:07Z", "key_1", "'+ci", "'=1", "7", "5"}
 	columns := []string{"start", "key_id", "key_name", "external_id", "requests", string(domain.Outcomes[0])}
@@ -114,6 +115,11 @@ func TestUsageRow(t *testing.T) {
 	for group, value := range map[domain.UsageGroup]string{domain.ByKey: "key_1", domain.ByExternalID: "=1", domain.ByOutcome: ""} {
 		if got, ok := item.Group(q, group); got != value || ok != (value != "") {
 			t.Errorf("%s: got %q, %v, want %q", group, got, ok, value)
+		}
+	}
+	for group, want := range map[domain.UsageGroup]string{domain.ByKey: "+ci", domain.ByExternalID: "", domain.ByPlan: ""} {
+		if got := item.Name(q, group); got != want {
+			t.Errorf("%s: got the name %q, want %q", group, got, want)
 		}
 	}
 }

@@ -61,10 +61,21 @@ func (s *Store) ProjectUsage(ctx context.Context, scope domain.ProjectScope, q d
 		return s.sumUsage(ctx, minutesOf(s, scope, q), q)
 	}
 	of := hoursIn(selectIn(s, scope, (*usageDayRow)(nil)), q.Unread())
-	if q.OfKeys() {
-		of = of.Where("u.subject <> u.project_id")
-	} else {
+	switch {
+	case q.Tag != "":
+		of = of.Where("u.subject = ?", tagKind+q.Tag)
+	case q.OfTags():
+		of = of.Where("u.subject LIKE ?", tagKind+"%")
+	case q.OfKeys():
+		of = of.Where("u.subject <> u.project_id").Where("u.subject NOT LIKE ?", tagKind+"%")
+	default:
 		of = of.Where("u.subject = ?", scope.Project())
+	}
+	if q.OfPlans() {
+		of = of.Join("LEFT JOIN api_keys AS k ON k.project_id = u.project_id AND k.id = u.subject")
+	}
+	if q.PlanID != "" {
+		of = of.Where("k.plan_id = ?", q.PlanID)
 	}
 	if q.KeyID != "" {
 		of = of.Where("u.subject = ?", q.KeyID)
@@ -165,6 +176,10 @@ func groupsOf(q domain.UsageQuery) (a, b bun.Safe) {
 			columns[i] = "u.external_id"
 		case domain.ByEnvironment:
 			columns[i] = "u.environment"
+		case domain.ByPlan:
+			columns[i] = "COALESCE(k.plan_id, '')"
+		case domain.ByTag:
+			columns[i] = bun.Safe(fmt.Sprintf("substr(u.subject, %d)", len(tagKind)+1))
 		case domain.ByProject:
 			columns[i] = "u.project_id"
 		}
@@ -232,6 +247,11 @@ func numbered(first, end int, format, separator string) string {
 // KeyNames returns the names of keys of the project, those that there are.
 func (s *Store) KeyNames(ctx context.Context, scope domain.ProjectScope, ids []string) (map[string]string, error) {
 	return s.names(ctx, selectIn(s, scope, (*keyRow)(nil)).Column("id", "name"), ids)
+}
+
+// PlanNames returns the names of plans of the project, those that there are.
+func (s *Store) PlanNames(ctx context.Context, scope domain.ProjectScope, ids []string) (map[string]string, error) {
+	return s.names(ctx, selectIn(s, scope, (*planRow)(nil)).Column("id", "name"), ids)
 }
 
 // ProjectNames returns the names of projects of the organization, those that there

@@ -2,6 +2,7 @@ package service
 
 import (
 	"context"
+	"slices"
 	"time"
 
 	"github.com/latchkey-dev/latchkey/domain"
@@ -177,14 +178,20 @@ func (a *App) usageComplete(ctx context.Context, q domain.UsageQuery, largest in
 	return u, err
 }
 
-// readUsage reads the usage of the project, with the names of keys.
+// readUsage reads the usage of the project, with the names of keys and plans.
 func (p *Project) readUsage(ctx context.Context, q domain.UsageQuery) ([]domain.UsageItem, error) {
 	items, err := p.app.store.ProjectUsage(ctx, p.project.Scope(), q)
 	if err != nil {
 		return nil, err
 	}
-	return items, nameItems(items, q, domain.ByKey, func(ids []string) (map[string]string, error) {
+	err = nameItems(items, q, domain.ByKey, func(ids []string) (map[string]string, error) {
 		return p.app.store.KeyNames(ctx, p.project.Scope(), ids)
+	})
+	if err != nil {
+		return nil, err
+	}
+	return items, nameItems(items, q, domain.ByPlan, func(ids []string) (map[string]string, error) {
+		return p.app.store.PlanNames(ctx, p.project.Scope(), ids)
 	})
 }
 
@@ -201,18 +208,21 @@ func (o *Organization) readUsage(ctx context.Context, q domain.UsageQuery) ([]do
 
 // nameItems gives the items the names of what they are about.
 func nameItems(items []domain.UsageItem, q domain.UsageQuery, by domain.UsageGroup, read func([]string) (map[string]string, error)) error {
-	ids := map[string]bool{}
+	at := slices.Index(q.GroupBy, by)
+	if at < 0 {
+		return nil
+	}
+	ids := map[string]bool{"": true} // no plan
 	var some []string
 	for _, i := range items {
-		if id, ok := i.Group(q, by); ok && !ids[id] {
+		if id := i.Groups[at]; !ids[id] {
 			ids[id] = true
 			some = append(some, id)
 		}
 	}
 	names, err := read(some)
 	for i := range items {
-		id, _ := items[i].Group(q, by)
-		items[i].Name = names[id]
+		items[i].Names[at] = names[items[i].Groups[at]]
 	}
 	return err
 }

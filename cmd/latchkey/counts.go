@@ -15,10 +15,10 @@ import (
 
 // usageFlags are the flags of latchkey usage.
 type usageFlags struct {
-	project, key, since, until, interval string
-	groups                               []string
-	busiest, csv                         bool
-	query                                domain.UsageQuery
+	project, key, plan, since, until, interval string
+	groups                                     []string
+	busiest, csv                               bool
+	query                                      domain.UsageQuery
 }
 
 func newUsage() *cobra.Command {
@@ -35,11 +35,13 @@ func newUsage() *cobra.Command {
 	flags.StringVar(&f.key, "key", "", "only uses of this key, by id")
 	flags.StringVar(&f.query.ExternalID, "external-id", "", "only uses of keys that had this external id")
 	flags.StringVar((*string)(&f.query.Environment), "environment", "", "only uses of live or test keys")
+	flags.StringVar(&f.plan, "plan", "", "only uses of keys that have this plan now, by id")
+	flags.StringVar(&f.query.Tag, "tag", "", "only questions of verifyKey with this tag")
 	flags.StringVar((*string)(&f.query.Outcome), "outcome", "", "only uses with this outcome, such as valid or revoked")
 	flags.StringVar(&f.since, "since", "", "from this time on, such as 2026-03-01T00:00:00Z (default: 30 days ago)")
 	flags.StringVar(&f.until, "until", "", "before this time (default: now)")
 	flags.StringVar(&f.interval, "interval", "day", "minute, hour, day, month or total")
-	flags.StringSliceVar(&f.groups, "group-by", nil, "outcome, key, external_id or environment; two at most, with a comma")
+	flags.StringSliceVar(&f.groups, "group-by", nil, "outcome, key, external_id, environment, plan or tag; two at most, with a comma")
 	flags.BoolVar(&f.busiest, "busiest", false, "the most requests first")
 	flags.BoolVar(&f.csv, "csv", false, "print CSV")
 	required(cmd, "project")
@@ -59,6 +61,11 @@ func (f *usageFlags) ask() (domain.UsageQuery, error) {
 	if f.key != "" {
 		if q.KeyID, err = domain.ParseID[domain.KeyID](f.key); err != nil {
 			return q, fmt.Errorf("%q is not the id of a key; it looks like key_01k0…, as latchkey key list shows it", f.key)
+		}
+	}
+	if f.plan != "" {
+		if q.PlanID, err = domain.ParseID[domain.PlanID](f.plan); err != nil {
+			return q, fmt.Errorf("%q is not the id of a plan; it looks like pln_01k0…, as latchkey plan list shows it", f.plan)
 		}
 	}
 	q.Interval = domain.UsageInterval(f.interval)
