@@ -91,3 +91,42 @@ func TestLimitsOfANodeThatDoesNotFollow(t *testing.T) {
 		}
 	})
 }
+
+// Guarantees that a request that learns late what it costs, such as one that streams
+// for minutes, is charged to its own key, although the meter has given the line of
+// that key to another key of the project.
+func TestLateCostsAreOfTheKeyThatCalls(t *testing.T) {
+	onEach(t, func(w *world) {
+		_, project := w.tenant(w.signUp("ann@example.com"))
+		limited := func(units int64) domain.KeySpec {
+			return domain.KeySpec{Name: "k", Limits: []domain.Limit{
+				{Name: "tokens", Type: domain.RateLimit, Limit: domain.Allow(units), Period: domain.PeriodDay}}}
+		}
+		created, token, err := project.CreateKey(w.Context(), limited(100))
+		w.check(err)
+		_, otherToken, err := project.CreateKey(w.Context(), limited(3))
+		w.check(err)
+		w.key(project) // a third key, so that the cache keeps the project
+		calling, err := w.App.ProveKey(w.Context(), token.Reveal(), nil)
+		w.check(err)
+		_, err = project.UpdateKey(w.Context(), created.ID, domain.KeyPatch{Name: new("changed")})
+		w.check(err)
+		for range 10 { // the line rests for some intervals
+			w.check(w.App.RecordUses(w.Context()))
+		}
+		other, err := w.App.ProveKey(w.Context(), otherToken.Reveal(), nil)
+		w.check(err)
+		if other.Line() != calling.Line() {
+			t.Fatal("the line has not been given to another key")
+		}
+		if d := w.App.SpendMore(calling, domain.Cost{"tokens": 5}); !d.Admitted() {
+			t.Errorf("got %s for 5 of 100 units", d.Code)
+		}
+		if d := w.App.Spend(other, domain.Cost{"tokens": 4}); d.Admitted() {
+			t.Error("4 of 3 units were admitted")
+		}
+		if d := w.App.SpendMore(calling, domain.Cost{"tokens": 90}); !d.Admitted() {
+			t.Errorf("got %s for 90 of 95 units", d.Code)
+		}
+	})
+}
