@@ -33,7 +33,7 @@ func (a *App) SpendMore(key domain.ProvenKey, cost domain.Cost) domain.Decision 
 	for i := range limits.Len() {
 		all[limits.At(i).Name] = cost[limits.At(i).Name]
 	}
-	return a.spend(key, all)
+	return a.spend(key.Metered(0), all) // minutes after the key was proved, its line may be that of another one
 }
 
 // spend is Spend without the count. Most keys have no limits and need no clock.
