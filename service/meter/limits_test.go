@@ -3,11 +3,13 @@ package meter
 import (
 	"fmt"
 	"math/rand/v2"
+	"runtime"
 	"slices"
 	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
+	"unsafe"
 
 	"github.com/latchkey-dev/latchkey/domain"
 )
@@ -127,6 +129,55 @@ func TestStatesOfLimitsAreDropped(t *testing.T) {
 	m.Sweep(int64(32 * time.Minute))
 	if got := m.Counters(); got != 0 {
 		t.Errorf("got %d states, want none", got)
+	}
+}
+
+// Guarantees that a state which a request has just found is not dropped before the
+// request takes from it: the next one would find a new state, and a second burst.
+func TestStateInUseIsNotDropped(t *testing.T) {
+	t.Parallel()
+	own := []domain.Limit{rate("few", 2, domain.PeriodHour, 2, domain.PerKey)}
+	key := limitedKey("a", "1", "", nil, own) // in no cache
+	const later = int64(2 * time.Hour)
+	for name, used := range map[string]bool{"new": false, "full again": true} {
+		m := New()
+		if used {
+			m.Spend(key, nil, 0)
+		}
+		m.Sweep(int64(30 * time.Second))
+		found, _ := m.limitsOf(key)
+		m.Sweep(later)
+		for range 2 {
+			found.take(0, &domain.Decision{Limits: found.set}, nil, later)
+		}
+		if d := m.Spend(key, nil, later); d.Admitted() {
+			t.Errorf("%s: a third request was admitted", name)
+		}
+	}
+}
+
+// Guarantees that the limits of a key hold no text of the cache, which keeps keys in
+// large pieces and may have dropped this one.
+func TestLimitsOfALineHoldNoTextOfTheCache(t *testing.T) {
+	m := New()
+	var freed atomic.Int64
+	const keys = 10
+	for i := range keys {
+		key := limitedKey(fmt.Sprint("t", i), fmt.Sprint(i), "customer", nil,
+			[]domain.Limit{rate("own", 5, domain.PeriodDay, 5, domain.PerKey)})
+		packed := []byte(key.Packed())
+		runtime.AddCleanup(&packed[0], func(struct{}) { freed.Add(1) }, struct{}{})
+		key = domain.NewProvenKey(unsafe.String(&packed[0], len(packed)), key.Tenant())
+		m.Spend(cached(m, key), nil, 0)
+	}
+	for range 100 {
+		if runtime.GC(); freed.Load() == keys {
+			break
+		}
+		runtime.Gosched()
+	}
+	if got := freed.Load(); got != keys || m.Counters() != keys {
+		t.Errorf("got the texts of %d keys freed, want %d", got, keys)
 	}
 }
 
