@@ -16,10 +16,6 @@ import (
 
 const bucketShards = 64
 
-// unheld is for how long a bucket that no line holds is kept after it is full
-// again. No request uses what it has found for as long.
-const unheld = int64(time.Minute)
-
 // buckets are the states of limits.
 type buckets struct {
 	seed   maphash.Seed
@@ -35,8 +31,12 @@ type bucketShard struct {
 // bucket is the state of one limit.
 type bucket struct {
 	tat     atomic.Int64
-	rate    domain.Rate // under the lock of its shard
-	holders int         // lines; the same
+	counter domain.Counter // without the text of the key that it was first found for
+
+	// Under the lock of its shard.
+	rate    domain.Rate
+	holders int // lines
+	rested  int // sweeps since a request found it; no request uses it for longer than rest
 }
 
 func newBuckets() *buckets {
@@ -59,11 +59,11 @@ func (b *buckets) get(c domain.Counter, rate domain.Rate, forLine bool) *bucket 
 	defer s.mu.Unlock()
 	known, ok := s.of[c]
 	if !ok {
-		known = &bucket{}
+		known = &bucket{counter: c.Clone()}
 		known.tat.Store(b.shares.Load().first(rate))
-		s.of[c.Clone()] = known
+		s.of[known.counter] = known
 	}
-	known.rate = rate
+	known.rate, known.rested = rate, 0
 	if forLine {
 		known.holders++
 	}
@@ -86,8 +86,8 @@ func (b *buckets) release(l *limited) {
 	if l == nil {
 		return
 	}
-	for i, held := range l.buckets {
-		s := b.shard(l.counters[i])
+	for _, held := range l.buckets {
+		s := b.shard(held.counter)
 		s.mu.Lock()
 		held.holders--
 		s.mu.Unlock()
@@ -104,13 +104,17 @@ func (b *buckets) reset(c domain.Counter) {
 	}
 }
 
-// sweep drops what is as good as new.
+// sweep drops what is as good as new and has rested.
 func (b *buckets) sweep(now int64) {
 	for i := range b.shards {
 		s := &b.shards[i]
 		s.mu.Lock()
 		for c, known := range s.of {
-			if known.holders == 0 && known.tat.Load() <= now-unheld {
+			switch {
+			case known.holders > 0 || known.tat.Load() > now:
+			case known.rested < rest:
+				known.rested++
+			default:
 				delete(s.of, c)
 			}
 		}
@@ -130,10 +134,9 @@ func (b *buckets) len() (n int) {
 
 // limited are the limits of a line's key. It never changes.
 type limited struct {
-	tenant   *domain.Tenant // whose limits they are; another one may have others
-	set      *domain.LimitSet
-	counters []domain.Counter
-	buckets  []*bucket
+	tenant  *domain.Tenant // whose limits they are; another one may have others
+	set     *domain.LimitSet
+	buckets []*bucket
 }
 
 var noLimits = &limited{}
@@ -156,8 +159,7 @@ func (m *Meter) limitsOf(key domain.ProvenKey) (*limited, bool) {
 	}
 	l := &limited{tenant: key.Tenant(), set: set}
 	for i := range set.Len() {
-		c := set.Counter(i, key)
-		l.counters, l.buckets = append(l.counters, c), append(l.buckets, m.buckets.get(c, set.Rate(i), n != 0))
+		l.buckets = append(l.buckets, m.buckets.get(set.Counter(i, key), set.Rate(i), n != 0))
 	}
 	if n != 0 {
 		m.buckets.release(m.limited(n).Swap(l))
