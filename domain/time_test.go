@@ -35,6 +35,21 @@ func FuzzTimes(f *testing.F) {
 	})
 }
 
+// Times of RFC 3339 are read, from 1970 to 9999.
+func TestParseTime(t *testing.T) {
+	t.Parallel()
+	noon := time.Date(2030, 1, 31, 12, 0, 0, 0, time.UTC)
+	for s, want := range map[string]time.Time{
+		"2030-01-31T12:00:00Z": noon, "2030-01-31t14:00:00+02:00": noon, "1970-01-01T00:00:00Z": time.Unix(0, 0).UTC(),
+		"9999-12-31T23:59:59Z": time.Date(9999, 12, 31, 23, 59, 59, 0, time.UTC), "1969-12-31T23:59:59Z": {}, "2030-01-31": {},
+		"9999-12-31T23:59:59-00:01": {}, "2030-02-30T12:00:00Z": {},
+	} {
+		if got, ok := domain.ParseTime(s); !got.Equal(want) || ok == want.IsZero() {
+			t.Errorf("%s: got %v, %v, want %v", s, got, ok, want)
+		}
+	}
+}
+
 // What time.Parse takes beyond RFC 3339 is refused in imports, too.
 func TestOddImportTimes(t *testing.T) {
 	t.Parallel()
