@@ -39,17 +39,3 @@ func (c Cost) Of(l Limit) int64 {
 	}
 	return *l.Cost
 }
-
-// Grant returns how many units of a counter one of some nodes gets to spend from
-// memory, of which available ones are not promised to any node: all it wants while
-// there is plenty, half of its even share as the end comes, and what one request
-// needs while that is there. So the last units are shared out one by one, and the
-// end is exact. A need that exceeds what is available gets nothing.
-func Grant(available, want, need int64, nodes int) int64 {
-	if need > available {
-		return 0
-	}
-	shares := 2 * int64(max(nodes, 1))
-	share := (available + shares - 1) / shares
-	return min(max(want, need), max(share, need))
-}
