@@ -198,7 +198,7 @@ var sharedLimits = []domain.Limit{
 
 // over runs the model and returns the first run in which something is over.
 func over(runs, steps int, broken func(*shared)) error {
-	for seed := range uint64(runs) { //nolint:gosec // there are some
+	for seed := range uint64(runs) {
 		for _, limit := range sharedLimits {
 			s := newShared(seed, limit)
 			broken(s)

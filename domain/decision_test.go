@@ -36,23 +36,23 @@ func TestLimitsThatHoldForAKey(t *testing.T) {
 		want []domain.Counter
 	}{
 		"without a plan": {domain.Key{ID: "key_1"}, []domain.Counter{
-			{Owner: "prj_1", Name: "all", Per: domain.PerProject, Subject: "prj_1"},
-			{Owner: "prj_1", Name: "requests", Per: domain.PerKey, Subject: "key_1"},
+			{Owner: "prj_1", Type: domain.RateLimit, Name: "all", Per: domain.PerProject, Subject: "prj_1"},
+			{Owner: "prj_1", Type: domain.RateLimit, Name: "requests", Per: domain.PerKey, Subject: "key_1"},
 		}},
 		"a customer's, of a plan": {domain.Key{ID: "key_1", ExternalID: "c", Plan: pro}, []domain.Counter{
-			{Owner: "prj_1", Name: "all", Per: domain.PerProject, Subject: "prj_1"},
-			{Owner: "pln_1", Name: "requests", Per: domain.PerExternalID, Subject: "c"},
+			{Owner: "prj_1", Type: domain.RateLimit, Name: "all", Per: domain.PerProject, Subject: "prj_1"},
+			{Owner: "pln_1", Type: domain.RateLimit, Name: "requests", Per: domain.PerExternalID, Subject: "c"},
 		}},
 		"of no customer, which counts alone": {domain.Key{ID: "key_1", Plan: pro}, []domain.Counter{
-			{Owner: "prj_1", Name: "all", Per: domain.PerProject, Subject: "prj_1"},
-			{Owner: "pln_1", Name: "requests", Per: domain.PerKey, Subject: "key_1"},
+			{Owner: "prj_1", Type: domain.RateLimit, Name: "all", Per: domain.PerProject, Subject: "prj_1"},
+			{Owner: "pln_1", Type: domain.RateLimit, Name: "requests", Per: domain.PerKey, Subject: "key_1"},
 		}},
 		"with its own": {domain.Key{ID: "key_1", Plan: pro, Limits: own}, []domain.Counter{
-			{Owner: "prj_1", Name: "all", Per: domain.PerProject, Subject: "prj_1"},
-			{Owner: "key_1", Name: "requests", Per: domain.PerKey, Subject: "key_1"},
+			{Owner: "prj_1", Type: domain.RateLimit, Name: "all", Per: domain.PerProject, Subject: "prj_1"},
+			{Owner: "key_1", Type: domain.RateLimit, Name: "requests", Per: domain.PerKey, Subject: "key_1"},
 		}},
 		"with a lifted one": {domain.Key{ID: "key_1", Plan: pro, Limits: lifted}, []domain.Counter{
-			{Owner: "prj_1", Name: "all", Per: domain.PerProject, Subject: "prj_1"},
+			{Owner: "prj_1", Type: domain.RateLimit, Name: "all", Per: domain.PerProject, Subject: "prj_1"},
 		}},
 	} {
 		key := keyOf(c.key, project, plan)

@@ -28,6 +28,8 @@ type (
 	EventID string
 	// PlanID names a set of limits of a project: pln_….
 	PlanID string
+	// CreditEntryID names a change of credits: cre_….
+	CreditEntryID string
 )
 
 // ID is any of the identifier types.
@@ -44,6 +46,7 @@ func (SessionID) kind() string      { return "ses" }
 func (InvitationID) kind() string   { return "inv" }
 func (EventID) kind() string        { return "evt" }
 func (PlanID) kind() string         { return "pln" }
+func (CreditEntryID) kind() string  { return "cre" }
 
 // crockfordAlphabet is Crockford's alphabet in lower case, as TypeID uses it:
 // without i, l, o and u.

@@ -1,9 +1,6 @@
 package domain
 
-import (
-	"strconv"
-	"strings"
-)
+import "strconv"
 
 // LimitSet are the limits that hold for some keys, in the form in which they are
 // enforced. All keys of a plan share one, which never changes. It has the limits
@@ -67,38 +64,11 @@ func (s *LimitSet) Rate(i int) Rate { return s.rates[i] }
 // draft-ietf-httpapi-ratelimit-headers-10 defines it. It is shared: do not change it.
 func (s *LimitSet) Policy() []string { return s.policy }
 
-// Counter names the running state of a limit: the place that defines the limit, its
-// name, and what it is counted over. So two keys of one customer on two plans have
-// two counters.
-type Counter struct {
-	Owner   string // the id of the project, plan or key that defines the limit
-	Name    string
-	Per     Per
-	Subject string // the key's id, the external id or the project's id
-}
-
-// String returns the counter as ParseCounter reads it.
-func (c Counter) String() string {
-	return c.Owner + "/" + c.Name + "/" + string(c.Per) + "/" + c.Subject
-}
-
-// ParseCounter reads what String returns. Anything else gives a counter of nothing.
-func ParseCounter(s string) Counter {
-	parts := append(strings.SplitN(s, "/", 4), "", "", "") // an external id may have slashes
-	return Counter{Owner: parts[0], Name: parts[1], Per: Per(parts[2]), Subject: parts[3]}
-}
-
-// Clone returns the counter without a reference to the text that it was read from.
-func (c Counter) Clone() Counter {
-	c.Owner, c.Name, c.Subject = strings.Clone(c.Owner), strings.Clone(c.Name), strings.Clone(c.Subject)
-	return c
-}
-
 // Counter returns the counter of a limit for a key.
 func (s *LimitSet) Counter(i int, key ProvenKey) Counter {
 	f := key.Fields()
 	l := &s.limits[i]
-	c := Counter{Name: l.Name, Per: l.Per}
+	c := Counter{Type: l.Type, Name: l.Name, Per: l.Per}
 	switch l.Source {
 	case FromProject:
 		c.Owner = string(f.ProjectID)

@@ -58,7 +58,7 @@ func TestProjectDeletedUnderLoad(t *testing.T) {
 
 	done := make(chan struct{})
 	var load sync.WaitGroup
-	for range 4 {
+	for node := range 4 {
 		load.Go(func() {
 			for n := 1; ; n++ {
 				select {
@@ -75,6 +75,10 @@ func TestProjectDeletedUnderLoad(t *testing.T) {
 				}
 				if err := s.RecordUses(ctx, some); err != nil {
 					t.Errorf("record uses: %v", err)
+					return
+				}
+				if _, err := s.Visit(ctx, someVisits(project.ID, uses[:100], fmt.Sprint("node ", node), later)); err != nil {
+					t.Errorf("visit counters: %v", err)
 					return
 				}
 			}
@@ -97,6 +101,22 @@ func TestProjectDeletedUnderLoad(t *testing.T) {
 	if deadlocks != 0 {
 		t.Errorf("got %d deadlocks, want none", deadlocks)
 	}
+}
+
+// someVisits are visits of the quotas of keys, in any order.
+func someVisits(p domain.ProjectID, of []domain.Use, node string, at time.Time) domain.Visits {
+	v := domain.Visits{Node: node, Nodes: 4, At: at.Truncate(time.Microsecond)}
+	limit := domain.Limit{Name: "daily", Type: domain.Quota, Limit: domain.Allow(1000), Period: domain.PeriodDay}.WithDefaults()
+	for _, i := range rand.Perm(len(of)) {
+		v.All = append(v.All, domain.Visit{
+			Counter: domain.ProjectCounter{Project: p, Counter: domain.Counter{
+				Owner: string(p), Type: limit.Type, Name: limit.Name, Per: limit.Per, Subject: string(of[i].KeyID),
+			}},
+			Limit:  limit,
+			Report: domain.Report{Want: 10, Need: 1},
+		})
+	}
+	return v
 }
 
 // Guarantees that a transaction that the database undid for the sake of another one

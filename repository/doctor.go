@@ -40,6 +40,13 @@ var questions = []struct {
 		(SELECT 1 FROM audit_events e WHERE e.organization_id = k.organization_id AND e.target_id = k.id) AND NOT EXISTS
 		(SELECT 1 FROM audit_events e WHERE e.organization_id = k.organization_id AND e.project_id = k.project_id
 		AND e.action = 'keys.imported')`},
+	{found: "counters have promised nodes other units than their leases say", query: `SELECT COUNT(*) FROM counters n WHERE n.leased <>
+		COALESCE((SELECT SUM(e.granted - e.spent) FROM leases e WHERE e.project_id = n.project_id AND e.owner_id = n.owner_id
+		AND e.type = n.type AND e.name = n.name AND e.per = n.per AND e.subject = n.subject AND e.period = n.period), 0)`},
+	{found: "counters of credits have other amounts than their entries add up to", query: `SELECT COUNT(*) FROM counters n
+		WHERE n.type = 'credits' AND n.capacity - n.forfeited <> COALESCE((SELECT SUM(c.amount) FROM credit_entries c
+		WHERE c.project_id = n.project_id AND c.owner_id = n.owner_id AND c.name = n.name AND c.per = n.per
+		AND c.subject = n.subject), 0)`},
 }
 
 // CheckHealth checks a migrated database. A fault that it finds comes from a bug or

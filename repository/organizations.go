@@ -192,7 +192,10 @@ func (s *Store) PurgeOrganizations(ctx context.Context, limit int) (more bool, e
 	if n, err := purgeUsage(ctx, s, scope, limit); err != nil || n > 0 {
 		return n > 0, err
 	}
-	for _, rows := range []any{(*keyRow)(nil), (*eventRow)(nil), (*projectRow)(nil)} {
+	if n, err := purgeCounters(ctx, s, scope, limit); err != nil || n > 0 {
+		return n > 0, err
+	}
+	for _, rows := range []any{(*keyRow)(nil), (*creditEntryRow)(nil), (*eventRow)(nil), (*projectRow)(nil)} {
 		if n, err := purgeSome(ctx, s, scope, rows, limit); err != nil || n > 0 {
 			return n > 0, err
 		}

@@ -187,6 +187,12 @@ func (s *Store) PurgeProjects(ctx context.Context, limit int) (more bool, err er
 	if n, err := purgeUsage(ctx, s, scope, limit); err != nil || n > 0 {
 		return n > 0, err
 	}
+	if n, err := purgeCounters(ctx, s, scope, limit); err != nil || n > 0 {
+		return n > 0, err
+	}
+	if n, err := purgeSome(ctx, s, scope, (*creditEntryRow)(nil), limit); err != nil || n > 0 {
+		return n > 0, err
+	}
 	_, err = deleteIn(s, scope, (*projectRow)(nil)).Where("p.deleted_at IS NOT NULL").Exec(ctx)
 	return err == nil, s.error(err)
 }
