@@ -166,7 +166,7 @@ func (c *call) spend(ec echo.Context) error {
 		c.guard.app.CountUse(key)
 		return nil
 	}
-	d := c.guard.app.Spend(key, nil)
+	d := c.guard.app.Spend(ec.Request().Context(), key, nil)
 	setRateLimit(ec.Response().Header(), &d)
 	return d.Err()
 }

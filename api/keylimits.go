@@ -54,30 +54,33 @@ func (h *handlers) limits(l service.KeyLimits) []LimitState {
 func limitStates(d *domain.Decision, key domain.ProvenKey, now time.Time) []LimitState {
 	states := []LimitState{}
 	for i, s := range d.States() {
-		units, _ := s.Limit.Limit.Units()
-		states = append(states, LimitState{
+		state := LimitState{
 			Name:      s.Name,
 			Type:      LimitStateType(s.Type),
 			Source:    LimitStateSource(s.Source),
 			Per:       LimitStatePer(s.Per),
 			Subject:   d.Limits.Counter(i, key).Subject,
-			Limit:     &units,
-			Period:    new(LimitStatePeriod(s.Period)),
-			Burst:     &s.Burst,
 			Mode:      LimitStateMode(s.Mode),
 			Used:      s.Used,
 			Remaining: s.Remaining,
-			NextAfter: domain.Seconds(s.Next),
-			ResetsAt:  resetsAt(s, now),
+			ResetsAt:  nullable.NewNullNullable[time.Time](),
 			Exceeded:  s.Exceeded,
-		})
+		}
+		if s.Type == domain.RateLimit {
+			state.Burst = &s.Burst
+		} else {
+			state.Leased = &s.Leased
+		}
+		if units, limited := s.Limit.Limit.Units(); limited {
+			state.Limit, state.Period = &units, new(LimitStatePeriod(s.Period))
+		}
+		if s.Returns() {
+			state.NextAfter = new(domain.Seconds(s.Next))
+		}
+		if at := s.ResetsAt(now); !at.IsZero() {
+			state.ResetsAt.Set(at)
+		}
+		states = append(states, state)
 	}
 	return states
-}
-
-func resetsAt(s domain.LimitState, now time.Time) nullable.Nullable[time.Time] {
-	if s.Full == 0 {
-		return nullable.NewNullNullable[time.Time]()
-	}
-	return nullable.NewNullableWithValue(now.Add(s.Full).UTC())
 }

@@ -214,7 +214,10 @@ func VerificationFrom(a service.Verification, now time.Time) Verification {
 		v.Limits = new(limitStates(&a.Limits, a.Key, now))
 	}
 	if violated := a.Limits.Violated(); len(violated) > 0 {
-		v.Violated, v.RetryAfter = &violated, new(domain.Seconds(a.Limits.RetryAfter))
+		v.Violated = &violated
+	}
+	if a.Limits.RetryAfter > 0 {
+		v.RetryAfter = new(domain.Seconds(a.Limits.RetryAfter))
 	}
 	return v
 }

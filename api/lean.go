@@ -111,7 +111,7 @@ func (l *lean) serve(c echo.Context, start time.Time) bool {
 	}
 	response := c.Response()
 	if key, ok := caller.ProvenKey(); ok && !l.asks {
-		d := l.guard.app.Spend(key, nil)
+		d := l.guard.app.Spend(r.Context(), key, nil)
 		setRateLimit(response.Header(), &d)
 		if err := d.Err(); err != nil {
 			leanBuffers.Put(buffer)

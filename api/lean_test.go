@@ -129,6 +129,17 @@ func (e *edges) limit(t testing.TB, key func(string, *service.Project, domain.Ke
 	e.limited[key("SPENT", e.project, domain.KeySpec{
 		Name: "spent", PlanID: pro.ID, Limits: []domain.Limit{rate("none", 0, domain.PerKey), rate("nothing", 0, domain.PerKey)},
 	}).ID] = "requests"
+	quota := domain.Limit{Name: "monthly", Type: domain.Quota, Limit: domain.Allow(3), Period: domain.PeriodMonth, TimeZone: "Asia/Tokyo"}
+	credits := domain.Limit{Name: "credits", Type: domain.Credits, Initial: new(int64(9)), Cost: new(int64(0))}
+	refilled := domain.Limit{Name: "refilled", Type: domain.Credits, Refill: &domain.Refill{Amount: 5, Period: domain.PeriodYear}}
+	none := quota
+	none.Name, none.Limit = "none", domain.Allow(0)
+	e.limited[key("QUOTA", e.project, domain.KeySpec{
+		Name: "quota", Limits: []domain.Limit{rate("requests", 5, domain.PerKey), quota, credits},
+	}).ID] = "requests monthly"
+	key("BROKE", e.project, domain.KeySpec{Name: "broke", Limits: []domain.Limit{none, refilled}})
+	refilled.Refill = nil
+	key("POOR", e.project, domain.KeySpec{Name: "poor", Limits: []domain.Limit{none, refilled}})
 }
 
 // rest makes the limits of keys as good as new, as they are after a rest.

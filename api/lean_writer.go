@@ -41,7 +41,7 @@ func appendVerification(b []byte, a service.Verification, now time.Time) []byte 
 		b = append(plainjson.AppendString(append(b, `,"slug":`...), p.Slug), '}')
 	}
 	violated := a.Limits.Violated()
-	if len(violated) > 0 {
+	if a.Limits.RetryAfter > 0 {
 		b = strconv.AppendInt(append(b, `,"retry_after":`...), domain.Seconds(a.Limits.RetryAfter), 10)
 	}
 	b = strconv.AppendBool(append(b, `,"valid":`...), a.Valid())
@@ -57,23 +57,29 @@ func appendVerification(b []byte, a service.Verification, now time.Time) []byte 
 // appendLimitStates appends the state of limits as limitStates and plainjson have it.
 func appendLimitStates(b []byte, a *service.Verification, now time.Time) []byte {
 	for i, s := range a.Limits.States() {
-		units, _ := s.Limit.Limit.Units()
-		b = append(b, "[,"[min(i, 1)])
-		b = strconv.AppendInt(append(b, `{"burst":`...), s.Burst, 10)
-		b = strconv.AppendBool(append(b, `,"exceeded":`...), s.Exceeded)
-		b = strconv.AppendInt(append(b, `,"limit":`...), units, 10)
-		b = append(append(b, `,"mode":"`...), s.Mode...)
-		b = append(append(b, `","name":"`...), s.Name...)
-		b = strconv.AppendInt(append(b, `","next_after":`...), domain.Seconds(s.Next), 10)
-		b = append(append(b, `,"per":"`...), s.Per...)
-		b = append(append(b, `","period":"`...), s.Period...)
-		b = strconv.AppendInt(append(b, `","remaining":`...), s.Remaining, 10)
-		b = append(b, `,"resets_at":`...)
-		if s.Full == 0 {
-			b = append(b, "null"...)
-		} else {
-			b = appendTime(b, now.Add(s.Full))
+		units, limited := s.Limit.Limit.Units()
+		b = append(b, "[,"[min(i, 1)], '{')
+		if s.Type == domain.RateLimit {
+			b = append(strconv.AppendInt(append(b, `"burst":`...), s.Burst, 10), ',')
 		}
+		b = strconv.AppendBool(append(b, `"exceeded":`...), s.Exceeded)
+		if s.Type != domain.RateLimit {
+			b = strconv.AppendInt(append(b, `,"leased":`...), s.Leased, 10)
+		}
+		if limited {
+			b = strconv.AppendInt(append(b, `,"limit":`...), units, 10)
+		}
+		b = append(append(b, `,"mode":"`...), s.Mode...)
+		b = append(append(append(b, `","name":"`...), s.Name...), '"')
+		if s.Returns() {
+			b = strconv.AppendInt(append(b, `,"next_after":`...), domain.Seconds(s.Next), 10)
+		}
+		b = append(append(append(b, `,"per":"`...), s.Per...), '"')
+		if limited {
+			b = append(append(append(b, `,"period":"`...), s.Period...), '"')
+		}
+		b = strconv.AppendInt(append(b, `,"remaining":`...), s.Remaining, 10)
+		b = appendTimeOrNull(append(b, `,"resets_at":`...), s.ResetsAt(now))
 		b = append(append(b, `,"source":"`...), s.Source...)
 		b = plainjson.AppendString(append(b, `","subject":`...), a.Limits.Limits.Counter(i, a.Key).Subject)
 		b = append(append(b, `,"type":"`...), s.Type...)

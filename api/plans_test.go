@@ -128,25 +128,6 @@ func TestLimitsThatAreWrong(t *testing.T) {
 	}
 }
 
-// Guarantees that no limit is stored that nothing enforces.
-func TestLimitsThatAreNotEnforcedAreRefused(t *testing.T) {
-	t.Parallel()
-	w := newWorld(t)
-	n := w.tenant(t, "ada")
-	plan := n.path("/plans/" + string(w.plan(t, n, "Pro").ID))
-	for _, limit := range []map[string]any{
-		{"name": "a", "type": "quota", "limit": 0, "period": "hour"},
-		{"name": "a", "type": "quota", "limit": 5, "period": "day", "mode": "observe"},
-		{"name": "a", "type": "credits"},
-	} {
-		got := w.call(t, http.MethodPatch, plan, n.owner.as, map[string]any{"limits": []any{limit}})
-		got.fails(t, http.StatusUnprocessableEntity, domain.CodeValidationFailed)
-		if got := fieldsOf(t, got); len(got) != 1 || got[0].Pointer != "/limits/0/type" {
-			t.Errorf("%v: got %v, want an error at its type", limit, got)
-		}
-	}
-}
-
 // Guarantees that a key cannot change what plans allow without limits:write, and
 // that no caller reaches a plan of another tenant.
 func TestPlansNeedTheirScope(t *testing.T) {

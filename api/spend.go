@@ -37,7 +37,7 @@ func Spend(c echo.Context, cost domain.Cost) error {
 	if err := cost.Validate(); err != nil {
 		return err
 	}
-	d := call.guard.app.SpendMore(key, cost)
+	d := call.guard.app.SpendMore(c.Request().Context(), key, cost)
 	setRateLimit(c.Response().Header(), &d)
 	err := d.Err()
 	if err != nil {

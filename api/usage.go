@@ -51,8 +51,11 @@ func (h *handlers) GetOrganizationUsage(
 // GetOwnUsage answers the usage of the key that calls.
 func (h *handlers) GetOwnUsage(ctx context.Context, _ GetOwnUsageRequestObject) (GetOwnUsageResponseObject, error) {
 	usage, err := h.app.OwnUsage(ctx, caller(ctx))
+	if err != nil {
+		return nil, err
+	}
 	list, _ := usageList(ctx, usage)
-	limits, _ := h.app.OwnLimits(caller(ctx))
+	limits, err := h.app.OwnLimits(ctx, caller(ctx))
 	return GetOwnUsage200JSONResponse{
 		Interval:      list.Interval,
 		TimeZone:      list.TimeZone,

@@ -17,7 +17,8 @@ func (h *handlers) GetCaller(ctx context.Context, _ GetCallerRequestObject) (Get
 		k, p, o := h.key(calling.Key), ProjectFrom(calling.Project), organizationSummary(calling.Organization)
 		who.Key, who.Project, who.Organization = &k, &p, &o
 	}
-	if limits, _ := h.app.OwnLimits(caller(ctx)); limits.Limits.Limits.Len() > 0 {
+	limits, err := h.app.OwnLimits(ctx, caller(ctx))
+	if limits.Limits.Limits.Len() > 0 {
 		who.Limits = new(h.limits(limits))
 	}
 	if signedIn, isUser := caller(ctx).User(); isUser {
@@ -27,7 +28,7 @@ func (h *handlers) GetCaller(ctx context.Context, _ GetCallerRequestObject) (Get
 			who.Kind = CallerKindBoth
 		}
 	}
-	return GetCaller200JSONResponse(who), nil
+	return GetCaller200JSONResponse(who), err
 }
 
 func organizationSummary(o domain.Organization) OrganizationSummary {

@@ -82,6 +82,7 @@ func (e Environment) Valid() bool {
 const (
 	ErrorCodeAmbiguousCredentials     ErrorCode = "ambiguous_credentials"
 	ErrorCodeConflict                 ErrorCode = "conflict"
+	ErrorCodeCreditsExhausted         ErrorCode = "credits_exhausted"
 	ErrorCodeEmailUnverified          ErrorCode = "email_unverified"
 	ErrorCodeForbidden                ErrorCode = "forbidden"
 	ErrorCodeIdempotencyMismatch      ErrorCode = "idempotency_mismatch"
@@ -101,6 +102,7 @@ const (
 	ErrorCodePlanInUse                ErrorCode = "plan_in_use"
 	ErrorCodePreconditionFailed       ErrorCode = "precondition_failed"
 	ErrorCodeProjectDisabled          ErrorCode = "project_disabled"
+	ErrorCodeQuotaExceeded            ErrorCode = "quota_exceeded"
 	ErrorCodeRateLimited              ErrorCode = "rate_limited"
 	ErrorCodeReauthenticationRequired ErrorCode = "reauthentication_required"
 	ErrorCodeScopeNotHeld             ErrorCode = "scope_not_held"
@@ -118,6 +120,8 @@ func (e ErrorCode) Valid() bool {
 	case ErrorCodeAmbiguousCredentials:
 		return true
 	case ErrorCodeConflict:
+		return true
+	case ErrorCodeCreditsExhausted:
 		return true
 	case ErrorCodeEmailUnverified:
 		return true
@@ -156,6 +160,8 @@ func (e ErrorCode) Valid() bool {
 	case ErrorCodePreconditionFailed:
 		return true
 	case ErrorCodeProjectDisabled:
+		return true
+	case ErrorCodeQuotaExceeded:
 		return true
 	case ErrorCodeRateLimited:
 		return true
@@ -674,10 +680,12 @@ func (e TokenType) Valid() bool {
 
 // Defines values for VerificationCode.
 const (
+	VerificationCodeCreditsExhausted  VerificationCode = "credits_exhausted"
 	VerificationCodeExpired           VerificationCode = "expired"
 	VerificationCodeInsufficientScope VerificationCode = "insufficient_scope"
 	VerificationCodeNotFound          VerificationCode = "not_found"
 	VerificationCodeProjectDisabled   VerificationCode = "project_disabled"
+	VerificationCodeQuotaExceeded     VerificationCode = "quota_exceeded"
 	VerificationCodeRateLimited       VerificationCode = "rate_limited"
 	VerificationCodeRevoked           VerificationCode = "revoked"
 	VerificationCodeValid             VerificationCode = "valid"
@@ -686,6 +694,8 @@ const (
 // Valid indicates whether the value is a known member of the VerificationCode enum.
 func (e VerificationCode) Valid() bool {
 	switch e {
+	case VerificationCodeCreditsExhausted:
+		return true
 	case VerificationCodeExpired:
 		return true
 	case VerificationCodeInsufficientScope:
@@ -693,6 +703,8 @@ func (e VerificationCode) Valid() bool {
 	case VerificationCodeNotFound:
 		return true
 	case VerificationCodeProjectDisabled:
+		return true
+	case VerificationCodeQuotaExceeded:
 		return true
 	case VerificationCodeRateLimited:
 		return true
@@ -1579,7 +1591,13 @@ type LimitState struct {
 	// Example: false
 	Exceeded bool `json:"exceeded"`
 
-	// Limit How many units a period allows.
+	// Leased Of a `quota` and `credits`: how many of the used units a node may still spend, so that they may be left again later.
+	//
+	//
+	// Example: 0
+	Leased *int64 `json:"leased,omitempty"`
+
+	// Limit Of a `rate` or `quota`: how many units a period allows.
 	//
 	// Example: 100
 	Limit *int64 `json:"limit,omitempty"`
@@ -1594,29 +1612,31 @@ type LimitState struct {
 	// Example: requests
 	Name string `json:"name"`
 
-	// NextAfter The seconds until one more unit is left, at least 1.
+	// NextAfter The seconds until one more unit is left, at least 1. Absent for `credits` that are not refilled.
 	//
 	// Example: 1
-	NextAfter int64 `json:"next_after"`
+	NextAfter *int64 `json:"next_after,omitempty"`
 
 	// Per What is counted together.
 	//
 	// Example: key
 	Per LimitStatePer `json:"per"`
 
-	// Period The period of the limit.
+	// Period Of a `rate` or `quota`: the period.
 	//
 	// Example: minute
 	Period *LimitStatePeriod `json:"period,omitempty"`
 
-	// Remaining How many units are left now. With several nodes, each has its share of every limit, and this is that of the node
+	// Remaining How many units are left now. With several nodes, each has its share of every `rate`, and this is that of the node
 	// which answers.
 	//
 	//
 	// Example: 17
 	Remaining int64 `json:"remaining"`
 
-	// ResetsAt When nothing is used any more. Null means that nothing is.
+	// ResetsAt Of a `rate`, when nothing is used any more; null means that nothing is. Of a `quota`, when its next period begins. Of
+	// `credits`, when they are refilled; null means never.
+	//
 	//
 	// Example: 2026-03-02T09:30:00Z
 	ResetsAt nullable.Nullable[time.Time] `json:"resets_at"`
@@ -1637,7 +1657,9 @@ type LimitState struct {
 	// Example: rate
 	Type LimitStateType `json:"type"`
 
-	// Used How many units are used: the burst less what remains.
+	// Used How many units are used. Of a `rate`, the burst less what remains; of a `quota` and `credits`, all that are neither left
+	// nor refilled, and those that are `leased`.
+	//
 	//
 	// Example: 3
 	Used int64 `json:"used"`
@@ -1653,7 +1675,7 @@ type LimitStateMode string
 // Example: key
 type LimitStatePer string
 
-// LimitStatePeriod The period of the limit.
+// LimitStatePeriod Of a `rate` or `quota`: the period.
 //
 // Example: minute
 type LimitStatePeriod string
@@ -1940,7 +1962,9 @@ type Problem struct {
 	// Example: /docs/errors#validation_failed
 	Type string `json:"type"`
 
-	// ViolatedPolicies The limits of the key that refused the request, by their names. Only with `rate_limited`.
+	// ViolatedPolicies The limits of the key that refused the request, by their names. Only with `rate_limited`, `quota_exceeded` and
+	// `credits_exhausted`.
+	//
 	//
 	// Example: ["requests"]
 	ViolatedPolicies []string `json:"violated-policies,omitempty"`
@@ -2066,8 +2090,6 @@ type RefreshSessionRequest struct {
 // overload. A `quota` is so many in a period of the calendar, for selling a volume. `credits` are a balance that is
 // granted, spent and perhaps refilled, for prepaid money. Where the project, the plan and the key define a limit of one name, the key's
 // counts, then the plan's.
-//
-// This version enforces limits of the type `rate`. It does not enforce quotas and credits yet, and refuses them.
 type RequestedLimit struct {
 	// Burst Of a `rate`: how many units may come together after a rest; at most what the rate allows in a year. The default
 	// is `limit`.
@@ -2638,13 +2660,15 @@ type Verification struct {
 	// Key The verified key.
 	Key *VerifiedKey `json:"key,omitempty"`
 
-	// Limits With `valid` and `rate_limited`, if the key has limits: their state after this request.
+	// Limits With `valid` and where limits refuse the request, if the key has limits: their state after this request.
 	Limits []LimitState `json:"limits,omitempty"`
 
 	// Project The project that owns the verified key.
 	Project *ProjectSummary `json:"project,omitempty"`
 
-	// RetryAfter With `rate_limited`, the seconds after which the request is admitted, if no other one is before.
+	// RetryAfter Where limits refuse the request, the seconds after which it is admitted, if no other one is before. Without it,
+	// waiting does not help: credits are not refilled.
+	//
 	//
 	// Example: 1
 	RetryAfter *int64 `json:"retry_after,omitempty"`
@@ -2654,7 +2678,7 @@ type Verification struct {
 	// Example: true
 	Valid bool `json:"valid"`
 
-	// Violated With `rate_limited`, the names of the limits that refuse the request. Nothing was taken from any limit.
+	// Violated The names of the limits that refuse the request, if some do. Nothing was taken from any limit.
 	//
 	// Example: ["requests"]
 	Violated []string `json:"violated,omitempty"`
@@ -3430,7 +3454,7 @@ type ClientInterface interface {
 	// project gives `not_found`, like one that never existed.
 	//
 	// If the key has limits, a valid answer takes `cost` from all of them, and `limits` has what is left. If one of them
-	// refuses it, the answer is `rate_limited` and nothing is taken. The limits of the key that asks are not touched.
+	// refuses it, the answer is `rate_limited`, `quota_exceeded` or `credits_exhausted`, and nothing is taken. The limits of the key that asks are not touched.
 	//
 	// The usage of the project counts the answer for the key and, if there is a `tag`, for the tag.
 	//
@@ -3449,7 +3473,7 @@ type ClientInterface interface {
 	// project gives `not_found`, like one that never existed.
 	//
 	// If the key has limits, a valid answer takes `cost` from all of them, and `limits` has what is left. If one of them
-	// refuses it, the answer is `rate_limited` and nothing is taken. The limits of the key that asks are not touched.
+	// refuses it, the answer is `rate_limited`, `quota_exceeded` or `credits_exhausted`, and nothing is taken. The limits of the key that asks are not touched.
 	//
 	// The usage of the project counts the answer for the key and, if there is a `tag`, for the tag.
 	//
@@ -3924,7 +3948,8 @@ type ClientInterface interface {
 
 	// ResetLimitWithBody Reset a limit of an API key
 	//
-	// Makes a limit that holds for the key as good as new, for all keys that are counted together. The audit trail has it.
+	// Makes a limit that holds for the key as good as new, for all keys that are counted together: a rate has its burst, and
+	// the period of a quota begins anew. Credits are not reset: 409 `conflict`. The audit trail has it.
 	//
 	// **A key needs the scope `limits:write`**, a user the role `developer`, `admin` or `owner`.
 	//
@@ -3935,7 +3960,8 @@ type ClientInterface interface {
 
 	// ResetLimit Reset a limit of an API key
 	//
-	// Makes a limit that holds for the key as good as new, for all keys that are counted together. The audit trail has it.
+	// Makes a limit that holds for the key as good as new, for all keys that are counted together: a rate has its burst, and
+	// the period of a quota begins anew. Credits are not reset: 409 `conflict`. The audit trail has it.
 	//
 	// **A key needs the scope `limits:write`**, a user the role `developer`, `admin` or `owner`.
 	//
@@ -4022,8 +4048,6 @@ type ClientInterface interface {
 	// Creates a plan, which is a named set of limits. Keys refer to a plan by its id. A project can have 200 plans, each
 	// with a name of its own: otherwise 409 `conflict`.
 	//
-	// This version enforces limits of the type `rate`. It does not enforce quotas and credits yet, and refuses them.
-	//
 	// **A key needs the scope `limits:write`**, a user the role `developer`, `admin` or `owner`.
 	//
 	// Takes any type of body and a specified content type.
@@ -4035,8 +4059,6 @@ type ClientInterface interface {
 	//
 	// Creates a plan, which is a named set of limits. Keys refer to a plan by its id. A project can have 200 plans, each
 	// with a name of its own: otherwise 409 `conflict`.
-	//
-	// This version enforces limits of the type `rate`. It does not enforce quotas and credits yet, and refuses them.
 	//
 	// **A key needs the scope `limits:write`**, a user the role `developer`, `admin` or `owner`.
 	//
@@ -4485,7 +4507,7 @@ func (c *API) AcceptInvitation(ctx context.Context, body AcceptInvitationJSONReq
 // project gives `not_found`, like one that never existed.
 //
 // If the key has limits, a valid answer takes `cost` from all of them, and `limits` has what is left. If one of them
-// refuses it, the answer is `rate_limited` and nothing is taken. The limits of the key that asks are not touched.
+// refuses it, the answer is `rate_limited`, `quota_exceeded` or `credits_exhausted`, and nothing is taken. The limits of the key that asks are not touched.
 //
 // The usage of the project counts the answer for the key and, if there is a `tag`, for the tag.
 //
@@ -4514,7 +4536,7 @@ func (c *API) VerifyKeyWithBody(ctx context.Context, contentType string, body io
 // project gives `not_found`, like one that never existed.
 //
 // If the key has limits, a valid answer takes `cost` from all of them, and `limits` has what is left. If one of them
-// refuses it, the answer is `rate_limited` and nothing is taken. The limits of the key that asks are not touched.
+// refuses it, the answer is `rate_limited`, `quota_exceeded` or `credits_exhausted`, and nothing is taken. The limits of the key that asks are not touched.
 //
 // The usage of the project counts the answer for the key and, if there is a `tag`, for the tag.
 //
@@ -5429,7 +5451,8 @@ func (c *API) GetKeyLimits(ctx context.Context, projectID ProjectID, keyID KeyID
 
 // ResetLimitWithBody Reset a limit of an API key
 //
-// Makes a limit that holds for the key as good as new, for all keys that are counted together. The audit trail has it.
+// Makes a limit that holds for the key as good as new, for all keys that are counted together: a rate has its burst, and
+// the period of a quota begins anew. Credits are not reset: 409 `conflict`. The audit trail has it.
 //
 // **A key needs the scope `limits:write`**, a user the role `developer`, `admin` or `owner`.
 //
@@ -5450,7 +5473,8 @@ func (c *API) ResetLimitWithBody(ctx context.Context, projectID ProjectID, keyID
 
 // ResetLimit Reset a limit of an API key
 //
-// Makes a limit that holds for the key as good as new, for all keys that are counted together. The audit trail has it.
+// Makes a limit that holds for the key as good as new, for all keys that are counted together: a rate has its burst, and
+// the period of a quota begins anew. Credits are not reset: 409 `conflict`. The audit trail has it.
 //
 // **A key needs the scope `limits:write`**, a user the role `developer`, `admin` or `owner`.
 //
@@ -5597,8 +5621,6 @@ func (c *API) ListPlans(ctx context.Context, projectID ProjectID, params *ListPl
 // Creates a plan, which is a named set of limits. Keys refer to a plan by its id. A project can have 200 plans, each
 // with a name of its own: otherwise 409 `conflict`.
 //
-// This version enforces limits of the type `rate`. It does not enforce quotas and credits yet, and refuses them.
-//
 // **A key needs the scope `limits:write`**, a user the role `developer`, `admin` or `owner`.
 //
 // Takes any type of body and a specified content type.
@@ -5620,8 +5642,6 @@ func (c *API) CreatePlanWithBody(ctx context.Context, projectID ProjectID, param
 //
 // Creates a plan, which is a named set of limits. Keys refer to a plan by its id. A project can have 200 plans, each
 // with a name of its own: otherwise 409 `conflict`.
-//
-// This version enforces limits of the type `rate`. It does not enforce quotas and credits yet, and refuses them.
 //
 // **A key needs the scope `limits:write`**, a user the role `developer`, `admin` or `owner`.
 //
@@ -9160,7 +9180,7 @@ type ClientWithResponsesInterface interface {
 	// project gives `not_found`, like one that never existed.
 	//
 	// If the key has limits, a valid answer takes `cost` from all of them, and `limits` has what is left. If one of them
-	// refuses it, the answer is `rate_limited` and nothing is taken. The limits of the key that asks are not touched.
+	// refuses it, the answer is `rate_limited`, `quota_exceeded` or `credits_exhausted`, and nothing is taken. The limits of the key that asks are not touched.
 	//
 	// The usage of the project counts the answer for the key and, if there is a `tag`, for the tag.
 	//
@@ -9179,7 +9199,7 @@ type ClientWithResponsesInterface interface {
 	// project gives `not_found`, like one that never existed.
 	//
 	// If the key has limits, a valid answer takes `cost` from all of them, and `limits` has what is left. If one of them
-	// refuses it, the answer is `rate_limited` and nothing is taken. The limits of the key that asks are not touched.
+	// refuses it, the answer is `rate_limited`, `quota_exceeded` or `credits_exhausted`, and nothing is taken. The limits of the key that asks are not touched.
 	//
 	// The usage of the project counts the answer for the key and, if there is a `tag`, for the tag.
 	//
@@ -9696,7 +9716,8 @@ type ClientWithResponsesInterface interface {
 
 	// ResetLimitWithBodyWithResponse Reset a limit of an API key
 	//
-	// Makes a limit that holds for the key as good as new, for all keys that are counted together. The audit trail has it.
+	// Makes a limit that holds for the key as good as new, for all keys that are counted together: a rate has its burst, and
+	// the period of a quota begins anew. Credits are not reset: 409 `conflict`. The audit trail has it.
 	//
 	// **A key needs the scope `limits:write`**, a user the role `developer`, `admin` or `owner`.
 	//
@@ -9707,7 +9728,8 @@ type ClientWithResponsesInterface interface {
 
 	// ResetLimitWithResponse Reset a limit of an API key
 	//
-	// Makes a limit that holds for the key as good as new, for all keys that are counted together. The audit trail has it.
+	// Makes a limit that holds for the key as good as new, for all keys that are counted together: a rate has its burst, and
+	// the period of a quota begins anew. Credits are not reset: 409 `conflict`. The audit trail has it.
 	//
 	// **A key needs the scope `limits:write`**, a user the role `developer`, `admin` or `owner`.
 	//
@@ -9796,8 +9818,6 @@ type ClientWithResponsesInterface interface {
 	// Creates a plan, which is a named set of limits. Keys refer to a plan by its id. A project can have 200 plans, each
 	// with a name of its own: otherwise 409 `conflict`.
 	//
-	// This version enforces limits of the type `rate`. It does not enforce quotas and credits yet, and refuses them.
-	//
 	// **A key needs the scope `limits:write`**, a user the role `developer`, `admin` or `owner`.
 	//
 	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
@@ -9809,8 +9829,6 @@ type ClientWithResponsesInterface interface {
 	//
 	// Creates a plan, which is a named set of limits. Keys refer to a plan by its id. A project can have 200 plans, each
 	// with a name of its own: otherwise 409 `conflict`.
-	//
-	// This version enforces limits of the type `rate`. It does not enforce quotas and credits yet, and refuses them.
 	//
 	// **A key needs the scope `limits:write`**, a user the role `developer`, `admin` or `owner`.
 	//
@@ -12786,7 +12804,7 @@ func (c *ClientWithResponses) AcceptInvitationWithResponse(ctx context.Context, 
 // project gives `not_found`, like one that never existed.
 //
 // If the key has limits, a valid answer takes `cost` from all of them, and `limits` has what is left. If one of them
-// refuses it, the answer is `rate_limited` and nothing is taken. The limits of the key that asks are not touched.
+// refuses it, the answer is `rate_limited`, `quota_exceeded` or `credits_exhausted`, and nothing is taken. The limits of the key that asks are not touched.
 //
 // The usage of the project counts the answer for the key and, if there is a `tag`, for the tag.
 //
@@ -12811,7 +12829,7 @@ func (c *ClientWithResponses) VerifyKeyWithBodyWithResponse(ctx context.Context,
 // project gives `not_found`, like one that never existed.
 //
 // If the key has limits, a valid answer takes `cost` from all of them, and `limits` has what is left. If one of them
-// refuses it, the answer is `rate_limited` and nothing is taken. The limits of the key that asks are not touched.
+// refuses it, the answer is `rate_limited`, `quota_exceeded` or `credits_exhausted`, and nothing is taken. The limits of the key that asks are not touched.
 //
 // The usage of the project counts the answer for the key and, if there is a `tag`, for the tag.
 //
@@ -13592,7 +13610,8 @@ func (c *ClientWithResponses) GetKeyLimitsWithResponse(ctx context.Context, proj
 
 // ResetLimitWithBodyWithResponse Reset a limit of an API key
 //
-// Makes a limit that holds for the key as good as new, for all keys that are counted together. The audit trail has it.
+// Makes a limit that holds for the key as good as new, for all keys that are counted together: a rate has its burst, and
+// the period of a quota begins anew. Credits are not reset: 409 `conflict`. The audit trail has it.
 //
 // **A key needs the scope `limits:write`**, a user the role `developer`, `admin` or `owner`.
 //
@@ -13609,7 +13628,8 @@ func (c *ClientWithResponses) ResetLimitWithBodyWithResponse(ctx context.Context
 
 // ResetLimitWithResponse Reset a limit of an API key
 //
-// Makes a limit that holds for the key as good as new, for all keys that are counted together. The audit trail has it.
+// Makes a limit that holds for the key as good as new, for all keys that are counted together: a rate has its burst, and
+// the period of a quota begins anew. Credits are not reset: 409 `conflict`. The audit trail has it.
 //
 // **A key needs the scope `limits:write`**, a user the role `developer`, `admin` or `owner`.
 //
@@ -13734,8 +13754,6 @@ func (c *ClientWithResponses) ListPlansWithResponse(ctx context.Context, project
 // Creates a plan, which is a named set of limits. Keys refer to a plan by its id. A project can have 200 plans, each
 // with a name of its own: otherwise 409 `conflict`.
 //
-// This version enforces limits of the type `rate`. It does not enforce quotas and credits yet, and refuses them.
-//
 // **A key needs the scope `limits:write`**, a user the role `developer`, `admin` or `owner`.
 //
 // Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
@@ -13753,8 +13771,6 @@ func (c *ClientWithResponses) CreatePlanWithBodyWithResponse(ctx context.Context
 //
 // Creates a plan, which is a named set of limits. Keys refer to a plan by its id. A project can have 200 plans, each
 // with a name of its own: otherwise 409 `conflict`.
-//
-// This version enforces limits of the type `rate`. It does not enforce quotas and credits yet, and refuses them.
 //
 // **A key needs the scope `limits:write`**, a user the role `developer`, `admin` or `owner`.
 //

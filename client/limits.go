@@ -8,7 +8,7 @@ import (
 
 // Status returns the HTTP status with which a service answers the client whose key it
 // has verified: 200 for a valid key, 401 for one that is none or no longer, 403 if a
-// scope is missing, 429 beyond a limit. An answer that this release does not know is
+// scope is missing, 429 beyond a rate or a quota, 402 without credits. An answer that this release does not know is
 // 401, like a key that is not valid.
 func (v Verification) Status() int {
 	switch v.Code {
@@ -16,8 +16,10 @@ func (v Verification) Status() int {
 		return http.StatusOK
 	case VerificationCodeInsufficientScope:
 		return http.StatusForbidden
-	case VerificationCodeRateLimited:
+	case VerificationCodeRateLimited, VerificationCodeQuotaExceeded:
 		return http.StatusTooManyRequests
+	case VerificationCodeCreditsExhausted:
+		return http.StatusPaymentRequired
 	}
 	return http.StatusUnauthorized
 }
@@ -28,7 +30,12 @@ func (v Verification) Status() int {
 func (v Verification) SetHeaders(h http.Header) {
 	var policy, left []string
 	for _, l := range v.Limits {
-		if l.Limit == nil || l.Period == nil {
+		item := `"` + l.Name + `";r=` + strconv.FormatInt(l.Remaining, 10)
+		if l.NextAfter != nil {
+			item += ";t=" + strconv.FormatInt(*l.NextAfter, 10)
+		}
+		left = append(left, item)
+		if l.Limit == nil || l.Period == nil { // credits
 			continue
 		}
 		p := `"` + l.Name + `";q=` + strconv.FormatInt(*l.Limit, 10) + ";w=" + strconv.Itoa(periodSeconds[*l.Period])
@@ -36,10 +43,11 @@ func (v Verification) SetHeaders(h http.Header) {
 			p += ";latchkey-burst=" + strconv.FormatInt(*l.Burst, 10)
 		}
 		policy = append(policy, p)
-		left = append(left, `"`+l.Name+`";r=`+strconv.FormatInt(l.Remaining, 10)+";t="+strconv.FormatInt(l.NextAfter, 10))
 	}
 	if len(policy) > 0 {
 		h.Set("RateLimit-Policy", strings.Join(policy, ", "))
+	}
+	if len(left) > 0 {
 		h.Set("RateLimit", strings.Join(left, ", "))
 	}
 	if v.RetryAfter != nil {
@@ -47,10 +55,13 @@ func (v Verification) SetHeaders(h http.Header) {
 	}
 }
 
-// periodSeconds are the lengths of the periods of rates.
+// periodSeconds are the lengths of periods, where they differ those of common ones.
 var periodSeconds = map[LimitStatePeriod]int{
 	LimitStatePeriodSecond: 1,
 	LimitStatePeriodMinute: 60,
 	LimitStatePeriodHour:   3600,
 	LimitStatePeriodDay:    86400,
+	LimitStatePeriodWeek:   7 * 86400,
+	LimitStatePeriodMonth:  30 * 86400,
+	LimitStatePeriodYear:   365 * 86400,
 }

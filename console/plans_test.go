@@ -63,9 +63,9 @@ func TestPlans(t *testing.T) {
 		t.Error("a viewer sees the form of a plan")
 	}
 
-	// Limits that are not JSON, have another field or are not enforced are refused at their field.
+	// Limits that are not JSON, have another field or a wrong one are refused at their field.
 	for _, bad := range []string{
-		"", "requests", `[{"nme": "x"}]`, `[{"name": "r", "type": "quota", "limit": 5, "period": "hour"}]`, limits + limits, "[]]garbage",
+		"", "requests", `[{"nme": "x"}]`, `[{"name": "r", "type": "quota", "limit": 5, "period": "minute"}]`, limits + limits, "[]]garbage",
 	} {
 		body := send(ann, "/plans/"+id, url.Values{"name": {"Pro"}, "limits": {bad}, "revision": {"1"}}, http.StatusUnprocessableEntity)
 		if !strings.Contains(body, `id="limits-fault"`) {

@@ -138,10 +138,10 @@ func (b *Books) turn(l *Lease, t Terms) error {
 	}
 	begin, next := t.Limit.Period.Calendar(later(t.At, b.Period), zone)
 	if begin.After(b.Period) {
-		*b, *l = Books{Period: begin, Leases: b.Leases}, Lease{}
+		*b, *l = Books{Period: begin.UTC(), Leases: b.Leases}, Lease{}
 	}
 	b.Capacity, _ = t.Limit.Limit.Units()
-	b.RenewsAt = next
+	b.RenewsAt = next.UTC()
 	return nil
 }
 
@@ -172,6 +172,7 @@ func (b *Books) refill(t Terms) (entries []Entry, err error) {
 		b.RenewedAt = b.RenewsAt
 		_, b.RenewsAt = t.Limit.Refill.Period.Calendar(b.RenewedAt, zone)
 	}
+	b.RenewedAt, b.RenewsAt = b.RenewedAt.UTC(), b.RenewsAt.UTC()
 	if b.RenewsAt.After(t.At) {
 		b.RenewedAt = later(b.RenewedAt, t.At)
 	}
@@ -238,7 +239,8 @@ func (b *Books) Reset(t Terms) error {
 	begun := later(t.At, b.Period.Add(time.Microsecond))
 	*b = Books{Period: begun, Leases: b.Leases}
 	b.Capacity, _ = t.Limit.Limit.Units()
-	_, b.RenewsAt = t.Limit.Period.Calendar(begun, zone)
+	_, next := t.Limit.Period.Calendar(begun, zone)
+	b.RenewsAt = next.UTC()
 	return nil
 }
 

@@ -128,6 +128,10 @@ func (s *shared) commit(i int, n *spender) error {
 // place that knows nothing, or of one that only seems to be gone.
 func (s *shared) lose(i int, n *spender) {
 	switch s.IntN(5) {
+	case 2:
+		if r := n.held.Report(false); n.held.Left() == 0 && n.report == nil && r.Spent == s.leases[i].Spent {
+			*n = spender{held: &domain.Holding{}} // it has forgotten a lease of which nothing is left
+		}
 	case 0:
 		*n = spender{held: &domain.Holding{}}
 		fallthrough

@@ -12,48 +12,94 @@ import (
 // allocations, so that deciding costs little.
 type Decision struct {
 	Limits     *LimitSet     // those that hold; nil: none
-	Code       Code          // empty: admitted; rate_limited; unavailable: it is not known which limits hold
-	RetryAfter time.Duration // for a refusal: after that time it is admitted, if nothing else is admitted before
+	Code       Code          // empty: admitted; unavailable: it is not known which limits hold, or what is left of them
+	RetryAfter time.Duration // for a refusal: after that time it is admitted, if nothing else is admitted before; 0: never by itself
 	Share      Share         // what of each rate is this node's
+	Held       []*Holding    // what this node holds of each quota and of credits, in their order; shared
+	At         time.Time     // by the clock of limits, if there are such
 
 	violated, exceeded uint64           // one bit for each limit
-	ahead              [MaxLimits]int64 // how far each TAT is ahead of the clock
+	left               [MaxLimits]int64 // rate: how far the TAT is ahead of the clock; otherwise how many units remain
 	rest               []int64          // the same for limits beyond these, which few keys have
 }
 
 // Admitted reports whether the request may be served.
 func (d *Decision) Admitted() bool { return d.Code == "" }
 
-// Note keeps the state of a limit, given its TAT.
+// Note keeps the state of a rate, given its TAT.
 func (d *Decision) Note(i int, tat, now int64) { *d.state(i) = d.rate(i).Ahead(tat, now) }
+
+// NoteRemaining keeps how many units remain of a quota or of credits.
+func (d *Decision) NoteRemaining(i int, units int64) { *d.state(i) = units }
+
+// AddRemaining notes that units were given back.
+func (d *Decision) AddRemaining(i int, units int64) { *d.state(i) += units }
 
 // state is where the state of a limit is kept.
 func (d *Decision) state(i int) *int64 {
-	if i < len(d.ahead) {
-		return &d.ahead[i]
+	if i < len(d.left) {
+		return &d.left[i]
 	}
 	if d.rest == nil {
 		d.rest = make([]int64, MaxHeld-MaxLimits)
 	}
-	return &d.rest[i-len(d.ahead)]
+	return &d.rest[i-len(d.left)]
 }
 
 func (d *Decision) rate(i int) Rate { return d.Share.Of(d.Limits.Rate(i)) }
 
+// known returns what this node knows of a quota or of credits; nil: nothing.
+func (d *Decision) known(i int) *Known {
+	if i -= d.Limits.Rates(); i < len(d.Held) {
+		return d.Held[i].Known()
+	}
+	return nil
+}
+
+// refusals are the codes of refused requests, by the type of the limit.
+var refusals = map[LimitType]Code{RateLimit: CodeRateLimited, Quota: CodeQuotaExceeded, Credits: CodeCreditsExhausted}
+
 // Exceed notes that n units exceed a limit, whose state is noted. The limit refuses
-// the request unless it only observes.
+// the request unless it only observes. The limit that comes last has the say: no wait
+// for a rate brings back credits.
 func (d *Decision) Exceed(i int, n int64) {
 	d.exceeded |= 1 << i
-	if d.Limits.At(i).Mode == Observe {
+	l := d.Limits.At(i)
+	if l.Mode == Observe {
 		return
 	}
-	d.violated |= 1 << i
-	d.Code = CodeRateLimited
-	wait, ever := d.rate(i).Wait(*d.state(i), 0, n)
-	if !ever { // not within the burst, or not at this node
-		wait = time.Duration(d.Limits.At(i).Period.seconds()) * time.Second
+	var wait time.Duration
+	if l.Type == RateLimit {
+		var ever bool
+		if wait, ever = d.rate(i).Wait(*d.state(i), 0, n); !ever { // not within the burst, or not at this node
+			wait = time.Duration(l.Period.seconds()) * time.Second
+		}
+	} else {
+		wait = d.untilRenewal(i)
+	}
+	if refusal := refusals[l.Type]; d.violated == 0 || refusal != d.Code {
+		d.Code, d.RetryAfter = refusal, wait
 	}
 	d.RetryAfter = max(d.RetryAfter, wait)
+	d.violated |= 1 << i
+}
+
+// untilRenewal is the time until a quota begins anew, or credits are refilled; 0: they
+// never are.
+func (d *Decision) untilRenewal(i int) time.Duration {
+	known := d.known(i)
+	if known == nil || known.Books.RenewsAt.IsZero() {
+		return 0
+	}
+	return max(1, known.Books.RenewsAt.Sub(d.At))
+}
+
+// NotKnown refuses the request for now, because it is not known what is left, unless a
+// limit refuses it anyway.
+func (d *Decision) NotKnown() {
+	if d.violated == 0 {
+		d.Code, d.RetryAfter = CodeUnavailable, time.Second
+	}
 }
 
 // Exceeded reports whether the request exceeds a limit.
@@ -63,32 +109,69 @@ func (d *Decision) Exceeded(i int) bool { return d.exceeded&(1<<i) != 0 }
 type LimitState struct {
 	*EffectiveLimit
 
-	Burst           int64         // units that may come together; 0: nothing is admitted
-	Used, Remaining int64         // units; of this node's share
-	Next            time.Duration // until one more unit remains; 0: nothing is used
-	Full            time.Duration // until nothing is used
+	Burst           int64         // rate: units that may come together; 0: nothing is admitted
+	Used, Remaining int64         // units; of a rate those of this node's share
+	Leased          int64         // quota, credits: of those used, what other nodes may still spend
+	Next            time.Duration // until one more unit remains; 0: nothing is used, or it never does by itself
+	Full            time.Duration // rate: until nothing is used
+	RenewsAt        time.Time     // quota, credits: when the next period begins, or the next refill is due; zero: never, or not known
 	Exceeded        bool          // by this request
+}
+
+// Returns reports whether more units are left by themselves after some time.
+func (s *LimitState) Returns() bool { return s.Type != Credits || s.Refill != nil }
+
+// ResetsAt returns when nothing is used any more, at the time now; zero: that is not
+// known, or nothing is used.
+func (s *LimitState) ResetsAt(now time.Time) time.Time {
+	if s.Type == RateLimit && s.Full > 0 {
+		return now.Add(s.Full).UTC()
+	}
+	return s.RenewsAt
 }
 
 // States are the states of all limits, by their place.
 func (d *Decision) States() iter.Seq2[int, LimitState] {
 	return func(yield func(int, LimitState) bool) {
 		for i := range d.Limits.Len() {
-			rate, ahead := d.rate(i), *d.state(i)
-			remaining := rate.Remaining(ahead, 0)
-			if !yield(i, LimitState{
-				EffectiveLimit: d.Limits.At(i),
-				Burst:          d.Limits.Rate(i).burst,
-				Used:           rate.burst - remaining,
-				Remaining:      remaining,
-				Next:           rate.UntilNext(ahead, 0),
-				Full:           time.Duration(ahead),
-				Exceeded:       d.Exceeded(i),
-			}) {
+			s := d.balanceState
+			if i < d.Limits.Rates() {
+				s = d.rateState
+			}
+			if !yield(i, s(i)) {
 				return
 			}
 		}
 	}
+}
+
+func (d *Decision) rateState(i int) LimitState {
+	rate, ahead := d.rate(i), *d.state(i)
+	remaining := rate.Remaining(ahead, 0)
+	return LimitState{
+		EffectiveLimit: d.Limits.At(i),
+		Burst:          d.Limits.Rate(i).burst,
+		Used:           rate.burst - remaining,
+		Remaining:      remaining,
+		Next:           rate.UntilNext(ahead, 0),
+		Full:           time.Duration(ahead),
+		Exceeded:       d.Exceeded(i),
+	}
+}
+
+func (d *Decision) balanceState(i int) LimitState {
+	l := d.Limits.At(i)
+	s := LimitState{
+		EffectiveLimit: l,
+		Remaining:      *d.state(i),
+		Next:           d.untilRenewal(i),
+		Exceeded:       d.Exceeded(i),
+	}
+	if known := d.known(i); known != nil {
+		s.Leased, s.RenewsAt = known.Elsewhere(), known.Books.RenewsAt
+		s.Used = max(0, known.Books.Capacity-s.Remaining)
+	}
+	return s
 }
 
 // Violated are the names of the limits that refuse the request.
@@ -112,8 +195,10 @@ func (d *Decision) AppendHeader(b []byte) []byte {
 			b = append(b, ", "...)
 		}
 		b = append(append(append(b, '"'), s.Name...), `";r=`...)
-		b = append(strconv.AppendInt(b, s.Remaining, 10), ";t="...)
-		b = strconv.AppendInt(b, Seconds(s.Next), 10)
+		b = strconv.AppendInt(b, s.Remaining, 10)
+		if s.Returns() {
+			b = strconv.AppendInt(append(b, ";t="...), Seconds(s.Next), 10)
+		}
 	}
 	return b
 }
@@ -129,21 +214,24 @@ func (d *Decision) Err() error {
 	}
 	violated := d.Violated()
 	for i := range d.Limits.Len() {
-		if d.violated&(1<<i) != 0 {
+		if d.violated&(1<<i) != 0 && refusals[d.Limits.At(i).Type] == d.Code {
 			return &Error{Code: d.Code, Detail: d.Limits.sentences[i], RetryAfter: d.RetryAfter, Violated: violated}
 		}
 	}
 	return nil
 }
 
-// sentence says what a rate allows.
+// sentence says what a limit allows.
 func (l *EffectiveLimit) sentence() string {
 	who := "This key"
 	if l.Per != PerKey {
 		who = "The keys that share this limit"
 	}
 	units, _ := l.Limit.Limit.Units()
-	if *l.Cost != 1 {
+	switch {
+	case l.Type == Credits:
+		return fmt.Sprintf("Not enough units of %s are left for this request.", l.Name)
+	case *l.Cost != 1:
 		return fmt.Sprintf("%s may use %d units of %s a %s.", who, units, l.Name, l.Period)
 	}
 	return fmt.Sprintf("%s may make %d requests a %s.", who, units, l.Period)

@@ -27,6 +27,8 @@ const (
 	CodeInvalidToken       Code = "invalid_token"
 	CodeTokenExpired       Code = "token_expired"
 	CodeInvalidCredentials Code = "invalid_credentials"
+	// 402
+	CodeCreditsExhausted Code = "credits_exhausted"
 	// 403
 	CodeForbidden                Code = "forbidden"
 	CodeScopeNotHeld             Code = "scope_not_held"
@@ -46,9 +48,10 @@ const (
 	CodeValidationFailed     Code = "validation_failed"
 	CodeIdempotencyMismatch  Code = "idempotency_mismatch"
 	// 429 and up
-	CodeRateLimited Code = "rate_limited"
-	CodeInternal    Code = "internal"
-	CodeUnavailable Code = "unavailable"
+	CodeRateLimited   Code = "rate_limited"
+	CodeQuotaExceeded Code = "quota_exceeded"
+	CodeInternal      Code = "internal"
+	CodeUnavailable   Code = "unavailable"
 )
 
 // Error is a refusal that a caller may see.
@@ -58,11 +61,12 @@ type Error struct {
 	Fields []FieldError // for validation_failed: which fields, and why
 	Err    error        // the cause, for the log only
 
-	// RetryAfter is the time after which a retry may help, for rate_limited and
-	// unavailable. If it is zero, the layer that answers chooses.
+	// RetryAfter is the time after which a retry may help, for rate_limited,
+	// quota_exceeded and unavailable; if it is zero, the layer that answers chooses. For
+	// credits_exhausted it is when credits are refilled; zero: never.
 	RetryAfter time.Duration
 
-	Violated []string // for rate_limited by limits of the key: their names
+	Violated []string // by limits of the key: the names of those that refuse
 
 	// Credential means that the caller used the refused thing to prove itself:
 	// key_revoked is then 401, whereas a revoked key as a target is 409.

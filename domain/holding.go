@@ -98,7 +98,7 @@ func (h *Holding) Renew(k Known) {
 		h.granted.Store(0)
 		h.known.Store(&k) // before units of it can be taken, so that they are given back to it
 		h.restart(0)
-		h.settled = 0
+		h.settled = k.Lease.Spent // which this node has settled before, if it is not zero
 	} else {
 		h.known.Store(&k)
 	}

@@ -155,7 +155,6 @@ func (v *Invalid) key(k Key) {
 		v.Add("/plan_id", "must be the id of a plan")
 	}
 	v.limits(k.Limits, PerKey)
-	v.enforced(k.Limits)
 }
 
 // KeyPatch is a change to a key. A nil field stays as it is.

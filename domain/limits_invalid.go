@@ -169,17 +169,3 @@ func joined[T ~string](items []T) string {
 	}
 	return strings.Join(texts, ", ")
 }
-
-// enforcedTypes are the types of limits that this version enforces.
-var enforcedTypes = []LimitType{RateLimit}
-
-// enforced refuses limits that this version does not enforce, because a limit that
-// is stored and does nothing would be a false promise. The absence of a limit needs
-// no enforcement.
-func (v *Invalid) enforced(limits []Limit) {
-	for i, l := range limits {
-		if !l.Limit.IsUnlimited() && slices.Contains(LimitTypes, l.Type) && !slices.Contains(enforcedTypes, l.Type) {
-			v.Add(pointer("limits", i)+"/type", "is not enforced by this version, which refuses what it cannot enforce")
-		}
-	}
-}

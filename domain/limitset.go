@@ -3,10 +3,9 @@ package domain
 import "strconv"
 
 // LimitSet are the limits that hold for some keys, in the form in which they are
-// enforced. All keys of a plan share one, which never changes. It has the limits
-// of the type rate: no others can be stored. The nil set has none.
+// enforced. All keys of a plan share one, which never changes. The nil set has none.
 type LimitSet struct {
-	limits    []EffectiveLimit // complete, in the order in which a request takes from them
+	limits    []EffectiveLimit // complete, in the order in which a request takes from them: rates first
 	rates     []Rate
 	sentences []string // what to say to the caller whom the limit refuses
 	policy    []string
@@ -18,11 +17,10 @@ func newLimitSet(effective []EffectiveLimit) *LimitSet {
 	var s LimitSet
 	policy := ""
 	for _, l := range effective {
-		if l.Type != RateLimit {
-			continue
-		}
 		l.Limit = l.WithDefaults()
-		s.limits, s.rates = append(s.limits, l), append(s.rates, l.Rate())
+		if s.limits = append(s.limits, l); l.Type == RateLimit {
+			s.rates = append(s.rates, l.Rate())
+		}
 		s.sentences = append(s.sentences, l.sentence())
 		policy = appendPolicy(policy, l.Limit)
 	}
@@ -38,12 +36,26 @@ func appendPolicy(policy string, l Limit) string {
 	if policy != "" {
 		policy += ", "
 	}
+	if l.Type == Credits {
+		return policy + `"` + l.Name + `";q=` + strconv.FormatInt(l.mostCredits(), 10)
+	}
 	units, _ := l.Limit.Units()
-	policy += `"` + l.Name + `";q=` + strconv.FormatInt(units, 10) + ";w=" + strconv.FormatInt(l.Period.seconds(), 10)
+	policy += `"` + l.Name + `";q=` + strconv.FormatInt(units, 10) + ";w=" + strconv.FormatInt(l.Period.about(), 10)
 	if l.Burst != nil && *l.Burst != units {
 		policy += ";latchkey-burst=" + strconv.FormatInt(*l.Burst, 10)
 	}
 	return policy
+}
+
+// mostCredits returns the balance that credits have without grants.
+func (l Limit) mostCredits() int64 {
+	switch {
+	case l.Refill == nil:
+		return *l.Initial
+	case l.Refill.Maximum != nil:
+		return *l.Refill.Maximum
+	}
+	return max(*l.Initial, l.Refill.Amount)
 }
 
 // Len returns how many limits there are, at most MaxHeld.
@@ -56,6 +68,15 @@ func (s *LimitSet) Len() int {
 
 // At returns a limit and where it comes from.
 func (s *LimitSet) At(i int) *EffectiveLimit { return &s.limits[i] }
+
+// Rates returns how many of the limits are rates; these come first. The others are
+// quotas and credits.
+func (s *LimitSet) Rates() int {
+	if s == nil {
+		return 0
+	}
+	return len(s.rates)
+}
 
 // Rate returns the rate of a limit.
 func (s *LimitSet) Rate(i int) Rate { return s.rates[i] }

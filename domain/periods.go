@@ -49,6 +49,19 @@ func (p Period) seconds() int64 {
 	return 0
 }
 
+// about returns the length of a period in seconds, where its periods differ that of a
+// common one.
+func (p Period) about() int64 {
+	switch day := PeriodDay.seconds(); p {
+	case PeriodWeek:
+		return 7 * day
+	case PeriodMonth:
+		return 30 * day
+	case PeriodSecond, PeriodMinute, PeriodHour, PeriodDay, PeriodYear:
+	}
+	return p.seconds()
+}
+
 // Calendar returns the period of the calendar that t lies in, and when the next one
 // begins, as the zone's clocks show it. Every moment lies in exactly one period,
 // also on the days on which clocks are changed: those days are an hour longer or

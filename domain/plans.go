@@ -35,7 +35,6 @@ func (s PlanSpec) Validate() error {
 	var v Invalid
 	v.Name("/name", s.Name)
 	v.limits(s.Limits)
-	v.enforced(s.Limits)
 	return v.Err()
 }
 

@@ -99,7 +99,6 @@ func (p ProjectPatch) Apply(pr Project) (Project, error) {
 	set(given, "limits", &pr.Limits, p.Limits)
 	var v Invalid
 	v.limits(pr.Limits)
-	v.enforced(pr.Limits)
 	pr.Limits = LimitsWithDefaults(pr.Limits)
 	v.Name("/name", pr.Name)
 	v.slug(pr.Slug)

@@ -194,6 +194,8 @@ func (p *scriptedPoller) prune(_ context.Context, before int64) error {
 
 func (p *scriptedPoller) db() *bun.DB { return nil }
 
+func (p *scriptedPoller) clock() time.Time { return time.Time{} }
+
 // Notes are removed once they are older than StaleKept, as they were then, and no
 // earlier. A removal that fails is tried again.
 func TestOldNotesAreRemoved(t *testing.T) {

@@ -51,6 +51,8 @@ type poller interface {
 	prune(ctx context.Context, before int64) error
 	// db is the feed's own connection, which also keeps the list of nodes.
 	db() *bun.DB
+	// clock is the time of the database at the last poll; zero if it has none of its own.
+	clock() time.Time
 }
 
 // mark is the position in the notes at a moment.
@@ -103,6 +105,10 @@ func (f *Feed) Poll(ctx context.Context) ([]domain.Stale, error) {
 	}
 	return notes, nil
 }
+
+// Clock returns the time of a database server at the last Poll; the zero time for a
+// database without a clock of its own.
+func (f *Feed) Clock() time.Time { return f.poll.clock() }
 
 // Wake receives when the next Poll should happen immediately.
 func (f *Feed) Wake() <-chan struct{} { return f.link.wake }

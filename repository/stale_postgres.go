@@ -117,20 +117,25 @@ type postgresPoller struct {
 	pool *bun.DB
 	xmin int64          // 0: never looked
 	seen map[int64]bool // transactions from xmin on that were already reported
+	at   time.Time
 }
 
 func (p *postgresPoller) db() *bun.DB { return p.pool }
 
+func (p *postgresPoller) clock() time.Time { return p.at }
+
 func (p *postgresPoller) poll(ctx context.Context) ([]domain.Stale, int64, error) {
 	var rows []struct {
 		Xmin   int64
+		Clock  int64 // microseconds
 		Xid    *int64
 		Kind   domain.StaleKind
 		Object string
 	}
 	// One statement, so that xmin and the rows are of one snapshot.
-	err := p.pool.NewRaw(`SELECT s.xmin, c.xid, COALESCE(c.kind, '') AS kind, COALESCE(c.object, '') AS object
-		FROM (SELECT pg_snapshot_xmin(pg_current_snapshot())::text::bigint AS xmin) AS s
+	err := p.pool.NewRaw(`SELECT s.xmin, s.clock, c.xid, COALESCE(c.kind, '') AS kind, COALESCE(c.object, '') AS object
+		FROM (SELECT pg_snapshot_xmin(pg_current_snapshot())::text::bigint AS xmin,
+			(extract(epoch FROM clock_timestamp()) * 1000000)::bigint AS clock) AS s
 		LEFT JOIN changes AS c ON c.xid >= CASE WHEN ? = 0 THEN s.xmin ELSE ? END`, p.xmin, p.xmin).Scan(ctx, &rows)
 	if err != nil {
 		return nil, 0, err
@@ -154,7 +159,7 @@ func (p *postgresPoller) poll(ctx context.Context) ([]domain.Stale, int64, error
 		// promoted.
 		notes = append(notes, domain.Stale{Kind: domain.StaleEverything})
 	}
-	p.xmin, p.seen = rows[0].Xmin, seen
+	p.xmin, p.seen, p.at = rows[0].Xmin, seen, time.UnixMicro(rows[0].Clock)
 	return notes, p.xmin, nil
 }
 

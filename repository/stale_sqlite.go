@@ -3,6 +3,7 @@ package repository
 import (
 	"context"
 	"database/sql"
+	"time"
 
 	"github.com/uptrace/bun"
 	"github.com/uptrace/bun/dialect/sqlitedialect"
@@ -43,6 +44,8 @@ type sqlitePoller struct {
 }
 
 func (p *sqlitePoller) db() *bun.DB { return p.pool }
+
+func (*sqlitePoller) clock() time.Time { return time.Time{} }
 
 func (p *sqlitePoller) poll(ctx context.Context) ([]domain.Stale, int64, error) {
 	var version int64

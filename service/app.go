@@ -70,15 +70,16 @@ type Options struct {
 // App is Latchkey without its interfaces: API, console and command line all
 // call it.
 type App struct {
-	store     *repository.Store
-	clock     func() time.Time
-	began     time.Time // by the clock, with its monotonic reading
-	keyPrefix string
-	address   string
-	signup    SignupPolicy
-	log       *slog.Logger
-	draining  atomic.Bool
-	random    io.Reader
+	store      *repository.Store
+	clock      func() time.Time
+	givenClock bool
+	began      time.Time // by the clock, with its monotonic reading
+	keyPrefix  string
+	address    string
+	signup     SignupPolicy
+	log        *slog.Logger
+	draining   atomic.Bool
+	random     io.Reader
 
 	keyring    *keyring
 	signing    signing
@@ -93,6 +94,7 @@ type App struct {
 	publicURL  string
 	mailing    *mailing
 	near       *nearby
+	leases     *leases
 }
 
 // New returns an App over a migrated store. It refuses a master key that is not
@@ -110,14 +112,16 @@ func New(ctx context.Context, o Options) (*App, error) {
 		scarce:    newScarce(),
 		foreign:   newForeign(),
 		throttle:  newThrottle(),
+		leases:    newLeases(),
 		publicURL: cmp.Or(o.PublicURL, o.Issuer),
 	}
 	a.address = o.Address
-	if a.clock == nil {
+	if a.givenClock = a.clock != nil; !a.givenClock {
 		a.clock = time.Now
 	}
 	a.began = a.clock()
 	a.usage, a.usageDays = newUsage(a.now()), cmp.Or(o.UsageDays, DefaultUsageDays)
+	a.setLimitClock(time.Time{})
 	a.near = newNearby(o, a.usage.meter)
 	if a.keyPrefix == "" {
 		a.keyPrefix = domain.DefaultKeyPrefix

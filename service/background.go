@@ -24,6 +24,7 @@ func (a *App) jobs() []job {
 		{"learn of keys that other nodes have imported", importsInterval, a.loadImports},
 		{"read the keys that sign access tokens", time.Minute, a.loadSigningKeys},
 		{"look at the emails that wait", mailWaitingEvery, a.tidyMail},
+		{"forfeit the leases of nodes that are gone", sweepLeasesEvery, a.sweepLeases},
 	}
 }
 
@@ -37,6 +38,7 @@ func (a *App) Run(ctx context.Context) {
 	counted := make(chan struct{})
 	all.Go(func() { a.follow(ctx, counted) })
 	all.Go(func() { a.keepUntagged(ctx) })
+	all.Go(func() { a.keepLeases(ctx) })
 	all.Go(func() { defer close(counted); a.keepUsage(ctx) })
 	all.Go(func() { a.sendMails(ctx) })
 	all.Go(func() { a.keepRefusals(ctx) })

@@ -107,6 +107,7 @@ func (a *App) followOnce(ctx context.Context, counted <-chan struct{}, others *p
 				notes = append(notes, domain.Stale{Kind: domain.StaleEverything})
 			}
 			a.forget(notes)
+			a.setLimitClock(feed.Clock())
 			if slices.ContainsFunc(notes, func(n domain.Stale) bool { return n.Kind == domain.StaleNodes }) {
 				a.report(ctx, feed, &node, others)
 			}

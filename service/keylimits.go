@@ -38,16 +38,45 @@ func (p *Project) limitsOf(ctx context.Context, from *repository.Store, key doma
 	}
 	tenant := domain.NewTenant(*p.project, domain.Organization{ID: p.project.OrganizationID}, plans)
 	proven := domain.NewProvenKey(string(domain.PackKey(nil, domain.Secret{}, key)), tenant)
-	return KeyLimits{p.app.usage.meter.Look(proven, p.app.instant()), proven}, nil
+	return p.app.lookAtLimits(ctx, from, proven)
+}
+
+// lookAtLimits returns what the limits of a key say: rates at this node, and quotas and
+// credits in the database, with what this node has spent since it has settled.
+func (a *App) lookAtLimits(ctx context.Context, from *repository.Store, key domain.ProvenKey) (KeyLimits, error) {
+	now := a.instant()
+	limits, _ := key.Limits()
+	var held []*domain.Holding
+	for i := limits.Rates(); i < limits.Len(); i++ {
+		books, err := from.Books(ctx, key.Tenant().Project.Scope(), limits.Counter(i, key))
+		if err != nil {
+			return KeyLimits{}, err
+		}
+		terms := domain.Terms{Limit: limits.At(i).Limit, At: a.limitTime()}
+		if _, err := books.Visit(&domain.Lease{}, domain.Report{}, terms); err != nil {
+			return KeyLimits{}, err
+		}
+		held = append(held, a.usage.meter.With(limits.Counter(i, key), books))
+	}
+	return KeyLimits{a.usage.meter.Look(key, held, now), key}, nil
 }
 
 // OwnLimits returns the state of the limits of the key that calls. It needs no scope.
-func (a *App) OwnLimits(caller domain.Principal) (KeyLimits, bool) {
+// While the database cannot tell, it is what this node remembers.
+func (a *App) OwnLimits(ctx context.Context, caller domain.Principal) (KeyLimits, error) {
 	key, isKey := caller.ProvenKey()
 	if !isKey {
-		return KeyLimits{}, false
+		return KeyLimits{}, nil
 	}
-	return KeyLimits{a.usage.meter.Look(key, a.instant()), key}, true
+	limits, err := a.lookAtLimits(ctx, a.store, key)
+	if domain.CodeOf(err) != domain.CodeUnavailable {
+		return limits, err
+	}
+	held, known := a.usage.meter.Held(key)
+	if !known {
+		return KeyLimits{}, err
+	}
+	return KeyLimits{a.usage.meter.Look(key, held, a.instant()), key}, nil
 }
 
 // ResetLimit makes a limit that holds for a key as good as new, on all nodes, for all
@@ -70,9 +99,12 @@ func (p *Project) ResetLimit(ctx context.Context, id domain.KeyID, name, reason 
 		if limits, err = p.limitsOf(ctx, tx, key); err != nil {
 			return err
 		}
-		counter, ok := limits.counter(name)
+		counter, limit, ok := limits.counter(name)
 		if !ok {
 			return domain.NotFound()
+		}
+		if err := p.resetCounter(ctx, tx, counter, limit); err != nil {
+			return err
 		}
 		if err := tx.NoteStale(ctx, domain.Stale{Kind: domain.StaleLimit, ID: counter.String()}); err != nil {
 			return err
@@ -82,16 +114,30 @@ func (p *Project) ResetLimit(ctx context.Context, id domain.KeyID, name, reason 
 	if err != nil {
 		return KeyLimits{}, err
 	}
-	limits.Limits = p.app.usage.meter.Look(limits.Key, p.app.instant())
-	return limits, nil
+	return p.app.lookAtLimits(ctx, p.app.store, limits.Key)
+}
+
+// resetCounter begins the period of a quota anew. Rates are reset by each node, and
+// credits are not reset: they are granted.
+func (p *Project) resetCounter(ctx context.Context, tx *repository.Store, c domain.Counter, l domain.Limit) error {
+	switch l.Type {
+	case domain.Quota:
+		_, err := tx.ResetCounter(ctx, p.project.Scope(), c, domain.Terms{Limit: l, At: p.app.limitTime()})
+		return err
+	case domain.Credits:
+		return domain.Errorf(domain.CodeConflict, "Credits cannot be reset. Grant some.")
+	case domain.RateLimit:
+	}
+	return nil
 }
 
 // counter returns the counter of the limit of that name.
-func (l KeyLimits) counter(name string) (domain.Counter, bool) {
-	for i := range l.Limits.Limits.Len() {
-		if l.Limits.Limits.At(i).Name == name {
-			return l.Limits.Limits.Counter(i, l.Key), true
+func (l KeyLimits) counter(name string) (domain.Counter, domain.Limit, bool) {
+	limits := l.Limits.Limits
+	for i := range limits.Len() {
+		if limits.At(i).Name == name {
+			return limits.Counter(i, l.Key), limits.At(i).Limit, true
 		}
 	}
-	return domain.Counter{}, false
+	return domain.Counter{}, domain.Limit{}, false
 }

@@ -260,11 +260,11 @@ func TestStateOfLimits(t *testing.T) {
 
 	proven, err := w.ProveKey(ctx, token.Reveal(), nil)
 	w.check(err)
-	mine, ok := w.OwnLimits(domain.ProvenPrincipal(proven, nil, domain.Origin{}))
-	if !ok || mine.Limits.Limits.Len() != 3 {
-		t.Errorf("got %d limits, %v, want the key's own", mine.Limits.Limits.Len(), ok)
+	mine, err := w.OwnLimits(ctx, domain.ProvenPrincipal(proven, nil, domain.Origin{}))
+	if err != nil || mine.Limits.Limits.Len() != 3 {
+		t.Errorf("got %d limits, %v, want the key's own", mine.Limits.Limits.Len(), err)
 	}
-	if _, ok := w.OwnLimits(domain.System()); ok {
+	if none, err := w.OwnLimits(ctx, domain.System()); err != nil || none.Limits.Limits.Len() != 0 {
 		t.Error("the command line has limits")
 	}
 	_, err = p.VerifyKey(ctx, service.Question{Token: token.Reveal(), Cost: domain.Cost{"k1": -1}})

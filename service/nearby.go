@@ -107,6 +107,7 @@ func (a *App) forget(notes []domain.Stale) {
 			reload = true
 			a.near.keys.ForgetAll()
 			a.near.outdateUntagged()
+			a.usage.meter.DoubtAll()
 		case domain.StaleUntagged:
 			a.near.untagged.Add(domain.TokenID(n.ID))
 		case domain.StaleLimit:

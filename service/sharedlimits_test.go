@@ -15,7 +15,7 @@ func (w *world) admits(node *service.App, token string, n int) (admitted int) {
 	key, err := node.ProveKey(w.Context(), token, nil)
 	w.check(err)
 	for range n {
-		if d := node.Spend(key, nil); d.Admitted() {
+		if d := node.Spend(w.Context(), key, nil); d.Admitted() {
 			admitted++
 		}
 	}
@@ -28,7 +28,7 @@ func (w *world) knowsNodes(node *service.App, token string, n int) {
 	for {
 		key, err := node.ProveKey(w.Context(), token, nil)
 		w.check(err)
-		look := node.Spend(key, domain.Cost{"requests": 0})
+		look := node.Spend(w.Context(), key, domain.Cost{"requests": 0})
 		if look.Share.Nodes == n {
 			return
 		}
@@ -119,13 +119,13 @@ func TestLateCostsAreOfTheKeyThatCalls(t *testing.T) {
 		if other.Line() != calling.Line() {
 			t.Fatal("the line has not been given to another key")
 		}
-		if d := w.App.SpendMore(calling, domain.Cost{"tokens": 5}); !d.Admitted() {
+		if d := w.App.SpendMore(w.Context(), calling, domain.Cost{"tokens": 5}); !d.Admitted() {
 			t.Errorf("got %s for 5 of 100 units", d.Code)
 		}
-		if d := w.App.Spend(other, domain.Cost{"tokens": 4}); d.Admitted() {
+		if d := w.App.Spend(w.Context(), other, domain.Cost{"tokens": 4}); d.Admitted() {
 			t.Error("4 of 3 units were admitted")
 		}
-		if d := w.App.SpendMore(calling, domain.Cost{"tokens": 90}); !d.Admitted() {
+		if d := w.App.SpendMore(w.Context(), calling, domain.Cost{"tokens": 90}); !d.Admitted() {
 			t.Errorf("got %s for 90 of 95 units", d.Code)
 		}
 	})

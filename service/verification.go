@@ -11,7 +11,7 @@ type Verification struct {
 	Code VerificationCode
 	Key  domain.ProvenKey // zero until the secret has been proved
 
-	Limits domain.Decision // for valid and rate_limited: what the key's limits say
+	Limits domain.Decision // for valid and what limits refuse: what the key's limits say
 }
 
 // Valid reports whether the token is good.
@@ -29,6 +29,8 @@ const (
 	VerifiedInsufficientScope VerificationCode = "insufficient_scope"
 	VerifiedProjectDisabled   VerificationCode = "project_disabled"
 	VerifiedRateLimited       VerificationCode = "rate_limited"
+	VerifiedQuotaExceeded     VerificationCode = "quota_exceeded"
+	VerifiedCreditsExhausted  VerificationCode = "credits_exhausted"
 )
 
 // Question is what VerifyKey is asked.
@@ -64,7 +66,7 @@ func (p *Project) VerifyKey(ctx context.Context, q Question) (Verification, erro
 	}
 	v, err := p.app.verify(ctx, q.Token, q.Scopes, p.project.ID)
 	if err == nil && v.Valid() {
-		err = v.spend(p.app, q.Cost)
+		err = v.spend(ctx, p.app, q.Cost)
 	}
 	if err == nil {
 		p.count(v, q.Tag)
@@ -73,13 +75,13 @@ func (p *Project) VerifyKey(ctx context.Context, q Question) (Verification, erro
 }
 
 // spend takes the cost from the limits of a key that is valid otherwise.
-func (v *Verification) spend(a *App, cost domain.Cost) error {
-	v.Limits = a.spend(v.Key, cost)
-	switch v.Limits.Code {
+func (v *Verification) spend(ctx context.Context, a *App, cost domain.Cost) error {
+	switch v.Limits = a.spend(ctx, v.Key, cost); v.Limits.Code {
+	case "":
 	case domain.CodeUnavailable:
 		return v.Limits.Err()
-	case domain.CodeRateLimited:
-		v.Code = VerifiedRateLimited
+	default:
+		v.Code = VerificationCode(v.Limits.Code)
 	}
 	return nil
 }

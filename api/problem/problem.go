@@ -79,6 +79,8 @@ var kinds = map[domain.Code]kind{
 	domain.CodeValidationFailed:         {http.StatusUnprocessableEntity, "Validation failed", "The request can be read, but some fields or parameters are not valid. Each entry of errors points to one and says what it must be."},
 	domain.CodeIdempotencyMismatch:      {http.StatusUnprocessableEntity, "Idempotency-Key reused", "The Idempotency-Key was used for a different request within the last 24 hours. Use a new one for each request."},
 	domain.CodeRateLimited:              {http.StatusTooManyRequests, "Too many requests", "Too many attempts, or a limit of the API key is reached, which violated-policies names. Wait for the number of seconds in the Retry-After header. A request that is refused costs nothing."},
+	domain.CodeQuotaExceeded:            {http.StatusTooManyRequests, "Quota exceeded", "A quota of the API key is used up, which violated-policies names. Its next period begins after the number of seconds in the Retry-After header. A request that is refused costs nothing."},
+	domain.CodeCreditsExhausted:         {http.StatusPaymentRequired, "Credits exhausted", "Credits of the API key are used up, which violated-policies names. Where they are refilled, Retry-After has the number of seconds until then. A request that is refused costs nothing."},
 	domain.CodeInternal:                 {http.StatusInternalServerError, "Internal error", "An error on our side. The request_id finds the details in the log of the instance."},
 	domain.CodeUnavailable:              {http.StatusServiceUnavailable, "Unavailable", "The answer cannot be known right now, so it is neither yes nor no. Repeat the request after the number of seconds in the Retry-After header."},
 }
@@ -237,10 +239,11 @@ func appendList[T any](b []byte, member string, items []T, item func([]byte, T) 
 // SetRetryAfter sets Retry-After in whole seconds, if the status has that header.
 // wait is that of the error; 0: it has none.
 func SetRetryAfter(h http.Header, status int, wait time.Duration) {
-	if status != http.StatusTooManyRequests && status != http.StatusServiceUnavailable {
+	switch {
+	case status == http.StatusPaymentRequired && wait > 0:
+	case status != http.StatusTooManyRequests && status != http.StatusServiceUnavailable:
 		return
-	}
-	if wait <= 0 {
+	case wait <= 0:
 		wait = retryAfter
 	}
 	h.Set("Retry-After", strconv.Itoa(int((wait+time.Second-1)/time.Second)))

@@ -110,6 +110,11 @@ func appMetrics(app *service.App) []prometheus.Collector {
 			_, nodes := app.LimitStats()
 			return 1 / float64(nodes)
 		}),
+		counter("latchkey_lease_visits_total", "Times that this node settled with a counter of a quota or credits, and leased more.",
+			func() int64 { return app.LeaseStats().Visits }),
+		counter("latchkey_lease_visits_failed_total", "Of these, those that failed.", func() int64 { return app.LeaseStats().Failed }),
+		counter("latchkey_lease_forfeited_units_total", "Units of quotas and credits that were lost with nodes, as this node found.",
+			func() int64 { return app.LeaseStats().Forfeited }),
 		gauge("latchkey_key_cache_keys", "Keys kept in memory.", func() float64 { return float64(app.CacheStats().Keys) }),
 		gauge("latchkey_key_cache_bytes", "Memory for keys, without their index.",
 			func() float64 { return float64(app.CacheStats().Bytes) }),

@@ -85,6 +85,17 @@ func testEveryList(t *testing.T, s *repository.Store) {
 		}, listOf(func(ctx context.Context, page domain.Page) (domain.List[domain.Plan], error) {
 			return s.ListPlans(ctx, p.Scope(), page)
 		}, func(p domain.Plan) string { return string(p.ID) })},
+		"entries of credits": {func(at time.Time) string {
+			e := domain.CreditEntry{
+				ID: domain.NewID[domain.CreditEntryID](at), Counter: counterOf(p, creditsOf(0), "customer").Counter,
+				Kind: domain.EntryGrant, Amount: 1, CreatedAt: at,
+			}
+			_, _, err := s.ChangeCredits(ctx, p.Scope(), domain.Terms{Limit: creditsOf(0), At: at}, e)
+			check(t, err)
+			return string(e.ID)
+		}, listOf(func(ctx context.Context, page domain.Page) (domain.List[domain.CreditEntry], error) {
+			return s.ListCreditEntries(ctx, p.Scope(), repository.CreditFilter{}, page)
+		}, func(e domain.CreditEntry) string { return string(e.ID) })},
 		"organizations": {addOrganization, listOf(s.ListOrganizations, ofOrganization)},
 		"organizations of a user": {addOrganization, listOf(func(ctx context.Context, p domain.Page) (domain.List[domain.MemberOf], error) {
 			return s.ListOrganizationsOf(ctx, ann.ID, p)

@@ -157,6 +157,13 @@ func testOutagesInSteps(t *testing.T, s *repository.Store) {
 				{OrganizationID: org.ID, ProjectID: p.ID, KeyID: key.ID, Outcome: domain.OutcomeValid, Count: 1},
 			}})
 		}, 6},
+		"Visit": {func(ctx context.Context) error {
+			limit := creditsOf(5)
+			_, err := s.Visit(ctx, domain.Visits{Node: "n", Nodes: 1, At: epoch, All: []domain.Visit{{
+				Counter: counterOf(p, limit, fresh()), Limit: limit, Report: domain.Report{Need: 1},
+			}}})
+			return err
+		}, 6},
 		"AddImported": {inTx(func(ctx context.Context, tx *repository.Store) error {
 			batch, err := tx.NextImportBatch(ctx)
 			if err != nil {

@@ -4,7 +4,6 @@ import (
 	"hash/maphash"
 	"sync"
 	"sync/atomic"
-	"time"
 
 	"github.com/latchkey-dev/latchkey/domain"
 )
@@ -134,9 +133,11 @@ func (b *buckets) len() (n int) {
 
 // limited are the limits of a line's key. It never changes.
 type limited struct {
-	tenant  *domain.Tenant // whose limits they are; another one may have others
-	set     *domain.LimitSet
-	buckets []*bucket
+	tenant   *domain.Tenant // whose limits they are; another one may have others
+	set      *domain.LimitSet
+	buckets  []*bucket
+	balances []*Balance // of quotas and credits
+	held     []*domain.Holding
 }
 
 var noLimits = &limited{}
@@ -159,90 +160,55 @@ func (m *Meter) limitsOf(key domain.ProvenKey) (*limited, bool) {
 	}
 	l := &limited{tenant: key.Tenant(), set: set}
 	for i := range set.Len() {
-		l.buckets = append(l.buckets, m.buckets.get(set.Counter(i, key), set.Rate(i), n != 0))
+		c := set.Counter(i, key)
+		if i < set.Rates() {
+			l.buckets = append(l.buckets, m.buckets.get(c, set.Rate(i), n != 0))
+			continue
+		}
+		one := m.balances.get(domain.ProjectCounter{Project: l.tenant.Project.ID, Counter: c}, set.At(i).Limit, n != 0)
+		l.balances, l.held = append(l.balances, one), append(l.held, &one.Holding)
 	}
 	if n != 0 {
-		m.buckets.release(m.limited(n).Swap(l))
+		m.release(m.limited(n).Swap(l))
 	}
 	return l, true
 }
 
-// Spend takes what a request costs from all limits of the key, or from none of them
-// if one refuses it. now is a time that only moves forward, the same for all calls.
-// For a key from the cache it allocates nothing.
-func (m *Meter) Spend(key domain.ProvenKey, cost domain.Cost, now int64) (d domain.Decision) {
-	l, known := m.limitsOf(key)
-	switch {
-	case !known:
-		d.Code, d.RetryAfter = domain.CodeUnavailable, time.Second
-		return d
-	case l.set.Len() == 0:
-		return d
-	}
-	d.Limits, d.Share = l.set, m.buckets.shares.Load().now
-	for i, b := range l.buckets { // what is known to refuse takes nothing from the others
-		rate, n := d.Share.Of(l.set.Rate(i)), cost.Of(l.set.At(i).Limit)
-		tat := rate.Bounded(b.tat.Load(), now)
-		d.Note(i, tat, now)
-		if _, fits := rate.Take(tat, now, n); !fits {
-			d.Exceed(i, n)
-		}
-	}
-	for i := range l.buckets {
-		if d.Admitted() && !d.Exceeded(i) && !l.take(i, &d, cost, now) && !d.Admitted() {
-			l.giveBack(i, &d, cost, now)
-		}
-	}
-	return d
-}
-
-// take takes from one limit. It reports false if another request was faster.
-func (l *limited) take(i int, d *domain.Decision, cost domain.Cost, now int64) bool {
-	b, rate, n := l.buckets[i], d.Share.Of(l.set.Rate(i)), cost.Of(l.set.At(i).Limit)
-	for n > 0 {
-		before := b.tat.Load()
-		tat := rate.Bounded(before, now)
-		next, fits := rate.Take(tat, now, n)
-		if !fits {
-			d.Note(i, tat, now)
-			d.Exceed(i, n)
-			return false
-		}
-		if b.tat.CompareAndSwap(before, next) {
-			d.Note(i, next, now)
-			return true
-		}
-	}
-	return true
-}
-
-// giveBack returns what was taken from the limits before the one that refused.
-func (l *limited) giveBack(refused int, d *domain.Decision, cost domain.Cost, now int64) {
-	for i := range refused {
-		if d.Exceeded(i) {
-			continue
-		}
-		rate, n := d.Share.Of(l.set.Rate(i)), cost.Of(l.set.At(i).Limit)
-		d.Note(i, l.buckets[i].tat.Add(rate.GiveBack(0, n)), now)
+// release gives up what a line has held.
+func (t *table) release(l *limited) {
+	if l != nil {
+		t.buckets.release(l)
+		t.balances.release(l.balances)
 	}
 }
 
 // Counters returns how many limits have a state.
 func (m *Meter) Counters() int { return m.buckets.len() }
 
-// Look is like Spend, but takes nothing.
-func (m *Meter) Look(key domain.ProvenKey, now int64) (d domain.Decision) {
+// Look is like Spend, but takes nothing. What it knows of quotas and credits comes from
+// held.
+func (m *Meter) Look(key domain.ProvenKey, held []*domain.Holding, now int64) (d domain.Decision) {
 	d.Limits, _ = key.Limits()
-	d.Share = m.buckets.shares.Load().now
-	for i := range d.Limits.Len() {
+	d.Share, d.Held, d.At = m.buckets.shares.Load().now, held, m.balances.time(now)
+	for i := range d.Limits.Rates() {
 		tat := m.buckets.look(d.Limits.Counter(i, key), d.Limits.Rate(i))
 		d.Note(i, d.Share.Of(d.Limits.Rate(i)).Bounded(tat, now), now)
+	}
+	for i, h := range held {
+		d.NoteRemaining(d.Limits.Rates()+i, h.Left()+max(0, h.Known().Books.Available()))
 	}
 	return d
 }
 
-// ResetLimit makes the counter of a limit as good as new.
-func (m *Meter) ResetLimit(c domain.Counter) { m.buckets.reset(c) }
+// ResetLimit makes the counter of a limit as good as new. What is known of a quota is
+// read again.
+func (m *Meter) ResetLimit(c domain.Counter) {
+	m.buckets.reset(c)
+	m.balances.doubt(c)
+}
 
 // Sweep drops the states of limits that nothing has been taken from lately.
-func (m *Meter) Sweep(now int64) { m.buckets.sweep(now) }
+func (m *Meter) Sweep(now int64) {
+	m.buckets.sweep(now)
+	m.balances.sweep()
+}

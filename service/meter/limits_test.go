@@ -76,7 +76,7 @@ func TestWhatWasTakenIsGivenBack(t *testing.T) {
 		t.Fatal("a unit was taken twice")
 	}
 	l.giveBack(1, &slow, nil, 0)
-	for name, d := range map[string]domain.Decision{"the refusal": slow, "memory": m.Look(key, 0)} {
+	for name, d := range map[string]domain.Decision{"the refusal": slow, "memory": m.Look(key, nil, 0)} {
 		for i, s := range d.States() {
 			if want := []int64{5, 0}[i]; s.Remaining != want {
 				t.Errorf("%s: %d units of %s remain, want %d", name, s.Remaining, s.Name, want)

@@ -80,6 +80,7 @@ type table struct {
 	numbers  map[domain.ProjectID]uint32
 	external map[Line]string // the external ids of keys that have one
 	buckets  *buckets
+	balances *balances
 }
 
 func (t *table) line(n Line) *line { return &(*t.blocks.Load())[n/linesInBlock].lines[n%linesInBlock] }
@@ -164,7 +165,7 @@ func (t *table) remove(n Line) {
 	}
 	delete(t.external, n)
 	if (*t.blocks.Load())[n/linesInBlock].limits.Load() != nil {
-		t.buckets.release(t.limited(n).Swap(nil))
+		t.release(t.limited(n).Swap(nil))
 	}
 	*o = owner{}
 	t.line(n).last.Store(0)

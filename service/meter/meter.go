@@ -45,6 +45,7 @@ func New() *Meter {
 			numbers:  map[domain.ProjectID]uint32{},
 			external: map[Line]string{},
 			buckets:  newBuckets(),
+			balances: newBalances(),
 		},
 		tags:    newTags(),
 		loose:   map[domain.TokenID]Line{},

@@ -1,0 +1,149 @@
+package meter
+
+import (
+	"time"
+
+	"github.com/latchkey-dev/latchkey/domain"
+)
+
+// Spend takes what a request costs from all limits of the key, or from none of them
+// if one refuses it. now is a time that only moves forward, the same for all calls.
+// For a key from the cache it allocates nothing. If only a visit can tell whether the
+// request is admitted, the decision says that it is not known: see Await.
+func (m *Meter) Spend(key domain.ProvenKey, cost domain.Cost, now int64) domain.Decision {
+	return m.spend(key, cost, now, false)
+}
+
+// SpendAnyway is like Spend, for a request for which there is no visit: what only
+// observes it, or costs it nothing, does not refuse it.
+func (m *Meter) SpendAnyway(key domain.ProvenKey, cost domain.Cost, now int64) domain.Decision {
+	return m.spend(key, cost, now, true)
+}
+
+func (m *Meter) spend(key domain.ProvenKey, cost domain.Cost, now int64, anyway bool) (d domain.Decision) {
+	l, known := m.limitsOf(key)
+	switch {
+	case !known:
+		d.Code, d.RetryAfter = domain.CodeUnavailable, time.Second
+		return d
+	case l.set.Len() == 0:
+		return d
+	}
+	d.Limits, d.Share, d.Held = l.set, m.buckets.shares.Load().now, l.held
+	for i, b := range l.buckets { // what is known to refuse takes nothing from the others
+		rate, n := d.Share.Of(l.set.Rate(i)), cost.Of(l.set.At(i).Limit)
+		tat := rate.Bounded(b.tat.Load(), now)
+		d.Note(i, tat, now)
+		if _, fits := rate.Take(tat, now, n); !fits {
+			d.Exceed(i, n)
+		}
+	}
+	if len(l.balances) > 0 {
+		d.At = m.balances.time(now)
+		for i, b := range l.balances {
+			m.judge(b, &d, len(l.buckets)+i, cost, now, anyway)
+		}
+	}
+	for i := range l.buckets {
+		if d.Admitted() && !d.Exceeded(i) && !l.take(i, &d, cost, now) && !d.Admitted() {
+			l.giveBack(i, &d, cost, now)
+		}
+	}
+	if len(l.balances) > 0 && d.Admitted() && !m.takeBalances(l, &d, cost, now, anyway) {
+		l.giveBack(len(l.buckets), &d, cost, now)
+	}
+	return d
+}
+
+// take takes from one rate. It reports false if another request was faster.
+func (l *limited) take(i int, d *domain.Decision, cost domain.Cost, now int64) bool {
+	b, rate, n := l.buckets[i], d.Share.Of(l.set.Rate(i)), cost.Of(l.set.At(i).Limit)
+	for n > 0 {
+		before := b.tat.Load()
+		tat := rate.Bounded(before, now)
+		next, fits := rate.Take(tat, now, n)
+		if !fits {
+			d.Note(i, tat, now)
+			d.Exceed(i, n)
+			return false
+		}
+		if b.tat.CompareAndSwap(before, next) {
+			d.Note(i, next, now)
+			return true
+		}
+	}
+	return true
+}
+
+// giveBack returns what was taken from the rates before the one that refused.
+func (l *limited) giveBack(refused int, d *domain.Decision, cost domain.Cost, now int64) {
+	for i := range refused {
+		if d.Exceeded(i) {
+			continue
+		}
+		rate, n := d.Share.Of(l.set.Rate(i)), cost.Of(l.set.At(i).Limit)
+		d.Note(i, l.buckets[i].tat.Add(rate.GiveBack(0, n)), now)
+	}
+}
+
+// judge notes what a balance says of the request.
+func (m *Meter) judge(b *Balance, d *domain.Decision, i int, cost domain.Cost, now int64, anyway bool) verdict {
+	limit := d.Limits.At(i)
+	n := cost.Of(limit.Limit)
+	v, remaining := b.judge(n, now, d.At)
+	d.NoteRemaining(i, remaining)
+	switch {
+	case v == exceeds:
+		d.Exceed(i, n)
+		m.balances.list(b)
+	case v == waits && !(anyway && (n == 0 || limit.Mode == domain.Observe)):
+		d.NotKnown()
+	}
+	return v
+}
+
+// takeBalances takes from all quotas and credits, or from none. It reports false if
+// another request was faster.
+func (m *Meter) takeBalances(l *limited, d *domain.Decision, cost domain.Cost, now int64, anyway bool) bool {
+	var few [4]*domain.Known
+	taken := few[:0] // from which leases, so that nothing is given back to another one
+	for i, b := range l.balances {
+		at := len(l.buckets) + i
+		known, v := b.Known(), fits
+		if known == nil || d.Exceeded(at) {
+			v = exceeds // but it is not enforced
+		}
+		for n := cost.Of(l.set.At(at).Limit); v == fits; {
+			left, ok := b.Take(n)
+			if !ok {
+				v = m.judge(b, d, at, cost, now, anyway)
+				continue
+			}
+			d.NoteRemaining(at, left+max(0, known.Books.Available()))
+			if left < b.half.Load() {
+				m.balances.list(b)
+			}
+			break
+		}
+		if !d.Admitted() {
+			l.giveBackBalances(d, cost, taken)
+			return false
+		}
+		if v != fits {
+			known = nil
+		}
+		taken = append(taken, known)
+	}
+	return true
+}
+
+// giveBackBalances returns what was taken from the first balances: nil means nothing.
+func (l *limited) giveBackBalances(d *domain.Decision, cost domain.Cost, taken []*domain.Known) {
+	for i, known := range taken {
+		if at := len(l.buckets) + i; known != nil {
+			n := cost.Of(l.set.At(at).Limit)
+			l.balances[i].GiveBack(n, known)
+			d.AddRemaining(at, n)
+		}
+	}
+}
