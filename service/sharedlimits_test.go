@@ -3,6 +3,7 @@ package service_test
 import (
 	"runtime"
 	"testing"
+	"time"
 
 	"github.com/latchkey-dev/latchkey/domain"
 	"github.com/latchkey-dev/latchkey/service"
@@ -127,6 +128,27 @@ func TestLateCostsAreOfTheKeyThatCalls(t *testing.T) {
 		}
 		if d := w.App.SpendMore(w.Context(), calling, domain.Cost{"tokens": 90}); !d.Admitted() {
 			t.Errorf("got %s for 90 of 95 units", d.Code)
+		}
+	})
+}
+
+// Guarantees that a reset gives one burst: the node that resets a limit hears of it a
+// second time when it reads what has changed.
+func TestResetIsAppliedOnce(t *testing.T) {
+	onEach(t, func(w *world) {
+		_, project := w.tenant(w.signUp("ann@example.com"))
+		key, token, err := project.CreateKey(w.Context(), domain.KeySpec{Name: "k", Limits: []domain.Limit{
+			{Name: "requests", Type: domain.RateLimit, Limit: domain.Allow(3), Period: domain.PeriodDay}}})
+		w.check(err)
+		_, err = project.ResetLimit(w.Context(), key.ID, "requests", "a test")
+		w.check(err)
+		done := time.Now()
+		admitted := w.admits(w.App, token.Reveal(), 5)
+		for w.App.SyncLag() >= time.Since(done) { // until the node has read all changes up to the reset
+			runtime.Gosched()
+		}
+		if admitted += w.admits(w.App, token.Reveal(), 5); admitted != 3 {
+			t.Errorf("got %d requests admitted after a reset, want 3", admitted)
 		}
 	})
 }
