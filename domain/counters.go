@@ -34,6 +34,22 @@ func ParseCounter(s string) Counter {
 	}
 }
 
+// Reset says that a counter is as good as new. It has an id, because nodes hear of it
+// more than once.
+type Reset struct {
+	ID      string // without slashes
+	Counter Counter
+}
+
+// String returns the reset as ParseReset reads it.
+func (r Reset) String() string { return r.ID + "/" + r.Counter.String() }
+
+// ParseReset reads what String returns. Anything else gives a reset of nothing.
+func ParseReset(s string) Reset {
+	id, counter, _ := strings.Cut(s, "/")
+	return Reset{ID: id, Counter: ParseCounter(counter)}
+}
+
 // Clone returns the counter without a reference to the text that it was read from.
 func (c Counter) Clone() Counter {
 	c.Owner, c.Name, c.Subject = strings.Clone(c.Owner), strings.Clone(c.Name), strings.Clone(c.Subject)

@@ -44,7 +44,7 @@ func printed(t *testing.T) map[string]any {
 		domain.ProjectPatch{},
 		domain.Tenant{}, domain.Secret{}, domain.Use{}, domain.Stale{}, domain.Node{}, domain.User{}, domain.SignUp{}, domain.Session{},
 		domain.Limit{}, domain.Refill{}, domain.Allowance{}, domain.EffectiveLimit{}, domain.Rate{},
-		domain.Share{}, domain.LimitSet{}, domain.Counter{}, domain.Decision{}, domain.LimitState{},
+		domain.Share{}, domain.LimitSet{}, domain.Counter{}, domain.Reset{}, domain.Decision{}, domain.LimitState{},
 		domain.Holding{}, domain.Known{}, domain.Books{}, domain.Lease{}, domain.Report{}, domain.Terms{}, domain.Entry{},
 		domain.ProjectCounter{}, domain.Visit{}, domain.Visits{}, domain.Visited{}, domain.CreditEntry{},
 		domain.Plan{}, domain.PlanSpec{}, domain.PlanPatch{}, domain.KeyPlan{},

@@ -13,13 +13,14 @@ const (
 	StaleSigningKeys  StaleKind = "signing_keys" // of access tokens
 	StaleUntagged     StaleKind = "untagged"     // a token without a tag has been made, so it must be looked up
 	StaleNodes        StaleKind = "nodes"        // a node has been added to their list
-	StaleLimit        StaleKind = "limit"        // the counter of a limit has been reset; the id is Counter.String
+	StaleLimit        StaleKind = "limit"        // a limit has been reset; the id is Reset.String
 	StaleEverything   StaleKind = "everything"   // what has changed is no longer known
 )
 
 // Stale says that copies of an object, in any place, are no longer true. It
 // says what changed, not how: a node drops its copy and reads the object again,
-// so it does no harm to learn of a change twice, late or out of order.
+// so it does no harm to learn of a change twice, late or out of order. A reset of a
+// limit has an id for that.
 type Stale struct {
 	Kind StaleKind
 	ID   string // empty for signing keys, which are few and are read together, and for everything

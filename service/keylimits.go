@@ -2,6 +2,7 @@ package service
 
 import (
 	"context"
+	"crypto/rand"
 
 	"github.com/latchkey-dev/latchkey/domain"
 	"github.com/latchkey-dev/latchkey/repository"
@@ -106,7 +107,8 @@ func (p *Project) ResetLimit(ctx context.Context, id domain.KeyID, name, reason 
 		if err := p.resetCounter(ctx, tx, counter, limit); err != nil {
 			return err
 		}
-		if err := tx.NoteStale(ctx, domain.Stale{Kind: domain.StaleLimit, ID: counter.String()}); err != nil {
+		reset := domain.Reset{ID: rand.Text(), Counter: counter}
+		if err := tx.NoteStale(ctx, domain.Stale{Kind: domain.StaleLimit, ID: reset.String()}); err != nil {
 			return err
 		}
 		return p.record(ctx, tx, "limit.reset", key, domain.Changes{"limit": {nil, name}, "reason": {nil, reason}})

@@ -111,7 +111,7 @@ func (a *App) forget(notes []domain.Stale) {
 		case domain.StaleUntagged:
 			a.near.untagged.Add(domain.TokenID(n.ID))
 		case domain.StaleLimit:
-			a.usage.meter.ResetLimit(domain.ParseCounter(n.ID))
+			a.usage.meter.ResetLimit(domain.ParseReset(n.ID))
 		default:
 			a.near.keys.Forget(n)
 			a.near.people.Forget(n)

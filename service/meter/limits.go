@@ -200,13 +200,6 @@ func (m *Meter) Look(key domain.ProvenKey, held []*domain.Holding, now int64) (d
 	return d
 }
 
-// ResetLimit makes the counter of a limit as good as new. What is known of a quota is
-// read again.
-func (m *Meter) ResetLimit(c domain.Counter) {
-	m.buckets.reset(c)
-	m.balances.doubt(c)
-}
-
 // Sweep drops the states of limits that nothing has been taken from lately.
 func (m *Meter) Sweep(now int64) {
 	m.buckets.sweep(now)

@@ -29,6 +29,8 @@ type Meter struct {
 	rareMu  sync.Mutex
 	rare    map[rare]int64
 	unknown map[domain.ProjectID]domain.UsageCount
+
+	resets resets
 }
 
 // rare is an outcome that has no place in a line.
