@@ -219,6 +219,10 @@ func TestGuardSpends(t *testing.T) {
 		return c.NoContent(http.StatusNoContent)
 	})
 	e.GET("/documents", func(c echo.Context) error { return c.NoContent(http.StatusNoContent) })
+	e.PATCH("/documents", func(c echo.Context) error { return api.Spend(c, domain.Cost{"tokens": -1}) })
+	if got := serve(e, http.MethodPatch, "/documents", writer); got.code() != domain.CodeValidationFailed {
+		t.Errorf("a cost below zero: got %d %s", got.status, got.body)
+	}
 	for _, want := range []int{http.StatusNoContent, http.StatusTooManyRequests} {
 		if got := serve(e, http.MethodGet, "/documents", as); got.status != want || got.header.Get("RateLimit") != `"requests";r=0;t=60` {
 			t.Errorf("got %d, want %d: %v", got.status, want, got.header)

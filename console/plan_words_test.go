@@ -11,6 +11,7 @@ func TestLimitWords(t *testing.T) {
 	for want, l := range map[string]domain.Limit{
 		"no limit":                  {Type: domain.RateLimit, Limit: domain.Unlimited(), Per: domain.PerKey},
 		"100 a minute, 20 together": {Type: domain.RateLimit, Limit: domain.Allow(100), Period: domain.PeriodMinute, Burst: new(int64(20))},
+		"7 an hour":                 {Type: domain.Quota, Limit: domain.Allow(7), Period: domain.PeriodHour, Per: domain.PerKey},
 		"100,000 a month, for each external id": {
 			Type: domain.Quota, Limit: domain.Allow(100_000), Period: domain.PeriodMonth, Per: domain.PerExternalID,
 		},

@@ -145,4 +145,12 @@ func TestRefusalSaysWhatIsAllowed(t *testing.T) {
 	if got, want := string(d.AppendHeader(nil)), `"requests";r=0;t=1, "tokens";r=0;t=1`; got != want {
 		t.Errorf("got %s, want %s", got, want)
 	}
+	one := perMinute("requests", 1, domain.PerKey)
+	one.Period = domain.PeriodHour
+	limits, _ = keyOf(domain.Key{ID: "key_1"}, []domain.Limit{one}, nil).Limits()
+	single := domain.Decision{Limits: limits}
+	single.Exceed(0, 2)
+	if got, want := single.Err().Error(), "rate_limited: This key may make 1 request an hour."; got != want {
+		t.Errorf("got %s, want %s", got, want)
+	}
 }
