@@ -23,8 +23,8 @@ func Cost(limit string, units int64) echo.MiddlewareFunc {
 
 // Spend takes what a request turns out to cost from the named limits of the calling
 // key, all of them or none, besides what every request costs. It is for costs that a
-// handler learns before it answers. If it returns an error, it has answered 429: the
-// handler returns the error, too. Callers without a key pass.
+// handler learns before it answers. If it returns an error, it has answered: 429 or
+// 402 if a limit refuses them. The handler returns the error, too. Callers without a key pass.
 func Spend(c echo.Context, cost domain.Cost) error {
 	call, ok := callOf(c.Request().Context())
 	if !ok {
@@ -34,12 +34,12 @@ func Spend(c echo.Context, cost domain.Cost) error {
 	if !isKey {
 		return nil
 	}
-	if err := cost.Validate(); err != nil {
-		return err
+	err := cost.Validate()
+	if err == nil {
+		d := call.guard.app.SpendMore(c.Request().Context(), key, cost)
+		setRateLimit(c.Response().Header(), &d)
+		err = d.Err()
 	}
-	d := call.guard.app.SpendMore(c.Request().Context(), key, cost)
-	setRateLimit(c.Response().Header(), &d)
-	err := d.Err()
 	if err != nil {
 		_ = call.refuse(c, err) // fails only if the client has left
 	}

@@ -197,7 +197,7 @@ func limitWords(l domain.Limit) string {
 	case !limited:
 		b.WriteString("no limit")
 	default:
-		b.WriteString(number(units) + " a " + string(l.Period))
+		b.WriteString(number(units) + " " + l.Period.Each())
 		if l.Burst != nil && *l.Burst != units {
 			b.WriteString(", " + number(*l.Burst) + " together")
 		}

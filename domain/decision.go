@@ -228,11 +228,15 @@ func (l *EffectiveLimit) sentence() string {
 		who = "The keys that share this limit"
 	}
 	units, _ := l.Limit.Limit.Units()
+	plural := "s"
+	if units == 1 {
+		plural = ""
+	}
 	switch {
 	case l.Type == Credits:
 		return fmt.Sprintf("Not enough units of %s are left for this request.", l.Name)
 	case *l.Cost != 1:
-		return fmt.Sprintf("%s may use %d units of %s a %s.", who, units, l.Name, l.Period)
+		return fmt.Sprintf("%s may use %d unit%s of %s %s.", who, units, plural, l.Name, l.Period.Each())
 	}
-	return fmt.Sprintf("%s may make %d requests a %s.", who, units, l.Period)
+	return fmt.Sprintf("%s may make %d request%s %s.", who, units, plural, l.Period.Each())
 }

@@ -30,6 +30,14 @@ var (
 	calendarPeriods = []Period{PeriodHour, PeriodDay, PeriodWeek, PeriodMonth, PeriodYear}
 )
 
+// Each returns the period with its article: a minute, an hour.
+func (p Period) Each() string {
+	if p == PeriodHour {
+		return "an " + string(p)
+	}
+	return "a " + string(p)
+}
+
 // seconds returns the length of a period of a rate, and of a year of 365 days. For
 // periods whose lengths differ it returns 0.
 func (p Period) seconds() int64 {
