@@ -26,6 +26,7 @@ import (
 var statuses = map[int][]domain.Code{
 	400: {"malformed_request", "ambiguous_credentials", "multiple_credentials"},
 	401: {"unauthenticated", "invalid_api_key", "project_disabled", "invalid_token", "token_expired", "invalid_credentials"},
+	402: {"credits_exhausted"},
 	403: {"forbidden", "scope_not_held", "reauthentication_required", "signup_closed", "email_unverified"},
 	404: {"not_found"},
 	405: {"method_not_allowed"},
@@ -34,7 +35,7 @@ var statuses = map[int][]domain.Code{
 	413: {"payload_too_large"},
 	415: {"unsupported_media_type"},
 	422: {"validation_failed", "idempotency_mismatch"},
-	429: {"rate_limited"},
+	429: {"rate_limited", "quota_exceeded"},
 	500: {"internal"},
 	503: {"unavailable"},
 }
