@@ -29,6 +29,7 @@ var effects = map[string]string{
 	"deleteOrganization":  "organization.deleted caller organization:path -/-",
 	"deleteProject":       "project.deleted caller project:path home/path",
 	"deletePlan":          "plan.deleted caller plan:path home/home",
+	"grantCredits":        "credits.granted caller key:answer home/home amount,balance,limit,reason",
 	"importKeys":          "keys.imported caller project:path home/home first,imported,last",
 	"logIn":               "session.created owner session:answer -/-",
 	"logOut":              "session.ended caller session:session -/-",

@@ -112,6 +112,24 @@ func newEventExport(ctx context.Context, media string, events service.Export[dom
 // VisitListAuditEventsResponse implements ListAuditEventsResponseObject.
 func (e eventExport) VisitListAuditEventsResponse(w http.ResponseWriter) error { return e.write(w) }
 
+type creditExport struct{ export[domain.CreditEntry] }
+
+func newCreditExport(ctx context.Context, media string, entries service.Export[domain.CreditEntry]) creditExport {
+	call, _ := callOf(ctx)
+	return creditExport{export[domain.CreditEntry]{
+		media:   media,
+		name:    "credits",
+		log:     call.guard.log,
+		items:   entries,
+		columns: domain.CreditEntryColumns,
+		row:     domain.CreditEntry.Row,
+		object:  func(e domain.CreditEntry) any { return CreditEntryFrom(e) },
+	}}
+}
+
+// VisitListCreditEntriesResponse implements ListCreditEntriesResponseObject.
+func (e creditExport) VisitListCreditEntriesResponse(w http.ResponseWriter) error { return e.write(w) }
+
 type usageExport struct{ export[domain.UsageItem] }
 
 func newUsageExport(ctx context.Context, media string, items service.Export[domain.UsageItem], q domain.UsageQuery) usageExport {

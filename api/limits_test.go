@@ -33,6 +33,9 @@ var sameLimits = map[string]int{
 	"RequestedRefill/amount/maximum":                  domain.MaxUnits,
 	"RequestedRefill/maximum/maximum":                 domain.MaxUnits,
 	"VerifyKeyRequest/tag/maxLength":                  domain.MaxTagLength,
+	"GrantCreditsRequest/external_id/maxLength":       domain.MaxExternalIDLength,
+	"GrantCreditsRequest/amount/maximum":              domain.MaxUnits,
+	"GrantCreditsRequest/reason/maxLength":            domain.MaxReasonLength,
 	"SignUpRequest/name/maxLength":                    domain.MaxNameLength,
 	"UpdateMeRequest/name/maxLength":                  domain.MaxNameLength,
 }

@@ -77,6 +77,8 @@ var matrix = map[string]string{
 	"verifyKey":           "401 404 404 403 200 200 200 200 403 401 401 401",
 	"getKeyLimits":        "401 404 404 200 200 200 200 200 403 401 401 401",
 	"resetLimit":          "401 404 404 403 200 200 200 200 403 401 401 401",
+	"grantCredits":        "401 404 404 403 201 201 201 201 403 401 401 401",
+	"listCreditEntries":   "401 404 404 200 200 200 200 200 403 401 401 401",
 	"createPlan":          "401 404 404 403 201 201 201 201 403 401 401 401",
 	"listPlans":           "401 404 404 200 200 200 200 200 403 401 401 401",
 	"getPlan":             "401 404 404 200 200 200 200 200 403 401 401 401",
@@ -251,6 +253,9 @@ func (s *scene) request(t *testing.T, id, path, column string) (address string, 
 		body = map[string]string{"name": name}
 	case "createPlan":
 		body = map[string]any{"name": name, "limits": []any{}}
+	case "grantCredits":
+		key := s.limitedKey(t, s.home, map[string]any{"name": "credits", "type": "credits"})
+		body = map[string]any{"limit": "credits", "key_id": key.Key.ID, "amount": 5, "reason": name}
 	case "updateMember":
 		body = map[string]string{"role": "developer"}
 	case "createInvitation":

@@ -85,6 +85,9 @@ var rules = map[string]rule{
 	"getKeyLimits": {byEither, domain.LimitsRead},
 	"resetLimit":   {byEither, domain.LimitsWrite},
 
+	"grantCredits":      {byEither, domain.LimitsWrite},
+	"listCreditEntries": {byEither, domain.LimitsRead},
+
 	"createPlan": {byEither, domain.LimitsWrite},
 	"listPlans":  {byEither, domain.LimitsRead},
 	"getPlan":    {byEither, domain.LimitsRead},

@@ -60,6 +60,54 @@ func (e CallerKind) Valid() bool {
 	}
 }
 
+// Defines values for CreditEntryKind.
+const (
+	CreditEntryKindForfeit CreditEntryKind = "forfeit"
+	CreditEntryKindGrant   CreditEntryKind = "grant"
+	CreditEntryKindInitial CreditEntryKind = "initial"
+	CreditEntryKindRefill  CreditEntryKind = "refill"
+	CreditEntryKindRefund  CreditEntryKind = "refund"
+)
+
+// Valid indicates whether the value is a known member of the CreditEntryKind enum.
+func (e CreditEntryKind) Valid() bool {
+	switch e {
+	case CreditEntryKindForfeit:
+		return true
+	case CreditEntryKindGrant:
+		return true
+	case CreditEntryKindInitial:
+		return true
+	case CreditEntryKindRefill:
+		return true
+	case CreditEntryKindRefund:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for CreditEntryPer.
+const (
+	CreditEntryPerExternalID CreditEntryPer = "external_id"
+	CreditEntryPerKey        CreditEntryPer = "key"
+	CreditEntryPerProject    CreditEntryPer = "project"
+)
+
+// Valid indicates whether the value is a known member of the CreditEntryPer enum.
+func (e CreditEntryPer) Valid() bool {
+	switch e {
+	case CreditEntryPerExternalID:
+		return true
+	case CreditEntryPerKey:
+		return true
+	case CreditEntryPerProject:
+		return true
+	default:
+		return false
+	}
+}
+
 // Defines values for Environment.
 const (
 	Live Environment = "live"
@@ -1113,6 +1161,80 @@ type Creator struct {
 	Kind ActorKind `json:"kind"`
 }
 
+// CreditEntry A change of credits other than spending.
+type CreditEntry struct {
+	// Amount How many credits were added; negative if there are fewer.
+	//
+	// Example: 500
+	Amount int64 `json:"amount"`
+
+	// CreatedAt Example: 2026-03-02T09:30:00Z
+	CreatedAt time.Time `json:"created_at"`
+
+	// CreatedBy Who did it, with the name they had at that time.
+	CreatedBy Actor `json:"created_by"`
+
+	// ID Identifies a change of credits.
+	//
+	// Example: cre_01kjpy44e0f0mbx0gqf3a7x1sd
+	ID CreditEntryID `json:"id"`
+
+	// Kind `initial` is what credits begin with, and `refill` what a period adds. `forfeit` is what a node could still spend that
+	// is gone, and `refund` what is given back of that.
+	//
+	//
+	// Example: grant
+	Kind CreditEntryKind `json:"kind"`
+
+	// Limit The name of the limit.
+	//
+	// Example: credits
+	Limit string `json:"limit"`
+
+	// OwnerID The place that defines the limit: the id of the project, a plan or a key.
+	//
+	// Example: pln_01kjpy44e0e5e9m7y0a6vr3ctb
+	OwnerID string `json:"owner_id"`
+
+	// Per What is counted together.
+	//
+	// Example: external_id
+	Per CreditEntryPer `json:"per"`
+
+	// Reason Example: invoice 2026-118
+	Reason nullable.Nullable[string] `json:"reason"`
+
+	// Subject Whose credits they are: the id of the key or of the project, or an external id.
+	//
+	//
+	// Example: customer-4711
+	Subject string `json:"subject"`
+}
+
+// CreditEntryKind `initial` is what credits begin with, and `refill` what a period adds. `forfeit` is what a node could still spend that
+// is gone, and `refund` what is given back of that.
+//
+// Example: grant
+type CreditEntryKind string
+
+// CreditEntryPer What is counted together.
+//
+// Example: external_id
+type CreditEntryPer string
+
+// CreditEntryID Identifies a change of credits.
+//
+// Example: cre_01kjpy44e0f0mbx0gqf3a7x1sd
+type CreditEntryID = string
+
+// CreditEntryList defines model for CreditEntryList.
+type CreditEntryList struct {
+	Items []CreditEntry `json:"items"`
+
+	// NextCursor Where the next page starts; null on the last one.
+	NextCursor nullable.Nullable[string] `json:"next_cursor"`
+}
+
 // Environment Whether a key is for production or for testing. It is part of the token.
 //
 // Example: live
@@ -1145,6 +1267,45 @@ type ForgotPasswordRequest struct {
 	//
 	// Example: ada@example.com
 	Email string `json:"email"`
+}
+
+// GrantCreditsRequest defines model for GrantCreditsRequest.
+type GrantCreditsRequest struct {
+	// Amount How many credits to add, or if it is negative to take back, as far as they are available. It is not 0.
+	//
+	// Example: 500
+	Amount int64 `json:"amount"`
+
+	// ExternalID The external id that the credits are counted over; give it or `key_id`.
+	//
+	// Example: customer-4711
+	ExternalID *string `json:"external_id,omitempty"`
+
+	// KeyID Identifies an API key. It never changes.
+	//
+	// Example: key_01kjpy44e0fcfrt0xvtfeed5a2
+	KeyID *KeyID `json:"key_id,omitempty"`
+
+	// Limit The name of the limit, which has the type `credits`.
+	//
+	// Example: credits
+	Limit string `json:"limit"`
+
+	// Reason The reason, for people who read the list of changes and the audit trail.
+	//
+	// Example: invoice 2026-118
+	Reason nullable.Nullable[string] `json:"reason,omitempty"`
+}
+
+// GrantedCredits defines model for GrantedCredits.
+type GrantedCredits struct {
+	// Balance How many credits are left after it. What other nodes may still spend is not left.
+	//
+	// Example: 500
+	Balance int64 `json:"balance"`
+
+	// Entry A change of credits other than spending.
+	Entry CreditEntry `json:"entry"`
 }
 
 // Health defines model for Health.
@@ -2966,6 +3127,29 @@ type UpdateProjectParams struct {
 	IfMatch *IfMatch `json:"If-Match,omitempty"`
 }
 
+// ListCreditEntriesParams defines parameters for ListCreditEntries.
+type ListCreditEntriesParams struct {
+	// ExternalID Only credits that are counted over this external id.
+	ExternalID *string `form:"external_id,omitempty" json:"external_id,omitempty"`
+
+	// KeyID Only credits that this key spends, alone or together with other keys.
+	KeyID *KeyID `form:"key_id,omitempty" json:"key_id,omitempty"`
+
+	// Limit The maximum number of items on the page.
+	Limit *int `form:"limit,omitempty" json:"limit,omitempty"`
+
+	// Cursor The `next_cursor` of the previous page. Omit it for the first page.
+	Cursor *string `form:"cursor,omitempty" json:"cursor,omitempty"`
+}
+
+// GrantCreditsParams defines parameters for GrantCredits.
+type GrantCreditsParams struct {
+	// IdempotencyKey Identifies this request, so that you can send it again if the response was lost. For 24 hours, the same
+	// request from the same caller gets the same response, and nothing is granted again. Generate the value at random, and
+	// use it for one request only.
+	IdempotencyKey *string `json:"Idempotency-Key,omitempty"`
+}
+
 // ListKeysParams defines parameters for ListKeys.
 type ListKeysParams struct {
 	// Status Only keys with this status.
@@ -3174,6 +3358,9 @@ type CreateProjectJSONRequestBody = CreateProjectRequest
 
 // UpdateProjectJSONRequestBody defines body for UpdateProject for application/json ContentType.
 type UpdateProjectJSONRequestBody = UpdateProjectRequest
+
+// GrantCreditsJSONRequestBody defines body for GrantCredits for application/json ContentType.
+type GrantCreditsJSONRequestBody = GrantCreditsRequest
 
 // CreateKeyJSONRequestBody defines body for CreateKey for application/json ContentType.
 type CreateKeyJSONRequestBody = CreateKeyRequest
@@ -3811,6 +3998,56 @@ type ClientInterface interface {
 	//
 	// Corresponds with PATCH /v1/projects/{project_id} (the `UpdateProject` operationId).
 	UpdateProject(ctx context.Context, projectID ProjectID, params *UpdateProjectParams, body UpdateProjectJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// ListCreditEntries List the changes of a project's credits
+	//
+	// Every change of credits other than spending, newest first. Entries never change. They stay when their key is deleted, and
+	// are deleted with the project.
+	//
+	// With `Accept: text/csv` or `Accept: application/x-ndjson` the response is an export: every entry that matches the
+	// filters, without pages. In NDJSON, each line is a CreditEntry object. In CSV, cells that a spreadsheet would read as
+	// formulas start with an apostrophe.
+	//
+	// **A key needs the scope `limits:read`**, a user the role `viewer`, `developer`, `admin` or `owner`.
+	//
+	// Corresponds with GET /v1/projects/{project_id}/credits (the `ListCreditEntries` operationId).
+	ListCreditEntries(ctx context.Context, projectID ProjectID, params *ListCreditEntriesParams, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// GrantCreditsWithBody Grant credits
+	//
+	// Adds to credits, for all keys that spend them. Name the credits by their limit, and by a key that spends them or by the
+	// external id that they are counted over: those of the project, or of the plan that the keys with that external id have. If
+	// these have plans with different credits of the same name, name a key.
+	//
+	// A negative amount takes credits back, as far as they are available: what is spent, and what a node may still spend, stays.
+	// `entry.amount` is what was added, or taken back.
+	//
+	// A key cannot change credits that it spends itself: 403 `forbidden`. The audit trail has every grant.
+	//
+	// **A key needs the scope `limits:write`**, a user the role `developer`, `admin` or `owner`.
+	//
+	// Takes any type of body and a specified content type.
+	//
+	// Corresponds with POST /v1/projects/{project_id}/credits (the `GrantCredits` operationId).
+	GrantCreditsWithBody(ctx context.Context, projectID ProjectID, params *GrantCreditsParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// GrantCredits Grant credits
+	//
+	// Adds to credits, for all keys that spend them. Name the credits by their limit, and by a key that spends them or by the
+	// external id that they are counted over: those of the project, or of the plan that the keys with that external id have. If
+	// these have plans with different credits of the same name, name a key.
+	//
+	// A negative amount takes credits back, as far as they are available: what is spent, and what a node may still spend, stays.
+	// `entry.amount` is what was added, or taken back.
+	//
+	// A key cannot change credits that it spends itself: 403 `forbidden`. The audit trail has every grant.
+	//
+	// **A key needs the scope `limits:write`**, a user the role `developer`, `admin` or `owner`.
+	//
+	// Takes a body of the `application/json` content type.
+	//
+	// Corresponds with POST /v1/projects/{project_id}/credits (the `GrantCredits` operationId).
+	GrantCredits(ctx context.Context, projectID ProjectID, params *GrantCreditsParams, body GrantCreditsJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// ListKeys List a project's API keys
 	//
@@ -5205,6 +5442,86 @@ func (c *API) UpdateProjectWithBody(ctx context.Context, projectID ProjectID, pa
 // Corresponds with PATCH /v1/projects/{project_id} (the `UpdateProject` operationId).
 func (c *API) UpdateProject(ctx context.Context, projectID ProjectID, params *UpdateProjectParams, body UpdateProjectJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
 	req, err := NewUpdateProjectRequest(c.Server, projectID, params, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// ListCreditEntries List the changes of a project's credits
+//
+// Every change of credits other than spending, newest first. Entries never change. They stay when their key is deleted, and
+// are deleted with the project.
+//
+// With `Accept: text/csv` or `Accept: application/x-ndjson` the response is an export: every entry that matches the
+// filters, without pages. In NDJSON, each line is a CreditEntry object. In CSV, cells that a spreadsheet would read as
+// formulas start with an apostrophe.
+//
+// **A key needs the scope `limits:read`**, a user the role `viewer`, `developer`, `admin` or `owner`.
+//
+// Corresponds with GET /v1/projects/{project_id}/credits (the `ListCreditEntries` operationId).
+func (c *API) ListCreditEntries(ctx context.Context, projectID ProjectID, params *ListCreditEntriesParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewListCreditEntriesRequest(c.Server, projectID, params)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// GrantCreditsWithBody Grant credits
+//
+// Adds to credits, for all keys that spend them. Name the credits by their limit, and by a key that spends them or by the
+// external id that they are counted over: those of the project, or of the plan that the keys with that external id have. If
+// these have plans with different credits of the same name, name a key.
+//
+// A negative amount takes credits back, as far as they are available: what is spent, and what a node may still spend, stays.
+// `entry.amount` is what was added, or taken back.
+//
+// A key cannot change credits that it spends itself: 403 `forbidden`. The audit trail has every grant.
+//
+// **A key needs the scope `limits:write`**, a user the role `developer`, `admin` or `owner`.
+//
+// Takes any type of body and a specified content type.
+//
+// Corresponds with POST /v1/projects/{project_id}/credits (the `GrantCredits` operationId).
+func (c *API) GrantCreditsWithBody(ctx context.Context, projectID ProjectID, params *GrantCreditsParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewGrantCreditsRequestWithBody(c.Server, projectID, params, contentType, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// GrantCredits Grant credits
+//
+// Adds to credits, for all keys that spend them. Name the credits by their limit, and by a key that spends them or by the
+// external id that they are counted over: those of the project, or of the plan that the keys with that external id have. If
+// these have plans with different credits of the same name, name a key.
+//
+// A negative amount takes credits back, as far as they are available: what is spent, and what a node may still spend, stays.
+// `entry.amount` is what was added, or taken back.
+//
+// A key cannot change credits that it spends itself: 403 `forbidden`. The audit trail has every grant.
+//
+// **A key needs the scope `limits:write`**, a user the role `developer`, `admin` or `owner`.
+//
+// Takes a body of the `application/json` content type.
+//
+// Corresponds with POST /v1/projects/{project_id}/credits (the `GrantCredits` operationId).
+func (c *API) GrantCredits(ctx context.Context, projectID ProjectID, params *GrantCreditsParams, body GrantCreditsJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewGrantCreditsRequest(c.Server, projectID, params, body)
 	if err != nil {
 		return nil, err
 	}
@@ -7692,6 +8009,165 @@ func NewUpdateProjectRequestWithBody(server string, projectID ProjectID, params 
 	return req, nil
 }
 
+// NewListCreditEntriesRequest constructs an http.Request for the ListCreditEntries method
+func NewListCreditEntriesRequest(server string, projectID ProjectID, params *ListCreditEntriesParams) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "project_id", projectID, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/projects/%s/credits", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+		// queryValues collects non-styled parameters (passthrough, JSON)
+		// that are safe to round-trip through url.Values.Encode().
+		queryValues := queryURL.Query()
+		// rawQueryFragments collects pre-encoded query fragments from
+		// styled parameters, preserving literal commas as delimiters
+		// per the OpenAPI spec (e.g. "color=blue,black,brown").
+		var rawQueryFragments []string
+
+		if params.ExternalID != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "external_id", *params.ExternalID, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.KeyID != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "key_id", *params.KeyID, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Limit != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "limit", *params.Limit, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Cursor != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "cursor", *params.Cursor, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if encoded := queryValues.Encode(); encoded != "" {
+			rawQueryFragments = append(rawQueryFragments, encoded)
+		}
+		queryURL.RawQuery = strings.Join(rawQueryFragments, "&")
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
+// NewGrantCreditsRequest calls the generic GrantCredits builder with application/json body
+func NewGrantCreditsRequest(server string, projectID ProjectID, params *GrantCreditsParams, body GrantCreditsJSONRequestBody) (*http.Request, error) {
+	var bodyReader io.Reader
+	buf, err := json.Marshal(body)
+	if err != nil {
+		return nil, err
+	}
+	bodyReader = bytes.NewReader(buf)
+	return NewGrantCreditsRequestWithBody(server, projectID, params, "application/json", bodyReader)
+}
+
+// NewGrantCreditsRequestWithBody constructs an http.Request for the GrantCredits method, with any body, and a specified content type
+func NewGrantCreditsRequestWithBody(server string, projectID ProjectID, params *GrantCreditsParams, contentType string, body io.Reader) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "project_id", projectID, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/projects/%s/credits", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodPost, queryURL.String(), body)
+	if err != nil {
+		return nil, err
+	}
+
+	req.Header.Add("Content-Type", contentType)
+
+	if params != nil {
+
+		if params.IdempotencyKey != nil {
+			var headerParam0 string
+
+			headerParam0, err = runtime.StyleParamWithOptions("simple", false, "Idempotency-Key", *params.IdempotencyKey, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("Idempotency-Key", headerParam0)
+		}
+
+	}
+
+	return req, nil
+}
+
 // NewListKeysRequest constructs an http.Request for the ListKeys method
 func NewListKeysRequest(server string, projectID ProjectID, params *ListKeysParams) (*http.Request, error) {
 	var err error
@@ -9571,6 +10047,58 @@ type ClientWithResponsesInterface interface {
 	//
 	// Corresponds with PATCH /v1/projects/{project_id} (the `UpdateProject` operationId).
 	UpdateProjectWithResponse(ctx context.Context, projectID ProjectID, params *UpdateProjectParams, body UpdateProjectJSONRequestBody, reqEditors ...RequestEditorFn) (*UpdateProjectResponse, error)
+
+	// ListCreditEntriesWithResponse List the changes of a project's credits
+	//
+	// Every change of credits other than spending, newest first. Entries never change. They stay when their key is deleted, and
+	// are deleted with the project.
+	//
+	// With `Accept: text/csv` or `Accept: application/x-ndjson` the response is an export: every entry that matches the
+	// filters, without pages. In NDJSON, each line is a CreditEntry object. In CSV, cells that a spreadsheet would read as
+	// formulas start with an apostrophe.
+	//
+	// **A key needs the scope `limits:read`**, a user the role `viewer`, `developer`, `admin` or `owner`.
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with GET /v1/projects/{project_id}/credits (the `ListCreditEntries` operationId).
+	ListCreditEntriesWithResponse(ctx context.Context, projectID ProjectID, params *ListCreditEntriesParams, reqEditors ...RequestEditorFn) (*ListCreditEntriesResponse, error)
+
+	// GrantCreditsWithBodyWithResponse Grant credits
+	//
+	// Adds to credits, for all keys that spend them. Name the credits by their limit, and by a key that spends them or by the
+	// external id that they are counted over: those of the project, or of the plan that the keys with that external id have. If
+	// these have plans with different credits of the same name, name a key.
+	//
+	// A negative amount takes credits back, as far as they are available: what is spent, and what a node may still spend, stays.
+	// `entry.amount` is what was added, or taken back.
+	//
+	// A key cannot change credits that it spends itself: 403 `forbidden`. The audit trail has every grant.
+	//
+	// **A key needs the scope `limits:write`**, a user the role `developer`, `admin` or `owner`.
+	//
+	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /v1/projects/{project_id}/credits (the `GrantCredits` operationId).
+	GrantCreditsWithBodyWithResponse(ctx context.Context, projectID ProjectID, params *GrantCreditsParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*GrantCreditsResponse, error)
+
+	// GrantCreditsWithResponse Grant credits
+	//
+	// Adds to credits, for all keys that spend them. Name the credits by their limit, and by a key that spends them or by the
+	// external id that they are counted over: those of the project, or of the plan that the keys with that external id have. If
+	// these have plans with different credits of the same name, name a key.
+	//
+	// A negative amount takes credits back, as far as they are available: what is spent, and what a node may still spend, stays.
+	// `entry.amount` is what was added, or taken back.
+	//
+	// A key cannot change credits that it spends itself: 403 `forbidden`. The audit trail has every grant.
+	//
+	// **A key needs the scope `limits:write`**, a user the role `developer`, `admin` or `owner`.
+	//
+	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /v1/projects/{project_id}/credits (the `GrantCredits` operationId).
+	GrantCreditsWithResponse(ctx context.Context, projectID ProjectID, params *GrantCreditsParams, body GrantCreditsJSONRequestBody, reqEditors ...RequestEditorFn) (*GrantCreditsResponse, error)
 
 	// ListKeysWithResponse List a project's API keys
 	//
@@ -11646,6 +12174,103 @@ func (r UpdateProjectResponse) ContentType() string {
 	return ""
 }
 
+// ListCreditEntriesResponse200Headers the declared response headers of an HTTP 200 response for ListCreditEntries
+type ListCreditEntriesResponse200Headers struct {
+	Link       *string
+	XRequestID string
+}
+
+type ListCreditEntriesResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *CreditEntryList
+	// Headers200 the parsed response headers for an HTTP 200 response
+	Headers200 *ListCreditEntriesResponse200Headers
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r ListCreditEntriesResponse) GetJSON200() *CreditEntryList {
+	return r.JSON200
+}
+
+// GetBody returns the raw response body bytes
+func (r ListCreditEntriesResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r ListCreditEntriesResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r ListCreditEntriesResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r ListCreditEntriesResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+// GrantCreditsResponse201Headers the declared response headers of an HTTP 201 response for GrantCredits
+type GrantCreditsResponse201Headers struct {
+	XRequestID string
+}
+
+type GrantCreditsResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON201 the response for an HTTP 201 `application/json` response
+	JSON201 *GrantedCredits
+	// Headers201 the parsed response headers for an HTTP 201 response
+	Headers201 *GrantCreditsResponse201Headers
+}
+
+// GetJSON201 returns the response for an HTTP 201 `application/json` response
+func (r GrantCreditsResponse) GetJSON201() *GrantedCredits {
+	return r.JSON201
+}
+
+// GetBody returns the raw response body bytes
+func (r GrantCreditsResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r GrantCreditsResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r GrantCreditsResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r GrantCreditsResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
 // ListKeysResponse200Headers the declared response headers of an HTTP 200 response for ListKeys
 type ListKeysResponse200Headers struct {
 	Link       *string
@@ -13404,6 +14029,76 @@ func (c *ClientWithResponses) UpdateProjectWithResponse(ctx context.Context, pro
 		return nil, err
 	}
 	return ParseUpdateProjectResponse(rsp)
+}
+
+// ListCreditEntriesWithResponse List the changes of a project's credits
+//
+// Every change of credits other than spending, newest first. Entries never change. They stay when their key is deleted, and
+// are deleted with the project.
+//
+// With `Accept: text/csv` or `Accept: application/x-ndjson` the response is an export: every entry that matches the
+// filters, without pages. In NDJSON, each line is a CreditEntry object. In CSV, cells that a spreadsheet would read as
+// formulas start with an apostrophe.
+//
+// **A key needs the scope `limits:read`**, a user the role `viewer`, `developer`, `admin` or `owner`.
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /v1/projects/{project_id}/credits (the `ListCreditEntries` operationId).
+func (c *ClientWithResponses) ListCreditEntriesWithResponse(ctx context.Context, projectID ProjectID, params *ListCreditEntriesParams, reqEditors ...RequestEditorFn) (*ListCreditEntriesResponse, error) {
+	rsp, err := c.ListCreditEntries(ctx, projectID, params, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseListCreditEntriesResponse(rsp)
+}
+
+// GrantCreditsWithBodyWithResponse Grant credits
+//
+// Adds to credits, for all keys that spend them. Name the credits by their limit, and by a key that spends them or by the
+// external id that they are counted over: those of the project, or of the plan that the keys with that external id have. If
+// these have plans with different credits of the same name, name a key.
+//
+// A negative amount takes credits back, as far as they are available: what is spent, and what a node may still spend, stays.
+// `entry.amount` is what was added, or taken back.
+//
+// A key cannot change credits that it spends itself: 403 `forbidden`. The audit trail has every grant.
+//
+// **A key needs the scope `limits:write`**, a user the role `developer`, `admin` or `owner`.
+//
+// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /v1/projects/{project_id}/credits (the `GrantCredits` operationId).
+func (c *ClientWithResponses) GrantCreditsWithBodyWithResponse(ctx context.Context, projectID ProjectID, params *GrantCreditsParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*GrantCreditsResponse, error) {
+	rsp, err := c.GrantCreditsWithBody(ctx, projectID, params, contentType, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseGrantCreditsResponse(rsp)
+}
+
+// GrantCreditsWithResponse Grant credits
+//
+// Adds to credits, for all keys that spend them. Name the credits by their limit, and by a key that spends them or by the
+// external id that they are counted over: those of the project, or of the plan that the keys with that external id have. If
+// these have plans with different credits of the same name, name a key.
+//
+// A negative amount takes credits back, as far as they are available: what is spent, and what a node may still spend, stays.
+// `entry.amount` is what was added, or taken back.
+//
+// A key cannot change credits that it spends itself: 403 `forbidden`. The audit trail has every grant.
+//
+// **A key needs the scope `limits:write`**, a user the role `developer`, `admin` or `owner`.
+//
+// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /v1/projects/{project_id}/credits (the `GrantCredits` operationId).
+func (c *ClientWithResponses) GrantCreditsWithResponse(ctx context.Context, projectID ProjectID, params *GrantCreditsParams, body GrantCreditsJSONRequestBody, reqEditors ...RequestEditorFn) (*GrantCreditsResponse, error) {
+	rsp, err := c.GrantCredits(ctx, projectID, params, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseGrantCreditsResponse(rsp)
 }
 
 // ListKeysWithResponse List a project's API keys
@@ -15360,6 +16055,94 @@ func ParseUpdateProjectResponse(rsp *http.Response) (*UpdateProjectResponse, err
 			headers.XRequestID = value
 		}
 		response.Headers200 = &headers
+	}
+
+	return response, nil
+}
+
+// ParseListCreditEntriesResponse parses an HTTP response from a ListCreditEntriesWithResponse call
+func ParseListCreditEntriesResponse(rsp *http.Response) (*ListCreditEntriesResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &ListCreditEntriesResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest CreditEntryList
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case rsp.StatusCode == 200:
+		// Content-type (text/csv) unsupported
+
+	}
+
+	switch {
+	case rsp.StatusCode == 200:
+		var headers ListCreditEntriesResponse200Headers
+		if values := rsp.Header.Values("Link"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Link", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.Link = &value
+		}
+		if values := rsp.Header.Values("X-Request-Id"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "X-Request-Id", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.XRequestID = value
+		}
+		response.Headers200 = &headers
+	}
+
+	return response, nil
+}
+
+// ParseGrantCreditsResponse parses an HTTP response from a GrantCreditsWithResponse call
+func ParseGrantCreditsResponse(rsp *http.Response) (*GrantCreditsResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &GrantCreditsResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 201:
+		var dest GrantedCredits
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON201 = &dest
+
+	}
+
+	switch {
+	case rsp.StatusCode == 201:
+		var headers GrantCreditsResponse201Headers
+		if values := rsp.Header.Values("X-Request-Id"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "X-Request-Id", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.XRequestID = value
+		}
+		response.Headers201 = &headers
 	}
 
 	return response, nil

@@ -96,6 +96,10 @@ REASONS = {
     ("validation_failed", "group_by"),
     ("validation_failed", "tag"),  # with keys, customers, environments or plans
     ("validation_failed", "/plan_id"),  # of no plan of the project
+    ("validation_failed", "/limit"),  # of no credits that the key or the external id has
+    ("validation_failed", "/key_id"),  # neither it nor an external id, or of no key of the project
+    ("validation_failed", "/external_id"),  # beside a key_id, or of keys on several plans
+    ("validation_failed", "/amount"),  # nothing
 }
 
 

@@ -37,7 +37,7 @@ func ParseCounter(s string) Counter {
 // Reset says that a counter is as good as new. It has an id, because nodes hear of it
 // more than once.
 type Reset struct {
-	ID      string // without slashes
+	ID      string // without slashes; empty: the counter has changed otherwise
 	Counter Counter
 }
 

@@ -76,6 +76,10 @@ func (h *Holding) Left() int64 {
 	return left
 }
 
+// Remaining returns how many units can be taken, and how many more were available at
+// the last visit.
+func (h *Holding) Remaining() int64 { return h.Left() + max(0, h.Known().Books.Available()) }
+
 // Stop ends taking until the next Renew, so that what is left can be returned.
 func (h *Holding) Stop() {
 	h.granted.Store(0)

@@ -47,6 +47,7 @@ func printed(t *testing.T) map[string]any {
 		domain.Share{}, domain.LimitSet{}, domain.Counter{}, domain.Reset{}, domain.Decision{}, domain.LimitState{},
 		domain.Holding{}, domain.Known{}, domain.Books{}, domain.Lease{}, domain.Report{}, domain.Terms{}, domain.Entry{},
 		domain.ProjectCounter{}, domain.Visit{}, domain.Visits{}, domain.Visited{}, domain.CreditEntry{},
+		domain.CreditGrant{}, domain.Granted{}, domain.CreditFilter{}, domain.Subject{},
 		domain.Plan{}, domain.PlanSpec{}, domain.PlanPatch{}, domain.KeyPlan{},
 		domain.UsageCount{}, domain.UsageBatch{}, domain.UsageQuery{}, domain.UsageItem{}, domain.UsageCursor{}, domain.Usage{},
 	} {

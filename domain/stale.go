@@ -13,7 +13,7 @@ const (
 	StaleSigningKeys  StaleKind = "signing_keys" // of access tokens
 	StaleUntagged     StaleKind = "untagged"     // a token without a tag has been made, so it must be looked up
 	StaleNodes        StaleKind = "nodes"        // a node has been added to their list
-	StaleLimit        StaleKind = "limit"        // a limit has been reset; the id is Reset.String
+	StaleLimit        StaleKind = "limit"        // a limit has been reset, or credits granted; the id is Reset.String
 	StaleEverything   StaleKind = "everything"   // what has changed is no longer known
 )
 

@@ -159,6 +159,8 @@ type CreditFilter struct {
 	Name    string     // of the limit
 	Per     domain.Per // with Subject
 	Subject string     // a key's id, an external id or the project's id
+
+	Among []domain.Subject // counted over one of these
 }
 
 // ListCreditEntries returns the changes of the project's credits, newest first.
@@ -169,6 +171,14 @@ func (s *Store) ListCreditEntries(
 	q := newest(selectIn(s, scope, &rows), "created_at", p)
 	if f.Subject != "" {
 		q = q.Where("c.subject = ?", f.Subject).Where("c.per = ?", f.Per)
+	}
+	if len(f.Among) > 0 {
+		q = q.WhereGroup(" AND ", func(q *bun.SelectQuery) *bun.SelectQuery {
+			for _, over := range f.Among {
+				q = q.WhereOr("c.subject = ? AND c.per = ?", over.ID, over.Per)
+			}
+			return q
+		})
 	}
 	if f.Name != "" {
 		q = q.Where("c.name = ?", f.Name)

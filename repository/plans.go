@@ -2,6 +2,7 @@ package repository
 
 import (
 	"context"
+	"time"
 
 	"github.com/uptrace/bun"
 
@@ -104,6 +105,19 @@ func (s *Store) FindPlan(ctx context.Context, scope domain.ProjectScope, id doma
 	var row planRow
 	err := selectIn(s, scope, &row).Where("l.id = ?", id).Scan(ctx)
 	return row.plan(), s.error(err)
+}
+
+// PlansOfExternalID returns the plans of the project's keys with an external id that
+// can be used now, in the order of their ids; the empty one is of keys without a plan.
+func (s *Store) PlansOfExternalID(
+	ctx context.Context, scope domain.ProjectScope, externalID string, now time.Time,
+) (plans []domain.PlanID, err error) {
+	err = selectIn(s, scope, (*keyRow)(nil)).ColumnExpr("DISTINCT COALESCE(k.plan_id, '') AS plan").
+		Where("k.external_id = ?", externalID).Where("k.external_id <> ''").Where("k.revoked_at IS NULL").
+		WhereGroup(" AND ", func(q *bun.SelectQuery) *bun.SelectQuery {
+			return q.Where("k.expires_at IS NULL").WhereOr("k.expires_at > ?", micros{now})
+		}).Order("plan").Limit(domain.MaxPlans+1).Scan(ctx, &plans)
+	return plans, s.error(err)
 }
 
 // CountPlans returns how many plans the project has.

@@ -127,6 +127,13 @@ func askedOfProject(w *world, p *service.Project) []asked {
 		}),
 		ask("KeyLimits", domain.LimitsRead, func() (service.KeyLimits, error) { return p.KeyLimits(ctx, key) }),
 		ask("ResetLimit", domain.LimitsWrite, func() (service.KeyLimits, error) { return p.ResetLimit(ctx, key, "requests", "") }),
+		ask("GrantCredits", domain.LimitsWrite, func() (domain.Granted, error) { return p.GrantCredits(ctx, domain.CreditGrant{}) }),
+		ask("ListCreditEntries", domain.LimitsRead, func() (domain.List[domain.CreditEntry], error) {
+			return p.ListCreditEntries(ctx, domain.CreditFilter{}, page)
+		}),
+		wholly("ExportCreditEntries", domain.LimitsRead, func() (service.Export[domain.CreditEntry], error) {
+			return p.ExportCreditEntries(ctx, domain.CreditFilter{}, domain.Cursor{})
+		}),
 		ask("ListPlans", domain.LimitsRead, func() (domain.List[domain.Plan], error) { return p.ListPlans(ctx, page) }),
 		ask("GetPlan", domain.LimitsRead, func() (domain.Plan, error) { return p.GetPlan(ctx, plan) }),
 		ask("CreatePlan", domain.LimitsWrite, func() (domain.Plan, error) { return p.CreatePlan(ctx, domain.PlanSpec{}) }),

@@ -56,14 +56,23 @@ func (o *Organization) ExportEvents(ctx context.Context, f domain.EventFilter, a
 	if err := o.Authorize(domain.AuditRead); err != nil {
 		return Export[domain.Event]{}, err
 	}
-	var from func(after domain.Cursor) (exportPage[domain.Event], error)
-	from = func(after domain.Cursor) (exportPage[domain.Event], error) {
-		list, err := o.ListEvents(ctx, f, domain.Page{Limit: domain.MaxPageSize, After: after})
-		page := exportPage[domain.Event]{items: list.Items}
-		if !list.Next.IsZero() {
-			page.next = func() (exportPage[domain.Event], error) { return from(list.Next) }
+	return exportList(ctx, &o.grant, after, func(page domain.Page) (domain.List[domain.Event], error) {
+		return o.ListEvents(ctx, f, page)
+	})
+}
+
+// exportList makes an export of a list in pages, from after a cursor.
+func exportList[T any](
+	ctx context.Context, g *grant, after domain.Cursor, list func(domain.Page) (domain.List[T], error),
+) (Export[T], error) {
+	var from func(after domain.Cursor) (exportPage[T], error)
+	from = func(after domain.Cursor) (exportPage[T], error) {
+		some, err := list(domain.Page{Limit: domain.MaxPageSize, After: after})
+		page := exportPage[T]{items: some.Items}
+		if !some.Next.IsZero() {
+			page.next = func() (exportPage[T], error) { return from(some.Next) }
 		}
 		return page, err
 	}
-	return export(ctx, &o.grant, func() (exportPage[domain.Event], error) { return from(after) })
+	return export(ctx, g, func() (exportPage[T], error) { return from(after) })
 }

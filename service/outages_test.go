@@ -249,6 +249,9 @@ func (b *breaking) ofProjects() []storetest.UseCase {
 			}
 			return export.All(func([]domain.UsageItem) error { return nil })
 		}),
+		on("credits", func(ctx context.Context, p project, k domain.Key) error {
+			return ignoring(p.ListCreditEntries(ctx, domain.CreditFilter{KeyID: k.ID}, page))
+		}),
 		on("plans", func(ctx context.Context, p project, _ domain.Key) error { return ignoring(p.ListPlans(ctx, page)) }),
 		withPlan("a plan", func(ctx context.Context, p project, id domain.PlanID) error { return ignoring(p.GetPlan(ctx, id)) }),
 		withPlan("change a plan", func(ctx context.Context, p project, id domain.PlanID) error {

@@ -23,11 +23,13 @@ var auditedCommands = []struct{ command, printed, event string }{
 	{"plan create Pro --project $PROJECT", "PLAN", "plan.created plan:Pro"},
 	{"plan update $PLAN --name Max", "", "plan.updated plan:Max"},
 	{"plan delete $PLAN", "", "plan.deleted plan:Max"},
-	{`plan create Free --project $PROJECT --limits [{"name":"requests","type":"rate","limit":5,"period":"day"}]`, "FREE",
-		"plan.created plan:Free"},
+	{`plan create Free --project $PROJECT --limits [{"name":"requests","type":"rate","limit":5,"period":"day"},` +
+		`{"name":"credits","type":"credits"}]`,
+		"FREE", "plan.created plan:Free"},
 	{"key create backend --project $PROJECT --plan $FREE", "TOKEN", "key.created key:backend"},
 	{"key rotate $KEY", "", "key.rotated key:backend"},
 	{"limit reset $KEY --name requests", "", "limit.reset key:backend"},
+	{"credits grant --project $PROJECT --limit credits --key $KEY --amount 5", "ENTRY", "credits.granted key:backend"},
 	{"key import $FILE --project $PROJECT --algorithm sha256-hex", "", "keys.imported project:API"},
 	{"key revoke $KEY", "", "key.revoked key:backend"},
 	{"key delete $KEY", "", "key.deleted key:backend"},
@@ -48,8 +50,8 @@ var auditedCommands = []struct{ command, printed, event string }{
 
 // silentCommands change nothing that the audit trail is about.
 var silentCommands = []string{
-	"audit list", "backup", "doctor", "key count", "key list", "key show", "key verify", "migrate status", "openapi", "organization list",
-	"limit show", "plan list", "plan show", "project list", "routes", "usage", "user list", "version",
+	"audit list", "backup", "credits list", "doctor", "key count", "key list", "key show", "key verify", "migrate status", "openapi",
+	"organization list", "limit show", "plan list", "plan show", "project list", "routes", "usage", "user list", "version",
 }
 
 // untriedCommands are not tried here: a server, or changes of the schema.
@@ -147,7 +149,7 @@ func TestOneEventForEachCommand(t *testing.T) {
 	for _, command := range silentCommands {
 		tried[command] = true
 		args := map[string]string{"backup": " " + filepath.Join(folder, "copy.db"), "key list": " --project $PROJECT",
-			"key show": " $KEY", "limit show": " $KEY",
+			"key show": " $KEY", "limit show": " $KEY", "credits list": " --project $PROJECT",
 			"usage": " --project $PROJECT", "plan list": " --project $PROJECT", "plan show": " $PLAN",
 			"project list": " --organization $ORGANIZATION"}[command]
 		if slices.Contains([]string{"openapi", "routes", "version"}, command) {

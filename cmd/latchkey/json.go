@@ -10,12 +10,14 @@ import (
 
 // The JSON output of the command line has the same shapes as the API.
 
-func userJSON(u domain.User) any             { return api.UserFrom(u) }
-func organizationJSON(o domain.MemberOf) any { return api.OrganizationFrom(o) }
-func projectJSON(p domain.Project) any       { return api.ProjectFrom(p) }
-func eventJSON(e domain.Event) any           { return api.AuditEventFrom(e) }
-func planJSON(p domain.Plan) any             { return api.PlanFrom(p) }
-func keyJSON(k domain.Key) any               { return api.KeyFrom(k, time.Now()) }
+func userJSON(u domain.User) any               { return api.UserFrom(u) }
+func organizationJSON(o domain.MemberOf) any   { return api.OrganizationFrom(o) }
+func projectJSON(p domain.Project) any         { return api.ProjectFrom(p) }
+func eventJSON(e domain.Event) any             { return api.AuditEventFrom(e) }
+func planJSON(p domain.Plan) any               { return api.PlanFrom(p) }
+func grantedJSON(g domain.Granted) any         { return api.GrantedCreditsFrom(g) }
+func creditEntryJSON(e domain.CreditEntry) any { return api.CreditEntryFrom(e) }
+func keyJSON(k domain.Key) any                 { return api.KeyFrom(k, time.Now()) }
 
 func createdKeyJSON(k domain.Key, t domain.Token) any {
 	return api.CreatedKey{Key: api.KeyFrom(k, time.Now()), Token: t.Reveal()}

@@ -40,7 +40,7 @@ func newRoot() *cobra.Command {
 	root.SetVersionTemplate("{{.Version}}\n")
 	root.AddCommand(
 		newServe(), newQuickstart(), newMigrate(), newRoutes(), newOpenAPI(), newVersion(),
-		newUser(), newOrganization(), newProject(), newPlan(), newLimit(), newKey(), newUsage(), newAudit(), newJWT(),
+		newUser(), newOrganization(), newProject(), newPlan(), newLimit(), newCredits(), newKey(), newUsage(), newAudit(), newJWT(),
 		newDoctor(), newBackup(),
 	)
 	checkUsage(root)

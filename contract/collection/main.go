@@ -136,6 +136,7 @@ var given = map[string]map[string]string{
 	"acceptInvitation": {"token": "from the invitation"},
 	"verifyKey":        {"key": "{{api_key}}", "project_id": "{{project_id}}"},
 	"updateProject":    {"name": "Payments"},
+	"grantCredits":     {"key_id": "{{key_id}}"},
 }
 
 // kept says which parts of an answer go into which variables.
@@ -165,6 +166,7 @@ var otherwise = map[string][]int{
 	"deleteProject":    {204, 403},
 	"forgotPassword":   {202},
 	"resetLimit":       {200, 404}, // the key may have no such limit
+	"grantCredits":     {201, 422}, // the same
 }
 
 func newCollection(doc *openapi3.T) collection {

@@ -195,7 +195,7 @@ func (m *Meter) Look(key domain.ProvenKey, held []*domain.Holding, now int64) (d
 		d.Note(i, d.Share.Of(d.Limits.Rate(i)).Bounded(tat, now), now)
 	}
 	for i, h := range held {
-		d.NoteRemaining(d.Limits.Rates()+i, h.Left()+max(0, h.Known().Books.Available()))
+		d.NoteRemaining(d.Limits.Rates()+i, h.Remaining())
 	}
 	return d
 }

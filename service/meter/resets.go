@@ -32,9 +32,9 @@ func (r *resets) first(id string) bool {
 }
 
 // ResetLimit makes the counter of a limit as good as new, once for each reset. What is
-// known of a quota is read again.
+// known of a quota or of credits is read again, which is all for a reset without an id.
 func (m *Meter) ResetLimit(r domain.Reset) {
-	if m.resets.first(r.ID) {
+	if r.ID != "" && m.resets.first(r.ID) {
 		m.buckets.reset(r.Counter)
 	}
 	m.balances.doubt(r.Counter)
