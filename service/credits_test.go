@@ -76,7 +76,8 @@ func TestCreditsOfAnExternalID(t *testing.T) {
 		if w.check(err); owner != string(plans[1].ID) {
 			t.Errorf("got the credits of %s, want those of the plan of the key that is left", owner)
 		}
-		list, err := project.ListCreditEntries(w.Context(), domain.CreditFilter{KeyID: keys[1].ID, ExternalID: "c/1"}, domain.Page{Limit: 9})
+		f := domain.CreditFilter{KeyID: keys[1].ID, ExternalID: "c/1"}
+		list, err := project.ListCreditEntries(w.Context(), f, domain.Page{Limit: 9})
 		if w.check(err); len(list.Items) != 2 || list.Items[0].Amount != 5 {
 			t.Errorf("got %+v, want both grants", list.Items)
 		}
