@@ -11,11 +11,9 @@ const tenantsInChunk = 1024
 
 // tenants holds what keys share: their project and its organization, under a
 // number that a key can keep without a pointer. A number belongs to its project
-// while any key uses it. When the organization changes, the tenant under the number
-// goes: without it the project's keys are unknown, and the first of them that is
-// read brings it back for all. When the project changes, it gets another number with
-// the next key that is read: all its keys are read again, since a change to a plan
-// changes what is kept of the plan's keys, too.
+// while any key uses it. The tenant under the number can go and come back:
+// without it the project's keys are unknown, and the first of them that is read
+// brings it back for all.
 type tenants struct {
 	chunks atomic.Pointer[[]*[tenantsInChunk]tenant] // replaced when it grows, so that get needs no lock
 
@@ -92,9 +90,7 @@ func (t *tenants) release(number uint32) {
 	defer t.mu.Unlock()
 	at := t.at(number)
 	if at.keys--; at.keys == 0 {
-		if t.byProject[at.project] == number { // otherwise the project has changed since, and has another one
-			delete(t.byProject, at.project)
-		}
+		delete(t.byProject, at.project)
 		at.project = ""
 		at.value.Store(nil)
 		t.free = append(t.free, number)
@@ -119,7 +115,6 @@ func (t *tenants) forgetProject(id domain.ProjectID) {
 	defer t.mu.Unlock()
 	if number, ok := t.byProject[id]; ok {
 		t.at(number).value.Store(nil)
-		delete(t.byProject, id)
 	}
 }
 
