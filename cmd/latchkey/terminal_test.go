@@ -55,7 +55,7 @@ func TestTerminal(t *testing.T) {
 		args, ok := map[string][]string{
 			"user list": {}, "user operator": {user}, "user disable": {user}, "user enable": {user},
 			"organization list": {}, "organization suspend": {organization, "--reason", "unpaid"}, "organization resume": {organization},
-			"project list": {"--organization", organization}, "plan list": {"--project", project},
+			"project list": {"--organization", organization}, "plan list": {"--project", project}, "credits list": {"--project", project},
 			"key list": {"--project", project}, "key verify": {}, "audit list": {}, "migrate status": {},
 		}[c]
 		if !ok {
@@ -85,7 +85,7 @@ func TestTerminal(t *testing.T) {
 		}
 		printed++
 	}
-	if printed < 11 {
+	if printed < 14 {
 		t.Errorf("%d commands were tried", printed)
 	}
 
@@ -126,6 +126,9 @@ func foul(t *testing.T, database string) {
 		"INSERT INTO audit_events (id, at, project_id, actor_kind, actor_id, actor_name, action, " +
 			"target_kind, target_id, target_name, ip, " +
 			"user_agent, request_id, changes) VALUES ('evt_0', 0, '', 'user', $1, $1, $1, $1, $1, $1, $1, $1, $1, '{}')",
+		"INSERT INTO credit_entries (id, organization_id, project_id, owner_id, name, per, subject, kind, amount, reason, " +
+			"created_at, actor_kind, actor_id, actor_name) " +
+			"SELECT 'cre_0', organization_id, id, id, $1, 'external_id', $1, 'grant', 1, $1, 0, 'user', $1, $1 FROM projects",
 	} {
 		if _, err := db.ExecContext(t.Context(), statement, attack); err != nil {
 			t.Fatalf("%s: %v", statement, err)
