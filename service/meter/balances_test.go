@@ -21,6 +21,7 @@ func quota(name string, limit int64, per domain.Per) domain.Limit {
 type bank struct {
 	*testing.T
 
+	turn   sync.Mutex // for the one transaction of visits that is under way
 	mu     sync.Mutex
 	books  map[domain.ProjectCounter]domain.Books
 	leases map[*Meter]map[domain.ProjectCounter]domain.Lease
@@ -71,7 +72,9 @@ func (b *bank) spend(m *Meter, key domain.ProvenKey, cost domain.Cost, now int64
 			return d
 		}
 		for _, w := range m.Await(key, cost, now) {
+			b.turn.Lock()
 			b.visit(m, m.Visits(now, false))
+			b.turn.Unlock()
 			<-w.Done
 			if w.Err != nil {
 				return m.SpendAnyway(key, cost, now)
