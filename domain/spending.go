@@ -13,7 +13,10 @@ type Cost map[string]int64
 // which a key has no limit are good: a question is asked alike for all plans.
 func (c Cost) Validate() error {
 	var v Invalid
-	if len(c) > MaxLimits {
+	switch {
+	case len(c) == 0:
+		return nil // as of most questions, without an allocation
+	case len(c) > MaxLimits:
 		v.Add("/cost", "must have at most %d entries", MaxLimits)
 		return v.Err()
 	}

@@ -101,8 +101,8 @@ func (b *Balance) begin(now int64, returns bool) (domain.Visit, bool) {
 	if spent := b.Report(false).Spent; spent != b.seen {
 		b.seen, b.used = spent, now
 	}
-	idle := time.Duration(now-b.used) >= idleAfter && b.need == 0 && b.Left() > 0
-	if returns = returns || idle || b.unsure.Load(); returns {
+	idle := returns || time.Duration(now-b.used) >= idleAfter && b.need == 0 && b.Left() > 0
+	if returns = idle || b.unsure.Load(); returns {
 		b.unsure.Store(true) // before Stop, so that no request takes it for an empty counter
 		b.Stop()
 	}
@@ -110,7 +110,7 @@ func (b *Balance) begin(now int64, returns bool) (domain.Visit, bool) {
 	took := max(time.Duration(now-b.at), quickest)
 	b.rate = max(float64(r.Spent-b.spent)/took.Seconds(), b.rate/2)
 	left := b.Left()
-	if r.Need = b.need; r.Need > 0 || !idle {
+	if r.Need = b.need; r.Need > 0 || !idle { // otherwise it only returns
 		r.Want = max(atLeast*r.Need, b.asks, int64(b.rate*leaseFor.Seconds())) - left
 	}
 	r.Need = max(0, r.Need-left)
