@@ -128,7 +128,7 @@ func foul(t *testing.T, database string) {
 			"user_agent, request_id, changes) VALUES ('evt_0', 0, '', 'user', $1, $1, $1, $1, $1, $1, $1, $1, $1, '{}')",
 		"INSERT INTO credit_entries (id, organization_id, project_id, owner_id, name, per, subject, kind, amount, reason, " +
 			"created_at, actor_kind, actor_id, actor_name) " +
-			"SELECT 'cre_0', organization_id, id, id, $1, 'external_id', $1, 'grant', 1, $1, 0, 'user', $1, $1 FROM projects",
+			"SELECT 'cre_0', organization_id, id, projects.id, $1, 'external_id', $1, 'grant', 1, $1, 0, 'user', $1, $1 FROM projects",
 	} {
 		if _, err := db.ExecContext(t.Context(), statement, attack); err != nil {
 			t.Fatalf("%s: %v", statement, err)
