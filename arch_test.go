@@ -38,7 +38,7 @@ var mayImport = map[string][]string{
 	"api/plainjson":           {},
 	"api/problem":             {"domain", "api/plainjson", "net/http", "echo"},
 	"console":                 {"domain", "service", "api/problem", "service/fair", "service/requestlog", "service/site", "net/http", "echo"},
-	"cmd/latchkey":            {".", "domain", "repository", "service", "service/fair", "service/requestlog", "service/site", "service/jwt", "service/mail", "api", "api/permission", "api/plainjson", "console", "net/http", "echo", "otel"},
+	"cmd/latchkey":            {".", "domain", "repository", "service", "service/fair", "service/meter", "service/requestlog", "service/site", "service/jwt", "service/mail", "api", "api/permission", "api/plainjson", "console", "net/http", "echo", "otel"},
 	"cmd/latchkey/servertest": {"net/http"}, // it uses the program from outside
 	"bench":                   {},           // it consists of tests
 	"faults":                  {},           // the same

@@ -7,6 +7,7 @@ import "strconv"
 type LimitSet struct {
 	limits    []EffectiveLimit // complete, in the order in which a request takes from them: rates first
 	rates     []Rate
+	types     TypeSet
 	sentences []string // what to say to the caller whom the limit refuses
 	policy    []string
 }
@@ -21,6 +22,7 @@ func newLimitSet(effective []EffectiveLimit) *LimitSet {
 		if s.limits = append(s.limits, l); l.Type == RateLimit {
 			s.rates = append(s.rates, l.Rate())
 		}
+		s.types |= l.Type.bit()
 		s.sentences = append(s.sentences, l.sentence())
 		policy = appendPolicy(policy, l.Limit)
 	}

@@ -67,3 +67,13 @@ type UsageBatch struct {
 	At     time.Time // the counts are of the hour and the minute of this moment
 	Counts []UsageCount
 }
+
+// Uses returns how many uses of keys and questions about unknown tokens the batch has.
+func (b UsageBatch) Uses() (n int64) {
+	for _, c := range b.Counts {
+		if c.Tag == "" { // otherwise it is a count of the same use
+			n += c.Count
+		}
+	}
+	return n
+}

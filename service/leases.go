@@ -30,19 +30,9 @@ type leases struct {
 	turn chan struct{} // holds the one transaction that is under way
 	room *fair.Gate
 
-	visits, failed, forfeited atomic.Int64
-}
-
-// LeaseStats counts what this node did with leases of quotas and credits.
-type LeaseStats struct {
-	Visits    int64 // of counters
-	Failed    int64 // of these
-	Forfeited int64 // units that nodes had which are gone, as far as this node has found them
-}
-
-// LeaseStats returns the counts since this node began.
-func (a *App) LeaseStats() LeaseStats {
-	return LeaseStats{a.leases.visits.Load(), a.leases.failed.Load(), a.leases.forfeited.Load()}
+	visits                               [len(meter.VisitReasons)]atomic.Int64
+	failed, granted, returned, forfeited atomic.Int64
+	took                                 durations
 }
 
 func newLeases() *leases {
@@ -102,12 +92,21 @@ func (a *App) visit(ctx context.Context, v meter.Visits) (int, error) {
 	ctx, cancel := context.WithTimeout(ctx, visitLimit)
 	defer cancel()
 	v.Node = a.usage.node
+	began := time.Now()
 	answers, err := a.store.Visit(ctx, v.Visits)
 	a.usage.meter.Visited(v, answers, err)
-	if a.leases.visits.Add(int64(len(v.All))); err != nil {
-		a.leases.failed.Add(int64(len(v.All)))
+	a.leases.took.note(time.Since(began))
+	for reason, n := range v.Reasons {
+		a.leases.visits[reason].Add(n)
 	}
-	return len(v.All), err
+	if err != nil {
+		a.leases.failed.Add(int64(len(v.All)))
+		return len(v.All), err
+	}
+	for i, answer := range answers {
+		a.leases.noteUnits(v.All[i], answer)
+	}
+	return len(v.All), nil
 }
 
 // keepLeases makes the visits that no request waits for, until ctx ends. Then this node

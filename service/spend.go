@@ -25,12 +25,6 @@ func (a *App) Spend(ctx context.Context, key domain.ProvenKey, cost domain.Cost)
 	return d
 }
 
-// LimitStats returns how many limits have a state in the memory of this node, and how
-// many nodes share every rate.
-func (a *App) LimitStats() (states, nodes int) {
-	return a.usage.meter.Counters() + a.usage.meter.Balances(), max(1, a.usage.meter.Share().Nodes)
-}
-
 // SpendMore takes what a request costs besides its own use from the named limits of a
 // key, all of them or none. It is no use of its own.
 func (a *App) SpendMore(ctx context.Context, key domain.ProvenKey, cost domain.Cost) domain.Decision {
@@ -50,8 +44,9 @@ func (a *App) spend(ctx context.Context, key domain.ProvenKey, cost domain.Cost)
 	now := a.instant()
 	d := a.usage.meter.Spend(key, cost, now)
 	if d.Code == domain.CodeUnavailable && d.Limits != nil {
-		return a.spendAfterVisit(ctx, key, cost, now)
+		d = a.spendAfterVisit(ctx, key, cost, now)
 	}
+	a.usage.meter.CountDecision(key, &d)
 	return d
 }
 

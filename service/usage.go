@@ -44,6 +44,8 @@ type usage struct {
 	flushed time.Time // the moment of the last one that was applied
 
 	written atomic.Int64 // all uses before this are in the database, in Unix microseconds
+	waiting atomic.Int64 // uses in batches
+	rows    atomic.Int64 // counts that were written
 }
 
 func newUsage(now time.Time) *usage {
@@ -172,7 +174,9 @@ func (a *App) countTime(last time.Time) time.Time {
 // add adds a batch to those that are to be sent.
 func (u *usage) add(at time.Time, counts []domain.UsageCount) {
 	u.number++
-	u.batches = append(u.batches, domain.UsageBatch{NodeID: u.node, Number: u.number, At: at, Counts: counts})
+	b := domain.UsageBatch{NodeID: u.node, Number: u.number, At: at, Counts: counts}
+	u.batches = append(u.batches, b)
+	u.waiting.Add(b.Uses())
 }
 
 // sendCounts writes the batches that are waiting, in their order. Each is counted in
@@ -187,6 +191,8 @@ func (a *App) sendCounts(ctx context.Context) error {
 			return err
 		}
 		u.flushed = b.At
+		u.waiting.Add(-b.Uses())
+		u.rows.Add(int64(len(b.Counts)))
 	}
 	return nil
 }

@@ -22,6 +22,7 @@ import (
 func adminRoutes(app *service.App, requests *requestlog.Rule, metrics *prometheus.Registry, log *slog.Logger) http.Handler {
 	metrics.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	metrics.MustRegister(appMetrics(app)...)
+	metrics.MustRegister(newLimitMetrics(app))
 	metrics.MustRegister(buildMetric())
 	metrics.MustRegister(logMetrics(requests)...)
 	routes := http.NewServeMux()
@@ -102,19 +103,6 @@ func appMetrics(app *service.App) []prometheus.Collector {
 			func() float64 { return float64(app.Sync()) }),
 		gauge("latchkey_sync_lag_seconds", "Time since this node last knew of all changes.",
 			func() float64 { return app.SyncLag().Seconds() }),
-		gauge("latchkey_limit_states", "Limits of keys, customers and projects that were used lately, in memory.", func() float64 {
-			states, _ := app.LimitStats()
-			return float64(states)
-		}),
-		gauge("latchkey_limit_share", "Part of every rate limit that this node admits: 1 by the number of nodes.", func() float64 {
-			_, nodes := app.LimitStats()
-			return 1 / float64(nodes)
-		}),
-		counter("latchkey_lease_visits_total", "Times that this node settled with a counter of a quota or credits, and leased more.",
-			func() int64 { return app.LeaseStats().Visits }),
-		counter("latchkey_lease_visits_failed_total", "Of these, those that failed.", func() int64 { return app.LeaseStats().Failed }),
-		counter("latchkey_lease_forfeited_units_total", "Units of quotas and credits that were lost with nodes, as this node found.",
-			func() int64 { return app.LeaseStats().Forfeited }),
 		gauge("latchkey_key_cache_keys", "Keys kept in memory.", func() float64 { return float64(app.CacheStats().Keys) }),
 		gauge("latchkey_key_cache_bytes", "Memory for keys, without their index.",
 			func() float64 { return float64(app.CacheStats().Bytes) }),

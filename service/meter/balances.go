@@ -76,6 +76,7 @@ type Waiting struct {
 type balances struct {
 	seed   maphash.Seed
 	shards [bucketShards]balanceShard
+	quotas atomic.Int64 // how many of them are of quotas
 	clock  atomic.Int64 // what the clock of limits showed, in Unix nanoseconds, when the one of this node was zero
 
 	mu    sync.Mutex
@@ -109,6 +110,7 @@ func (b *balances) get(c domain.ProjectCounter, limit domain.Limit, forLine bool
 	if !ok {
 		known = &Balance{counter: domain.ProjectCounter{Project: c.Project, Counter: c.Clone()}}
 		s.of[known.counter.Counter] = known
+		b.count(c.Counter, 1)
 	}
 	if before := known.limit.Load(); before == nil || !reflect.DeepEqual(*before, limit) {
 		known.limit.Store(&limit)
@@ -118,6 +120,13 @@ func (b *balances) get(c domain.ProjectCounter, limit domain.Limit, forLine bool
 		known.holders++
 	}
 	return known
+}
+
+// count counts balances of quotas.
+func (b *balances) count(c domain.Counter, n int64) {
+	if c.Type == domain.Quota {
+		b.quotas.Add(n)
+	}
 }
 
 // release gives up what a line has held.
@@ -267,6 +276,7 @@ func (b *balances) sweep() {
 				one.rested++
 			default:
 				delete(s.of, c)
+				b.count(c, -1)
 			}
 		}
 		s.mu.Unlock()

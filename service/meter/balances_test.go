@@ -217,8 +217,8 @@ func TestIdleLeasesAreReturned(t *testing.T) {
 	}
 	tick(time.Minute)
 	tick(time.Minute)
-	if books().Leased != 0 || m.Balances() != 1 {
-		t.Errorf("got %+v and %d balances", books(), m.Balances())
+	if books().Leased != 0 || balancesOf(m) != 1 {
+		t.Errorf("got %+v and %d balances", books(), balancesOf(m))
 	}
 }
 
@@ -278,8 +278,8 @@ func TestRemovedCounters(t *testing.T) {
 	for range rest + 1 {
 		m.Sweep(now)
 	}
-	if m.Balances() != 0 {
-		t.Errorf("got %d balances", m.Balances())
+	if balancesOf(m) != 0 {
+		t.Errorf("got %d balances", balancesOf(m))
 	}
 }
 

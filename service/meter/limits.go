@@ -182,8 +182,11 @@ func (t *table) release(l *limited) {
 	}
 }
 
-// Counters returns how many limits have a state.
-func (m *Meter) Counters() int { return m.buckets.len() }
+// Counters returns how many rates, quotas and credits this node knows the state of.
+func (m *Meter) Counters() (rates, quotas, credits int) {
+	quotas = int(m.balances.quotas.Load())
+	return m.buckets.len(), quotas, m.balances.len() - quotas
+}
 
 // Look is like Spend, but takes nothing. What it knows of quotas and credits comes from
 // held.

@@ -117,13 +117,13 @@ func TestStatesOfLimitsAreDropped(t *testing.T) {
 	for range rest + 1 {
 		m.Sweep(int64(29 * time.Minute))
 	}
-	if got := m.Counters(); got != 2 {
+	if got := ratesOf(m); got != 2 {
 		t.Fatalf("got %d states, want 2 that are in use", got)
 	}
 	for range rest + 1 {
 		m.Sweep(int64(32 * time.Minute))
 	}
-	if got := m.Counters(); got != 1 {
+	if got := ratesOf(m); got != 1 {
 		t.Errorf("got %d states, want that of the key in the cache", got)
 	}
 	m.Release(Line(key.Line()))
@@ -133,7 +133,7 @@ func TestStatesOfLimitsAreDropped(t *testing.T) {
 	for range rest + 1 {
 		m.Sweep(int64(32 * time.Minute))
 	}
-	if got := m.Counters(); got != 0 {
+	if got := ratesOf(m); got != 0 {
 		t.Errorf("got %d states, want none", got)
 	}
 }
@@ -182,7 +182,7 @@ func TestLimitsOfALineHoldNoTextOfTheCache(t *testing.T) {
 		}
 		runtime.Gosched()
 	}
-	if got := freed.Load(); got != keys || m.Counters() != keys {
+	if got := freed.Load(); got != keys || ratesOf(m) != keys {
 		t.Errorf("got the texts of %d keys freed, want %d", got, keys)
 	}
 }
@@ -292,7 +292,8 @@ func BenchmarkSpend(b *testing.B) {
 	b.ReportAllocs()
 	for b.Loop() {
 		now += int64(time.Millisecond)
-		m.Spend(key, nil, now)
+		d := m.Spend(key, nil, now)
+		m.CountDecision(key, &d)
 	}
 }
 
@@ -302,4 +303,14 @@ func (m *Meter) admits(key domain.ProvenKey, cost domain.Cost) int {
 		return 0
 	}
 	return 1
+}
+
+func ratesOf(m *Meter) int {
+	rates, _, _ := m.Counters()
+	return rates
+}
+
+func balancesOf(m *Meter) int {
+	_, quotas, credits := m.Counters()
+	return quotas + credits
 }

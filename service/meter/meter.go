@@ -30,7 +30,8 @@ type Meter struct {
 	rare    map[rare]int64
 	unknown map[domain.ProjectID]domain.UsageCount
 
-	resets resets
+	resets    resets
+	decisions decisions
 }
 
 // rare is an outcome that has no place in a line.

@@ -82,6 +82,27 @@ func (m *Meter) letRest(n Line, used bool) {
 	}
 }
 
+// Pending returns how many uses have been counted and not been taken. It reads what
+// requests write, and so is not for their way.
+func (m *Meter) Pending() (n int64) {
+	m.rareMu.Lock()
+	for _, count := range m.rare {
+		n += count
+	}
+	for _, c := range m.unknown {
+		n += c.Count
+	}
+	m.rareMu.Unlock()
+	for _, b := range *m.blocks.Load() {
+		for i := range b.lines {
+			for k := range b.lines[i].uses {
+				n += int64(b.lines[i].uses[k].Load())
+			}
+		}
+	}
+	return n
+}
+
 // Use is a use of a token that is to be written.
 type Use struct {
 	domain.Use

@@ -9,7 +9,30 @@ import (
 // Visits are the balances that are visited together.
 type Visits struct {
 	domain.Visits
+	Reasons [visitReasons]int64 // how many of them have which reason
+
 	balances []*Balance
+}
+
+// VisitReason is why a counter is visited.
+type VisitReason int
+
+// The reasons, of which a visit has the first that holds.
+const (
+	VisitRequest VisitReason = iota // requests wait for it
+	VisitExit                       // this node ends and returns what it has left
+	VisitIdle                       // it returns what it does not spend
+	VisitAhead                      // it takes more before it has spent what it has
+	VisitSettle                     // it reports what it has spent, or asks what is there
+	visitReasons
+)
+
+// VisitReasons are all of them.
+var VisitReasons = [visitReasons]VisitReason{VisitRequest, VisitExit, VisitIdle, VisitAhead, VisitSettle}
+
+// String returns the reason as metrics have it.
+func (r VisitReason) String() string {
+	return [...]string{"request", "exit", "idle", "ahead", "settle"}[r]
 }
 
 // SetClock says what the clock of limits shows now.
@@ -80,29 +103,31 @@ func (m *Meter) begin(due []*Balance, now int64, returns bool) (v Visits) {
 	v.Nodes, v.At = max(1, m.Share().Nodes), m.balances.time(now).Truncate(time.Microsecond)
 	for _, one := range due {
 		one.listed.Store(false)
-		if visit, ok := one.begin(now, returns); ok {
+		if visit, reason, ok := one.begin(now, returns); ok {
 			v.All, v.balances = append(v.All, visit), append(v.balances, one)
+			v.Reasons[reason]++
 		}
 	}
 	return v
 }
 
 // begin begins a visit, unless there is one under way.
-func (b *Balance) begin(now int64, returns bool) (domain.Visit, bool) {
+func (b *Balance) begin(now int64, exits bool) (domain.Visit, VisitReason, bool) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if b.now != nil {
-		return domain.Visit{}, false // the next one comes after it
+		return domain.Visit{}, 0, false // the next one comes after it
 	}
-	b.now, b.next = b.next, nil
-	if b.now == nil {
-		b.now = &Waiting{Done: make(chan struct{})}
+	reason := VisitRequest
+	if b.now, b.next = b.next, nil; b.now == nil {
+		b.now, reason = &Waiting{Done: make(chan struct{})}, VisitSettle
 	}
 	if spent := b.Report(false).Spent; spent != b.seen {
 		b.seen, b.used = spent, now
 	}
-	idle := returns || time.Duration(now-b.used) >= idleAfter && b.need == 0 && b.Left() > 0
-	if returns = idle || b.unsure.Load(); returns {
+	idle := exits || time.Duration(now-b.used) >= idleAfter && b.need == 0 && b.Left() > 0
+	returns := idle || b.unsure.Load()
+	if returns {
 		b.unsure.Store(true) // before Stop, so that no request takes it for an empty counter
 		b.Stop()
 	}
@@ -114,8 +139,17 @@ func (b *Balance) begin(now int64, returns bool) (domain.Visit, bool) {
 		r.Want = max(atLeast*r.Need, b.asks, int64(b.rate*leaseFor.Seconds())) - left
 	}
 	r.Need = max(0, r.Need-left)
+	switch {
+	case reason == VisitRequest:
+	case exits:
+		reason = VisitExit
+	case idle:
+		reason = VisitIdle
+	case r.Want > 0 && left > 0:
+		reason = VisitAhead
+	}
 	b.spent, b.at, b.need, b.asks = r.Spent, now, 0, 0
-	return domain.Visit{Counter: b.counter, Limit: *b.limit.Load(), Report: r}, true
+	return domain.Visit{Counter: b.counter, Limit: *b.limit.Load(), Report: r}, reason, true
 }
 
 // Visited ends visits. Requests that wait for them continue.
@@ -208,6 +242,3 @@ func (b *Balance) due(now int64) bool {
 	idle := time.Duration(now-b.used) >= idleAfter && known.Lease.Left() > 0
 	return idle || spent != known.Lease.Spent && time.Duration(now-b.at) >= settleAfter
 }
-
-// Balances returns how many counters this node holds something of, or has.
-func (m *Meter) Balances() int { return m.balances.len() }
