@@ -33,7 +33,7 @@ func newLimitMetrics(app *service.App) *limitMetrics {
 			"type", "decision"),
 		share:    desc("limit_share", "Part of every rate limit that this node admits: 1 by the number of nodes."),
 		counters: desc("counters", "Limits of keys, customers and projects that this node knows the state of, by type.", "type"),
-		clock:    desc("clock_offset_seconds", "How far the clock of limits, which is that of the database, is ahead of the one of this node."),
+		clock:    desc("clock_offset_seconds", "How far the clock of limits, that of the database, is ahead of the one of this node."),
 		visits: desc("lease_visits_total", "Visits of counters of quotas and credits, in which this node settles and leases more, by "+
 			"reason: a request waits, the node exits, it returns what is idle, takes more ahead of time, or settles.", "reason"),
 		failed: desc("lease_visits_failed_total", "Of these, those that failed."),
