@@ -24,6 +24,14 @@ sbom: build ## build bin/latchkey and the list of its components, bin/latchkey.c
 		grep -q "\"name\": \"$$module\"" bin/latchkey.cdx.json || { echo "bin/latchkey.cdx.json lacks $$module" >&2; exit 1; }; \
 	done
 
+.PHONY: release
+release: ## build archives for six platforms, lists of components and checksums in build/release: the same bytes for the same commit
+	go run ./scripts/release
+
+.PHONY: release-check
+release-check: ## build the release twice in folders of its own, compare, and write docs/measured/release.txt: about half an hour
+	scripts/prove-release full
+
 .PHONY: generate
 generate: ## regenerate code from openapi.yaml
 	go generate ./...
@@ -86,8 +94,16 @@ mutants: tools ## change the code in one place at a time and count which changes
 few-mutants: ## the same for 20 changes of the packages without a database, in about half a minute
 	go run ./scripts/mutants -n 20 -suite=false -seed 1 -goal 85 -packages api/permission,domain
 
+.PHONY: operations-tools
+operations-tools: tools ## check for the programs that test-operations needs; as root on Debian, install them
+	@.ci/tools operations
+
+.PHONY: test-operations
+test-operations: operations-tools ## build a release and the image, and start it; test-documents runs this, too
+	scripts/prove-operations
+
 .PHONY: test-documents
-test-documents: tools ## follow the README's recipe for a resource in a copy of the repository, and test it
+test-documents: tools test-operations ## follow the README's recipe for a resource in a copy of the repository, and test it
 	examples/documents/prove
 
 .PHONY: screenshots

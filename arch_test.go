@@ -45,6 +45,7 @@ var mayImport = map[string][]string{
 	"client":                  {"net/http"}, // it uses only the contract
 	"examples/go":             {"client"},
 	"scripts/mutants":         {"repository/storetest"}, // it reads files, runs go, and shares a database among the tests
+	"scripts/release":         {"domain"},               // it runs git and go, and writes archives
 	"scripts/settingspage":    {},                       // it reads the settings and writes their page
 	"contract/collection":     {"net/http"},             // it reads openapi.yaml and writes a file
 }

@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	"github.com/spf13/cobra"
+	_ "golang.org/x/crypto/x509roots/fallback" // for systems without certificates, such as the image
 
 	"github.com/latchkey-dev/latchkey/domain"
 )
