@@ -65,8 +65,12 @@ lint: ## golangci-lint with .golangci.yml
 	go run $(GOLANGCI_LINT) run --allow-serial-runners
 
 .PHONY: race
-race: ## all tests, with the race detector
-	go run $(GOTESTSUM) --format pkgname -- -race -timeout 20m ./...
+race: ## all tests, with the race detector; a run that fails ends with the lines that say why
+	@mkdir -p build
+	go run $(GOTESTSUM) --format pkgname --jsonfile build/tests.json -- -race -timeout 20m ./... || \
+	{ awk -F '"' 'NR == FNR { if ($$8 == "fail") failed[$$12 $$16]; next } \
+		$$8 == "output" && ($$12 $$16 in failed) && $$20 ~ /_test\.go:[0-9]+:|panic:|DATA RACE/ { print $$12, $$16 ":", $$20 }' \
+		build/tests.json build/tests.json | tail -n 40 >&2; exit 1; }
 
 .PHONY: races
 races: ## run all rounds of the races between people and sessions; make test runs a tenth

@@ -41,24 +41,22 @@ func TestForgedTokenCostsLittleMore(t *testing.T) {
 	if more := allocations(sendForged) - allocations(sendMistyped); more > 0 {
 		t.Errorf("a forged token allocates %v times more than a mistyped one, want no more", more)
 	}
-	cpuOfMistyped, cpuOfForged := time.Hour, time.Hour
-	ratio := func() float64 { return cpuOfForged.Seconds() / cpuOfMistyped.Seconds() }
-	for round := 0; round < 10 || ratio() > 1.6 && round < 100; round++ { // the least of many is free of noise
-		cpuOfMistyped, cpuOfForged = min(cpuOfMistyped, cpuOf(t, sendMistyped)), min(cpuOfForged, cpuOf(t, sendForged))
-	}
-	t.Logf("a mistyped token costs %v, a forged one %v, which is %.2f of it", cpuOfMistyped, cpuOfForged, ratio())
-	if ratio() > 1.6 {
-		t.Errorf("a forged token costs %.2f times as much as a mistyped one, want at most 1.6", ratio())
+	ratio := func(mistyped, forged time.Duration) float64 { return forged.Seconds() / mistyped.Seconds() }
+	cpuOfMistyped, cpuOfForged := servicetest.LeastCPU(t, thousandTimes(sendMistyped), thousandTimes(sendForged),
+		func(rounds int, mistyped, forged time.Duration) bool {
+			return rounds >= 10 && ratio(mistyped, forged) <= 1.6
+		})
+	r := ratio(cpuOfMistyped, cpuOfForged)
+	t.Logf("a thousand mistyped tokens cost %v, as many forged ones %v, which is %.2f of it", cpuOfMistyped, cpuOfForged, r)
+	if r > 1.6 {
+		t.Errorf("a forged token costs %.2f times as much as a mistyped one, want at most 1.6", r)
 	}
 }
 
-// cpuOf returns the processor time of one of many calls.
-func cpuOf(t *testing.T, once func()) time.Duration {
-	t.Helper()
-	const calls = 1000
-	begun := servicetest.ProcessCPU(t)
-	for range calls {
-		once()
+func thousandTimes(once func()) func() {
+	return func() {
+		for range 1000 {
+			once()
+		}
 	}
-	return (servicetest.ProcessCPU(t) - begun) / calls
 }
