@@ -2,7 +2,6 @@ package service_test
 
 import (
 	"context"
-	"runtime"
 	"testing"
 	"time"
 
@@ -10,6 +9,7 @@ import (
 
 	"github.com/latchkey-dev/latchkey/domain"
 	"github.com/latchkey-dev/latchkey/service"
+	"github.com/latchkey-dev/latchkey/service/servicetest"
 )
 
 // suspender suspends and resumes something.
@@ -40,16 +40,6 @@ func (w *world) suspenders(o *service.Organization, p *service.Project) map[stri
 	}
 }
 
-// within asks until what it asks is so, or fails after a second.
-func (w *world) within(what string, so func() bool) {
-	w.Helper()
-	for deadline := time.Now().Add(time.Second); !so(); runtime.Gosched() {
-		if time.Now().After(deadline) {
-			w.Fatalf("a second later: want %s", what)
-		}
-	}
-}
-
 // Guarantees that a suspension ends all keys below on every node, that it is apart
 // from the tenant's own status, and that its members cannot lift it.
 func TestSuspensionIsNotTheTenantsOwn(t *testing.T) {
@@ -63,7 +53,7 @@ func TestSuspensionIsNotTheTenantsOwn(t *testing.T) {
 			answers := func(want domain.Code) {
 				w.Helper()
 				w.answers(map[string]domain.Code{token: want})
-				w.within(string(want)+" on the other node", func() bool {
+				servicetest.Eventually(w, string(want)+" on the other node", func() bool {
 					_, err := other.ProveKey(w.Context(), token, nil)
 					return domain.CodeOf(err) == want
 				})

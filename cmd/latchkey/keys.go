@@ -82,6 +82,9 @@ func newKeyList() *cobra.Command {
 		Use: "list", Short: "List the keys of a project, newest first",
 	}, func(ctx context.Context, op operator, cmd *cobra.Command, _ []string) error {
 		if cmd.Flags().Changed("idle") {
+			if idle <= 0 {
+				return usage("--idle must be longer than nothing, as in 90d")
+			}
 			filter.LastUsedBefore = time.Now().Add(-time.Duration(idle))
 		}
 		handle, err := op.project(ctx, project)

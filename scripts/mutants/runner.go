@@ -96,7 +96,8 @@ func (r *runner) affordable(tests []test) []test {
 
 // kills returns a test that fails for a mutant, or "". It begins with the fastest
 // tests. A test counts if it fails a second time, by itself, and passes without the
-// mutant, because on a busy machine a test can fail by chance.
+// mutant, and a crash if it comes again, because on a busy machine either can happen
+// by chance.
 func (r *runner) kills(ctx context.Context, p program, pkg string, id int, tests []test) string {
 	if len(tests) == 0 {
 		return ""
@@ -112,7 +113,14 @@ func (r *runner) kills(ctx context.Context, p program, pkg string, id int, tests
 				break
 			}
 			at := slices.IndexFunc(group, func(t test) bool { return t.name == name })
-			if at < 0 || run(ctx, binary, pkg, id, group[at:at+1], r.env) != "" && r.passes(ctx, pkg, group[at]) {
+			if at < 0 && run(ctx, binary, pkg, id, group, r.env) == name {
+				return name // it crashes with the mutant each time
+			}
+			if at < 0 {
+				fmt.Printf("    %s of %s by chance\n", name, pkg)
+				break
+			}
+			if run(ctx, binary, pkg, id, group[at:at+1], r.env) != "" && r.passes(ctx, pkg, group[at]) {
 				return name
 			}
 			fmt.Printf("    %s of %s failed by chance\n", name, pkg)
