@@ -122,7 +122,13 @@ func (h *handlers) DeleteKey(ctx context.Context, r DeleteKeyRequestObject) (Del
 
 // VerifyKey answers whether a token belongs to a valid key of the project.
 func (h *handlers) VerifyKey(ctx context.Context, r VerifyKeyRequestObject) (VerifyKeyResponseObject, error) {
-	question := service.Question{Token: r.Body.Key, Scopes: value(r.Body.Scopes), Cost: value(r.Body.Cost), Tag: value(r.Body.Tag)}
+	question := service.Question{
+		Token:       r.Body.Key,
+		Scopes:      value(r.Body.Scopes),
+		Cost:        value(r.Body.Cost),
+		Tag:         value(r.Body.Tag),
+		Environment: value(r.Body.Environment),
+	}
 	if _, isKey := caller(ctx).Key(); !isKey && r.Body.ProjectID == nil {
 		wrong := domain.Invalid(domain.FieldErrors(question.Cost.Validate()))
 		wrong.Add("/project_id", "is required of users: it names the project whose keys are asked about")
@@ -200,12 +206,15 @@ func verifiedKey(k domain.Key, now time.Time) VerifiedKey {
 
 // VerificationFrom returns a verification as clients see it at the time now.
 func VerificationFrom(a service.Verification, now time.Time) Verification {
-	v := Verification{Valid: a.Valid(), Code: VerificationCode(a.Code)}
+	v := Verification{Valid: a.Valid(), Code: VerificationCode(a.Code), MaxAge: a.Keep.MaxAge}
+	if a.Keep.Ends {
+		v.Deadline = &a.Keep.Deadline
+	}
 	if a.Key.IsZero() {
 		return v
 	}
 	key := verifiedKey(a.Key.Key(), now)
-	v.Key = &key
+	v.Key, v.TokenID = &key, new(string(a.Key.TokenID()))
 	if a.Valid() {
 		p := a.Key.Tenant().Project
 		v.Project = &ProjectSummary{ID: p.ID, Name: p.Name, Slug: p.Slug}

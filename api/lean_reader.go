@@ -48,11 +48,11 @@ type question struct {
 }
 
 // parseQuestion reads a plain body: the fields in any order, each at most once,
-// strings of printable ASCII without escapes, and scopes, a project, a cost and a tag
-// that openapi.yaml takes. Anything else is not for the lean edge.
+// strings of printable ASCII without escapes, and scopes, a project, a cost, a tag and an
+// environment that openapi.yaml takes. Anything else is not for the lean edge.
 func parseQuestion(b []byte) (q question, ok bool) {
 	p := plain{rest: b, good: true}
-	var key, scopes, project, cost, tag bool
+	var key, scopes, project, cost, tag, environment bool
 	p.expect('{')
 	for first := true; p.good && !p.next('}'); first = false {
 		if !first {
@@ -78,6 +78,10 @@ func parseQuestion(b []byte) (q question, ok bool) {
 		case "tag":
 			p.good = p.good && !tag
 			q.Tag, tag = p.tag(), true
+		case "environment":
+			p.good = p.good && !environment
+			q.Environment, environment = domain.Environment(p.text()), true
+			p.good = p.good && (q.Environment == domain.Live || q.Environment == domain.Test)
 		default:
 			p.good = false
 		}

@@ -28,12 +28,16 @@ func appendProject(b []byte, owner *domain.Tenant) []byte {
 // it.
 func appendVerification(b []byte, a service.Verification, now time.Time) []byte {
 	b = plainjson.AppendString(append(b, `{"code":`...), string(a.Code))
+	if a.Keep.Ends {
+		b = strconv.AppendInt(append(b, `,"deadline":`...), a.Keep.Deadline, 10)
+	}
 	if !a.Key.IsZero() {
 		b = appendVerifiedKey(append(b, `,"key":`...), a.Key, now)
 	}
 	if a.Limits.Limits.Len() > 0 {
 		b = appendLimitStates(append(b, `,"limits":`...), &a, now)
 	}
+	b = strconv.AppendInt(append(b, `,"max_age":`...), a.Keep.MaxAge, 10)
 	if a.Valid() {
 		p := &a.Key.Tenant().Project
 		b = plainjson.AppendString(append(b, `,"project":{"id":`...), string(p.ID))
@@ -43,6 +47,9 @@ func appendVerification(b []byte, a service.Verification, now time.Time) []byte 
 	violated := a.Limits.Violated()
 	if a.Limits.RetryAfter > 0 {
 		b = strconv.AppendInt(append(b, `,"retry_after":`...), domain.Seconds(a.Limits.RetryAfter), 10)
+	}
+	if !a.Key.IsZero() {
+		b = append(append(append(b, `,"token_id":"`...), a.Key.TokenID()...), '"') // public ids need no escapes
 	}
 	b = strconv.AppendBool(append(b, `,"valid":`...), a.Valid())
 	for i, name := range violated { // names of limits need no escapes

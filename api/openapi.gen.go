@@ -302,6 +302,7 @@ const (
 	VerificationCodeRateLimited       VerificationCode = "rate_limited"
 	VerificationCodeRevoked           VerificationCode = "revoked"
 	VerificationCodeValid             VerificationCode = "valid"
+	VerificationCodeWrongEnvironment  VerificationCode = "wrong_environment"
 )
 
 // Valid indicates whether the value is a known member of the VerificationCode enum.
@@ -324,6 +325,8 @@ func (e VerificationCode) Valid() bool {
 	case VerificationCodeRevoked:
 		return true
 	case VerificationCodeValid:
+		return true
+	case VerificationCodeWrongEnvironment:
 		return true
 	default:
 		return false
@@ -1347,7 +1350,8 @@ type OrganizationSummary struct {
 }
 
 // Outcome The result of a use of a key: the code of its verification. `other` counts refusals when there are too many
-// different ones to count separately.
+// different ones to count separately. `reported` counts what `syncKeys` was sent: uses that a service has answered
+// itself, from an answer that it kept.
 //
 // Example: valid
 type Outcome = domain.Outcome
@@ -1907,7 +1911,8 @@ type UsageItem struct {
 	Key        *UsageKey                 `json:"key,omitempty"`
 
 	// Outcome The result of a use of a key: the code of its verification. `other` counts refusals when there are too many
-	// different ones to count separately.
+	// different ones to count separately. `reported` counts what `syncKeys` was sent: uses that a service has answered
+	// itself, from an answer that it kept.
 	//
 	//
 	// Example: valid
@@ -1922,7 +1927,7 @@ type UsageItem struct {
 	Plan    nullable.Nullable[KeyPlan] `json:"plan,omitempty"`
 	Project *UsageProject              `json:"project,omitempty"`
 
-	// Requests How often keys were used. It is the sum of the outcomes.
+	// Requests How often keys were used: the sum of the outcomes, without `reported`.
 	//
 	// Example: 48120
 	Requests int64 `json:"requests"`
@@ -2032,11 +2037,26 @@ type Verification struct {
 	// Example: valid
 	Code VerificationCode `json:"code"`
 
+	// Deadline The seconds until the key expires or its token is replaced. The answer is wrong after that, whatever `syncKeys`
+	// says. Absent if neither is known to happen.
+	//
+	//
+	// Example: 86400
+	Deadline *int64 `json:"deadline,omitempty"`
+
 	// Key The verified key.
 	Key *VerifiedKey `json:"key,omitempty"`
 
 	// Limits With `valid` and where limits refuse the request, if the key has limits: their state after this request.
 	Limits *[]LimitState `json:"limits,omitempty"`
+
+	// MaxAge For how many seconds, since the question was sent, a caller of `syncKeys` may use this answer again without
+	// asking. Other callers may use it for 5 seconds at most, if it is not less. 0 means that each use is asked
+	// about, as for keys with limits. Scopes and environment can be judged by `key`.
+	//
+	//
+	// Example: 60
+	MaxAge int64 `json:"max_age"`
 
 	// Project The project that owns the verified key.
 	Project *ProjectSummary `json:"project,omitempty"`
@@ -2047,6 +2067,12 @@ type Verification struct {
 	//
 	// Example: 1
 	RetryAfter *int64 `json:"retry_after,omitempty"`
+
+	// TokenID Which token of the key was verified: its public id, as `syncKeys` answers it. Absent with `not_found`.
+	//
+	//
+	// Example: vF7U4YOYLkq6
+	TokenID *string `json:"token_id,omitempty"`
 
 	// Valid Whether the key is valid and holds the scopes.
 	//
@@ -2153,6 +2179,11 @@ type VerifyKeyRequest struct {
 	//
 	// Example: {"tokens":1500}
 	Cost *map[string]int64 `json:"cost,omitempty"`
+
+	// Environment Whether a key is for production or for testing. It is part of the token.
+	//
+	// Example: live
+	Environment *Environment `json:"environment,omitempty"`
 
 	// Key The token that was presented to you. It may be any text.
 	//

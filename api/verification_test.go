@@ -28,16 +28,18 @@ func TestVerificationOfEachKind(t *testing.T) {
 		want     Verification // of Key, only which key and its status
 		project  *domain.Project
 	}{
-		"good":           {"VERIFIER", `{"key": "$RICH"}`, verified("valid", "active"), &own},
-		"with its scope": {"VERIFIER", `{"key": "$RICH", "scopes": ["documents:read"]}`, verified("valid", "active"), &own},
+		"good":           {"VERIFIER", `{"key": "$RICH"}`, inAnHour(verified("valid", "active")), &own},
+		"with its scope": {"VERIFIER", `{"key": "$RICH", "scopes": ["documents:read"]}`, inAnHour(verified("valid", "active")), &own},
+		"for testing":    {"VERIFIER", `{"key": "$RICH", "environment": "test"}`, inAnHour(verified("valid", "active")), &own},
+		"for production": {"VERIFIER", `{"key": "$RICH", "environment": "live"}`, verified("wrong_environment", "active"), nil},
 		"without":        {"VERIFIER", `{"key": "$RICH", "scopes": ["documents:delete"]}`, verified("insufficient_scope", "active"), nil},
 		"revoked":        {"VERIFIER", `{"key": "$REVOKED"}`, verified("revoked", "revoked"), nil},
 		"expired":        {"VERIFIER", `{"key": "$EXPIRED"}`, verified("expired", "expired"), nil},
-		"retiring":       {"VERIFIER", `{"key": "$RETIRING"}`, verified("valid", "active"), &own},
-		"imported":       {"VERIFIER", `{"key": "$FOREIGN"}`, verified("valid", "active"), &own},
-		"another's":      {"VERIFIER", `{"key": "$OTHER"}`, verified("not_found", ""), nil},
-		"its own":        {"OTHER", `{"key": "$OTHER"}`, verified("valid", "active"), &foreign},
-		"none":           {"VERIFIER", `{"key": "x"}`, verified("not_found", ""), nil},
+		"retiring":       {"VERIFIER", `{"key": "$RETIRING"}`, kept(60, inAnHour(verified("valid", "active"))), &own},
+		"imported":       {"VERIFIER", `{"key": "$FOREIGN"}`, kept(60, verified("valid", "active")), &own},
+		"another's":      {"VERIFIER", `{"key": "$OTHER"}`, kept(5, verified("not_found", "")), nil},
+		"its own":        {"OTHER", `{"key": "$OTHER"}`, kept(60, verified("valid", "active")), &foreign},
+		"none":           {"VERIFIER", `{"key": "x"}`, kept(5, verified("not_found", "")), nil},
 	} {
 		for edge, by := range map[string]http.Handler{"lean": e.lean, "ordinary": e.ordinary} {
 			if diff := cmp.Diff(withProject(test.want, test.project), verification(t, by, e.fill("$"+test.by),
@@ -66,6 +68,18 @@ func verified(code VerificationCode, status domain.KeyStatus) Verification {
 	if status != "" {
 		v.Key = &VerifiedKey{Status: status}
 	}
+	return v
+}
+
+// kept is an answer that may be kept for so many seconds: by default none.
+func kept(seconds int64, v Verification) Verification {
+	v.MaxAge = seconds
+	return v
+}
+
+// inAnHour is an answer whose key or token ends in an hour.
+func inAnHour(v Verification) Verification {
+	v.Deadline = new(int64(3600))
 	return v
 }
 
@@ -98,7 +112,10 @@ func verification(t *testing.T, by http.Handler, key, body string, authorization
 		if v.Key.ID == "" || v.Key.Prefix == "" || v.Key.Name == "" {
 			t.Errorf("got a key without id, prefix or name: %s", w.Body)
 		}
-		v.Key = &VerifiedKey{Status: v.Key.Status}
+		if id := value(v.TokenID); id == "" || strings.HasPrefix(v.Key.Prefix, "lk_") && !strings.Contains(body, "_"+id+"_") {
+			t.Errorf("got the token id %q for %s", id, body)
+		}
+		v.Key, v.TokenID = &VerifiedKey{Status: v.Key.Status}, nil
 	}
 	return v
 }

@@ -160,6 +160,7 @@ const (
 	ErrorCodeUnavailable              ErrorCode = "unavailable"
 	ErrorCodeUnsupportedMediaType     ErrorCode = "unsupported_media_type"
 	ErrorCodeValidationFailed         ErrorCode = "validation_failed"
+	ErrorCodeWrongEnvironment         ErrorCode = "wrong_environment"
 )
 
 // Valid indicates whether the value is a known member of the ErrorCode enum.
@@ -228,6 +229,8 @@ func (e ErrorCode) Valid() bool {
 	case ErrorCodeUnsupportedMediaType:
 		return true
 	case ErrorCodeValidationFailed:
+		return true
+	case ErrorCodeWrongEnvironment:
 		return true
 	default:
 		return false
@@ -490,8 +493,10 @@ const (
 	OutcomeProjectDisabled   Outcome = "project_disabled"
 	OutcomeQuotaExceeded     Outcome = "quota_exceeded"
 	OutcomeRateLimited       Outcome = "rate_limited"
+	OutcomeReported          Outcome = "reported"
 	OutcomeRevoked           Outcome = "revoked"
 	OutcomeValid             Outcome = "valid"
+	OutcomeWrongEnvironment  Outcome = "wrong_environment"
 )
 
 // Valid indicates whether the value is a known member of the Outcome enum.
@@ -513,9 +518,13 @@ func (e Outcome) Valid() bool {
 		return true
 	case OutcomeRateLimited:
 		return true
+	case OutcomeReported:
+		return true
 	case OutcomeRevoked:
 		return true
 	case OutcomeValid:
+		return true
+	case OutcomeWrongEnvironment:
 		return true
 	default:
 		return false
@@ -737,6 +746,7 @@ const (
 	VerificationCodeRateLimited       VerificationCode = "rate_limited"
 	VerificationCodeRevoked           VerificationCode = "revoked"
 	VerificationCodeValid             VerificationCode = "valid"
+	VerificationCodeWrongEnvironment  VerificationCode = "wrong_environment"
 )
 
 // Valid indicates whether the value is a known member of the VerificationCode enum.
@@ -759,6 +769,8 @@ func (e VerificationCode) Valid() bool {
 	case VerificationCodeRevoked:
 		return true
 	case VerificationCodeValid:
+		return true
+	case VerificationCodeWrongEnvironment:
 		return true
 	default:
 		return false
@@ -2009,7 +2021,8 @@ type OrganizationSummary struct {
 }
 
 // Outcome The result of a use of a key: the code of its verification. `other` counts refusals when there are too many
-// different ones to count separately.
+// different ones to count separately. `reported` counts what `syncKeys` was sent: uses that a service has answered
+// itself, from an answer that it kept.
 //
 // Example: valid
 type Outcome string
@@ -2693,7 +2706,8 @@ type UsageItem struct {
 	Key        *UsageKey                 `json:"key,omitempty"`
 
 	// Outcome The result of a use of a key: the code of its verification. `other` counts refusals when there are too many
-	// different ones to count separately.
+	// different ones to count separately. `reported` counts what `syncKeys` was sent: uses that a service has answered
+	// itself, from an answer that it kept.
 	//
 	//
 	// Example: valid
@@ -2708,7 +2722,7 @@ type UsageItem struct {
 	Plan    nullable.Nullable[KeyPlan] `json:"plan,omitempty"`
 	Project *UsageProject              `json:"project,omitempty"`
 
-	// Requests How often keys were used. It is the sum of the outcomes.
+	// Requests How often keys were used: the sum of the outcomes, without `reported`.
 	//
 	// Example: 48120
 	Requests int64 `json:"requests"`
@@ -2818,11 +2832,26 @@ type Verification struct {
 	// Example: valid
 	Code VerificationCode `json:"code"`
 
+	// Deadline The seconds until the key expires or its token is replaced. The answer is wrong after that, whatever `syncKeys`
+	// says. Absent if neither is known to happen.
+	//
+	//
+	// Example: 86400
+	Deadline *int64 `json:"deadline,omitempty"`
+
 	// Key The verified key.
 	Key *VerifiedKey `json:"key,omitempty"`
 
 	// Limits With `valid` and where limits refuse the request, if the key has limits: their state after this request.
 	Limits []LimitState `json:"limits,omitempty"`
+
+	// MaxAge For how many seconds, since the question was sent, a caller of `syncKeys` may use this answer again without
+	// asking. Other callers may use it for 5 seconds at most, if it is not less. 0 means that each use is asked
+	// about, as for keys with limits. Scopes and environment can be judged by `key`.
+	//
+	//
+	// Example: 60
+	MaxAge int64 `json:"max_age"`
 
 	// Project The project that owns the verified key.
 	Project *ProjectSummary `json:"project,omitempty"`
@@ -2833,6 +2862,12 @@ type Verification struct {
 	//
 	// Example: 1
 	RetryAfter *int64 `json:"retry_after,omitempty"`
+
+	// TokenID Which token of the key was verified: its public id, as `syncKeys` answers it. Absent with `not_found`.
+	//
+	//
+	// Example: vF7U4YOYLkq6
+	TokenID *string `json:"token_id,omitempty"`
 
 	// Valid Whether the key is valid and holds the scopes.
 	//
@@ -2939,6 +2974,11 @@ type VerifyKeyRequest struct {
 	//
 	// Example: {"tokens":1500}
 	Cost map[string]int64 `json:"cost,omitempty"`
+
+	// Environment Whether a key is for production or for testing. It is part of the token.
+	//
+	// Example: live
+	Environment *Environment `json:"environment,omitempty"`
 
 	// Key The token that was presented to you. It may be any text.
 	//
@@ -3643,6 +3683,8 @@ type ClientInterface interface {
 	// If the key has limits, a valid answer takes `cost` from all of them, and `limits` has what is left. If one of them
 	// refuses it, the answer is `rate_limited`, `quota_exceeded` or `credits_exhausted`, and nothing is taken. The limits of the key that asks are not touched.
 	//
+	// With `environment`, a key of the other one gives `wrong_environment`, so that a key for testing opens no production.
+	//
 	// The usage of the project counts the answer for the key and, if there is a `tag`, for the tag.
 	//
 	// **A key needs the scope `keys:verify`**, a user the role `developer`, `admin` or `owner`.
@@ -3661,6 +3703,8 @@ type ClientInterface interface {
 	//
 	// If the key has limits, a valid answer takes `cost` from all of them, and `limits` has what is left. If one of them
 	// refuses it, the answer is `rate_limited`, `quota_exceeded` or `credits_exhausted`, and nothing is taken. The limits of the key that asks are not touched.
+	//
+	// With `environment`, a key of the other one gives `wrong_environment`, so that a key for testing opens no production.
 	//
 	// The usage of the project counts the answer for the key and, if there is a `tag`, for the tag.
 	//
@@ -4746,6 +4790,8 @@ func (c *API) AcceptInvitation(ctx context.Context, body AcceptInvitationJSONReq
 // If the key has limits, a valid answer takes `cost` from all of them, and `limits` has what is left. If one of them
 // refuses it, the answer is `rate_limited`, `quota_exceeded` or `credits_exhausted`, and nothing is taken. The limits of the key that asks are not touched.
 //
+// With `environment`, a key of the other one gives `wrong_environment`, so that a key for testing opens no production.
+//
 // The usage of the project counts the answer for the key and, if there is a `tag`, for the tag.
 //
 // **A key needs the scope `keys:verify`**, a user the role `developer`, `admin` or `owner`.
@@ -4774,6 +4820,8 @@ func (c *API) VerifyKeyWithBody(ctx context.Context, contentType string, body io
 //
 // If the key has limits, a valid answer takes `cost` from all of them, and `limits` has what is left. If one of them
 // refuses it, the answer is `rate_limited`, `quota_exceeded` or `credits_exhausted`, and nothing is taken. The limits of the key that asks are not touched.
+//
+// With `environment`, a key of the other one gives `wrong_environment`, so that a key for testing opens no production.
 //
 // The usage of the project counts the answer for the key and, if there is a `tag`, for the tag.
 //
@@ -9658,6 +9706,8 @@ type ClientWithResponsesInterface interface {
 	// If the key has limits, a valid answer takes `cost` from all of them, and `limits` has what is left. If one of them
 	// refuses it, the answer is `rate_limited`, `quota_exceeded` or `credits_exhausted`, and nothing is taken. The limits of the key that asks are not touched.
 	//
+	// With `environment`, a key of the other one gives `wrong_environment`, so that a key for testing opens no production.
+	//
 	// The usage of the project counts the answer for the key and, if there is a `tag`, for the tag.
 	//
 	// **A key needs the scope `keys:verify`**, a user the role `developer`, `admin` or `owner`.
@@ -9676,6 +9726,8 @@ type ClientWithResponsesInterface interface {
 	//
 	// If the key has limits, a valid answer takes `cost` from all of them, and `limits` has what is left. If one of them
 	// refuses it, the answer is `rate_limited`, `quota_exceeded` or `credits_exhausted`, and nothing is taken. The limits of the key that asks are not touched.
+	//
+	// With `environment`, a key of the other one gives `wrong_environment`, so that a key for testing opens no production.
 	//
 	// The usage of the project counts the answer for the key and, if there is a `tag`, for the tag.
 	//
@@ -13431,6 +13483,8 @@ func (c *ClientWithResponses) AcceptInvitationWithResponse(ctx context.Context, 
 // If the key has limits, a valid answer takes `cost` from all of them, and `limits` has what is left. If one of them
 // refuses it, the answer is `rate_limited`, `quota_exceeded` or `credits_exhausted`, and nothing is taken. The limits of the key that asks are not touched.
 //
+// With `environment`, a key of the other one gives `wrong_environment`, so that a key for testing opens no production.
+//
 // The usage of the project counts the answer for the key and, if there is a `tag`, for the tag.
 //
 // **A key needs the scope `keys:verify`**, a user the role `developer`, `admin` or `owner`.
@@ -13455,6 +13509,8 @@ func (c *ClientWithResponses) VerifyKeyWithBodyWithResponse(ctx context.Context,
 //
 // If the key has limits, a valid answer takes `cost` from all of them, and `limits` has what is left. If one of them
 // refuses it, the answer is `rate_limited`, `quota_exceeded` or `credits_exhausted`, and nothing is taken. The limits of the key that asks are not touched.
+//
+// With `environment`, a key of the other one gives `wrong_environment`, so that a key for testing opens no production.
 //
 // The usage of the project counts the answer for the key and, if there is a `tag`, for the tag.
 //

@@ -32,6 +32,7 @@ const (
 	// 403
 	CodeForbidden                Code = "forbidden"
 	CodeScopeNotHeld             Code = "scope_not_held"
+	CodeWrongEnvironment         Code = "wrong_environment"
 	CodeReauthenticationRequired Code = "reauthentication_required"
 	CodeSignupClosed             Code = "signup_closed"
 	CodeEmailUnverified          Code = "email_unverified"

@@ -15,17 +15,22 @@ const (
 	OutcomeQuotaExceeded     Outcome = "quota_exceeded"
 	OutcomeCreditsExhausted  Outcome = "credits_exhausted"
 	OutcomeInsufficientScope Outcome = "insufficient_scope"
+	OutcomeWrongEnvironment  Outcome = "wrong_environment"
 	OutcomeExpired           Outcome = "expired"
 	OutcomeRevoked           Outcome = "revoked"
 	OutcomeProjectDisabled   Outcome = "project_disabled"
 	OutcomeNotFound          Outcome = "not_found" // a token that is of no key: only a project has it
 	OutcomeOther             Outcome = "other"     // refused, in a moment with too many different refusals to keep them apart
+
+	// OutcomeReported is a use that a client has answered itself, from an answer that it
+	// kept, and has reported. It is none of the requests that Latchkey has answered.
+	OutcomeReported Outcome = "reported"
 )
 
 // Outcomes are all of them, in the order in which tables have them.
 var Outcomes = []Outcome{
 	OutcomeValid, OutcomeRateLimited, OutcomeQuotaExceeded, OutcomeCreditsExhausted, OutcomeInsufficientScope,
-	OutcomeExpired, OutcomeRevoked, OutcomeProjectDisabled, OutcomeNotFound, OutcomeOther,
+	OutcomeWrongEnvironment, OutcomeExpired, OutcomeRevoked, OutcomeProjectDisabled, OutcomeNotFound, OutcomeReported, OutcomeOther,
 }
 
 // OutcomeOf returns the outcome of a use that was refused with code.

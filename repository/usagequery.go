@@ -35,8 +35,8 @@ type usageRow struct {
 	A, B     string // the groups
 	Requests int64
 
-	Valid, RateLimited, QuotaExceeded, CreditsExhausted, InsufficientScope,
-	Expired, Revoked, ProjectDisabled, NotFound, Other int64
+	Valid, RateLimited, QuotaExceeded, CreditsExhausted, InsufficientScope, WrongEnvironment,
+	Expired, Revoked, ProjectDisabled, NotFound, Reported, Other int64
 }
 
 func (r usageRow) item(groups int) domain.UsageItem {
@@ -44,8 +44,8 @@ func (r usageRow) item(groups int) domain.UsageItem {
 		Start: r.Start.Time, Groups: []string{r.A, r.B}[:groups], Requests: r.Requests, Outcomes: map[domain.Outcome]int64{},
 	}
 	for n, count := range []int64{
-		r.Valid, r.RateLimited, r.QuotaExceeded, r.CreditsExhausted, r.InsufficientScope,
-		r.Expired, r.Revoked, r.ProjectDisabled, r.NotFound, r.Other,
+		r.Valid, r.RateLimited, r.QuotaExceeded, r.CreditsExhausted, r.InsufficientScope, r.WrongEnvironment,
+		r.Expired, r.Revoked, r.ProjectDisabled, r.NotFound, r.Reported, r.Other,
 	} {
 		if count > 0 {
 			i.Outcomes[domain.Outcomes[n]] = count
@@ -101,7 +101,8 @@ func (s *Store) OrganizationUsage(ctx context.Context, scope domain.Organization
 
 // sumUsage sums up rows of start, a, b, measure and n.
 func (s *Store) sumUsage(ctx context.Context, of *bun.SelectQuery, q domain.UsageQuery) ([]domain.UsageItem, error) {
-	sums := s.read.NewSelect().TableExpr("(?) AS c", of).Column("start", "a", "b").ColumnExpr("SUM(n) AS requests").
+	sums := s.read.NewSelect().TableExpr("(?) AS c", of).Column("start", "a", "b").
+		ColumnExpr("SUM(CASE WHEN measure = ? THEN 0 ELSE n END) AS requests", domain.OutcomeReported).
 		Where("n > 0").GroupExpr("start, a, b")
 	for _, o := range domain.Outcomes {
 		sums = sums.ColumnExpr("SUM(CASE WHEN measure = ? THEN n ELSE 0 END) AS ?", o, bun.Ident(string(o)))

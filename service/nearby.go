@@ -76,6 +76,13 @@ func (a *App) SyncLag() time.Duration {
 	return time.Since(time.UnixMicro(a.near.last.Load()))
 }
 
+// unheard is how long a node vouches for answers without having heard of changes.
+const unheard = 5 * time.Second
+
+// hearsOfChanges reports whether this node knows of every change of the last seconds,
+// so that it can tell callers how long they may keep an answer.
+func (a *App) hearsOfChanges() bool { return a.Sync() == InSync && a.SyncLag() < unheard }
+
 // CacheStats counts what the cache of keys did and holds.
 func (a *App) CacheStats() cache.Stats { return a.near.keys.Stats() }
 

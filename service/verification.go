@@ -10,6 +10,7 @@ import (
 type Verification struct {
 	Code VerificationCode
 	Key  domain.ProvenKey // zero until the secret has been proved
+	Keep domain.Keeping   // how long the answer may be kept
 
 	Limits domain.Decision // for valid and what limits refuse: what the key's limits say
 }
@@ -27,6 +28,7 @@ const (
 	VerifiedRevoked           VerificationCode = "revoked"
 	VerifiedExpired           VerificationCode = "expired"
 	VerifiedInsufficientScope VerificationCode = "insufficient_scope"
+	VerifiedWrongEnvironment  VerificationCode = "wrong_environment"
 	VerifiedProjectDisabled   VerificationCode = "project_disabled"
 	VerifiedRateLimited       VerificationCode = "rate_limited"
 	VerifiedQuotaExceeded     VerificationCode = "quota_exceeded"
@@ -39,6 +41,8 @@ type Question struct {
 	Scopes []domain.Scope // that the key must hold, all of them
 	Cost   domain.Cost    // of the request that the client has made
 	Tag    string         // that the question is counted under, too; empty: none
+
+	Environment domain.Environment // that the key must be of; empty: any
 }
 
 // validate returns validation_failed, naming every field that is wrong.
@@ -64,14 +68,29 @@ func (p *Project) VerifyKey(ctx context.Context, q Question) (Verification, erro
 	if err := q.validate(); err != nil {
 		return Verification{}, err
 	}
-	v, err := p.app.verify(ctx, q.Token, q.Scopes, p.project.ID)
+	v, err := p.app.verify(ctx, q, p.project.ID)
 	if err == nil && v.Valid() {
 		err = v.spend(ctx, p.app, q.Cost)
 	}
+	v.keep(p.app)
 	if err == nil {
 		p.count(v, q.Tag)
 	}
 	return v, err
+}
+
+// keep says how long the answer may be kept. While a node does not know of every
+// change, it gives no answer to keep.
+func (v *Verification) keep(a *App) {
+	switch {
+	case v.Valid():
+		v.Keep = v.Key.Keeping(a.now())
+	case v.Code == VerifiedNotFound:
+		v.Keep.MaxAge = domain.UnknownAnswer
+	}
+	if !a.hearsOfChanges() {
+		v.Keep.MaxAge = 0
+	}
 }
 
 // spend takes the cost from the limits of a key that is valid otherwise.
@@ -108,13 +127,14 @@ func (a *App) VerifyKey(ctx context.Context, caller domain.Principal, token stri
 	if err := requireSystem(caller); err != nil {
 		return Verification{}, err
 	}
-	return a.verify(ctx, token, scopes, "")
+	return a.verify(ctx, Question{Token: token, Scopes: scopes}, "")
 }
 
-// verify answers for keys of the project, or of all if it is empty.
-func (a *App) verify(ctx context.Context, token string, scopes []domain.Scope, project domain.ProjectID) (Verification, error) {
+// verify answers for keys of the project, or of all if it is empty. It leaves out the
+// cost.
+func (a *App) verify(ctx context.Context, q Question, project domain.ProjectID) (Verification, error) {
 	now := a.now()
-	key, err := a.prove(ctx, token, asker{project: project, now: now})
+	key, err := a.prove(ctx, q.Token, asker{project: project, now: now})
 	if domain.CodeOf(err) == domain.CodeInvalidAPIKey || err == nil && project != "" && key.Tenant().Project.ID != project {
 		return Verification{Code: VerifiedNotFound}, nil
 	}
@@ -129,8 +149,11 @@ func (a *App) verify(ctx context.Context, token string, scopes []domain.Scope, p
 	case domain.CodeProjectDisabled:
 		return Verification{Code: VerifiedProjectDisabled, Key: key}, nil
 	}
-	a.used(ctx, key, token, now)
-	for _, s := range scopes {
+	a.used(ctx, key, q.Token, now)
+	if q.Environment != "" && key.Environment() != q.Environment {
+		return Verification{Code: VerifiedWrongEnvironment, Key: key}, nil
+	}
+	for _, s := range q.Scopes {
 		if !key.Holds(s) {
 			return Verification{Code: VerifiedInsufficientScope, Key: key}, nil
 		}
