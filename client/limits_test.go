@@ -14,7 +14,8 @@ import (
 func TestVerificationAsHTTP(t *testing.T) {
 	t.Parallel()
 	for code, want := range map[client.VerificationCode]int{
-		"valid": 200, "not_found": 401, "revoked": 401, "expired": 401, "project_disabled": 401, "insufficient_scope": 403, "wrong_environment": 403,
+		"valid": 200, "not_found": 401, "revoked": 401, "expired": 401, "project_disabled": 401,
+		"insufficient_scope": 403, "wrong_environment": 403,
 		"rate_limited": 429, "quota_exceeded": 429, "credits_exhausted": 402, "of a later release": 401,
 	} {
 		if got := (client.Verification{Code: code}).Status(); got != want {
