@@ -78,6 +78,9 @@ func importRow(text []byte) domain.ImportRow {
 	}
 	row.PlanID = domain.PlanID(value(given(k.PlanID)))
 	row.Limits = value(k.Limits)
+	for _, n := range value(given(k.AllowedIPs)) {
+		row.AllowedIPs = append(row.AllowedIPs, domain.Network(n))
+	}
 	for _, s := range value(given(k.Scopes)) {
 		row.Scopes = append(row.Scopes, domain.Scope(s))
 	}

@@ -26,6 +26,7 @@ func (h *handlers) CreateKey(ctx context.Context, r CreateKeyRequestObject) (Cre
 		ExpiresAt:      value(given(r.Body.ExpiresAt)),
 		PlanID:         domain.PlanID(value(given(r.Body.PlanID))),
 		Limits:         value(r.Body.Limits),
+		AllowedIPs:     value(r.Body.AllowedIPs),
 		IdempotencyKey: domain.Hidden(value(r.Params.IdempotencyKey)),
 	})
 	if err != nil {
@@ -77,6 +78,7 @@ func (h *handlers) UpdateKey(ctx context.Context, r UpdateKeyRequestObject) (Upd
 		ExpiresAt:  given(r.Body.ExpiresAt),
 		PlanID:     (*domain.PlanID)(given(r.Body.PlanID)),
 		Limits:     r.Body.Limits,
+		AllowedIPs: r.Body.AllowedIPs,
 	})
 	return UpdateKey200JSONResponse{Body: h.key(updated), Headers: UpdateKey200ResponseHeaders{ETag: etag(updated.Revision)}}, err
 }
@@ -128,9 +130,10 @@ func (h *handlers) VerifyKey(ctx context.Context, r VerifyKeyRequestObject) (Ver
 		Cost:        value(r.Body.Cost),
 		Tag:         value(r.Body.Tag),
 		Environment: value(r.Body.Environment),
+		IP:          value(r.Body.IP),
 	}
 	if _, isKey := caller(ctx).Key(); !isKey && r.Body.ProjectID == nil {
-		wrong := domain.Invalid(domain.FieldErrors(question.Cost.Validate()))
+		wrong := domain.Invalid(domain.FieldErrors(question.Validate()))
 		wrong.Add("/project_id", "is required of users: it names the project whose keys are asked about")
 		return nil, wrong.Err()
 	}
@@ -196,6 +199,7 @@ func verifiedKey(k domain.Key, now time.Time) VerifiedKey {
 		RotatedAt:     timeOrNull(k.RotatedAt),
 		Plan:          planOrNull(k.Plan),
 		Limits:        append([]Limit{}, k.Limits...),
+		AllowedIPs:    append([]Network{}, k.AllowedIPs...),
 	}
 	maps.Copy(v.Metadata, k.Metadata)
 	if k.Retiring.Live(now) {

@@ -137,7 +137,7 @@ func (l *lean) serve(c echo.Context, start time.Time) bool {
 // something is unavailable. For other errors it returns false and has done nothing.
 func (l *lean) answerRefusal(c echo.Context, err error, caller domain.Principal, start time.Time) bool {
 	refusal, ok := errors.AsType[*domain.Error](err)
-	if !ok || !refusal.Credential && refusal.Code != domain.CodeUnavailable {
+	if !ok || !refusal.Credential && refusal.Code != domain.CodeUnavailable && refusal.Code != domain.CodeAddressNotAllowed {
 		return false
 	}
 	id := requestID()

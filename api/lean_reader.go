@@ -48,11 +48,12 @@ type question struct {
 }
 
 // parseQuestion reads a plain body: the fields in any order, each at most once,
-// strings of printable ASCII without escapes, and scopes, a project, a cost, a tag and an
-// environment that openapi.yaml takes. Anything else is not for the lean edge.
+// strings of printable ASCII without escapes, and scopes, a project, a cost, a tag, an
+// environment and an address that openapi.yaml takes. Anything else is not for the lean
+// edge.
 func parseQuestion(b []byte) (q question, ok bool) {
 	p := plain{rest: b, good: true}
-	var key, scopes, project, cost, tag, environment bool
+	var key, scopes, project, cost, tag, environment, ip bool
 	p.expect('{')
 	for first := true; p.good && !p.next('}'); first = false {
 		if !first {
@@ -82,6 +83,9 @@ func parseQuestion(b []byte) (q question, ok bool) {
 			p.good = p.good && !environment
 			q.Environment, environment = domain.Environment(p.text()), true
 			p.good = p.good && (q.Environment == domain.Live || q.Environment == domain.Test)
+		case "ip":
+			p.good = p.good && !ip
+			q.IP, ip = p.address(), true
 		default:
 			p.good = false
 		}
@@ -136,6 +140,14 @@ func (p *plain) tag() string {
 	text := p.text()
 	p.good = p.good && 0 < len(text) && len(text) <= domain.MaxTagLength
 	return string(text)
+}
+
+// address reads an address, as domain.ParseAddress allows it.
+func (p *plain) address() string {
+	text := string(p.text())
+	_, ok := domain.ParseAddress(text)
+	p.good = p.good && ok
+	return text
 }
 
 // cost reads what a request costs, as domain.Cost allows it.

@@ -65,6 +65,11 @@ func newEdges(t testing.TB) *edges {
 		ExternalID: "c/1 <", Metadata: map[string]string{"z": "1", "a<": "ü", "b": "\u00a0\u200b&"}, ExpiresAt: w.Now().Add(time.Hour),
 		PlanID: plan.ID, Limits: lifted(domain.PerKey),
 	})
+	key("BOUND", e.project, domain.KeySpec{
+		Name: "bound", Scopes: []domain.Scope{"keys:verify"},
+		AllowedIPs: []domain.Network{"192.0.2.0/24", "2001:db8::/32", "::1"}, // tests call from the first
+	})
+	key("AFAR", e.project, domain.KeySpec{Name: "afar", AllowedIPs: []domain.Network{"203.0.113.0/24"}})
 	key("EXPIRED", e.project, domain.KeySpec{Name: "expired", ExpiresAt: w.Now().Add(-time.Hour)})
 	key("OTHER", e.other, domain.KeySpec{Name: "other", Scopes: []domain.Scope{"keys:verify"}})
 	revoked := key("REVOKED", e.project, domain.KeySpec{Name: "revoked"})

@@ -97,7 +97,16 @@ func appendLimitStates(b []byte, a *service.Verification, now time.Time) []byte 
 
 func appendVerifiedKey(b []byte, key domain.ProvenKey, now time.Time) []byte {
 	f := key.Fields()
-	b = appendTime(append(b, `{"created_at":`...), f.CreatedAt)
+	b = append(b, `{"allowed_ips":[`...)
+	first := true
+	for n := range f.Networks() { // they need no escapes
+		if !first {
+			b = append(b, ',')
+		}
+		first = false
+		b = append(n.AppendTo(append(b, '"')), '"')
+	}
+	b = appendTime(append(b, `],"created_at":`...), f.CreatedAt)
 	b = append(f.AppendCreatorID(append(b, `,"created_by":{"id":"`...)), '"') // ids need no escapes
 	b = plainjson.AppendString(append(b, `,"kind":`...), string(f.CreatedBy.Kind))
 	b = plainjson.AppendString(append(b, `},"environment":`...), string(f.Environment))
@@ -106,7 +115,7 @@ func appendVerifiedKey(b []byte, key domain.ProvenKey, now time.Time) []byte {
 	b = plainjson.AppendString(append(b, `,"id":`...), string(f.ID))
 	b = appendListOrNone(append(b, `,"limits":`...), f.LimitsJSON)
 	b = append(b, `,"metadata":{`...)
-	first := true
+	first = true
 	for name, value := range f.Metadata() {
 		if !first {
 			b = append(b, ',')

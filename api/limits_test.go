@@ -21,6 +21,7 @@ import (
 var sameLimits = map[string]int{
 	"CreateOrUpdateKeyRequest/scopes/maxItems":        domain.MaxScopes,
 	"CreateOrUpdateKeyRequest/metadata/maxProperties": domain.MaxMetadataEntries,
+	"CreateOrUpdateKeyRequest/allowed_ips/maxItems":   domain.MaxNetworks,
 	"RevokeKeyRequest/reason/maxLength":               domain.MaxReasonLength,
 	"RotateKeyRequest/grace_seconds/maximum":          int(domain.MaxGrace.Seconds()),
 	"ImportKeysRequest/keys/maxItems":                 domain.MaxImportRows,
@@ -145,6 +146,8 @@ func text(name string, schema *openapi3.Schema, n int) string {
 			letters[i] = rune('à' + rand.IntN(24))
 		}
 		return string(letters)
+	case name == "ip":
+		return strings.Repeat("0", n-45) + "1111:2222:3333:4444:5555:6666:123.123.123.123"
 	case strings.Contains(schema.Pattern, ":"): // a scope
 		return strings.Repeat("r", 32) + ":" + strings.Repeat("a", n-33)
 	case schema.Pattern != "" || name == "token" || name == "refresh_token" || name == "cursor":
@@ -183,6 +186,12 @@ func probes(name string, s *openapi3.Schema) (all []probe) {
 			limits[i] = map[string]any{"name": fmt.Sprintf("a%d", i), "type": "quota", "limit": nil}
 		}
 		all = append(all, probe{limits[1:], true}, probe{limits, false})
+	case name == "allowed_ips":
+		networks := make([]string, *s.MaxItems+1)
+		for i := range networks {
+			networks[i] = fmt.Sprintf("203.0.113.%d", i)
+		}
+		all = append(all, probe{networks[1:], true}, probe{networks, false}, probe{[]string{"203.0.113.1/24"}, false})
 	case name == "cost":
 		costs := map[string]int{}
 		for i := range *s.MaxProps {

@@ -153,7 +153,7 @@ func TestEmptyShapes(t *testing.T) {
 			"scopes": []any{}, "external_id": nil, "metadata": map[string]any{}, "status": "active",
 			"created_at": "2026-03-02T09:30:00.535898Z",
 			"created_by": map[string]any{"kind": "user", "id": string(n.owner.User.ID)}, "expires_at": nil, "revoked_at": nil,
-			"revoked_reason": nil, "last_used_at": nil, "rotated_at": nil, "plan": nil, "limits": []any{},
+			"revoked_reason": nil, "last_used_at": nil, "rotated_at": nil, "plan": nil, "limits": []any{}, "allowed_ips": []any{},
 		}
 		if diff := cmp.Diff(want, got); diff != "" {
 			t.Error(diff)

@@ -293,6 +293,7 @@ func (e TokenType) Valid() bool {
 
 // Defines values for VerificationCode.
 const (
+	VerificationCodeAddressNotAllowed VerificationCode = "address_not_allowed"
 	VerificationCodeCreditsExhausted  VerificationCode = "credits_exhausted"
 	VerificationCodeExpired           VerificationCode = "expired"
 	VerificationCodeInsufficientScope VerificationCode = "insufficient_scope"
@@ -308,6 +309,8 @@ const (
 // Valid indicates whether the value is a known member of the VerificationCode enum.
 func (e VerificationCode) Valid() bool {
 	switch e {
+	case VerificationCodeAddressNotAllowed:
+		return true
 	case VerificationCodeCreditsExhausted:
 		return true
 	case VerificationCodeExpired:
@@ -607,6 +610,13 @@ type CreateInvitationRequest struct {
 
 // CreateKeyRequest defines model for CreateKeyRequest.
 type CreateKeyRequest struct {
+	// AllowedIPs The only networks that the key may be used from; an empty list means every address. From another address, or one that
+	// is not known, the key is refused with `address_not_allowed`.
+	//
+	//
+	// Example: ["203.0.113.0/24","2001:db8::/32"]
+	AllowedIPs *Networks `json:"allowed_ips,omitempty"`
+
 	// Environment Whether a key is for production or for testing. It is part of the token.
 	//
 	// Example: live
@@ -918,6 +928,11 @@ type ImportedKey struct {
 	//
 	// Example: sha256-hex
 	Algorithm *string `json:"algorithm,omitempty"`
+
+	// AllowedIPs As in `createKey`.
+	//
+	// Example: ["203.0.113.0/24"]
+	AllowedIPs nullable.Nullable[[]string] `json:"allowed_ips,omitempty"`
 
 	// CreatedAt When the key was created (RFC 3339). If omitted, now. In the Django table, `created`.
 	//
@@ -1261,6 +1276,18 @@ type Metadata map[string]string
 //
 // Example: Acme
 type Name = string
+
+// Network A network in CIDR notation, or one address. Responses have each network in one form: an address gets the length of its
+// prefix, and IPv4 in IPv6 is IPv4.
+//
+// Example: 203.0.113.0/24
+type Network = domain.Network
+
+// Networks The only networks that the key may be used from; an empty list means every address. From another address, or one that
+// is not known, the key is refused with `address_not_allowed`.
+//
+// Example: ["203.0.113.0/24","2001:db8::/32"]
+type Networks = []Network
 
 // OpenAPIDocument An OpenAPI 3.0 document.
 type OpenAPIDocument map[string]interface{}
@@ -1778,6 +1805,13 @@ type TokenType string
 
 // UpdateKeyRequest defines model for UpdateKeyRequest.
 type UpdateKeyRequest struct {
+	// AllowedIPs The only networks that the key may be used from; an empty list means every address. From another address, or one that
+	// is not known, the key is refused with `address_not_allowed`.
+	//
+	//
+	// Example: ["203.0.113.0/24","2001:db8::/32"]
+	AllowedIPs *Networks `json:"allowed_ips,omitempty"`
+
 	// ExpiresAt The new time may be earlier or later than the old one. Null means never.
 	//
 	// Example: 2027-01-01T00:00:00Z
@@ -2092,6 +2126,9 @@ type VerificationCode string
 
 // VerifiedKey The verified key.
 type VerifiedKey struct {
+	// AllowedIPs The only networks that the key may be used from. An empty list means every address.
+	AllowedIPs []Network `json:"allowed_ips"`
+
 	// CreatedAt Example: 2026-03-02T09:30:00Z
 	CreatedAt time.Time `json:"created_at"`
 
@@ -2184,6 +2221,13 @@ type VerifyKeyRequest struct {
 	//
 	// Example: live
 	Environment *Environment `json:"environment,omitempty"`
+
+	// IP The address that the client's request comes from. A key with `allowed_ips` is refused without it. Send the address
+	// that your own server or its proxy has seen: the first entry of `X-Forwarded-For` is any text that the client chose.
+	//
+	//
+	// Example: 203.0.113.7
+	IP *string `json:"ip,omitempty"`
 
 	// Key The token that was presented to you. It may be any text.
 	//
@@ -15287,6 +15331,22 @@ func (response GetCaller401ApplicationProblemPlusJSONResponse) VisitGetCallerRes
 		w.Header().Set("WWW-Authenticate", fmt.Sprint(*response.Headers.WWWAuthenticate))
 	}
 	w.WriteHeader(401)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetCaller403ApplicationProblemPlusJSONResponse struct {
+	ForbiddenApplicationProblemPlusJSONResponse
+}
+
+func (response GetCaller403ApplicationProblemPlusJSONResponse) VisitGetCallerResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(403)
 	_, err := buf.WriteTo(w)
 	return err
 }

@@ -30,6 +30,9 @@ var widenings = []struct {
 	{"no scopes and no end", map[string]any{"scopes": []string{}, "expires_at": nil}, "200 200 403 200 200 403"},
 	{"another external id", map[string]any{"external_id": "b"}, "403 200 200 200 200 403"},
 	{"no external id", map[string]any{"external_id": nil}, "403 200 200 200 200 403"},
+	{"no networks", map[string]any{"allowed_ips": []string{}}, "403 200 403 200 200 403"},
+	{"a wider network", map[string]any{"allowed_ips": []string{"192.0.0.0/16"}}, "403 200 403 200 200 403"},
+	{"a narrower network", map[string]any{"allowed_ips": []string{"192.0.2.0/28"}}, "200 200 200 200 200 403"},
 	{"another name", map[string]any{"name": "renamed"}, "200 200 200 200 200 403"},
 	{"other metadata", map[string]any{"metadata": map[string]string{"a": "b"}}, "200 200 200 200 200 403"},
 	{"a new token", nil, "403 200 200 200 200 403"},
@@ -64,7 +67,7 @@ func TestWidening(t *testing.T) {
 	for _, c := range widenings {
 		for i, want := range strings.Fields(c.want) {
 			target := w.key(t, home.owner, home.project.ID, map[string]any{
-				"scopes": managing, "external_id": "a", "expires_at": w.Now().Add(time.Hour),
+				"scopes": managing, "external_id": "a", "expires_at": w.Now().Add(time.Hour), "allowed_ips": []string{"192.0.2.0/24"},
 			})
 			as := callers[i]
 			if as == nil {

@@ -128,6 +128,7 @@ func (e Environment) Valid() bool {
 
 // Defines values for ErrorCode.
 const (
+	ErrorCodeAddressNotAllowed        ErrorCode = "address_not_allowed"
 	ErrorCodeAmbiguousCredentials     ErrorCode = "ambiguous_credentials"
 	ErrorCodeConflict                 ErrorCode = "conflict"
 	ErrorCodeCreditsExhausted         ErrorCode = "credits_exhausted"
@@ -166,6 +167,8 @@ const (
 // Valid indicates whether the value is a known member of the ErrorCode enum.
 func (e ErrorCode) Valid() bool {
 	switch e {
+	case ErrorCodeAddressNotAllowed:
+		return true
 	case ErrorCodeAmbiguousCredentials:
 		return true
 	case ErrorCodeConflict:
@@ -485,6 +488,7 @@ func (e LimitStateType) Valid() bool {
 
 // Defines values for Outcome.
 const (
+	OutcomeAddressNotAllowed Outcome = "address_not_allowed"
 	OutcomeCreditsExhausted  Outcome = "credits_exhausted"
 	OutcomeExpired           Outcome = "expired"
 	OutcomeInsufficientScope Outcome = "insufficient_scope"
@@ -502,6 +506,8 @@ const (
 // Valid indicates whether the value is a known member of the Outcome enum.
 func (e Outcome) Valid() bool {
 	switch e {
+	case OutcomeAddressNotAllowed:
+		return true
 	case OutcomeCreditsExhausted:
 		return true
 	case OutcomeExpired:
@@ -737,6 +743,7 @@ func (e TokenType) Valid() bool {
 
 // Defines values for VerificationCode.
 const (
+	VerificationCodeAddressNotAllowed VerificationCode = "address_not_allowed"
 	VerificationCodeCreditsExhausted  VerificationCode = "credits_exhausted"
 	VerificationCodeExpired           VerificationCode = "expired"
 	VerificationCodeInsufficientScope VerificationCode = "insufficient_scope"
@@ -752,6 +759,8 @@ const (
 // Valid indicates whether the value is a known member of the VerificationCode enum.
 func (e VerificationCode) Valid() bool {
 	switch e {
+	case VerificationCodeAddressNotAllowed:
+		return true
 	case VerificationCodeCreditsExhausted:
 		return true
 	case VerificationCodeExpired:
@@ -1051,6 +1060,13 @@ type CreateInvitationRequest struct {
 
 // CreateKeyRequest defines model for CreateKeyRequest.
 type CreateKeyRequest struct {
+	// AllowedIPs The only networks that the key may be used from; an empty list means every address. From another address, or one that
+	// is not known, the key is refused with `address_not_allowed`.
+	//
+	//
+	// Example: ["203.0.113.0/24","2001:db8::/32"]
+	AllowedIPs *Networks `json:"allowed_ips,omitempty"`
+
 	// Environment Whether a key is for production or for testing. It is part of the token.
 	//
 	// Example: live
@@ -1366,6 +1382,11 @@ type ImportedKey struct {
 	// Example: sha256-hex
 	Algorithm *string `json:"algorithm,omitempty"`
 
+	// AllowedIPs As in `createKey`.
+	//
+	// Example: ["203.0.113.0/24"]
+	AllowedIPs nullable.Nullable[[]string] `json:"allowed_ips,omitempty"`
+
 	// CreatedAt When the key was created (RFC 3339). If omitted, now. In the Django table, `created`.
 	//
 	// Example: 2024-05-01T12:00:00Z
@@ -1552,6 +1573,9 @@ type JWKS struct {
 
 // Key An API key, without its token.
 type Key struct {
+	// AllowedIPs The only networks that the key may be used from. An empty list means every address.
+	AllowedIPs []Network `json:"allowed_ips"`
+
 	// CreatedAt Example: 2026-03-02T09:30:00Z
 	CreatedAt time.Time `json:"created_at"`
 
@@ -1932,6 +1956,18 @@ type Metadata map[string]string
 //
 // Example: Acme
 type Name = string
+
+// Network A network in CIDR notation, or one address. Responses have each network in one form: an address gets the length of its
+// prefix, and IPv4 in IPv6 is IPv4.
+//
+// Example: 203.0.113.0/24
+type Network = string
+
+// Networks The only networks that the key may be used from; an empty list means every address. From another address, or one that
+// is not known, the key is refused with `address_not_allowed`.
+//
+// Example: ["203.0.113.0/24","2001:db8::/32"]
+type Networks = []Network
 
 // OpenAPIDocument An OpenAPI 3.0 document.
 type OpenAPIDocument map[string]interface{}
@@ -2573,6 +2609,13 @@ type TokenType string
 
 // UpdateKeyRequest defines model for UpdateKeyRequest.
 type UpdateKeyRequest struct {
+	// AllowedIPs The only networks that the key may be used from; an empty list means every address. From another address, or one that
+	// is not known, the key is refused with `address_not_allowed`.
+	//
+	//
+	// Example: ["203.0.113.0/24","2001:db8::/32"]
+	AllowedIPs *Networks `json:"allowed_ips,omitempty"`
+
 	// ExpiresAt The new time may be earlier or later than the old one. Null means never.
 	//
 	// Example: 2027-01-01T00:00:00Z
@@ -2887,6 +2930,9 @@ type VerificationCode string
 
 // VerifiedKey The verified key.
 type VerifiedKey struct {
+	// AllowedIPs The only networks that the key may be used from. An empty list means every address.
+	AllowedIPs []Network `json:"allowed_ips"`
+
 	// CreatedAt Example: 2026-03-02T09:30:00Z
 	CreatedAt time.Time `json:"created_at"`
 
@@ -2979,6 +3025,13 @@ type VerifyKeyRequest struct {
 	//
 	// Example: live
 	Environment *Environment `json:"environment,omitempty"`
+
+	// IP The address that the client's request comes from. A key with `allowed_ips` is refused without it. Send the address
+	// that your own server or its proxy has seen: the first entry of `X-Forwarded-For` is any text that the client chose.
+	//
+	//
+	// Example: 203.0.113.7
+	IP *string `json:"ip,omitempty"`
 
 	// Key The token that was presented to you. It may be any text.
 	//
@@ -4106,7 +4159,7 @@ type ClientInterface interface {
 	//
 	// Creates a key and returns its token, **only this once**: Latchkey stores only a digest of it. A caller cannot give
 	// more than they have. A scope that the caller does not hold is refused with `scope_not_held`, and so is a key with
-	// `keys:write` that would expire later than the calling key.
+	// `keys:write` that would expire later than the calling key or has networks in `allowed_ips` that the calling key lacks.
 	//
 	// A plan and limits need the action `limits:write`, too. If the calling key lacks that scope and is limited
 	// (by its own limits, its plan's or its project's), the new key gets its plan, limits and external id.
@@ -4122,7 +4175,7 @@ type ClientInterface interface {
 	//
 	// Creates a key and returns its token, **only this once**: Latchkey stores only a digest of it. A caller cannot give
 	// more than they have. A scope that the caller does not hold is refused with `scope_not_held`, and so is a key with
-	// `keys:write` that would expire later than the calling key.
+	// `keys:write` that would expire later than the calling key or has networks in `allowed_ips` that the calling key lacks.
 	//
 	// A plan and limits need the action `limits:write`, too. If the calling key lacks that scope and is limited
 	// (by its own limits, its plan's or its project's), the new key gets its plan, limits and external id.
@@ -4190,9 +4243,9 @@ type ClientInterface interface {
 	// 409 `key_revoked`.
 	//
 	// A change may let the key do more or last longer: a later expiry or none, another scope, another external id, another
-	// plan, looser limits. For such a change the caller needs every scope that the key has after it, or gets 403 `scope_not_held`. A calling key
-	// also needs every scope that the key has before it, and cannot give a later expiry than its own to itself or to a
-	// key with `keys:write`.
+	// plan, looser limits, another address. For such a change the caller needs every scope that the key has after it, or gets
+	// 403 `scope_not_held`. A calling key also needs every scope that the key has before it, and cannot give a later expiry
+	// or more addresses than its own to itself or to a key with `keys:write`.
 	//
 	// **A key needs the scope `keys:write`**, a user the role `developer`, `admin` or `owner`.
 	//
@@ -4207,9 +4260,9 @@ type ClientInterface interface {
 	// 409 `key_revoked`.
 	//
 	// A change may let the key do more or last longer: a later expiry or none, another scope, another external id, another
-	// plan, looser limits. For such a change the caller needs every scope that the key has after it, or gets 403 `scope_not_held`. A calling key
-	// also needs every scope that the key has before it, and cannot give a later expiry than its own to itself or to a
-	// key with `keys:write`.
+	// plan, looser limits, another address. For such a change the caller needs every scope that the key has after it, or gets
+	// 403 `scope_not_held`. A calling key also needs every scope that the key has before it, and cannot give a later expiry
+	// or more addresses than its own to itself or to a key with `keys:write`.
 	//
 	// **A key needs the scope `keys:write`**, a user the role `developer`, `admin` or `owner`.
 	//
@@ -5603,7 +5656,7 @@ func (c *API) ListKeys(ctx context.Context, projectID ProjectID, params *ListKey
 //
 // Creates a key and returns its token, **only this once**: Latchkey stores only a digest of it. A caller cannot give
 // more than they have. A scope that the caller does not hold is refused with `scope_not_held`, and so is a key with
-// `keys:write` that would expire later than the calling key.
+// `keys:write` that would expire later than the calling key or has networks in `allowed_ips` that the calling key lacks.
 //
 // A plan and limits need the action `limits:write`, too. If the calling key lacks that scope and is limited
 // (by its own limits, its plan's or its project's), the new key gets its plan, limits and external id.
@@ -5629,7 +5682,7 @@ func (c *API) CreateKeyWithBody(ctx context.Context, projectID ProjectID, params
 //
 // Creates a key and returns its token, **only this once**: Latchkey stores only a digest of it. A caller cannot give
 // more than they have. A scope that the caller does not hold is refused with `scope_not_held`, and so is a key with
-// `keys:write` that would expire later than the calling key.
+// `keys:write` that would expire later than the calling key or has networks in `allowed_ips` that the calling key lacks.
 //
 // A plan and limits need the action `limits:write`, too. If the calling key lacks that scope and is limited
 // (by its own limits, its plan's or its project's), the new key gets its plan, limits and external id.
@@ -5747,9 +5800,9 @@ func (c *API) GetKey(ctx context.Context, projectID ProjectID, keyID KeyID, reqE
 // 409 `key_revoked`.
 //
 // A change may let the key do more or last longer: a later expiry or none, another scope, another external id, another
-// plan, looser limits. For such a change the caller needs every scope that the key has after it, or gets 403 `scope_not_held`. A calling key
-// also needs every scope that the key has before it, and cannot give a later expiry than its own to itself or to a
-// key with `keys:write`.
+// plan, looser limits, another address. For such a change the caller needs every scope that the key has after it, or gets
+// 403 `scope_not_held`. A calling key also needs every scope that the key has before it, and cannot give a later expiry
+// or more addresses than its own to itself or to a key with `keys:write`.
 //
 // **A key needs the scope `keys:write`**, a user the role `developer`, `admin` or `owner`.
 //
@@ -5774,9 +5827,9 @@ func (c *API) UpdateKeyWithBody(ctx context.Context, projectID ProjectID, keyID 
 // 409 `key_revoked`.
 //
 // A change may let the key do more or last longer: a later expiry or none, another scope, another external id, another
-// plan, looser limits. For such a change the caller needs every scope that the key has after it, or gets 403 `scope_not_held`. A calling key
-// also needs every scope that the key has before it, and cannot give a later expiry than its own to itself or to a
-// key with `keys:write`.
+// plan, looser limits, another address. For such a change the caller needs every scope that the key has after it, or gets
+// 403 `scope_not_held`. A calling key also needs every scope that the key has before it, and cannot give a later expiry
+// or more addresses than its own to itself or to a key with `keys:write`.
 //
 // **A key needs the scope `keys:write`**, a user the role `developer`, `admin` or `owner`.
 //
@@ -10167,7 +10220,7 @@ type ClientWithResponsesInterface interface {
 	//
 	// Creates a key and returns its token, **only this once**: Latchkey stores only a digest of it. A caller cannot give
 	// more than they have. A scope that the caller does not hold is refused with `scope_not_held`, and so is a key with
-	// `keys:write` that would expire later than the calling key.
+	// `keys:write` that would expire later than the calling key or has networks in `allowed_ips` that the calling key lacks.
 	//
 	// A plan and limits need the action `limits:write`, too. If the calling key lacks that scope and is limited
 	// (by its own limits, its plan's or its project's), the new key gets its plan, limits and external id.
@@ -10183,7 +10236,7 @@ type ClientWithResponsesInterface interface {
 	//
 	// Creates a key and returns its token, **only this once**: Latchkey stores only a digest of it. A caller cannot give
 	// more than they have. A scope that the caller does not hold is refused with `scope_not_held`, and so is a key with
-	// `keys:write` that would expire later than the calling key.
+	// `keys:write` that would expire later than the calling key or has networks in `allowed_ips` that the calling key lacks.
 	//
 	// A plan and limits need the action `limits:write`, too. If the calling key lacks that scope and is limited
 	// (by its own limits, its plan's or its project's), the new key gets its plan, limits and external id.
@@ -10255,9 +10308,9 @@ type ClientWithResponsesInterface interface {
 	// 409 `key_revoked`.
 	//
 	// A change may let the key do more or last longer: a later expiry or none, another scope, another external id, another
-	// plan, looser limits. For such a change the caller needs every scope that the key has after it, or gets 403 `scope_not_held`. A calling key
-	// also needs every scope that the key has before it, and cannot give a later expiry than its own to itself or to a
-	// key with `keys:write`.
+	// plan, looser limits, another address. For such a change the caller needs every scope that the key has after it, or gets
+	// 403 `scope_not_held`. A calling key also needs every scope that the key has before it, and cannot give a later expiry
+	// or more addresses than its own to itself or to a key with `keys:write`.
 	//
 	// **A key needs the scope `keys:write`**, a user the role `developer`, `admin` or `owner`.
 	//
@@ -10272,9 +10325,9 @@ type ClientWithResponsesInterface interface {
 	// 409 `key_revoked`.
 	//
 	// A change may let the key do more or last longer: a later expiry or none, another scope, another external id, another
-	// plan, looser limits. For such a change the caller needs every scope that the key has after it, or gets 403 `scope_not_held`. A calling key
-	// also needs every scope that the key has before it, and cannot give a later expiry than its own to itself or to a
-	// key with `keys:write`.
+	// plan, looser limits, another address. For such a change the caller needs every scope that the key has after it, or gets
+	// 403 `scope_not_held`. A calling key also needs every scope that the key has before it, and cannot give a later expiry
+	// or more addresses than its own to itself or to a key with `keys:write`.
 	//
 	// **A key needs the scope `keys:write`**, a user the role `developer`, `admin` or `owner`.
 	//
@@ -14178,7 +14231,7 @@ func (c *ClientWithResponses) ListKeysWithResponse(ctx context.Context, projectI
 //
 // Creates a key and returns its token, **only this once**: Latchkey stores only a digest of it. A caller cannot give
 // more than they have. A scope that the caller does not hold is refused with `scope_not_held`, and so is a key with
-// `keys:write` that would expire later than the calling key.
+// `keys:write` that would expire later than the calling key or has networks in `allowed_ips` that the calling key lacks.
 //
 // A plan and limits need the action `limits:write`, too. If the calling key lacks that scope and is limited
 // (by its own limits, its plan's or its project's), the new key gets its plan, limits and external id.
@@ -14200,7 +14253,7 @@ func (c *ClientWithResponses) CreateKeyWithBodyWithResponse(ctx context.Context,
 //
 // Creates a key and returns its token, **only this once**: Latchkey stores only a digest of it. A caller cannot give
 // more than they have. A scope that the caller does not hold is refused with `scope_not_held`, and so is a key with
-// `keys:write` that would expire later than the calling key.
+// `keys:write` that would expire later than the calling key or has networks in `allowed_ips` that the calling key lacks.
 //
 // A plan and limits need the action `limits:write`, too. If the calling key lacks that scope and is limited
 // (by its own limits, its plan's or its project's), the new key gets its plan, limits and external id.
@@ -14302,9 +14355,9 @@ func (c *ClientWithResponses) GetKeyWithResponse(ctx context.Context, projectID 
 // 409 `key_revoked`.
 //
 // A change may let the key do more or last longer: a later expiry or none, another scope, another external id, another
-// plan, looser limits. For such a change the caller needs every scope that the key has after it, or gets 403 `scope_not_held`. A calling key
-// also needs every scope that the key has before it, and cannot give a later expiry than its own to itself or to a
-// key with `keys:write`.
+// plan, looser limits, another address. For such a change the caller needs every scope that the key has after it, or gets
+// 403 `scope_not_held`. A calling key also needs every scope that the key has before it, and cannot give a later expiry
+// or more addresses than its own to itself or to a key with `keys:write`.
 //
 // **A key needs the scope `keys:write`**, a user the role `developer`, `admin` or `owner`.
 //
@@ -14325,9 +14378,9 @@ func (c *ClientWithResponses) UpdateKeyWithBodyWithResponse(ctx context.Context,
 // 409 `key_revoked`.
 //
 // A change may let the key do more or last longer: a later expiry or none, another scope, another external id, another
-// plan, looser limits. For such a change the caller needs every scope that the key has after it, or gets 403 `scope_not_held`. A calling key
-// also needs every scope that the key has before it, and cannot give a later expiry than its own to itself or to a
-// key with `keys:write`.
+// plan, looser limits, another address. For such a change the caller needs every scope that the key has after it, or gets
+// 403 `scope_not_held`. A calling key also needs every scope that the key has before it, and cannot give a later expiry
+// or more addresses than its own to itself or to a key with `keys:write`.
 //
 // **A key needs the scope `keys:write`**, a user the role `developer`, `admin` or `owner`.
 //

@@ -8,14 +8,14 @@ import (
 
 // Status returns the HTTP status with which a service answers the client whose key it
 // has verified: 200 for a valid key, 401 for one that is none or no longer, 403 if a
-// scope is missing or the environment is another one, 429 beyond a rate or a quota, 402
-// without credits. An answer that this release does not know is 401, like a key that is
-// not valid.
+// scope is missing, the environment is another one or the address is not allowed, 429
+// beyond a rate or a quota, 402 without credits. An answer that this release does not
+// know is 401, like a key that is not valid.
 func (v Verification) Status() int {
 	switch v.Code {
 	case VerificationCodeValid:
 		return http.StatusOK
-	case VerificationCodeInsufficientScope, VerificationCodeWrongEnvironment:
+	case VerificationCodeInsufficientScope, VerificationCodeWrongEnvironment, VerificationCodeAddressNotAllowed:
 		return http.StatusForbidden
 	case VerificationCodeRateLimited, VerificationCodeQuotaExceeded:
 		return http.StatusTooManyRequests

@@ -10,7 +10,8 @@ import (
 )
 
 func keyForm(k domain.Key) form {
-	f := newForm("name", k.Name, "external_id", k.ExternalID, "metadata", metadataText(k.Metadata), "expires", "keep",
+	f := newForm("name", k.Name, "external_id", k.ExternalID, "metadata", metadataText(k.Metadata), "allowed_ips",
+		networksText(k.AllowedIPs), "expires", "keep",
 		"plan_id", string(k.Plan.ID)).at(k.Revision)
 	for _, scope := range k.Scopes {
 		f.Values.Add("scopes", string(scope))
@@ -68,13 +69,17 @@ func (v *visit) scopeChoices(p *service.Project, have []domain.Scope) ([]scopeCh
 // scopes returns the selected scopes and those typed into the text field.
 func (f form) scopes() []domain.Scope {
 	var scopes []domain.Scope
-	typed := strings.FieldsFunc(f.Get("more_scopes"), func(r rune) bool { return strings.ContainsRune(" ,\n\r\t", r) })
-	for _, text := range slices.Concat(f.Values["scopes"], typed) {
+	for _, text := range slices.Concat(f.Values["scopes"], f.words("more_scopes")) {
 		if scope := domain.Scope(text); !slices.Contains(scopes, scope) {
 			scopes = append(scopes, scope)
 		}
 	}
 	return scopes
+}
+
+// words returns the words of a text field, which spaces, commas or lines separate.
+func (f form) words(name string) []string {
+	return strings.FieldsFunc(f.Get(name), func(r rune) bool { return strings.ContainsRune(" ,\n\r\t", r) })
 }
 
 // planID returns the plan that was chosen, or nil if there was none to choose.
@@ -95,6 +100,22 @@ func (f form) metadata() map[string]string {
 		}
 	}
 	return metadata
+}
+
+// networks reads networks that are separated by spaces, commas or lines.
+func (f form) networks() (networks []domain.Network) {
+	for _, text := range f.words("allowed_ips") {
+		networks = append(networks, domain.Network(text))
+	}
+	return networks
+}
+
+func networksText(networks []domain.Network) string {
+	var text strings.Builder
+	for _, n := range networks {
+		text.WriteString(string(n) + "\n")
+	}
+	return text.String()
 }
 
 func metadataText(metadata map[string]string) string {

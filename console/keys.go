@@ -139,6 +139,7 @@ func createKey(v *visit, p *service.Project, project domain.Project, f form) err
 		Scopes:         f.scopes(),
 		ExternalID:     f.Text("external_id"),
 		Metadata:       f.metadata(),
+		AllowedIPs:     f.networks(),
 		ExpiresAt:      expires,
 		PlanID:         domain.PlanID(f.Get("plan_id")),
 		IdempotencyKey: domain.Hidden(f.Get("nonce")),
@@ -171,6 +172,7 @@ func updateKey(a keyAction) error {
 			Scopes:     new(f.scopes()),
 			ExternalID: new(f.Text("external_id")),
 			Metadata:   new(f.metadata()),
+			AllowedIPs: new(f.networks()),
 			ExpiresAt:  &expires,
 			PlanID:     f.planID(),
 		})

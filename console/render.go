@@ -118,8 +118,9 @@ func (c *console) functions() template.FuncMap {
 		"keyFields": func(f form, scopes []scopeChoice, plans []domain.Plan, isNew bool, expiry string) map[string]any {
 			return map[string]any{
 				"Form": f, "Scopes": scopes, "Plans": plans, "New": isNew, "Expiry": expiry,
-				"Open": f.Get("external_id") != "" || f.Get("metadata") != "" ||
-					f.Faults["metadata"] != "" || f.Faults["external_id"] != "",
+				"Open": slices.ContainsFunc([]string{"external_id", "metadata", "allowed_ips"}, func(name string) bool {
+					return f.Get(name) != "" || f.Faults[name] != ""
+				}),
 			}
 		},
 		"expiryOption": func(k domain.Key) string {

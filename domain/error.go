@@ -33,6 +33,7 @@ const (
 	CodeForbidden                Code = "forbidden"
 	CodeScopeNotHeld             Code = "scope_not_held"
 	CodeWrongEnvironment         Code = "wrong_environment"
+	CodeAddressNotAllowed        Code = "address_not_allowed"
 	CodeReauthenticationRequired Code = "reauthentication_required"
 	CodeSignupClosed             Code = "signup_closed"
 	CodeEmailUnverified          Code = "email_unverified"

@@ -27,6 +27,7 @@ type ImportRow struct {
 	Revoked     bool
 	PlanID      PlanID
 	Limits      []Limit
+	AllowedIPs  []Network
 
 	Unread string // why the row could not be read; this alone refuses it
 }
@@ -96,6 +97,7 @@ func (r ImportRow) Validate() error {
 		ExpiresAt:   r.ExpiresAt,
 		PlanID:      r.PlanID,
 		Limits:      r.Limits,
+		AllowedIPs:  r.AllowedIPs,
 	}
 	v = append(v, FieldErrors(spec.Validate())...)
 	return v.Err()

@@ -18,6 +18,7 @@ type Key struct {
 	Scopes        []Scope
 	ExternalID    string
 	Metadata      map[string]string
+	AllowedIPs    []Network // the only addresses it may be used from, as DistinctNetworks returns them; none: all
 	CreatedAt     time.Time
 	CreatedBy     Actor
 	ExpiresAt     time.Time
@@ -88,11 +89,16 @@ func (k Key) Exceeds(other Key) []Scope {
 
 // Widens reports whether the change from before to k lets the holder do more or
 // for longer: k ends later, has another scope, acts for another external id, has
-// another plan or limits that may be looser, or has another token.
+// another plan or limits that may be looser, may be used from other addresses, or
+// has another token.
 func (k Key) Widens(before Key) bool {
 	return k.Outlasts(before) || len(k.Exceeds(before)) > 0 || k.ExternalID != before.ExternalID || k.Prefix != before.Prefix ||
-		k.Plan.ID != before.Plan.ID || !tighter(k.Limits, before.Limits)
+		k.Plan.ID != before.Plan.ID || !tighter(k.Limits, before.Limits) || k.Outreaches(before)
 }
+
+// Outreaches reports whether k may be used from addresses that other may not be used
+// from.
+func (k Key) Outreaches(other Key) bool { return !within(k.AllowedIPs, other.AllowedIPs) }
 
 // Limits on what a key may carry.
 const (
@@ -113,8 +119,9 @@ type KeySpec struct {
 	ExternalID  string
 	Metadata    map[string]string
 	ExpiresAt   time.Time
-	PlanID      PlanID  `json:",omitzero"` //nolint:tagliatelle // as its neighbors; absent, so that a request of 0.1 can be repeated
-	Limits      []Limit `json:",omitzero"` //nolint:tagliatelle // the same
+	PlanID      PlanID    `json:",omitzero"` //nolint:tagliatelle // as its neighbors; absent, so that a request of 0.1 can be repeated
+	Limits      []Limit   `json:",omitzero"` //nolint:tagliatelle // the same
+	AllowedIPs  []Network `json:",omitzero"` //nolint:tagliatelle // the same
 
 	IdempotencyKey Hidden // makes a lost answer recoverable: see ValidateIdempotencyKey
 	TokenOnce      bool   // a repeated request returns the key without its token
@@ -131,6 +138,7 @@ func (s KeySpec) Key() Key {
 		ExpiresAt:   s.ExpiresAt,
 		Plan:        KeyPlan{ID: s.PlanID},
 		Limits:      s.Limits,
+		AllowedIPs:  s.AllowedIPs,
 	}
 }
 
@@ -155,6 +163,7 @@ func (v *Invalid) key(k Key) {
 		v.Add("/plan_id", "must be the id of a plan")
 	}
 	v.limits(k.Limits, PerKey)
+	v.networks(k.AllowedIPs)
 }
 
 // KeyPatch is a change to a key. A nil field stays as it is.
@@ -166,6 +175,7 @@ type KeyPatch struct {
 	ExpiresAt  *time.Time // the zero time: never
 	PlanID     *PlanID    // empty: none
 	Limits     *[]Limit
+	AllowedIPs *[]Network
 }
 
 // Apply returns k with the patch applied, or validation_failed. A new plan has no
@@ -183,9 +193,11 @@ func (p KeyPatch) Apply(k Key) (Key, error) {
 		k.Plan = KeyPlan{ID: plan}
 	}
 	set(given, "limits", &k.Limits, p.Limits)
+	set(given, "allowed_ips", &k.AllowedIPs, p.AllowedIPs)
 	var v Invalid
 	v.key(k)
 	k.Limits = LimitsWithDefaults(k.Limits)
+	k.AllowedIPs = DistinctNetworks(k.AllowedIPs)
 	if p.Scopes != nil {
 		k.Scopes = DistinctScopes(k.Scopes)
 	}

@@ -33,6 +33,7 @@ const (
 	packedOwnPrefix // the key and this token show the same prefix
 	packedPlainID   // the creator's id is text, not an id of its kind
 	packedLimited   // the key has a plan or limits of its own
+	packedBound     // the key may be used from some networks only
 
 	packedTimeFlags = packedExpires | packedValidUntil | packedRevoked
 )
@@ -44,7 +45,8 @@ const (
 	packedTokenID
 	packedShown
 	packedCreatorID
-	packedLimits // as JSON; empty: none
+	packedLimits   // as JSON; empty: none
+	packedNetworks // see packNetworks
 
 	firstTexts // how many there are
 )
@@ -103,6 +105,9 @@ func PackKey(b []byte, s Secret, k Key) []byte {
 	if k.Plan.ID != "" || len(k.Limits) > 0 {
 		flags |= packedLimited
 	}
+	if len(k.AllowedIPs) > 0 {
+		flags |= packedBound
+	}
 	for _, scope := range k.Scopes {
 		scopes |= ownScope(scope)
 	}
@@ -119,6 +124,7 @@ func PackKey(b []byte, s Secret, k Key) []byte {
 		packedShown:     shown,
 		packedCreatorID: creatorID,
 		packedLimits:    packLimits(k.Limits),
+		packedNetworks:  packNetworks(k.AllowedIPs),
 	} {
 		b = appendText(b, text)
 	}

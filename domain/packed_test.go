@@ -150,7 +150,10 @@ func TestPackedTextLengths(t *testing.T) {
 			"creator's name":  func(k *Key) { k.CreatedBy.Name = text },
 			"retiring prefix": func(k *Key) { k.Retiring.Prefix = text },
 			"scope":           func(k *Key) { k.Scopes = []Scope{Scope(text), KeysRead} },
-			"metadata":        func(k *Key) { k.Metadata = map[string]string{text: text, "z": "last"} },
+			"networks": func(k *Key) {
+				k.AllowedIPs = append([]Network(nil), slices.Repeat([]Network{"203.0.113.0/24"}, length/17)...)
+			},
+			"metadata": func(k *Key) { k.Metadata = map[string]string{text: text, "z": "last"} },
 		} {
 			secret, want := plainKey()
 			set(&want)

@@ -6,6 +6,7 @@ import (
 	"io"
 	"iter"
 	"maps"
+	"net/netip"
 	"slices"
 	"time"
 )
@@ -167,19 +168,23 @@ func (k ProvenKey) unpack() (Key, Secret) {
 	key := Key(f.bareKey)
 	key.Prefix, key.CreatedBy.ID = string(f.AppendPrefix(nil)), string(f.AppendCreatorID(nil))
 	key.Limits = f.limits()
+	for n := range f.Networks() {
+		key.AllowedIPs = append(key.AllowedIPs, Network(n.String()))
+	}
 	key.Scopes, key.Metadata = slices.AppendSeq([]Scope{}, f.Scopes()), maps.Collect(f.Metadata())
 	return key, secret
 }
 
 // Fields are the fields of a key, read in place: nothing in it is a copy, and
 // reading it allocates nothing. Methods read what is not a field of its own:
-// prefix, creator's id, scopes and metadata; limits are JSON.
+// prefix, creator's id, scopes, networks and metadata; limits are JSON.
 type Fields struct {
 	bareKey
 	TokenID    TokenID // of the token that proves the key
 	LimitsJSON string  // the key's own limits; empty: none
 
 	flags          flag
+	networks       string // packed
 	shown, creator string
 	scopes         reader
 }
@@ -189,7 +194,7 @@ func (k ProvenKey) Fields() (f Fields) {
 	r := k.texts()
 	first := r.firstTexts()
 	f.flags, f.shown, f.creator = k.flags(), first[packedShown], first[packedCreatorID]
-	f.LimitsJSON = first[packedLimits]
+	f.LimitsJSON, f.networks = first[packedLimits], first[packedNetworks]
 	f.ID, f.TokenID, f.ProjectID = KeyID(first[packedID]), TokenID(first[packedTokenID]), k.tenant.Project.ID
 	f.Environment = k.Environment()
 	f.CreatedBy.Kind = item(ActorKinds, k.packed[packedCreator])
@@ -239,6 +244,17 @@ func (f *Fields) Scopes() iter.Seq[Scope] {
 		r := f.scopes
 		for range r.uvarint() {
 			if !yield(r.scope()) {
+				return
+			}
+		}
+	}
+}
+
+// Networks are the only addresses that the key may be used from; none: all.
+func (f *Fields) Networks() iter.Seq[netip.Prefix] {
+	return func(yield func(netip.Prefix) bool) {
+		for packed := f.networks; packed != ""; packed = packed[packedNetwork:] {
+			if !yield(unpackNetwork(packed)) {
 				return
 			}
 		}

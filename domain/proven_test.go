@@ -27,7 +27,7 @@ func packedKeys() map[string]struct {
 		RevokedReason: "why", RotatedAt: day, Retiring: Retiring{Prefix: "lk_test_old", ValidUntil: day.Add(time.Second)}, Revision: 300,
 		Plan: KeyPlan{"pln_1", "Pro"}, Limits: LimitsWithDefaults([]Limit{
 			{Name: "a", Type: RateLimit, Limit: Allow(5), Period: PeriodDay}, {Name: "b", Type: Quota, Limit: Unlimited()},
-		}),
+		}), AllowedIPs: []Network{"203.0.113.0/24", "2001:db8::/32", "0.0.0.0/0", "::/0", "::1/128"},
 	}
 	usual := full
 	usual.Prefix, usual.CreatedBy = "lk_test_tok", Actor{ActorUser, string(NewID[UserID](day)), "Ann"}

@@ -16,6 +16,7 @@ const (
 	OutcomeCreditsExhausted  Outcome = "credits_exhausted"
 	OutcomeInsufficientScope Outcome = "insufficient_scope"
 	OutcomeWrongEnvironment  Outcome = "wrong_environment"
+	OutcomeAddressNotAllowed Outcome = "address_not_allowed"
 	OutcomeExpired           Outcome = "expired"
 	OutcomeRevoked           Outcome = "revoked"
 	OutcomeProjectDisabled   Outcome = "project_disabled"
@@ -30,7 +31,8 @@ const (
 // Outcomes are all of them, in the order in which tables have them.
 var Outcomes = []Outcome{
 	OutcomeValid, OutcomeRateLimited, OutcomeQuotaExceeded, OutcomeCreditsExhausted, OutcomeInsufficientScope,
-	OutcomeWrongEnvironment, OutcomeExpired, OutcomeRevoked, OutcomeProjectDisabled, OutcomeNotFound, OutcomeReported, OutcomeOther,
+	OutcomeWrongEnvironment, OutcomeAddressNotAllowed, OutcomeExpired, OutcomeRevoked, OutcomeProjectDisabled, OutcomeNotFound,
+	OutcomeReported, OutcomeOther,
 }
 
 // OutcomeOf returns the outcome of a use that was refused with code.
@@ -42,6 +44,8 @@ func OutcomeOf(code Code) Outcome {
 		return OutcomeExpired
 	case CodeProjectDisabled:
 		return OutcomeProjectDisabled
+	case CodeAddressNotAllowed:
+		return OutcomeAddressNotAllowed
 	}
 	return OutcomeOther
 }

@@ -104,7 +104,7 @@ func TestScanners(t *testing.T) {
 		"a time from text":    func() error { return at.Scan("now") },
 		"JSON from a number":  func() error { return fromJSON[[]string]{&texts}.Scan(int64(1)) },
 		"JSON that is broken": func() error { return fromJSON[[]string]{&texts}.Scan("[") },
-		"limits from NULL":    func() error { return limitsFromJSON{new([]domain.Limit)}.Scan(nil) },
+		"limits from NULL":    func() error { return someFromJSON[domain.Limit]{new([]domain.Limit)}.Scan(nil) },
 	} {
 		if scan() == nil {
 			t.Errorf("%s is read", name)

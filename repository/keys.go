@@ -32,8 +32,9 @@ type keyRow struct {
 	RotatedAt      micros
 	RetiringPrefix string
 	RetiringUntil  micros
-	PlanID         domain.PlanID  `bun:",nullzero"`
-	Limits         []domain.Limit `bun:"type:jsonb"`
+	PlanID         domain.PlanID    `bun:",nullzero"`
+	Limits         []domain.Limit   `bun:"type:jsonb"`
+	AllowedIPs     []domain.Network `bun:"allowed_ips,type:jsonb"`
 	Revision       int64
 
 	LastUsedAt       micros `bun:",scanonly"`
@@ -63,9 +64,10 @@ func (r keyRow) key() domain.Key {
 		Retiring: domain.Retiring{
 			Prefix: r.RetiringPrefix, ValidUntil: r.RetiringUntil.Time, LastUsedAt: r.RetiringLastUsed.Time,
 		},
-		Plan:     domain.KeyPlan{ID: r.PlanID, Name: r.PlanName},
-		Limits:   someOrNil(r.Limits),
-		Revision: r.Revision,
+		Plan:       domain.KeyPlan{ID: r.PlanID, Name: r.PlanName},
+		Limits:     someOrNil(r.Limits),
+		AllowedIPs: someOrNil(r.AllowedIPs),
+		Revision:   r.Revision,
 	}
 }
 
@@ -92,6 +94,7 @@ func newKeyRow(scope domain.ProjectScope, k domain.Key) *keyRow {
 		RetiringUntil:  micros{k.Retiring.ValidUntil},
 		PlanID:         k.Plan.ID,
 		Limits:         listed(k.Limits),
+		AllowedIPs:     listed(k.AllowedIPs),
 		Revision:       k.Revision,
 	}
 	if row.Scopes == nil {

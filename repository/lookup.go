@@ -67,7 +67,8 @@ var keyColumns = []target{
 	{"k.retiring_until", func(f *found) any { return (*moment)(&f.key.Retiring.ValidUntil) }},
 	{"COALESCE(k.plan_id, '')", func(f *found) any { return &f.key.Plan.ID }},
 	{"COALESCE(l.name, '')", func(f *found) any { return &f.key.Plan.Name }},
-	{"k.limits", func(f *found) any { return limitsFromJSON{&f.key.Limits} }},
+	{"k.limits", func(f *found) any { return someFromJSON[domain.Limit]{&f.key.Limits} }},
+	{"k.allowed_ips", func(f *found) any { return someFromJSON[domain.Network]{&f.key.AllowedIPs} }},
 	{"k.revision", func(f *found) any { return &f.key.Revision }},
 }
 
@@ -82,7 +83,7 @@ var tenantColumns = []target{
 	{"p.revision", func(f *found) any { return &f.project.Revision }},
 	{"p.suspended_at", func(f *found) any { return (*moment)(&f.project.Suspended.Since) }},
 	{"p.suspended_reason", func(f *found) any { return &f.project.Suspended.Reason }},
-	{"p.limits", func(f *found) any { return limitsFromJSON{&f.project.Limits} }},
+	{"p.limits", func(f *found) any { return someFromJSON[domain.Limit]{&f.project.Limits} }},
 	{"EXISTS (SELECT 1 FROM plans q WHERE q.project_id = p.id)", func(f *found) any { return &f.hasPlans }},
 	{"o.suspended_at", func(f *found) any { return (*moment)(&f.organization.Suspended.Since) }},
 	{"o.suspended_reason", func(f *found) any { return &f.organization.Suspended.Reason }},
@@ -117,13 +118,13 @@ func (j fromJSON[T]) Scan(src any) error {
 	return fmt.Errorf("JSON is stored as text, not as %T", src)
 }
 
-// limitsFromJSON is like fromJSON, and reads an empty list as nil.
-type limitsFromJSON struct{ to *[]domain.Limit }
+// someFromJSON is like fromJSON for a list, and reads an empty one as nil.
+type someFromJSON[T any] struct{ to *[]T }
 
-func (l limitsFromJSON) Scan(src any) error {
-	var limits []domain.Limit
-	err := fromJSON[[]domain.Limit]{&limits}.Scan(src)
-	*l.to = someOrNil(limits)
+func (j someFromJSON[T]) Scan(src any) error {
+	var list []T
+	err := fromJSON[[]T]{&list}.Scan(src)
+	*j.to = someOrNil(list)
 	return err
 }
 

@@ -35,7 +35,7 @@ type usageRow struct {
 	A, B     string // the groups
 	Requests int64
 
-	Valid, RateLimited, QuotaExceeded, CreditsExhausted, InsufficientScope, WrongEnvironment,
+	Valid, RateLimited, QuotaExceeded, CreditsExhausted, InsufficientScope, WrongEnvironment, AddressNotAllowed,
 	Expired, Revoked, ProjectDisabled, NotFound, Reported, Other int64
 }
 
@@ -44,7 +44,7 @@ func (r usageRow) item(groups int) domain.UsageItem {
 		Start: r.Start.Time, Groups: []string{r.A, r.B}[:groups], Requests: r.Requests, Outcomes: map[domain.Outcome]int64{},
 	}
 	for n, count := range []int64{
-		r.Valid, r.RateLimited, r.QuotaExceeded, r.CreditsExhausted, r.InsufficientScope, r.WrongEnvironment,
+		r.Valid, r.RateLimited, r.QuotaExceeded, r.CreditsExhausted, r.InsufficientScope, r.WrongEnvironment, r.AddressNotAllowed,
 		r.Expired, r.Revoked, r.ProjectDisabled, r.NotFound, r.Reported, r.Other,
 	} {
 		if count > 0 {

@@ -141,6 +141,7 @@ func (p *Project) imported(row domain.ImportRow, plans map[domain.PlanID]domain.
 		ExpiresAt:   row.ExpiresAt.UTC().Truncate(time.Microsecond),
 		Plan:        plan.ForKeys(),
 		Limits:      domain.LimitsWithDefaults(row.Limits),
+		AllowedIPs:  domain.DistinctNetworks(row.AllowedIPs),
 		Revision:    1,
 	}
 	if row.Revoked {

@@ -29,6 +29,7 @@ func (p *Project) CreateKey(ctx context.Context, spec domain.KeySpec) (domain.Ke
 	key := spec.Key()
 	key.ID, key.ProjectID, key.CreatedAt, key.CreatedBy = domain.NewID[domain.KeyID](now), p.project.ID, now, p.caller.Actor()
 	key.Scopes, key.Metadata = append([]domain.Scope{}, spec.Scopes...), maps.Collect(maps.All(spec.Metadata))
+	key.AllowedIPs = domain.DistinctNetworks(spec.AllowedIPs)
 	key.ExpiresAt, key.Revision = spec.ExpiresAt.Truncate(time.Microsecond), 1
 	if err := p.requireToGive(key); err != nil {
 		return domain.Key{}, domain.Token{}, err
@@ -236,6 +237,7 @@ func keyFields(k domain.Key) map[string]any {
 		"revoked_reason": k.RevokedReason,
 		"prefix":         k.Prefix,
 		"plan_id":        idOrNull(k.Plan.ID),
+		"allowed_ips":    someOrNull(k.AllowedIPs),
 	}, k.Limits)
 }
 
@@ -245,6 +247,14 @@ func idOrNull[T domain.ID](id T) any {
 		return nil
 	}
 	return id
+}
+
+// someOrNull is a list as the audit trail shows it: null for an empty one.
+func someOrNull[T any](list []T) any {
+	if len(list) == 0 {
+		return nil
+	}
+	return list
 }
 
 // moment is a time as the audit trail shows it: null for never.

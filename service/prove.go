@@ -2,6 +2,7 @@ package service
 
 import (
 	"context"
+	"net/netip"
 	"time"
 
 	"github.com/latchkey-dev/latchkey/domain"
@@ -9,10 +10,11 @@ import (
 
 // ProveKey returns the key that proves itself with token, with its project and
 // organization. Errors: invalid_api_key for a token that no key has; key_revoked,
-// key_expired (also a retired secret) and project_disabled (also its
-// organization) only after the secret has been proved; unavailable when it
+// key_expired (also a retired secret), project_disabled (also its organization) and
+// address_not_allowed only after the secret has been proved; unavailable when it
 // cannot be known. The work that a token costs which is not known is charged to
-// the network of the sender; nil is for what the program does itself. For a key
+// the network of the sender; nil is for what the program does itself, which has no
+// address. For a key
 // that is kept in memory it allocates nothing.
 func (a *App) ProveKey(ctx context.Context, token string, from Sender) (domain.ProvenKey, error) {
 	now := a.now()
@@ -21,6 +23,9 @@ func (a *App) ProveKey(ctx context.Context, token string, from Sender) (domain.P
 		return domain.ProvenKey{}, err
 	}
 	code := key.Unusable(now)
+	if code == "" && !mayCome(key, from) {
+		code = domain.CodeAddressNotAllowed
+	}
 	if code == "" {
 		a.used(ctx, key, token, now)
 		return key, nil
@@ -31,6 +36,8 @@ func (a *App) ProveKey(ctx context.Context, token string, from Sender) (domain.P
 		return domain.ProvenKey{}, domain.Refused(code, "The API key has been revoked.")
 	case domain.CodeKeyExpired:
 		return domain.ProvenKey{}, domain.Refused(code, "The API key has expired.")
+	case domain.CodeAddressNotAllowed:
+		return domain.ProvenKey{}, domain.Errorf(code, "The API key may not be used from the address that the request comes from.")
 	default:
 		return domain.ProvenKey{}, domain.Refused(code, "The project of this API key, or its organization, is disabled.")
 	}
@@ -39,6 +46,18 @@ func (a *App) ProveKey(ctx context.Context, token string, from Sender) (domain.P
 // Sender knows the address that a request comes from. It is asked only when
 // there is something to charge for.
 type Sender interface{ RealIP() string }
+
+// mayCome reports whether the key may be used from the sender's address.
+func mayCome(key domain.ProvenKey, from Sender) bool {
+	if !key.Bound() {
+		return true
+	}
+	var address netip.Addr
+	if from != nil {
+		address, _ = domain.ParseAddress(from.RealIP()) // otherwise it is not known
+	}
+	return key.Allows(address)
+}
 
 // prove is the one way from a token to its key: first as a token that was made
 // here, whose id names its secret, then as one that was imported. It returns the

@@ -116,7 +116,7 @@ func TestOnlyTheCommandLine(t *testing.T) {
 			return ignoring(w.RotateSigningKey(ctx, by, false))
 		},
 		"key verify": func(ctx context.Context, by domain.Principal) error {
-			return ignoring(w.VerifyKey(ctx, by, token, nil))
+			return ignoring(w.VerifyKey(ctx, by, service.Question{Token: token}))
 		},
 	} {
 		for _, by := range []domain.Principal{ann, caller, {}} {
@@ -147,7 +147,7 @@ func TestAnswersOfVerifications(t *testing.T) {
 		if err != nil || v.Code != want || v.Valid() != (want == service.VerifiedValid) {
 			t.Errorf("got %s, %v, want %s", v.Code, err, want)
 		}
-		system, err := w.VerifyKey(ctx, domain.System(), token.Reveal(), scopes)
+		system, err := w.VerifyKey(ctx, domain.System(), service.Question{Token: token.Reveal(), Scopes: scopes})
 		if err != nil || system.Code != want {
 			t.Errorf("the command line: got %s, %v, want %s", system.Code, err, want)
 		}

@@ -61,7 +61,7 @@ func TestSuspensionIsNotTheTenantsOwn(t *testing.T) {
 			answers("")
 			w.check(s.suspend(w.Context()))
 			answers(domain.CodeProjectDisabled)
-			v, err := w.VerifyKey(w.Context(), domain.System(), token, nil)
+			v, err := w.VerifyKey(w.Context(), domain.System(), service.Question{Token: token})
 			if err != nil || v.Code != service.VerifiedProjectDisabled {
 				w.Errorf("%s: got %v, %v, want %s", name, v.Code, err, service.VerifiedProjectDisabled)
 			}

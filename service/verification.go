@@ -29,6 +29,7 @@ const (
 	VerifiedExpired           VerificationCode = "expired"
 	VerifiedInsufficientScope VerificationCode = "insufficient_scope"
 	VerifiedWrongEnvironment  VerificationCode = "wrong_environment"
+	VerifiedAddressNotAllowed VerificationCode = "address_not_allowed"
 	VerifiedProjectDisabled   VerificationCode = "project_disabled"
 	VerifiedRateLimited       VerificationCode = "rate_limited"
 	VerifiedQuotaExceeded     VerificationCode = "quota_exceeded"
@@ -41,23 +42,25 @@ type Question struct {
 	Scopes []domain.Scope // that the key must hold, all of them
 	Cost   domain.Cost    // of the request that the client has made
 	Tag    string         // that the question is counted under, too; empty: none
+	IP     string         // the address of the client; empty: it is not known
 
 	Environment domain.Environment // that the key must be of; empty: any
 }
 
-// validate returns validation_failed, naming every field that is wrong.
-func (q Question) validate() error {
-	err := q.Cost.Validate()
-	if q.Tag == "" {
-		return err
+// Validate returns validation_failed, naming every field that is wrong.
+func (q Question) Validate() error {
+	wrong := domain.Invalid(domain.FieldErrors(q.Cost.Validate()))
+	if q.Tag != "" {
+		wrong.Tag("/tag", q.Tag)
 	}
-	wrong := domain.Invalid(domain.FieldErrors(err))
-	wrong.Tag("/tag", q.Tag)
+	if _, ok := domain.ParseAddress(q.IP); !ok && q.IP != "" {
+		wrong.Add("/ip", "must be an IP address, such as 203.0.113.7 or 2001:db8::7")
+	}
 	return wrong.Err()
 }
 
-// VerifyKey answers whether a token is of a usable key of this project that
-// holds all scopes and whose limits admit the cost, which is then taken from them.
+// VerifyKey answers whether a token is of a usable key of this project that may be
+// used from the client's address, holds all scopes and whose limits admit the cost, which is then taken from them.
 // A question that is refused earlier costs nothing. A token of another project is not_found, like one that does
 // not exist. It needs keys:verify; its error is about the question, never about
 // the token.
@@ -65,7 +68,7 @@ func (p *Project) VerifyKey(ctx context.Context, q Question) (Verification, erro
 	if err := p.Authorize(domain.KeysVerify); err != nil {
 		return Verification{}, err
 	}
-	if err := q.validate(); err != nil {
+	if err := q.Validate(); err != nil {
 		return Verification{}, err
 	}
 	v, err := p.app.verify(ctx, q, p.project.ID)
@@ -123,11 +126,14 @@ func (p *Project) count(v Verification, tag string) {
 
 // VerifyKey is Project.VerifyKey for the keys of all projects. Only the command
 // line may ask. It counts as no use and costs nothing.
-func (a *App) VerifyKey(ctx context.Context, caller domain.Principal, token string, scopes []domain.Scope) (Verification, error) {
+func (a *App) VerifyKey(ctx context.Context, caller domain.Principal, q Question) (Verification, error) {
 	if err := requireSystem(caller); err != nil {
 		return Verification{}, err
 	}
-	return a.verify(ctx, Question{Token: token, Scopes: scopes}, "")
+	if err := q.Validate(); err != nil {
+		return Verification{}, err
+	}
+	return a.verify(ctx, q, "")
 }
 
 // verify answers for keys of the project, or of all if it is empty. It leaves out the
@@ -148,6 +154,10 @@ func (a *App) verify(ctx context.Context, q Question, project domain.ProjectID) 
 		return Verification{Code: VerifiedExpired, Key: key}, nil
 	case domain.CodeProjectDisabled:
 		return Verification{Code: VerifiedProjectDisabled, Key: key}, nil
+	}
+	address, _ := domain.ParseAddress(q.IP) // otherwise it is not known
+	if !key.Allows(address) {
+		return Verification{Code: VerifiedAddressNotAllowed, Key: key}, nil
 	}
 	a.used(ctx, key, q.Token, now)
 	if q.Environment != "" && key.Environment() != q.Environment {

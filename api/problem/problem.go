@@ -65,6 +65,7 @@ var kinds = map[domain.Code]kind{
 	domain.CodeForbidden:                {http.StatusForbidden, "Forbidden", "The caller is known but may not do this. The detail names the missing permission and who can grant it."},
 	domain.CodeScopeNotHeld:             {http.StatusForbidden, "Scope not held", "No one can grant what they do not hold: the scope or the role is beyond the caller's own."},
 	domain.CodeWrongEnvironment:         {http.StatusForbidden, "Wrong environment", "The API key is valid, but of the other environment: a test key where live ones are wanted, or the other way around. Latchkey itself takes both; services that verify keys may ask for one."},
+	domain.CodeAddressNotAllowed:        {http.StatusForbidden, "Address not allowed", "The API key is valid, but it may be used only from its allowed_ips, and the request comes from another address or from one that is not known."},
 	domain.CodeReauthenticationRequired: {http.StatusForbidden, "Recent sign-in required", "This cannot be undone, so it needs a sign-in from the last ten minutes. Sign in again and repeat it."},
 	domain.CodeSignupClosed:             {http.StatusForbidden, "Sign-up closed", "This instance accepts no new accounts, or only those that were invited. Ask the operator."},
 	domain.CodeEmailUnverified:          {http.StatusForbidden, "Email address not verified", "The email address has not been verified yet. Follow the link in the email."},

@@ -27,7 +27,10 @@ var statuses = map[int][]domain.Code{
 	400: {"malformed_request", "ambiguous_credentials", "multiple_credentials"},
 	401: {"unauthenticated", "invalid_api_key", "project_disabled", "invalid_token", "token_expired", "invalid_credentials"},
 	402: {"credits_exhausted"},
-	403: {"forbidden", "scope_not_held", "wrong_environment", "reauthentication_required", "signup_closed", "email_unverified"},
+	403: {
+		"forbidden", "scope_not_held", "wrong_environment", "address_not_allowed", "reauthentication_required", "signup_closed",
+		"email_unverified",
+	},
 	404: {"not_found"},
 	405: {"method_not_allowed"},
 	409: {"conflict", "key_revoked", "key_expired", "last_owner", "plan_in_use", "in_flight"},

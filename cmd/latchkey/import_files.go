@@ -76,6 +76,7 @@ type importLine struct {
 	Environment string            `json:"environment"`
 	Scopes      []string          `json:"scopes"`
 	ExternalID  string            `json:"external_id"`
+	AllowedIPs  []string          `json:"allowed_ips"`
 	Metadata    map[string]string `json:"metadata"`
 	CreatedAt   string            `json:"created_at"`
 	Created     string            `json:"created"`
@@ -94,6 +95,7 @@ func (l importLine) row() domain.ImportRow {
 		Environment: domain.Environment(l.Environment),
 		Scopes:      as[domain.Scope](l.Scopes),
 		ExternalID:  l.ExternalID,
+		AllowedIPs:  as[domain.Network](l.AllowedIPs),
 		Metadata:    l.Metadata,
 		CreatedAt:   domain.ParseImportTime(cmp.Or(l.CreatedAt, l.Created)),
 		ExpiresAt:   domain.ParseImportTime(cmp.Or(l.ExpiresAt, l.ExpiryDate)),
@@ -166,8 +168,8 @@ func csvLines(in io.Reader) iter.Seq2[line, error] {
 
 // csvColumns are the fields of importLine.
 var csvColumns = []string{
-	"name", "algorithm", "hash", "hashed_key", "prefix", "environment", "scopes", "external_id", "metadata", "created_at", "created",
-	"expires_at", "expiry_date", "revoked", "id",
+	"name", "algorithm", "hash", "hashed_key", "prefix", "environment", "scopes", "external_id", "metadata", "allowed_ips",
+	"created_at", "created", "expires_at", "expiry_date", "revoked", "id",
 }
 
 func checkHead(head []string) error {
@@ -193,6 +195,7 @@ func csvRow(head, record []string) (domain.ImportRow, error) {
 		Environment: fields["environment"],
 		Scopes:      strings.Fields(fields["scopes"]),
 		ExternalID:  fields["external_id"],
+		AllowedIPs:  strings.Fields(fields["allowed_ips"]),
 		CreatedAt:   fields["created_at"],
 		Created:     fields["created"],
 		ExpiresAt:   fields["expires_at"],

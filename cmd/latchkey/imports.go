@@ -34,8 +34,9 @@ func newKeyImport() *cobra.Command {
 		Long: `Import keys that another system made, by the hashes of their tokens. Clients keep using their tokens.
 
 FILE has one key per line: as a JSON object, or as CSV with the names of the columns in the first line. "-" is standard
-input. The names are those of the API (name, algorithm, hash, prefix, environment, scopes, external_id, metadata, created_at,
-expires_at, revoked) or those of the Django library (hashed_key, created, expiry_date). Scopes in CSV are separated by spaces.
+input. The names are those of the API (name, algorithm, hash, prefix, environment, scopes, external_id, metadata, allowed_ips,
+created_at, expires_at, revoked) or those of the Django library (hashed_key, created, expiry_date). Scopes and allowed_ips in CSV
+are separated by spaces.
 
 --from-django reads the table of djangorestframework-api-key in its own database and does not change it.
 

@@ -22,7 +22,7 @@ func newKey() *cobra.Command {
 func newKeyCreate() *cobra.Command {
 	var project, expiresAt string
 	var expiresIn span
-	var scopes []string
+	var scopes, networks []string
 	var spec domain.KeySpec
 	cmd := databaseCommand(&cobra.Command{
 		Use: "create NAME", Short: "Create a key and print its token, only this once",
@@ -32,7 +32,7 @@ func newKeyCreate() *cobra.Command {
 		if err != nil {
 			return notFound(err, "project", project)
 		}
-		spec.Name, spec.Scopes = args[0], as[domain.Scope](scopes)
+		spec.Name, spec.Scopes, spec.AllowedIPs = args[0], as[domain.Scope](scopes), as[domain.Network](networks)
 		if spec.ExpiresAt, err = expiry(expiresAt, time.Duration(expiresIn), cmd.Flags().Changed("expires-in")); err != nil {
 			return err
 		}
@@ -51,6 +51,8 @@ func newKeyCreate() *cobra.Command {
 	flags.Var(&expiresIn, "expires-in", "how long it is valid, as in 12h, 30d or 2w")
 	flags.StringVar(&spec.ExternalID, "external-id", "", "its id in your own system")
 	flags.StringVar((*string)(&spec.PlanID), "plan", "", "id of the plan whose limits hold for it")
+	flags.StringSliceVar(&networks, "allow-ip", nil,
+		"network or address that it may be used from, as in 203.0.113.0/24; may be repeated (default: all)")
 	flags.StringToStringVar(&spec.Metadata, "metadata", nil, "your own data, as in team=billing,tier=gold")
 	cmd.MarkFlagsMutuallyExclusive("expires-at", "expires-in")
 	required(cmd, "project")
@@ -219,6 +221,7 @@ func newKeyDelete() *cobra.Command {
 
 func newKeyVerify() *cobra.Command {
 	var scopes []string
+	var question service.Question
 	cmd := databaseCommand(&cobra.Command{
 		Use: "verify", Short: "Report whether a token, read from standard input, is valid",
 		Long: "Report whether a token, read from standard input, is valid, and whose it is.\n\nThe exit status is 0 if the token is valid.",
@@ -227,7 +230,8 @@ func newKeyVerify() *cobra.Command {
 		if err != nil {
 			return err
 		}
-		v, err := op.VerifyKey(ctx, op.caller, token, as[domain.Scope](scopes))
+		question.Token, question.Scopes = token, as[domain.Scope](scopes)
+		v, err := op.VerifyKey(ctx, op.caller, question)
 		if err != nil {
 			return err
 		}
@@ -246,5 +250,6 @@ func newKeyVerify() *cobra.Command {
 		return errors.Join(err, op.RecordUses(ctx))
 	})
 	cmd.Flags().StringSliceVar(&scopes, "scope", nil, "scope that the key must hold; may be repeated")
+	cmd.Flags().StringVar(&question.IP, "ip", "", "address that the token was sent from; without it, a key with allowed_ips is refused")
 	return cmd
 }

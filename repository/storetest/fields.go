@@ -45,6 +45,8 @@ func fill(t *testing.T, v reflect.Value, name string, round int) {
 		v.SetBool(true)
 	case v.Kind() == reflect.Slice && v.Type().Elem().Kind() == reflect.Uint8:
 		v.SetBytes(fmt.Appendf(nil, "%s %d", name, round))
+	case v.Type() == reflect.TypeFor[[]domain.Network]():
+		v.Set(reflect.ValueOf([]domain.Network{domain.Network(fmt.Sprintf("203.0.113.%d/32", round))}))
 	case v.Kind() == reflect.Slice && v.Type().Elem().Kind() == reflect.String:
 		v.Set(reflect.Append(v, reflect.ValueOf(fmt.Sprintf("own:field%d", round)).Convert(v.Type().Elem())))
 	case v.Kind() == reflect.Map:

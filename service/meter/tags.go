@@ -40,7 +40,7 @@ type projectTags struct {
 }
 
 // tagCounts are the counts of one tag, in the order of domain.Outcomes.
-type tagCounts [12]int64
+type tagCounts [13]int64
 
 func newTags() *tags {
 	t := &tags{seed: maphash.MakeSeed()}
