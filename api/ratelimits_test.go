@@ -236,3 +236,43 @@ func TestGuardSpends(t *testing.T) {
 		}
 	}
 }
+
+// Guarantees that a request which costs more than a limit ever admits is answered with
+// that, and not with a time to wait.
+func TestARequestThatIsNeverAdmitted(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	n := w.tenant(t, "ada")
+	key := w.limitedKey(t, n, perMinute("tokens", 60, "burst", 20))
+	asking := byKey(w.limitedKey(t, n).Token)
+	ask := func(units int) api.Verification {
+		var v api.Verification
+		w.call(t, http.MethodPost, "/v1/keys/verify", asking, map[string]any{"key": key.Token, "cost": map[string]int{"tokens": units}}).
+			want(t, http.StatusOK, &v)
+		return v
+	}
+	if v := ask(21); v.Valid || v.RetryAfter != nil {
+		t.Errorf("21 of a burst of 20: got valid %v, retry after %v", v.Valid, v.RetryAfter)
+	}
+	if v := ask(20); !v.Valid {
+		t.Errorf("20 of a burst of 20: got %s", v.Code)
+	}
+	if v := ask(20); v.Valid || v.RetryAfter == nil || *v.RetryAfter != 20 {
+		t.Errorf("20 more: got valid %v, retry after %v, want 20", v.Valid, v.RetryAfter)
+	}
+	for name, c := range map[string]struct {
+		limit        map[string]any
+		header, says string
+	}{
+		"a limit of 0": {perMinute("requests", 0), `"requests";r=0`, "The limit requests is 0, so it admits no request."},
+		"above the burst": {perMinute("requests", 60, "burst", 20, "cost", 30), `"requests";r=20;t=1`,
+			"This request costs more units of requests than the limit ever admits together: 20. Waiting does not help."},
+	} {
+		got := w.call(t, http.MethodGet, "/v1/project", byKey(w.limitedKey(t, n, c.limit).Token), nil)
+		var p api.Problem
+		got.want(t, http.StatusTooManyRequests, &p)
+		if p.Detail != c.says || got.header.Get("RateLimit") != c.header || got.header.Get("Retry-After") != "" {
+			t.Errorf("%s: got %q, %v", name, p.Detail, rates(got))
+		}
+	}
+}
