@@ -2900,7 +2900,7 @@ type Verification struct {
 	Project *ProjectSummary `json:"project,omitempty"`
 
 	// RetryAfter Where limits refuse the request, the seconds after which it is admitted, if no other one is before. Without it,
-	// waiting does not help: credits are not refilled.
+	// waiting does not help: credits are not refilled, or the request costs more than a rate ever admits together.
 	//
 	//
 	// Example: 1

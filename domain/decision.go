@@ -19,6 +19,7 @@ type Decision struct {
 	At         time.Time     // by the clock of limits, if there are such
 
 	violated, exceeded uint64           // one bit for each limit
+	beyond             uint64           // of rates: the request is more than the burst, so no time helps
 	left               [MaxLimits]int64 // rate: how far the TAT is ahead of the clock; otherwise how many units remain
 	rest               []int64          // the same for limits beyond these, which few keys have
 }
@@ -68,20 +69,34 @@ func (d *Decision) Exceed(i int, n int64) {
 	if l.Mode == Observe {
 		return
 	}
-	var wait time.Duration
-	if l.Type == RateLimit {
-		var ever bool
-		if wait, ever = d.rate(i).Wait(*d.state(i), 0, n); !ever { // not within the burst, or not at this node
-			wait = time.Duration(l.Period.seconds()) * time.Second
-		}
-	} else {
-		wait = d.untilRenewal(i)
-	}
-	if refusal := refusals[l.Type]; d.violated == 0 || refusal != d.Code {
+	wait := d.wait(i, n)
+	switch refusal := refusals[l.Type]; {
+	case d.violated == 0 || refusal != d.Code:
 		d.Code, d.RetryAfter = refusal, wait
+	case wait == 0 || d.RetryAfter == 0:
+		d.RetryAfter = 0 // one of them never admits it
+	default:
+		d.RetryAfter = max(d.RetryAfter, wait)
 	}
-	d.RetryAfter = max(d.RetryAfter, wait)
+	if wait == 0 && l.Type == RateLimit {
+		d.beyond |= 1 << i
+	}
 	d.violated |= 1 << i
+}
+
+// wait returns how long n units wait that exceed a limit; 0: no time helps.
+func (d *Decision) wait(i int, n int64) time.Duration {
+	if d.Limits.At(i).Type != RateLimit {
+		return d.untilRenewal(i)
+	}
+	wait, ever := d.rate(i).Wait(*d.state(i), 0, n)
+	switch whole := d.Limits.Rate(i); {
+	case ever:
+		return max(1, wait)
+	case whole.interval > 0 && n <= whole.burst: // but not at this node
+		return time.Duration(d.Limits.At(i).Period.seconds()) * time.Second
+	}
+	return 0
 }
 
 // untilRenewal is the time until a quota begins anew, or credits are refilled; 0: they
@@ -119,7 +134,15 @@ type LimitState struct {
 }
 
 // Returns reports whether more units are left by themselves after some time.
-func (s *LimitState) Returns() bool { return s.Type != Credits || s.Refill != nil }
+func (s *LimitState) Returns() bool {
+	switch s.Type {
+	case RateLimit:
+		return s.Burst > 0
+	case Credits:
+		return s.Refill != nil
+	}
+	return true
+}
 
 // ResetsAt returns when nothing is used any more, at the time now; zero: that is not
 // known, or nothing is used.
@@ -212,13 +235,32 @@ func (d *Decision) Err() error {
 	case CodeUnavailable:
 		return &Error{Code: CodeUnavailable, Detail: Unavailable(nil).Detail, RetryAfter: d.RetryAfter}
 	}
-	violated := d.Violated()
+	violated, wait := d.Violated(), d.RetryAfter
+	if wait == 0 {
+		wait = Never
+	}
+	first := -1
 	for i := range d.Limits.Len() {
-		if d.violated&(1<<i) != 0 && refusals[d.Limits.At(i).Type] == d.Code {
-			return &Error{Code: d.Code, Detail: d.Limits.sentences[i], RetryAfter: d.RetryAfter, Violated: violated}
+		if d.violated&(1<<i) == 0 || refusals[d.Limits.At(i).Type] != d.Code {
+			continue
+		}
+		if d.beyond&(1<<i) != 0 {
+			return &Error{Code: d.Code, Detail: d.Limits.At(i).beyond(), RetryAfter: wait, Violated: violated}
+		}
+		if first < 0 {
+			first = i
 		}
 	}
-	return nil
+	return &Error{Code: d.Code, Detail: d.Limits.sentences[first], RetryAfter: wait, Violated: violated}
+}
+
+// beyond says that a request costs more than the limit ever admits together.
+func (l *EffectiveLimit) beyond() string {
+	if units, _ := l.Limit.Limit.Units(); units == 0 {
+		return fmt.Sprintf("The limit %s is 0, so it admits no request.", l.Name)
+	}
+	return fmt.Sprintf("This request costs more units of %s than the limit ever admits together: %d. Waiting does not help.",
+		l.Name, *l.Burst)
 }
 
 // sentence says what a limit allows.

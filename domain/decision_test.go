@@ -128,7 +128,7 @@ func TestRefusalSaysWhatIsAllowed(t *testing.T) {
 	d := domain.Decision{Limits: limits}
 	d.Note(0, 1<<62, 0)
 	d.Note(1, 1<<62, 0)
-	d.Exceed(1, 30)
+	d.Exceed(1, 10)
 	if got, want := d.Err().Error(), "rate_limited: The keys that share this limit may use 5000 units of tokens a minute."; got != want {
 		t.Errorf("got %s, want %s", got, want)
 	}
@@ -136,7 +136,7 @@ func TestRefusalSaysWhatIsAllowed(t *testing.T) {
 	if got, want := d.Err().Error(), "rate_limited: This key may make 100 requests a minute."; got != want {
 		t.Errorf("got %s, want %s", got, want)
 	}
-	if got := d.Violated(); !slices.Equal(got, []string{"requests", "tokens"}) || d.RetryAfter != time.Minute {
+	if got := d.Violated(); !slices.Equal(got, []string{"requests", "tokens"}) || d.RetryAfter != 600*time.Millisecond {
 		t.Errorf("got %v, %v", got, d.RetryAfter)
 	}
 	if got, want := strings.Join(limits.Policy(), "|"), `"requests";q=100;w=60, "tokens";q=5000;w=60;latchkey-burst=20`; got != want {
@@ -149,7 +149,8 @@ func TestRefusalSaysWhatIsAllowed(t *testing.T) {
 	one.Period = domain.PeriodHour
 	limits, _ = keyOf(domain.Key{ID: "key_1"}, []domain.Limit{one}, nil).Limits()
 	single := domain.Decision{Limits: limits}
-	single.Exceed(0, 2)
+	single.Note(0, 1<<62, 0)
+	single.Exceed(0, 1)
 	if got, want := single.Err().Error(), "rate_limited: This key may make 1 request an hour."; got != want {
 		t.Errorf("got %s, want %s", got, want)
 	}

@@ -64,7 +64,8 @@ type Error struct {
 	Err    error        // the cause, for the log only
 
 	// RetryAfter is the time after which a retry may help, for rate_limited,
-	// quota_exceeded and unavailable; if it is zero, the layer that answers chooses. For
+	// quota_exceeded and unavailable; if it is zero, the layer that answers chooses. It is
+	// Never for a request that no limit would admit, however long it waits. For
 	// credits_exhausted it is when credits are refilled; zero: never.
 	RetryAfter time.Duration
 
@@ -169,3 +170,6 @@ func (v *Invalid) Err() error {
 	}
 	return &Error{Code: CodeValidationFailed, Detail: "Some fields of the request are not valid.", Fields: *v}
 }
+
+// Never is instead of the time to wait where no time helps.
+const Never time.Duration = -1

@@ -128,3 +128,14 @@ func (s Share) Change(to Share, r Rate, tat, now int64) int64 {
 	left := before.tolerance() - before.Ahead(tat, now)
 	return now + after.tolerance() - left/after.burst*before.burst
 }
+
+// Change returns the TAT of a limit that has become another rate. What was used of the
+// former one stays used, in units, however slow the new one is.
+func (r Rate) Change(to Rate, tat, now int64) int64 {
+	ahead := tat - now
+	if ahead <= 0 || r.interval == 0 || to.interval == 0 || r == to {
+		return tat
+	}
+	used := (r.Ahead(tat, now) + r.interval - 1) / r.interval
+	return now + min(used, to.burst)*to.interval
+}

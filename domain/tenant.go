@@ -66,6 +66,11 @@ func (k ProvenKey) Limits() (limits *LimitSet, known bool) {
 	return newLimitSet(Effective(k.tenant.Project.Limits, plan.Limits, f.limits())), true
 }
 
+// HasOwnLimits reports whether the key has limits of its own.
+func (k ProvenKey) HasOwnLimits() bool {
+	return k.flags()&packedLimited != 0 && k.Fields().LimitsJSON != ""
+}
+
 // Limited reports whether limits may hold for the key. It is what every request
 // asks.
 func (k ProvenKey) Limited() bool { return k.flags()&packedLimited != 0 || k.tenant.bare != nil }

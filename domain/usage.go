@@ -46,6 +46,8 @@ func OutcomeOf(code Code) Outcome {
 		return OutcomeProjectDisabled
 	case CodeAddressNotAllowed:
 		return OutcomeAddressNotAllowed
+	case CodeRateLimited, CodeQuotaExceeded, CodeCreditsExhausted:
+		return Outcome(code)
 	}
 	return OutcomeOther
 }

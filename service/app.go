@@ -63,7 +63,8 @@ type Options struct {
 	// UsageDays is for how many days usage is kept; 0:
 	// DefaultUsageDays.
 	UsageDays int
-	// CacheBytes roughly bounds the memory for keys; 0: DefaultCacheBytes.
+	// CacheBytes roughly bounds the memory for keys, and as much again that for the states
+	// of their limits; 0: DefaultCacheBytes.
 	CacheBytes int
 }
 

@@ -25,6 +25,7 @@ func (a *App) jobs() []job {
 		{"read the keys that sign access tokens", time.Minute, a.loadSigningKeys},
 		{"look at the emails that wait", mailWaitingEvery, a.tidyMail},
 		{"forfeit the leases of nodes that are gone", sweepLeasesEvery, a.sweepLeases},
+		{"remove the counters of keys that are gone", time.Hour, a.sweepCounters},
 	}
 }
 
@@ -34,6 +35,7 @@ func (a *App) jobs() []job {
 // goroutine and waits for it to return before closing the store. A one-shot program
 // does not need it, but calls RecordUses.
 func (a *App) Run(ctx context.Context) {
+	a.usage.meter.DoubtShare()
 	var all sync.WaitGroup
 	counted := make(chan struct{})
 	all.Go(func() { a.follow(ctx, counted) })

@@ -83,7 +83,7 @@ func (a *App) followOnce(ctx context.Context, counted <-chan struct{}, others *p
 	ticker := time.NewTicker(followEvery)
 	defer ticker.Stop()
 	for {
-		if time.Since(node.SeenAt) > NodeReports && a.Sync() == InSync {
+		if a.Sync() == InSync && (time.Since(node.SeenAt) > NodeReports || !a.usage.meter.ShareKnown()) {
 			a.report(ctx, feed, &node, others)
 		}
 		select {
@@ -121,7 +121,11 @@ func (a *App) followOnce(ctx context.Context, counted <-chan struct{}, others *p
 func (a *App) report(ctx context.Context, feed *repository.Feed, node *domain.Node, others *peers) {
 	node.SeenAt = time.Now()
 	node.Lag, node.FlushedAt = a.SyncLag(), a.usage.complete()
-	if err := errors.Join(feed.ReportNode(ctx, *node), a.countNodes(ctx, others), a.lookForOlderNodes(ctx)); err != nil {
+	err := feed.ReportNode(ctx, *node)
+	if err == nil || a.usage.meter.ShareKnown() { // before the others hear of this node, no share is its own
+		err = errors.Join(err, a.countNodes(ctx, others))
+	}
+	if err = errors.Join(err, a.lookForOlderNodes(ctx)); err != nil {
 		a.log.DebugContext(ctx, "this node could not keep the list of nodes", "error", err)
 	}
 }

@@ -3,6 +3,7 @@ package service
 import (
 	"context"
 	"crypto/rand"
+	"errors"
 
 	"github.com/latchkey-dev/latchkey/domain"
 	"github.com/latchkey-dev/latchkey/repository"
@@ -46,7 +47,10 @@ func (p *Project) limitsOf(ctx context.Context, from *repository.Store, key doma
 // credits in the database, with what this node has spent since it has settled.
 func (a *App) lookAtLimits(ctx context.Context, from *repository.Store, key domain.ProvenKey) (KeyLimits, error) {
 	now := a.instant()
-	limits, _ := key.Limits()
+	limits, known := key.Limits()
+	if !known {
+		return KeyLimits{}, domain.Unavailable(errors.New("the plan of the key is not known yet"))
+	}
 	var held []*domain.Holding
 	for i := limits.Rates(); i < limits.Len(); i++ {
 		books, err := from.Books(ctx, key.Tenant().Project.Scope(), limits.Counter(i, key))
@@ -73,7 +77,7 @@ func (a *App) OwnLimits(ctx context.Context, caller domain.Principal) (KeyLimits
 	if domain.CodeOf(err) != domain.CodeUnavailable {
 		return limits, err
 	}
-	held, known := a.usage.meter.Held(key)
+	held, known := a.usage.meter.Held(key, a.instant())
 	if !known {
 		return KeyLimits{}, err
 	}

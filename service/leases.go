@@ -161,8 +161,7 @@ func (a *App) returnLeases(ctx context.Context) {
 	}
 }
 
-// sweepLeases ends the leases of nodes that are gone, and removes the counters of keys
-// that are.
+// sweepLeases ends the leases of nodes that are gone.
 func (a *App) sweepLeases(ctx context.Context) error {
 	now := a.limitTime()
 	for more := true; more && ctx.Err() == nil; {
@@ -175,6 +174,11 @@ func (a *App) sweepLeases(ctx context.Context) error {
 			a.log.WarnContext(ctx, "what nodes had leased that are gone is forfeited", "units", lost)
 		}
 	}
+	return nil
+}
+
+// sweepCounters removes the counters of keys that are gone. It reads all counters.
+func (a *App) sweepCounters(ctx context.Context) error {
 	for more := true; more && ctx.Err() == nil; {
 		var err error
 		if more, err = a.store.SweepCounters(ctx, purgeBatch); err != nil {

@@ -61,6 +61,7 @@ func newNearby(o Options, m *meter.Meter) *nearby {
 		size = DefaultCacheBytes
 	}
 	n.keys = cache.NewKeys(size, turns, m)
+	m.Bound(size)
 	return n
 }
 
@@ -118,7 +119,7 @@ func (a *App) forget(notes []domain.Stale) {
 		case domain.StaleUntagged:
 			a.near.untagged.Add(domain.TokenID(n.ID))
 		case domain.StaleLimit:
-			a.usage.meter.ResetLimit(domain.ParseReset(n.ID))
+			a.usage.meter.ResetLimit(domain.ParseReset(n.ID), a.instant())
 		default:
 			a.near.keys.Forget(n)
 			a.near.people.Forget(n)

@@ -14,26 +14,28 @@ import (
 // of which this node has nothing left must be visited first.
 func (a *App) Spend(ctx context.Context, key domain.ProvenKey, cost domain.Cost) domain.Decision {
 	d := a.spend(ctx, key, cost)
-	switch d.Code {
-	case "":
+	if d.Admitted() {
 		a.CountUse(key)
-	case domain.CodeRateLimited, domain.CodeQuotaExceeded, domain.CodeCreditsExhausted:
-		a.usage.meter.Count(key, domain.Outcome(d.Code))
-	default:
-		a.usage.meter.Count(key, domain.OutcomeOther)
+	} else {
+		a.usage.meter.Count(key, domain.OutcomeOf(d.Code))
 	}
 	return d
 }
 
 // SpendMore takes what a request costs besides its own use from the named limits of a
-// key, all of them or none. It is no use of its own.
+// key, all of them or none. It is no use of its own: if a limit refuses it, the use that
+// Spend has counted becomes a refused one.
 func (a *App) SpendMore(ctx context.Context, key domain.ProvenKey, cost domain.Cost) domain.Decision {
 	all := domain.Cost{}
 	limits, _ := key.Limits()
 	for i := range limits.Len() {
 		all[limits.At(i).Name] = cost[limits.At(i).Name]
 	}
-	return a.spend(ctx, key.Metered(0), all) // minutes after the key was proved, its line may be that of another one
+	d := a.spend(ctx, key.Metered(0), all) // minutes after the key was proved, its line may be that of another one
+	if !d.Admitted() {
+		a.usage.meter.Recount(key, domain.OutcomeOf(d.Code))
+	}
+	return d
 }
 
 // spend is Spend without the count. Most keys have no limits and need no clock.

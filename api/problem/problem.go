@@ -239,10 +239,12 @@ func appendList[T any](b []byte, member string, items []T, item func([]byte, T) 
 }
 
 // SetRetryAfter sets Retry-After in whole seconds, if the status has that header.
-// wait is that of the error; 0: it has none.
+// wait is that of the error; 0: it has none; domain.Never: no wait helps.
 func SetRetryAfter(h http.Header, status int, wait time.Duration) {
 	switch {
 	case status == http.StatusPaymentRequired && wait > 0:
+	case wait == domain.Never:
+		return
 	case status != http.StatusTooManyRequests && status != http.StatusServiceUnavailable:
 		return
 	case wait <= 0:

@@ -44,8 +44,10 @@ const (
 type Balance struct {
 	domain.Holding
 
+	account *account
 	counter domain.ProjectCounter
 	limit   atomic.Pointer[domain.Limit]
+	retired atomic.Bool  // it has given up its place: the counter may have another balance
 	unsure  atomic.Bool  // what is known does not hold any more, so a request waits for a visit
 	listed  atomic.Bool  // it is among those that want a visit
 	half    atomic.Int64 // of what it got: with less it wants a visit
@@ -101,19 +103,27 @@ func (b *balances) shard(c domain.Counter) *balanceShard {
 	return &b.shards[maphash.Comparable(b.seed, c)%bucketShards]
 }
 
-// get returns the balance of a counter, for one more holder if it is for a line.
-func (b *balances) get(c domain.ProjectCounter, limit domain.Limit, forLine bool) *Balance {
+// balanceBytes is about what a balance takes, with its place in the map.
+const balanceBytes = 1100
+
+// get returns the balance of a counter, for one more holder if it is for a line. It
+// returns nil if there is none and the project has no place for one.
+func (b *balances) get(a *account, c domain.ProjectCounter, limit *domain.EffectiveLimit, forLine bool) *Balance {
 	s := b.shard(c.Counter)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	known, ok := s.of[c.Counter]
+	if !ok && a.full() {
+		return nil
+	}
 	if !ok {
-		known = &Balance{counter: domain.ProjectCounter{Project: c.Project, Counter: c.Clone()}}
+		known = &Balance{account: a, counter: domain.ProjectCounter{Project: c.Project, Counter: c.Clone()}}
 		s.of[known.counter.Counter] = known
 		b.count(c.Counter, 1)
+		a.add(balanceBytes)
 	}
-	if before := known.limit.Load(); before == nil || !reflect.DeepEqual(*before, limit) {
-		known.limit.Store(&limit)
+	if before := known.limit.Load(); before == nil || !reflect.DeepEqual(*before, limit.Limit) {
+		known.limit.Store(&limit.Limit)
 		known.unsure.Store(true)
 	}
 	if known.rested = 0; forLine {
@@ -178,8 +188,8 @@ func (m *Meter) With(c domain.Counter, books domain.Books) *domain.Holding {
 
 // Held returns what this node holds for the quotas and credits of a key, or false if it
 // does not know all of them.
-func (m *Meter) Held(key domain.ProvenKey) ([]*domain.Holding, bool) {
-	l, known := m.limitsOf(key)
+func (m *Meter) Held(key domain.ProvenKey, now int64) ([]*domain.Holding, bool) {
+	l, known := m.limitsOf(key, now)
 	if !known {
 		return nil, false
 	}
@@ -237,10 +247,14 @@ func (b *balances) list(one *Balance) {
 	}
 }
 
-// ask returns what a request waits for that needs n units.
+// ask returns what a request waits for that needs n units; nil if the balance has
+// given up its place.
 func (b *balances) ask(one *Balance, n int64) *Waiting {
 	one.mu.Lock()
 	defer one.mu.Unlock()
+	if one.retired.Load() {
+		return nil
+	}
 	one.need, one.asks = max(one.need, n), one.asks+n
 	if one.next == nil {
 		one.next = &Waiting{Done: make(chan struct{})}
@@ -261,35 +275,6 @@ func (b *balances) all() (all []*Balance) {
 		s.mu.Unlock()
 	}
 	return all
-}
-
-// sweep drops balances of which nothing is left to settle and that have rested. There
-// are never two of one counter that requests take from.
-func (b *balances) sweep() {
-	for i := range b.shards {
-		s := &b.shards[i]
-		s.mu.Lock()
-		for c, one := range s.of {
-			switch {
-			case one.holders > 0 || !one.settled():
-			case one.rested < rest:
-				one.rested++
-			default:
-				delete(s.of, c)
-				b.count(c, -1)
-			}
-		}
-		s.mu.Unlock()
-	}
-}
-
-// settled reports whether nothing of a lease is left, and everything is booked.
-func (b *Balance) settled() bool {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	known := b.Known()
-	return b.now == nil && b.next == nil && !b.listed.Load() &&
-		(known == nil || known.Lease.Left() == 0 && b.Report(false).Spent == known.Lease.Spent)
 }
 
 func (b *balances) len() (n int) {

@@ -67,12 +67,12 @@ func TestWhatWasTakenIsGivenBack(t *testing.T) {
 	m := New()
 	key := cached(m, limitedKey("a", "1", "", []domain.Limit{rate("a", 5, domain.PeriodDay, 5, domain.PerProject)},
 		[]domain.Limit{rate("b", 1, domain.PeriodDay, 1, domain.PerKey)}))
-	l, _ := m.limitsOf(key)
+	l, _ := m.limitsOf(key, 0)
 	slow := domain.Decision{Limits: l.set}
-	if !l.take(0, &slow, nil, 0) || m.admits(key, domain.Cost{"a": 0}) != 1 {
+	if l.take(0, &slow, nil, 0) != hasTaken || m.admits(key, domain.Cost{"a": 0}) != 1 {
 		t.Fatal("the limits are not as good as new")
 	}
-	if l.take(1, &slow, nil, 0) {
+	if l.take(1, &slow, nil, 0) == hasTaken {
 		t.Fatal("a unit was taken twice")
 	}
 	l.giveBack(1, &slow, nil, 0)
@@ -151,7 +151,7 @@ func TestStateInUseIsNotDropped(t *testing.T) {
 			m.Spend(key, nil, 0)
 		}
 		m.Sweep(int64(30 * time.Second))
-		found, _ := m.limitsOf(key)
+		found, _ := m.limitsOf(key, 0)
 		m.Sweep(later)
 		for range 2 {
 			found.take(0, &domain.Decision{Limits: found.set}, nil, later)

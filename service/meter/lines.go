@@ -81,6 +81,7 @@ type table struct {
 	external map[Line]string // the external ids of keys that have one
 	buckets  *buckets
 	balances *balances
+	memory   *memory
 }
 
 func (t *table) line(n Line) *line { return &(*t.blocks.Load())[n/linesInBlock].lines[n%linesInBlock] }
@@ -165,7 +166,7 @@ func (t *table) remove(n Line) {
 	}
 	delete(t.external, n)
 	if (*t.blocks.Load())[n/linesInBlock].limits.Load() != nil {
-		t.release(t.limited(n).Swap(nil))
+		t.release(t.limited(n).Swap(nil), true)
 	}
 	*o = owner{}
 	t.line(n).last.Store(0)

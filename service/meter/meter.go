@@ -30,7 +30,6 @@ type Meter struct {
 	rare    map[rare]int64
 	unknown map[domain.ProjectID]domain.UsageCount
 
-	resets    resets
 	decisions decisions
 }
 
@@ -49,6 +48,7 @@ func New() *Meter {
 			external: map[Line]string{},
 			buckets:  newBuckets(),
 			balances: newBalances(),
+			memory:   newMemory(),
 		},
 		tags:    newTags(),
 		loose:   map[domain.TokenID]Line{},
@@ -156,6 +156,30 @@ func (m *Meter) Count(key domain.ProvenKey, outcome domain.Outcome) {
 		return
 	}
 	m.rare[kind]++
+}
+
+// Recount turns a use that was counted as good into another outcome. If the use has been
+// taken since, and no other one of the token was counted, it stays what it was.
+func (m *Meter) Recount(key domain.ProvenKey, outcome domain.Outcome) {
+	n, token := Line(key.Line()), key.TokenID()
+	m.mu.Lock()
+	if n == 0 || m.owner(n).project == 0 || m.owner(n).tokenID() != token { // the line has gone to another token
+		n = m.loose[token]
+	}
+	m.mu.Unlock()
+	if n == 0 {
+		return
+	}
+	for uses := &m.line(n).uses[inlineValid]; ; {
+		before := uses.Load()
+		if before == 0 {
+			return
+		}
+		if uses.CompareAndSwap(before, before-1) {
+			m.Count(key.Metered(uint32(n)), outcome)
+			return
+		}
+	}
 }
 
 // CountUnknown counts a token that the project asked about and that is of none of

@@ -8,8 +8,9 @@ import (
 
 // shares are which part of every rate this node admits, and how that has grown.
 type shares struct {
-	now    domain.Share
-	growth []change
+	now     domain.Share
+	growth  []change
+	unknown bool // this node does not know yet which part is its own
 }
 
 // change is a change of the share.
@@ -23,9 +24,13 @@ type change struct {
 const mostChanges = 1000
 
 // first returns the TAT of a limit that has no state yet. On a node whose share has
-// grown it may be used already: other nodes have had the rest of it.
-func (s *shares) first(rate domain.Rate) (tat int64) {
+// grown since the limit was reset it may be used already: other nodes have had the rest
+// of it.
+func (s *shares) first(rate domain.Rate, reset int64) (tat int64) {
 	for _, c := range s.growth {
+		if c.at < reset {
+			continue
+		}
 		tat = c.from.Change(c.to, rate, tat, c.at)
 	}
 	return tat
@@ -39,29 +44,30 @@ func (m *Meter) Share() domain.Share { return m.buckets.shares.Load().now }
 func (m *Meter) SetShare(to domain.Share, now int64) {
 	b := m.buckets
 	before := b.shares.Load()
-	if before.now == to {
+	if before.now == to && !before.unknown {
 		return
 	}
 	kept := before.growth[max(0, len(before.growth)+1-mostChanges):]
 	growth := slices.Concat(kept, []change{{before.now, to, now}})
-	b.shares.Store(&shares{before.now, growth}) // for buckets that come from here on
+	b.shares.Store(&shares{before.now, growth, before.unknown}) // for buckets that come from here on
 	for i := range b.shards {
 		s := &b.shards[i]
 		s.mu.Lock()
 		for _, known := range s.of {
-			known.change(before.now, to, now)
+			known.change(func(tat int64) int64 { return before.now.Change(to, known.rate, tat, now) })
 		}
 		s.mu.Unlock()
 	}
-	b.shares.Store(&shares{to, growth})
+	b.shares.Store(&shares{to, growth, false})
 }
 
-// change has as many units remain as before.
-func (b *bucket) change(from, to domain.Share, now int64) {
-	for {
-		tat := b.tat.Load()
-		if b.tat.CompareAndSwap(tat, from.Change(to, b.rate, tat, now)) {
-			return
-		}
-	}
+// DoubtShare says that this node does not know its part of any rate. Until SetShare, what
+// a rate could refuse is not decided about.
+func (m *Meter) DoubtShare() {
+	b := m.buckets
+	known := b.shares.Load()
+	b.shares.Store(&shares{known.now, known.growth, true})
 }
+
+// ShareKnown reports whether this node knows its part of every rate.
+func (m *Meter) ShareKnown() bool { return !m.buckets.shares.Load().unknown }

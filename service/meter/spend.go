@@ -20,21 +20,41 @@ func (m *Meter) SpendAnyway(key domain.ProvenKey, cost domain.Cost, now int64) d
 	return m.spend(key, cost, now, true)
 }
 
-func (m *Meter) spend(key domain.ProvenKey, cost domain.Cost, now int64, anyway bool) (d domain.Decision) {
-	l, known := m.limitsOf(key)
+func (m *Meter) spend(key domain.ProvenKey, cost domain.Cost, now int64, anyway bool) domain.Decision {
+	for {
+		d, current := m.trySpend(key, cost, now, anyway)
+		if current {
+			return d
+		}
+		m.outdated(key)
+	}
+}
+
+// trySpend is like spend. It reports false, and has taken nothing, if a state that the
+// key's line knows is gone.
+func (m *Meter) trySpend(key domain.ProvenKey, cost domain.Cost, now int64, anyway bool) (d domain.Decision, current bool) {
+	l, known := m.limitsOf(key, now)
 	switch {
 	case !known:
 		d.Code, d.RetryAfter = domain.CodeUnavailable, time.Second
-		return d
+		return d, true
 	case l.set.Len() == 0:
-		return d
+		return d, true
 	}
-	d.Limits, d.Share, d.Held = l.set, m.buckets.shares.Load().now, l.held
+	shares := m.buckets.shares.Load()
+	d.Limits, d.Share, d.Held = l.set, shares.now, l.held
 	for i, b := range l.buckets { // what is known to refuse takes nothing from the others
-		rate, n := d.Share.Of(l.set.Rate(i)), cost.Of(l.set.At(i).Limit)
-		tat := rate.Bounded(b.tat.Load(), now)
+		limit := l.set.At(i)
+		rate, n := d.Share.Of(l.set.Rate(i)), cost.Of(limit.Limit)
+		at := b.tat.Load()
+		if at == gone {
+			return d, false
+		}
+		tat := rate.Bounded(at, now)
 		d.Note(i, tat, now)
-		if _, fits := rate.Take(tat, now, n); !fits {
+		if shares.unknown && n > 0 && limit.Mode == domain.Enforce {
+			d.NotKnown()
+		} else if _, fits := rate.Take(tat, now, n); !fits {
 			d.Exceed(i, n)
 		}
 	}
@@ -45,34 +65,56 @@ func (m *Meter) spend(key domain.ProvenKey, cost domain.Cost, now int64, anyway 
 		}
 	}
 	for i := range l.buckets {
-		if d.Admitted() && !d.Exceeded(i) && !l.take(i, &d, cost, now) && !d.Admitted() {
+		if !d.Admitted() || d.Exceeded(i) {
+			continue
+		}
+		switch l.take(i, &d, cost, now) {
+		case outrun:
+			if !d.Admitted() { // it does not only observe
+				l.giveBack(i, &d, cost, now)
+			}
+		case isGone:
 			l.giveBack(i, &d, cost, now)
+			return d, false
+		case hasTaken:
 		}
 	}
 	if len(l.balances) > 0 && d.Admitted() && !m.takeBalances(l, &d, cost, now, anyway) {
 		l.giveBack(len(l.buckets), &d, cost, now)
 	}
-	return d
+	return d, true
 }
 
-// take takes from one rate. It reports false if another request was faster.
-func (l *limited) take(i int, d *domain.Decision, cost domain.Cost, now int64) bool {
+// taking is what became of an attempt to take from a rate.
+type taking int
+
+const (
+	hasTaken taking = iota
+	outrun          // another request was faster
+	isGone          // the state has given up its place
+)
+
+// take takes from one rate.
+func (l *limited) take(i int, d *domain.Decision, cost domain.Cost, now int64) taking {
 	b, rate, n := l.buckets[i], d.Share.Of(l.set.Rate(i)), cost.Of(l.set.At(i).Limit)
 	for n > 0 {
 		before := b.tat.Load()
+		if before == gone {
+			return isGone
+		}
 		tat := rate.Bounded(before, now)
 		next, fits := rate.Take(tat, now, n)
 		if !fits {
 			d.Note(i, tat, now)
 			d.Exceed(i, n)
-			return false
+			return outrun
 		}
 		if b.tat.CompareAndSwap(before, next) {
 			d.Note(i, next, now)
-			return true
+			return hasTaken
 		}
 	}
-	return true
+	return hasTaken
 }
 
 // giveBack returns what was taken from the rates before the one that refused.
@@ -82,7 +124,11 @@ func (l *limited) giveBack(refused int, d *domain.Decision, cost domain.Cost, no
 			continue
 		}
 		rate, n := d.Share.Of(l.set.Rate(i)), cost.Of(l.set.At(i).Limit)
-		d.Note(i, l.buckets[i].tat.Add(rate.GiveBack(0, n)), now)
+		l.buckets[i].change(func(tat int64) int64 {
+			tat = rate.GiveBack(tat, n)
+			d.Note(i, tat, now)
+			return tat
+		})
 	}
 }
 

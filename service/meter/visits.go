@@ -115,7 +115,7 @@ func (m *Meter) begin(due []*Balance, now int64, returns bool) (v Visits) {
 func (b *Balance) begin(now int64, exits bool) (domain.Visit, VisitReason, bool) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if b.now != nil {
+	if b.now != nil || b.retired.Load() {
 		return domain.Visit{}, 0, false // the next one comes after it
 	}
 	reason := VisitRequest
@@ -205,15 +205,20 @@ func (m *Meter) again(all []*Balance) {
 
 // Await returns what a request waits for that a decision has left open.
 func (m *Meter) Await(key domain.ProvenKey, cost domain.Cost, now int64) (all []*Waiting) {
-	l, known := m.limitsOf(key)
+	l, known := m.limitsOf(key, now)
 	if !known {
 		return nil
 	}
 	at := m.balances.time(now)
 	for i, one := range l.balances {
 		n := cost.Of(l.set.At(l.set.Rates() + i).Limit)
-		if v, _ := one.judge(n, now, at); v == waits {
-			all = append(all, m.balances.ask(one, n))
+		if v, _ := one.judge(n, now, at); v != waits {
+			continue
+		}
+		if w := m.balances.ask(one, n); w != nil {
+			all = append(all, w)
+		} else {
+			m.outdated(key) // the next attempt finds the balance that is there now
 		}
 	}
 	return all
