@@ -24,11 +24,12 @@ var mayImport = map[string][]string{
 	"migrations":              {},
 	"repository":              {"domain", "migrations", "database/sql", "bun", "pgx", "sqlite", "goose", "otel"},
 	"repository/storetest":    {"domain", "repository", "pgx", "database/sql"}, // it starts a database for tests
-	"service":                 {"domain", "repository", "service/cache", "service/fair", "service/jwt", "service/mail", "service/meter"},
+	"service":                 {"domain", "repository", "service/cache", "service/fair", "service/journal", "service/jwt", "service/mail", "service/meter"},
 	"service/cache":           {"domain", "service/fair", "service/meter"},
 	"service/fair":            {"domain"},
 	"service/jwt":             {"domain", "golang-jwt"},
-	"service/meter":           {"domain"},
+	"service/journal":         {"domain"},
+	"service/meter":           {"domain", "service/journal"},
 	"service/mail":            {"go-mail"},
 	"service/requestlog":      {"service/fair"},
 	"service/servicetest":     {"domain", "repository", "repository/storetest", "service"}, // it starts instances for tests
@@ -38,7 +39,7 @@ var mayImport = map[string][]string{
 	"api/plainjson":           {},
 	"api/problem":             {"domain", "api/plainjson", "net/http", "echo"},
 	"console":                 {"domain", "service", "api/problem", "service/fair", "service/requestlog", "service/site", "net/http", "echo"},
-	"cmd/latchkey":            {".", "domain", "repository", "service", "service/fair", "service/meter", "service/requestlog", "service/site", "service/jwt", "service/mail", "api", "api/permission", "api/plainjson", "console", "net/http", "echo", "otel"},
+	"cmd/latchkey":            {".", "domain", "repository", "service", "service/fair", "service/journal", "service/meter", "service/requestlog", "service/site", "service/jwt", "service/mail", "api", "api/permission", "api/plainjson", "console", "net/http", "echo", "otel"},
 	"cmd/latchkey/servertest": {"net/http"}, // it uses the program from outside
 	"bench":                   {},           // it consists of tests
 	"faults":                  {},           // the same

@@ -260,7 +260,7 @@ func device(userAgent string) string {
 
 // auditActions are the actions by which an organization's audit log can be filtered.
 var auditActions = []string{
-	"key.created", "key.updated", "key.rotated", "key.revoked", "key.deleted", "keys.imported", "limit.reset", "limit.given_back",
+	"key.created", "key.updated", "key.rotated", "key.revoked", "key.deleted", "keys.imported", "limit.reset",
 	"plan.created", "plan.updated", "plan.deleted",
 	"project.created", "project.updated", "project.suspended", "project.resumed", "project.deleted",
 	"organization.created", "organization.updated", "organization.suspended", "organization.resumed",
@@ -272,7 +272,7 @@ var auditActions = []string{
 var accountActions = []string{
 	"session.created", "session.refused", "session.ended", "session.revoked", "session.others_revoked", "session.displaced",
 	"session.reuse_detected", "user.created", "user.updated", "user.email_verified", "user.password_changed", "user.password_reset",
-	"user.reset_link_created", "signing_key.rotated", "organization.deleted",
+	"user.reset_link_created", "signing_key.rotated", "node.forgotten", "organization.deleted",
 }
 
 // words turns the name of a field or an action, such as expires_at or key.created,

@@ -73,6 +73,7 @@ type Visit struct {
 	Counter ProjectCounter
 	Limit   Limit // as the node knows it
 	Report  Report
+	Journal string // that says what is spent of the lease; empty: it is lost with the process
 }
 
 // Visits are those of one node that are done in one transaction.

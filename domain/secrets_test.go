@@ -45,10 +45,10 @@ func printed(t *testing.T) map[string]any {
 		domain.Tenant{}, domain.Secret{}, domain.Use{}, domain.Stale{}, domain.Node{}, domain.User{}, domain.SignUp{}, domain.Session{},
 		domain.Limit{}, domain.Refill{}, domain.Allowance{}, domain.EffectiveLimit{}, domain.Rate{},
 		domain.Share{}, domain.LimitSet{}, domain.Counter{}, domain.Reset{}, domain.Decision{}, domain.LimitState{},
-		domain.Holding{}, domain.Known{}, domain.Books{}, domain.Lease{}, domain.Report{}, domain.Terms{}, domain.Entry{},
+		domain.Holding{}, domain.Record{}, domain.GoneNode{}, domain.EndedLeases{}, domain.Keeping{},
+		domain.Known{}, domain.Books{}, domain.Lease{}, domain.Report{}, domain.Terms{}, domain.Entry{},
 		domain.ProjectCounter{}, domain.Visit{}, domain.Visits{}, domain.Visited{}, domain.CreditEntry{},
 		domain.CreditGrant{}, domain.Granted{}, domain.CreditFilter{}, domain.Subject{},
-		domain.Spending{}, domain.Spent{}, domain.Receipt{}, domain.Taken{},
 		domain.Plan{}, domain.PlanSpec{}, domain.PlanPatch{}, domain.KeyPlan{},
 		domain.UsageCount{}, domain.UsageBatch{}, domain.UsageQuery{}, domain.UsageItem{}, domain.UsageCursor{}, domain.Usage{},
 	} {

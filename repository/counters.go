@@ -71,7 +71,6 @@ type counterRow struct {
 	RenewsAt       micros
 	ReachedAt      micros
 	Leases         int64
-	Owed           int64
 }
 
 func (r counterRow) books() domain.Books {
@@ -85,7 +84,6 @@ func (r counterRow) books() domain.Books {
 		RenewsAt:  r.RenewsAt.Time,
 		ReachedAt: r.ReachedAt.Time,
 		Leases:    r.Leases,
-		Owed:      r.Owed,
 	}
 }
 
@@ -93,7 +91,6 @@ func (r counterRow) books() domain.Books {
 func (r counterRow) withBooks(b domain.Books) counterRow {
 	r.Period, r.Capacity, r.Spent, r.Leased, r.Forfeited = micros{b.Period}, b.Capacity, b.Spent, b.Leased, b.Forfeited
 	r.RenewedAt, r.RenewsAt, r.ReachedAt, r.Leases = micros{b.RenewedAt}, micros{b.RenewsAt}, micros{b.ReachedAt}, b.Leases
-	r.Owed = b.Owed
 	return r
 }
 
@@ -108,6 +105,7 @@ type leaseRow struct {
 	Granted int64
 	Spent   int64
 	At      micros // when the node was here last
+	Journal string // see domain.Visit
 }
 
 func (r leaseRow) lease() domain.Lease {
@@ -157,7 +155,7 @@ func (s *Store) visit(ctx context.Context, v domain.Visits) ([]domain.Visited, e
 			return nil, err
 		}
 		answers[i].Books, answers[i].Lease = books, lease
-		done.add(v, row, answers[i], entries)
+		done.add(v, visit, row, answers[i], entries)
 	}
 	return answers, s.keep(ctx, done)
 }
@@ -169,7 +167,7 @@ type visited struct {
 	entries  []creditEntryRow
 }
 
-func (d *visited) add(v domain.Visits, row counterRow, answer domain.Visited, entries []domain.Entry) {
+func (d *visited) add(v domain.Visits, visit domain.Visit, row counterRow, answer domain.Visited, entries []domain.Entry) {
 	if after := row.withBooks(answer.Books); after != row {
 		d.counters = append(d.counters, after)
 	}
@@ -182,6 +180,7 @@ func (d *visited) add(v domain.Visits, row counterRow, answer domain.Visited, en
 			Granted:    l.Granted,
 			Spent:      l.Spent,
 			At:         micros{v.At},
+			Journal:    visit.Journal,
 		})
 	}
 	for _, e := range entries {
@@ -236,7 +235,7 @@ func (s *Store) keep(ctx context.Context, d visited) error {
 		slices.SortFunc(d.counters, func(a, b counterRow) int { return a.counter().Compare(b.counter()) })
 		q := s.write.NewInsert().Model(&d.counters).On("CONFLICT (" + counterKeyColumns + ") DO UPDATE")
 		for _, column := range []string{
-			"period", "capacity", "spent", "leased", "forfeited", "renewed_at", "renews_at", "reached_at", "leases", "owed",
+			"period", "capacity", "spent", "leased", "forfeited", "renewed_at", "renews_at", "reached_at", "leases",
 		} {
 			q = q.Set("? = EXCLUDED.?", bun.Ident(column), bun.Ident(column))
 		}
@@ -246,7 +245,7 @@ func (s *Store) keep(ctx context.Context, d visited) error {
 	}
 	if len(d.leases) > 0 {
 		q := s.write.NewInsert().Model(&d.leases).On("CONFLICT (node_id, " + counterKeyColumns + ") DO UPDATE")
-		for _, column := range []string{"number", "period", "granted", "spent", "at"} {
+		for _, column := range []string{"number", "period", "granted", "spent", "at", "journal"} {
 			q = q.Set("? = EXCLUDED.?", bun.Ident(column), bun.Ident(column))
 		}
 		if _, err := q.Exec(ctx); err != nil {

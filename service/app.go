@@ -23,6 +23,7 @@ import (
 
 	"github.com/latchkey-dev/latchkey/domain"
 	"github.com/latchkey-dev/latchkey/repository"
+	"github.com/latchkey-dev/latchkey/service/journal"
 )
 
 // SignupPolicy says who may make an account.
@@ -66,6 +67,9 @@ type Options struct {
 	// CacheBytes roughly bounds the memory for keys, and as much again that for the states
 	// of their limits; 0: DefaultCacheBytes.
 	CacheBytes int
+	// Journal keeps what this node spends of leases; nil: a process that is killed loses
+	// what it had. The App recovers what the process before it has left.
+	Journal *journal.File
 }
 
 // App is Latchkey without its interfaces: API, console and command line all
@@ -96,6 +100,7 @@ type App struct {
 	mailing    *mailing
 	near       *nearby
 	leases     *leases
+	journal    *journal.File
 }
 
 // New returns an App over a migrated store. It refuses a master key that is not
@@ -114,6 +119,7 @@ func New(ctx context.Context, o Options) (*App, error) {
 		foreign:   newForeign(),
 		throttle:  newThrottle(),
 		leases:    newLeases(),
+		journal:   o.Journal,
 		publicURL: cmp.Or(o.PublicURL, o.Issuer),
 	}
 	a.address = o.Address
@@ -154,6 +160,9 @@ func New(ctx context.Context, o Options) (*App, error) {
 	a.store.OnStale(a.forget)
 	if err := a.loadImports(ctx); err != nil {
 		return nil, fmt.Errorf("load what imported keys are found by: %w", err)
+	}
+	if err := a.recoverJournal(ctx); err != nil {
+		return nil, fmt.Errorf("recover what the journal has: %w", err)
 	}
 	return a, nil
 }

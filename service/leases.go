@@ -19,7 +19,8 @@ const (
 	returnLimit = 5 * time.Second        // for returning everything at the end of Run
 
 	sweepLeasesEvery = 10 * time.Minute
-	leaseForgotten   = time.Hour // after which a node that is not listed has lost its leases
+	leaseForgotten   = time.Hour          // after which a node that is not listed has lost its leases
+	journalForgotten = 7 * 24 * time.Hour // the same where it may come back and say what it has spent
 )
 
 // How many requests may wait for visits, in all and of one project.
@@ -139,19 +140,6 @@ func (a *App) keepLeases(ctx context.Context) {
 	}
 }
 
-// returnLeasesOf settles and returns what this node has leased of the quotas and credits
-// of a key, so that the books have all that it knows.
-func (a *App) returnLeasesOf(ctx context.Context, key domain.ProvenKey) error {
-	select {
-	case a.leases.turn <- struct{}{}:
-	case <-ctx.Done():
-		return domain.Unavailable(ctx.Err())
-	}
-	defer func() { <-a.leases.turn }()
-	_, err := a.visit(ctx, a.usage.meter.ReturnsOf(key, a.instant()))
-	return err
-}
-
 // returnLeases returns what this node has not spent, so that others can.
 func (a *App) returnLeases(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(ctx, returnLimit)
@@ -169,7 +157,12 @@ func (a *App) returnLeases(ctx context.Context) {
 	if err == nil {
 		err = a.store.EndLeases(ctx, a.usage.node)
 	}
-	if err != nil {
+	switch {
+	case err == nil && a.journal != nil:
+		a.journal.End()
+	case err != nil && a.journal != nil:
+		a.log.WarnContext(ctx, "what this node has leased of quotas and credits is returned when it starts again", "error", err)
+	case err != nil:
 		a.log.WarnContext(ctx, "what this node has leased of quotas and credits could not be returned, and is lost", "error", err)
 	}
 }
@@ -178,13 +171,13 @@ func (a *App) returnLeases(ctx context.Context) {
 func (a *App) sweepLeases(ctx context.Context) error {
 	now := a.limitTime()
 	for more := true; more && ctx.Err() == nil; {
-		lost, again, err := a.store.SweepLeases(ctx, now.Add(-leaseForgotten), now, purgeBatch)
+		ended, again, err := a.store.SweepLeases(ctx, now.Add(-leaseForgotten), now.Add(-journalForgotten), now, purgeBatch)
 		if err != nil {
 			return err
 		}
-		a.leases.forfeited.Add(lost)
-		if more = again; lost > 0 {
-			a.log.WarnContext(ctx, "what nodes had leased that are gone is forfeited", "units", lost)
+		a.leases.forfeited.Add(ended.Forfeited)
+		if more = again; ended.Forfeited > 0 {
+			a.log.WarnContext(ctx, "what nodes had leased that are gone is forfeited", "units", ended.Forfeited)
 		}
 	}
 	return nil

@@ -122,6 +122,11 @@ func (s *settings) newApp(ctx context.Context, store *repository.Store, url stri
 		Address:     s.servedOn,
 		Terminal:    terminal(),
 	}
+	if serves {
+		if o.Journal, err = s.openJournal(log); err != nil {
+			return nil, err
+		}
+	}
 	if s.SMTPURL != "" {
 		if o.Mailer, err = s.mailer(url); err != nil {
 			return nil, err

@@ -51,11 +51,12 @@ var auditedCommands = []struct{ command, printed, event string }{
 // silentCommands change nothing that the audit trail is about.
 var silentCommands = []string{
 	"audit list", "backup", "credits list", "doctor", "key count", "key list", "key show", "key verify", "migrate status", "openapi",
-	"organization list", "limit show", "plan list", "plan show", "project list", "routes", "usage", "user list", "version",
+	"organization list", "limit show", "node list", "plan list", "plan show", "project list", "routes", "usage", "user list", "version",
 }
 
-// untriedCommands are not tried here: a server, or changes of the schema.
-var untriedCommands = []string{"serve", "quickstart", "migrate up", "migrate down", "migrate redo"}
+// untriedCommands are not tried here: a server, changes of the schema, or what needs a
+// node that was killed.
+var untriedCommands = []string{"node forget", "serve", "quickstart", "migrate up", "migrate down", "migrate redo"}
 
 // listedEvent and listedKey are what the test reads of JSON output.
 type (

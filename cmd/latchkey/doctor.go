@@ -30,6 +30,7 @@ var checks = []struct {
 	{"the stored data", (*doctor).checkStored},
 	{"the email addresses", (*doctor).checkEmails},
 	{"the list of nodes", (*doctor).checkNodes},
+	{"the leases", (*doctor).checkLeases},
 	{"the proxies", (*doctor).checkProxies},
 	{"the master key", (*doctor).checkMasterKey},
 }
@@ -217,6 +218,21 @@ func (d *doctor) checkNodes(ctx context.Context) error {
 		d.note("nodes run different versions: %s. New forms of data wait until all run the newest", versions)
 	}
 	return nil
+}
+
+// checkLeases reports what nodes have leased that do not report, and the journal.
+func (d *doctor) checkLeases(ctx context.Context) error {
+	gone, err := d.store.GoneNodes(ctx, time.Now().Add(-time.Minute))
+	for _, n := range gone {
+		back := "It is forfeited an hour after the node was here last"
+		if n.Journaled {
+			back = "Start the node again with its journal, which says what it has spent; otherwise it is forfeited after 7 days"
+		}
+		d.note("node %s does not report and has %d units of quotas and credits in %d leases. %s, or with latchkey node forget %s",
+			n.ID, n.Units, n.Leases, back, n.ID)
+	}
+	d.checkJournal()
+	return err
 }
 
 func (d *doctor) checkMasterKey(ctx context.Context) error {

@@ -42,7 +42,7 @@ func newRoot() *cobra.Command {
 	root.AddCommand(
 		newServe(), newQuickstart(), newMigrate(), newRoutes(), newOpenAPI(), newVersion(),
 		newUser(), newOrganization(), newProject(), newPlan(), newLimit(), newCredits(), newKey(), newUsage(), newAudit(), newJWT(),
-		newDoctor(), newBackup(),
+		newNode(), newDoctor(), newBackup(),
 	)
 	checkUsage(root)
 	checkHelp(root)

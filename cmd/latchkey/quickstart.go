@@ -45,6 +45,9 @@ func newQuickstart() *cobra.Command {
 			if err != nil {
 				return err
 			}
+			if !s.chosen["JOURNAL"] {
+				s.Journal = noJournal // a second file would distract, too
+			}
 			// The reader follows the answers; a log would distract.
 			srv, err := startServer(cmd.Context(), s, sockets{public: listener}, slog.New(slog.DiscardHandler))
 			if err != nil {

@@ -56,7 +56,7 @@ func TestTerminal(t *testing.T) {
 			"user list": {}, "user operator": {user}, "user disable": {user}, "user enable": {user},
 			"organization list": {}, "organization suspend": {organization, "--reason", "unpaid"}, "organization resume": {organization},
 			"project list": {"--organization", organization}, "plan list": {"--project", project}, "credits list": {"--project", project},
-			"key list": {"--project", project}, "key verify": {}, "audit list": {}, "migrate status": {},
+			"key list": {"--project", project}, "key verify": {}, "audit list": {}, "node list": {}, "migrate status": {},
 		}[c]
 		if !ok {
 			if strings.HasSuffix(c, " list") {
@@ -129,6 +129,11 @@ func foul(t *testing.T, database string) {
 		"INSERT INTO credit_entries (id, organization_id, project_id, owner_id, name, per, subject, kind, amount, reason, " +
 			"created_at, actor_kind, actor_id, actor_name) " +
 			"SELECT 'cre_0', organization_id, id, projects.id, $1, 'external_id', $1, 'grant', 1, $1, 0, 'user', $1, $1 FROM projects",
+		"INSERT INTO counters (project_id, owner_id, type, name, per, subject, organization_id, " +
+			"capacity, spent, leased, forfeited, leases) " +
+			"SELECT id, projects.id, 'credits', $1, 'project', id, organization_id, 9, 0, 9, 0, 1 FROM projects",
+		"INSERT INTO leases (node_id, project_id, owner_id, type, name, per, subject, number, period, granted, spent, at) " +
+			"SELECT $1, id, projects.id, 'credits', $1, 'project', id, 1, 0, 9, 0, 0 FROM projects",
 	} {
 		if _, err := db.ExecContext(t.Context(), statement, attack); err != nil {
 			t.Fatalf("%s: %v", statement, err)

@@ -163,9 +163,13 @@ func testCredits(t *testing.T, s *repository.Store) {
 	taken, books := change(domain.EntryGrant, -1000, epoch.Add(4*time.Second))
 	equal(t, []int64{taken.Amount, books.Available(), books.Leased}, []int64{-55, 0, 30}, nil)
 
-	lost, more, err := s.SweepLeases(ctx, epoch.Add(3*time.Second), epoch.Add(5*time.Second), 10) // it was here
+	sweep := func(since time.Duration) (lost int64, more bool, err error) {
+		e, more, err := s.SweepLeases(ctx, epoch.Add(since), epoch, epoch.Add(5*time.Second), 10)
+		return e.Forfeited, more, err
+	}
+	lost, more, err := sweep(3 * time.Second) // it was here
 	equal(t, []any{lost, more}, []any{int64(0), false}, err)
-	lost, more, err = s.SweepLeases(ctx, epoch.Add(4*time.Second), epoch.Add(5*time.Second), 10)
+	lost, more, err = sweep(4 * time.Second)
 	equal(t, []any{lost, more}, []any{int64(30), false}, err)
 	back, books := change(domain.EntryRefund, 1000, epoch.Add(6*time.Second))
 	equal(t, []int64{back.Amount, books.Available()}, []int64{30, 30}, nil)
@@ -224,8 +228,8 @@ func testSweptCounters(t *testing.T, s *repository.Store) {
 	check(t, err)
 	defer feed.Close() //nolint:errcheck // nothing was written
 	check(t, feed.ReportNode(ctx, domain.Node{ID: "a", Name: "a", Version: "0.2.0", StartedAt: epoch, SeenAt: time.Now()}))
-	lost, _, err := s.SweepLeases(ctx, epoch.Add(time.Hour), epoch, 10)
-	equal(t, lost, 0, err)
+	lost, _, err := s.SweepLeases(ctx, epoch.Add(time.Hour), epoch.Add(time.Hour), epoch, 10)
+	equal(t, lost, domain.EndedLeases{}, err)
 
 	b.visit(1, 0, true, epoch)
 	check(t, s.EndLeases(ctx, "a"))

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/latchkey-dev/latchkey/domain"
+	"github.com/latchkey-dev/latchkey/service/journal"
 )
 
 // Of quotas and credits a node spends what it has leased. A balance is what it holds of
@@ -20,6 +21,10 @@ const (
 	// leaseFor is for how long a lease lasts at the rate at which it is spent. What a
 	// node holds when it is killed is lost.
 	leaseFor = 2 * time.Second
+
+	// leaseKeptFor is the same where a journal outlives the process, so that nothing is
+	// lost with it: a node then survives an outage of that length.
+	leaseKeptFor = time.Minute
 
 	// idleAfter is after how long a node returns what it does not spend, so that others
 	// can.
@@ -84,6 +89,9 @@ type balances struct {
 	mu    sync.Mutex
 	asked []*Balance // requests wait for them
 	want  []*Balance // they are better visited soon
+
+	journal *journal.File // nil: there is none
+	leaving []leaving     // under mu
 }
 
 type balanceShard struct {
@@ -121,6 +129,9 @@ func (b *balances) get(a *account, c domain.ProjectCounter, limit *domain.Effect
 		s.of[known.counter.Counter] = known
 		b.count(c.Counter, 1)
 		a.add(balanceBytes)
+		if b.journal != nil {
+			known.Keep(b.journal.Lease(known.counter))
+		}
 	}
 	if before := known.limit.Load(); before == nil || !reflect.DeepEqual(*before, limit.Limit) {
 		known.limit.Store(&limit.Limit)

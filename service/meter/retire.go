@@ -1,7 +1,25 @@
 package meter
 
+import (
+	"slices"
+
+	"github.com/latchkey-dev/latchkey/domain"
+	"github.com/latchkey-dev/latchkey/service/journal"
+)
+
+// Journal has this node keep what it spends of leases in a journal. It is called before
+// anything is spent.
+func (m *Meter) Journal(j *journal.File) { m.balances.journal = j }
+
+// leaving is a record whose balance has been dropped. A request may still have it.
+type leaving struct {
+	record *domain.Record
+	sweeps int
+}
+
 // sweep drops balances of which nothing is left to settle and that have rested.
 func (b *balances) sweep() {
+	b.letGo()
 	b.dropIf(func(one *Balance) bool {
 		switch {
 		case one.holders > 0 || !one.settled():
@@ -32,9 +50,33 @@ func (b *balances) dropIf(drops func(*Balance) bool) {
 				delete(s.of, c)
 				b.count(c, -1)
 				one.account.add(-balanceBytes)
+				b.leave(one.Kept())
 			}
 		}
 		s.mu.Unlock()
+	}
+}
+
+// leave ends a record. It is given to another counter when no request can have it any
+// more.
+func (b *balances) leave(r *domain.Record) {
+	if r != nil {
+		r.Free()
+		b.mu.Lock()
+		b.leaving = append(b.leaving, leaving{record: r})
+		b.mu.Unlock()
+	}
+}
+
+// letGo gives back the records that have rested.
+func (b *balances) letGo() {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.leaving = slices.DeleteFunc(b.leaving, func(l leaving) bool { return l.sweeps >= rest })
+	for i := range b.leaving {
+		if b.leaving[i].sweeps++; b.leaving[i].sweeps == rest {
+			b.journal.Release(b.leaving[i].record)
+		}
 	}
 }
 

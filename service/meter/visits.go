@@ -69,24 +69,6 @@ func (m *Meter) Returns(now int64) Visits {
 	return m.begin(some, now, true)
 }
 
-// ReturnsOf returns visits in which this node settles what it has spent of the quotas and
-// credits of a key, and returns the rest. None of them is visited at the same time.
-func (m *Meter) ReturnsOf(key domain.ProvenKey, now int64) Visits {
-	l, known := m.limitsOf(key, now)
-	if !known {
-		return Visits{}
-	}
-	var held []*Balance
-	for _, one := range l.balances {
-		if one.Known() != nil {
-			held = append(held, one)
-		}
-	}
-	v := m.begin(held, now, true)
-	v.Reasons[VisitSettle], v.Reasons[VisitExit] = v.Reasons[VisitExit], 0
-	return v
-}
-
 // inTurn divides balances into those whose turn it is and the rest. No project waits
 // for more than as many balances of each other one.
 func inTurn(all []*Balance, most int) (some, rest []*Balance) {
@@ -122,6 +104,9 @@ func (m *Meter) begin(due []*Balance, now int64, returns bool) (v Visits) {
 	for _, one := range due {
 		one.listed.Store(false)
 		if visit, reason, ok := one.begin(now, returns); ok {
+			if one.Kept() != nil {
+				visit.Journal = m.balances.journal.ID()
+			}
 			v.All, v.balances = append(v.All, visit), append(v.balances, one)
 			v.Reasons[reason]++
 		}
@@ -154,7 +139,7 @@ func (b *Balance) begin(now int64, exits bool) (domain.Visit, VisitReason, bool)
 	b.rate = max(float64(r.Spent-b.spent)/took.Seconds(), b.rate/2)
 	left := b.Left()
 	if r.Need = b.need; r.Need > 0 || !idle { // otherwise it only returns
-		r.Want = max(atLeast*r.Need, b.asks, int64(b.rate*leaseFor.Seconds())) - left
+		r.Want = max(atLeast*r.Need, b.asks, int64(b.rate*b.lasts().Seconds())) - left
 	}
 	r.Need = max(0, r.Need-left)
 	switch {
@@ -168,6 +153,14 @@ func (b *Balance) begin(now int64, exits bool) (domain.Visit, VisitReason, bool)
 	}
 	b.spent, b.at, b.need, b.asks = r.Spent, now, 0, 0
 	return domain.Visit{Counter: b.counter, Limit: *b.limit.Load(), Report: r}, reason, true
+}
+
+// lasts is for how long a lease is asked for.
+func (b *Balance) lasts() time.Duration {
+	if b.Kept() != nil {
+		return leaseKeptFor
+	}
+	return leaseFor
 }
 
 // Visited ends visits. Requests that wait for them continue.
