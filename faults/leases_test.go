@@ -1,11 +1,14 @@
 package faults
 
 import (
+	"bufio"
 	"context"
 	"database/sql"
+	"fmt"
 	"math/rand/v2"
 	"net/http"
 	"os/exec"
+	"regexp"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -29,19 +32,25 @@ type spenders struct {
 	token    string
 	credits  int64
 	admitted atomic.Int64
+	refused  atomic.Int64 // 503
 	unknown  atomic.Int64 // requests without an answer, which may have spent
 }
 
-func newSpenders(t *testing.T, dsn string, nodes int, credits int64) *spenders {
+// noJournal is the environment of a node without one.
+func noJournal(int) []string { return []string{"LATCHKEY_JOURNAL=none"} }
+
+// newSpenders starts nodes, each with an environment, and makes a key with credits and
+// other limits.
+func newSpenders(t *testing.T, dsn string, nodes int, credits int64, env func(i int) []string, others ...any) *spenders {
 	t.Helper()
 	s := &spenders{T: t, dsn: dsn, credits: credits}
-	for range nodes {
-		s.nodes = append(s.nodes, servertest.Start(t, dsn))
+	for i := range nodes {
+		s.nodes = append(s.nodes, servertest.Start(t, dsn, env(i)...))
 	}
 	p := servertest.NewTenant(t, s.nodes[0])
 	made := p.Want(http.StatusCreated, servertest.Call(t.Context(), http.MethodPost, p.Keys(s.nodes[0]), p.Bearer, map[string]any{
 		"name":   "spender",
-		"limits": []any{map[string]any{"name": "credits", "type": "credits", "initial": credits}},
+		"limits": append(others, map[string]any{"name": "credits", "type": "credits", "initial": credits}),
 	}))
 	s.token = made.Text("token")
 	return s
@@ -53,6 +62,8 @@ func (s *spenders) request(n *servertest.Server) int {
 	switch a.Status {
 	case http.StatusOK:
 		s.admitted.Add(1)
+	case http.StatusServiceUnavailable:
+		s.refused.Add(1)
 	case 0:
 		s.unknown.Add(1)
 	}
@@ -115,7 +126,7 @@ const (
 func (s *spenders) balanced() (lost int64) {
 	s.Helper()
 	admitted, unknown := s.admitted.Load(), s.unknown.Load()
-	lost = s.sum(allLeased)
+	lost = s.sum("SELECT COALESCE(SUM(leased + forfeited), 0) FROM counters")
 	if admitted > s.credits {
 		s.Errorf("%d of %d credits were spent", admitted, s.credits)
 	}
@@ -135,7 +146,7 @@ func TestCreditsOfKilledNodes(t *testing.T) {
 	for name, open := range storetest.Engines {
 		t.Run(name, func(t *testing.T) {
 			nodes := map[string]int{"SQLite": 1, "PostgreSQL": 3}[name]
-			s := newSpenders(t, open(t), nodes, servertest.Size[int64](4000, 200_000))
+			s := newSpenders(t, open(t), nodes, servertest.Size[int64](4000, 200_000), noJournal)
 			stop := s.spend()
 			kills := servertest.Size(2, 10)
 			for range kills {
@@ -160,7 +171,7 @@ func TestCreditsOfKilledNodes(t *testing.T) {
 // leased and answer 503 after that; no credit is spent twice and none is lost.
 func TestCreditsWithoutTheDatabase(t *testing.T) {
 	cluster := storetest.NewCluster(t)
-	s := newSpenders(t, cluster.Database(t), 2, servertest.Size[int64](3000, 200_000))
+	s := newSpenders(t, cluster.Database(t), 2, servertest.Size[int64](3000, 200_000), noJournal)
 	stop := s.spend()
 	outages := servertest.Size(1, 5)
 	for range outages {
@@ -184,7 +195,7 @@ func TestCreditsWithoutTheDatabase(t *testing.T) {
 func TestLeasesOfANodeThatEnds(t *testing.T) {
 	for name, open := range storetest.Engines {
 		t.Run(name, func(t *testing.T) {
-			s := newSpenders(t, open(t), 1, 1_000_000)
+			s := newSpenders(t, open(t), 1, 1_000_000, noJournal)
 			stop := s.spend()
 			for range servertest.Size(1, 10) {
 				eventually(t, 10*time.Second, "something is leased", func() bool { return s.sum(allLeased) > 100 })
@@ -198,4 +209,27 @@ func TestLeasesOfANodeThatEnds(t *testing.T) {
 			show(t, "%d admitted, all leases returned", s.admitted.Load())
 		})
 	}
+}
+
+// remaining returns what an answer of a node says is left of all limits.
+func (s *spenders) remaining(n *servertest.Server) []string {
+	s.Helper()
+	return regexp.MustCompile(`"\w+";r=\d+`).FindAllString(project(s.Context(), n, s.token).RateLimit, -1)
+}
+
+// metric returns the sum of a metric of a node over all labels.
+func (s *spenders) metric(n *servertest.Server, name string) (sum float64) {
+	s.Helper()
+	r, err := http.Get(n.Admin + "/metrics")
+	must(s, err)
+	defer r.Body.Close()
+	for lines := bufio.NewScanner(r.Body); lines.Scan(); {
+		var value float64
+		if rest, is := strings.CutPrefix(lines.Text(), name); is && (rest[0] == ' ' || rest[0] == '{') {
+			_, err := fmt.Sscan(rest[strings.LastIndexByte(rest, ' ')+1:], &value)
+			must(s, err)
+			sum += value
+		}
+	}
+	return sum
 }

@@ -62,7 +62,8 @@ type proxy struct {
 	listener net.Listener
 	socket   string
 	state    atomic.Int32
-	delay    atomic.Int64 // of each piece of an answer, nanoseconds
+	tamper   func(answer []byte) (passes bool) // nil: all pass; otherwise the connection is cut instead
+	delay    atomic.Int64                      // of each piece of an answer, nanoseconds
 	mu       sync.Mutex
 	open     map[net.Conn]bool
 }
@@ -145,6 +146,9 @@ func (p *proxy) copy(to, from net.Conn, answers bool) {
 		}
 		for p.state.Load() == swallows {
 			time.Sleep(10 * time.Millisecond)
+		}
+		if n > 0 && answers && p.tamper != nil && !p.tamper(buffer[:n]) {
+			return
 		}
 		if n > 0 {
 			if _, err := to.Write(buffer[:n]); err != nil {

@@ -194,6 +194,7 @@ type Answer struct {
 	Status     int
 	Body       map[string]any
 	RetryAfter string
+	RateLimit  string
 	Took       time.Duration
 }
 
@@ -237,7 +238,7 @@ func Call(ctx context.Context, method, url, credential string, body any) Answer 
 		return Answer{Took: time.Since(began)}
 	}
 	defer got.Body.Close()
-	a := Answer{Status: got.StatusCode, RetryAfter: got.Header.Get("Retry-After")}
+	a := Answer{Status: got.StatusCode, RetryAfter: got.Header.Get("Retry-After"), RateLimit: got.Header.Get("RateLimit")}
 	text, err := io.ReadAll(got.Body)
 	a.Took = time.Since(began)
 	if err != nil {
