@@ -210,12 +210,12 @@ func TestRefusalsWithoutCreditsCauseFewVisits(t *testing.T) {
 // there is plenty without refusing, and answers 503, never more than it has, near the
 // end of another.
 func TestAnOutageIsLastedOut(t *testing.T) {
+	cluster := storetest.NewCluster(t)
 	for name, c := range map[string]struct {
 		credits int64
 		refuses bool
 	}{"plenty": {1_000_000, false}, "near the end": {500, true}} {
 		t.Run(name, func(t *testing.T) {
-			cluster := storetest.NewCluster(t)
 			s := newJournaled(t, cluster.Database(t), 2, c.credits)
 			stop := s.spend()
 			before := min(c.credits/5, servertest.Size[int64](2000, 5000))

@@ -38,6 +38,7 @@ type results struct {
 // show adds a row: what was done, and what was seen.
 func show(t *testing.T, format string, args ...any) {
 	t.Helper()
+	t.Logf(format, args...)
 	table.mu.Lock()
 	defer table.mu.Unlock()
 	table.rows = append(table.rows, []string{t.Name(), fmt.Sprintf(format, args...),

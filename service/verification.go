@@ -76,13 +76,10 @@ func (p *Project) VerifyKey(ctx context.Context, q Question) (Verification, erro
 		err = v.spend(ctx, p.app, q.Cost)
 	}
 	v.keep(p.app)
-	if err != nil {
-		p.app.questions.refused(err)
-		return v, err
+	if err == nil {
+		p.count(v, q.Tag)
 	}
-	p.app.questions.count(domain.Outcome(v.Code))
-	p.count(v, q.Tag)
-	return v, nil
+	return v, err
 }
 
 // keep says how long the answer may be kept. While a node does not know of every

@@ -43,16 +43,24 @@ func (m *Meter) trySpend(key domain.ProvenKey, cost domain.Cost, now int64, anyw
 	}
 	shares := m.buckets.shares.Load()
 	d.Limits, d.Share, d.Held = l.set, shares.now, l.held
+	if !m.judgeAll(l, &d, cost, now, anyway, shares.unknown) {
+		return d, false
+	}
+	return d, m.takeAll(l, &d, cost, now, anyway)
+}
+
+// judgeAll notes what the limits say of the request. It reports false if a state is gone.
+func (m *Meter) judgeAll(l *limited, d *domain.Decision, cost domain.Cost, now int64, anyway, unknown bool) bool {
 	for i, b := range l.buckets { // what is known to refuse takes nothing from the others
 		limit := l.set.At(i)
 		rate, n := d.Share.Of(l.set.Rate(i)), cost.Of(limit.Limit)
 		at := b.tat.Load()
 		if at == gone {
-			return d, false
+			return false
 		}
 		tat := rate.Bounded(at, now)
 		d.Note(i, tat, now)
-		if shares.unknown && n > 0 && limit.Mode == domain.Enforce {
+		if unknown && n > 0 && limit.Mode == domain.Enforce {
 			d.NotKnown()
 		} else if _, fits := rate.Take(tat, now, n); !fits {
 			d.Exceed(i, n)
@@ -61,28 +69,34 @@ func (m *Meter) trySpend(key domain.ProvenKey, cost domain.Cost, now int64, anyw
 	if len(l.balances) > 0 {
 		d.At = m.balances.time(now)
 		for i, b := range l.balances {
-			m.judge(b, &d, len(l.buckets)+i, cost, now, anyway)
+			m.judge(b, d, len(l.buckets)+i, cost, now, anyway)
 		}
 	}
+	return true
+}
+
+// takeAll takes from all limits if they have admitted the request, or from none of them
+// if another request was faster. It reports false if a state is gone.
+func (m *Meter) takeAll(l *limited, d *domain.Decision, cost domain.Cost, now int64, anyway bool) bool {
 	for i := range l.buckets {
 		if !d.Admitted() || d.Exceeded(i) {
 			continue
 		}
-		switch l.take(i, &d, cost, now) {
+		switch l.take(i, d, cost, now) {
 		case outrun:
 			if !d.Admitted() { // it does not only observe
-				l.giveBack(i, &d, cost, now)
+				l.giveBack(i, d, cost, now)
 			}
 		case isGone:
-			l.giveBack(i, &d, cost, now)
-			return d, false
+			l.giveBack(i, d, cost, now)
+			return false
 		case hasTaken:
 		}
 	}
-	if len(l.balances) > 0 && d.Admitted() && !m.takeBalances(l, &d, cost, now, anyway) {
-		l.giveBack(len(l.buckets), &d, cost, now)
+	if len(l.balances) > 0 && d.Admitted() && !m.takeBalances(l, d, cost, now, anyway) {
+		l.giveBack(len(l.buckets), d, cost, now)
 	}
-	return d, true
+	return true
 }
 
 // taking is what became of an attempt to take from a rate.
