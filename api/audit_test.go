@@ -17,6 +17,7 @@ import (
 var unrecorded = map[string]string{
 	"refreshSession": "the session continues",
 	"verifyKey":      "is a question",
+	"spendKey":       "is usage, unless it gives back without a spend_id",
 	"forgotPassword": "changes nothing until the mail is used",
 }
 

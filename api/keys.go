@@ -132,12 +132,7 @@ func (h *handlers) VerifyKey(ctx context.Context, r VerifyKeyRequestObject) (Ver
 		Environment: value(r.Body.Environment),
 		IP:          value(r.Body.IP),
 	}
-	if _, isKey := caller(ctx).Key(); !isKey && r.Body.ProjectID == nil {
-		wrong := domain.Invalid(domain.FieldErrors(question.Validate()))
-		wrong.Add("/project_id", "is required of users: it names the project whose keys are asked about")
-		return nil, wrong.Err()
-	}
-	project, err := h.app.Project(ctx, caller(ctx), value(r.Body.ProjectID))
+	project, err := h.askedAbout(ctx, r.Body.ProjectID, question.Validate())
 	if err != nil {
 		return nil, err
 	}
@@ -146,6 +141,34 @@ func (h *handlers) VerifyKey(ctx context.Context, r VerifyKeyRequestObject) (Ver
 		return nil, err
 	}
 	return VerifyKey200JSONResponse(VerificationFrom(answer, h.app.Now())), nil
+}
+
+// SpendKey takes from the limits of a key what a request has cost, or gives back.
+func (h *handlers) SpendKey(ctx context.Context, r SpendKeyRequestObject) (SpendKeyResponseObject, error) {
+	s := domain.Spending{
+		Token:          domain.Hidden(value(r.Body.Key)),
+		KeyID:          value(r.Body.KeyID),
+		Cost:           r.Body.Cost,
+		SpendID:        value(r.Body.SpendID),
+		IdempotencyKey: domain.Hidden(value(r.Params.IdempotencyKey)),
+	}
+	project, err := h.askedAbout(ctx, r.Body.ProjectID, s.Validate())
+	if err != nil {
+		return nil, err
+	}
+	done, err := project.SpendKey(ctx, s)
+	return SpendKey200JSONResponse{Spent: done.Spent, Short: done.Short}, err
+}
+
+// askedAbout returns the project whose keys the caller asks about: a key's own, or the
+// one that a user names. wrong is what else is wrong with the request.
+func (h *handlers) askedAbout(ctx context.Context, id *domain.ProjectID, wrong error) (*service.Project, error) {
+	if _, isKey := caller(ctx).Key(); !isKey && id == nil {
+		v := domain.Invalid(domain.FieldErrors(wrong))
+		v.Add("/project_id", "is required of users: it names the project whose keys are asked about")
+		return nil, v.Err()
+	}
+	return h.app.Project(ctx, caller(ctx), value(id))
 }
 
 func keyFilter(p ListKeysParams) domain.KeyFilter {
@@ -228,6 +251,9 @@ func VerificationFrom(a service.Verification, now time.Time) Verification {
 	}
 	if violated := a.Limits.Violated(); len(violated) > 0 {
 		v.Violated = &violated
+	}
+	if a.SpendID != "" {
+		v.SpendID = &a.SpendID
 	}
 	if a.Limits.RetryAfter > 0 {
 		v.RetryAfter = new(domain.Seconds(a.Limits.RetryAfter))

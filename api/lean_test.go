@@ -172,7 +172,10 @@ func (e *edges) fill(s string) string {
 	return s
 }
 
-var anyRequestID = regexp.MustCompile(`"request_id":"[A-Z2-7]{26}"`)
+var (
+	anyRequestID = regexp.MustCompile(`"request_id":"[A-Z2-7]{26}"`)
+	anySpendID   = regexp.MustCompile(`"spend_id":"[A-Za-z0-9_-]{80,}"`)
+)
 
 func (e *edges) answer(t testing.TB, by *echo.Echo, a ask) string {
 	t.Helper()
@@ -198,7 +201,8 @@ func (e *edges) answer(t testing.TB, by *echo.Echo, a ask) string {
 	if answer.Header.Get("RateLimit") != "" || bytes.Contains(body, []byte(`"remaining":`)) {
 		e.rest(t)
 	}
-	return answer.Status + "\n" + head.String() + "\n" + anyRequestID.ReplaceAllString(string(body), `"request_id":"…"`)
+	text := anySpendID.ReplaceAllString(string(body), `"spend_id":"…"`)
+	return answer.Status + "\n" + head.String() + "\n" + anyRequestID.ReplaceAllString(text, `"request_id":"…"`)
 }
 
 // FuzzLeanEdge guarantees that both edges give the same answers.

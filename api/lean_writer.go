@@ -48,6 +48,9 @@ func appendVerification(b []byte, a service.Verification, now time.Time) []byte 
 	if a.Limits.RetryAfter > 0 {
 		b = strconv.AppendInt(append(b, `,"retry_after":`...), domain.Seconds(a.Limits.RetryAfter), 10)
 	}
+	if a.SpendID != "" { // it needs no escapes
+		b = append(append(append(b, `,"spend_id":"`...), a.SpendID...), '"')
+	}
 	if !a.Key.IsZero() {
 		b = append(append(append(b, `,"token_id":"`...), a.Key.TokenID()...), '"') // public ids need no escapes
 	}

@@ -203,7 +203,8 @@ func probes(name string, s *openapi3.Schema) (all []probe) {
 		all = append(all, probe{costs, true}, probe{more, false},
 			probe{map[string]int{long: 0}, true}, probe{map[string]int{long + "a": 0}, false},
 			probe{map[string]int{"": 1}, false}, probe{map[string]int{"A": 1}, false},
-			probe{map[string]int{"a": domain.MaxUnits + 1}, false}, probe{map[string]int{"a": -1}, false})
+			probe{map[string]int{"a": domain.MaxUnits + 1}, false},
+			probe{map[string]int{"a": int(*s.AdditionalProperties.Schema.Value.Min) - 1}, false})
 	case s.Type.Is(openapi3.TypeArray) && s.MaxItems != nil && *s.MaxItems <= 1000:
 		scopes := make([]string, *s.MaxItems+1)
 		for i := range scopes {

@@ -75,6 +75,7 @@ var matrix = map[string]string{
 	"importKeys":          "401 404 403 403 200 200 200 403 403 401 401 401",
 	"deleteKey":           "401 404 404 403 204 204 204 204 403 401 401 401",
 	"verifyKey":           "401 404 404 403 200 200 200 200 403 401 401 401",
+	"spendKey":            "401 404 404 403 200 200 200 200 403 401 401 401",
 	"getKeyLimits":        "401 404 404 200 200 200 200 200 403 401 401 401",
 	"resetLimit":          "401 404 404 403 200 200 200 200 403 401 401 401",
 	"grantCredits":        "401 404 404 403 201 201 201 201 403 401 401 401",
@@ -253,6 +254,8 @@ func (s *scene) request(t *testing.T, id, path, column string) (address string, 
 		body = map[string]string{"name": name}
 	case "createPlan":
 		body = map[string]any{"name": name, "limits": []any{}}
+	case "spendKey":
+		body = map[string]any{"key": s.token, "project_id": home.project.ID, "cost": map[string]int{"tokens": 1}}
 	case "grantCredits":
 		key := s.limitedKey(t, s.home, map[string]any{"name": "credits", "type": "credits"})
 		body = map[string]any{"limit": "credits", "key_id": key.Key.ID, "amount": 5, "reason": name}

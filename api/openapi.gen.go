@@ -1774,6 +1774,47 @@ type SignUpRequest struct {
 // Example: acme
 type Slug = string
 
+// SpendKeyRequest defines model for SpendKeyRequest.
+type SpendKeyRequest struct {
+	// Cost What to take from limits, by their names. A negative number gives back.
+	//
+	// Example: {"tokens":-2766}
+	Cost map[string]int64 `json:"cost"`
+
+	// Key The token that was presented to you, or `key_id` instead of it.
+	//
+	// Example: lk_live_vF7U4YOYLkq6_cSDlQnFh3UDT5HoAxm26EXNs5IwyvxZJ02kOa9uUe1Z1SVXcT
+	Key *string `json:"key,omitempty"`
+
+	// KeyID Identifies an API key. It never changes.
+	//
+	// Example: key_01kjpy44e0fcfrt0xvtfeed5a2
+	KeyID *KeyID `json:"key_id,omitempty"`
+
+	// ProjectID Identifies a project.
+	//
+	// Example: prj_01kjpy44e0envv707f46z935rt
+	ProjectID *ProjectID `json:"project_id,omitempty"`
+
+	// SpendID The `spend_id` of the verification that took what is given back.
+	//
+	// Example: 5mJw1Yp3bV2Xx7_LBg5rZXlfMDFranB5NDRlMGZjZnJ0MHh2dGZlZWQ1YTIGdG9rZW5z3AsA
+	SpendID *string `json:"spend_id,omitempty"`
+}
+
+// Spent defines model for Spent.
+type Spent struct {
+	// Short What was to be taken and was not there.
+	//
+	// Example: {"tokens":34}
+	Short map[string]int64 `json:"short"`
+
+	// Spent What was taken from each limit that was named and that the key has. A negative number was given back.
+	//
+	// Example: {"tokens":400}
+	Spent map[string]int64 `json:"spent"`
+}
+
 // Status Whether its members have it enabled. No key of a disabled organization or project works until it is enabled again.
 //
 // Example: active
@@ -2102,6 +2143,13 @@ type Verification struct {
 	// Example: 1
 	RetryAfter *int64 `json:"retry_after,omitempty"`
 
+	// SpendID With `valid`, if the question had a `cost` and something was taken: names what was taken, so that `spendKey` can give
+	// back what the request has not cost.
+	//
+	//
+	// Example: 5mJw1Yp3bV2Xx7_LBg5rZXlfMDFranB5NDRlMGZjZnJ0MHh2dGZlZWQ1YTIGdG9rZW5z3AsA
+	SpendID *string `json:"spend_id,omitempty"`
+
 	// TokenID Which token of the key was verified: its public id, as `syncKeys` answers it. Absent with `not_found`.
 	//
 	//
@@ -2291,6 +2339,14 @@ type UnsupportedMediaType = Problem
 
 // ValidationFailed What went wrong, as RFC 9457 defines it.
 type ValidationFailed = Problem
+
+// SpendKeyParams defines parameters for SpendKey.
+type SpendKeyParams struct {
+	// IdempotencyKey Identifies this request, so that you can send it again if the response was lost. For 24 hours, the same
+	// request from the same caller gets the same response, and nothing is spent again. Generate the value at random, and
+	// use it for one request only.
+	IdempotencyKey *string `json:"Idempotency-Key,omitempty"`
+}
 
 // ListSessionsParams defines parameters for ListSessions.
 type ListSessionsParams struct {
@@ -2660,6 +2716,9 @@ type SignUpJSONRequestBody = SignUpRequest
 // AcceptInvitationJSONRequestBody defines body for AcceptInvitation for application/json ContentType.
 type AcceptInvitationJSONRequestBody = AcceptInvitationRequest
 
+// SpendKeyJSONRequestBody defines body for SpendKey for application/json ContentType.
+type SpendKeyJSONRequestBody = SpendKeyRequest
+
 // VerifyKeyJSONRequestBody defines body for VerifyKey for application/json ContentType.
 type VerifyKeyJSONRequestBody = VerifyKeyRequest
 
@@ -2761,6 +2820,9 @@ type ServerInterface interface {
 	// AcceptInvitation Accept an invitation
 	// (POST /v1/invitations/accept)
 	AcceptInvitation(ctx echo.Context) error
+	// SpendKey Settle what a request has cost
+	// (POST /v1/keys/spend)
+	SpendKey(ctx echo.Context, params SpendKeyParams) error
 	// VerifyKey Verify an API key
 	// (POST /v1/keys/verify)
 	VerifyKey(ctx echo.Context) error
@@ -3038,6 +3100,35 @@ func (w *ServerInterfaceWrapper) AcceptInvitation(ctx echo.Context) error {
 
 	// Invoke the callback with all the unmarshaled arguments
 	err = w.Handler.AcceptInvitation(ctx)
+	return err
+}
+
+// SpendKey converts echo context to params.
+func (w *ServerInterfaceWrapper) SpendKey(ctx echo.Context) error {
+	var err error
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params SpendKeyParams
+
+	headers := ctx.Request().Header
+	// ------------- Optional header parameter "Idempotency-Key" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
+		var IdempotencyKey string
+		n := len(valueList)
+		if n != 1 {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Expected one value for Idempotency-Key, got %d", n))
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter Idempotency-Key: %s", err))
+		}
+
+		params.IdempotencyKey = &IdempotencyKey
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.SpendKey(ctx, params)
 	return err
 }
 
@@ -4618,6 +4709,7 @@ func RegisterHandlersWithOptions(router EchoRouter, si ServerInterface, options 
 	router.POST(options.BaseURL+"/v1/auth/refresh", wrapper.RefreshSession, options.OperationMiddlewares["refreshSession"]...)
 	router.POST(options.BaseURL+"/v1/auth/signup", wrapper.SignUp, options.OperationMiddlewares["signUp"]...)
 	router.POST(options.BaseURL+"/v1/invitations/accept", wrapper.AcceptInvitation, options.OperationMiddlewares["acceptInvitation"]...)
+	router.POST(options.BaseURL+"/v1/keys/spend", wrapper.SpendKey, options.OperationMiddlewares["spendKey"]...)
 	router.POST(options.BaseURL+"/v1/keys/verify", wrapper.VerifyKey, options.OperationMiddlewares["verifyKey"]...)
 	router.GET(options.BaseURL+"/v1/me", wrapper.GetMe, options.OperationMiddlewares["getMe"]...)
 	router.PATCH(options.BaseURL+"/v1/me", wrapper.UpdateMe, options.OperationMiddlewares["updateMe"]...)
@@ -6495,6 +6587,195 @@ type AcceptInvitation503ApplicationProblemPlusJSONResponse struct {
 }
 
 func (response AcceptInvitation503ApplicationProblemPlusJSONResponse) VisitAcceptInvitationResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(503)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type SpendKeyRequestObject struct {
+	Params SpendKeyParams
+	Body   *SpendKeyJSONRequestBody
+}
+
+type SpendKeyResponseObject interface {
+	VisitSpendKeyResponse(w http.ResponseWriter) error
+}
+
+type SpendKey200JSONResponse Spent
+
+func (response SpendKey200JSONResponse) VisitSpendKeyResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type SpendKey400ApplicationProblemPlusJSONResponse struct {
+	BadRequestApplicationProblemPlusJSONResponse
+}
+
+func (response SpendKey400ApplicationProblemPlusJSONResponse) VisitSpendKeyResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(400)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type SpendKey401ApplicationProblemPlusJSONResponse struct {
+	UnauthorizedApplicationProblemPlusJSONResponse
+}
+
+func (response SpendKey401ApplicationProblemPlusJSONResponse) VisitSpendKeyResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.WWWAuthenticate != nil {
+		w.Header().Set("WWW-Authenticate", fmt.Sprint(*response.Headers.WWWAuthenticate))
+	}
+	w.WriteHeader(401)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type SpendKey403ApplicationProblemPlusJSONResponse struct {
+	ForbiddenApplicationProblemPlusJSONResponse
+}
+
+func (response SpendKey403ApplicationProblemPlusJSONResponse) VisitSpendKeyResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(403)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type SpendKey404ApplicationProblemPlusJSONResponse struct {
+	NotFoundApplicationProblemPlusJSONResponse
+}
+
+func (response SpendKey404ApplicationProblemPlusJSONResponse) VisitSpendKeyResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(404)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type SpendKey409ApplicationProblemPlusJSONResponse struct {
+	ConflictApplicationProblemPlusJSONResponse
+}
+
+func (response SpendKey409ApplicationProblemPlusJSONResponse) VisitSpendKeyResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(409)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type SpendKey413ApplicationProblemPlusJSONResponse struct {
+	PayloadTooLargeApplicationProblemPlusJSONResponse
+}
+
+func (response SpendKey413ApplicationProblemPlusJSONResponse) VisitSpendKeyResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(413)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type SpendKey415ApplicationProblemPlusJSONResponse struct {
+	UnsupportedMediaTypeApplicationProblemPlusJSONResponse
+}
+
+func (response SpendKey415ApplicationProblemPlusJSONResponse) VisitSpendKeyResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(415)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type SpendKey422ApplicationProblemPlusJSONResponse struct {
+	ValidationFailedApplicationProblemPlusJSONResponse
+}
+
+func (response SpendKey422ApplicationProblemPlusJSONResponse) VisitSpendKeyResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(422)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type SpendKey500ApplicationProblemPlusJSONResponse struct {
+	InternalApplicationProblemPlusJSONResponse
+}
+
+func (response SpendKey500ApplicationProblemPlusJSONResponse) VisitSpendKeyResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(500)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type SpendKey503ApplicationProblemPlusJSONResponse struct {
+	UnavailableApplicationProblemPlusJSONResponse
+}
+
+func (response SpendKey503ApplicationProblemPlusJSONResponse) VisitSpendKeyResponse(w http.ResponseWriter) error {
 
 	var buf bytes.Buffer
 	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
@@ -15449,6 +15730,9 @@ type StrictServerInterface interface {
 	// AcceptInvitation Accept an invitation
 	// (POST /v1/invitations/accept)
 	AcceptInvitation(ctx context.Context, request AcceptInvitationRequestObject) (AcceptInvitationResponseObject, error)
+	// SpendKey Settle what a request has cost
+	// (POST /v1/keys/spend)
+	SpendKey(ctx context.Context, request SpendKeyRequestObject) (SpendKeyResponseObject, error)
 	// VerifyKey Verify an API key
 	// (POST /v1/keys/verify)
 	VerifyKey(ctx context.Context, request VerifyKeyRequestObject) (VerifyKeyResponseObject, error)
@@ -16101,6 +16385,54 @@ func (sh *strictHandler) AcceptInvitation(ctx echo.Context) error {
 		return err
 	} else if validResponse, ok := response.(AcceptInvitationResponseObject); ok {
 		return validResponse.VisitAcceptInvitationResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
+// SpendKey operation middleware
+func (sh *strictHandler) SpendKey(ctx echo.Context, params SpendKeyParams) error {
+	var request SpendKeyRequestObject
+
+	request.Params = params
+
+	var body SpendKeyJSONRequestBody
+	var err error
+	if binder, ok := ctx.Echo().Binder.(*echo.DefaultBinder); ok {
+		// A request validator built on kin-openapi's openapi3filter with
+		// KeepValidatedValue leaves the value it validated on the body. Bind
+		// that value, matching member names exactly, so the handler receives
+		// what was validated instead of a second, case-insensitive decode.
+		// Otherwise bind only the request body, so that path and query
+		// parameters are not also bound into the body struct.
+		if vb, ok := ctx.Request().Body.(interface{ ValidatedValue() any }); !ok || runtime.BindJSONValue(vb.ValidatedValue(), &body) != nil {
+			err = binder.BindBody(ctx, &body)
+		}
+	} else {
+		// A custom binder is installed on the Echo instance; defer to it
+		// entirely, since echo.Binder does not expose body-only binding and
+		// the binder may do more than decode (for example call ctx.Validate).
+		err = ctx.Bind(&body)
+	}
+	if err != nil {
+		return err
+	}
+	request.Body = &body
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.SpendKey(ctx.Request().Context(), request.(SpendKeyRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "SpendKey")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(SpendKeyResponseObject); ok {
+		return validResponse.VisitSpendKeyResponse(ctx.Response())
 	} else if response != nil {
 		return fmt.Errorf("unexpected response type: %T", response)
 	}

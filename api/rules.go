@@ -81,6 +81,7 @@ var rules = map[string]rule{
 	"deleteKey":  {byEither, domain.KeysWrite},
 	"importKeys": {byUser, domain.KeysImport},
 	"verifyKey":  {byEither, domain.KeysVerify},
+	"spendKey":   {byEither, domain.KeysVerify},
 
 	"getKeyLimits": {byEither, domain.LimitsRead},
 	"resetLimit":   {byEither, domain.LimitsWrite},

@@ -2578,6 +2578,47 @@ type SignUpRequest struct {
 // Example: acme
 type Slug = string
 
+// SpendKeyRequest defines model for SpendKeyRequest.
+type SpendKeyRequest struct {
+	// Cost What to take from limits, by their names. A negative number gives back.
+	//
+	// Example: {"tokens":-2766}
+	Cost map[string]int64 `json:"cost"`
+
+	// Key The token that was presented to you, or `key_id` instead of it.
+	//
+	// Example: lk_live_vF7U4YOYLkq6_cSDlQnFh3UDT5HoAxm26EXNs5IwyvxZJ02kOa9uUe1Z1SVXcT
+	Key *string `json:"key,omitempty"`
+
+	// KeyID Identifies an API key. It never changes.
+	//
+	// Example: key_01kjpy44e0fcfrt0xvtfeed5a2
+	KeyID *KeyID `json:"key_id,omitempty"`
+
+	// ProjectID Identifies a project.
+	//
+	// Example: prj_01kjpy44e0envv707f46z935rt
+	ProjectID *ProjectID `json:"project_id,omitempty"`
+
+	// SpendID The `spend_id` of the verification that took what is given back.
+	//
+	// Example: 5mJw1Yp3bV2Xx7_LBg5rZXlfMDFranB5NDRlMGZjZnJ0MHh2dGZlZWQ1YTIGdG9rZW5z3AsA
+	SpendID *string `json:"spend_id,omitempty"`
+}
+
+// Spent defines model for Spent.
+type Spent struct {
+	// Short What was to be taken and was not there.
+	//
+	// Example: {"tokens":34}
+	Short map[string]int64 `json:"short"`
+
+	// Spent What was taken from each limit that was named and that the key has. A negative number was given back.
+	//
+	// Example: {"tokens":400}
+	Spent map[string]int64 `json:"spent"`
+}
+
 // Status Whether its members have it enabled. No key of a disabled organization or project works until it is enabled again.
 //
 // Example: active
@@ -2906,6 +2947,13 @@ type Verification struct {
 	// Example: 1
 	RetryAfter *int64 `json:"retry_after,omitempty"`
 
+	// SpendID With `valid`, if the question had a `cost` and something was taken: names what was taken, so that `spendKey` can give
+	// back what the request has not cost.
+	//
+	//
+	// Example: 5mJw1Yp3bV2Xx7_LBg5rZXlfMDFranB5NDRlMGZjZnJ0MHh2dGZlZWQ1YTIGdG9rZW5z3AsA
+	SpendID *string `json:"spend_id,omitempty"`
+
 	// TokenID Which token of the key was verified: its public id, as `syncKeys` answers it. Absent with `not_found`.
 	//
 	//
@@ -3056,6 +3104,14 @@ type VerifyKeyRequest struct {
 
 // IfMatch defines model for IfMatch.
 type IfMatch = string
+
+// SpendKeyParams defines parameters for SpendKey.
+type SpendKeyParams struct {
+	// IdempotencyKey Identifies this request, so that you can send it again if the response was lost. For 24 hours, the same
+	// request from the same caller gets the same response, and nothing is spent again. Generate the value at random, and
+	// use it for one request only.
+	IdempotencyKey *string `json:"Idempotency-Key,omitempty"`
+}
 
 // ListSessionsParams defines parameters for ListSessions.
 type ListSessionsParams struct {
@@ -3425,6 +3481,9 @@ type SignUpJSONRequestBody = SignUpRequest
 // AcceptInvitationJSONRequestBody defines body for AcceptInvitation for application/json ContentType.
 type AcceptInvitationJSONRequestBody = AcceptInvitationRequest
 
+// SpendKeyJSONRequestBody defines body for SpendKey for application/json ContentType.
+type SpendKeyJSONRequestBody = SpendKeyRequest
+
 // VerifyKeyJSONRequestBody defines body for VerifyKey for application/json ContentType.
 type VerifyKeyJSONRequestBody = VerifyKeyRequest
 
@@ -3725,6 +3784,58 @@ type ClientInterface interface {
 	//
 	// Corresponds with POST /v1/invitations/accept (the `AcceptInvitation` operationId).
 	AcceptInvitation(ctx context.Context, body AcceptInvitationJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// SpendKeyWithBody Settle what a request has cost
+	//
+	// For costs that are known after the request: take from the limits of a key what it has cost in the end, or give back what it
+	// has not. Reserve by `verifyKey` with a `cost`, and settle by this. Name the key by its token or its id; a revoked
+	// key is settled, too.
+	//
+	// **A positive cost** takes what is there: `spent` has what was taken, and `short` what was not there. No limit falls below
+	// nothing. Each limit is taken from for itself. Limits that are not named are not touched, and a name that the key has no
+	// limit for is ignored.
+	//
+	// **A negative cost** gives back. With the `spend_id` of a verification of the key, from the last 24 hours, it gives back at most
+	// what that verification took, once. Without one it gives back what was spent in this period, and the caller needs
+	// `limits:write` as well; the audit trail has it. A key cannot give back to limits that it spends itself: 403
+	// `forbidden`.
+	//
+	// Without an `Idempotency-Key`, a positive cost is taken from memory as by `verifyKey`, and the same request takes it again.
+	// With one, and for a negative cost, it is one transaction in the database.
+	//
+	// The limits of the key that asks are not touched. **A key needs the scope `keys:verify`**, a user the role `developer`,
+	// `admin` or `owner`.
+	//
+	// Takes any type of body and a specified content type.
+	//
+	// Corresponds with POST /v1/keys/spend (the `SpendKey` operationId).
+	SpendKeyWithBody(ctx context.Context, params *SpendKeyParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// SpendKey Settle what a request has cost
+	//
+	// For costs that are known after the request: take from the limits of a key what it has cost in the end, or give back what it
+	// has not. Reserve by `verifyKey` with a `cost`, and settle by this. Name the key by its token or its id; a revoked
+	// key is settled, too.
+	//
+	// **A positive cost** takes what is there: `spent` has what was taken, and `short` what was not there. No limit falls below
+	// nothing. Each limit is taken from for itself. Limits that are not named are not touched, and a name that the key has no
+	// limit for is ignored.
+	//
+	// **A negative cost** gives back. With the `spend_id` of a verification of the key, from the last 24 hours, it gives back at most
+	// what that verification took, once. Without one it gives back what was spent in this period, and the caller needs
+	// `limits:write` as well; the audit trail has it. A key cannot give back to limits that it spends itself: 403
+	// `forbidden`.
+	//
+	// Without an `Idempotency-Key`, a positive cost is taken from memory as by `verifyKey`, and the same request takes it again.
+	// With one, and for a negative cost, it is one transaction in the database.
+	//
+	// The limits of the key that asks are not touched. **A key needs the scope `keys:verify`**, a user the role `developer`,
+	// `admin` or `owner`.
+	//
+	// Takes a body of the `application/json` content type.
+	//
+	// Corresponds with POST /v1/keys/spend (the `SpendKey` operationId).
+	SpendKey(ctx context.Context, params *SpendKeyParams, body SpendKeyJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// VerifyKeyWithBody Verify an API key
 	//
@@ -4823,6 +4934,78 @@ func (c *API) AcceptInvitationWithBody(ctx context.Context, contentType string, 
 // Corresponds with POST /v1/invitations/accept (the `AcceptInvitation` operationId).
 func (c *API) AcceptInvitation(ctx context.Context, body AcceptInvitationJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
 	req, err := NewAcceptInvitationRequest(c.Server, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// SpendKeyWithBody Settle what a request has cost
+//
+// For costs that are known after the request: take from the limits of a key what it has cost in the end, or give back what it
+// has not. Reserve by `verifyKey` with a `cost`, and settle by this. Name the key by its token or its id; a revoked
+// key is settled, too.
+//
+// **A positive cost** takes what is there: `spent` has what was taken, and `short` what was not there. No limit falls below
+// nothing. Each limit is taken from for itself. Limits that are not named are not touched, and a name that the key has no
+// limit for is ignored.
+//
+// **A negative cost** gives back. With the `spend_id` of a verification of the key, from the last 24 hours, it gives back at most
+// what that verification took, once. Without one it gives back what was spent in this period, and the caller needs
+// `limits:write` as well; the audit trail has it. A key cannot give back to limits that it spends itself: 403
+// `forbidden`.
+//
+// Without an `Idempotency-Key`, a positive cost is taken from memory as by `verifyKey`, and the same request takes it again.
+// With one, and for a negative cost, it is one transaction in the database.
+//
+// The limits of the key that asks are not touched. **A key needs the scope `keys:verify`**, a user the role `developer`,
+// `admin` or `owner`.
+//
+// Takes any type of body and a specified content type.
+//
+// Corresponds with POST /v1/keys/spend (the `SpendKey` operationId).
+func (c *API) SpendKeyWithBody(ctx context.Context, params *SpendKeyParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewSpendKeyRequestWithBody(c.Server, params, contentType, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// SpendKey Settle what a request has cost
+//
+// For costs that are known after the request: take from the limits of a key what it has cost in the end, or give back what it
+// has not. Reserve by `verifyKey` with a `cost`, and settle by this. Name the key by its token or its id; a revoked
+// key is settled, too.
+//
+// **A positive cost** takes what is there: `spent` has what was taken, and `short` what was not there. No limit falls below
+// nothing. Each limit is taken from for itself. Limits that are not named are not touched, and a name that the key has no
+// limit for is ignored.
+//
+// **A negative cost** gives back. With the `spend_id` of a verification of the key, from the last 24 hours, it gives back at most
+// what that verification took, once. Without one it gives back what was spent in this period, and the caller needs
+// `limits:write` as well; the audit trail has it. A key cannot give back to limits that it spends itself: 403
+// `forbidden`.
+//
+// Without an `Idempotency-Key`, a positive cost is taken from memory as by `verifyKey`, and the same request takes it again.
+// With one, and for a negative cost, it is one transaction in the database.
+//
+// The limits of the key that asks are not touched. **A key needs the scope `keys:verify`**, a user the role `developer`,
+// `admin` or `owner`.
+//
+// Takes a body of the `application/json` content type.
+//
+// Corresponds with POST /v1/keys/spend (the `SpendKey` operationId).
+func (c *API) SpendKey(ctx context.Context, params *SpendKeyParams, body SpendKeyJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewSpendKeyRequest(c.Server, params, body)
 	if err != nil {
 		return nil, err
 	}
@@ -6610,6 +6793,61 @@ func NewAcceptInvitationRequestWithBody(server string, contentType string, body 
 	}
 
 	req.Header.Add("Content-Type", contentType)
+
+	return req, nil
+}
+
+// NewSpendKeyRequest calls the generic SpendKey builder with application/json body
+func NewSpendKeyRequest(server string, params *SpendKeyParams, body SpendKeyJSONRequestBody) (*http.Request, error) {
+	var bodyReader io.Reader
+	buf, err := json.Marshal(body)
+	if err != nil {
+		return nil, err
+	}
+	bodyReader = bytes.NewReader(buf)
+	return NewSpendKeyRequestWithBody(server, params, "application/json", bodyReader)
+}
+
+// NewSpendKeyRequestWithBody constructs an http.Request for the SpendKey method, with any body, and a specified content type
+func NewSpendKeyRequestWithBody(server string, params *SpendKeyParams, contentType string, body io.Reader) (*http.Request, error) {
+	var err error
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/keys/spend")
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodPost, queryURL.String(), body)
+	if err != nil {
+		return nil, err
+	}
+
+	req.Header.Add("Content-Type", contentType)
+
+	if params != nil {
+
+		if params.IdempotencyKey != nil {
+			var headerParam0 string
+
+			headerParam0, err = runtime.StyleParamWithOptions("simple", false, "Idempotency-Key", *params.IdempotencyKey, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("Idempotency-Key", headerParam0)
+		}
+
+	}
 
 	return req, nil
 }
@@ -9749,6 +9987,58 @@ type ClientWithResponsesInterface interface {
 	// Corresponds with POST /v1/invitations/accept (the `AcceptInvitation` operationId).
 	AcceptInvitationWithResponse(ctx context.Context, body AcceptInvitationJSONRequestBody, reqEditors ...RequestEditorFn) (*AcceptInvitationResponse, error)
 
+	// SpendKeyWithBodyWithResponse Settle what a request has cost
+	//
+	// For costs that are known after the request: take from the limits of a key what it has cost in the end, or give back what it
+	// has not. Reserve by `verifyKey` with a `cost`, and settle by this. Name the key by its token or its id; a revoked
+	// key is settled, too.
+	//
+	// **A positive cost** takes what is there: `spent` has what was taken, and `short` what was not there. No limit falls below
+	// nothing. Each limit is taken from for itself. Limits that are not named are not touched, and a name that the key has no
+	// limit for is ignored.
+	//
+	// **A negative cost** gives back. With the `spend_id` of a verification of the key, from the last 24 hours, it gives back at most
+	// what that verification took, once. Without one it gives back what was spent in this period, and the caller needs
+	// `limits:write` as well; the audit trail has it. A key cannot give back to limits that it spends itself: 403
+	// `forbidden`.
+	//
+	// Without an `Idempotency-Key`, a positive cost is taken from memory as by `verifyKey`, and the same request takes it again.
+	// With one, and for a negative cost, it is one transaction in the database.
+	//
+	// The limits of the key that asks are not touched. **A key needs the scope `keys:verify`**, a user the role `developer`,
+	// `admin` or `owner`.
+	//
+	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /v1/keys/spend (the `SpendKey` operationId).
+	SpendKeyWithBodyWithResponse(ctx context.Context, params *SpendKeyParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*SpendKeyResponse, error)
+
+	// SpendKeyWithResponse Settle what a request has cost
+	//
+	// For costs that are known after the request: take from the limits of a key what it has cost in the end, or give back what it
+	// has not. Reserve by `verifyKey` with a `cost`, and settle by this. Name the key by its token or its id; a revoked
+	// key is settled, too.
+	//
+	// **A positive cost** takes what is there: `spent` has what was taken, and `short` what was not there. No limit falls below
+	// nothing. Each limit is taken from for itself. Limits that are not named are not touched, and a name that the key has no
+	// limit for is ignored.
+	//
+	// **A negative cost** gives back. With the `spend_id` of a verification of the key, from the last 24 hours, it gives back at most
+	// what that verification took, once. Without one it gives back what was spent in this period, and the caller needs
+	// `limits:write` as well; the audit trail has it. A key cannot give back to limits that it spends itself: 403
+	// `forbidden`.
+	//
+	// Without an `Idempotency-Key`, a positive cost is taken from memory as by `verifyKey`, and the same request takes it again.
+	// With one, and for a negative cost, it is one transaction in the database.
+	//
+	// The limits of the key that asks are not touched. **A key needs the scope `keys:verify`**, a user the role `developer`,
+	// `admin` or `owner`.
+	//
+	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /v1/keys/spend (the `SpendKey` operationId).
+	SpendKeyWithResponse(ctx context.Context, params *SpendKeyParams, body SpendKeyJSONRequestBody, reqEditors ...RequestEditorFn) (*SpendKeyResponse, error)
+
 	// VerifyKeyWithBodyWithResponse Verify an API key
 	//
 	// For your own services: send the token that a client presented to you, and the scopes that the client needs.
@@ -11060,6 +11350,54 @@ func (r AcceptInvitationResponse) StatusCode() int {
 
 // ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
 func (r AcceptInvitationResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+// SpendKeyResponse200Headers the declared response headers of an HTTP 200 response for SpendKey
+type SpendKeyResponse200Headers struct {
+	XRequestID string
+}
+
+type SpendKeyResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *Spent
+	// Headers200 the parsed response headers for an HTTP 200 response
+	Headers200 *SpendKeyResponse200Headers
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r SpendKeyResponse) GetJSON200() *Spent {
+	return r.JSON200
+}
+
+// GetBody returns the raw response body bytes
+func (r SpendKeyResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r SpendKeyResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r SpendKeyResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r SpendKeyResponse) ContentType() string {
 	if r.HTTPResponse != nil {
 		return r.HTTPResponse.Header.Get("Content-Type")
 	}
@@ -13526,6 +13864,70 @@ func (c *ClientWithResponses) AcceptInvitationWithResponse(ctx context.Context, 
 	return ParseAcceptInvitationResponse(rsp)
 }
 
+// SpendKeyWithBodyWithResponse Settle what a request has cost
+//
+// For costs that are known after the request: take from the limits of a key what it has cost in the end, or give back what it
+// has not. Reserve by `verifyKey` with a `cost`, and settle by this. Name the key by its token or its id; a revoked
+// key is settled, too.
+//
+// **A positive cost** takes what is there: `spent` has what was taken, and `short` what was not there. No limit falls below
+// nothing. Each limit is taken from for itself. Limits that are not named are not touched, and a name that the key has no
+// limit for is ignored.
+//
+// **A negative cost** gives back. With the `spend_id` of a verification of the key, from the last 24 hours, it gives back at most
+// what that verification took, once. Without one it gives back what was spent in this period, and the caller needs
+// `limits:write` as well; the audit trail has it. A key cannot give back to limits that it spends itself: 403
+// `forbidden`.
+//
+// Without an `Idempotency-Key`, a positive cost is taken from memory as by `verifyKey`, and the same request takes it again.
+// With one, and for a negative cost, it is one transaction in the database.
+//
+// The limits of the key that asks are not touched. **A key needs the scope `keys:verify`**, a user the role `developer`,
+// `admin` or `owner`.
+//
+// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /v1/keys/spend (the `SpendKey` operationId).
+func (c *ClientWithResponses) SpendKeyWithBodyWithResponse(ctx context.Context, params *SpendKeyParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*SpendKeyResponse, error) {
+	rsp, err := c.SpendKeyWithBody(ctx, params, contentType, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseSpendKeyResponse(rsp)
+}
+
+// SpendKeyWithResponse Settle what a request has cost
+//
+// For costs that are known after the request: take from the limits of a key what it has cost in the end, or give back what it
+// has not. Reserve by `verifyKey` with a `cost`, and settle by this. Name the key by its token or its id; a revoked
+// key is settled, too.
+//
+// **A positive cost** takes what is there: `spent` has what was taken, and `short` what was not there. No limit falls below
+// nothing. Each limit is taken from for itself. Limits that are not named are not touched, and a name that the key has no
+// limit for is ignored.
+//
+// **A negative cost** gives back. With the `spend_id` of a verification of the key, from the last 24 hours, it gives back at most
+// what that verification took, once. Without one it gives back what was spent in this period, and the caller needs
+// `limits:write` as well; the audit trail has it. A key cannot give back to limits that it spends itself: 403
+// `forbidden`.
+//
+// Without an `Idempotency-Key`, a positive cost is taken from memory as by `verifyKey`, and the same request takes it again.
+// With one, and for a negative cost, it is one transaction in the database.
+//
+// The limits of the key that asks are not touched. **A key needs the scope `keys:verify`**, a user the role `developer`,
+// `admin` or `owner`.
+//
+// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /v1/keys/spend (the `SpendKey` operationId).
+func (c *ClientWithResponses) SpendKeyWithResponse(ctx context.Context, params *SpendKeyParams, body SpendKeyJSONRequestBody, reqEditors ...RequestEditorFn) (*SpendKeyResponse, error) {
+	rsp, err := c.SpendKey(ctx, params, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseSpendKeyResponse(rsp)
+}
+
 // VerifyKeyWithBodyWithResponse Verify an API key
 //
 // For your own services: send the token that a client presented to you, and the scopes that the client needs.
@@ -15108,6 +15510,45 @@ func ParseAcceptInvitationResponse(rsp *http.Response) (*AcceptInvitationRespons
 	switch {
 	case rsp.StatusCode == 200:
 		var headers AcceptInvitationResponse200Headers
+		if values := rsp.Header.Values("X-Request-Id"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "X-Request-Id", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.XRequestID = value
+		}
+		response.Headers200 = &headers
+	}
+
+	return response, nil
+}
+
+// ParseSpendKeyResponse parses an HTTP response from a SpendKeyWithResponse call
+func ParseSpendKeyResponse(rsp *http.Response) (*SpendKeyResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &SpendKeyResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest Spent
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	}
+
+	switch {
+	case rsp.StatusCode == 200:
+		var headers SpendKeyResponse200Headers
 		if values := rsp.Header.Values("X-Request-Id"); len(values) > 0 {
 			var value string
 			if err := runtime.BindStyledParameterWithOptions("simple", "X-Request-Id", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {

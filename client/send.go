@@ -106,7 +106,7 @@ const refreshPath = "/v1/auth/refresh"
 var (
 	publicPath = regexp.MustCompile(`^/(healthz|readyz|openapi\.yaml|openapi\.json|docs|docs/errors|` +
 		`\.well-known/jwks\.json|v1/auth/(signup|login|refresh|email/verify|password/(forgot|reset)))$`)
-	idempotencyPath = regexp.MustCompile(`^/v1/(organizations|organizations/[^/]+/(projects|invitations)|` +
+	idempotencyPath = regexp.MustCompile(`^/v1/(keys/spend|organizations|organizations/[^/]+/(projects|invitations)|` +
 		`projects/[^/]+/(plans|credits|keys(/[^/]+/rotate)?))$`)
 	repeatablePath = regexp.MustCompile(`^/v1/(keys/verify|auth/(login|refresh)|projects/[^/]+/keys/[^/]+/revoke)$`)
 )

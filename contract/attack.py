@@ -100,6 +100,8 @@ REASONS = {
     ("validation_failed", "/key_id"),  # neither it nor an external id, or of no key of the project
     ("validation_failed", "/external_id"),  # beside a key_id, or of keys on several plans
     ("validation_failed", "/amount"),  # nothing
+    ("validation_failed", "/key"),  # neither it nor a key_id
+    ("validation_failed", "/spend_id"),  # of no verification of the key, or without a negative cost
 }
 
 

@@ -21,6 +21,7 @@ type Books struct {
 	RenewsAt  time.Time // when the next period begins, or the next refill is due; zero: never
 	ReachedAt time.Time // when nothing was left for the first time in this period; zero: there always was
 	Leases    int64     // the number of the last lease
+	Owed      int64     // was given back before a node has reported it as spent
 }
 
 // Lease is what one node may spend of a counter.
@@ -86,6 +87,7 @@ func (b Books) Available() int64 { return b.Capacity - b.Spent - b.Leased - b.Fo
 // there. It returns what else has changed the credits.
 func (b *Books) Visit(l *Lease, r Report, t Terms) ([]Entry, error) {
 	b.settle(l, r)
+	b.repay()
 	var entries []Entry
 	var err error
 	if t.Limit.Type == Credits {
@@ -215,6 +217,36 @@ func (b *Books) Grant(amount int64) int64 {
 	amount = min(amount, MaxCapacity-b.Capacity)
 	b.Capacity += amount
 	return amount
+}
+
+// Spend takes up to n units that are available, and returns how many.
+func (b *Books) Spend(n int64, at time.Time) int64 {
+	n = min(n, max(0, b.Available()))
+	b.Spent += n
+	if b.Available() <= 0 && b.ReachedAt.IsZero() {
+		b.ReachedAt = at
+	}
+	b.repay()
+	return n
+}
+
+// GiveBack makes up to n units available again that were spent, and returns how many. Of
+// units that a node may not have reported yet, reported is false: they are taken off what
+// is reported next, and so n must not be more than was spent in this period.
+func (b *Books) GiveBack(n int64, reported bool) int64 {
+	if reported {
+		n = min(n, b.Spent)
+	}
+	b.Owed += n
+	b.repay()
+	return n
+}
+
+// repay takes what is owed off what is spent, which is never below zero.
+func (b *Books) repay() {
+	n := min(b.Owed, b.Spent)
+	b.Owed -= n
+	b.Spent -= n
 }
 
 // Forfeit ends the lease of a node that is gone and returns what is lost with it: the

@@ -66,6 +66,8 @@ func (s *shared) step() error {
 		}
 	case 9:
 		s.lose(i, n)
+	case 10:
+		s.settle()
 	default:
 		s.change()
 	}
@@ -87,6 +89,17 @@ func (s *shared) take(n *spender) {
 		return
 	}
 	s.admitted += units
+}
+
+// settle spends in the books, or gives back units that nodes may not have reported.
+func (s *shared) settle() {
+	switch {
+	case s.books.Period.IsZero():
+	case s.IntN(2) == 0:
+		s.admitted += s.books.Spend(s.Int64N(5), s.terms.At)
+	default:
+		s.admitted -= s.books.GiveBack(s.Int64N(s.admitted+1), false)
+	}
 }
 
 // begin begins a visit.
@@ -315,6 +328,30 @@ func TestRefills(t *testing.T) {
 		if all += got; got != c.want || all != b.Capacity {
 			t.Errorf("step %d: got %d more credits, want %d; %d of %d are in entries", i, got, c.want, all, b.Capacity)
 		}
+	}
+}
+
+// Guarantees that what is given back is spent no longer, as far as it was: also before it
+// was reported, and never below zero.
+func TestSpendingAndGivingBack(t *testing.T) {
+	t.Parallel()
+	b := domain.Books{Period: time.Unix(1, 0), Capacity: 100, Spent: 10, Leased: 30}
+	got := []int64{
+		b.Spend(50, time.Unix(2, 0)), b.GiveBack(20, true), b.Spend(90, time.Unix(3, 0)), b.Available(),
+		b.GiveBack(75, false), b.GiveBack(9, true), b.GiveBack(9, false),
+	}
+	got = append(got, b.Spent, b.Owed)
+	if diff := cmp.Diff([]int64{50, 20, 30, 0, 75, 0, 9, 0, 14}, got); diff != "" || !b.ReachedAt.Equal(time.Unix(3, 0)) {
+		t.Errorf("reached at %v, -want +got:\n%s", b.ReachedAt, diff)
+	}
+	lease := domain.Lease{Number: 1, Period: b.Period, Granted: 30}
+	limit := domain.Limit{Name: "c", Type: domain.Credits, Initial: new(int64(100))}
+	report := domain.Report{Lease: lease, Spent: 25}
+	if _, err := b.Visit(&lease, report, domain.Terms{Limit: limit.WithDefaults(), At: time.Unix(4, 0)}); err != nil {
+		t.Fatal(err)
+	}
+	if b.Spent != 11 || b.Owed != 0 || b.Leased != 5 {
+		t.Errorf("got %+v, want what was owed taken off 25", b)
 	}
 }
 

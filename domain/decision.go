@@ -20,6 +20,8 @@ type Decision struct {
 
 	violated, exceeded uint64           // one bit for each limit
 	beyond             uint64           // of rates: the request is more than the burst, so no time helps
+	leases             [4]*Known        // quotas, credits: from which of them units were taken; nil: from none
+	moreLeases         []*Known         // beyond these, which few keys have
 	left               [MaxLimits]int64 // rate: how far the TAT is ahead of the clock; otherwise how many units remain
 	rest               []int64          // the same for limits beyond these, which few keys have
 }
@@ -35,6 +37,42 @@ func (d *Decision) NoteRemaining(i int, units int64) { *d.state(i) = units }
 
 // AddRemaining notes that units were given back.
 func (d *Decision) AddRemaining(i int, units int64) { *d.state(i) += units }
+
+// Take notes from which lease units of a quota or of credits were taken.
+func (d *Decision) Take(i int, lease *Known) {
+	i -= d.Limits.Rates()
+	if i < len(d.leases) {
+		d.leases[i] = lease
+		return
+	}
+	if d.moreLeases == nil {
+		d.moreLeases = make([]*Known, MaxHeld-len(d.leases))
+	}
+	d.moreLeases[i-len(d.leases)] = lease
+}
+
+// Taken returns from which lease units of a quota or of credits were taken; nil: from
+// none.
+func (d *Decision) Taken(i int) *Known {
+	i -= d.Limits.Rates()
+	switch {
+	case i < 0:
+		return nil
+	case i < len(d.leases):
+		return d.leases[i]
+	case d.moreLeases == nil:
+		return nil
+	}
+	return d.moreLeases[i-len(d.leases)]
+}
+
+// Remaining returns how many units remain of a limit.
+func (d *Decision) Remaining(i int) int64 {
+	if i < d.Limits.Rates() {
+		return d.rate(i).Remaining(*d.state(i), 0)
+	}
+	return *d.state(i)
+}
 
 // state is where the state of a limit is kept.
 func (d *Decision) state(i int) *int64 {

@@ -72,6 +72,9 @@ func (r Rate) Remaining(tat, now int64) int64 {
 	return max(0, (r.tolerance()-max(0, tat-now))/r.interval)
 }
 
+// Used returns how many units do not remain at now.
+func (r Rate) Used(tat, now int64) int64 { return r.burst - r.Remaining(tat, now) }
+
 // UntilNext returns how long it takes until one unit more remains than at now, and
 // zero if none will: there is never more than the burst.
 func (r Rate) UntilNext(tat, now int64) time.Duration {

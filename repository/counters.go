@@ -71,6 +71,7 @@ type counterRow struct {
 	RenewsAt       micros
 	ReachedAt      micros
 	Leases         int64
+	Owed           int64
 }
 
 func (r counterRow) books() domain.Books {
@@ -84,6 +85,7 @@ func (r counterRow) books() domain.Books {
 		RenewsAt:  r.RenewsAt.Time,
 		ReachedAt: r.ReachedAt.Time,
 		Leases:    r.Leases,
+		Owed:      r.Owed,
 	}
 }
 
@@ -91,6 +93,7 @@ func (r counterRow) books() domain.Books {
 func (r counterRow) withBooks(b domain.Books) counterRow {
 	r.Period, r.Capacity, r.Spent, r.Leased, r.Forfeited = micros{b.Period}, b.Capacity, b.Spent, b.Leased, b.Forfeited
 	r.RenewedAt, r.RenewsAt, r.ReachedAt, r.Leases = micros{b.RenewedAt}, micros{b.RenewsAt}, micros{b.ReachedAt}, b.Leases
+	r.Owed = b.Owed
 	return r
 }
 
@@ -235,7 +238,7 @@ func (s *Store) keep(ctx context.Context, d visited) error {
 		slices.SortFunc(d.counters, func(a, b counterRow) int { return a.counter().Compare(b.counter()) })
 		q := s.write.NewInsert().Model(&d.counters).On("CONFLICT (" + counterKeyColumns + ") DO UPDATE")
 		for _, column := range []string{
-			"period", "capacity", "spent", "leased", "forfeited", "renewed_at", "renews_at", "reached_at", "leases",
+			"period", "capacity", "spent", "leased", "forfeited", "renewed_at", "renews_at", "reached_at", "leases", "owed",
 		} {
 			q = q.Set("? = EXCLUDED.?", bun.Ident(column), bun.Ident(column))
 		}

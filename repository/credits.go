@@ -106,6 +106,26 @@ func (s *Store) ChangeCredits(
 	return e, books, err
 }
 
+// ChangeBooks changes the books of a quota or of credits of the project, which may be
+// new, after what was due. It belongs into a transaction.
+func (s *Store) ChangeBooks(
+	ctx context.Context, scope domain.ProjectScope, c domain.Counter, t domain.Terms, change func(*domain.Books),
+) error {
+	return s.changeCounter(ctx, scope, c, func(row counterRow) (visited, error) {
+		books := row.books()
+		opened, err := books.Visit(&domain.Lease{}, domain.Report{}, t)
+		if err != nil {
+			return visited{}, err
+		}
+		change(&books)
+		done := visited{counters: []counterRow{row.withBooks(books)}}
+		for _, o := range opened {
+			done.entries = append(done.entries, newCreditEntryRow(row, ownEntry(row, o, t.At)))
+		}
+		return done, nil
+	})
+}
+
 // ResetCounter begins the period of a quota of the project anew. Leases of it are over:
 // what nodes have spent of them until they hear of it counts for the period that has
 // ended. It belongs into a transaction.

@@ -121,6 +121,9 @@ func askedOfProject(w *world, p *service.Project) []asked {
 		}),
 		ask("DeleteKey", domain.KeysWrite, none(func() error { return p.DeleteKey(ctx, key) })),
 		ask("VerifyKey", domain.KeysVerify, func() (service.Verification, error) { return p.VerifyKey(ctx, service.Question{Token: "x"}) }),
+		ask("SpendKey", domain.KeysVerify, func() (domain.Spent, error) {
+			return p.SpendKey(ctx, domain.Spending{Token: "x", Cost: map[string]int64{"tokens": 1}})
+		}),
 		ask("ImportKeys", domain.KeysImport, func() (domain.ImportResult, error) {
 			var rows iter.Seq[domain.ImportRow] = func(func(domain.ImportRow) bool) {}
 			return p.ImportKeys(ctx, rows)

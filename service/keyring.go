@@ -69,6 +69,7 @@ type keyring struct {
 	retry     macKey // digests of Idempotency-Keys
 	passwords macKey // password hashes, bound to their users
 	mailed    macKey // digests of tokens that are mailed or handed over to people
+	receipts  macKey // what verifications have taken from limits
 	outbox    macKey // tokens of emails, and what emails are counted by
 	check     macKey // the check value
 	derive    []byte // secrets that an Idempotency-Key can bring again
@@ -91,6 +92,7 @@ func newKeyring(master [32]byte) (*keyring, error) {
 		retry:     newMACKey(derive("idempotency-key")),
 		passwords: newMACKey(derive("password-hash")),
 		mailed:    newMACKey(derive("mailed-token")),
+		receipts:  newMACKey(derive("receipt")),
 		outbox:    newMACKey(derive("outbox")),
 		check:     newMACKey(derive("check-value")),
 		derive:    derive("derived-secret"),

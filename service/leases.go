@@ -140,6 +140,19 @@ func (a *App) keepLeases(ctx context.Context) {
 	}
 }
 
+// returnLeasesOf settles and returns what this node has leased of the quotas and credits
+// of a key, so that the books have all that it knows.
+func (a *App) returnLeasesOf(ctx context.Context, key domain.ProvenKey) error {
+	select {
+	case a.leases.turn <- struct{}{}:
+	case <-ctx.Done():
+		return domain.Unavailable(ctx.Err())
+	}
+	defer func() { <-a.leases.turn }()
+	_, err := a.visit(ctx, a.usage.meter.ReturnsOf(key, a.instant()))
+	return err
+}
+
 // returnLeases returns what this node has not spent, so that others can.
 func (a *App) returnLeases(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(ctx, returnLimit)

@@ -249,6 +249,9 @@ func (b *breaking) ofProjects() []storetest.UseCase {
 			}
 			return export.All(func([]domain.UsageItem) error { return nil })
 		}),
+		on("spend", func(ctx context.Context, p project, k domain.Key) error {
+			return ignoring(p.SpendKey(ctx, domain.Spending{KeyID: k.ID, Cost: map[string]int64{"tokens": 1}}))
+		}),
 		on("credits", func(ctx context.Context, p project, k domain.Key) error {
 			return ignoring(p.ListCreditEntries(ctx, domain.CreditFilter{KeyID: k.ID}, page))
 		}),

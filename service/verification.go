@@ -12,7 +12,8 @@ type Verification struct {
 	Key  domain.ProvenKey // zero until the secret has been proved
 	Keep domain.Keeping   // how long the answer may be kept
 
-	Limits domain.Decision // for valid and what limits refuse: what the key's limits say
+	Limits  domain.Decision // for valid and what limits refuse: what the key's limits say
+	SpendID string          // names what a question with a cost has taken from them; empty: nothing
 }
 
 // Valid reports whether the token is good.
@@ -104,6 +105,9 @@ func (v *Verification) spend(ctx context.Context, a *App, cost domain.Cost) erro
 		return v.Limits.Err()
 	default:
 		v.Code = VerificationCode(v.Limits.Code)
+	}
+	if len(cost) > 0 && v.Valid() {
+		v.SpendID = a.spendID(v.Key, cost, &v.Limits)
 	}
 	return nil
 }

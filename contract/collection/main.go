@@ -135,6 +135,7 @@ var given = map[string]map[string]string{
 	"resetPassword":    {"token": "from the mail", "password": "{{password}}"},
 	"acceptInvitation": {"token": "from the invitation"},
 	"verifyKey":        {"key": "{{api_key}}", "project_id": "{{project_id}}"},
+	"spendKey":         {"key_id": "{{key_id}}", "project_id": "{{project_id}}"},
 	"updateProject":    {"name": "Payments"},
 	"grantCredits":     {"key_id": "{{key_id}}"},
 }

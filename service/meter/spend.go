@@ -165,8 +165,6 @@ func (m *Meter) judge(b *Balance, d *domain.Decision, i int, cost domain.Cost, n
 // takeBalances takes from all quotas and credits, or from none. It reports false if
 // another request was faster.
 func (m *Meter) takeBalances(l *limited, d *domain.Decision, cost domain.Cost, now int64, anyway bool) bool {
-	var few [4]*domain.Known
-	taken := few[:0] // from which leases, so that nothing is given back to another one
 	for i, b := range l.balances {
 		at := len(l.buckets) + i
 		known, v := b.Known(), fits
@@ -186,24 +184,67 @@ func (m *Meter) takeBalances(l *limited, d *domain.Decision, cost domain.Cost, n
 			break
 		}
 		if !d.Admitted() {
-			l.giveBackBalances(d, cost, taken)
+			l.giveBackBalances(d, cost)
 			return false
 		}
-		if v != fits {
-			known = nil
+		if v == fits {
+			d.Take(at, known) // so that nothing is given back to another lease
 		}
-		taken = append(taken, known)
 	}
 	return true
 }
 
-// giveBackBalances returns what was taken from the first balances: nil means nothing.
-func (l *limited) giveBackBalances(d *domain.Decision, cost domain.Cost, taken []*domain.Known) {
-	for i, known := range taken {
-		if at := len(l.buckets) + i; known != nil {
+// giveBackBalances returns what was taken from balances.
+func (l *limited) giveBackBalances(d *domain.Decision, cost domain.Cost) {
+	for i, b := range l.balances {
+		at := len(l.buckets) + i
+		if known := d.Taken(at); known != nil {
 			n := cost.Of(l.set.At(at).Limit)
-			l.balances[i].GiveBack(n, known)
+			b.GiveBack(n, known)
 			d.AddRemaining(at, n)
+			d.Take(at, nil)
 		}
 	}
+}
+
+// GiveBack returns all that a decision has taken.
+func (m *Meter) GiveBack(key domain.ProvenKey, d *domain.Decision, cost domain.Cost, now int64) {
+	if l, known := m.limitsOf(key, now); known && l.set.Len() == d.Limits.Len() {
+		l.giveBack(len(l.buckets), d, cost, now)
+		l.giveBackBalances(d, cost)
+	}
+}
+
+// GiveBackRate returns units of a rate, as far as they are used, and how many.
+func (m *Meter) GiveBackRate(key domain.ProvenKey, i int, n, now int64) int64 {
+	return m.changeRate(key, i, func(r domain.Rate, tat int64) (int64, int64) {
+		given := min(n, r.Used(tat, now))
+		return r.GiveBack(tat, given), given
+	}, now)
+}
+
+// TakeRate takes units from a rate, as far as they are there, and returns how many.
+func (m *Meter) TakeRate(key domain.ProvenKey, i int, n, now int64) int64 {
+	return m.changeRate(key, i, func(r domain.Rate, tat int64) (int64, int64) {
+		taken := min(n, r.Remaining(tat, now))
+		next, _ := r.Take(tat, now, taken)
+		return next, taken
+	}, now)
+}
+
+// changeRate changes the TAT of a rate. change returns the new one and the units.
+func (m *Meter) changeRate(key domain.ProvenKey, i int, change func(r domain.Rate, tat int64) (next, units int64), now int64) int64 {
+	for l, known := m.limitsOf(key, now); known; l, known = m.limitsOf(key, now) {
+		rate := m.buckets.shares.Load().now.Of(l.set.Rate(i))
+		before := l.buckets[i].tat.Load()
+		if before == gone {
+			m.outdated(key)
+			continue
+		}
+		next, units := change(rate, rate.Bounded(before, now))
+		if l.buckets[i].tat.CompareAndSwap(before, next) {
+			return units
+		}
+	}
+	return 0
 }

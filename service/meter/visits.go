@@ -69,6 +69,24 @@ func (m *Meter) Returns(now int64) Visits {
 	return m.begin(some, now, true)
 }
 
+// ReturnsOf returns visits in which this node settles what it has spent of the quotas and
+// credits of a key, and returns the rest. None of them is visited at the same time.
+func (m *Meter) ReturnsOf(key domain.ProvenKey, now int64) Visits {
+	l, known := m.limitsOf(key, now)
+	if !known {
+		return Visits{}
+	}
+	var held []*Balance
+	for _, one := range l.balances {
+		if one.Known() != nil {
+			held = append(held, one)
+		}
+	}
+	v := m.begin(held, now, true)
+	v.Reasons[VisitSettle], v.Reasons[VisitExit] = v.Reasons[VisitExit], 0
+	return v
+}
+
 // inTurn divides balances into those whose turn it is and the rest. No project waits
 // for more than as many balances of each other one.
 func inTurn(all []*Balance, most int) (some, rest []*Balance) {
