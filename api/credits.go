@@ -23,6 +23,24 @@ func (h *handlers) GrantCredits(ctx context.Context, r GrantCreditsRequestObject
 	return GrantCredits201JSONResponse(GrantedCreditsFrom(done)), err
 }
 
+// RefundCredits makes credits available again that were forfeited.
+func (h *handlers) RefundCredits(ctx context.Context, r RefundCreditsRequestObject) (RefundCreditsResponseObject, error) {
+	project, err := h.app.Project(ctx, caller(ctx), r.ProjectID)
+	if err != nil {
+		return nil, err
+	}
+	done, err := project.GrantCredits(ctx, domain.CreditGrant{
+		Limit:          r.Body.Limit,
+		KeyID:          value(r.Body.KeyID),
+		ExternalID:     value(r.Body.ExternalID),
+		Amount:         value(r.Body.Amount),
+		Refund:         true,
+		Reason:         value(given(r.Body.Reason)),
+		IdempotencyKey: domain.Hidden(value(r.Params.IdempotencyKey)),
+	})
+	return RefundCredits201JSONResponse(GrantedCreditsFrom(done)), err
+}
+
 // ListCreditEntries answers the changes of a project's credits: a page, or an export if
 // the Accept header prefers one.
 func (h *handlers) ListCreditEntries(ctx context.Context, r ListCreditEntriesRequestObject) (ListCreditEntriesResponseObject, error) {

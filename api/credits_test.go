@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/csv"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"maps"
 	"net/http"
@@ -254,5 +255,73 @@ func TestCreditExport(t *testing.T) {
 	var entry api.CreditEntry
 	if err := json.Unmarshal(lines[0], &entry); err != nil || len(lines) != 205 || entry.Subject != string(key.Key.ID) {
 		t.Errorf("got %d lines, the first one %s", len(lines), lines[0])
+	}
+}
+
+// forfeited returns a key whose credits were lost with a node.
+func (s *scene) forfeited(t *testing.T) domain.KeyID {
+	t.Helper()
+	key := s.limitedKey(t, s.home, creditsPer("key", 100))
+	s.call(t, http.MethodGet, "/v1/project", byKey(key.Token), nil).want(t, http.StatusOK, nil)
+	s.loseLeases(t)
+	return key.Key.ID
+}
+
+// loseLeases forfeits what nodes have leased, as if they had been killed long ago.
+func (w *world) loseLeases(t *testing.T) {
+	t.Helper()
+	feed, err := w.Store.Feed(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer feed.Close() //nolint:errcheck // nothing is left to write
+	for lost := int64(0); lost == 0; { // unless the node has reported in between
+		nodes, err := w.Store.ListNodes(t.Context())
+		for _, n := range nodes {
+			err = errors.Join(err, feed.RemoveNode(t.Context(), n.ID))
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		if lost, _, err = w.Store.SweepLeases(t.Context(), w.Now().Add(time.Hour), w.Now(), 100); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// Guarantees that what was lost with a node is brought back to the unit, once, by those
+// who may, and that the books balance.
+func TestRefundCredits(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	n := w.tenant(t, "ada")
+	key := w.limitedKey(t, n, creditsPer("key", 100))
+	w.call(t, http.MethodGet, "/v1/project", byKey(key.Token), nil).want(t, http.StatusOK, nil)
+	w.Pass(time.Second)
+	w.loseLeases(t)
+	lost := w.entries(t, n, "")[0]
+	if lost >= 0 {
+		t.Fatalf("got the entries %v, want a forfeit", w.entries(t, n, ""))
+	}
+	refund := func(fields map[string]any) answer {
+		w.Pass(time.Second)
+		body := map[string]any{"limit": "credits", "key_id": key.Key.ID}
+		maps.Copy(body, fields)
+		return w.call(t, http.MethodPost, n.path("/credits/refund"), n.owner.as, body)
+	}
+	var done api.GrantedCredits
+	refund(map[string]any{"amount": 1, "reason": "incident 7"}).want(t, http.StatusCreated, &done)
+	if done.Entry.Kind != "refund" || done.Entry.Amount != 1 {
+		t.Errorf("got %+v", done)
+	}
+	refund(nil).want(t, http.StatusCreated, &done)
+	if done.Entry.Amount != -lost-1 {
+		t.Errorf("got %+v of the rest, want %d refunded", done, -lost-1)
+	}
+	refund(nil).fails(t, http.StatusConflict, domain.CodeConflict)
+	refund(map[string]any{"amount": -1}).fails(t, http.StatusUnprocessableEntity, domain.CodeValidationFailed)
+	health, err := w.Store.CheckHealth(t.Context())
+	if err != nil || len(health.Faults) > 0 {
+		t.Errorf("got %v, %v; want books that balance", health.Faults, err)
 	}
 }

@@ -33,6 +33,7 @@ var effects = map[string]string{
 	"importKeys":          "keys.imported caller project:path home/home first,imported,last",
 	"logIn":               "session.created owner session:answer -/-",
 	"logOut":              "session.ended caller session:session -/-",
+	"refundCredits":       "credits.refunded caller key:answer home/home amount,balance,limit,reason",
 	"removeMember":        "member.removed caller member:path home/- role",
 	"resetLimit":          "limit.reset caller key:path home/home limit,reason",
 	"revokeInvitation":    "invitation.revoked caller invitation:path home/-",

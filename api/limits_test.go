@@ -37,6 +37,9 @@ var sameLimits = map[string]int{
 	"GrantCreditsRequest/external_id/maxLength":       domain.MaxExternalIDLength,
 	"GrantCreditsRequest/amount/maximum":              domain.MaxUnits,
 	"GrantCreditsRequest/reason/maxLength":            domain.MaxReasonLength,
+	"RefundCreditsRequest/external_id/maxLength":      domain.MaxExternalIDLength,
+	"RefundCreditsRequest/amount/maximum":             domain.MaxUnits,
+	"RefundCreditsRequest/reason/maxLength":           domain.MaxReasonLength,
 	"SignUpRequest/name/maxLength":                    domain.MaxNameLength,
 	"UpdateMeRequest/name/maxLength":                  domain.MaxNameLength,
 }

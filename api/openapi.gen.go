@@ -1576,6 +1576,34 @@ type RefreshSessionRequest struct {
 	RefreshToken string `json:"refresh_token"`
 }
 
+// RefundCreditsRequest defines model for RefundCreditsRequest.
+type RefundCreditsRequest struct {
+	// Amount How many to refund at most; by default all that was forfeited.
+	//
+	// Example: 500
+	Amount *int64 `json:"amount,omitempty"`
+
+	// ExternalID What the credits are counted over, instead of `key_id`.
+	//
+	// Example: customer-4711
+	ExternalID *string `json:"external_id,omitempty"`
+
+	// KeyID Identifies an API key. It never changes.
+	//
+	// Example: key_01kjpy44e0fcfrt0xvtfeed5a2
+	KeyID *KeyID `json:"key_id,omitempty"`
+
+	// Limit The name of the limit, which has the type `credits`.
+	//
+	// Example: credits
+	Limit string `json:"limit"`
+
+	// Reason Why, for the audit trail.
+	//
+	// Example: incident 2026-07
+	Reason nullable.Nullable[string] `json:"reason,omitempty"`
+}
+
 // RequestedLimit One rule for what keys may use. A `rate` is so many a second, minute, hour or day, with a burst, against
 // overload. A `quota` is so many in a period of the calendar, for selling a volume. `credits` are a balance that is
 // granted, spent and perhaps refilled, for prepaid money. Where the project, the plan and the key define a limit of one name, the key's
@@ -2534,6 +2562,14 @@ type GrantCreditsParams struct {
 	IdempotencyKey *string `json:"Idempotency-Key,omitempty"`
 }
 
+// RefundCreditsParams defines parameters for RefundCredits.
+type RefundCreditsParams struct {
+	// IdempotencyKey Identifies this request, so that you can send it again if the response was lost. For 24 hours, the same
+	// request from the same caller gets the same response, and nothing is refunded again. Generate the value at random, and
+	// use it for one request only.
+	IdempotencyKey *string `json:"Idempotency-Key,omitempty"`
+}
+
 // ListKeysParams defines parameters for ListKeys.
 type ListKeysParams struct {
 	// Status Only keys with this status.
@@ -2749,6 +2785,9 @@ type UpdateProjectJSONRequestBody = UpdateProjectRequest
 // GrantCreditsJSONRequestBody defines body for GrantCredits for application/json ContentType.
 type GrantCreditsJSONRequestBody = GrantCreditsRequest
 
+// RefundCreditsJSONRequestBody defines body for RefundCredits for application/json ContentType.
+type RefundCreditsJSONRequestBody = RefundCreditsRequest
+
 // CreateKeyJSONRequestBody defines body for CreateKey for application/json ContentType.
 type CreateKeyJSONRequestBody = CreateKeyRequest
 
@@ -2907,6 +2946,9 @@ type ServerInterface interface {
 	// GrantCredits Grant credits
 	// (POST /v1/projects/{project_id}/credits)
 	GrantCredits(ctx echo.Context, projectID ProjectID, params GrantCreditsParams) error
+	// RefundCredits Refund forfeited credits
+	// (POST /v1/projects/{project_id}/credits/refund)
+	RefundCredits(ctx echo.Context, projectID ProjectID, params RefundCreditsParams) error
 	// ListKeys List a project's API keys
 	// (GET /v1/projects/{project_id}/keys)
 	ListKeys(ctx echo.Context, projectID ProjectID, params ListKeysParams) error
@@ -3929,6 +3971,42 @@ func (w *ServerInterfaceWrapper) GrantCredits(ctx echo.Context) error {
 	return err
 }
 
+// RefundCredits converts echo context to params.
+func (w *ServerInterfaceWrapper) RefundCredits(ctx echo.Context) error {
+	var err error
+	// ------------- Path parameter "project_id" -------------
+	var projectID ProjectID
+
+	err = runtime.BindStyledParameterWithOptions("simple", "project_id", ctx.Param("project_id"), &projectID, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter project_id: %s", err))
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params RefundCreditsParams
+
+	headers := ctx.Request().Header
+	// ------------- Optional header parameter "Idempotency-Key" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
+		var IdempotencyKey string
+		n := len(valueList)
+		if n != 1 {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Expected one value for Idempotency-Key, got %d", n))
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter Idempotency-Key: %s", err))
+		}
+
+		params.IdempotencyKey = &IdempotencyKey
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.RefundCredits(ctx, projectID, params)
+	return err
+}
+
 // ListKeys converts echo context to params.
 func (w *ServerInterfaceWrapper) ListKeys(ctx echo.Context) error {
 	var err error
@@ -4738,6 +4816,7 @@ func RegisterHandlersWithOptions(router EchoRouter, si ServerInterface, options 
 	router.PATCH(options.BaseURL+"/v1/projects/:project_id", wrapper.UpdateProject, options.OperationMiddlewares["updateProject"]...)
 	router.GET(options.BaseURL+"/v1/projects/:project_id/credits", wrapper.ListCreditEntries, options.OperationMiddlewares["listCreditEntries"]...)
 	router.POST(options.BaseURL+"/v1/projects/:project_id/credits", wrapper.GrantCredits, options.OperationMiddlewares["grantCredits"]...)
+	router.POST(options.BaseURL+"/v1/projects/:project_id/credits/refund", wrapper.RefundCredits, options.OperationMiddlewares["refundCredits"]...)
 	router.GET(options.BaseURL+"/v1/projects/:project_id/keys", wrapper.ListKeys, options.OperationMiddlewares["listKeys"]...)
 	router.POST(options.BaseURL+"/v1/projects/:project_id/keys", wrapper.CreateKey, options.OperationMiddlewares["createKey"]...)
 	router.DELETE(options.BaseURL+"/v1/projects/:project_id/keys/:key_id", wrapper.DeleteKey, options.OperationMiddlewares["deleteKey"]...)
@@ -11752,6 +11831,246 @@ func (response GrantCredits503ApplicationProblemPlusJSONResponse) VisitGrantCred
 	return err
 }
 
+type RefundCreditsRequestObject struct {
+	ProjectID ProjectID `json:"project_id"`
+	Params    RefundCreditsParams
+	Body      *RefundCreditsJSONRequestBody
+}
+
+type RefundCreditsResponseObject interface {
+	VisitRefundCreditsResponse(w http.ResponseWriter) error
+}
+
+type RefundCredits201JSONResponse GrantedCredits
+
+func (response RefundCredits201JSONResponse) VisitRefundCreditsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(201)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type RefundCredits400ApplicationProblemPlusJSONResponse struct {
+	BadRequestApplicationProblemPlusJSONResponse
+}
+
+func (response RefundCredits400ApplicationProblemPlusJSONResponse) VisitRefundCreditsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(400)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type RefundCredits401ApplicationProblemPlusJSONResponse struct {
+	UnauthorizedApplicationProblemPlusJSONResponse
+}
+
+func (response RefundCredits401ApplicationProblemPlusJSONResponse) VisitRefundCreditsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.WWWAuthenticate != nil {
+		w.Header().Set("WWW-Authenticate", fmt.Sprint(*response.Headers.WWWAuthenticate))
+	}
+	w.WriteHeader(401)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type RefundCredits402ApplicationProblemPlusJSONResponse struct {
+	PaymentRequiredApplicationProblemPlusJSONResponse
+}
+
+func (response RefundCredits402ApplicationProblemPlusJSONResponse) VisitRefundCreditsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RateLimit != nil {
+		w.Header().Set("RateLimit", fmt.Sprint(*response.Headers.RateLimit))
+	}
+	if response.Headers.RateLimitPolicy != nil {
+		w.Header().Set("RateLimit-Policy", fmt.Sprint(*response.Headers.RateLimitPolicy))
+	}
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(402)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type RefundCredits403ApplicationProblemPlusJSONResponse struct {
+	ForbiddenApplicationProblemPlusJSONResponse
+}
+
+func (response RefundCredits403ApplicationProblemPlusJSONResponse) VisitRefundCreditsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(403)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type RefundCredits404ApplicationProblemPlusJSONResponse struct {
+	NotFoundApplicationProblemPlusJSONResponse
+}
+
+func (response RefundCredits404ApplicationProblemPlusJSONResponse) VisitRefundCreditsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(404)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type RefundCredits409ApplicationProblemPlusJSONResponse struct {
+	ConflictApplicationProblemPlusJSONResponse
+}
+
+func (response RefundCredits409ApplicationProblemPlusJSONResponse) VisitRefundCreditsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(409)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type RefundCredits413ApplicationProblemPlusJSONResponse struct {
+	PayloadTooLargeApplicationProblemPlusJSONResponse
+}
+
+func (response RefundCredits413ApplicationProblemPlusJSONResponse) VisitRefundCreditsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(413)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type RefundCredits415ApplicationProblemPlusJSONResponse struct {
+	UnsupportedMediaTypeApplicationProblemPlusJSONResponse
+}
+
+func (response RefundCredits415ApplicationProblemPlusJSONResponse) VisitRefundCreditsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(415)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type RefundCredits422ApplicationProblemPlusJSONResponse struct {
+	ValidationFailedApplicationProblemPlusJSONResponse
+}
+
+func (response RefundCredits422ApplicationProblemPlusJSONResponse) VisitRefundCreditsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(422)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type RefundCredits429ApplicationProblemPlusJSONResponse struct {
+	TooManyRequestsApplicationProblemPlusJSONResponse
+}
+
+func (response RefundCredits429ApplicationProblemPlusJSONResponse) VisitRefundCreditsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RateLimit != nil {
+		w.Header().Set("RateLimit", fmt.Sprint(*response.Headers.RateLimit))
+	}
+	if response.Headers.RateLimitPolicy != nil {
+		w.Header().Set("RateLimit-Policy", fmt.Sprint(*response.Headers.RateLimitPolicy))
+	}
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(429)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type RefundCredits500ApplicationProblemPlusJSONResponse struct {
+	InternalApplicationProblemPlusJSONResponse
+}
+
+func (response RefundCredits500ApplicationProblemPlusJSONResponse) VisitRefundCreditsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(500)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type RefundCredits503ApplicationProblemPlusJSONResponse struct {
+	UnavailableApplicationProblemPlusJSONResponse
+}
+
+func (response RefundCredits503ApplicationProblemPlusJSONResponse) VisitRefundCreditsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(503)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
 type ListKeysRequestObject struct {
 	ProjectID ProjectID `json:"project_id"`
 	Params    ListKeysParams
@@ -15817,6 +16136,9 @@ type StrictServerInterface interface {
 	// GrantCredits Grant credits
 	// (POST /v1/projects/{project_id}/credits)
 	GrantCredits(ctx context.Context, request GrantCreditsRequestObject) (GrantCreditsResponseObject, error)
+	// RefundCredits Refund forfeited credits
+	// (POST /v1/projects/{project_id}/credits/refund)
+	RefundCredits(ctx context.Context, request RefundCreditsRequestObject) (RefundCreditsResponseObject, error)
 	// ListKeys List a project's API keys
 	// (GET /v1/projects/{project_id}/keys)
 	ListKeys(ctx context.Context, request ListKeysRequestObject) (ListKeysResponseObject, error)
@@ -17368,6 +17690,55 @@ func (sh *strictHandler) GrantCredits(ctx echo.Context, projectID ProjectID, par
 		return err
 	} else if validResponse, ok := response.(GrantCreditsResponseObject); ok {
 		return validResponse.VisitGrantCreditsResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
+// RefundCredits operation middleware
+func (sh *strictHandler) RefundCredits(ctx echo.Context, projectID ProjectID, params RefundCreditsParams) error {
+	var request RefundCreditsRequestObject
+
+	request.ProjectID = projectID
+	request.Params = params
+
+	var body RefundCreditsJSONRequestBody
+	var err error
+	if binder, ok := ctx.Echo().Binder.(*echo.DefaultBinder); ok {
+		// A request validator built on kin-openapi's openapi3filter with
+		// KeepValidatedValue leaves the value it validated on the body. Bind
+		// that value, matching member names exactly, so the handler receives
+		// what was validated instead of a second, case-insensitive decode.
+		// Otherwise bind only the request body, so that path and query
+		// parameters are not also bound into the body struct.
+		if vb, ok := ctx.Request().Body.(interface{ ValidatedValue() any }); !ok || runtime.BindJSONValue(vb.ValidatedValue(), &body) != nil {
+			err = binder.BindBody(ctx, &body)
+		}
+	} else {
+		// A custom binder is installed on the Echo instance; defer to it
+		// entirely, since echo.Binder does not expose body-only binding and
+		// the binder may do more than decode (for example call ctx.Validate).
+		err = ctx.Bind(&body)
+	}
+	if err != nil {
+		return err
+	}
+	request.Body = &body
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.RefundCredits(ctx.Request().Context(), request.(RefundCreditsRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "RefundCredits")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(RefundCreditsResponseObject); ok {
+		return validResponse.VisitRefundCreditsResponse(ctx.Response())
 	} else if response != nil {
 		return fmt.Errorf("unexpected response type: %T", response)
 	}

@@ -87,6 +87,7 @@ var rules = map[string]rule{
 	"resetLimit":   {byEither, domain.LimitsWrite},
 
 	"grantCredits":      {byEither, domain.LimitsWrite},
+	"refundCredits":     {byEither, domain.LimitsWrite},
 	"listCreditEntries": {byEither, domain.LimitsRead},
 
 	"createPlan": {byEither, domain.LimitsWrite},

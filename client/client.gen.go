@@ -2296,6 +2296,34 @@ type RefreshSessionRequest struct {
 	RefreshToken string `json:"refresh_token"`
 }
 
+// RefundCreditsRequest defines model for RefundCreditsRequest.
+type RefundCreditsRequest struct {
+	// Amount How many to refund at most; by default all that was forfeited.
+	//
+	// Example: 500
+	Amount *int64 `json:"amount,omitempty"`
+
+	// ExternalID What the credits are counted over, instead of `key_id`.
+	//
+	// Example: customer-4711
+	ExternalID *string `json:"external_id,omitempty"`
+
+	// KeyID Identifies an API key. It never changes.
+	//
+	// Example: key_01kjpy44e0fcfrt0xvtfeed5a2
+	KeyID *KeyID `json:"key_id,omitempty"`
+
+	// Limit The name of the limit, which has the type `credits`.
+	//
+	// Example: credits
+	Limit string `json:"limit"`
+
+	// Reason Why, for the audit trail.
+	//
+	// Example: incident 2026-07
+	Reason nullable.Nullable[string] `json:"reason,omitempty"`
+}
+
 // RequestedLimit One rule for what keys may use. A `rate` is so many a second, minute, hour or day, with a burst, against
 // overload. A `quota` is so many in a period of the calendar, for selling a volume. `credits` are a balance that is
 // granted, spent and perhaps refilled, for prepaid money. Where the project, the plan and the key define a limit of one name, the key's
@@ -3299,6 +3327,14 @@ type GrantCreditsParams struct {
 	IdempotencyKey *string `json:"Idempotency-Key,omitempty"`
 }
 
+// RefundCreditsParams defines parameters for RefundCredits.
+type RefundCreditsParams struct {
+	// IdempotencyKey Identifies this request, so that you can send it again if the response was lost. For 24 hours, the same
+	// request from the same caller gets the same response, and nothing is refunded again. Generate the value at random, and
+	// use it for one request only.
+	IdempotencyKey *string `json:"Idempotency-Key,omitempty"`
+}
+
 // ListKeysParams defines parameters for ListKeys.
 type ListKeysParams struct {
 	// Status Only keys with this status.
@@ -3513,6 +3549,9 @@ type UpdateProjectJSONRequestBody = UpdateProjectRequest
 
 // GrantCreditsJSONRequestBody defines body for GrantCredits for application/json ContentType.
 type GrantCreditsJSONRequestBody = GrantCreditsRequest
+
+// RefundCreditsJSONRequestBody defines body for RefundCredits for application/json ContentType.
+type RefundCreditsJSONRequestBody = RefundCreditsRequest
 
 // CreateKeyJSONRequestBody defines body for CreateKey for application/json ContentType.
 type CreateKeyJSONRequestBody = CreateKeyRequest
@@ -4256,6 +4295,38 @@ type ClientInterface interface {
 	//
 	// Corresponds with POST /v1/projects/{project_id}/credits (the `GrantCredits` operationId).
 	GrantCredits(ctx context.Context, projectID ProjectID, params *GrantCreditsParams, body GrantCreditsJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// RefundCreditsWithBody Refund forfeited credits
+	//
+	// Makes credits available again that were forfeited: a node had leased them and was killed, so that no one knows whether it has
+	// spent them. The list of entries has them as `forfeit`. Name the credits as for `grantCredits`.
+	//
+	// Without an `amount`, all that was forfeited and not refunded yet is refunded, and with one at most that. If nothing is left to
+	// refund, the response is 409 `conflict`. A key cannot refund credits that it spends itself: 403 `forbidden`. The audit trail has
+	// every refund.
+	//
+	// **A key needs the scope `limits:write`**, a user the role `developer`, `admin` or `owner`.
+	//
+	// Takes any type of body and a specified content type.
+	//
+	// Corresponds with POST /v1/projects/{project_id}/credits/refund (the `RefundCredits` operationId).
+	RefundCreditsWithBody(ctx context.Context, projectID ProjectID, params *RefundCreditsParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// RefundCredits Refund forfeited credits
+	//
+	// Makes credits available again that were forfeited: a node had leased them and was killed, so that no one knows whether it has
+	// spent them. The list of entries has them as `forfeit`. Name the credits as for `grantCredits`.
+	//
+	// Without an `amount`, all that was forfeited and not refunded yet is refunded, and with one at most that. If nothing is left to
+	// refund, the response is 409 `conflict`. A key cannot refund credits that it spends itself: 403 `forbidden`. The audit trail has
+	// every refund.
+	//
+	// **A key needs the scope `limits:write`**, a user the role `developer`, `admin` or `owner`.
+	//
+	// Takes a body of the `application/json` content type.
+	//
+	// Corresponds with POST /v1/projects/{project_id}/credits/refund (the `RefundCredits` operationId).
+	RefundCredits(ctx context.Context, projectID ProjectID, params *RefundCreditsParams, body RefundCreditsJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// ListKeys List a project's API keys
 	//
@@ -5806,6 +5877,58 @@ func (c *API) GrantCreditsWithBody(ctx context.Context, projectID ProjectID, par
 // Corresponds with POST /v1/projects/{project_id}/credits (the `GrantCredits` operationId).
 func (c *API) GrantCredits(ctx context.Context, projectID ProjectID, params *GrantCreditsParams, body GrantCreditsJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
 	req, err := NewGrantCreditsRequest(c.Server, projectID, params, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// RefundCreditsWithBody Refund forfeited credits
+//
+// Makes credits available again that were forfeited: a node had leased them and was killed, so that no one knows whether it has
+// spent them. The list of entries has them as `forfeit`. Name the credits as for `grantCredits`.
+//
+// Without an `amount`, all that was forfeited and not refunded yet is refunded, and with one at most that. If nothing is left to
+// refund, the response is 409 `conflict`. A key cannot refund credits that it spends itself: 403 `forbidden`. The audit trail has
+// every refund.
+//
+// **A key needs the scope `limits:write`**, a user the role `developer`, `admin` or `owner`.
+//
+// Takes any type of body and a specified content type.
+//
+// Corresponds with POST /v1/projects/{project_id}/credits/refund (the `RefundCredits` operationId).
+func (c *API) RefundCreditsWithBody(ctx context.Context, projectID ProjectID, params *RefundCreditsParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewRefundCreditsRequestWithBody(c.Server, projectID, params, contentType, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// RefundCredits Refund forfeited credits
+//
+// Makes credits available again that were forfeited: a node had leased them and was killed, so that no one knows whether it has
+// spent them. The list of entries has them as `forfeit`. Name the credits as for `grantCredits`.
+//
+// Without an `amount`, all that was forfeited and not refunded yet is refunded, and with one at most that. If nothing is left to
+// refund, the response is 409 `conflict`. A key cannot refund credits that it spends itself: 403 `forbidden`. The audit trail has
+// every refund.
+//
+// **A key needs the scope `limits:write`**, a user the role `developer`, `admin` or `owner`.
+//
+// Takes a body of the `application/json` content type.
+//
+// Corresponds with POST /v1/projects/{project_id}/credits/refund (the `RefundCredits` operationId).
+func (c *API) RefundCredits(ctx context.Context, projectID ProjectID, params *RefundCreditsParams, body RefundCreditsJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewRefundCreditsRequest(c.Server, projectID, params, body)
 	if err != nil {
 		return nil, err
 	}
@@ -8507,6 +8630,68 @@ func NewGrantCreditsRequestWithBody(server string, projectID ProjectID, params *
 	return req, nil
 }
 
+// NewRefundCreditsRequest calls the generic RefundCredits builder with application/json body
+func NewRefundCreditsRequest(server string, projectID ProjectID, params *RefundCreditsParams, body RefundCreditsJSONRequestBody) (*http.Request, error) {
+	var bodyReader io.Reader
+	buf, err := json.Marshal(body)
+	if err != nil {
+		return nil, err
+	}
+	bodyReader = bytes.NewReader(buf)
+	return NewRefundCreditsRequestWithBody(server, projectID, params, "application/json", bodyReader)
+}
+
+// NewRefundCreditsRequestWithBody constructs an http.Request for the RefundCredits method, with any body, and a specified content type
+func NewRefundCreditsRequestWithBody(server string, projectID ProjectID, params *RefundCreditsParams, contentType string, body io.Reader) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "project_id", projectID, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/projects/%s/credits/refund", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodPost, queryURL.String(), body)
+	if err != nil {
+		return nil, err
+	}
+
+	req.Header.Add("Content-Type", contentType)
+
+	if params != nil {
+
+		if params.IdempotencyKey != nil {
+			var headerParam0 string
+
+			headerParam0, err = runtime.StyleParamWithOptions("simple", false, "Idempotency-Key", *params.IdempotencyKey, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("Idempotency-Key", headerParam0)
+		}
+
+	}
+
+	return req, nil
+}
+
 // NewListKeysRequest constructs an http.Request for the ListKeys method
 func NewListKeysRequest(server string, projectID ProjectID, params *ListKeysParams) (*http.Request, error) {
 	var err error
@@ -10494,6 +10679,38 @@ type ClientWithResponsesInterface interface {
 	//
 	// Corresponds with POST /v1/projects/{project_id}/credits (the `GrantCredits` operationId).
 	GrantCreditsWithResponse(ctx context.Context, projectID ProjectID, params *GrantCreditsParams, body GrantCreditsJSONRequestBody, reqEditors ...RequestEditorFn) (*GrantCreditsResponse, error)
+
+	// RefundCreditsWithBodyWithResponse Refund forfeited credits
+	//
+	// Makes credits available again that were forfeited: a node had leased them and was killed, so that no one knows whether it has
+	// spent them. The list of entries has them as `forfeit`. Name the credits as for `grantCredits`.
+	//
+	// Without an `amount`, all that was forfeited and not refunded yet is refunded, and with one at most that. If nothing is left to
+	// refund, the response is 409 `conflict`. A key cannot refund credits that it spends itself: 403 `forbidden`. The audit trail has
+	// every refund.
+	//
+	// **A key needs the scope `limits:write`**, a user the role `developer`, `admin` or `owner`.
+	//
+	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /v1/projects/{project_id}/credits/refund (the `RefundCredits` operationId).
+	RefundCreditsWithBodyWithResponse(ctx context.Context, projectID ProjectID, params *RefundCreditsParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*RefundCreditsResponse, error)
+
+	// RefundCreditsWithResponse Refund forfeited credits
+	//
+	// Makes credits available again that were forfeited: a node had leased them and was killed, so that no one knows whether it has
+	// spent them. The list of entries has them as `forfeit`. Name the credits as for `grantCredits`.
+	//
+	// Without an `amount`, all that was forfeited and not refunded yet is refunded, and with one at most that. If nothing is left to
+	// refund, the response is 409 `conflict`. A key cannot refund credits that it spends itself: 403 `forbidden`. The audit trail has
+	// every refund.
+	//
+	// **A key needs the scope `limits:write`**, a user the role `developer`, `admin` or `owner`.
+	//
+	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /v1/projects/{project_id}/credits/refund (the `RefundCredits` operationId).
+	RefundCreditsWithResponse(ctx context.Context, projectID ProjectID, params *RefundCreditsParams, body RefundCreditsJSONRequestBody, reqEditors ...RequestEditorFn) (*RefundCreditsResponse, error)
 
 	// ListKeysWithResponse List a project's API keys
 	//
@@ -12714,6 +12931,54 @@ func (r GrantCreditsResponse) ContentType() string {
 	return ""
 }
 
+// RefundCreditsResponse201Headers the declared response headers of an HTTP 201 response for RefundCredits
+type RefundCreditsResponse201Headers struct {
+	XRequestID string
+}
+
+type RefundCreditsResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON201 the response for an HTTP 201 `application/json` response
+	JSON201 *GrantedCredits
+	// Headers201 the parsed response headers for an HTTP 201 response
+	Headers201 *RefundCreditsResponse201Headers
+}
+
+// GetJSON201 returns the response for an HTTP 201 `application/json` response
+func (r RefundCreditsResponse) GetJSON201() *GrantedCredits {
+	return r.JSON201
+}
+
+// GetBody returns the raw response body bytes
+func (r RefundCreditsResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r RefundCreditsResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r RefundCreditsResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r RefundCreditsResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
 // ListKeysResponse200Headers the declared response headers of an HTTP 200 response for ListKeys
 type ListKeysResponse200Headers struct {
 	Link       *string
@@ -14610,6 +14875,50 @@ func (c *ClientWithResponses) GrantCreditsWithResponse(ctx context.Context, proj
 		return nil, err
 	}
 	return ParseGrantCreditsResponse(rsp)
+}
+
+// RefundCreditsWithBodyWithResponse Refund forfeited credits
+//
+// Makes credits available again that were forfeited: a node had leased them and was killed, so that no one knows whether it has
+// spent them. The list of entries has them as `forfeit`. Name the credits as for `grantCredits`.
+//
+// Without an `amount`, all that was forfeited and not refunded yet is refunded, and with one at most that. If nothing is left to
+// refund, the response is 409 `conflict`. A key cannot refund credits that it spends itself: 403 `forbidden`. The audit trail has
+// every refund.
+//
+// **A key needs the scope `limits:write`**, a user the role `developer`, `admin` or `owner`.
+//
+// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /v1/projects/{project_id}/credits/refund (the `RefundCredits` operationId).
+func (c *ClientWithResponses) RefundCreditsWithBodyWithResponse(ctx context.Context, projectID ProjectID, params *RefundCreditsParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*RefundCreditsResponse, error) {
+	rsp, err := c.RefundCreditsWithBody(ctx, projectID, params, contentType, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseRefundCreditsResponse(rsp)
+}
+
+// RefundCreditsWithResponse Refund forfeited credits
+//
+// Makes credits available again that were forfeited: a node had leased them and was killed, so that no one knows whether it has
+// spent them. The list of entries has them as `forfeit`. Name the credits as for `grantCredits`.
+//
+// Without an `amount`, all that was forfeited and not refunded yet is refunded, and with one at most that. If nothing is left to
+// refund, the response is 409 `conflict`. A key cannot refund credits that it spends itself: 403 `forbidden`. The audit trail has
+// every refund.
+//
+// **A key needs the scope `limits:write`**, a user the role `developer`, `admin` or `owner`.
+//
+// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /v1/projects/{project_id}/credits/refund (the `RefundCredits` operationId).
+func (c *ClientWithResponses) RefundCreditsWithResponse(ctx context.Context, projectID ProjectID, params *RefundCreditsParams, body RefundCreditsJSONRequestBody, reqEditors ...RequestEditorFn) (*RefundCreditsResponse, error) {
+	rsp, err := c.RefundCredits(ctx, projectID, params, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseRefundCreditsResponse(rsp)
 }
 
 // ListKeysWithResponse List a project's API keys
@@ -16685,6 +16994,45 @@ func ParseGrantCreditsResponse(rsp *http.Response) (*GrantCreditsResponse, error
 	switch {
 	case rsp.StatusCode == 201:
 		var headers GrantCreditsResponse201Headers
+		if values := rsp.Header.Values("X-Request-Id"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "X-Request-Id", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.XRequestID = value
+		}
+		response.Headers201 = &headers
+	}
+
+	return response, nil
+}
+
+// ParseRefundCreditsResponse parses an HTTP response from a RefundCreditsWithResponse call
+func ParseRefundCreditsResponse(rsp *http.Response) (*RefundCreditsResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &RefundCreditsResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 201:
+		var dest GrantedCredits
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON201 = &dest
+
+	}
+
+	switch {
+	case rsp.StatusCode == 201:
+		var headers RefundCreditsResponse201Headers
 		if values := rsp.Header.Values("X-Request-Id"); len(values) > 0 {
 			var value string
 			if err := runtime.BindStyledParameterWithOptions("simple", "X-Request-Id", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {

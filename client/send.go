@@ -107,7 +107,7 @@ var (
 	publicPath = regexp.MustCompile(`^/(healthz|readyz|openapi\.yaml|openapi\.json|docs|docs/errors|` +
 		`\.well-known/jwks\.json|v1/auth/(signup|login|refresh|email/verify|password/(forgot|reset)))$`)
 	idempotencyPath = regexp.MustCompile(`^/v1/(keys/spend|organizations|organizations/[^/]+/(projects|invitations)|` +
-		`projects/[^/]+/(plans|credits|keys(/[^/]+/rotate)?))$`)
+		`projects/[^/]+/(plans|credits(/refund)?|keys(/[^/]+/rotate)?))$`)
 	repeatablePath = regexp.MustCompile(`^/v1/(keys/verify|auth/(login|refresh)|projects/[^/]+/keys/[^/]+/revoke)$`)
 )
 

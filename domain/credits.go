@@ -12,6 +12,7 @@ type CreditGrant struct {
 	KeyID      KeyID
 	ExternalID string
 	Amount     int64 // negative: at most what is available is taken back
+	Refund     bool  // at most so many are refunded of those that were forfeited; with the amount 0 all
 	Reason     string
 
 	IdempotencyKey Hidden // makes a lost answer recoverable: see ValidateIdempotencyKey
@@ -31,7 +32,9 @@ func (g CreditGrant) Validate() error {
 	case g.ExternalID != "":
 		v.Text("/external_id", g.ExternalID, 1, MaxExternalIDLength)
 	}
-	if g.Amount == 0 || g.Amount < -MaxUnits || g.Amount > MaxUnits {
+	if g.Refund && (g.Amount < 0 || g.Amount > MaxUnits) {
+		v.Add("/amount", "must be 1 to %d", MaxUnits)
+	} else if !g.Refund && (g.Amount == 0 || g.Amount < -MaxUnits || g.Amount > MaxUnits) {
 		v.Add("/amount", "must be 1 to %d, or -%d to -1", MaxUnits, MaxUnits)
 	}
 	v.Text("/reason", g.Reason, 0, MaxReasonLength)

@@ -49,7 +49,7 @@ func printed(t *testing.T) map[string]any {
 		domain.Known{}, domain.Books{}, domain.Lease{}, domain.Report{}, domain.Terms{}, domain.Entry{},
 		domain.ProjectCounter{}, domain.Visit{}, domain.Visits{}, domain.Visited{}, domain.CreditEntry{},
 		domain.CreditGrant{}, domain.Granted{}, domain.CreditFilter{}, domain.Subject{},
-		domain.Spending{}, domain.Spent{}, domain.Receipt{}, domain.Taken{},
+		domain.Spending{}, domain.Spent{}, domain.Keeping{}, domain.Receipt{}, domain.Taken{},
 		domain.Plan{}, domain.PlanSpec{}, domain.PlanPatch{}, domain.KeyPlan{},
 		domain.UsageCount{}, domain.UsageBatch{}, domain.UsageQuery{}, domain.UsageItem{}, domain.UsageCursor{}, domain.Usage{},
 	} {

@@ -1,6 +1,7 @@
 package service
 
 import (
+	"cmp"
 	"context"
 	"slices"
 
@@ -9,8 +10,8 @@ import (
 )
 
 // GrantCredits adds to credits of the project, or takes back what is available of
-// them, on all nodes. It needs limits:write. A key cannot change credits that it
-// spends itself.
+// them, on all nodes; or it refunds what was forfeited, and gives conflict if nothing was.
+// It needs limits:write. A key cannot change credits that it spends itself.
 func (p *Project) GrantCredits(ctx context.Context, grant domain.CreditGrant) (domain.Granted, error) {
 	if err := p.Authorize(domain.LimitsWrite); err != nil {
 		return domain.Granted{}, err
@@ -18,7 +19,11 @@ func (p *Project) GrantCredits(ctx context.Context, grant domain.CreditGrant) (d
 	if err := grant.Validate(); err != nil {
 		return domain.Granted{}, err
 	}
-	r, err := p.app.newRequest(p.caller, grant.IdempotencyKey.Reveal(), "grantCredits", p.project.ID, grant)
+	operation := "grantCredits"
+	if grant.Refund {
+		operation = "refundCredits"
+	}
+	r, err := p.app.newRequest(p.caller, grant.IdempotencyKey.Reveal(), operation, p.project.ID, grant)
 	if err != nil {
 		return domain.Granted{}, err
 	}
@@ -37,12 +42,16 @@ func (p *Project) grantCredits(ctx context.Context, tx *repository.Store, grant 
 	if err := p.requireOthers(ctx, tx, c.counter); err != nil {
 		return domain.Granted{}, err
 	}
-	at := p.app.now()
+	at, action := p.app.now(), "credits.granted"
+	asked := domain.Entry{Kind: domain.EntryGrant, Amount: grant.Amount}
+	if grant.Refund {
+		action, asked = "credits.refunded", domain.Entry{Kind: domain.EntryRefund, Amount: cmp.Or(grant.Amount, domain.MaxCapacity)}
+	}
 	entry, books, err := tx.ChangeCredits(ctx, p.project.Scope(), domain.Terms{Limit: c.limit, At: p.app.limitTime()}, domain.CreditEntry{
 		ID:        domain.NewID[domain.CreditEntryID](at),
 		Counter:   c.counter,
-		Kind:      domain.EntryGrant,
-		Amount:    grant.Amount,
+		Kind:      asked.Kind,
+		Amount:    asked.Amount,
 		Reason:    grant.Reason,
 		CreatedAt: at,
 		CreatedBy: p.caller.Actor(),
@@ -50,13 +59,16 @@ func (p *Project) grantCredits(ctx context.Context, tx *repository.Store, grant 
 	if err != nil {
 		return domain.Granted{}, err
 	}
+	if grant.Refund && entry.Amount == 0 {
+		return domain.Granted{}, domain.Errorf(domain.CodeConflict, "None of these credits are forfeited, so there is nothing to refund.")
+	}
 	changed := domain.Reset{Counter: c.counter}
 	if err := tx.NoteStale(ctx, domain.Stale{Kind: domain.StaleLimit, ID: changed.String()}); err != nil {
 		return domain.Granted{}, err
 	}
 	done := domain.Granted{Entry: entry, Balance: p.app.usage.meter.With(c.counter, books).Remaining()}
 	return done, p.app.record(ctx, tx, p.caller, domain.Event{
-		Action:         "credits.granted",
+		Action:         action,
 		Target:         target,
 		OrganizationID: p.project.OrganizationID,
 		ProjectID:      p.project.ID,

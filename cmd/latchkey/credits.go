@@ -10,19 +10,33 @@ import (
 )
 
 func newCredits() *cobra.Command {
-	cmd := &cobra.Command{Use: "credits", Short: "Grant credits, and list what has changed them"}
-	cmd.AddCommand(newCreditsGrant(), newCreditsList())
+	cmd := &cobra.Command{Use: "credits", Short: "Grant and refund credits, and list what has changed them"}
+	cmd.AddCommand(newCreditsGrant(), newCreditsRefund(), newCreditsList())
 	return cmd
 }
 
 func newCreditsGrant() *cobra.Command {
-	var project, key string
-	var grant domain.CreditGrant
-	cmd := databaseCommand(&cobra.Command{
+	cmd := newCreditsChange(&cobra.Command{
 		Use: "grant", Short: "Add to credits, or take back with a negative amount what is available of them",
 		Example: "  latchkey credits grant --project acme/payments --limit credits --external-id customer-4711 --amount 500 " +
 			"--reason 'invoice 2026-118'",
-	}, func(ctx context.Context, op operator, cmd *cobra.Command, _ []string) error {
+	}, domain.CreditGrant{})
+	required(cmd, "amount")
+	return cmd
+}
+
+func newCreditsRefund() *cobra.Command {
+	return newCreditsChange(&cobra.Command{
+		Use: "refund", Short: "Make credits available again that were lost with a server",
+		Example: "  latchkey credits refund --project acme/payments --limit credits --external-id customer-4711 " +
+			"--reason 'incident 2026-07'",
+	}, domain.CreditGrant{Refund: true})
+}
+
+// newCreditsChange is what a grant and a refund have in common.
+func newCreditsChange(command *cobra.Command, grant domain.CreditGrant) *cobra.Command {
+	var project, key string
+	cmd := databaseCommand(command, func(ctx context.Context, op operator, cmd *cobra.Command, _ []string) error {
 		handle, err := op.project(ctx, project)
 		if err != nil {
 			return notFound(err, "project", project)
@@ -41,7 +55,7 @@ func newCreditsGrant() *cobra.Command {
 	cmd.Flags().StringVar(&grant.ExternalID, "external-id", "", "the external id that the credits are counted over")
 	cmd.Flags().Int64Var(&grant.Amount, "amount", 0, "how many")
 	cmd.Flags().StringVar(&grant.Reason, "reason", "", "why, for the audit trail")
-	for _, flag := range []string{"project", "limit", "amount"} {
+	for _, flag := range []string{"project", "limit"} {
 		required(cmd, flag)
 	}
 	cmd.MarkFlagsOneRequired("key", "external-id")

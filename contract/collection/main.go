@@ -124,52 +124,6 @@ var variables = []variable{
 	{"user_id", ""},
 }
 
-// given are the values of body fields that come from variables, by operation.
-var given = map[string]map[string]string{
-	"logIn":            {"email": "{{email}}", "password": "{{password}}"},
-	"signUp":           {"email": "{{$randomUUID}}@example.com"},
-	"refreshSession":   {"refresh_token": "{{refresh_token}}"},
-	"forgotPassword":   {"email": "{{email}}"},
-	"changePassword":   {"current": "{{password}}", "new": "{{password}}"},
-	"verifyEmail":      {"token": "from the mail", "password": "{{password}}"},
-	"resetPassword":    {"token": "from the mail", "password": "{{password}}"},
-	"acceptInvitation": {"token": "from the invitation"},
-	"verifyKey":        {"key": "{{api_key}}", "project_id": "{{project_id}}"},
-	"spendKey":         {"key_id": "{{key_id}}", "project_id": "{{project_id}}"},
-	"updateProject":    {"name": "Payments"},
-	"grantCredits":     {"key_id": "{{key_id}}"},
-}
-
-// kept says which parts of an answer go into which variables.
-var kept = map[string]map[string]string{
-	"logIn":              {"access_token": "access_token", "refresh_token": "refresh_token", "user_id": "user.id"},
-	"refreshSession":     {"access_token": "access_token", "refresh_token": "refresh_token"},
-	"createOrganization": {"organization_id": "id"},
-	"createProject":      {"project_id": "id"},
-	"createKey":          {"key_id": "key.id", "token": "token"},
-	"rotateKey":          {"token": "token"},
-	"createPlan":         {"plan_id": "id"},
-	"createInvitation":   {"invitation_id": "invitation.id"},
-	"listSessions":       {"session_id": "items.1.id"},
-	"getCurrentProject":  {"project_id": "id"},
-}
-
-// otherwise are the statuses of requests that cannot succeed as they are,
-// because they need a token from an email, or would end what others need.
-var otherwise = map[string][]int{
-	"signUp":           {201, 202, 403},
-	"verifyEmail":      {204, 401},
-	"resetPassword":    {204, 401},
-	"acceptInvitation": {200, 401, 403, 404, 409},
-	"updateMember":     {200, 409},
-	"removeMember":     {204, 409},
-	"revokeSession":    {204, 404},
-	"deleteProject":    {204, 403},
-	"forgotPassword":   {202},
-	"resetLimit":       {200, 404}, // the key may have no such limit
-	"grantCredits":     {201, 422}, // the same
-}
-
 func newCollection(doc *openapi3.T) collection {
 	c := collection{
 		Info: info{
