@@ -274,7 +274,7 @@ func (w *world) loseLeases(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer feed.Close() //nolint:errcheck // nothing is left to write
+	defer feed.Close()                 //nolint:errcheck // nothing is left to write
 	for lost := int64(0); lost == 0; { // unless the node has reported in between
 		nodes, err := w.Store.ListNodes(t.Context())
 		for _, n := range nodes {
