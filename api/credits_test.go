@@ -283,9 +283,11 @@ func (w *world) loseLeases(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if lost, _, err = w.Store.SweepLeases(t.Context(), w.Now().Add(time.Hour), w.Now(), 100); err != nil {
+		ended, _, err := w.Store.SweepLeases(t.Context(), w.Now().Add(time.Hour), w.Now(), w.Now(), 100)
+		if err != nil {
 			t.Fatal(err)
 		}
+		lost = ended.Forfeited
 	}
 }
 
