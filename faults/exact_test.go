@@ -108,12 +108,12 @@ func TestNoCreditIsLostWithoutAnswers(t *testing.T) {
 			time.Sleep(outage)
 			cluster.Start(t)
 			s.killSome(r, kills-kills/2, lossy.pause)
-			lossy.on.Store(false)
 			s.exhausted()
+			lossy.on.Store(false)
 			stop()
 			s.exact()
-			show(t, "%d credits, %d kills, PostgreSQL away for %v, %d commits unanswered: %d admitted, %d cut off, 0 over, 0 lost",
-				s.credits, kills, outage, lossy.swallowed.Load(), s.admitted.Load(), s.unknown.Load())
+			show(t, "%d credits, %d kills, PostgreSQL away for %v, %d of %d commits unanswered: %d admitted, %d cut off, 0 over, 0 lost",
+				s.credits, kills, outage, lossy.swallowed.Load(), lossy.commits.Load(), s.admitted.Load(), s.unknown.Load())
 		})
 	}
 }

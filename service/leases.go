@@ -16,6 +16,7 @@ const (
 	lookEvery   = time.Second            // for what is idle, or not settled
 	visitLimit  = 2 * time.Second        // for one transaction
 	visitTries  = 5                      // of one request, which others may be faster than
+	shareSoon   = 500 * time.Millisecond // for the share of a node that starts
 	returnLimit = 5 * time.Second        // for returning everything at the end of Run
 
 	sweepLeasesEvery = 10 * time.Minute
@@ -49,6 +50,7 @@ func (a *App) spendAfterVisit(ctx context.Context, key domain.ProvenKey, cost do
 		return m.SpendAnyway(key, cost, now)
 	}
 	defer leave()
+	a.awaitShare(ctx)
 	for range visitTries {
 		for _, w := range m.Await(key, cost, now) {
 			if err := a.await(ctx, w); err != nil {
@@ -61,6 +63,22 @@ func (a *App) spendAfterVisit(ctx context.Context, key domain.ProvenKey, cost do
 		}
 	}
 	return m.SpendAnyway(key, cost, now)
+}
+
+// awaitShare returns when this node knows its share of every rate, or soon: a node that has
+// just started learns it within milliseconds.
+func (a *App) awaitShare(ctx context.Context) {
+	learned := a.usage.meter.ShareLearned()
+	if learned == nil {
+		return
+	}
+	soon := time.NewTimer(shareSoon)
+	defer soon.Stop()
+	select {
+	case <-learned:
+	case <-soon.C:
+	case <-ctx.Done():
+	}
 }
 
 // await returns when the visit that a request waits for has ended. One of those that

@@ -10,7 +10,8 @@ import (
 type shares struct {
 	now     domain.Share
 	growth  []change
-	unknown bool // this node does not know yet which part is its own
+	unknown bool          // this node does not know yet which part is its own
+	learned chan struct{} // closed when it does; nil: it does
 }
 
 // change is a change of the share.
@@ -49,7 +50,7 @@ func (m *Meter) SetShare(to domain.Share, now int64) {
 	}
 	kept := before.growth[max(0, len(before.growth)+1-mostChanges):]
 	growth := slices.Concat(kept, []change{{before.now, to, now}})
-	b.shares.Store(&shares{before.now, growth, before.unknown}) // for buckets that come from here on
+	b.shares.Store(&shares{before.now, growth, before.unknown, before.learned}) // for buckets that come from here on
 	for i := range b.shards {
 		s := &b.shards[i]
 		s.mu.Lock()
@@ -58,16 +59,24 @@ func (m *Meter) SetShare(to domain.Share, now int64) {
 		}
 		s.mu.Unlock()
 	}
-	b.shares.Store(&shares{to, growth, false})
+	b.shares.Store(&shares{now: to, growth: growth})
+	if before.unknown {
+		close(before.learned)
+	}
 }
 
 // DoubtShare says that this node does not know its part of any rate. Until SetShare, what
 // a rate could refuse is not decided about.
 func (m *Meter) DoubtShare() {
 	b := m.buckets
-	known := b.shares.Load()
-	b.shares.Store(&shares{known.now, known.growth, true})
+	if known := b.shares.Load(); !known.unknown {
+		b.shares.Store(&shares{known.now, known.growth, true, make(chan struct{})})
+	}
 }
+
+// ShareLearned returns what is closed when this node knows its part of every rate; nil:
+// it does.
+func (m *Meter) ShareLearned() <-chan struct{} { return m.buckets.shares.Load().learned }
 
 // ShareKnown reports whether this node knows its part of every rate.
 func (m *Meter) ShareKnown() bool { return !m.buckets.shares.Load().unknown }

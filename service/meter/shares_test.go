@@ -103,6 +103,8 @@ func TestAnUnknownShareAdmitsNothing(t *testing.T) {
 	observed.Mode = domain.Observe
 	key := cached(m, limitedKey("a", "1", "", nil, []domain.Limit{enforced}))
 	m.DoubtShare()
+	learned := m.ShareLearned()
+	m.DoubtShare()
 	if d := m.Spend(key, nil, 0); d.Code != domain.CodeUnavailable || d.RetryAfter == 0 {
 		t.Errorf("got %q, want that it is not known", d.Code)
 	}
@@ -115,7 +117,8 @@ func TestAnUnknownShareAdmitsNothing(t *testing.T) {
 		}
 	}
 	m.SetShare(domain.Share{Nodes: 2}, 1)
-	if got := m.remain(t, key, 2); got != 5 {
+	<-learned // what waits for it continues
+	if got := m.remain(t, key, 2); got != 5 || m.ShareLearned() != nil {
 		t.Errorf("got %d units left, want 5", got)
 	}
 }
