@@ -84,6 +84,10 @@ faults: tools ## break things on purpose at full size and print the results: abo
 forged: tools ## flood a server with forged tokens and write docs/measured/forged.txt: about ten minutes
 	go test ./faults -run TestForgedFlood -v -count=1 -timeout 1h -args -full
 
+.PHONY: alarms
+alarms: operations-tools ## make every fault that has an alarm, and write when it fires and ends into docs/measured/alarms.txt: about six minutes
+	go test -tags operations ./faults -run TestAlarms -v -count=1 -timeout 1h -args -full
+
 .PHONY: bench
 bench: tools ## measure every speed goal, as a table: about twenty minutes on an idle machine
 	go test ./bench -v -count=1 -timeout 1h -args -full
@@ -103,7 +107,7 @@ operations-tools: tools ## check for the programs that test-operations needs; as
 	@.ci/tools operations
 
 .PHONY: test-operations
-test-operations: operations-tools ## build a release and the image, and start it; test-documents runs this, too
+test-operations: operations-tools ## build a release and the image, start it, and make the faults that have alarms; test-documents runs this, too
 	scripts/prove-operations
 
 .PHONY: test-documents

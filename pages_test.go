@@ -23,8 +23,13 @@ func TestPagesListWhatThereIs(t *testing.T) {
 		find  string // the first group is the name in a row's first cell
 		row   string
 	}{
-		"docs/keys.md":    {"service/*.go", `derive\("([a-z-]+)"\)`, "(?m)^\\| `([a-z-]+)` \\|"},
-		"docs/data.md":    {"migrations/*.sql", `(?m)^CREATE TABLE (?:IF NOT EXISTS )?(\w+)`, "(?m)^\\| `(\\w+)` \\|"},
+		"docs/keys.md": {"service/*.go", `derive\("([a-z-]+)"\)`, "(?m)^\\| `([a-z-]+)` \\|"},
+		"docs/data.md": {"migrations/*.sql", `(?m)^CREATE TABLE (?:IF NOT EXISTS )?(\w+)`, "(?m)^\\| `(\\w+)` \\|"},
+		"docs/operations.md": {
+			files: "deploy/prometheus/rules.yaml",
+			find:  `- alert: (\w+)`,
+			row:   "(?m)^\\| `(Latchkey\\w+)` \\|",
+		},
 		"docs/logging.md": {"service/*.go", `"((?:` + auditTargets + `)\.[a-z_]+)"`, "(?m)^\\| `([a-z_]+\\.[a-z_]+)` \\|"},
 	} {
 		t.Run(page, func(t *testing.T) {

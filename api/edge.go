@@ -40,6 +40,7 @@ func (g *guard) edge(meter *metrics, leans []*lean) echo.MiddlewareFunc {
 				err = recovered(next, c)
 			}
 			if err != nil {
+				meter.refused(err)
 				_ = call.refuse(c, err) // fails only if the client has left
 				hearOut(c.Request())
 			}

@@ -146,6 +146,7 @@ func (l *lean) answerRefusal(c echo.Context, err error, caller domain.Principal,
 		l.refuse(c, err, caller, id, start)
 		return true
 	}
+	l.meter.refused(err)
 	p := problem.From(err, id)
 	p.Type = l.guard.site.Path(p.Type)
 	_ = writeProblem(c.Response(), p, l.challenges[refusal.Code]) // fails only if the client has left
@@ -165,6 +166,7 @@ func (l *lean) answerLimited(c echo.Context, err error, caller domain.Principal,
 
 // refuse answers as the ordinary edge does.
 func (l *lean) refuse(c echo.Context, err error, caller domain.Principal, id string, start time.Time) {
+	l.meter.refused(err)
 	call := l.call(c, caller, id)
 	_ = call.refuse(c, err) // fails only if the client has left
 	hearOut(c.Request())

@@ -1,6 +1,7 @@
 package api
 
 import (
+	"errors"
 	"net/http"
 	"slices"
 	"strconv"
@@ -8,6 +9,9 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/latchkey-dev/latchkey/api/problem"
+	"github.com/latchkey-dev/latchkey/domain"
 )
 
 // metrics counts requests and their time by operation and status. A request's
@@ -15,6 +19,7 @@ import (
 type metrics struct {
 	requests *prometheus.CounterVec
 	duration *prometheus.HistogramVec
+	refusals map[domain.Code]prometheus.Counter
 
 	operations map[string]*series // by operationId; "" for requests to no operation
 }
@@ -35,6 +40,13 @@ func newMetrics(r prometheus.Registerer, operations []operation) (*metrics, erro
 			Buckets: []float64{.0001, .00025, .0005, .001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5},
 		}, []string{"operation"}),
 		operations: map[string]*series{},
+		refusals:   map[domain.Code]prometheus.Counter{},
+	}
+	refusals := prometheus.NewCounterVec(prometheus.CounterOpts{
+		Name: "latchkey_refusals_total", Help: "Requests that were answered with a problem, by its code.",
+	}, []string{"code"})
+	for _, code := range problem.Codes() {
+		m.refusals[code] = refusals.WithLabelValues(string(code))
 	}
 	for _, op := range slices.Concat(operations, []operation{{}}) {
 		label := op.id
@@ -46,10 +58,13 @@ func newMetrics(r prometheus.Registerer, operations []operation) (*metrics, erro
 	if r == nil {
 		return m, nil
 	}
-	if err := r.Register(m.requests); err != nil {
-		return nil, err
-	}
-	return m, r.Register(m.duration)
+	return m, errors.Join(r.Register(m.requests), r.Register(m.duration), r.Register(refusals))
+}
+
+// refused counts the refusal that err is.
+func (m *metrics) refused(err error) {
+	refusal, _ := problem.Refusal(err)
+	m.refusals[refusal.Code].Inc()
 }
 
 func (m *metrics) observe(operation string, status int, took time.Duration) {

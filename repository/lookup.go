@@ -132,6 +132,7 @@ func (j someFromJSON[T]) Scan(src any) error {
 type lookups struct {
 	key, callingKey *lookup
 	tracer          *tracer
+	measured        func(Kind, time.Duration, bool) // nil: by no one; see Measure
 }
 
 func newLookups() *lookups {
@@ -189,13 +190,18 @@ func (s *Store) look(ctx context.Context, l *lookup, id domain.TokenID) (found, 
 		return found{}, errDown()
 	}
 	span := s.lookups.tracer.start(ctx, "SELECT", "api_key_secrets")
+	began := time.Now()
 	f, err := s.lookOnce(ctx, l, id)
 	if e, ok := errors.AsType[*pgconn.PgError](err); ok && l.forgotten(e.Code) {
 		f, err = s.lookOnce(ctx, l, id)
 	}
 	endSpan(span, err)
+	err = s.error(err)
+	if s.lookups.measured != nil {
+		s.lookups.measured(LookUp, time.Since(began), domain.CodeOf(err) == domain.CodeUnavailable)
+	}
 	if err != nil {
-		return found{}, s.error(err)
+		return found{}, err
 	}
 	f.secret.TokenID = id
 	f.key.ID, f.key.ProjectID = f.secret.KeyID, f.secret.ProjectID

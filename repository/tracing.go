@@ -50,12 +50,19 @@ func (t *tracer) BeforeQuery(ctx context.Context, e *bun.QueryEvent) context.Con
 	if model, ok := e.Model.(bun.TableModel); ok {
 		table = model.Table().Name
 	}
-	text := strings.TrimSpace(e.Query)
-	verb := text[:len(text)-len(strings.TrimLeft(text, "ABCDEFGHIJKLMNOPQRSTUVWXYZ"))]
-	if span := t.start(ctx, verb, table); span != nil {
-		e.Stash = map[any]any{spanKey{}: span}
+	if span := t.start(ctx, verb(e.Query), table); span != nil {
+		if e.Stash == nil {
+			e.Stash = map[any]any{}
+		}
+		e.Stash[spanKey{}] = span // beside what other hooks keep there
 	}
 	return ctx
+}
+
+// verb returns the first word of a statement.
+func verb(statement string) string {
+	text := strings.TrimSpace(statement)
+	return text[:len(text)-len(strings.TrimLeft(text, "ABCDEFGHIJKLMNOPQRSTUVWXYZ"))]
 }
 
 // AfterQuery implements bun.QueryHook.

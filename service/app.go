@@ -101,6 +101,8 @@ type App struct {
 	near       *nearby
 	leases     *leases
 	journal    *journal.File
+
+	calls, questions verified
 }
 
 // New returns an App over a migrated store. It refuses a master key that is not

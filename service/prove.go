@@ -20,6 +20,7 @@ func (a *App) ProveKey(ctx context.Context, token string, from Sender) (domain.P
 	now := a.now()
 	key, err := a.prove(ctx, token, asker{from: from, now: now})
 	if err != nil {
+		a.calls.refused(err)
 		return domain.ProvenKey{}, err
 	}
 	code := key.Unusable(now)
@@ -27,9 +28,11 @@ func (a *App) ProveKey(ctx context.Context, token string, from Sender) (domain.P
 		code = domain.CodeAddressNotAllowed
 	}
 	if code == "" {
+		a.calls.count(domain.OutcomeValid)
 		a.used(ctx, key, token, now)
 		return key, nil
 	}
+	a.calls.count(domain.OutcomeOf(code))
 	a.usage.meter.Count(key, domain.OutcomeOf(code))
 	switch code {
 	case domain.CodeKeyRevoked:

@@ -77,10 +77,13 @@ func (p *Project) VerifyKey(ctx context.Context, q Question) (Verification, erro
 		err = v.spend(ctx, p.app, q.Cost)
 	}
 	v.keep(p.app)
-	if err == nil {
-		p.count(v, q.Tag)
+	if err != nil {
+		p.app.questions.refused(err)
+		return v, err
 	}
-	return v, err
+	p.app.questions.count(domain.Outcome(v.Code))
+	p.count(v, q.Tag)
+	return v, nil
 }
 
 // keep says how long the answer may be kept. While a node does not know of every

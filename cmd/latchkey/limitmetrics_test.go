@@ -48,7 +48,7 @@ func TestMetricsOfLimits(t *testing.T) {
 	if series(before) != series(after) {
 		t.Errorf("got %d series after requests, and %d before", series(after), series(before))
 	}
-	for _, name := range []string{"chat", "acme", "key_", project} {
+	for _, name := range []string{"chat", "acme", "key_0", project} {
 		if strings.Contains(after, `"`+name) {
 			t.Errorf("a label names %s", name)
 		}

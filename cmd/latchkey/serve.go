@@ -109,6 +109,8 @@ func startServer(ctx context.Context, s *settings, on sockets, log *slog.Logger)
 	config.Requests = requestlog.NewRule()
 	metrics := prometheus.NewRegistry()
 	config.Metrics = metrics
+	measureStatements(store, metrics)
+	metrics.MustRegister(newWatchMetrics(app, store))
 	if srv.tracing != nil {
 		config.Tracing = srv.tracing.requests
 		store.Trace(config.Tracing.Tracer)

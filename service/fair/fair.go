@@ -8,6 +8,7 @@ package fair
 
 import (
 	"context"
+	"errors"
 	"net/netip"
 	"slices"
 	"sync"
@@ -56,6 +57,7 @@ type Gate struct {
 	mu      sync.Mutex
 	taken   int
 	waiting int
+	refused int64
 	payers  map[Payer]*payer // those that hold a place or wait for one
 	ready   []*payer         // those that wait and may take a place, the next one first
 }
@@ -85,7 +87,7 @@ func NewGate(b Bounds) *Gate {
 func (g *Gate) Enter(ctx context.Context, name Payer) (leave func(), err error) {
 	w, err := g.enter(name)
 	if err != nil {
-		return nil, err
+		return nil, g.refuse(nil)
 	}
 	leave = sync.OnceFunc(func() { g.leave(name) })
 	if w == nil {
@@ -98,19 +100,48 @@ func (g *Gate) Enter(ctx context.Context, name Payer) (leave func(), err error) 
 	case <-w.admitted:
 		return leave, nil
 	case <-w.refused:
-		return nil, busy(nil)
+		return nil, g.refuse(nil)
 	case <-patience.C:
 	case <-ctx.Done():
 		cause = ctx.Err()
 	}
 	if g.giveUp(name, w) {
-		return nil, busy(cause)
+		return nil, g.refuse(cause)
 	}
 	if cause == nil {
 		return leave, nil // a place was given at the last moment
 	}
 	leave()
 	return nil, busy(cause)
+}
+
+// Stats is how a gate is used.
+type Stats struct {
+	Total, Taken, Waiting int
+	Refused               int64 // requests that got no place, since the start; without those whose caller has left
+}
+
+// Stats returns how the gate is used now.
+func (g *Gate) Stats() Stats {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return Stats{
+		Total:   g.bounds.Total,
+		Taken:   g.taken,
+		Waiting: g.waiting,
+		Refused: g.refused,
+	}
+}
+
+// refuse counts a request that gets no place, and returns its error. A caller that
+// has left is not counted, but one whose time is over is.
+func (g *Gate) refuse(cause error) error {
+	if !errors.Is(cause, context.Canceled) {
+		g.mu.Lock()
+		g.refused++
+		g.mu.Unlock()
+	}
+	return busy(cause)
 }
 
 func busy(cause error) error {

@@ -254,6 +254,8 @@ type Tenant struct {
 	Refresh string
 	Project string
 
+	Organization string // of the project
+
 	t testing.TB
 }
 
@@ -271,7 +273,7 @@ func NewTenant(t testing.TB, s *Server) *Tenant {
 	project := p.Want(http.StatusCreated, Call(t.Context(), http.MethodPost,
 		s.URL+"/v1/organizations/"+organization.Text("id")+"/projects", p.Bearer,
 		map[string]string{"name": "API"}))
-	p.Project = project.Text("id")
+	p.Organization, p.Project = organization.Text("id"), project.Text("id")
 	return p
 }
 
