@@ -107,7 +107,7 @@ operations-tools: tools ## check for the programs that test-operations needs; as
 	@.ci/tools operations
 
 .PHONY: test-operations
-test-operations: operations-tools ## build a release and the image, start it, and make the faults that have alarms; test-documents runs this, too
+test-operations: operations-tools ## build a release and the image, start it, render the chart, and make the faults that have alarms; test-documents runs this, too
 	scripts/prove-operations
 
 .PHONY: test-documents

@@ -120,8 +120,8 @@ func TestAlarms(t *testing.T) {
 				w.nodes[1].Kill()
 				w.nodes[1].Run()
 				seen := w.nodes[1].Metric("process_start_time_seconds")
-				eventually(t, 10*time.Second, "Prometheus sees the new process", func() bool {
-					return len(w.query(fmt.Sprintf("process_start_time_seconds == %f", seen))) > 0
+				eventually(t, time.Minute, "Prometheus sees the new process", func() bool {
+					return len(w.query(fmt.Sprintf("abs(process_start_time_seconds - %f) < 0.005", seen))) > 0
 				})
 			}
 			return func() {}
