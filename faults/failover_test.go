@@ -72,7 +72,7 @@ func (p *pair) kill() {
 	must(p, syscall.Kill(pid, syscall.SIGSTOP)) // it starts no more of them
 	children, err := os.ReadFile(fmt.Sprintf("/proc/%d/task/%d/children", pid, pid))
 	must(p, err)
-	for _, child := range strings.Fields(string(children)) {
+	for child := range strings.FieldsSeq(string(children)) {
 		if pid, err := strconv.Atoi(child); err == nil {
 			_ = syscall.Kill(pid, syscall.SIGKILL) // it may have ended
 		}
