@@ -69,8 +69,8 @@ func TestAJournalThatMayBeOldForfeits(t *testing.T) {
 		"a copy": func(w *world, path string) {
 			text, err := os.ReadFile(path)
 			w.check(err)
-			w.check(os.Rename(path, path+".old")) // so that the inode is another one
-			w.check(os.WriteFile(path, text, 0o600))
+			w.check(os.Rename(path, path+".old"))    // so that the inode is another one
+			w.check(os.WriteFile(path, text, 0o600)) //nolint:gosec // a path of the test
 		},
 		"of a former process": func(w *world, _ string) {
 			w.exec(w.database(), "UPDATE leases SET journal = journal || '0'")
