@@ -12,7 +12,8 @@ import (
 // appendProject appends the project of a key as ProjectFrom and plainjson have it.
 func appendProject(b []byte, owner *domain.Tenant) []byte {
 	p := &owner.Project
-	b = appendTime(append(b, `{"created_at":`...), p.CreatedAt)
+	b = appendOrNull(append(b, `{"audience":`...), p.Audience)
+	b = appendTime(append(b, `,"created_at":`...), p.CreatedAt)
 	b = plainjson.AppendString(append(b, `,"id":`...), string(p.ID))
 	b = plainjson.AppendString(append(b, `,"key_prefix":`...), p.KeyPrefix)
 	b = appendListOrNone(append(b, `,"limits":`...), owner.LimitsJSON())
@@ -20,6 +21,8 @@ func appendProject(b []byte, owner *domain.Tenant) []byte {
 	b = plainjson.AppendString(append(b, `,"organization_id":`...), string(p.OrganizationID))
 	b = plainjson.AppendString(append(b, `,"slug":`...), p.Slug)
 	b = plainjson.AppendString(append(b, `,"status":`...), string(p.Status))
+	b = strconv.AppendInt(append(b, `,"token_epoch":`...), p.TokenEpoch, 10)
+	b = strconv.AppendInt(append(b, `,"token_ttl":`...), p.TokenTTL, 10)
 	b = appendTime(append(b, `,"updated_at":`...), p.UpdatedAt)
 	return append(b, '}')
 }

@@ -149,6 +149,8 @@ func text(name string, schema *openapi3.Schema, n int) string {
 			letters[i] = rune('à' + rand.IntN(24))
 		}
 		return string(letters)
+	case name == "audience":
+		return "https://" + strings.Repeat("a", n-8)
 	case name == "ip":
 		return strings.Repeat("0", n-45) + "1111:2222:3333:4444:5555:6666:123.123.123.123"
 	case strings.Contains(schema.Pattern, ":"): // a scope

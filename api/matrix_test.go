@@ -26,11 +26,16 @@ var callers = []string{
 // callers. An operation of openapi.yaml without a row fails the test.
 var matrix = map[string]string{
 	//                    anon str  str' view dev  adm  own  key+ key- rev  exp  dis
-	"getLiveness":         "200 200 200 200 200 200 200 200 200 200 200 200",
-	"getReadiness":        "200 200 200 200 200 200 200 200 200 200 200 200",
-	"getOpenAPI":          "200 200 200 200 200 200 200 200 200 200 200 200",
-	"getOpenAPIJSON":      "200 200 200 200 200 200 200 200 200 200 200 200",
-	"getJWKS":             "200 200 200 200 200 200 200 200 200 200 200 200",
+	"getLiveness":    "200 200 200 200 200 200 200 200 200 200 200 200",
+	"getReadiness":   "200 200 200 200 200 200 200 200 200 200 200 200",
+	"getOpenAPI":     "200 200 200 200 200 200 200 200 200 200 200 200",
+	"getOpenAPIJSON": "200 200 200 200 200 200 200 200 200 200 200 200",
+	"getJWKS":        "200 200 200 200 200 200 200 200 200 200 200 200",
+
+	"getIssuer":              "200 200 200 200 200 200 200 200 200 200 200 200",
+	"getAuthorizationServer": "200 200 200 200 200 200 200 200 200 200 200 200",
+	"getProjectJWKS":         "200 200 200 200 200 200 200 200 200 200 200 200",
+
 	"getReference":        "200 200 200 200 200 200 200 200 200 200 200 200",
 	"getErrorReference":   "200 200 200 200 200 200 200 200 200 200 200 200",
 	"signUp":              "201 201 201 201 201 201 201 201 201 201 201 201",

@@ -1042,6 +1042,34 @@ type InvitationList struct {
 	NextCursor nullable.Nullable[string] `json:"next_cursor"`
 }
 
+// IssuerMetadata What a project is as an issuer (RFC 8414).
+type IssuerMetadata struct {
+	// IDTokenSigningAlgValuesSupported The algorithms that tokens are signed by.
+	//
+	// Example: ["ES256"]
+	IDTokenSigningAlgValuesSupported []string `json:"id_token_signing_alg_values_supported"`
+
+	// Issuer The issuer, as the `iss` of its tokens has it.
+	//
+	// Example: https://keys.example.com/v1/projects/prj_01kjpy44e0envv707f46z935rt
+	Issuer string `json:"issuer"`
+
+	// JWKSURI Where its public keys are.
+	//
+	// Example: https://keys.example.com/v1/projects/prj_01kjpy44e0envv707f46z935rt/jwks.json
+	JWKSURI string `json:"jwks_uri"`
+
+	// ResponseTypesSupported None.
+	//
+	// Example: []
+	ResponseTypesSupported []string `json:"response_types_supported"`
+
+	// SubjectTypesSupported Which OpenID Connect requires.
+	//
+	// Example: ["public"]
+	SubjectTypesSupported []string `json:"subject_types_supported"`
+}
+
 // JWK An Ed25519 public key as a JSON Web Key (RFC 8037).
 type JWK = jwt.JWK
 
@@ -1462,6 +1490,11 @@ type Problem = problem.Problem
 
 // Project defines model for Project.
 type Project struct {
+	// Audience The `aud` of access tokens of its keys; null means the address of the project.
+	//
+	// Example: https://api.example.com
+	Audience nullable.Nullable[string] `json:"audience"`
+
 	// CreatedAt Example: 2026-03-02T09:30:00Z
 	CreatedAt time.Time `json:"created_at"`
 
@@ -1509,6 +1542,16 @@ type Project struct {
 	// suspension. Absent if it is not suspended.
 	Suspended *Suspension `json:"suspended,omitempty"`
 
+	// TokenEpoch How often all of these tokens were ended.
+	//
+	// Example: 0
+	TokenEpoch int64 `json:"token_epoch"`
+
+	// TokenTTL How long these tokens live, in seconds.
+	//
+	// Example: 300
+	TokenTTL int64 `json:"token_ttl"`
+
 	// UpdatedAt Example: 2026-03-02T09:30:00Z
 	UpdatedAt time.Time `json:"updated_at"`
 }
@@ -1517,6 +1560,49 @@ type Project struct {
 //
 // Example: prj_01kjpy44e0envv707f46z935rt
 type ProjectID = domain.ProjectID
+
+// ProjectJWK A public key of the curve P-256 as a JSON Web Key (RFC 7518, section 6.2).
+type ProjectJWK struct {
+	// Alg The signature algorithm.
+	//
+	// Example: ES256
+	Alg string `json:"alg"`
+
+	// Crv The curve.
+	//
+	// Example: P-256
+	Crv string `json:"crv"`
+
+	// Kid The key's id as tokens name it: its thumbprint (RFC 7638).
+	//
+	// Example: a1b2c3
+	Kid string `json:"kid"`
+
+	// Kty The key type.
+	//
+	// Example: EC
+	Kty string `json:"kty"`
+
+	// Use What the key is for.
+	//
+	// Example: sig
+	Use string `json:"use"`
+
+	// X The first coordinate, in base64url.
+	//
+	// Example: f83OJ3D2xF1Bg8vub9tLe1gHMzV76e8Tus9uPHvRVEU
+	X string `json:"x"`
+
+	// Y The second coordinate, in base64url.
+	//
+	// Example: x_FEzRu9m36HLN_tue659LNpXW6pCyStikYjKIWI5a0
+	Y string `json:"y"`
+}
+
+// ProjectJWKS A JSON Web Key Set (RFC 7517) of a project.
+type ProjectJWKS struct {
+	Keys []ProjectJWK `json:"keys"`
+}
 
 // ProjectList defines model for ProjectList.
 type ProjectList struct {
@@ -1970,6 +2056,12 @@ type UpdatePlanRequest struct {
 
 // UpdateProjectRequest defines model for UpdateProjectRequest.
 type UpdateProjectRequest struct {
+	// Audience The API that access tokens of keys are for: an absolute URI without a fragment, which becomes their `aud`. Null clears it.
+	//
+	//
+	// Example: https://api.example.com
+	Audience nullable.Nullable[string] `json:"audience,omitempty"`
+
 	// KeyPrefix The start of the project's new tokens. Prefixes of other vendors that secret scanners look for are refused.
 	//
 	//
@@ -1998,6 +2090,17 @@ type UpdateProjectRequest struct {
 	//
 	// Example: active
 	Status *Status `json:"status,omitempty"`
+
+	// TokenEpoch A higher number than it has ends all access tokens of keys. It needs the action `project:delete`, which only people hold.
+	//
+	//
+	// Example: 1
+	TokenEpoch *int64 `json:"token_epoch,omitempty"`
+
+	// TokenTTL How long access tokens of keys live, in seconds.
+	//
+	// Example: 300
+	TokenTTL *int64 `json:"token_ttl,omitempty"`
 }
 
 // UsageItem How often keys were used in one interval. It has only the group fields that `group_by` names.
@@ -2817,6 +2920,9 @@ type ServerInterface interface {
 	// GetJWKS Get the public keys of access tokens
 	// (GET /.well-known/jwks.json)
 	GetJWKS(ctx echo.Context) error
+	// GetAuthorizationServer Get the metadata of a project as an issuer, by RFC 8414
+	// (GET /.well-known/oauth-authorization-server/v1/projects/{project_id})
+	GetAuthorizationServer(ctx echo.Context, projectID ProjectID) error
 	// GetReference Read this document as a page
 	// (GET /docs)
 	GetReference(ctx echo.Context) error
@@ -2940,6 +3046,9 @@ type ServerInterface interface {
 	// UpdateProject Change a project
 	// (PATCH /v1/projects/{project_id})
 	UpdateProject(ctx echo.Context, projectID ProjectID, params UpdateProjectParams) error
+	// GetIssuer Get the metadata of a project as an issuer
+	// (GET /v1/projects/{project_id}/.well-known/openid-configuration)
+	GetIssuer(ctx echo.Context, projectID ProjectID) error
 	// ListCreditEntries List the changes of a project's credits
 	// (GET /v1/projects/{project_id}/credits)
 	ListCreditEntries(ctx echo.Context, projectID ProjectID, params ListCreditEntriesParams) error
@@ -2949,6 +3058,9 @@ type ServerInterface interface {
 	// RefundCredits Refund forfeited credits
 	// (POST /v1/projects/{project_id}/credits/refund)
 	RefundCredits(ctx echo.Context, projectID ProjectID, params RefundCreditsParams) error
+	// GetProjectJWKS Get the public keys of a project
+	// (GET /v1/projects/{project_id}/jwks.json)
+	GetProjectJWKS(ctx echo.Context, projectID ProjectID) error
 	// ListKeys List a project's API keys
 	// (GET /v1/projects/{project_id}/keys)
 	ListKeys(ctx echo.Context, projectID ProjectID, params ListKeysParams) error
@@ -3016,6 +3128,22 @@ func (w *ServerInterfaceWrapper) GetJWKS(ctx echo.Context) error {
 
 	// Invoke the callback with all the unmarshaled arguments
 	err = w.Handler.GetJWKS(ctx)
+	return err
+}
+
+// GetAuthorizationServer converts echo context to params.
+func (w *ServerInterfaceWrapper) GetAuthorizationServer(ctx echo.Context) error {
+	var err error
+	// ------------- Path parameter "project_id" -------------
+	var projectID ProjectID
+
+	err = runtime.BindStyledParameterWithOptions("simple", "project_id", ctx.Param("project_id"), &projectID, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter project_id: %s", err))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.GetAuthorizationServer(ctx, projectID)
 	return err
 }
 
@@ -3889,6 +4017,22 @@ func (w *ServerInterfaceWrapper) UpdateProject(ctx echo.Context) error {
 	return err
 }
 
+// GetIssuer converts echo context to params.
+func (w *ServerInterfaceWrapper) GetIssuer(ctx echo.Context) error {
+	var err error
+	// ------------- Path parameter "project_id" -------------
+	var projectID ProjectID
+
+	err = runtime.BindStyledParameterWithOptions("simple", "project_id", ctx.Param("project_id"), &projectID, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter project_id: %s", err))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.GetIssuer(ctx, projectID)
+	return err
+}
+
 // ListCreditEntries converts echo context to params.
 func (w *ServerInterfaceWrapper) ListCreditEntries(ctx echo.Context) error {
 	var err error
@@ -4004,6 +4148,22 @@ func (w *ServerInterfaceWrapper) RefundCredits(ctx echo.Context) error {
 
 	// Invoke the callback with all the unmarshaled arguments
 	err = w.Handler.RefundCredits(ctx, projectID, params)
+	return err
+}
+
+// GetProjectJWKS converts echo context to params.
+func (w *ServerInterfaceWrapper) GetProjectJWKS(ctx echo.Context) error {
+	var err error
+	// ------------- Path parameter "project_id" -------------
+	var projectID ProjectID
+
+	err = runtime.BindStyledParameterWithOptions("simple", "project_id", ctx.Param("project_id"), &projectID, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter project_id: %s", err))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.GetProjectJWKS(ctx, projectID)
 	return err
 }
 
@@ -4773,6 +4933,7 @@ func RegisterHandlersWithOptions(router EchoRouter, si ServerInterface, options 
 	}
 
 	router.GET(options.BaseURL+"/.well-known/jwks.json", wrapper.GetJWKS, options.OperationMiddlewares["getJWKS"]...)
+	router.GET(options.BaseURL+"/.well-known/oauth-authorization-server/v1/projects/:project_id", wrapper.GetAuthorizationServer, options.OperationMiddlewares["getAuthorizationServer"]...)
 	router.GET(options.BaseURL+"/docs", wrapper.GetReference, options.OperationMiddlewares["getReference"]...)
 	router.GET(options.BaseURL+"/docs/errors", wrapper.GetErrorReference, options.OperationMiddlewares["getErrorReference"]...)
 	router.GET(options.BaseURL+"/healthz", wrapper.GetLiveness, options.OperationMiddlewares["getLiveness"]...)
@@ -4814,9 +4975,11 @@ func RegisterHandlersWithOptions(router EchoRouter, si ServerInterface, options 
 	router.DELETE(options.BaseURL+"/v1/projects/:project_id", wrapper.DeleteProject, options.OperationMiddlewares["deleteProject"]...)
 	router.GET(options.BaseURL+"/v1/projects/:project_id", wrapper.GetProject, options.OperationMiddlewares["getProject"]...)
 	router.PATCH(options.BaseURL+"/v1/projects/:project_id", wrapper.UpdateProject, options.OperationMiddlewares["updateProject"]...)
+	router.GET(options.BaseURL+"/v1/projects/:project_id/.well-known/openid-configuration", wrapper.GetIssuer, options.OperationMiddlewares["getIssuer"]...)
 	router.GET(options.BaseURL+"/v1/projects/:project_id/credits", wrapper.ListCreditEntries, options.OperationMiddlewares["listCreditEntries"]...)
 	router.POST(options.BaseURL+"/v1/projects/:project_id/credits", wrapper.GrantCredits, options.OperationMiddlewares["grantCredits"]...)
 	router.POST(options.BaseURL+"/v1/projects/:project_id/credits/refund", wrapper.RefundCredits, options.OperationMiddlewares["refundCredits"]...)
+	router.GET(options.BaseURL+"/v1/projects/:project_id/jwks.json", wrapper.GetProjectJWKS, options.OperationMiddlewares["getProjectJWKS"]...)
 	router.GET(options.BaseURL+"/v1/projects/:project_id/keys", wrapper.ListKeys, options.OperationMiddlewares["listKeys"]...)
 	router.POST(options.BaseURL+"/v1/projects/:project_id/keys", wrapper.CreateKey, options.OperationMiddlewares["createKey"]...)
 	router.DELETE(options.BaseURL+"/v1/projects/:project_id/keys/:key_id", wrapper.DeleteKey, options.OperationMiddlewares["deleteKey"]...)
@@ -4970,6 +5133,111 @@ type GetJWKS503ApplicationProblemPlusJSONResponse struct {
 }
 
 func (response GetJWKS503ApplicationProblemPlusJSONResponse) VisitGetJWKSResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(503)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetAuthorizationServerRequestObject struct {
+	ProjectID ProjectID `json:"project_id"`
+}
+
+type GetAuthorizationServerResponseObject interface {
+	VisitGetAuthorizationServerResponse(w http.ResponseWriter) error
+}
+
+type GetAuthorizationServer200JSONResponse IssuerMetadata
+
+func (response GetAuthorizationServer200JSONResponse) VisitGetAuthorizationServerResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetAuthorizationServer400ApplicationProblemPlusJSONResponse struct {
+	BadRequestApplicationProblemPlusJSONResponse
+}
+
+func (response GetAuthorizationServer400ApplicationProblemPlusJSONResponse) VisitGetAuthorizationServerResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(400)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetAuthorizationServer404ApplicationProblemPlusJSONResponse struct {
+	NotFoundApplicationProblemPlusJSONResponse
+}
+
+func (response GetAuthorizationServer404ApplicationProblemPlusJSONResponse) VisitGetAuthorizationServerResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(404)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetAuthorizationServer422ApplicationProblemPlusJSONResponse struct {
+	ValidationFailedApplicationProblemPlusJSONResponse
+}
+
+func (response GetAuthorizationServer422ApplicationProblemPlusJSONResponse) VisitGetAuthorizationServerResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(422)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetAuthorizationServer500ApplicationProblemPlusJSONResponse struct {
+	InternalApplicationProblemPlusJSONResponse
+}
+
+func (response GetAuthorizationServer500ApplicationProblemPlusJSONResponse) VisitGetAuthorizationServerResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(500)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetAuthorizationServer503ApplicationProblemPlusJSONResponse struct {
+	UnavailableApplicationProblemPlusJSONResponse
+}
+
+func (response GetAuthorizationServer503ApplicationProblemPlusJSONResponse) VisitGetAuthorizationServerResponse(w http.ResponseWriter) error {
 
 	var buf bytes.Buffer
 	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
@@ -11319,6 +11587,111 @@ func (response UpdateProject503ApplicationProblemPlusJSONResponse) VisitUpdatePr
 	return err
 }
 
+type GetIssuerRequestObject struct {
+	ProjectID ProjectID `json:"project_id"`
+}
+
+type GetIssuerResponseObject interface {
+	VisitGetIssuerResponse(w http.ResponseWriter) error
+}
+
+type GetIssuer200JSONResponse IssuerMetadata
+
+func (response GetIssuer200JSONResponse) VisitGetIssuerResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetIssuer400ApplicationProblemPlusJSONResponse struct {
+	BadRequestApplicationProblemPlusJSONResponse
+}
+
+func (response GetIssuer400ApplicationProblemPlusJSONResponse) VisitGetIssuerResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(400)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetIssuer404ApplicationProblemPlusJSONResponse struct {
+	NotFoundApplicationProblemPlusJSONResponse
+}
+
+func (response GetIssuer404ApplicationProblemPlusJSONResponse) VisitGetIssuerResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(404)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetIssuer422ApplicationProblemPlusJSONResponse struct {
+	ValidationFailedApplicationProblemPlusJSONResponse
+}
+
+func (response GetIssuer422ApplicationProblemPlusJSONResponse) VisitGetIssuerResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(422)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetIssuer500ApplicationProblemPlusJSONResponse struct {
+	InternalApplicationProblemPlusJSONResponse
+}
+
+func (response GetIssuer500ApplicationProblemPlusJSONResponse) VisitGetIssuerResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(500)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetIssuer503ApplicationProblemPlusJSONResponse struct {
+	UnavailableApplicationProblemPlusJSONResponse
+}
+
+func (response GetIssuer503ApplicationProblemPlusJSONResponse) VisitGetIssuerResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(503)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
 type ListCreditEntriesRequestObject struct {
 	ProjectID ProjectID `json:"project_id"`
 	Params    ListCreditEntriesParams
@@ -12057,6 +12430,111 @@ type RefundCredits503ApplicationProblemPlusJSONResponse struct {
 }
 
 func (response RefundCredits503ApplicationProblemPlusJSONResponse) VisitRefundCreditsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(503)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetProjectJWKSRequestObject struct {
+	ProjectID ProjectID `json:"project_id"`
+}
+
+type GetProjectJWKSResponseObject interface {
+	VisitGetProjectJWKSResponse(w http.ResponseWriter) error
+}
+
+type GetProjectJWKS200JSONResponse ProjectJWKS
+
+func (response GetProjectJWKS200JSONResponse) VisitGetProjectJWKSResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetProjectJWKS400ApplicationProblemPlusJSONResponse struct {
+	BadRequestApplicationProblemPlusJSONResponse
+}
+
+func (response GetProjectJWKS400ApplicationProblemPlusJSONResponse) VisitGetProjectJWKSResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(400)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetProjectJWKS404ApplicationProblemPlusJSONResponse struct {
+	NotFoundApplicationProblemPlusJSONResponse
+}
+
+func (response GetProjectJWKS404ApplicationProblemPlusJSONResponse) VisitGetProjectJWKSResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(404)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetProjectJWKS422ApplicationProblemPlusJSONResponse struct {
+	ValidationFailedApplicationProblemPlusJSONResponse
+}
+
+func (response GetProjectJWKS422ApplicationProblemPlusJSONResponse) VisitGetProjectJWKSResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(422)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetProjectJWKS500ApplicationProblemPlusJSONResponse struct {
+	InternalApplicationProblemPlusJSONResponse
+}
+
+func (response GetProjectJWKS500ApplicationProblemPlusJSONResponse) VisitGetProjectJWKSResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(500)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetProjectJWKS503ApplicationProblemPlusJSONResponse struct {
+	UnavailableApplicationProblemPlusJSONResponse
+}
+
+func (response GetProjectJWKS503ApplicationProblemPlusJSONResponse) VisitGetProjectJWKSResponse(w http.ResponseWriter) error {
 
 	var buf bytes.Buffer
 	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
@@ -16007,6 +16485,9 @@ type StrictServerInterface interface {
 	// GetJWKS Get the public keys of access tokens
 	// (GET /.well-known/jwks.json)
 	GetJWKS(ctx context.Context, request GetJWKSRequestObject) (GetJWKSResponseObject, error)
+	// GetAuthorizationServer Get the metadata of a project as an issuer, by RFC 8414
+	// (GET /.well-known/oauth-authorization-server/v1/projects/{project_id})
+	GetAuthorizationServer(ctx context.Context, request GetAuthorizationServerRequestObject) (GetAuthorizationServerResponseObject, error)
 	// GetReference Read this document as a page
 	// (GET /docs)
 	GetReference(ctx context.Context, request GetReferenceRequestObject) (GetReferenceResponseObject, error)
@@ -16130,6 +16611,9 @@ type StrictServerInterface interface {
 	// UpdateProject Change a project
 	// (PATCH /v1/projects/{project_id})
 	UpdateProject(ctx context.Context, request UpdateProjectRequestObject) (UpdateProjectResponseObject, error)
+	// GetIssuer Get the metadata of a project as an issuer
+	// (GET /v1/projects/{project_id}/.well-known/openid-configuration)
+	GetIssuer(ctx context.Context, request GetIssuerRequestObject) (GetIssuerResponseObject, error)
 	// ListCreditEntries List the changes of a project's credits
 	// (GET /v1/projects/{project_id}/credits)
 	ListCreditEntries(ctx context.Context, request ListCreditEntriesRequestObject) (ListCreditEntriesResponseObject, error)
@@ -16139,6 +16623,9 @@ type StrictServerInterface interface {
 	// RefundCredits Refund forfeited credits
 	// (POST /v1/projects/{project_id}/credits/refund)
 	RefundCredits(ctx context.Context, request RefundCreditsRequestObject) (RefundCreditsResponseObject, error)
+	// GetProjectJWKS Get the public keys of a project
+	// (GET /v1/projects/{project_id}/jwks.json)
+	GetProjectJWKS(ctx context.Context, request GetProjectJWKSRequestObject) (GetProjectJWKSResponseObject, error)
 	// ListKeys List a project's API keys
 	// (GET /v1/projects/{project_id}/keys)
 	ListKeys(ctx context.Context, request ListKeysRequestObject) (ListKeysResponseObject, error)
@@ -16224,6 +16711,31 @@ func (sh *strictHandler) GetJWKS(ctx echo.Context) error {
 		return err
 	} else if validResponse, ok := response.(GetJWKSResponseObject); ok {
 		return validResponse.VisitGetJWKSResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
+// GetAuthorizationServer operation middleware
+func (sh *strictHandler) GetAuthorizationServer(ctx echo.Context, projectID ProjectID) error {
+	var request GetAuthorizationServerRequestObject
+
+	request.ProjectID = projectID
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.GetAuthorizationServer(ctx.Request().Context(), request.(GetAuthorizationServerRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "GetAuthorizationServer")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(GetAuthorizationServerResponseObject); ok {
+		return validResponse.VisitGetAuthorizationServerResponse(ctx.Response())
 	} else if response != nil {
 		return fmt.Errorf("unexpected response type: %T", response)
 	}
@@ -17621,6 +18133,31 @@ func (sh *strictHandler) UpdateProject(ctx echo.Context, projectID ProjectID, pa
 	return nil
 }
 
+// GetIssuer operation middleware
+func (sh *strictHandler) GetIssuer(ctx echo.Context, projectID ProjectID) error {
+	var request GetIssuerRequestObject
+
+	request.ProjectID = projectID
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.GetIssuer(ctx.Request().Context(), request.(GetIssuerRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "GetIssuer")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(GetIssuerResponseObject); ok {
+		return validResponse.VisitGetIssuerResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
 // ListCreditEntries operation middleware
 func (sh *strictHandler) ListCreditEntries(ctx echo.Context, projectID ProjectID, params ListCreditEntriesParams) error {
 	var request ListCreditEntriesRequestObject
@@ -17739,6 +18276,31 @@ func (sh *strictHandler) RefundCredits(ctx echo.Context, projectID ProjectID, pa
 		return err
 	} else if validResponse, ok := response.(RefundCreditsResponseObject); ok {
 		return validResponse.VisitRefundCreditsResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
+// GetProjectJWKS operation middleware
+func (sh *strictHandler) GetProjectJWKS(ctx echo.Context, projectID ProjectID) error {
+	var request GetProjectJWKSRequestObject
+
+	request.ProjectID = projectID
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.GetProjectJWKS(ctx.Request().Context(), request.(GetProjectJWKSRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "GetProjectJWKS")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(GetProjectJWKSResponseObject); ok {
+		return validResponse.VisitGetProjectJWKSResponse(ctx.Response())
 	} else if response != nil {
 		return fmt.Errorf("unexpected response type: %T", response)
 	}

@@ -66,7 +66,7 @@ func (h *handlers) GetProject(ctx context.Context, r GetProjectRequestObject) (G
 	}, err
 }
 
-// UpdateProject changes name, slug, key prefix, status or limits.
+// UpdateProject changes a project's fields.
 func (h *handlers) UpdateProject(ctx context.Context, r UpdateProjectRequestObject) (UpdateProjectResponseObject, error) {
 	handle, err := h.app.Project(ctx, caller(ctx), r.ProjectID)
 	if err != nil {
@@ -79,6 +79,10 @@ func (h *handlers) UpdateProject(ctx context.Context, r UpdateProjectRequestObje
 		KeyPrefix: r.Body.KeyPrefix,
 		Status:    r.Body.Status,
 		Limits:    r.Body.Limits,
+
+		Audience:   given(r.Body.Audience),
+		TokenTTL:   r.Body.TokenTTL,
+		TokenEpoch: r.Body.TokenEpoch,
 	})
 	return UpdateProject200JSONResponse{
 		Body: ProjectFrom(updated), Headers: UpdateProject200ResponseHeaders{ETag: etag(updated.Revision)},
@@ -105,6 +109,9 @@ func ProjectFrom(p domain.Project) Project {
 		KeyPrefix:      p.KeyPrefix,
 		Status:         p.Status,
 		Limits:         append([]Limit{}, p.Limits...),
+		Audience:       orNull(p.Audience),
+		TokenTTL:       p.TokenTTL,
+		TokenEpoch:     p.TokenEpoch,
 		Suspended:      suspensionFrom(p.Suspended),
 		CreatedAt:      p.CreatedAt.UTC(),
 		UpdatedAt:      p.UpdatedAt.UTC(),

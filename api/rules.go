@@ -30,6 +30,10 @@ var rules = map[string]rule{
 	"getOpenAPIJSON": {anyone, ""},
 	"getJWKS":        {anyone, ""},
 
+	"getIssuer":              {anyone, ""},
+	"getAuthorizationServer": {anyone, ""},
+	"getProjectJWKS":         {anyone, ""},
+
 	"getReference":      {anyone, ""},
 	"getErrorReference": {anyone, ""},
 

@@ -1533,6 +1533,34 @@ type InvitationList struct {
 	NextCursor nullable.Nullable[string] `json:"next_cursor"`
 }
 
+// IssuerMetadata What a project is as an issuer (RFC 8414).
+type IssuerMetadata struct {
+	// IDTokenSigningAlgValuesSupported The algorithms that tokens are signed by.
+	//
+	// Example: ["ES256"]
+	IDTokenSigningAlgValuesSupported []string `json:"id_token_signing_alg_values_supported"`
+
+	// Issuer The issuer, as the `iss` of its tokens has it.
+	//
+	// Example: https://keys.example.com/v1/projects/prj_01kjpy44e0envv707f46z935rt
+	Issuer string `json:"issuer"`
+
+	// JWKSURI Where its public keys are.
+	//
+	// Example: https://keys.example.com/v1/projects/prj_01kjpy44e0envv707f46z935rt/jwks.json
+	JWKSURI string `json:"jwks_uri"`
+
+	// ResponseTypesSupported None.
+	//
+	// Example: []
+	ResponseTypesSupported []string `json:"response_types_supported"`
+
+	// SubjectTypesSupported Which OpenID Connect requires.
+	//
+	// Example: ["public"]
+	SubjectTypesSupported []string `json:"subject_types_supported"`
+}
+
 // JWK An Ed25519 public key as a JSON Web Key (RFC 8037).
 type JWK struct {
 	// Alg The signature algorithm.
@@ -2182,6 +2210,11 @@ type Problem struct {
 
 // Project defines model for Project.
 type Project struct {
+	// Audience The `aud` of access tokens of its keys; null means the address of the project.
+	//
+	// Example: https://api.example.com
+	Audience nullable.Nullable[string] `json:"audience"`
+
 	// CreatedAt Example: 2026-03-02T09:30:00Z
 	CreatedAt time.Time `json:"created_at"`
 
@@ -2229,6 +2262,16 @@ type Project struct {
 	// suspension. Absent if it is not suspended.
 	Suspended *Suspension `json:"suspended,omitempty"`
 
+	// TokenEpoch How often all of these tokens were ended.
+	//
+	// Example: 0
+	TokenEpoch int64 `json:"token_epoch"`
+
+	// TokenTTL How long these tokens live, in seconds.
+	//
+	// Example: 300
+	TokenTTL int64 `json:"token_ttl"`
+
 	// UpdatedAt Example: 2026-03-02T09:30:00Z
 	UpdatedAt time.Time `json:"updated_at"`
 }
@@ -2237,6 +2280,49 @@ type Project struct {
 //
 // Example: prj_01kjpy44e0envv707f46z935rt
 type ProjectID = string
+
+// ProjectJWK A public key of the curve P-256 as a JSON Web Key (RFC 7518, section 6.2).
+type ProjectJWK struct {
+	// Alg The signature algorithm.
+	//
+	// Example: ES256
+	Alg string `json:"alg"`
+
+	// Crv The curve.
+	//
+	// Example: P-256
+	Crv string `json:"crv"`
+
+	// Kid The key's id as tokens name it: its thumbprint (RFC 7638).
+	//
+	// Example: a1b2c3
+	Kid string `json:"kid"`
+
+	// Kty The key type.
+	//
+	// Example: EC
+	Kty string `json:"kty"`
+
+	// Use What the key is for.
+	//
+	// Example: sig
+	Use string `json:"use"`
+
+	// X The first coordinate, in base64url.
+	//
+	// Example: f83OJ3D2xF1Bg8vub9tLe1gHMzV76e8Tus9uPHvRVEU
+	X string `json:"x"`
+
+	// Y The second coordinate, in base64url.
+	//
+	// Example: x_FEzRu9m36HLN_tue659LNpXW6pCyStikYjKIWI5a0
+	Y string `json:"y"`
+}
+
+// ProjectJWKS A JSON Web Key Set (RFC 7517) of a project.
+type ProjectJWKS struct {
+	Keys []ProjectJWK `json:"keys"`
+}
 
 // ProjectList defines model for ProjectList.
 type ProjectList struct {
@@ -2774,6 +2860,12 @@ type UpdatePlanRequest struct {
 
 // UpdateProjectRequest defines model for UpdateProjectRequest.
 type UpdateProjectRequest struct {
+	// Audience The API that access tokens of keys are for: an absolute URI without a fragment, which becomes their `aud`. Null clears it.
+	//
+	//
+	// Example: https://api.example.com
+	Audience nullable.Nullable[string] `json:"audience,omitempty"`
+
 	// KeyPrefix The start of the project's new tokens. Prefixes of other vendors that secret scanners look for are refused.
 	//
 	//
@@ -2802,6 +2894,17 @@ type UpdateProjectRequest struct {
 	//
 	// Example: active
 	Status *Status `json:"status,omitempty"`
+
+	// TokenEpoch A higher number than it has ends all access tokens of keys. It needs the action `project:delete`, which only people hold.
+	//
+	//
+	// Example: 1
+	TokenEpoch *int64 `json:"token_epoch,omitempty"`
+
+	// TokenTTL How long access tokens of keys live, in seconds.
+	//
+	// Example: 300
+	TokenTTL *int64 `json:"token_ttl,omitempty"`
 }
 
 // UsageItem How often keys were used in one interval. It has only the group fields that `group_by` names.
@@ -3661,6 +3764,13 @@ type ClientInterface interface {
 	// Corresponds with GET /.well-known/jwks.json (the `GetJWKS` operationId).
 	GetJWKS(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error)
 
+	// GetAuthorizationServer Get the metadata of a project as an issuer, by RFC 8414
+	//
+	// The same as `getIssuer`, at the place of RFC 8414. If the public URL has a path, that comes before `/v1`.
+	//
+	// Corresponds with GET /.well-known/oauth-authorization-server/v1/projects/{project_id} (the `GetAuthorizationServer` operationId).
+	GetAuthorizationServer(ctx context.Context, projectID ProjectID, reqEditors ...RequestEditorFn) (*http.Response, error)
+
 	// GetLiveness Check whether the process runs
 	//
 	// Answers 200 as long as the process runs. It does not depend on any other system.
@@ -4246,6 +4356,15 @@ type ClientInterface interface {
 	// Corresponds with PATCH /v1/projects/{project_id} (the `UpdateProject` operationId).
 	UpdateProject(ctx context.Context, projectID ProjectID, params *UpdateProjectParams, body UpdateProjectJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
 
+	// GetIssuer Get the metadata of a project as an issuer
+	//
+	// Each project is an issuer of access tokens of its keys, whose address is that of the project. This is its metadata (RFC 8414),
+	// at the place where OpenID Connect Discovery puts it, which most libraries look at first. There are no id tokens and no
+	// authorization endpoint.
+	//
+	// Corresponds with GET /v1/projects/{project_id}/.well-known/openid-configuration (the `GetIssuer` operationId).
+	GetIssuer(ctx context.Context, projectID ProjectID, reqEditors ...RequestEditorFn) (*http.Response, error)
+
 	// ListCreditEntries List the changes of a project's credits
 	//
 	// Every change of credits other than spending, newest first. Entries never change. They stay when their key is deleted, and
@@ -4327,6 +4446,15 @@ type ClientInterface interface {
 	//
 	// Corresponds with POST /v1/projects/{project_id}/credits/refund (the `RefundCredits` operationId).
 	RefundCredits(ctx context.Context, projectID ProjectID, params *RefundCreditsParams, body RefundCreditsJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// GetProjectJWKS Get the public keys of a project
+	//
+	// The public keys for access tokens of the project's keys (RFC 7517): of this quarter of the year, of the one before and of the
+	// next one. No other project has the same. A higher `token_epoch` of the project replaces all of them, so that all
+	// earlier tokens are refused as soon as their verifier reads this document again.
+	//
+	// Corresponds with GET /v1/projects/{project_id}/jwks.json (the `GetProjectJWKS` operationId).
+	GetProjectJWKS(ctx context.Context, projectID ProjectID, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// ListKeys List a project's API keys
 	//
@@ -4672,6 +4800,23 @@ type ClientInterface interface {
 // Corresponds with GET /.well-known/jwks.json (the `GetJWKS` operationId).
 func (c *API) GetJWKS(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error) {
 	req, err := NewGetJWKSRequest(c.Server)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// GetAuthorizationServer Get the metadata of a project as an issuer, by RFC 8414
+//
+// The same as `getIssuer`, at the place of RFC 8414. If the public URL has a path, that comes before `/v1`.
+//
+// Corresponds with GET /.well-known/oauth-authorization-server/v1/projects/{project_id} (the `GetAuthorizationServer` operationId).
+func (c *API) GetAuthorizationServer(ctx context.Context, projectID ProjectID, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewGetAuthorizationServerRequest(c.Server, projectID)
 	if err != nil {
 		return nil, err
 	}
@@ -5807,6 +5952,25 @@ func (c *API) UpdateProject(ctx context.Context, projectID ProjectID, params *Up
 	return c.Client.Do(req)
 }
 
+// GetIssuer Get the metadata of a project as an issuer
+//
+// Each project is an issuer of access tokens of its keys, whose address is that of the project. This is its metadata (RFC 8414),
+// at the place where OpenID Connect Discovery puts it, which most libraries look at first. There are no id tokens and no
+// authorization endpoint.
+//
+// Corresponds with GET /v1/projects/{project_id}/.well-known/openid-configuration (the `GetIssuer` operationId).
+func (c *API) GetIssuer(ctx context.Context, projectID ProjectID, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewGetIssuerRequest(c.Server, projectID)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
 // ListCreditEntries List the changes of a project's credits
 //
 // Every change of credits other than spending, newest first. Entries never change. They stay when their key is deleted, and
@@ -5929,6 +6093,25 @@ func (c *API) RefundCreditsWithBody(ctx context.Context, projectID ProjectID, pa
 // Corresponds with POST /v1/projects/{project_id}/credits/refund (the `RefundCredits` operationId).
 func (c *API) RefundCredits(ctx context.Context, projectID ProjectID, params *RefundCreditsParams, body RefundCreditsJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
 	req, err := NewRefundCreditsRequest(c.Server, projectID, params, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// GetProjectJWKS Get the public keys of a project
+//
+// The public keys for access tokens of the project's keys (RFC 7517): of this quarter of the year, of the one before and of the
+// next one. No other project has the same. A higher `token_epoch` of the project replaces all of them, so that all
+// earlier tokens are refused as soon as their verifier reads this document again.
+//
+// Corresponds with GET /v1/projects/{project_id}/jwks.json (the `GetProjectJWKS` operationId).
+func (c *API) GetProjectJWKS(ctx context.Context, projectID ProjectID, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewGetProjectJWKSRequest(c.Server, projectID)
 	if err != nil {
 		return nil, err
 	}
@@ -6542,6 +6725,40 @@ func NewGetJWKSRequest(server string) (*http.Request, error) {
 	}
 
 	operationPath := fmt.Sprintf("/.well-known/jwks.json")
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
+// NewGetAuthorizationServerRequest constructs an http.Request for the GetAuthorizationServer method
+func NewGetAuthorizationServerRequest(server string, projectID ProjectID) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "project_id", projectID, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/.well-known/oauth-authorization-server/v1/projects/%s", pathParam0)
 	if operationPath[0] == '/' {
 		operationPath = "." + operationPath
 	}
@@ -8471,6 +8688,40 @@ func NewUpdateProjectRequestWithBody(server string, projectID ProjectID, params 
 	return req, nil
 }
 
+// NewGetIssuerRequest constructs an http.Request for the GetIssuer method
+func NewGetIssuerRequest(server string, projectID ProjectID) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "project_id", projectID, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/projects/%s/.well-known/openid-configuration", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
 // NewListCreditEntriesRequest constructs an http.Request for the ListCreditEntries method
 func NewListCreditEntriesRequest(server string, projectID ProjectID, params *ListCreditEntriesParams) (*http.Request, error) {
 	var err error
@@ -8687,6 +8938,40 @@ func NewRefundCreditsRequestWithBody(server string, projectID ProjectID, params 
 			req.Header.Set("Idempotency-Key", headerParam0)
 		}
 
+	}
+
+	return req, nil
+}
+
+// NewGetProjectJWKSRequest constructs an http.Request for the GetProjectJWKS method
+func NewGetProjectJWKSRequest(server string, projectID ProjectID) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "project_id", projectID, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/projects/%s/jwks.json", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
 	}
 
 	return req, nil
@@ -10003,6 +10288,15 @@ type ClientWithResponsesInterface interface {
 	// Corresponds with GET /.well-known/jwks.json (the `GetJWKS` operationId).
 	GetJWKSWithResponse(ctx context.Context, reqEditors ...RequestEditorFn) (*GetJWKSResponse, error)
 
+	// GetAuthorizationServerWithResponse Get the metadata of a project as an issuer, by RFC 8414
+	//
+	// The same as `getIssuer`, at the place of RFC 8414. If the public URL has a path, that comes before `/v1`.
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with GET /.well-known/oauth-authorization-server/v1/projects/{project_id} (the `GetAuthorizationServer` operationId).
+	GetAuthorizationServerWithResponse(ctx context.Context, projectID ProjectID, reqEditors ...RequestEditorFn) (*GetAuthorizationServerResponse, error)
+
 	// GetLivenessWithResponse Check whether the process runs
 	//
 	// Answers 200 as long as the process runs. It does not depend on any other system.
@@ -10628,6 +10922,17 @@ type ClientWithResponsesInterface interface {
 	// Corresponds with PATCH /v1/projects/{project_id} (the `UpdateProject` operationId).
 	UpdateProjectWithResponse(ctx context.Context, projectID ProjectID, params *UpdateProjectParams, body UpdateProjectJSONRequestBody, reqEditors ...RequestEditorFn) (*UpdateProjectResponse, error)
 
+	// GetIssuerWithResponse Get the metadata of a project as an issuer
+	//
+	// Each project is an issuer of access tokens of its keys, whose address is that of the project. This is its metadata (RFC 8414),
+	// at the place where OpenID Connect Discovery puts it, which most libraries look at first. There are no id tokens and no
+	// authorization endpoint.
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with GET /v1/projects/{project_id}/.well-known/openid-configuration (the `GetIssuer` operationId).
+	GetIssuerWithResponse(ctx context.Context, projectID ProjectID, reqEditors ...RequestEditorFn) (*GetIssuerResponse, error)
+
 	// ListCreditEntriesWithResponse List the changes of a project's credits
 	//
 	// Every change of credits other than spending, newest first. Entries never change. They stay when their key is deleted, and
@@ -10711,6 +11016,17 @@ type ClientWithResponsesInterface interface {
 	//
 	// Corresponds with POST /v1/projects/{project_id}/credits/refund (the `RefundCredits` operationId).
 	RefundCreditsWithResponse(ctx context.Context, projectID ProjectID, params *RefundCreditsParams, body RefundCreditsJSONRequestBody, reqEditors ...RequestEditorFn) (*RefundCreditsResponse, error)
+
+	// GetProjectJWKSWithResponse Get the public keys of a project
+	//
+	// The public keys for access tokens of the project's keys (RFC 7517): of this quarter of the year, of the one before and of the
+	// next one. No other project has the same. A higher `token_epoch` of the project replaces all of them, so that all
+	// earlier tokens are refused as soon as their verifier reads this document again.
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with GET /v1/projects/{project_id}/jwks.json (the `GetProjectJWKS` operationId).
+	GetProjectJWKSWithResponse(ctx context.Context, projectID ProjectID, reqEditors ...RequestEditorFn) (*GetProjectJWKSResponse, error)
 
 	// ListKeysWithResponse List a project's API keys
 	//
@@ -11108,6 +11424,54 @@ func (r GetJWKSResponse) StatusCode() int {
 
 // ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
 func (r GetJWKSResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+// GetAuthorizationServerResponse200Headers the declared response headers of an HTTP 200 response for GetAuthorizationServer
+type GetAuthorizationServerResponse200Headers struct {
+	XRequestID string
+}
+
+type GetAuthorizationServerResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *IssuerMetadata
+	// Headers200 the parsed response headers for an HTTP 200 response
+	Headers200 *GetAuthorizationServerResponse200Headers
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r GetAuthorizationServerResponse) GetJSON200() *IssuerMetadata {
+	return r.JSON200
+}
+
+// GetBody returns the raw response body bytes
+func (r GetAuthorizationServerResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r GetAuthorizationServerResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r GetAuthorizationServerResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r GetAuthorizationServerResponse) ContentType() string {
 	if r.HTTPResponse != nil {
 		return r.HTTPResponse.Header.Get("Content-Type")
 	}
@@ -12834,6 +13198,54 @@ func (r UpdateProjectResponse) ContentType() string {
 	return ""
 }
 
+// GetIssuerResponse200Headers the declared response headers of an HTTP 200 response for GetIssuer
+type GetIssuerResponse200Headers struct {
+	XRequestID string
+}
+
+type GetIssuerResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *IssuerMetadata
+	// Headers200 the parsed response headers for an HTTP 200 response
+	Headers200 *GetIssuerResponse200Headers
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r GetIssuerResponse) GetJSON200() *IssuerMetadata {
+	return r.JSON200
+}
+
+// GetBody returns the raw response body bytes
+func (r GetIssuerResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r GetIssuerResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r GetIssuerResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r GetIssuerResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
 // ListCreditEntriesResponse200Headers the declared response headers of an HTTP 200 response for ListCreditEntries
 type ListCreditEntriesResponse200Headers struct {
 	Link       *string
@@ -12973,6 +13385,54 @@ func (r RefundCreditsResponse) StatusCode() int {
 
 // ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
 func (r RefundCreditsResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+// GetProjectJWKSResponse200Headers the declared response headers of an HTTP 200 response for GetProjectJWKS
+type GetProjectJWKSResponse200Headers struct {
+	XRequestID string
+}
+
+type GetProjectJWKSResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *ProjectJWKS
+	// Headers200 the parsed response headers for an HTTP 200 response
+	Headers200 *GetProjectJWKSResponse200Headers
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r GetProjectJWKSResponse) GetJSON200() *ProjectJWKS {
+	return r.JSON200
+}
+
+// GetBody returns the raw response body bytes
+func (r GetProjectJWKSResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r GetProjectJWKSResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r GetProjectJWKSResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r GetProjectJWKSResponse) ContentType() string {
 	if r.HTTPResponse != nil {
 		return r.HTTPResponse.Header.Get("Content-Type")
 	}
@@ -13856,6 +14316,21 @@ func (c *ClientWithResponses) GetJWKSWithResponse(ctx context.Context, reqEditor
 		return nil, err
 	}
 	return ParseGetJWKSResponse(rsp)
+}
+
+// GetAuthorizationServerWithResponse Get the metadata of a project as an issuer, by RFC 8414
+//
+// The same as `getIssuer`, at the place of RFC 8414. If the public URL has a path, that comes before `/v1`.
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /.well-known/oauth-authorization-server/v1/projects/{project_id} (the `GetAuthorizationServer` operationId).
+func (c *ClientWithResponses) GetAuthorizationServerWithResponse(ctx context.Context, projectID ProjectID, reqEditors ...RequestEditorFn) (*GetAuthorizationServerResponse, error) {
+	rsp, err := c.GetAuthorizationServer(ctx, projectID, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseGetAuthorizationServerResponse(rsp)
 }
 
 // GetLivenessWithResponse Check whether the process runs
@@ -14807,6 +15282,23 @@ func (c *ClientWithResponses) UpdateProjectWithResponse(ctx context.Context, pro
 	return ParseUpdateProjectResponse(rsp)
 }
 
+// GetIssuerWithResponse Get the metadata of a project as an issuer
+//
+// Each project is an issuer of access tokens of its keys, whose address is that of the project. This is its metadata (RFC 8414),
+// at the place where OpenID Connect Discovery puts it, which most libraries look at first. There are no id tokens and no
+// authorization endpoint.
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /v1/projects/{project_id}/.well-known/openid-configuration (the `GetIssuer` operationId).
+func (c *ClientWithResponses) GetIssuerWithResponse(ctx context.Context, projectID ProjectID, reqEditors ...RequestEditorFn) (*GetIssuerResponse, error) {
+	rsp, err := c.GetIssuer(ctx, projectID, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseGetIssuerResponse(rsp)
+}
+
 // ListCreditEntriesWithResponse List the changes of a project's credits
 //
 // Every change of credits other than spending, newest first. Entries never change. They stay when their key is deleted, and
@@ -14919,6 +15411,23 @@ func (c *ClientWithResponses) RefundCreditsWithResponse(ctx context.Context, pro
 		return nil, err
 	}
 	return ParseRefundCreditsResponse(rsp)
+}
+
+// GetProjectJWKSWithResponse Get the public keys of a project
+//
+// The public keys for access tokens of the project's keys (RFC 7517): of this quarter of the year, of the one before and of the
+// next one. No other project has the same. A higher `token_epoch` of the project replaces all of them, so that all
+// earlier tokens are refused as soon as their verifier reads this document again.
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /v1/projects/{project_id}/jwks.json (the `GetProjectJWKS` operationId).
+func (c *ClientWithResponses) GetProjectJWKSWithResponse(ctx context.Context, projectID ProjectID, reqEditors ...RequestEditorFn) (*GetProjectJWKSResponse, error) {
+	rsp, err := c.GetProjectJWKS(ctx, projectID, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseGetProjectJWKSResponse(rsp)
 }
 
 // ListKeysWithResponse List a project's API keys
@@ -15456,6 +15965,45 @@ func ParseGetJWKSResponse(rsp *http.Response) (*GetJWKSResponse, error) {
 	switch {
 	case rsp.StatusCode == 200:
 		var headers GetJWKSResponse200Headers
+		if values := rsp.Header.Values("X-Request-Id"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "X-Request-Id", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.XRequestID = value
+		}
+		response.Headers200 = &headers
+	}
+
+	return response, nil
+}
+
+// ParseGetAuthorizationServerResponse parses an HTTP response from a GetAuthorizationServerWithResponse call
+func ParseGetAuthorizationServerResponse(rsp *http.Response) (*GetAuthorizationServerResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &GetAuthorizationServerResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest IssuerMetadata
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	}
+
+	switch {
+	case rsp.StatusCode == 200:
+		var headers GetAuthorizationServerResponse200Headers
 		if values := rsp.Header.Values("X-Request-Id"); len(values) > 0 {
 			var value string
 			if err := runtime.BindStyledParameterWithOptions("simple", "X-Request-Id", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
@@ -16919,6 +17467,45 @@ func ParseUpdateProjectResponse(rsp *http.Response) (*UpdateProjectResponse, err
 	return response, nil
 }
 
+// ParseGetIssuerResponse parses an HTTP response from a GetIssuerWithResponse call
+func ParseGetIssuerResponse(rsp *http.Response) (*GetIssuerResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &GetIssuerResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest IssuerMetadata
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	}
+
+	switch {
+	case rsp.StatusCode == 200:
+		var headers GetIssuerResponse200Headers
+		if values := rsp.Header.Values("X-Request-Id"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "X-Request-Id", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.XRequestID = value
+		}
+		response.Headers200 = &headers
+	}
+
+	return response, nil
+}
+
 // ParseListCreditEntriesResponse parses an HTTP response from a ListCreditEntriesWithResponse call
 func ParseListCreditEntriesResponse(rsp *http.Response) (*ListCreditEntriesResponse, error) {
 	bodyBytes, err := io.ReadAll(rsp.Body)
@@ -17041,6 +17628,45 @@ func ParseRefundCreditsResponse(rsp *http.Response) (*RefundCreditsResponse, err
 			headers.XRequestID = value
 		}
 		response.Headers201 = &headers
+	}
+
+	return response, nil
+}
+
+// ParseGetProjectJWKSResponse parses an HTTP response from a GetProjectJWKSWithResponse call
+func ParseGetProjectJWKSResponse(rsp *http.Response) (*GetProjectJWKSResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &GetProjectJWKSResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest ProjectJWKS
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	}
+
+	switch {
+	case rsp.StatusCode == 200:
+		var headers GetProjectJWKSResponse200Headers
+		if values := rsp.Header.Values("X-Request-Id"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "X-Request-Id", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.XRequestID = value
+		}
+		response.Headers200 = &headers
 	}
 
 	return response, nil

@@ -30,6 +30,9 @@ type Project struct {
 	Status         Status
 	Suspended      Suspension
 	Limits         []Limit // of all its keys, WithDefaults; nil: none
+	Audience       string  // whom access tokens of its keys are for; empty: its issuer
+	TokenTTL       int64   // how long they live, in seconds
+	TokenEpoch     int64   // grows when all of them end
 	CreatedAt      time.Time
 	UpdatedAt      time.Time
 	Revision       int64
@@ -86,17 +89,24 @@ type ProjectPatch struct {
 	KeyPrefix *string
 	Status    *Status
 	Limits    *[]Limit
+
+	Audience   *string // empty: none
+	TokenTTL   *int64
+	TokenEpoch *int64
 }
 
 // Apply returns pr with the patch applied, or validation_failed.
 func (p ProjectPatch) Apply(pr Project) (Project, error) {
-	before := pr.KeyPrefix
+	before, epoch := pr.KeyPrefix, pr.TokenEpoch
 	given := fields{}
 	set(given, "name", &pr.Name, p.Name)
 	set(given, "slug", &pr.Slug, p.Slug)
 	set(given, "key_prefix", &pr.KeyPrefix, p.KeyPrefix)
 	set(given, "status", &pr.Status, p.Status)
 	set(given, "limits", &pr.Limits, p.Limits)
+	set(given, "audience", &pr.Audience, p.Audience)
+	set(given, "token_ttl", &pr.TokenTTL, p.TokenTTL)
+	set(given, "token_epoch", &pr.TokenEpoch, p.TokenEpoch)
 	var v Invalid
 	v.limits(pr.Limits)
 	pr.Limits = LimitsWithDefaults(pr.Limits)
@@ -106,7 +116,33 @@ func (p ProjectPatch) Apply(pr Project) (Project, error) {
 	if why := ValidateKeyPrefix(pr.KeyPrefix); why != "" && pr.KeyPrefix != before {
 		v.Add("/key_prefix", "%s", why)
 	}
+	v.tokens(pr)
+	if pr.TokenEpoch < epoch || pr.TokenEpoch > MaxTokenEpoch {
+		v.Add("/token_epoch", "must be %d, which it is, to %d: it only grows", epoch, MaxTokenEpoch)
+	}
 	return pr, v.of(given)
+}
+
+// What a project may say about access tokens of its keys.
+const (
+	DefaultTokenTTL   = 300 // seconds
+	MinTokenTTL       = 60
+	MaxTokenTTL       = 3600
+	MaxAudienceLength = 200 // characters
+	MaxTokenEpoch     = 1_000_000_000
+)
+
+// audiencePattern is that of an absolute URI without a fragment (RFC 8707, section 2).
+var audiencePattern = regexp.MustCompile(`^[A-Za-z][A-Za-z0-9+.-]*:[!$-;=?-\[\]_a-z~]+$`)
+
+func (v *Invalid) tokens(p Project) {
+	if p.Audience != "" && (len(p.Audience) > MaxAudienceLength || !audiencePattern.MatchString(p.Audience)) {
+		v.Add("/audience", "must be an absolute URI without a fragment, such as https://api.example.com, of at most %d characters",
+			MaxAudienceLength)
+	}
+	if p.TokenTTL < MinTokenTTL || p.TokenTTL > MaxTokenTTL {
+		v.Add("/token_ttl", "must be %d to %d", MinTokenTTL, MaxTokenTTL)
+	}
 }
 
 // maxSlugLength is in characters; it is what a DNS label can hold.

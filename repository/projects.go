@@ -28,6 +28,9 @@ type projectRow struct {
 	SuspendedAt     micros
 	SuspendedReason string
 	Limits          []domain.Limit `bun:"type:jsonb"`
+	Audience        string
+	TokenTTL        int64
+	TokenEpoch      int64
 
 	Organization *organizationRow `bun:"rel:belongs-to,join:organization_id=id"`
 	Role         domain.Role      `bun:",scanonly"` // of the member who asks
@@ -43,6 +46,9 @@ func (r projectRow) project() domain.Project {
 		Status:         r.Status,
 		Suspended:      domain.Suspension{Since: r.SuspendedAt.Time, Reason: r.SuspendedReason},
 		Limits:         someOrNil(r.Limits),
+		Audience:       r.Audience,
+		TokenTTL:       r.TokenTTL,
+		TokenEpoch:     r.TokenEpoch,
 		CreatedAt:      r.CreatedAt.Time,
 		UpdatedAt:      r.UpdatedAt.Time,
 		Revision:       r.Revision,
@@ -60,6 +66,9 @@ func newProjectRow(p domain.Project) *projectRow {
 		SuspendedAt:     micros{p.Suspended.Since},
 		SuspendedReason: p.Suspended.Reason,
 		Limits:          listed(p.Limits),
+		Audience:        p.Audience,
+		TokenTTL:        p.TokenTTL,
+		TokenEpoch:      p.TokenEpoch,
 		CreatedAt:       micros{p.CreatedAt},
 		UpdatedAt:       micros{p.UpdatedAt},
 		Revision:        p.Revision,

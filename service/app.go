@@ -88,6 +88,7 @@ type App struct {
 
 	keyring    *keyring
 	signing    signing
+	issuing    projectKeys
 	passwords  passwordHasher
 	boundSince atomic.Int64 // in microseconds; 0: not yet. See bindsToUsers
 	foreign    *foreign

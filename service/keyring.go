@@ -71,6 +71,7 @@ type keyring struct {
 	mailed    macKey // digests of tokens that are mailed or handed over to people
 	receipts  macKey // what verifications have taken from limits
 	outbox    macKey // tokens of emails, and what emails are counted by
+	issuers   []byte // the keys by which projects sign access tokens of their keys
 	check     macKey // the check value
 	derive    []byte // secrets that an Idempotency-Key can bring again
 	sealer    cipher.AEAD
@@ -94,6 +95,7 @@ func newKeyring(master [32]byte) (*keyring, error) {
 		mailed:    newMACKey(derive("mailed-token")),
 		receipts:  newMACKey(derive("receipt")),
 		outbox:    newMACKey(derive("outbox")),
+		issuers:   derive("project-token-key"),
 		check:     newMACKey(derive("check-value")),
 		derive:    derive("derived-secret"),
 	}

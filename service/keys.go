@@ -241,8 +241,8 @@ func keyFields(k domain.Key) map[string]any {
 	}, k.Limits)
 }
 
-// idOrNull is an id as the audit trail shows it: null for none.
-func idOrNull[T domain.ID](id T) any {
+// idOrNull is an id or another text as the audit trail shows it: null for none.
+func idOrNull[T ~string](id T) any {
 	if id == "" {
 		return nil
 	}

@@ -21,6 +21,7 @@ const maxForeignToken = 512
 type nearby struct {
 	keys     *cache.Keys
 	people   *cache.People
+	issuers  *cache.Issuers
 	imported *cache.Imported
 	untagged *cache.Untagged
 
@@ -49,6 +50,7 @@ func newNearby(o Options, m *meter.Meter) *nearby {
 	n := &nearby{
 		grace:    DefaultOutageGrace,
 		people:   cache.NewPeople(turns),
+		issuers:  cache.NewIssuers(turns),
 		imported: cache.NewImported(),
 		untagged: cache.NewUntagged(),
 		outdated: make(chan struct{}, 1),
@@ -114,6 +116,7 @@ func (a *App) forget(notes []domain.Stale) {
 		case domain.StaleEverything:
 			reload = true
 			a.near.keys.ForgetAll()
+			a.near.issuers.ForgetAll()
 			a.near.outdateUntagged()
 			a.usage.meter.DoubtAll()
 		case domain.StaleUntagged:
@@ -123,6 +126,7 @@ func (a *App) forget(notes []domain.Stale) {
 		default:
 			a.near.keys.Forget(n)
 			a.near.people.Forget(n)
+			a.near.issuers.Forget(n)
 		}
 	}
 	if reload {

@@ -23,6 +23,7 @@ func (o *Organization) CreateProject(ctx context.Context, spec domain.ProjectSpe
 		Name:           spec.Name,
 		KeyPrefix:      spec.KeyPrefix,
 		Status:         domain.Active,
+		TokenTTL:       domain.DefaultTokenTTL,
 		CreatedAt:      now,
 		UpdatedAt:      now,
 		Revision:       1,
@@ -140,15 +141,22 @@ func (p *Project) Get() (domain.Project, error) {
 	return *p.project, nil
 }
 
-// Update changes name, slug, key prefix, status or limits. Disabling ends its keys
-// immediately. It needs project:write, and for limits limits:write, too; a slug that
-// is taken gives conflict.
+// Update changes name, slug, key prefix, status, limits, or what access tokens of
+// keys are like. Disabling ends its keys immediately; a higher token epoch ends all
+// access tokens of its keys. It needs project:write, for limits limits:write, too, and
+// for the token epoch project:delete, as one who could end the keys themselves; a slug
+// that is taken gives conflict.
 func (p *Project) Update(ctx context.Context, patch domain.ProjectPatch) (domain.Project, error) {
 	if err := p.Authorize(domain.ProjectWrite); err != nil {
 		return domain.Project{}, err
 	}
 	if patch.Limits != nil {
 		if err := p.Authorize(domain.LimitsWrite); err != nil {
+			return domain.Project{}, err
+		}
+	}
+	if patch.TokenEpoch != nil {
+		if err := p.Authorize(domain.ProjectDelete); err != nil {
 			return domain.Project{}, err
 		}
 	}
@@ -282,6 +290,14 @@ func projectEvent(action string, p domain.Project, changes domain.Changes) domai
 }
 
 func projectFields(p domain.Project) map[string]any {
-	fields := map[string]any{"name": p.Name, "slug": p.Slug, "key_prefix": p.KeyPrefix, "status": p.Status}
+	fields := map[string]any{
+		"name":        p.Name,
+		"slug":        p.Slug,
+		"key_prefix":  p.KeyPrefix,
+		"status":      p.Status,
+		"audience":    idOrNull(p.Audience),
+		"token_ttl":   p.TokenTTL,
+		"token_epoch": p.TokenEpoch,
+	}
 	return withLimits(withSuspension(fields, p.Suspended), p.Limits)
 }

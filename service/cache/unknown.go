@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/latchkey-dev/latchkey/domain"
+	"github.com/latchkey-dev/latchkey/service/fair"
 )
 
 const (
@@ -61,3 +62,11 @@ func (k *Keys) Known(token domain.TokenID) {
 		}
 	}
 }
+
+// TakeFutile takes a look-up of something else than a key from those that find
+// nothing, and reports whether the payer has one left. GiveBackFutile gives it back
+// when something was found.
+func (k *Keys) TakeFutile(payer fair.Payer, now time.Time) bool { return k.futile.Take(payer, now) }
+
+// GiveBackFutile gives back what TakeFutile took.
+func (k *Keys) GiveBackFutile(payer fair.Payer) { k.futile.GiveBack(payer) }

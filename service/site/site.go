@@ -90,14 +90,24 @@ func hostname(host string) string {
 	return strings.ToLower(strings.TrimSuffix(strings.Trim(host, "[]"), "."))
 }
 
-// Relative takes the site's prefix off the address of a request. A path without
-// it stays as it is, since some proxies take it off themselves.
+// metadata is where RFC 8414, section 3, puts the documents of issuers: in front of
+// their path.
+const metadata = "/.well-known/oauth-authorization-server"
+
+// Relative takes the site's prefix off the address of a request, also where it follows
+// the place of an issuer's metadata. A path without it stays as it is, since some
+// proxies take it off themselves.
 func (s Site) Relative(u *url.URL) {
 	if s.prefix == "" {
 		return
 	}
 	escaped := u.EscapedPath()
-	rest, ok := strings.CutPrefix(escaped, s.prefix)
+	place := ""
+	if strings.HasPrefix(escaped, metadata+s.prefix+"/") {
+		place = metadata
+	}
+	rest, ok := strings.CutPrefix(escaped, place+s.prefix)
+	rest = place + rest
 	if !ok || rest != "" && rest[0] != '/' {
 		return
 	}

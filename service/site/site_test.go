@@ -62,3 +62,22 @@ func TestServes(t *testing.T) {
 		t.Error("a site without a name serves requests without a host")
 	}
 }
+
+// The metadata of an issuer is found where RFC 8414 puts it, with the prefix in the
+// middle.
+func TestRelativeToMetadata(t *testing.T) {
+	t.Parallel()
+	at := site.New("https://example.com/auth")
+	for path, want := range map[string]string{
+		"/.well-known/oauth-authorization-server/auth/v1/projects/a": "/.well-known/oauth-authorization-server/v1/projects/a",
+		"/.well-known/oauth-authorization-server/v1/projects/a":      "/.well-known/oauth-authorization-server/v1/projects/a",
+		"/.well-known/oauth-authorization-server/author/a":           "/.well-known/oauth-authorization-server/author/a",
+		"/auth/.well-known/oauth-authorization-server/v1/projects/a": "/.well-known/oauth-authorization-server/v1/projects/a",
+	} {
+		u := &url.URL{Path: path}
+		at.Relative(u)
+		if u.Path != want {
+			t.Errorf("%s: got %s, want %s", path, u.Path, want)
+		}
+	}
+}
