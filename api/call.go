@@ -25,17 +25,21 @@ const headerRequestID = "X-Request-Id"
 // call is what is known about a request while it is served. The request's context
 // holds it.
 type call struct {
-	guard     *guard
-	origin    domain.Origin
-	url       *url.URL // as it was sent
-	accept    string   // the Accept header
-	proved    bool     // whether credentials have been checked
-	principal domain.Principal
-	rule      permission.Permission // the last rule that was checked
-	operation string                // operationId, for logs and metrics
-	free      bool                  // the operation costs the limits of the calling key nothing
-	logging   logging               // whether the request is logged
-	leaving   func()                // releases the place of a large body; nil: the request has none
+	guard         *guard
+	origin        domain.Origin
+	url           *url.URL // as it was sent
+	accept        string   // the Accept header
+	proved        bool     // whether credentials have been checked
+	principal     domain.Principal
+	rule          permission.Permission // the last rule that was checked
+	operation     string                // operationId, for logs and metrics
+	free          bool                  // the operation costs the limits of the calling key nothing
+	logging       logging               // whether the request is logged
+	form          url.Values            // of an operation of OAuth
+	authorization string                // its Authorization header
+	sent          sent                  // its API key
+
+	leaving func() // releases the place of a large body; nil: the request has none
 }
 
 // logging says whether a request is logged. That is decided once, as soon as its
@@ -53,7 +57,7 @@ const (
 var asksAboutKeys = map[string]bool{"verifyKey": true}
 
 // readsByPost has the operations that use POST but change nothing.
-var readsByPost = map[string]bool{"verifyKey": true}
+var readsByPost = map[string]bool{"verifyKey": true, "introspectToken": true, "issueToken": true}
 
 // isLogged reports whether to log the request, given the status of its answer.
 func (c *call) isLogged(method string, status int) bool {

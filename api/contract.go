@@ -25,7 +25,8 @@ type contract struct {
 	path         map[string]*regexp.Regexp
 	query        map[string]*schema
 	header       map[string]*schema
-	body         *schema // nil: the operation takes no body
+	body         *schema // nil: the operation takes no JSON
+	form         bool    // the operation takes a form, as those of OAuth do, and answers with errors of OAuth
 	bodyRequired bool
 	maxBody      int64
 	negotiated   bool // whether the Accept header chooses the media type of the answer
@@ -42,6 +43,10 @@ func newContract(op *openapi3.Operation) (contract, error) {
 		}
 	}
 	if op.RequestBody == nil {
+		return k, nil
+	}
+	if op.RequestBody.Value.Content.Get(echo.MIMEApplicationForm) != nil {
+		k.form = true
 		return k, nil
 	}
 	var err error

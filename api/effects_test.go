@@ -24,7 +24,7 @@ var effects = map[string]string{
 	"createKey":           "key.created caller key:answer home/home environment,external_id,metadata,name,prefix,revoked_reason,scopes",
 	"createOrganization":  "organization.created caller organization:answer answer/- name,slug,status",
 	"createPlan":          "plan.created caller plan:answer home/home name",
-	"createProject":       "project.created caller project:answer home/answer key_prefix,name,slug,status",
+	"createProject":       "project.created caller project:answer home/answer key_prefix,name,slug,status,token_epoch,token_ttl",
 	"deleteKey":           "key.deleted caller key:path home/home",
 	"deleteOrganization":  "organization.deleted caller organization:path -/-",
 	"deleteProject":       "project.deleted caller project:path home/path",

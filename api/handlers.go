@@ -74,6 +74,14 @@ func value[T any](p *T) T {
 	return *p
 }
 
+// orNil returns nil, which leaves a field out, for the empty string.
+func orNil(s string) *string {
+	if s == "" {
+		return nil
+	}
+	return &s
+}
+
 // orNull returns null for the empty string.
 func orNull[T ~string](s T) nullable.Nullable[string] {
 	if s == "" {

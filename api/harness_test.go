@@ -9,6 +9,7 @@ import (
 	"maps"
 	"net/http"
 	"net/http/httptest"
+	"net/url"
 	"regexp"
 	"strings"
 	"sync"
@@ -111,12 +112,16 @@ type answer struct {
 	body   []byte
 }
 
-// call sends a request. A body that is not a string is sent as JSON; nil is none.
+// call sends a request. A body that is neither a string nor a form is sent as JSON; nil
+// is none.
 func (w *world) call(t *testing.T, method, path string, as credential, body any) answer {
 	t.Helper()
 	var reader io.Reader
+	media := "application/json"
 	switch body := body.(type) {
 	case nil:
+	case url.Values:
+		reader, media = strings.NewReader(body.Encode()), "application/x-www-form-urlencoded"
 	case string:
 		reader = strings.NewReader(body)
 	default:
@@ -128,7 +133,7 @@ func (w *world) call(t *testing.T, method, path string, as credential, body any)
 	}
 	r := httptest.NewRequestWithContext(context.Background(), method, path, reader)
 	if body != nil {
-		r.Header.Set("Content-Type", "application/json")
+		r.Header.Set("Content-Type", media)
 	}
 	as(r.Header)
 	return w.send(t, r)

@@ -34,7 +34,15 @@ func (h *handlers) GetProjectJWKS(ctx context.Context, r GetProjectJWKSRequestOb
 	set := projectKeySet{Keys: []ProjectJWK{}}
 	for _, k := range keys {
 		x, y := k.Coordinates()
-		set.Keys = append(set.Keys, ProjectJWK{Kty: "EC", Crv: "P-256", Alg: "ES256", Use: "sig", Kid: k.ID, X: x, Y: y})
+		set.Keys = append(set.Keys, ProjectJWK{
+			Kty: "EC",
+			Crv: "P-256",
+			Alg: "ES256",
+			Use: "sig",
+			Kid: k.ID,
+			X:   x,
+			Y:   y,
+		})
 	}
 	return set, err
 }
@@ -51,11 +59,15 @@ func (h *handlers) metadata(ctx context.Context, id domain.ProjectID) (IssuerMet
 		return IssuerMetadata{}, err
 	}
 	return IssuerMetadata{
-		Issuer:                           issuer.URL(),
-		JWKSURI:                          issuer.URL() + "/jwks.json",
-		ResponseTypesSupported:           []string{},
-		SubjectTypesSupported:            []string{"public"},
-		IDTokenSigningAlgValuesSupported: []string{"ES256"},
+		Issuer:                            issuer.URL(),
+		JWKSURI:                           issuer.URL() + "/jwks.json",
+		TokenEndpoint:                     issuer.URL() + "/oauth/token",
+		IntrospectionEndpoint:             issuer.URL() + "/oauth/introspect",
+		GrantTypesSupported:               []string{clientCredentials, tokenExchange},
+		TokenEndpointAuthMethodsSupported: []string{"client_secret_basic", "client_secret_post"},
+		ResponseTypesSupported:            []string{},
+		SubjectTypesSupported:             []string{"public"},
+		IDTokenSigningAlgValuesSupported:  []string{"ES256"},
 	}, nil
 }
 

@@ -26,7 +26,8 @@ func TestProjectKeySets(t *testing.T) {
 			t.Errorf("Cache-Control is %q", got)
 		}
 		for _, k := range set.Keys {
-			if k.Kty != "EC" || k.Crv != "P-256" || k.Alg != "ES256" || k.Use != "sig" || len(k.X) != 43 || len(k.Y) != 43 || len(k.Kid) != 43 {
+			if k.Kty != "EC" || k.Crv != "P-256" || k.Alg != "ES256" || k.Use != "sig" ||
+				len(k.X) != 43 || len(k.Y) != 43 || len(k.Kid) != 43 {
 				t.Errorf("got the key %+v", k)
 			}
 			kids = append(kids, k.Kid)
@@ -67,7 +68,8 @@ func TestTokenEpoch(t *testing.T) {
 	w.member(t, developer, home.organization.ID, domain.Developer)
 	key := byKey(w.key(t, home.owner, home.project.ID, map[string]any{"scopes": []string{"project:write"}}).Token)
 	for _, as := range []credential{developer.as, key} {
-		w.call(t, http.MethodPatch, home.path(""), as, map[string]any{"token_epoch": 1}).fails(t, http.StatusForbidden, domain.CodeForbidden)
+		w.call(t, http.MethodPatch, home.path(""), as, map[string]any{"token_epoch": 1}).
+			fails(t, http.StatusForbidden, domain.CodeForbidden)
 	}
 	w.call(t, http.MethodPatch, home.path(""), home.owner.as, map[string]any{"token_epoch": 2}).want(t, http.StatusOK, nil)
 	w.call(t, http.MethodPatch, home.path(""), home.owner.as, map[string]any{"token_epoch": 1}).

@@ -243,7 +243,7 @@ func TestVerify(t *testing.T) {
 			if got.Key != nil && (got.Key.ID != test.key || strings.Contains(string(answer.body), "last_used_at")) {
 				t.Errorf("%s: got the key %s", name, answer.body)
 			}
-			if got.Key == nil && len(raw) != 2 {
+			if got.Key == nil && len(raw) != 3 {
 				t.Errorf("%s: got more than the answer: %s", name, answer.body)
 			}
 		}

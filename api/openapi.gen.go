@@ -467,6 +467,32 @@ type AcceptInvitationRequest struct {
 	Token string `json:"token"`
 }
 
+// AccessToken defines model for AccessToken.
+type AccessToken struct {
+	// AccessToken A JWT, signed by ES256.
+	AccessToken string `json:"access_token"`
+
+	// ExpiresIn How long it lives, in seconds.
+	//
+	// Example: 300
+	ExpiresIn int64 `json:"expires_in"`
+
+	// IssuedTokenType Of an exchange.
+	//
+	// Example: urn:ietf:params:oauth:token-type:jwt
+	IssuedTokenType *string `json:"issued_token_type,omitempty"`
+
+	// Scope What it says about scopes, separated by spaces.
+	//
+	// Example: documents:read
+	Scope string `json:"scope"`
+
+	// TokenType How it is sent.
+	//
+	// Example: Bearer
+	TokenType string `json:"token_type"`
+}
+
 // Actor Who did it, with the name they had at that time.
 type Actor struct {
 	// ID Example: usr_01kjpy44e0ftkrm422m7s1ga8b
@@ -996,6 +1022,87 @@ type ImportedKey struct {
 // ImportedLimit A limit as `createKey` takes it. What is wrong with it refuses only its key.
 type ImportedLimit = domain.Limit
 
+// Introspection defines model for Introspection.
+type Introspection struct {
+	// Active Whether the token is good.
+	//
+	// Example: true
+	Active bool `json:"active"`
+
+	// Aud The audience of the project.
+	//
+	// Example: https://api.example.com
+	Aud *string `json:"aud,omitempty"`
+
+	// ClientID The same.
+	//
+	// Example: key_01kjpy44e0fcfrt0xvtfeed5a2
+	ClientID *string `json:"client_id,omitempty"`
+
+	// Environment Example: live
+	Environment *string `json:"environment,omitempty"`
+
+	// Exp When it ends, if it does by itself, in seconds since 1970.
+	//
+	// Example: 1772443800
+	Exp *int64 `json:"exp,omitempty"`
+
+	// ExternalID Your own id for the holder.
+	//
+	// Example: customer-4711
+	ExternalID *string `json:"external_id,omitempty"`
+
+	// Iat When it was issued.
+	//
+	// Example: 1772443500
+	Iat *int64 `json:"iat,omitempty"`
+
+	// Iss The issuer.
+	//
+	// Example: https://keys.example.com/v1/projects/prj_01kjpy44e0envv707f46z935rt
+	Iss *string `json:"iss,omitempty"`
+
+	// Name The name of the key.
+	//
+	// Example: customer-portal
+	Name *string `json:"name,omitempty"`
+
+	// ProjectID Example: prj_01kjpy44e0envv707f46z935rt
+	ProjectID *string `json:"project_id,omitempty"`
+
+	// Scope The project's own scopes, separated by spaces.
+	//
+	// Example: documents:read
+	Scope *string `json:"scope,omitempty"`
+
+	// Sub The id of the key.
+	//
+	// Example: key_01kjpy44e0fcfrt0xvtfeed5a2
+	Sub *string `json:"sub,omitempty"`
+
+	// TokenType Example: Bearer
+	TokenType *string `json:"token_type,omitempty"`
+}
+
+// IntrospectionRequest Unknown parameters are ignored.
+type IntrospectionRequest struct {
+	// ClientID The id of the calling key.
+	//
+	// Example: key_01kjpy44e0fcfrt0xvtfeed5a2
+	ClientID *string `json:"client_id,omitempty"`
+
+	// ClientSecret The token of the calling key.
+	ClientSecret *string `json:"client_secret,omitempty"`
+
+	// IP The address that the token was sent from.
+	//
+	// Example: 203.0.113.7
+	IP *string `json:"ip,omitempty"`
+
+	// Token The token that you were sent.
+	Token string `json:"token"`
+}
+
 // Invitation defines model for Invitation.
 type Invitation struct {
 	// AcceptedAt Null while the invitation is pending.
@@ -1044,10 +1151,20 @@ type InvitationList struct {
 
 // IssuerMetadata What a project is as an issuer (RFC 8414).
 type IssuerMetadata struct {
+	// GrantTypesSupported The grant types of `issueToken`.
+	//
+	// Example: ["client_credentials","urn:ietf:params:oauth:grant-type:token-exchange"]
+	GrantTypesSupported []string `json:"grant_types_supported"`
+
 	// IDTokenSigningAlgValuesSupported The algorithms that tokens are signed by.
 	//
 	// Example: ["ES256"]
 	IDTokenSigningAlgValuesSupported []string `json:"id_token_signing_alg_values_supported"`
+
+	// IntrospectionEndpoint The address of `introspectToken`.
+	//
+	// Example: https://keys.example.com/v1/projects/prj_01kjpy44e0envv707f46z935rt/oauth/introspect
+	IntrospectionEndpoint string `json:"introspection_endpoint"`
 
 	// Issuer The issuer, as the `iss` of its tokens has it.
 	//
@@ -1068,6 +1185,16 @@ type IssuerMetadata struct {
 	//
 	// Example: ["public"]
 	SubjectTypesSupported []string `json:"subject_types_supported"`
+
+	// TokenEndpoint The address of `issueToken`.
+	//
+	// Example: https://keys.example.com/v1/projects/prj_01kjpy44e0envv707f46z935rt/oauth/token
+	TokenEndpoint string `json:"token_endpoint"`
+
+	// TokenEndpointAuthMethodsSupported How clients authenticate.
+	//
+	// Example: ["client_secret_basic","client_secret_post"]
+	TokenEndpointAuthMethodsSupported []string `json:"token_endpoint_auth_methods_supported"`
 }
 
 // JWK An Ed25519 public key as a JSON Web Key (RFC 8037).
@@ -1316,6 +1443,19 @@ type Network = domain.Network
 //
 // Example: ["203.0.113.0/24","2001:db8::/32"]
 type Networks = []Network
+
+// OAuthError An error of OAuth (RFC 6749, section 5.2).
+type OAuthError struct {
+	// Error The code.
+	//
+	// Example: invalid_client
+	Error string `json:"error"`
+
+	// ErrorDescription One sentence for people.
+	//
+	// Example: The client is not a key of this project.
+	ErrorDescription string `json:"error_description"`
+}
 
 // OpenAPIDocument An OpenAPI 3.0 document.
 type OpenAPIDocument map[string]interface{}
@@ -1630,6 +1770,24 @@ type ProjectSummary struct {
 	//
 	// Example: acme
 	Slug Slug `json:"slug"`
+}
+
+// ProtectedResource What a project's API is as a protected resource (RFC 9728).
+type ProtectedResource struct {
+	// AuthorizationServers The issuer.
+	//
+	// Example: ["https://keys.example.com/v1/projects/prj_01kjpy44e0envv707f46z935rt"]
+	AuthorizationServers []string `json:"authorization_servers"`
+
+	// BearerMethodsSupported How tokens are sent.
+	//
+	// Example: ["header"]
+	BearerMethodsSupported []string `json:"bearer_methods_supported"`
+
+	// Resource The audience of the project.
+	//
+	// Example: https://api.example.com
+	Resource string `json:"resource"`
 }
 
 // Refill Of `credits`, what each period of the calendar adds to the balance when it begins. A refill never makes a balance
@@ -1952,6 +2110,43 @@ type Suspension struct {
 //
 // Example: POST /v1/chat
 type Tag = string
+
+// TokenRequest Unknown parameters are ignored.
+type TokenRequest struct {
+	// ClientID The id of the calling key.
+	//
+	// Example: key_01kjpy44e0fcfrt0xvtfeed5a2
+	ClientID *string `json:"client_id,omitempty"`
+
+	// ClientSecret The token of the calling key.
+	ClientSecret *string `json:"client_secret,omitempty"`
+
+	// GrantType `client_credentials`, or token exchange.
+	//
+	// Example: client_credentials
+	GrantType string `json:"grant_type"`
+
+	// RequestedTokenType Of an exchange, if given: the same, or that of a JWT.
+	RequestedTokenType *string `json:"requested_token_type,omitempty"`
+
+	// Resource If given, the audience of the project (RFC 8707).
+	//
+	// Example: https://api.example.com
+	Resource *string `json:"resource,omitempty"`
+
+	// Scope The scopes to say, separated by spaces.
+	//
+	// Example: documents:read
+	Scope *string `json:"scope,omitempty"`
+
+	// SubjectToken Of an exchange: the token of the key that you were sent.
+	SubjectToken *string `json:"subject_token,omitempty"`
+
+	// SubjectTokenType Of an exchange: `urn:ietf:params:oauth:token-type:access_token`.
+	//
+	// Example: urn:ietf:params:oauth:token-type:access_token
+	SubjectTokenType *string `json:"subject_token_type,omitempty"`
+}
 
 // TokenType How to send the access token.
 //
@@ -2447,6 +2642,12 @@ type Internal = Problem
 // NotFound What went wrong, as RFC 9457 defines it.
 type NotFound = Problem
 
+// OAuthRefused An error of OAuth (RFC 6749, section 5.2).
+type OAuthRefused = OAuthError
+
+// OAuthUnavailable An error of OAuth (RFC 6749, section 5.2).
+type OAuthUnavailable = OAuthError
+
 // PayloadTooLarge What went wrong, as RFC 9457 defines it.
 type PayloadTooLarge = Problem
 
@@ -2909,6 +3110,12 @@ type RevokeKeyJSONRequestBody = RevokeKeyRequest
 // RotateKeyJSONRequestBody defines body for RotateKey for application/json ContentType.
 type RotateKeyJSONRequestBody = RotateKeyRequest
 
+// IntrospectTokenFormdataRequestBody defines body for IntrospectToken for application/x-www-form-urlencoded ContentType.
+type IntrospectTokenFormdataRequestBody = IntrospectionRequest
+
+// IssueTokenFormdataRequestBody defines body for IssueToken for application/x-www-form-urlencoded ContentType.
+type IssueTokenFormdataRequestBody = TokenRequest
+
 // CreatePlanJSONRequestBody defines body for CreatePlan for application/json ContentType.
 type CreatePlanJSONRequestBody = CreatePlanRequest
 
@@ -3091,6 +3298,15 @@ type ServerInterface interface {
 	// RotateKey Give an API key a new token
 	// (POST /v1/projects/{project_id}/keys/{key_id}/rotate)
 	RotateKey(ctx echo.Context, projectID ProjectID, keyID KeyID, params RotateKeyParams) error
+	// GetProtectedResource Get the metadata of the API that a project protects
+	// (GET /v1/projects/{project_id}/oauth-protected-resource)
+	GetProtectedResource(ctx echo.Context, projectID ProjectID) error
+	// IntrospectToken Introspect a token of an API key
+	// (POST /v1/projects/{project_id}/oauth/introspect)
+	IntrospectToken(ctx echo.Context, projectID ProjectID) error
+	// IssueToken Issue an access token of an API key
+	// (POST /v1/projects/{project_id}/oauth/token)
+	IssueToken(ctx echo.Context, projectID ProjectID) error
 	// ListPlans List a project's plans
 	// (GET /v1/projects/{project_id}/plans)
 	ListPlans(ctx echo.Context, projectID ProjectID, params ListPlansParams) error
@@ -4578,6 +4794,54 @@ func (w *ServerInterfaceWrapper) RotateKey(ctx echo.Context) error {
 	return err
 }
 
+// GetProtectedResource converts echo context to params.
+func (w *ServerInterfaceWrapper) GetProtectedResource(ctx echo.Context) error {
+	var err error
+	// ------------- Path parameter "project_id" -------------
+	var projectID ProjectID
+
+	err = runtime.BindStyledParameterWithOptions("simple", "project_id", ctx.Param("project_id"), &projectID, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter project_id: %s", err))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.GetProtectedResource(ctx, projectID)
+	return err
+}
+
+// IntrospectToken converts echo context to params.
+func (w *ServerInterfaceWrapper) IntrospectToken(ctx echo.Context) error {
+	var err error
+	// ------------- Path parameter "project_id" -------------
+	var projectID ProjectID
+
+	err = runtime.BindStyledParameterWithOptions("simple", "project_id", ctx.Param("project_id"), &projectID, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter project_id: %s", err))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.IntrospectToken(ctx, projectID)
+	return err
+}
+
+// IssueToken converts echo context to params.
+func (w *ServerInterfaceWrapper) IssueToken(ctx echo.Context) error {
+	var err error
+	// ------------- Path parameter "project_id" -------------
+	var projectID ProjectID
+
+	err = runtime.BindStyledParameterWithOptions("simple", "project_id", ctx.Param("project_id"), &projectID, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter project_id: %s", err))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.IssueToken(ctx, projectID)
+	return err
+}
+
 // ListPlans converts echo context to params.
 func (w *ServerInterfaceWrapper) ListPlans(ctx echo.Context) error {
 	var err error
@@ -4990,6 +5254,9 @@ func RegisterHandlersWithOptions(router EchoRouter, si ServerInterface, options 
 	router.POST(options.BaseURL+"/v1/projects/:project_id/keys/:key_id/revoke", wrapper.RevokeKey, options.OperationMiddlewares["revokeKey"]...)
 	router.POST(options.BaseURL+"/v1/projects/:project_id/keys/:key_id/rotate", wrapper.RotateKey, options.OperationMiddlewares["rotateKey"]...)
 	router.POST(options.BaseURL+"/v1/projects/:project_id/keys/import", wrapper.ImportKeys, options.OperationMiddlewares["importKeys"]...)
+	router.GET(options.BaseURL+"/v1/projects/:project_id/oauth-protected-resource", wrapper.GetProtectedResource, options.OperationMiddlewares["getProtectedResource"]...)
+	router.POST(options.BaseURL+"/v1/projects/:project_id/oauth/introspect", wrapper.IntrospectToken, options.OperationMiddlewares["introspectToken"]...)
+	router.POST(options.BaseURL+"/v1/projects/:project_id/oauth/token", wrapper.IssueToken, options.OperationMiddlewares["issueToken"]...)
 	router.GET(options.BaseURL+"/v1/projects/:project_id/plans", wrapper.ListPlans, options.OperationMiddlewares["listPlans"]...)
 	router.POST(options.BaseURL+"/v1/projects/:project_id/plans", wrapper.CreatePlan, options.OperationMiddlewares["createPlan"]...)
 	router.DELETE(options.BaseURL+"/v1/projects/:project_id/plans/:plan_id", wrapper.DeletePlan, options.OperationMiddlewares["deletePlan"]...)
@@ -5010,6 +5277,17 @@ type ForbiddenApplicationProblemPlusJSONResponse Problem
 type InternalApplicationProblemPlusJSONResponse Problem
 
 type NotFoundApplicationProblemPlusJSONResponse Problem
+
+type OAuthRefusedJSONResponse OAuthError
+
+type OAuthUnavailableResponseHeaders struct {
+	RetryAfter *int
+}
+type OAuthUnavailableJSONResponse struct {
+	Body OAuthError
+
+	Headers OAuthUnavailableResponseHeaders
+}
 
 type PayloadTooLargeApplicationProblemPlusJSONResponse Problem
 
@@ -14825,6 +15103,357 @@ func (response RotateKey503ApplicationProblemPlusJSONResponse) VisitRotateKeyRes
 	return err
 }
 
+type GetProtectedResourceRequestObject struct {
+	ProjectID ProjectID `json:"project_id"`
+}
+
+type GetProtectedResourceResponseObject interface {
+	VisitGetProtectedResourceResponse(w http.ResponseWriter) error
+}
+
+type GetProtectedResource200JSONResponse ProtectedResource
+
+func (response GetProtectedResource200JSONResponse) VisitGetProtectedResourceResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetProtectedResource400ApplicationProblemPlusJSONResponse struct {
+	BadRequestApplicationProblemPlusJSONResponse
+}
+
+func (response GetProtectedResource400ApplicationProblemPlusJSONResponse) VisitGetProtectedResourceResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(400)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetProtectedResource404ApplicationProblemPlusJSONResponse struct {
+	NotFoundApplicationProblemPlusJSONResponse
+}
+
+func (response GetProtectedResource404ApplicationProblemPlusJSONResponse) VisitGetProtectedResourceResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(404)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetProtectedResource422ApplicationProblemPlusJSONResponse struct {
+	ValidationFailedApplicationProblemPlusJSONResponse
+}
+
+func (response GetProtectedResource422ApplicationProblemPlusJSONResponse) VisitGetProtectedResourceResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(422)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetProtectedResource500ApplicationProblemPlusJSONResponse struct {
+	InternalApplicationProblemPlusJSONResponse
+}
+
+func (response GetProtectedResource500ApplicationProblemPlusJSONResponse) VisitGetProtectedResourceResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(500)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetProtectedResource503ApplicationProblemPlusJSONResponse struct {
+	UnavailableApplicationProblemPlusJSONResponse
+}
+
+func (response GetProtectedResource503ApplicationProblemPlusJSONResponse) VisitGetProtectedResourceResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(503)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type IntrospectTokenRequestObject struct {
+	ProjectID ProjectID `json:"project_id"`
+	Body      *IntrospectTokenFormdataRequestBody
+}
+
+type IntrospectTokenResponseObject interface {
+	VisitIntrospectTokenResponse(w http.ResponseWriter) error
+}
+
+type IntrospectToken200JSONResponse Introspection
+
+func (response IntrospectToken200JSONResponse) VisitIntrospectTokenResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type IntrospectToken400JSONResponse struct{ OAuthRefusedJSONResponse }
+
+func (response IntrospectToken400JSONResponse) VisitIntrospectTokenResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(400)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type IntrospectToken401JSONResponse OAuthError
+
+func (response IntrospectToken401JSONResponse) VisitIntrospectTokenResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(401)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type IntrospectToken403JSONResponse OAuthError
+
+func (response IntrospectToken403JSONResponse) VisitIntrospectTokenResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(403)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type IntrospectToken404ApplicationProblemPlusJSONResponse struct {
+	NotFoundApplicationProblemPlusJSONResponse
+}
+
+func (response IntrospectToken404ApplicationProblemPlusJSONResponse) VisitIntrospectTokenResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(404)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type IntrospectToken422ApplicationProblemPlusJSONResponse struct {
+	ValidationFailedApplicationProblemPlusJSONResponse
+}
+
+func (response IntrospectToken422ApplicationProblemPlusJSONResponse) VisitIntrospectTokenResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(422)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type IntrospectToken500ApplicationProblemPlusJSONResponse struct {
+	InternalApplicationProblemPlusJSONResponse
+}
+
+func (response IntrospectToken500ApplicationProblemPlusJSONResponse) VisitIntrospectTokenResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(500)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type IntrospectToken503JSONResponse struct{ OAuthUnavailableJSONResponse }
+
+func (response IntrospectToken503JSONResponse) VisitIntrospectTokenResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(503)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type IssueTokenRequestObject struct {
+	ProjectID ProjectID `json:"project_id"`
+	Body      *IssueTokenFormdataRequestBody
+}
+
+type IssueTokenResponseObject interface {
+	VisitIssueTokenResponse(w http.ResponseWriter) error
+}
+
+type IssueToken200JSONResponse AccessToken
+
+func (response IssueToken200JSONResponse) VisitIssueTokenResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type IssueToken400JSONResponse struct{ OAuthRefusedJSONResponse }
+
+func (response IssueToken400JSONResponse) VisitIssueTokenResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(400)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type IssueToken401JSONResponse OAuthError
+
+func (response IssueToken401JSONResponse) VisitIssueTokenResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(401)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type IssueToken404ApplicationProblemPlusJSONResponse struct {
+	NotFoundApplicationProblemPlusJSONResponse
+}
+
+func (response IssueToken404ApplicationProblemPlusJSONResponse) VisitIssueTokenResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(404)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type IssueToken422ApplicationProblemPlusJSONResponse struct {
+	ValidationFailedApplicationProblemPlusJSONResponse
+}
+
+func (response IssueToken422ApplicationProblemPlusJSONResponse) VisitIssueTokenResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(422)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type IssueToken500ApplicationProblemPlusJSONResponse struct {
+	InternalApplicationProblemPlusJSONResponse
+}
+
+func (response IssueToken500ApplicationProblemPlusJSONResponse) VisitIssueTokenResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(500)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type IssueToken503JSONResponse struct{ OAuthUnavailableJSONResponse }
+
+func (response IssueToken503JSONResponse) VisitIssueTokenResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(503)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
 type ListPlansRequestObject struct {
 	ProjectID ProjectID `json:"project_id"`
 	Params    ListPlansParams
@@ -16656,6 +17285,15 @@ type StrictServerInterface interface {
 	// RotateKey Give an API key a new token
 	// (POST /v1/projects/{project_id}/keys/{key_id}/rotate)
 	RotateKey(ctx context.Context, request RotateKeyRequestObject) (RotateKeyResponseObject, error)
+	// GetProtectedResource Get the metadata of the API that a project protects
+	// (GET /v1/projects/{project_id}/oauth-protected-resource)
+	GetProtectedResource(ctx context.Context, request GetProtectedResourceRequestObject) (GetProtectedResourceResponseObject, error)
+	// IntrospectToken Introspect a token of an API key
+	// (POST /v1/projects/{project_id}/oauth/introspect)
+	IntrospectToken(ctx context.Context, request IntrospectTokenRequestObject) (IntrospectTokenResponseObject, error)
+	// IssueToken Issue an access token of an API key
+	// (POST /v1/projects/{project_id}/oauth/token)
+	IssueToken(ctx context.Context, request IssueTokenRequestObject) (IssueTokenResponseObject, error)
 	// ListPlans List a project's plans
 	// (GET /v1/projects/{project_id}/plans)
 	ListPlans(ctx context.Context, request ListPlansRequestObject) (ListPlansResponseObject, error)
@@ -18712,6 +19350,101 @@ func (sh *strictHandler) RotateKey(ctx echo.Context, projectID ProjectID, keyID 
 		return err
 	} else if validResponse, ok := response.(RotateKeyResponseObject); ok {
 		return validResponse.VisitRotateKeyResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
+// GetProtectedResource operation middleware
+func (sh *strictHandler) GetProtectedResource(ctx echo.Context, projectID ProjectID) error {
+	var request GetProtectedResourceRequestObject
+
+	request.ProjectID = projectID
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.GetProtectedResource(ctx.Request().Context(), request.(GetProtectedResourceRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "GetProtectedResource")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(GetProtectedResourceResponseObject); ok {
+		return validResponse.VisitGetProtectedResourceResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
+// IntrospectToken operation middleware
+func (sh *strictHandler) IntrospectToken(ctx echo.Context, projectID ProjectID) error {
+	var request IntrospectTokenRequestObject
+
+	request.ProjectID = projectID
+
+	if form, err := ctx.FormParams(); err == nil {
+		var body IntrospectTokenFormdataRequestBody
+		if err := runtime.BindForm(&body, form, nil, nil); err != nil {
+			return err
+		}
+		request.Body = &body
+	} else {
+		return err
+	}
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.IntrospectToken(ctx.Request().Context(), request.(IntrospectTokenRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "IntrospectToken")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(IntrospectTokenResponseObject); ok {
+		return validResponse.VisitIntrospectTokenResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
+// IssueToken operation middleware
+func (sh *strictHandler) IssueToken(ctx echo.Context, projectID ProjectID) error {
+	var request IssueTokenRequestObject
+
+	request.ProjectID = projectID
+
+	if form, err := ctx.FormParams(); err == nil {
+		var body IssueTokenFormdataRequestBody
+		if err := runtime.BindForm(&body, form, nil, nil); err != nil {
+			return err
+		}
+		request.Body = &body
+	} else {
+		return err
+	}
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.IssueToken(ctx.Request().Context(), request.(IssueTokenRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "IssueToken")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(IssueTokenResponseObject); ok {
+		return validResponse.VisitIssueTokenResponse(ctx.Response())
 	} else if response != nil {
 		return fmt.Errorf("unexpected response type: %T", response)
 	}

@@ -145,12 +145,30 @@ func (op operation) serve(handler echo.HandlerFunc) echo.HandlerFunc {
 				return err
 			}
 		}
+		if op.contract.form {
+			return op.serveForm(c, call, handler)
+		}
 		defer call.leave()
 		if err := op.contract.check(c, call.room(c.Request().Context())); err != nil {
 			return err
 		}
 		return handler(c)
 	}
+}
+
+// serveForm is the rest of serve for an operation of OAuth.
+func (op operation) serveForm(c echo.Context, call *call, handler echo.HandlerFunc) error {
+	if err := op.contract.checkQuery(c); err != nil {
+		return err
+	}
+	err := call.readForm(c.Request(), c.Response().Writer)
+	if err == nil {
+		err = handler(c)
+	}
+	if err != nil {
+		err = call.answerOAuth(c, err)
+	}
+	return err
 }
 
 // generatedHandlers collects the handlers that the generated code registers.

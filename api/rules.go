@@ -34,6 +34,10 @@ var rules = map[string]rule{
 	"getAuthorizationServer": {anyone, ""},
 	"getProjectJWKS":         {anyone, ""},
 
+	"issueToken":           {anyone, ""}, // the handler proves the client
+	"introspectToken":      {anyone, ""}, // the handler proves the client, and the service asks for keys:verify
+	"getProtectedResource": {anyone, ""},
+
 	"getReference":      {anyone, ""},
 	"getErrorReference": {anyone, ""},
 

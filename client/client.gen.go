@@ -917,6 +917,32 @@ type AcceptInvitationRequest struct {
 	Token string `json:"token"`
 }
 
+// AccessToken defines model for AccessToken.
+type AccessToken struct {
+	// AccessToken A JWT, signed by ES256.
+	AccessToken string `json:"access_token"`
+
+	// ExpiresIn How long it lives, in seconds.
+	//
+	// Example: 300
+	ExpiresIn int64 `json:"expires_in"`
+
+	// IssuedTokenType Of an exchange.
+	//
+	// Example: urn:ietf:params:oauth:token-type:jwt
+	IssuedTokenType *string `json:"issued_token_type,omitempty"`
+
+	// Scope What it says about scopes, separated by spaces.
+	//
+	// Example: documents:read
+	Scope string `json:"scope"`
+
+	// TokenType How it is sent.
+	//
+	// Example: Bearer
+	TokenType string `json:"token_type"`
+}
+
 // Actor Who did it, with the name they had at that time.
 type Actor struct {
 	// ID Example: usr_01kjpy44e0ftkrm422m7s1ga8b
@@ -1487,6 +1513,87 @@ type ImportedLimit struct {
 	Type *string `json:"type,omitempty"`
 }
 
+// Introspection defines model for Introspection.
+type Introspection struct {
+	// Active Whether the token is good.
+	//
+	// Example: true
+	Active bool `json:"active"`
+
+	// Aud The audience of the project.
+	//
+	// Example: https://api.example.com
+	Aud *string `json:"aud,omitempty"`
+
+	// ClientID The same.
+	//
+	// Example: key_01kjpy44e0fcfrt0xvtfeed5a2
+	ClientID *string `json:"client_id,omitempty"`
+
+	// Environment Example: live
+	Environment *string `json:"environment,omitempty"`
+
+	// Exp When it ends, if it does by itself, in seconds since 1970.
+	//
+	// Example: 1772443800
+	Exp *int64 `json:"exp,omitempty"`
+
+	// ExternalID Your own id for the holder.
+	//
+	// Example: customer-4711
+	ExternalID *string `json:"external_id,omitempty"`
+
+	// Iat When it was issued.
+	//
+	// Example: 1772443500
+	Iat *int64 `json:"iat,omitempty"`
+
+	// Iss The issuer.
+	//
+	// Example: https://keys.example.com/v1/projects/prj_01kjpy44e0envv707f46z935rt
+	Iss *string `json:"iss,omitempty"`
+
+	// Name The name of the key.
+	//
+	// Example: customer-portal
+	Name *string `json:"name,omitempty"`
+
+	// ProjectID Example: prj_01kjpy44e0envv707f46z935rt
+	ProjectID *string `json:"project_id,omitempty"`
+
+	// Scope The project's own scopes, separated by spaces.
+	//
+	// Example: documents:read
+	Scope *string `json:"scope,omitempty"`
+
+	// Sub The id of the key.
+	//
+	// Example: key_01kjpy44e0fcfrt0xvtfeed5a2
+	Sub *string `json:"sub,omitempty"`
+
+	// TokenType Example: Bearer
+	TokenType *string `json:"token_type,omitempty"`
+}
+
+// IntrospectionRequest Unknown parameters are ignored.
+type IntrospectionRequest struct {
+	// ClientID The id of the calling key.
+	//
+	// Example: key_01kjpy44e0fcfrt0xvtfeed5a2
+	ClientID *string `json:"client_id,omitempty"`
+
+	// ClientSecret The token of the calling key.
+	ClientSecret *string `json:"client_secret,omitempty"`
+
+	// IP The address that the token was sent from.
+	//
+	// Example: 203.0.113.7
+	IP *string `json:"ip,omitempty"`
+
+	// Token The token that you were sent.
+	Token string `json:"token"`
+}
+
 // Invitation defines model for Invitation.
 type Invitation struct {
 	// AcceptedAt Null while the invitation is pending.
@@ -1535,10 +1642,20 @@ type InvitationList struct {
 
 // IssuerMetadata What a project is as an issuer (RFC 8414).
 type IssuerMetadata struct {
+	// GrantTypesSupported The grant types of `issueToken`.
+	//
+	// Example: ["client_credentials","urn:ietf:params:oauth:grant-type:token-exchange"]
+	GrantTypesSupported []string `json:"grant_types_supported"`
+
 	// IDTokenSigningAlgValuesSupported The algorithms that tokens are signed by.
 	//
 	// Example: ["ES256"]
 	IDTokenSigningAlgValuesSupported []string `json:"id_token_signing_alg_values_supported"`
+
+	// IntrospectionEndpoint The address of `introspectToken`.
+	//
+	// Example: https://keys.example.com/v1/projects/prj_01kjpy44e0envv707f46z935rt/oauth/introspect
+	IntrospectionEndpoint string `json:"introspection_endpoint"`
 
 	// Issuer The issuer, as the `iss` of its tokens has it.
 	//
@@ -1559,6 +1676,16 @@ type IssuerMetadata struct {
 	//
 	// Example: ["public"]
 	SubjectTypesSupported []string `json:"subject_types_supported"`
+
+	// TokenEndpoint The address of `issueToken`.
+	//
+	// Example: https://keys.example.com/v1/projects/prj_01kjpy44e0envv707f46z935rt/oauth/token
+	TokenEndpoint string `json:"token_endpoint"`
+
+	// TokenEndpointAuthMethodsSupported How clients authenticate.
+	//
+	// Example: ["client_secret_basic","client_secret_post"]
+	TokenEndpointAuthMethodsSupported []string `json:"token_endpoint_auth_methods_supported"`
 }
 
 // JWK An Ed25519 public key as a JSON Web Key (RFC 8037).
@@ -1997,6 +2124,19 @@ type Network = string
 // Example: ["203.0.113.0/24","2001:db8::/32"]
 type Networks = []Network
 
+// OAuthError An error of OAuth (RFC 6749, section 5.2).
+type OAuthError struct {
+	// Error The code.
+	//
+	// Example: invalid_client
+	Error string `json:"error"`
+
+	// ErrorDescription One sentence for people.
+	//
+	// Example: The client is not a key of this project.
+	ErrorDescription string `json:"error_description"`
+}
+
 // OpenAPIDocument An OpenAPI 3.0 document.
 type OpenAPIDocument map[string]interface{}
 
@@ -2350,6 +2490,24 @@ type ProjectSummary struct {
 	//
 	// Example: acme
 	Slug Slug `json:"slug"`
+}
+
+// ProtectedResource What a project's API is as a protected resource (RFC 9728).
+type ProtectedResource struct {
+	// AuthorizationServers The issuer.
+	//
+	// Example: ["https://keys.example.com/v1/projects/prj_01kjpy44e0envv707f46z935rt"]
+	AuthorizationServers []string `json:"authorization_servers"`
+
+	// BearerMethodsSupported How tokens are sent.
+	//
+	// Example: ["header"]
+	BearerMethodsSupported []string `json:"bearer_methods_supported"`
+
+	// Resource The audience of the project.
+	//
+	// Example: https://api.example.com
+	Resource string `json:"resource"`
 }
 
 // Refill Of `credits`, what each period of the calendar adds to the balance when it begins. A refill never makes a balance
@@ -2756,6 +2914,43 @@ type Suspension struct {
 //
 // Example: POST /v1/chat
 type Tag = string
+
+// TokenRequest Unknown parameters are ignored.
+type TokenRequest struct {
+	// ClientID The id of the calling key.
+	//
+	// Example: key_01kjpy44e0fcfrt0xvtfeed5a2
+	ClientID *string `json:"client_id,omitempty"`
+
+	// ClientSecret The token of the calling key.
+	ClientSecret *string `json:"client_secret,omitempty"`
+
+	// GrantType `client_credentials`, or token exchange.
+	//
+	// Example: client_credentials
+	GrantType string `json:"grant_type"`
+
+	// RequestedTokenType Of an exchange, if given: the same, or that of a JWT.
+	RequestedTokenType *string `json:"requested_token_type,omitempty"`
+
+	// Resource If given, the audience of the project (RFC 8707).
+	//
+	// Example: https://api.example.com
+	Resource *string `json:"resource,omitempty"`
+
+	// Scope The scopes to say, separated by spaces.
+	//
+	// Example: documents:read
+	Scope *string `json:"scope,omitempty"`
+
+	// SubjectToken Of an exchange: the token of the key that you were sent.
+	SubjectToken *string `json:"subject_token,omitempty"`
+
+	// SubjectTokenType Of an exchange: `urn:ietf:params:oauth:token-type:access_token`.
+	//
+	// Example: urn:ietf:params:oauth:token-type:access_token
+	SubjectTokenType *string `json:"subject_token_type,omitempty"`
+}
 
 // TokenType How to send the access token.
 //
@@ -3673,6 +3868,12 @@ type RevokeKeyJSONRequestBody = RevokeKeyRequest
 
 // RotateKeyJSONRequestBody defines body for RotateKey for application/json ContentType.
 type RotateKeyJSONRequestBody = RotateKeyRequest
+
+// IntrospectTokenFormdataRequestBody defines body for IntrospectToken for application/x-www-form-urlencoded ContentType.
+type IntrospectTokenFormdataRequestBody = IntrospectionRequest
+
+// IssueTokenFormdataRequestBody defines body for IssueToken for application/x-www-form-urlencoded ContentType.
+type IssueTokenFormdataRequestBody = TokenRequest
 
 // CreatePlanJSONRequestBody defines body for CreatePlan for application/json ContentType.
 type CreatePlanJSONRequestBody = CreatePlanRequest
@@ -4677,6 +4878,75 @@ type ClientInterface interface {
 	//
 	// Corresponds with POST /v1/projects/{project_id}/keys/{key_id}/rotate (the `RotateKey` operationId).
 	RotateKey(ctx context.Context, projectID ProjectID, keyID KeyID, params *RotateKeyParams, body RotateKeyJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// GetProtectedResource Get the metadata of the API that a project protects
+	//
+	// The metadata of the protected resource (RFC 9728), for your proxy to serve at `/.well-known/oauth-protected-resource` of your API.
+	//
+	// Corresponds with GET /v1/projects/{project_id}/oauth-protected-resource (the `GetProtectedResource` operationId).
+	GetProtectedResource(ctx context.Context, projectID ProjectID, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// IntrospectTokenWithBody Introspect a token of an API key
+	//
+	// OAuth's introspection endpoint (RFC 7662), for resource servers that are configured with one. The caller is a key of the project
+	// with the scope `keys:verify`: by HTTP Basic, in the body, or as an API key. `token` is a key's own token, which is verified as by `verifyKey`, or an access token of
+	// a key. Everything else is `{"active": false}`: also what other projects issued, and access tokens of people.
+	//
+	// Introspection does not know the client's address. A key with `allowed_ips` is active only if `ip` is sent.
+	//
+	// Takes any type of body and a specified content type.
+	//
+	// Corresponds with POST /v1/projects/{project_id}/oauth/introspect (the `IntrospectToken` operationId).
+	IntrospectTokenWithBody(ctx context.Context, projectID ProjectID, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// IntrospectTokenWithFormdataBody Introspect a token of an API key
+	//
+	// OAuth's introspection endpoint (RFC 7662), for resource servers that are configured with one. The caller is a key of the project
+	// with the scope `keys:verify`: by HTTP Basic, in the body, or as an API key. `token` is a key's own token, which is verified as by `verifyKey`, or an access token of
+	// a key. Everything else is `{"active": false}`: also what other projects issued, and access tokens of people.
+	//
+	// Introspection does not know the client's address. A key with `allowed_ips` is active only if `ip` is sent.
+	//
+	// Takes a body of the `application/x-www-form-urlencoded` content type.
+	//
+	// Corresponds with POST /v1/projects/{project_id}/oauth/introspect (the `IntrospectToken` operationId).
+	IntrospectTokenWithFormdataBody(ctx context.Context, projectID ProjectID, body IntrospectTokenFormdataRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// IssueTokenWithBody Issue an access token of an API key
+	//
+	// OAuth's token endpoint (RFC 6749). A key is an OAuth client: its id is the client_id, and its token is the client_secret, by HTTP
+	// Basic or in the body.
+	//
+	// - `client_credentials`: the key gets a short-lived access token (a JWT, ES256) for itself. It says the project's own scopes that the key holds,
+	//   or those of them that `scope` names.
+	// - `urn:ietf:params:oauth:grant-type:token-exchange` (RFC 8693): a service whose key holds `keys:verify` exchanges the key that
+	//   it was sent, as `subject_token`.
+	//
+	// A key with limits or `allowed_ips` gets none (`unauthorized_client`): each of its requests must be asked about. Errors are those of
+	// OAuth, and no problem documents.
+	//
+	// Takes any type of body and a specified content type.
+	//
+	// Corresponds with POST /v1/projects/{project_id}/oauth/token (the `IssueToken` operationId).
+	IssueTokenWithBody(ctx context.Context, projectID ProjectID, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// IssueTokenWithFormdataBody Issue an access token of an API key
+	//
+	// OAuth's token endpoint (RFC 6749). A key is an OAuth client: its id is the client_id, and its token is the client_secret, by HTTP
+	// Basic or in the body.
+	//
+	// - `client_credentials`: the key gets a short-lived access token (a JWT, ES256) for itself. It says the project's own scopes that the key holds,
+	//   or those of them that `scope` names.
+	// - `urn:ietf:params:oauth:grant-type:token-exchange` (RFC 8693): a service whose key holds `keys:verify` exchanges the key that
+	//   it was sent, as `subject_token`.
+	//
+	// A key with limits or `allowed_ips` gets none (`unauthorized_client`): each of its requests must be asked about. Errors are those of
+	// OAuth, and no problem documents.
+	//
+	// Takes a body of the `application/x-www-form-urlencoded` content type.
+	//
+	// Corresponds with POST /v1/projects/{project_id}/oauth/token (the `IssueToken` operationId).
+	IssueTokenWithFormdataBody(ctx context.Context, projectID ProjectID, body IssueTokenFormdataRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// ListPlans List a project's plans
 	//
@@ -6494,6 +6764,125 @@ func (c *API) RotateKeyWithBody(ctx context.Context, projectID ProjectID, keyID 
 // Corresponds with POST /v1/projects/{project_id}/keys/{key_id}/rotate (the `RotateKey` operationId).
 func (c *API) RotateKey(ctx context.Context, projectID ProjectID, keyID KeyID, params *RotateKeyParams, body RotateKeyJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
 	req, err := NewRotateKeyRequest(c.Server, projectID, keyID, params, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// GetProtectedResource Get the metadata of the API that a project protects
+//
+// The metadata of the protected resource (RFC 9728), for your proxy to serve at `/.well-known/oauth-protected-resource` of your API.
+//
+// Corresponds with GET /v1/projects/{project_id}/oauth-protected-resource (the `GetProtectedResource` operationId).
+func (c *API) GetProtectedResource(ctx context.Context, projectID ProjectID, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewGetProtectedResourceRequest(c.Server, projectID)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// IntrospectTokenWithBody Introspect a token of an API key
+//
+// OAuth's introspection endpoint (RFC 7662), for resource servers that are configured with one. The caller is a key of the project
+// with the scope `keys:verify`: by HTTP Basic, in the body, or as an API key. `token` is a key's own token, which is verified as by `verifyKey`, or an access token of
+// a key. Everything else is `{"active": false}`: also what other projects issued, and access tokens of people.
+//
+// Introspection does not know the client's address. A key with `allowed_ips` is active only if `ip` is sent.
+//
+// Takes any type of body and a specified content type.
+//
+// Corresponds with POST /v1/projects/{project_id}/oauth/introspect (the `IntrospectToken` operationId).
+func (c *API) IntrospectTokenWithBody(ctx context.Context, projectID ProjectID, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewIntrospectTokenRequestWithBody(c.Server, projectID, contentType, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// IntrospectTokenWithFormdataBody Introspect a token of an API key
+//
+// OAuth's introspection endpoint (RFC 7662), for resource servers that are configured with one. The caller is a key of the project
+// with the scope `keys:verify`: by HTTP Basic, in the body, or as an API key. `token` is a key's own token, which is verified as by `verifyKey`, or an access token of
+// a key. Everything else is `{"active": false}`: also what other projects issued, and access tokens of people.
+//
+// Introspection does not know the client's address. A key with `allowed_ips` is active only if `ip` is sent.
+//
+// Takes a body of the `application/x-www-form-urlencoded` content type.
+//
+// Corresponds with POST /v1/projects/{project_id}/oauth/introspect (the `IntrospectToken` operationId).
+func (c *API) IntrospectTokenWithFormdataBody(ctx context.Context, projectID ProjectID, body IntrospectTokenFormdataRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewIntrospectTokenRequestWithFormdataBody(c.Server, projectID, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// IssueTokenWithBody Issue an access token of an API key
+//
+// OAuth's token endpoint (RFC 6749). A key is an OAuth client: its id is the client_id, and its token is the client_secret, by HTTP
+// Basic or in the body.
+//
+//   - `client_credentials`: the key gets a short-lived access token (a JWT, ES256) for itself. It says the project's own scopes that the key holds,
+//     or those of them that `scope` names.
+//   - `urn:ietf:params:oauth:grant-type:token-exchange` (RFC 8693): a service whose key holds `keys:verify` exchanges the key that
+//     it was sent, as `subject_token`.
+//
+// A key with limits or `allowed_ips` gets none (`unauthorized_client`): each of its requests must be asked about. Errors are those of
+// OAuth, and no problem documents.
+//
+// Takes any type of body and a specified content type.
+//
+// Corresponds with POST /v1/projects/{project_id}/oauth/token (the `IssueToken` operationId).
+func (c *API) IssueTokenWithBody(ctx context.Context, projectID ProjectID, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewIssueTokenRequestWithBody(c.Server, projectID, contentType, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// IssueTokenWithFormdataBody Issue an access token of an API key
+//
+// OAuth's token endpoint (RFC 6749). A key is an OAuth client: its id is the client_id, and its token is the client_secret, by HTTP
+// Basic or in the body.
+//
+//   - `client_credentials`: the key gets a short-lived access token (a JWT, ES256) for itself. It says the project's own scopes that the key holds,
+//     or those of them that `scope` names.
+//   - `urn:ietf:params:oauth:grant-type:token-exchange` (RFC 8693): a service whose key holds `keys:verify` exchanges the key that
+//     it was sent, as `subject_token`.
+//
+// A key with limits or `allowed_ips` gets none (`unauthorized_client`): each of its requests must be asked about. Errors are those of
+// OAuth, and no problem documents.
+//
+// Takes a body of the `application/x-www-form-urlencoded` content type.
+//
+// Corresponds with POST /v1/projects/{project_id}/oauth/token (the `IssueToken` operationId).
+func (c *API) IssueTokenWithFormdataBody(ctx context.Context, projectID ProjectID, body IssueTokenFormdataRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewIssueTokenRequestWithFormdataBody(c.Server, projectID, body)
 	if err != nil {
 		return nil, err
 	}
@@ -9672,6 +10061,134 @@ func NewRotateKeyRequestWithBody(server string, projectID ProjectID, keyID KeyID
 	return req, nil
 }
 
+// NewGetProtectedResourceRequest constructs an http.Request for the GetProtectedResource method
+func NewGetProtectedResourceRequest(server string, projectID ProjectID) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "project_id", projectID, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/projects/%s/oauth-protected-resource", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
+// NewIntrospectTokenRequestWithFormdataBody calls the generic IntrospectToken builder with application/x-www-form-urlencoded body
+func NewIntrospectTokenRequestWithFormdataBody(server string, projectID ProjectID, body IntrospectTokenFormdataRequestBody) (*http.Request, error) {
+	var bodyReader io.Reader
+	bodyStr, err := runtime.MarshalForm(body, nil)
+	if err != nil {
+		return nil, err
+	}
+	bodyReader = strings.NewReader(bodyStr.Encode())
+	return NewIntrospectTokenRequestWithBody(server, projectID, "application/x-www-form-urlencoded", bodyReader)
+}
+
+// NewIntrospectTokenRequestWithBody constructs an http.Request for the IntrospectToken method, with any body, and a specified content type
+func NewIntrospectTokenRequestWithBody(server string, projectID ProjectID, contentType string, body io.Reader) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "project_id", projectID, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/projects/%s/oauth/introspect", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodPost, queryURL.String(), body)
+	if err != nil {
+		return nil, err
+	}
+
+	req.Header.Add("Content-Type", contentType)
+
+	return req, nil
+}
+
+// NewIssueTokenRequestWithFormdataBody calls the generic IssueToken builder with application/x-www-form-urlencoded body
+func NewIssueTokenRequestWithFormdataBody(server string, projectID ProjectID, body IssueTokenFormdataRequestBody) (*http.Request, error) {
+	var bodyReader io.Reader
+	bodyStr, err := runtime.MarshalForm(body, nil)
+	if err != nil {
+		return nil, err
+	}
+	bodyReader = strings.NewReader(bodyStr.Encode())
+	return NewIssueTokenRequestWithBody(server, projectID, "application/x-www-form-urlencoded", bodyReader)
+}
+
+// NewIssueTokenRequestWithBody constructs an http.Request for the IssueToken method, with any body, and a specified content type
+func NewIssueTokenRequestWithBody(server string, projectID ProjectID, contentType string, body io.Reader) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "project_id", projectID, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/projects/%s/oauth/token", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodPost, queryURL.String(), body)
+	if err != nil {
+		return nil, err
+	}
+
+	req.Header.Add("Content-Type", contentType)
+
+	return req, nil
+}
+
 // NewListPlansRequest constructs an http.Request for the ListPlans method
 func NewListPlansRequest(server string, projectID ProjectID, params *ListPlansParams) (*http.Request, error) {
 	var err error
@@ -11257,6 +11774,77 @@ type ClientWithResponsesInterface interface {
 	//
 	// Corresponds with POST /v1/projects/{project_id}/keys/{key_id}/rotate (the `RotateKey` operationId).
 	RotateKeyWithResponse(ctx context.Context, projectID ProjectID, keyID KeyID, params *RotateKeyParams, body RotateKeyJSONRequestBody, reqEditors ...RequestEditorFn) (*RotateKeyResponse, error)
+
+	// GetProtectedResourceWithResponse Get the metadata of the API that a project protects
+	//
+	// The metadata of the protected resource (RFC 9728), for your proxy to serve at `/.well-known/oauth-protected-resource` of your API.
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with GET /v1/projects/{project_id}/oauth-protected-resource (the `GetProtectedResource` operationId).
+	GetProtectedResourceWithResponse(ctx context.Context, projectID ProjectID, reqEditors ...RequestEditorFn) (*GetProtectedResourceResponse, error)
+
+	// IntrospectTokenWithBodyWithResponse Introspect a token of an API key
+	//
+	// OAuth's introspection endpoint (RFC 7662), for resource servers that are configured with one. The caller is a key of the project
+	// with the scope `keys:verify`: by HTTP Basic, in the body, or as an API key. `token` is a key's own token, which is verified as by `verifyKey`, or an access token of
+	// a key. Everything else is `{"active": false}`: also what other projects issued, and access tokens of people.
+	//
+	// Introspection does not know the client's address. A key with `allowed_ips` is active only if `ip` is sent.
+	//
+	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /v1/projects/{project_id}/oauth/introspect (the `IntrospectToken` operationId).
+	IntrospectTokenWithBodyWithResponse(ctx context.Context, projectID ProjectID, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*IntrospectTokenResponse, error)
+
+	// IntrospectTokenWithFormdataBodyWithResponse Introspect a token of an API key
+	//
+	// OAuth's introspection endpoint (RFC 7662), for resource servers that are configured with one. The caller is a key of the project
+	// with the scope `keys:verify`: by HTTP Basic, in the body, or as an API key. `token` is a key's own token, which is verified as by `verifyKey`, or an access token of
+	// a key. Everything else is `{"active": false}`: also what other projects issued, and access tokens of people.
+	//
+	// Introspection does not know the client's address. A key with `allowed_ips` is active only if `ip` is sent.
+	//
+	// Takes a body of the `application/x-www-form-urlencoded` content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /v1/projects/{project_id}/oauth/introspect (the `IntrospectToken` operationId).
+	IntrospectTokenWithFormdataBodyWithResponse(ctx context.Context, projectID ProjectID, body IntrospectTokenFormdataRequestBody, reqEditors ...RequestEditorFn) (*IntrospectTokenResponse, error)
+
+	// IssueTokenWithBodyWithResponse Issue an access token of an API key
+	//
+	// OAuth's token endpoint (RFC 6749). A key is an OAuth client: its id is the client_id, and its token is the client_secret, by HTTP
+	// Basic or in the body.
+	//
+	// - `client_credentials`: the key gets a short-lived access token (a JWT, ES256) for itself. It says the project's own scopes that the key holds,
+	//   or those of them that `scope` names.
+	// - `urn:ietf:params:oauth:grant-type:token-exchange` (RFC 8693): a service whose key holds `keys:verify` exchanges the key that
+	//   it was sent, as `subject_token`.
+	//
+	// A key with limits or `allowed_ips` gets none (`unauthorized_client`): each of its requests must be asked about. Errors are those of
+	// OAuth, and no problem documents.
+	//
+	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /v1/projects/{project_id}/oauth/token (the `IssueToken` operationId).
+	IssueTokenWithBodyWithResponse(ctx context.Context, projectID ProjectID, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*IssueTokenResponse, error)
+
+	// IssueTokenWithFormdataBodyWithResponse Issue an access token of an API key
+	//
+	// OAuth's token endpoint (RFC 6749). A key is an OAuth client: its id is the client_id, and its token is the client_secret, by HTTP
+	// Basic or in the body.
+	//
+	// - `client_credentials`: the key gets a short-lived access token (a JWT, ES256) for itself. It says the project's own scopes that the key holds,
+	//   or those of them that `scope` names.
+	// - `urn:ietf:params:oauth:grant-type:token-exchange` (RFC 8693): a service whose key holds `keys:verify` exchanges the key that
+	//   it was sent, as `subject_token`.
+	//
+	// A key with limits or `allowed_ips` gets none (`unauthorized_client`): each of its requests must be asked about. Errors are those of
+	// OAuth, and no problem documents.
+	//
+	// Takes a body of the `application/x-www-form-urlencoded` content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /v1/projects/{project_id}/oauth/token (the `IssueToken` operationId).
+	IssueTokenWithFormdataBodyWithResponse(ctx context.Context, projectID ProjectID, body IssueTokenFormdataRequestBody, reqEditors ...RequestEditorFn) (*IssueTokenResponse, error)
 
 	// ListPlansWithResponse List a project's plans
 	//
@@ -13918,6 +14506,150 @@ func (r RotateKeyResponse) ContentType() string {
 	return ""
 }
 
+// GetProtectedResourceResponse200Headers the declared response headers of an HTTP 200 response for GetProtectedResource
+type GetProtectedResourceResponse200Headers struct {
+	XRequestID string
+}
+
+type GetProtectedResourceResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *ProtectedResource
+	// Headers200 the parsed response headers for an HTTP 200 response
+	Headers200 *GetProtectedResourceResponse200Headers
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r GetProtectedResourceResponse) GetJSON200() *ProtectedResource {
+	return r.JSON200
+}
+
+// GetBody returns the raw response body bytes
+func (r GetProtectedResourceResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r GetProtectedResourceResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r GetProtectedResourceResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r GetProtectedResourceResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+// IntrospectTokenResponse200Headers the declared response headers of an HTTP 200 response for IntrospectToken
+type IntrospectTokenResponse200Headers struct {
+	XRequestID string
+}
+
+type IntrospectTokenResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *Introspection
+	// Headers200 the parsed response headers for an HTTP 200 response
+	Headers200 *IntrospectTokenResponse200Headers
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r IntrospectTokenResponse) GetJSON200() *Introspection {
+	return r.JSON200
+}
+
+// GetBody returns the raw response body bytes
+func (r IntrospectTokenResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r IntrospectTokenResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r IntrospectTokenResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r IntrospectTokenResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+// IssueTokenResponse200Headers the declared response headers of an HTTP 200 response for IssueToken
+type IssueTokenResponse200Headers struct {
+	XRequestID string
+}
+
+type IssueTokenResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *AccessToken
+	// Headers200 the parsed response headers for an HTTP 200 response
+	Headers200 *IssueTokenResponse200Headers
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r IssueTokenResponse) GetJSON200() *AccessToken {
+	return r.JSON200
+}
+
+// GetBody returns the raw response body bytes
+func (r IssueTokenResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r IssueTokenResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r IssueTokenResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r IssueTokenResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
 // ListPlansResponse200Headers the declared response headers of an HTTP 200 response for ListPlans
 type ListPlansResponse200Headers struct {
 	Link       *string
@@ -15754,6 +16486,107 @@ func (c *ClientWithResponses) RotateKeyWithResponse(ctx context.Context, project
 		return nil, err
 	}
 	return ParseRotateKeyResponse(rsp)
+}
+
+// GetProtectedResourceWithResponse Get the metadata of the API that a project protects
+//
+// The metadata of the protected resource (RFC 9728), for your proxy to serve at `/.well-known/oauth-protected-resource` of your API.
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /v1/projects/{project_id}/oauth-protected-resource (the `GetProtectedResource` operationId).
+func (c *ClientWithResponses) GetProtectedResourceWithResponse(ctx context.Context, projectID ProjectID, reqEditors ...RequestEditorFn) (*GetProtectedResourceResponse, error) {
+	rsp, err := c.GetProtectedResource(ctx, projectID, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseGetProtectedResourceResponse(rsp)
+}
+
+// IntrospectTokenWithBodyWithResponse Introspect a token of an API key
+//
+// OAuth's introspection endpoint (RFC 7662), for resource servers that are configured with one. The caller is a key of the project
+// with the scope `keys:verify`: by HTTP Basic, in the body, or as an API key. `token` is a key's own token, which is verified as by `verifyKey`, or an access token of
+// a key. Everything else is `{"active": false}`: also what other projects issued, and access tokens of people.
+//
+// Introspection does not know the client's address. A key with `allowed_ips` is active only if `ip` is sent.
+//
+// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /v1/projects/{project_id}/oauth/introspect (the `IntrospectToken` operationId).
+func (c *ClientWithResponses) IntrospectTokenWithBodyWithResponse(ctx context.Context, projectID ProjectID, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*IntrospectTokenResponse, error) {
+	rsp, err := c.IntrospectTokenWithBody(ctx, projectID, contentType, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseIntrospectTokenResponse(rsp)
+}
+
+// IntrospectTokenWithFormdataBodyWithResponse Introspect a token of an API key
+//
+// OAuth's introspection endpoint (RFC 7662), for resource servers that are configured with one. The caller is a key of the project
+// with the scope `keys:verify`: by HTTP Basic, in the body, or as an API key. `token` is a key's own token, which is verified as by `verifyKey`, or an access token of
+// a key. Everything else is `{"active": false}`: also what other projects issued, and access tokens of people.
+//
+// Introspection does not know the client's address. A key with `allowed_ips` is active only if `ip` is sent.
+//
+// Takes a body of the `application/x-www-form-urlencoded` content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /v1/projects/{project_id}/oauth/introspect (the `IntrospectToken` operationId).
+func (c *ClientWithResponses) IntrospectTokenWithFormdataBodyWithResponse(ctx context.Context, projectID ProjectID, body IntrospectTokenFormdataRequestBody, reqEditors ...RequestEditorFn) (*IntrospectTokenResponse, error) {
+	rsp, err := c.IntrospectTokenWithFormdataBody(ctx, projectID, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseIntrospectTokenResponse(rsp)
+}
+
+// IssueTokenWithBodyWithResponse Issue an access token of an API key
+//
+// OAuth's token endpoint (RFC 6749). A key is an OAuth client: its id is the client_id, and its token is the client_secret, by HTTP
+// Basic or in the body.
+//
+//   - `client_credentials`: the key gets a short-lived access token (a JWT, ES256) for itself. It says the project's own scopes that the key holds,
+//     or those of them that `scope` names.
+//   - `urn:ietf:params:oauth:grant-type:token-exchange` (RFC 8693): a service whose key holds `keys:verify` exchanges the key that
+//     it was sent, as `subject_token`.
+//
+// A key with limits or `allowed_ips` gets none (`unauthorized_client`): each of its requests must be asked about. Errors are those of
+// OAuth, and no problem documents.
+//
+// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /v1/projects/{project_id}/oauth/token (the `IssueToken` operationId).
+func (c *ClientWithResponses) IssueTokenWithBodyWithResponse(ctx context.Context, projectID ProjectID, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*IssueTokenResponse, error) {
+	rsp, err := c.IssueTokenWithBody(ctx, projectID, contentType, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseIssueTokenResponse(rsp)
+}
+
+// IssueTokenWithFormdataBodyWithResponse Issue an access token of an API key
+//
+// OAuth's token endpoint (RFC 6749). A key is an OAuth client: its id is the client_id, and its token is the client_secret, by HTTP
+// Basic or in the body.
+//
+//   - `client_credentials`: the key gets a short-lived access token (a JWT, ES256) for itself. It says the project's own scopes that the key holds,
+//     or those of them that `scope` names.
+//   - `urn:ietf:params:oauth:grant-type:token-exchange` (RFC 8693): a service whose key holds `keys:verify` exchanges the key that
+//     it was sent, as `subject_token`.
+//
+// A key with limits or `allowed_ips` gets none (`unauthorized_client`): each of its requests must be asked about. Errors are those of
+// OAuth, and no problem documents.
+//
+// Takes a body of the `application/x-www-form-urlencoded` content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /v1/projects/{project_id}/oauth/token (the `IssueToken` operationId).
+func (c *ClientWithResponses) IssueTokenWithFormdataBodyWithResponse(ctx context.Context, projectID ProjectID, body IssueTokenFormdataRequestBody, reqEditors ...RequestEditorFn) (*IssueTokenResponse, error) {
+	rsp, err := c.IssueTokenWithFormdataBody(ctx, projectID, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseIssueTokenResponse(rsp)
 }
 
 // ListPlansWithResponse List a project's plans
@@ -18081,6 +18914,123 @@ func ParseRotateKeyResponse(rsp *http.Response) (*RotateKeyResponse, error) {
 			}
 			headers.ETag = &value
 		}
+		if values := rsp.Header.Values("X-Request-Id"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "X-Request-Id", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.XRequestID = value
+		}
+		response.Headers200 = &headers
+	}
+
+	return response, nil
+}
+
+// ParseGetProtectedResourceResponse parses an HTTP response from a GetProtectedResourceWithResponse call
+func ParseGetProtectedResourceResponse(rsp *http.Response) (*GetProtectedResourceResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &GetProtectedResourceResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest ProtectedResource
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	}
+
+	switch {
+	case rsp.StatusCode == 200:
+		var headers GetProtectedResourceResponse200Headers
+		if values := rsp.Header.Values("X-Request-Id"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "X-Request-Id", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.XRequestID = value
+		}
+		response.Headers200 = &headers
+	}
+
+	return response, nil
+}
+
+// ParseIntrospectTokenResponse parses an HTTP response from a IntrospectTokenWithResponse call
+func ParseIntrospectTokenResponse(rsp *http.Response) (*IntrospectTokenResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &IntrospectTokenResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest Introspection
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	}
+
+	switch {
+	case rsp.StatusCode == 200:
+		var headers IntrospectTokenResponse200Headers
+		if values := rsp.Header.Values("X-Request-Id"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "X-Request-Id", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.XRequestID = value
+		}
+		response.Headers200 = &headers
+	}
+
+	return response, nil
+}
+
+// ParseIssueTokenResponse parses an HTTP response from a IssueTokenWithResponse call
+func ParseIssueTokenResponse(rsp *http.Response) (*IssueTokenResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &IssueTokenResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest AccessToken
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	}
+
+	switch {
+	case rsp.StatusCode == 200:
+		var headers IssueTokenResponse200Headers
 		if values := rsp.Header.Values("X-Request-Id"); len(values) > 0 {
 			var value string
 			if err := runtime.BindStyledParameterWithOptions("simple", "X-Request-Id", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {

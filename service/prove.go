@@ -23,6 +23,12 @@ func (a *App) ProveKey(ctx context.Context, token string, from Sender) (domain.P
 		a.calls.refused(err)
 		return domain.ProvenKey{}, err
 	}
+	return a.usable(ctx, key, token, from, now)
+}
+
+// usable returns a proven key if it may be used now and from there, and counts why if it
+// may not.
+func (a *App) usable(ctx context.Context, key domain.ProvenKey, token string, from Sender, now time.Time) (domain.ProvenKey, error) {
 	code := key.Unusable(now)
 	if code == "" && !mayCome(key, from) {
 		code = domain.CodeAddressNotAllowed

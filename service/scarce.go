@@ -97,13 +97,14 @@ type asker struct {
 	now     time.Time
 }
 
-// payer returns the payer who is charged for the work.
+// payer returns the payer who is charged for the work: the network of an anonymous
+// sender, or else the project that asks.
 func (a asker) payer() fair.Payer {
 	switch {
-	case a.project != "":
-		return fair.Payer(a.project)
 	case a.from != nil:
 		return fair.Network(a.from.RealIP())
+	case a.project != "":
+		return fair.Payer(a.project)
 	}
 	return ""
 }

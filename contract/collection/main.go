@@ -150,8 +150,12 @@ func newCollection(doc *openapi3.T) collection {
 	return c
 }
 
-// takes reports whether the scheme alone is enough; the empty one is none.
+// takes reports whether the scheme alone is enough; the empty one is none. Operations
+// of OAuth take forms: libraries of OAuth send them.
 func takes(op *openapi3.Operation, scheme string) bool {
+	if op.RequestBody != nil && op.RequestBody.Value.Content.Get("application/json") == nil {
+		return false
+	}
 	if len(*op.Security) == 0 {
 		return scheme == ""
 	}
@@ -228,44 +232,6 @@ func newItem(method, path string, op *openapi3.Operation, credential []variable)
 		i.Request.Body = &body{Mode: "raw", Raw: example(op)}
 	}
 	return i
-}
-
-// example is a body: the first example of the contract, or else its required
-// fields, with variables where given says so.
-func example(op *openapi3.Operation) string {
-	media := op.RequestBody.Value.Content.Get("application/json")
-	values := map[string]any{}
-	switch names := slices.Sorted(keys(media.Examples)); {
-	case media.Example != nil:
-		values = media.Example.(map[string]any)
-	case len(names) > 0:
-		values = media.Examples[names[0]].Value.Value.(map[string]any)
-	default:
-		for _, field := range media.Schema.Value.Required {
-			values[field] = media.Schema.Value.Properties[field].Value.Example
-		}
-	}
-	if op.OperationID == "updateProject" {
-		delete(values, "status") // disabling it would end the key that calls
-	}
-	for field, value := range given[op.OperationID] {
-		values[field] = value
-	}
-	text, err := json.MarshalIndent(values, "", "  ")
-	if err != nil {
-		log.Fatal(err)
-	}
-	return string(text)
-}
-
-func keys[V any](m map[string]V) func(func(string) bool) {
-	return func(yield func(string) bool) {
-		for k := range m {
-			if !yield(k) {
-				return
-			}
-		}
-	}
 }
 
 // tests are run after the answer. Restfox, where rf is defined, knows of pm only

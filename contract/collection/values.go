@@ -46,4 +46,10 @@ var otherwise = map[string][]int{
 	"resetLimit":       {200, 404}, // the key may have no such limit
 	"grantCredits":     {201, 422}, // the same
 	"refundCredits":    {201, 409, 422},
+
+	// What a project publishes: the folder without credentials may run before a project is known.
+	"getIssuer":              {200, 404},
+	"getAuthorizationServer": {200, 404},
+	"getProjectJWKS":         {200, 404},
+	"getProtectedResource":   {200, 404},
 }

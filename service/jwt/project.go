@@ -38,8 +38,8 @@ type ProjectKey struct {
 	x, y    string
 }
 
-// NewProjectKey returns the key that a seed of 48 random bytes stands for: always the
-// same, so nothing has to be stored.
+// NewProjectKey derives the key from a seed of 48 random bytes. A seed always gives the
+// same key, so nothing has to be stored.
 func NewProjectKey(seed []byte) (ProjectKey, error) {
 	if len(seed) != seedLength {
 		return ProjectKey{}, fmt.Errorf("a seed has %d bytes, not %d", seedLength, len(seed))

@@ -37,10 +37,7 @@ func TestProjectTokens(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	verify := func(keys []jwt.ProjectKey, issuer, audience, token string, at time.Time) (jwt.KeyClaims, error) {
-		return jwt.VerifyProject(keys, issuer, audience, token, at)
-	}
-	got, err := verify([]jwt.ProjectKey{foreign, own}, claims.Issuer, claims.Audience, token, now)
+	got, err := jwt.VerifyProject([]jwt.ProjectKey{foreign, own}, claims.Issuer, claims.Audience, token, now)
 	if diff := cmp.Diff(claims, got); err != nil || diff != "" {
 		t.Errorf("%v, -want +got:\n%s", err, diff)
 	}
@@ -72,7 +69,7 @@ func TestProjectTokens(t *testing.T) {
 		"a line break":          {[]jwt.ProjectKey{own}, claims.Issuer, claims.Audience, token + "\n", now},
 		"longer than any other": {[]jwt.ProjectKey{own}, claims.Issuer, claims.Audience, token + strings.Repeat("a", jwt.MaxProjectToken), now},
 	} {
-		if _, err := verify(c.keys, c.issuer, c.audience, c.token, c.at); domain.CodeOf(err) != domain.CodeInvalidToken {
+		if _, err := jwt.VerifyProject(c.keys, c.issuer, c.audience, c.token, c.at); domain.CodeOf(err) != domain.CodeInvalidToken {
 			t.Errorf("%s: got %v", name, err)
 		}
 	}
@@ -87,7 +84,8 @@ func TestProjectTokensAreNotPeoples(t *testing.T) {
 	person, own := jwt.NewKey(now), projectKey(t, 1)
 	people := jwt.NewKeySet(issuer, person)
 	of := jwt.Claims{
-		User: domain.NewID[domain.UserID](now), Session: domain.NewID[domain.SessionID](now), IssuedAt: now, ExpiresAt: now.Add(time.Minute),
+		User: domain.NewID[domain.UserID](now), Session: domain.NewID[domain.SessionID](now),
+		IssuedAt: now, ExpiresAt: now.Add(time.Minute),
 	}
 	theirs, err := people.Sign(of)
 	if err != nil {
