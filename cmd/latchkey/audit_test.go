@@ -56,7 +56,7 @@ var silentCommands = []string{
 
 // untriedCommands are not tried here: a server, changes of the schema, or what needs a
 // node that was killed.
-var untriedCommands = []string{"node forget", "serve", "quickstart", "migrate up", "migrate down", "migrate redo"}
+var untriedCommands = []string{"credits refund", "node forget", "serve", "quickstart", "migrate up", "migrate down", "migrate redo"}
 
 // listedEvent and listedKey are what the test reads of JSON output.
 type (
