@@ -71,6 +71,7 @@ var unscoped = map[string]string{
 	"Store.endLeases":               "looks for nodes that are gone, over all tenants",
 	"Store.GoneNodes":               "sums what nodes that are gone have, over all tenants",
 	"Store.endLease":                "removes what is of one node; each counter names its project",
+	"Store.addReached":              "counts events of a project whose counter is locked",
 	"Store.SweepCounters":           "looks for counters of keys that are gone, over all tenants",
 	"Store.deleteCounters":          "removes counters that are locked; each names its project, and the callers have found them",
 	"Store.ForgetUsage":             "removes what is older than a date, of all tenants",

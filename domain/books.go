@@ -19,7 +19,7 @@ type Books struct {
 	Forfeited int64     // what nodes could still spend that are gone
 	RenewedAt time.Time // credits: up to when refills are booked
 	RenewsAt  time.Time // when the next period begins, or the next refill is due; zero: never
-	ReachedAt time.Time // when nothing was left for the first time in this period; zero: there always was
+	ReachedAt time.Time // when all was spent for the first time in this period; zero: it was not
 	Leases    int64     // the number of the last lease
 	Owed      int64     // was given back before a node has reported it as spent
 }
@@ -106,9 +106,7 @@ func (b *Books) Visit(l *Lease, r Report, t Terms) ([]Entry, error) {
 		l.Granted += granted
 		b.Leased += granted
 	}
-	if b.Available() <= 0 && b.ReachedAt.IsZero() {
-		b.ReachedAt = t.At
-	}
+	b.reached(t.At)
 	return entries, nil
 }
 
@@ -186,6 +184,7 @@ func (b *Books) refill(t Terms) (entries []Entry, err error) {
 	}
 	if added := b.due(*t.Limit.Refill, periods); added > 0 {
 		b.Capacity += added
+		b.replenished()
 		entries = append(entries, Entry{EntryRefill, added})
 	}
 	return entries, nil
@@ -216,6 +215,7 @@ func (b *Books) Grant(amount int64) int64 {
 	}
 	amount = min(amount, MaxCapacity-b.Capacity)
 	b.Capacity += amount
+	b.replenished()
 	return amount
 }
 
@@ -223,10 +223,8 @@ func (b *Books) Grant(amount int64) int64 {
 func (b *Books) Spend(n int64, at time.Time) int64 {
 	n = min(n, max(0, b.Available()))
 	b.Spent += n
-	if b.Available() <= 0 && b.ReachedAt.IsZero() {
-		b.ReachedAt = at
-	}
 	b.repay()
+	b.reached(at)
 	return n
 }
 
@@ -265,7 +263,23 @@ func (b *Books) Forfeit(l Lease) int64 {
 func (b *Books) Refund(amount int64) int64 {
 	amount = min(amount, b.Forfeited)
 	b.Forfeited -= amount
+	b.replenished()
 	return amount
+}
+
+// reached notes when everything is spent that there was. Units that a node may still spend
+// are not.
+func (b *Books) reached(at time.Time) {
+	if b.Available() <= 0 && b.Leased == 0 && b.ReachedAt.IsZero() {
+		b.ReachedAt = at
+	}
+}
+
+// replenished notes that there may be some again of credits that were used up.
+func (b *Books) replenished() {
+	if b.Available() > 0 {
+		b.ReachedAt = time.Time{}
+	}
 }
 
 // Reset begins the period of a quota anew, in the middle. All leases of it are over.

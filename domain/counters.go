@@ -94,6 +94,28 @@ type Visited struct {
 	Lease Lease
 }
 
+// ReachedEachHour is how many limits of a project are noted in an hour of which nothing is
+// left. Its customers choose how many there are.
+const ReachedEachHour = 100
+
+// ActionReached is the action of Reached.
+const ActionReached = "limit.reached"
+
+// Reached is the event that nothing of a quota or of credits is left.
+func (c ProjectCounter) Reached(organization OrganizationID, b Books, at time.Time) Event {
+	kinds := map[Per]string{PerKey: "key", PerExternalID: "external_id", PerProject: "project"}
+	return Event{
+		ID:             NewID[EventID](at),
+		At:             at,
+		Actor:          LimitActor,
+		Action:         ActionReached,
+		Target:         Target{Kind: kinds[c.Per], ID: c.Subject, Name: c.Subject},
+		OrganizationID: organization,
+		ProjectID:      c.Project,
+		Changes:        Changes{"limit": {nil, c.Name}, "type": {nil, c.Type}, "capacity": {nil, b.Capacity}},
+	}
+}
+
 // CreditEntry is a change of credits, as the list of them has it.
 type CreditEntry struct {
 	ID        CreditEntryID

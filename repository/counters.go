@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/uptrace/bun"
 
@@ -158,6 +159,7 @@ func (s *Store) visit(ctx context.Context, v domain.Visits) ([]domain.Visited, e
 			return nil, err
 		}
 		answers[i].Books, answers[i].Lease = books, lease
+		done.noteReached(row, books, v.At)
 		done.add(v, visit, row, answers[i], entries)
 	}
 	return answers, s.keep(ctx, done)
@@ -168,6 +170,14 @@ type visited struct {
 	counters []counterRow
 	leases   []leaseRow
 	entries  []creditEntryRow
+	reached  []domain.Event // that nothing is left
+}
+
+// noteReached notes that all is spent, if it was not before.
+func (d *visited) noteReached(before counterRow, after domain.Books, at time.Time) {
+	if !after.ReachedAt.IsZero() && !after.ReachedAt.Equal(before.ReachedAt.Time) {
+		d.reached = append(d.reached, before.counter().Reached(before.OrganizationID, after, at))
+	}
 }
 
 func (d *visited) add(v domain.Visits, visit domain.Visit, row counterRow, answer domain.Visited, entries []domain.Entry) {
@@ -260,5 +270,5 @@ func (s *Store) keep(ctx context.Context, d visited) error {
 			return s.error(err)
 		}
 	}
-	return nil
+	return s.addReached(ctx, d.reached)
 }

@@ -119,6 +119,7 @@ func (s *Store) ChangeBooks(
 		}
 		change(&books)
 		done := visited{counters: []counterRow{row.withBooks(books)}}
+		done.noteReached(row, books, t.At)
 		for _, o := range opened {
 			done.entries = append(done.entries, newCreditEntryRow(row, ownEntry(row, o, t.At)))
 		}

@@ -186,3 +186,28 @@ func purgeCounters[S tenant](ctx context.Context, s *Store, scope S, limit int) 
 	}
 	return len(rows), s.deleteCounters(ctx, rows)
 }
+
+// addReached adds the events that nothing is left of limits, as far as their projects have
+// a place for them in this hour.
+func (s *Store) addReached(ctx context.Context, events []domain.Event) error {
+	room := map[domain.ProjectID]int64{}
+	for _, e := range events {
+		left, counted := room[e.ProjectID]
+		if !counted {
+			n, err := s.write.NewSelect().Model((*eventRow)(nil)).Where("e.organization_id = ?", e.OrganizationID).
+				Where("e.at >= ?", micros{e.At.Truncate(time.Hour)}).Where("e.project_id = ?", e.ProjectID).
+				Where("e.action = ?", domain.ActionReached).Count(ctx)
+			if err != nil {
+				return s.error(err)
+			}
+			left = domain.ReachedEachHour - n
+		}
+		if room[e.ProjectID] = left - 1; left <= 0 {
+			continue
+		}
+		if err := s.AddEvent(ctx, e); err != nil {
+			return err
+		}
+	}
+	return nil
+}

@@ -33,6 +33,54 @@ func (w *world) decides(node *service.App, token string, cost domain.Cost) domai
 	return node.Spend(w.Context(), key, cost)
 }
 
+// Guarantees in both databases that the audit trail says when nothing is left of a limit:
+// once in each period, and again when credits that were granted are used up; and that the
+// customers of a project cannot fill it.
+func TestReachedLimitsAreEvents(t *testing.T) {
+	onEach(t, func(w *world) {
+		project, key, token := w.limitedProject(daily(3), domain.Limit{
+			Name: "credits", Type: domain.Credits, Initial: new(int64(5)),
+		})
+		reached := func(want int) {
+			t.Helper()
+			if got := w.countEvents("limit.reached"); got != want {
+				t.Errorf("got %d events, want %d", got, want)
+			}
+		}
+		spend := func(n, of int) {
+			t.Helper()
+			if got := w.admits(w.App, token, n); got != of {
+				t.Errorf("got %d of %d admitted, want %d", got, n, of)
+			}
+			w.Pass(2 * time.Second) // from then on the next request asks again what is left
+			w.admits(w.App, token, 1)
+		}
+		w.admits(w.App, token, 2)
+		reached(0)
+		spend(5, 1)
+		reached(1)
+		spend(5, 0)
+		reached(1)
+		w.Pass(24 * time.Hour)
+		spend(2, 2)
+		reached(2) // of credits
+		_, err := project.GrantCredits(w.Context(), domain.CreditGrant{Limit: "credits", KeyID: key.ID, Amount: 1})
+		w.check(err)
+		w.decides(w.App, token, domain.Cost{"daily": 0})
+		w.Pass(2 * time.Second)
+		w.decides(w.App, token, domain.Cost{"daily": 0})
+		reached(3)
+		for range domain.ReachedEachHour {
+			_, secret, err := project.CreateKey(w.Context(), domain.KeySpec{Name: "k", PlanID: key.Plan.ID})
+			w.check(err)
+			w.admits(w.App, secret.Reveal(), 3)
+			w.Pass(2 * time.Second)
+			w.admits(w.App, secret.Reveal(), 1)
+		}
+		reached(domain.ReachedEachHour + 1) // of which one is of the day before
+	})
+}
+
 // Guarantees that a quota admits so many requests in each day and no more, says when the
 // next one begins, and begins anew then and when it is reset.
 func TestQuota(t *testing.T) {
