@@ -24,7 +24,7 @@ var mayImport = map[string][]string{
 	"migrations":              {},
 	"repository":              {"domain", "migrations", "database/sql", "bun", "pgx", "sqlite", "goose", "otel"},
 	"repository/storetest":    {"domain", "repository", "pgx", "database/sql"}, // it starts a database for tests
-	"service":                 {"domain", "repository", "service/cache", "service/fair", "service/journal", "service/jwt", "service/mail", "service/meter"},
+	"service":                 {"domain", "repository", "service/cache", "service/fair", "service/journal", "service/jwt", "service/mail", "service/meter", "service/watch"},
 	"service/cache":           {"domain", "service/fair", "service/meter"},
 	"service/fair":            {"domain"},
 	"service/jwt":             {"domain", "golang-jwt"},
@@ -34,6 +34,7 @@ var mayImport = map[string][]string{
 	"service/requestlog":      {"service/fair"},
 	"service/servicetest":     {"domain", "repository", "repository/storetest", "service"}, // it starts instances for tests
 	"service/site":            {},
+	"service/watch":           {"domain"},
 	"api":                     {".", "domain", "service", "service/fair", "service/requestlog", "service/site", "service/jwt", "api/permission", "api/plainjson", "api/problem", "net/http", "echo", "otel"},
 	"api/permission":          {"domain"},
 	"api/plainjson":           {},

@@ -54,10 +54,10 @@ const (
 
 // asksAboutKeys has the operations that are about the use of other keys: asking is
 // no use of the key that asks.
-var asksAboutKeys = map[string]bool{"verifyKey": true}
+var asksAboutKeys = map[string]bool{"verifyKey": true, "syncKeys": true}
 
 // readsByPost has the operations that use POST but change nothing.
-var readsByPost = map[string]bool{"verifyKey": true, "introspectToken": true, "issueToken": true}
+var readsByPost = map[string]bool{"verifyKey": true, "syncKeys": true, "introspectToken": true, "issueToken": true}
 
 // isLogged reports whether to log the request, given the status of its answer.
 func (c *call) isLogged(method string, status int) bool {

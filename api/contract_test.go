@@ -150,7 +150,7 @@ func TestBadBodies(t *testing.T) {
 				req.ContentLength = -1
 			}
 			headers(r.headers...)(req.Header)
-			b.home.owner.as(req.Header)
+			b.caller(op)(req.Header)
 			if got := b.send(t, req); got.status != statusOf[r.want] || got.code() != r.want {
 				t.Errorf("%s, %s: got %d %s, want %s: %s", op.OperationID, what, got.status, got.code(), r.want, got.body)
 			}

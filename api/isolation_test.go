@@ -50,7 +50,7 @@ func TestForeignIDsInQueryAndBody(t *testing.T) {
 				continue // they take neither query nor body, and would end the scene
 			}
 			column := "owner"
-			if slices.Contains([]string{"getCurrentProject", "getOwnUsage"}, op.OperationID) { // which are for keys alone
+			if forKeys(op) {
 				column = "key with every scope"
 			}
 			address, as, body := s.request(t, op.OperationID, path, column)
@@ -77,7 +77,7 @@ func TestForeignIDsInQueryAndBody(t *testing.T) {
 				if op.RequestBody == nil || op.RequestBody.Value.Content.Get("application/json") == nil {
 					break
 				}
-				_, as, body := s.request(t, op.OperationID, path, "owner")
+				_, as, body := s.request(t, op.OperationID, path, column)
 				a := s.call(t, method, address, as, with(t, body, name, theirs[kind]))
 				what := fmt.Sprintf("%s {%s}", op.OperationID, name)
 				clean(what, a)

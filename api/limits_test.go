@@ -210,6 +210,12 @@ func probes(name string, s *openapi3.Schema) (all []probe) {
 			probe{map[string]int{"": 1}, false}, probe{map[string]int{"A": 1}, false},
 			probe{map[string]int{"a": domain.MaxUnits + 1}, false},
 			probe{map[string]int{"a": int(*s.AdditionalProperties.Schema.Value.Min) - 1}, false})
+	case name == "uses":
+		uses := make([]map[string]any, *s.MaxItems+1)
+		for i := range uses {
+			uses[i] = map[string]any{"token_id": "vF7U4YOYLkq6", "count": 1, "last_at": "2026-03-02T09:35:00Z"}
+		}
+		all = append(all, probe{uses[1:], true}, probe{uses, false})
 	case s.Type.Is(openapi3.TypeArray) && s.MaxItems != nil && *s.MaxItems <= 1000:
 		scopes := make([]string, *s.MaxItems+1)
 		for i := range scopes {
@@ -250,7 +256,7 @@ func TestLimitsOfBodies(t *testing.T) {
 					}
 				}
 				address := fill(t, path, s.ids(t, s.home, path, s.home.owner))
-				got := s.call(t, method, address, s.home.owner.as, body)
+				got := s.call(t, method, address, s.caller(op), body)
 				refused := got.status == http.StatusUnprocessableEntity &&
 					slices.ContainsFunc(fieldsOf(t, got), func(f domain.FieldError) bool {
 						return f.Pointer == "/"+name || strings.HasPrefix(f.Pointer, "/"+name+"/")

@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"net/url"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -85,6 +86,7 @@ var matrix = map[string]string{
 	"deleteKey":           "401 404 404 403 204 204 204 204 403 401 401 401",
 	"verifyKey":           "401 404 404 403 200 200 200 200 403 401 401 401",
 	"spendKey":            "401 404 404 403 200 200 200 200 403 401 401 401",
+	"syncKeys":            "401 403 200 403 403 403 403 200 403 401 401 401",
 	"getKeyLimits":        "401 404 404 200 200 200 200 200 403 401 401 401",
 	"resetLimit":          "401 404 404 403 200 200 200 200 403 401 401 401",
 	"grantCredits":        "401 404 404 403 201 201 201 201 403 401 401 401",
@@ -290,10 +292,26 @@ func (s *scene) request(t *testing.T, id, path, column string) (address string, 
 	case "importKeys":
 		digest := sha256.Sum256([]byte(name))
 		body = map[string]any{"keys": []map[string]string{{"name": name, "algorithm": "sha256-hex", "hash": hex.EncodeToString(digest[:])}}}
+	case "syncKeys":
+		body = map[string]any{}
 	case "verifyKey":
 		body = map[string]any{"key": s.token, "project_id": home.project.ID}
 	}
 	return fill(t, path, s.ids(t, home, path, caller)), as, body
+}
+
+// forKeys reports whether an operation is for keys alone.
+func forKeys(op *openapi3.Operation) bool {
+	byUser := func(r openapi3.SecurityRequirement) bool { return r["BearerJWT"] != nil }
+	return op.Security != nil && !slices.ContainsFunc(*op.Security, byUser)
+}
+
+// caller returns who may call an operation: the owner, or a key with every scope.
+func (s *scene) caller(op *openapi3.Operation) credential {
+	if forKeys(op) {
+		return s.as["key with every scope"]
+	}
+	return s.home.owner.as
 }
 
 // invitation returns the token of an invitation for p to an organization that is

@@ -612,6 +612,22 @@ type ChangePasswordRequest struct {
 	New string `json:"new"`
 }
 
+// ChangedKeys defines model for ChangedKeys.
+type ChangedKeys struct {
+	// Changed The ids of tokens of which a kept answer is no longer true.
+	Changed []string `json:"changed"`
+
+	// Cursor Where the next call continues. It is good at every node of the instance.
+	//
+	// Example: AAYq3nQ0xWAEsQM
+	Cursor string `json:"cursor"`
+
+	// Reset True if what has changed is not known, or is all: drop every answer.
+	//
+	// Example: false
+	Reset bool `json:"reset"`
+}
+
 // Changes For each field that changed, an array of the values before and after the change. A value is null if there was
 // none, and otherwise has the field's type. Secrets never appear here.
 //
@@ -1848,6 +1864,24 @@ type RefundCreditsRequest struct {
 	Reason nullable.Nullable[string] `json:"reason,omitempty"`
 }
 
+// ReportedUse How often a service has let requests in with a token by itself.
+type ReportedUse struct {
+	// Count The number of requests.
+	//
+	// Example: 12
+	Count int64 `json:"count"`
+
+	// LastAt When the last one was.
+	//
+	// Example: 2026-03-02T09:35:00Z
+	LastAt time.Time `json:"last_at"`
+
+	// TokenID The token's public id.
+	//
+	// Example: vF7U4YOYLkq6
+	TokenID string `json:"token_id"`
+}
+
 // RequestedLimit One rule for what keys may use. A `rate` is so many a second, minute, hour or day, with a burst, against
 // overload. A `quota` is so many in a period of the calendar, for selling a volume. `credits` are a balance that is
 // granted, spent and perhaps refilled, for prepaid money. Where the project, the plan and the key define a limit of one name, the key's
@@ -2103,6 +2137,22 @@ type Suspension struct {
 
 	// Since Example: 2026-03-02T09:30:00Z
 	Since time.Time `json:"since"`
+}
+
+// SyncKeysRequest defines model for SyncKeysRequest.
+type SyncKeysRequest struct {
+	// Cursor The cursor of the last answer. Absent in the first call.
+	//
+	// Example: AAYq3nQ0xWAEsAM
+	Cursor *string `json:"cursor,omitempty"`
+
+	// Uses What the service has answered by itself since the last call. Tokens of other projects are ignored.
+	Uses *[]ReportedUse `json:"uses,omitempty"`
+
+	// Wait For how many seconds to wait for a change, if there is none yet. 5 if omitted.
+	//
+	// Example: 20
+	Wait *int `json:"wait,omitempty"`
 }
 
 // Tag What a call of verifyKey was for, in your words. The usage of the project counts it, so it is no place for secrets or
@@ -2453,7 +2503,7 @@ type Verification struct {
 
 	// MaxAge For how many seconds, since the question was sent, a caller of `syncKeys` may use this answer again without
 	// asking. Other callers may use it for 5 seconds at most, if it is not less. 0 means that each use is asked
-	// about, as for keys with limits. Scopes and environment can be judged by `key`.
+	// about, as for keys with limits or `allowed_ips`. Scopes and environment can be judged by `key`.
 	//
 	//
 	// Example: 60
@@ -3059,6 +3109,9 @@ type AcceptInvitationJSONRequestBody = AcceptInvitationRequest
 // SpendKeyJSONRequestBody defines body for SpendKey for application/json ContentType.
 type SpendKeyJSONRequestBody = SpendKeyRequest
 
+// SyncKeysJSONRequestBody defines body for SyncKeys for application/json ContentType.
+type SyncKeysJSONRequestBody = SyncKeysRequest
+
 // VerifyKeyJSONRequestBody defines body for VerifyKey for application/json ContentType.
 type VerifyKeyJSONRequestBody = VerifyKeyRequest
 
@@ -3175,6 +3228,9 @@ type ServerInterface interface {
 	// SpendKey Settle what a request has cost
 	// (POST /v1/keys/spend)
 	SpendKey(ctx echo.Context, params SpendKeyParams) error
+	// SyncKeys Hear which answers of verifyKey are no longer true
+	// (POST /v1/keys/sync)
+	SyncKeys(ctx echo.Context) error
 	// VerifyKey Verify an API key
 	// (POST /v1/keys/verify)
 	VerifyKey(ctx echo.Context) error
@@ -3515,6 +3571,15 @@ func (w *ServerInterfaceWrapper) SpendKey(ctx echo.Context) error {
 
 	// Invoke the callback with all the unmarshaled arguments
 	err = w.Handler.SpendKey(ctx, params)
+	return err
+}
+
+// SyncKeys converts echo context to params.
+func (w *ServerInterfaceWrapper) SyncKeys(ctx echo.Context) error {
+	var err error
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.SyncKeys(ctx)
 	return err
 }
 
@@ -5213,6 +5278,7 @@ func RegisterHandlersWithOptions(router EchoRouter, si ServerInterface, options 
 	router.POST(options.BaseURL+"/v1/auth/signup", wrapper.SignUp, options.OperationMiddlewares["signUp"]...)
 	router.POST(options.BaseURL+"/v1/invitations/accept", wrapper.AcceptInvitation, options.OperationMiddlewares["acceptInvitation"]...)
 	router.POST(options.BaseURL+"/v1/keys/spend", wrapper.SpendKey, options.OperationMiddlewares["spendKey"]...)
+	router.POST(options.BaseURL+"/v1/keys/sync", wrapper.SyncKeys, options.OperationMiddlewares["syncKeys"]...)
 	router.POST(options.BaseURL+"/v1/keys/verify", wrapper.VerifyKey, options.OperationMiddlewares["verifyKey"]...)
 	router.GET(options.BaseURL+"/v1/me", wrapper.GetMe, options.OperationMiddlewares["getMe"]...)
 	router.PATCH(options.BaseURL+"/v1/me", wrapper.UpdateMe, options.OperationMiddlewares["updateMe"]...)
@@ -7401,6 +7467,162 @@ type SpendKey503ApplicationProblemPlusJSONResponse struct {
 }
 
 func (response SpendKey503ApplicationProblemPlusJSONResponse) VisitSpendKeyResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(503)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type SyncKeysRequestObject struct {
+	Body *SyncKeysJSONRequestBody
+}
+
+type SyncKeysResponseObject interface {
+	VisitSyncKeysResponse(w http.ResponseWriter) error
+}
+
+type SyncKeys200JSONResponse ChangedKeys
+
+func (response SyncKeys200JSONResponse) VisitSyncKeysResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type SyncKeys400ApplicationProblemPlusJSONResponse struct {
+	BadRequestApplicationProblemPlusJSONResponse
+}
+
+func (response SyncKeys400ApplicationProblemPlusJSONResponse) VisitSyncKeysResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(400)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type SyncKeys401ApplicationProblemPlusJSONResponse struct {
+	UnauthorizedApplicationProblemPlusJSONResponse
+}
+
+func (response SyncKeys401ApplicationProblemPlusJSONResponse) VisitSyncKeysResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.WWWAuthenticate != nil {
+		w.Header().Set("WWW-Authenticate", fmt.Sprint(*response.Headers.WWWAuthenticate))
+	}
+	w.WriteHeader(401)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type SyncKeys403ApplicationProblemPlusJSONResponse struct {
+	ForbiddenApplicationProblemPlusJSONResponse
+}
+
+func (response SyncKeys403ApplicationProblemPlusJSONResponse) VisitSyncKeysResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(403)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type SyncKeys413ApplicationProblemPlusJSONResponse struct {
+	PayloadTooLargeApplicationProblemPlusJSONResponse
+}
+
+func (response SyncKeys413ApplicationProblemPlusJSONResponse) VisitSyncKeysResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(413)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type SyncKeys415ApplicationProblemPlusJSONResponse struct {
+	UnsupportedMediaTypeApplicationProblemPlusJSONResponse
+}
+
+func (response SyncKeys415ApplicationProblemPlusJSONResponse) VisitSyncKeysResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(415)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type SyncKeys422ApplicationProblemPlusJSONResponse struct {
+	ValidationFailedApplicationProblemPlusJSONResponse
+}
+
+func (response SyncKeys422ApplicationProblemPlusJSONResponse) VisitSyncKeysResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(422)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type SyncKeys500ApplicationProblemPlusJSONResponse struct {
+	InternalApplicationProblemPlusJSONResponse
+}
+
+func (response SyncKeys500ApplicationProblemPlusJSONResponse) VisitSyncKeysResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(500)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type SyncKeys503ApplicationProblemPlusJSONResponse struct {
+	UnavailableApplicationProblemPlusJSONResponse
+}
+
+func (response SyncKeys503ApplicationProblemPlusJSONResponse) VisitSyncKeysResponse(w http.ResponseWriter) error {
 
 	var buf bytes.Buffer
 	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
@@ -17162,6 +17384,9 @@ type StrictServerInterface interface {
 	// SpendKey Settle what a request has cost
 	// (POST /v1/keys/spend)
 	SpendKey(ctx context.Context, request SpendKeyRequestObject) (SpendKeyResponseObject, error)
+	// SyncKeys Hear which answers of verifyKey are no longer true
+	// (POST /v1/keys/sync)
+	SyncKeys(ctx context.Context, request SyncKeysRequestObject) (SyncKeysResponseObject, error)
 	// VerifyKey Verify an API key
 	// (POST /v1/keys/verify)
 	VerifyKey(ctx context.Context, request VerifyKeyRequestObject) (VerifyKeyResponseObject, error)
@@ -17905,6 +18130,52 @@ func (sh *strictHandler) SpendKey(ctx echo.Context, params SpendKeyParams) error
 		return err
 	} else if validResponse, ok := response.(SpendKeyResponseObject); ok {
 		return validResponse.VisitSpendKeyResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
+// SyncKeys operation middleware
+func (sh *strictHandler) SyncKeys(ctx echo.Context) error {
+	var request SyncKeysRequestObject
+
+	var body SyncKeysJSONRequestBody
+	var err error
+	if binder, ok := ctx.Echo().Binder.(*echo.DefaultBinder); ok {
+		// A request validator built on kin-openapi's openapi3filter with
+		// KeepValidatedValue leaves the value it validated on the body. Bind
+		// that value, matching member names exactly, so the handler receives
+		// what was validated instead of a second, case-insensitive decode.
+		// Otherwise bind only the request body, so that path and query
+		// parameters are not also bound into the body struct.
+		if vb, ok := ctx.Request().Body.(interface{ ValidatedValue() any }); !ok || runtime.BindJSONValue(vb.ValidatedValue(), &body) != nil {
+			err = binder.BindBody(ctx, &body)
+		}
+	} else {
+		// A custom binder is installed on the Echo instance; defer to it
+		// entirely, since echo.Binder does not expose body-only binding and
+		// the binder may do more than decode (for example call ctx.Validate).
+		err = ctx.Bind(&body)
+	}
+	if err != nil {
+		return err
+	}
+	request.Body = &body
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.SyncKeys(ctx.Request().Context(), request.(SyncKeysRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "SyncKeys")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(SyncKeysResponseObject); ok {
+		return validResponse.VisitSyncKeysResponse(ctx.Response())
 	} else if response != nil {
 		return fmt.Errorf("unexpected response type: %T", response)
 	}

@@ -90,6 +90,7 @@ var rules = map[string]rule{
 	"importKeys": {byUser, domain.KeysImport},
 	"verifyKey":  {byEither, domain.KeysVerify},
 	"spendKey":   {byEither, domain.KeysVerify},
+	"syncKeys":   {byKey, domain.KeysVerify},
 
 	"getKeyLimits": {byEither, domain.LimitsRead},
 	"resetLimit":   {byEither, domain.LimitsWrite},

@@ -80,7 +80,10 @@ func TestDescriptionsNameWhatIsNeeded(t *testing.T) {
 		}
 		want := "**A user needs " + who + ".**"
 		_, byKey := (*op.Security)[0]["ApiKeyHeader"]
-		if byKey && domain.ValidateScope(r.Action) == "" {
+		switch {
+		case forKeys(op):
+			want = "**Needs a key with the scope `" + string(r.Action) + "`.**"
+		case byKey && domain.ValidateScope(r.Action) == "":
 			want = "**A key needs the scope `" + string(r.Action) + "`**, a user " + who + "."
 		}
 		if got := strings.Join(strings.Fields(op.Description), " "); !strings.HasSuffix(got, want) {

@@ -1062,6 +1062,22 @@ type ChangePasswordRequest struct {
 	New string `json:"new"`
 }
 
+// ChangedKeys defines model for ChangedKeys.
+type ChangedKeys struct {
+	// Changed The ids of tokens of which a kept answer is no longer true.
+	Changed []string `json:"changed"`
+
+	// Cursor Where the next call continues. It is good at every node of the instance.
+	//
+	// Example: AAYq3nQ0xWAEsQM
+	Cursor string `json:"cursor"`
+
+	// Reset True if what has changed is not known, or is all: drop every answer.
+	//
+	// Example: false
+	Reset bool `json:"reset"`
+}
+
 // Changes For each field that changed, an array of the values before and after the change. A value is null if there was
 // none, and otherwise has the field's type. Secrets never appear here.
 //
@@ -2568,6 +2584,24 @@ type RefundCreditsRequest struct {
 	Reason nullable.Nullable[string] `json:"reason,omitempty"`
 }
 
+// ReportedUse How often a service has let requests in with a token by itself.
+type ReportedUse struct {
+	// Count The number of requests.
+	//
+	// Example: 12
+	Count int64 `json:"count"`
+
+	// LastAt When the last one was.
+	//
+	// Example: 2026-03-02T09:35:00Z
+	LastAt time.Time `json:"last_at"`
+
+	// TokenID The token's public id.
+	//
+	// Example: vF7U4YOYLkq6
+	TokenID string `json:"token_id"`
+}
+
 // RequestedLimit One rule for what keys may use. A `rate` is so many a second, minute, hour or day, with a burst, against
 // overload. A `quota` is so many in a period of the calendar, for selling a volume. `credits` are a balance that is
 // granted, spent and perhaps refilled, for prepaid money. Where the project, the plan and the key define a limit of one name, the key's
@@ -2907,6 +2941,22 @@ type Suspension struct {
 
 	// Since Example: 2026-03-02T09:30:00Z
 	Since time.Time `json:"since"`
+}
+
+// SyncKeysRequest defines model for SyncKeysRequest.
+type SyncKeysRequest struct {
+	// Cursor The cursor of the last answer. Absent in the first call.
+	//
+	// Example: AAYq3nQ0xWAEsAM
+	Cursor *string `json:"cursor,omitempty"`
+
+	// Uses What the service has answered by itself since the last call. Tokens of other projects are ignored.
+	Uses []ReportedUse `json:"uses,omitempty"`
+
+	// Wait For how many seconds to wait for a change, if there is none yet. 5 if omitted.
+	//
+	// Example: 20
+	Wait *int `json:"wait,omitempty"`
 }
 
 // Tag What a call of verifyKey was for, in your words. The usage of the project counts it, so it is no place for secrets or
@@ -3257,7 +3307,7 @@ type Verification struct {
 
 	// MaxAge For how many seconds, since the question was sent, a caller of `syncKeys` may use this answer again without
 	// asking. Other callers may use it for 5 seconds at most, if it is not less. 0 means that each use is asked
-	// about, as for keys with limits. Scopes and environment can be judged by `key`.
+	// about, as for keys with limits or `allowed_ips`. Scopes and environment can be judged by `key`.
 	//
 	//
 	// Example: 60
@@ -3818,6 +3868,9 @@ type AcceptInvitationJSONRequestBody = AcceptInvitationRequest
 // SpendKeyJSONRequestBody defines body for SpendKey for application/json ContentType.
 type SpendKeyJSONRequestBody = SpendKeyRequest
 
+// SyncKeysJSONRequestBody defines body for SyncKeys for application/json ContentType.
+type SyncKeysJSONRequestBody = SyncKeysRequest
+
 // VerifyKeyJSONRequestBody defines body for VerifyKey for application/json ContentType.
 type VerifyKeyJSONRequestBody = VerifyKeyRequest
 
@@ -4186,6 +4239,50 @@ type ClientInterface interface {
 	//
 	// Corresponds with POST /v1/keys/spend (the `SpendKey` operationId).
 	SpendKey(ctx context.Context, params *SpendKeyParams, body SpendKeyJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// SyncKeysWithBody Hear which answers of verifyKey are no longer true
+	//
+	// For services that keep answers of `verifyKey`, as Latchkey's SDKs do. The response has the ids of the tokens of the
+	// calling key's project that have changed since `cursor`, as soon as there are some, and otherwise after `wait`
+	// seconds. Then call again with the new `cursor`. An answer about a token in `changed` must be dropped, and one that
+	// is given in the next 5 seconds must not be kept: another node may not have heard of the change yet. The same holds
+	// with `reset` for all answers. A token may be in `changed` without need, and more than once.
+	//
+	// The first call has no `cursor`, and gets `reset`. So does a cursor that is too old.
+	//
+	// `uses` reports what the service has answered by itself, for `last_used_at` and as the outcome `reported` of the usage.
+	//
+	// A key can wait 200 times at a time, and a project 2,000 times. Beyond that, and while the instance does not know of
+	// every change, the response is 503.
+	//
+	// **Needs a key with the scope `keys:verify`.**
+	//
+	// Takes any type of body and a specified content type.
+	//
+	// Corresponds with POST /v1/keys/sync (the `SyncKeys` operationId).
+	SyncKeysWithBody(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// SyncKeys Hear which answers of verifyKey are no longer true
+	//
+	// For services that keep answers of `verifyKey`, as Latchkey's SDKs do. The response has the ids of the tokens of the
+	// calling key's project that have changed since `cursor`, as soon as there are some, and otherwise after `wait`
+	// seconds. Then call again with the new `cursor`. An answer about a token in `changed` must be dropped, and one that
+	// is given in the next 5 seconds must not be kept: another node may not have heard of the change yet. The same holds
+	// with `reset` for all answers. A token may be in `changed` without need, and more than once.
+	//
+	// The first call has no `cursor`, and gets `reset`. So does a cursor that is too old.
+	//
+	// `uses` reports what the service has answered by itself, for `last_used_at` and as the outcome `reported` of the usage.
+	//
+	// A key can wait 200 times at a time, and a project 2,000 times. Beyond that, and while the instance does not know of
+	// every change, the response is 503.
+	//
+	// **Needs a key with the scope `keys:verify`.**
+	//
+	// Takes a body of the `application/json` content type.
+	//
+	// Corresponds with POST /v1/keys/sync (the `SyncKeys` operationId).
+	SyncKeys(ctx context.Context, body SyncKeysJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// VerifyKeyWithBody Verify an API key
 	//
@@ -5492,6 +5589,70 @@ func (c *API) SpendKeyWithBody(ctx context.Context, params *SpendKeyParams, cont
 // Corresponds with POST /v1/keys/spend (the `SpendKey` operationId).
 func (c *API) SpendKey(ctx context.Context, params *SpendKeyParams, body SpendKeyJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
 	req, err := NewSpendKeyRequest(c.Server, params, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// SyncKeysWithBody Hear which answers of verifyKey are no longer true
+//
+// For services that keep answers of `verifyKey`, as Latchkey's SDKs do. The response has the ids of the tokens of the
+// calling key's project that have changed since `cursor`, as soon as there are some, and otherwise after `wait`
+// seconds. Then call again with the new `cursor`. An answer about a token in `changed` must be dropped, and one that
+// is given in the next 5 seconds must not be kept: another node may not have heard of the change yet. The same holds
+// with `reset` for all answers. A token may be in `changed` without need, and more than once.
+//
+// The first call has no `cursor`, and gets `reset`. So does a cursor that is too old.
+//
+// `uses` reports what the service has answered by itself, for `last_used_at` and as the outcome `reported` of the usage.
+//
+// A key can wait 200 times at a time, and a project 2,000 times. Beyond that, and while the instance does not know of
+// every change, the response is 503.
+//
+// **Needs a key with the scope `keys:verify`.**
+//
+// Takes any type of body and a specified content type.
+//
+// Corresponds with POST /v1/keys/sync (the `SyncKeys` operationId).
+func (c *API) SyncKeysWithBody(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewSyncKeysRequestWithBody(c.Server, contentType, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// SyncKeys Hear which answers of verifyKey are no longer true
+//
+// For services that keep answers of `verifyKey`, as Latchkey's SDKs do. The response has the ids of the tokens of the
+// calling key's project that have changed since `cursor`, as soon as there are some, and otherwise after `wait`
+// seconds. Then call again with the new `cursor`. An answer about a token in `changed` must be dropped, and one that
+// is given in the next 5 seconds must not be kept: another node may not have heard of the change yet. The same holds
+// with `reset` for all answers. A token may be in `changed` without need, and more than once.
+//
+// The first call has no `cursor`, and gets `reset`. So does a cursor that is too old.
+//
+// `uses` reports what the service has answered by itself, for `last_used_at` and as the outcome `reported` of the usage.
+//
+// A key can wait 200 times at a time, and a project 2,000 times. Beyond that, and while the instance does not know of
+// every change, the response is 503.
+//
+// **Needs a key with the scope `keys:verify`.**
+//
+// Takes a body of the `application/json` content type.
+//
+// Corresponds with POST /v1/keys/sync (the `SyncKeys` operationId).
+func (c *API) SyncKeys(ctx context.Context, body SyncKeysJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewSyncKeysRequest(c.Server, body)
 	if err != nil {
 		return nil, err
 	}
@@ -7577,6 +7738,46 @@ func NewSpendKeyRequestWithBody(server string, params *SpendKeyParams, contentTy
 		}
 
 	}
+
+	return req, nil
+}
+
+// NewSyncKeysRequest calls the generic SyncKeys builder with application/json body
+func NewSyncKeysRequest(server string, body SyncKeysJSONRequestBody) (*http.Request, error) {
+	var bodyReader io.Reader
+	buf, err := json.Marshal(body)
+	if err != nil {
+		return nil, err
+	}
+	bodyReader = bytes.NewReader(buf)
+	return NewSyncKeysRequestWithBody(server, "application/json", bodyReader)
+}
+
+// NewSyncKeysRequestWithBody constructs an http.Request for the SyncKeys method, with any body, and a specified content type
+func NewSyncKeysRequestWithBody(server string, contentType string, body io.Reader) (*http.Request, error) {
+	var err error
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/keys/sync")
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodPost, queryURL.String(), body)
+	if err != nil {
+		return nil, err
+	}
+
+	req.Header.Add("Content-Type", contentType)
 
 	return req, nil
 }
@@ -11035,6 +11236,50 @@ type ClientWithResponsesInterface interface {
 	// Corresponds with POST /v1/keys/spend (the `SpendKey` operationId).
 	SpendKeyWithResponse(ctx context.Context, params *SpendKeyParams, body SpendKeyJSONRequestBody, reqEditors ...RequestEditorFn) (*SpendKeyResponse, error)
 
+	// SyncKeysWithBodyWithResponse Hear which answers of verifyKey are no longer true
+	//
+	// For services that keep answers of `verifyKey`, as Latchkey's SDKs do. The response has the ids of the tokens of the
+	// calling key's project that have changed since `cursor`, as soon as there are some, and otherwise after `wait`
+	// seconds. Then call again with the new `cursor`. An answer about a token in `changed` must be dropped, and one that
+	// is given in the next 5 seconds must not be kept: another node may not have heard of the change yet. The same holds
+	// with `reset` for all answers. A token may be in `changed` without need, and more than once.
+	//
+	// The first call has no `cursor`, and gets `reset`. So does a cursor that is too old.
+	//
+	// `uses` reports what the service has answered by itself, for `last_used_at` and as the outcome `reported` of the usage.
+	//
+	// A key can wait 200 times at a time, and a project 2,000 times. Beyond that, and while the instance does not know of
+	// every change, the response is 503.
+	//
+	// **Needs a key with the scope `keys:verify`.**
+	//
+	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /v1/keys/sync (the `SyncKeys` operationId).
+	SyncKeysWithBodyWithResponse(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*SyncKeysResponse, error)
+
+	// SyncKeysWithResponse Hear which answers of verifyKey are no longer true
+	//
+	// For services that keep answers of `verifyKey`, as Latchkey's SDKs do. The response has the ids of the tokens of the
+	// calling key's project that have changed since `cursor`, as soon as there are some, and otherwise after `wait`
+	// seconds. Then call again with the new `cursor`. An answer about a token in `changed` must be dropped, and one that
+	// is given in the next 5 seconds must not be kept: another node may not have heard of the change yet. The same holds
+	// with `reset` for all answers. A token may be in `changed` without need, and more than once.
+	//
+	// The first call has no `cursor`, and gets `reset`. So does a cursor that is too old.
+	//
+	// `uses` reports what the service has answered by itself, for `last_used_at` and as the outcome `reported` of the usage.
+	//
+	// A key can wait 200 times at a time, and a project 2,000 times. Beyond that, and while the instance does not know of
+	// every change, the response is 503.
+	//
+	// **Needs a key with the scope `keys:verify`.**
+	//
+	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /v1/keys/sync (the `SyncKeys` operationId).
+	SyncKeysWithResponse(ctx context.Context, body SyncKeysJSONRequestBody, reqEditors ...RequestEditorFn) (*SyncKeysResponse, error)
+
 	// VerifyKeyWithBodyWithResponse Verify an API key
 	//
 	// For your own services: send the token that a client presented to you, and the scopes that the client needs.
@@ -12567,6 +12812,54 @@ func (r SpendKeyResponse) StatusCode() int {
 
 // ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
 func (r SpendKeyResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+// SyncKeysResponse200Headers the declared response headers of an HTTP 200 response for SyncKeys
+type SyncKeysResponse200Headers struct {
+	XRequestID string
+}
+
+type SyncKeysResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *ChangedKeys
+	// Headers200 the parsed response headers for an HTTP 200 response
+	Headers200 *SyncKeysResponse200Headers
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r SyncKeysResponse) GetJSON200() *ChangedKeys {
+	return r.JSON200
+}
+
+// GetBody returns the raw response body bytes
+func (r SyncKeysResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r SyncKeysResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r SyncKeysResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r SyncKeysResponse) ContentType() string {
 	if r.HTTPResponse != nil {
 		return r.HTTPResponse.Header.Get("Content-Type")
 	}
@@ -15400,6 +15693,62 @@ func (c *ClientWithResponses) SpendKeyWithResponse(ctx context.Context, params *
 	return ParseSpendKeyResponse(rsp)
 }
 
+// SyncKeysWithBodyWithResponse Hear which answers of verifyKey are no longer true
+//
+// For services that keep answers of `verifyKey`, as Latchkey's SDKs do. The response has the ids of the tokens of the
+// calling key's project that have changed since `cursor`, as soon as there are some, and otherwise after `wait`
+// seconds. Then call again with the new `cursor`. An answer about a token in `changed` must be dropped, and one that
+// is given in the next 5 seconds must not be kept: another node may not have heard of the change yet. The same holds
+// with `reset` for all answers. A token may be in `changed` without need, and more than once.
+//
+// The first call has no `cursor`, and gets `reset`. So does a cursor that is too old.
+//
+// `uses` reports what the service has answered by itself, for `last_used_at` and as the outcome `reported` of the usage.
+//
+// A key can wait 200 times at a time, and a project 2,000 times. Beyond that, and while the instance does not know of
+// every change, the response is 503.
+//
+// **Needs a key with the scope `keys:verify`.**
+//
+// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /v1/keys/sync (the `SyncKeys` operationId).
+func (c *ClientWithResponses) SyncKeysWithBodyWithResponse(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*SyncKeysResponse, error) {
+	rsp, err := c.SyncKeysWithBody(ctx, contentType, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseSyncKeysResponse(rsp)
+}
+
+// SyncKeysWithResponse Hear which answers of verifyKey are no longer true
+//
+// For services that keep answers of `verifyKey`, as Latchkey's SDKs do. The response has the ids of the tokens of the
+// calling key's project that have changed since `cursor`, as soon as there are some, and otherwise after `wait`
+// seconds. Then call again with the new `cursor`. An answer about a token in `changed` must be dropped, and one that
+// is given in the next 5 seconds must not be kept: another node may not have heard of the change yet. The same holds
+// with `reset` for all answers. A token may be in `changed` without need, and more than once.
+//
+// The first call has no `cursor`, and gets `reset`. So does a cursor that is too old.
+//
+// `uses` reports what the service has answered by itself, for `last_used_at` and as the outcome `reported` of the usage.
+//
+// A key can wait 200 times at a time, and a project 2,000 times. Beyond that, and while the instance does not know of
+// every change, the response is 503.
+//
+// **Needs a key with the scope `keys:verify`.**
+//
+// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /v1/keys/sync (the `SyncKeys` operationId).
+func (c *ClientWithResponses) SyncKeysWithResponse(ctx context.Context, body SyncKeysJSONRequestBody, reqEditors ...RequestEditorFn) (*SyncKeysResponse, error) {
+	rsp, err := c.SyncKeys(ctx, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseSyncKeysResponse(rsp)
+}
+
 // VerifyKeyWithBodyWithResponse Verify an API key
 //
 // For your own services: send the token that a client presented to you, and the scopes that the client needs.
@@ -17239,6 +17588,45 @@ func ParseSpendKeyResponse(rsp *http.Response) (*SpendKeyResponse, error) {
 	switch {
 	case rsp.StatusCode == 200:
 		var headers SpendKeyResponse200Headers
+		if values := rsp.Header.Values("X-Request-Id"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "X-Request-Id", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.XRequestID = value
+		}
+		response.Headers200 = &headers
+	}
+
+	return response, nil
+}
+
+// ParseSyncKeysResponse parses an HTTP response from a SyncKeysWithResponse call
+func ParseSyncKeysResponse(rsp *http.Response) (*SyncKeysResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &SyncKeysResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest ChangedKeys
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	}
+
+	switch {
+	case rsp.StatusCode == 200:
+		var headers SyncKeysResponse200Headers
 		if values := rsp.Header.Values("X-Request-Id"); len(values) > 0 {
 			var value string
 			if err := runtime.BindStyledParameterWithOptions("simple", "X-Request-Id", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {

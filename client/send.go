@@ -110,7 +110,7 @@ var (
 		`v1/auth/(signup|login|refresh|email/verify|password/(forgot|reset)))$`)
 	idempotencyPath = regexp.MustCompile(`^/v1/(keys/spend|organizations|organizations/[^/]+/(projects|invitations)|` +
 		`projects/[^/]+/(plans|credits(/refund)?|keys(/[^/]+/rotate)?))$`)
-	repeatablePath = regexp.MustCompile(`^/v1/(keys/verify|auth/(login|refresh)|projects/[^/]+/keys/[^/]+/revoke)$`)
+	repeatablePath = regexp.MustCompile(`^/v1/(keys/(verify|sync)|auth/(login|refresh)|projects/[^/]+/keys/[^/]+/revoke)$`)
 )
 
 func isPublic(path string) bool { return publicPath.MatchString(path) }

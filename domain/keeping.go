@@ -18,7 +18,8 @@ type Keeping struct {
 
 // Keeping returns how long the answer at now that the key is valid may be kept: until
 // Unusable may return something else without a change, and for LongestAnswer at most.
-// The use of a key with limits is counted by asking, so its answer is not kept. This is
+// The use of a key with limits is counted by asking, and that of a key with allowed_ips is
+// judged by asking, so their answers are not kept. This is
 // the only place that computes it.
 func (k ProvenKey) Keeping(now time.Time) (keep Keeping) {
 	end, ends := k.moment(packedExpires)
@@ -30,7 +31,7 @@ func (k ProvenKey) Keeping(now time.Time) (keep Keeping) {
 		keep.Deadline = max(0, (end-now.UnixMicro())/time.Second.Microseconds())
 		keep.MaxAge = min(keep.MaxAge, keep.Deadline)
 	}
-	if k.Limited() {
+	if k.Limited() || k.Bound() {
 		keep.MaxAge = 0
 	}
 	return keep

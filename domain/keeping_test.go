@@ -47,21 +47,23 @@ func TestKeepingEndsBeforeTheKey(t *testing.T) {
 	}
 }
 
-// Guarantees that the use of a key with limits is asked about each time, wherever its
-// limits come from.
+// Guarantees that each use of a key with limits is asked about, wherever its limits come
+// from, and each use of a key that may be used from some networks only.
 func TestKeysWithLimitsAreNotKept(t *testing.T) {
 	t.Parallel()
 	limit := LimitsWithDefaults([]Limit{{Name: "a", Type: RateLimit, Limit: Allow(5), Period: PeriodDay}})
 	for name, of := range map[string]struct {
 		own, project []Limit
+		networks     []Network
 		want         int64
 	}{
-		"none":           {nil, nil, LongestAnswer},
-		"its own":        {limit, nil, 0},
-		"of the project": {nil, limit, 0},
+		"none":           {nil, nil, nil, LongestAnswer},
+		"its own":        {limit, nil, nil, 0},
+		"of the project": {nil, limit, nil, 0},
+		"none, bound":    {nil, nil, []Network{"192.0.2.0/24"}, 0},
 	} {
 		secret, key := plainKey()
-		key.Limits = of.own
+		key.Limits, key.AllowedIPs = of.own, of.networks
 		tenant := NewTenant(Project{ID: "prj_1", Status: Active, Limits: of.project}, Organization{ID: "org_1", Status: Active}, nil)
 		got := NewProvenKey(string(PackKey(nil, secret, key)), tenant).Keeping(key.CreatedAt)
 		if got.MaxAge != of.want {

@@ -213,6 +213,17 @@ func (k ProvenKey) Fields() (f Fields) {
 	return f
 }
 
+// Reported returns whose use a client reports that has verified the key.
+func (f *Fields) Reported() ReportedUse {
+	return ReportedUse{
+		ProjectID:   f.ProjectID,
+		KeyID:       f.ID,
+		TokenID:     f.TokenID,
+		ExternalID:  f.ExternalID,
+		Environment: f.Environment,
+	}
+}
+
 func (f *Fields) limits() (limits []Limit) {
 	if f.LimitsJSON != "" {
 		_ = json.Unmarshal([]byte(f.LimitsJSON), &limits) // PackKey has written it

@@ -14,6 +14,7 @@ const (
 	StaleUntagged     StaleKind = "untagged"     // a token without a tag has been made, so it must be looked up
 	StaleNodes        StaleKind = "nodes"        // a node has been added to their list
 	StaleLimit        StaleKind = "limit"        // a limit has been reset, or credits granted; the id is Reset.String
+	StaleReset        StaleKind = "reset"        // all tokens of a project or an organization; no node keeps copies by it
 	StaleEverything   StaleKind = "everything"   // what has changed is no longer known
 )
 
@@ -24,4 +25,12 @@ const (
 type Stale struct {
 	Kind StaleKind
 	ID   string // empty for signing keys, which are few and are read together, and for everything
+}
+
+// Note is a stale note as it is stored.
+type Note struct {
+	Stale
+
+	Project     ProjectID // of a token; empty if a program of 0.1 noted it
+	Transaction int64     // that noted it
 }

@@ -64,6 +64,18 @@ type UsageCount struct {
 	Count          int64
 }
 
+// ReportedUse is how often a client has answered about a token itself, and when last.
+type ReportedUse struct {
+	OrganizationID OrganizationID
+	ProjectID      ProjectID
+	KeyID          KeyID
+	TokenID        TokenID
+	ExternalID     string
+	Environment    Environment
+	Count          int64
+	Last           time.Time
+}
+
 // Compare orders counts by project, then by key.
 func (c UsageCount) Compare(d UsageCount) int {
 	return cmp.Or(cmp.Compare(c.ProjectID, d.ProjectID), cmp.Compare(c.KeyID, d.KeyID))

@@ -180,7 +180,7 @@ type scriptedPoller struct {
 	fail   error
 }
 
-func (p *scriptedPoller) poll(context.Context) ([]domain.Stale, int64, error) {
+func (p *scriptedPoller) poll(context.Context) ([]domain.Note, int64, error) {
 	p.now++
 	return nil, p.now, nil
 }
@@ -193,6 +193,8 @@ func (p *scriptedPoller) prune(_ context.Context, before int64) error {
 }
 
 func (p *scriptedPoller) db() *bun.DB { return nil }
+
+func (p *scriptedPoller) position() domain.Position { return domain.Position{End: p.now} }
 
 func (p *scriptedPoller) clock() time.Time { return time.Time{} }
 

@@ -21,6 +21,12 @@ type noteRow struct {
 	Xid    int64
 	Kind   domain.StaleKind
 	Object string
+
+	ProjectID domain.ProjectID
+}
+
+func (r noteRow) note() domain.Note {
+	return domain.Note{Stale: r.stale(), Project: r.ProjectID, Transaction: r.Xid}
 }
 
 func (r noteRow) stale() domain.Stale { return domain.Stale{Kind: r.Kind, ID: r.Object} }
@@ -47,10 +53,12 @@ type Feed struct {
 // the first call only finds the current position. now is a number that grows
 // with the notes: those below it can be removed once no poller needs them.
 type poller interface {
-	poll(ctx context.Context) (notes []domain.Stale, now int64, err error)
+	poll(ctx context.Context) (notes []domain.Note, now int64, err error)
 	prune(ctx context.Context, before int64) error
 	// db is the feed's own connection, which also keeps the list of nodes.
 	db() *bun.DB
+	// position is how far the last poll has read.
+	position() domain.Position
 	// clock is the time of the database at the last poll; zero if it has none of its own.
 	clock() time.Time
 }
@@ -86,7 +94,7 @@ func (s *Store) Feed(ctx context.Context) (*Feed, error) {
 // Poll returns the stale notes since the last Poll, in no particular order, and
 // perhaps some that it has already returned. It takes a second at
 // most.
-func (f *Feed) Poll(ctx context.Context) ([]domain.Stale, error) {
+func (f *Feed) Poll(ctx context.Context) ([]domain.Note, error) {
 	ctx, cancel := context.WithTimeout(ctx, probeLimit)
 	defer cancel()
 	notes, now, err := f.poll.poll(ctx)
@@ -105,6 +113,9 @@ func (f *Feed) Poll(ctx context.Context) ([]domain.Stale, error) {
 	}
 	return notes, nil
 }
+
+// Position returns how far the last Poll has read, or where the feed began.
+func (f *Feed) Position() domain.Position { return f.poll.position() }
 
 // Clock returns the time of a database server at the last Poll; the zero time for a
 // database without a clock of its own.

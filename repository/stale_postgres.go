@@ -3,6 +3,9 @@ package repository
 import (
 	"context"
 	"errors"
+	"slices"
+	"strconv"
+	"strings"
 	"sync"
 	"time"
 
@@ -118,24 +121,35 @@ type postgresPoller struct {
 	xmin int64          // 0: never looked
 	seen map[int64]bool // transactions from xmin on that were already reported
 	at   time.Time
+	read domain.Position
 }
 
 func (p *postgresPoller) db() *bun.DB { return p.pool }
 
+func (p *postgresPoller) position() domain.Position { return p.read }
+
 func (p *postgresPoller) clock() time.Time { return p.at }
 
-func (p *postgresPoller) poll(ctx context.Context) ([]domain.Stale, int64, error) {
+// epochOfPostgres is another one after a restart, a failover or a restore, so that a
+// position of the past is never taken for one of the same numbers.
+const epochOfPostgres = `(extract(epoch FROM pg_postmaster_start_time()) * 1000000)::bigint # ('changes'::regclass::oid::bigint << 40)`
+
+func (p *postgresPoller) poll(ctx context.Context) ([]domain.Note, int64, error) {
 	var rows []struct {
-		Xmin   int64
-		Clock  int64 // microseconds
-		Xid    *int64
-		Kind   domain.StaleKind
-		Object string
+		Xmin      int64
+		Clock     int64 // microseconds
+		Epoch     int64
+		Snapshot  string
+		Xid       *int64
+		Kind      domain.StaleKind
+		Object    string
+		ProjectID domain.ProjectID
 	}
 	// One statement, so that xmin and the rows are of one snapshot.
-	err := p.pool.NewRaw(`SELECT s.xmin, s.clock, c.xid, COALESCE(c.kind, '') AS kind, COALESCE(c.object, '') AS object
-		FROM (SELECT pg_snapshot_xmin(pg_current_snapshot())::text::bigint AS xmin,
-			(extract(epoch FROM clock_timestamp()) * 1000000)::bigint AS clock) AS s
+	err := p.pool.NewRaw(`SELECT s.xmin, s.clock, s.epoch, s.snapshot, c.xid,
+			COALESCE(c.kind, '') AS kind, COALESCE(c.object, '') AS object, COALESCE(c.project_id, '') AS project_id
+		FROM (SELECT pg_snapshot_xmin(pg_current_snapshot())::text::bigint AS xmin, pg_current_snapshot()::text AS snapshot,
+			`+epochOfPostgres+` AS epoch, (extract(epoch FROM clock_timestamp()) * 1000000)::bigint AS clock) AS s
 		LEFT JOIN changes AS c ON c.xid >= CASE WHEN ? = 0 THEN s.xmin ELSE ? END`, p.xmin, p.xmin).Scan(ctx, &rows)
 	if err != nil {
 		return nil, 0, err
@@ -143,24 +157,53 @@ func (p *postgresPoller) poll(ctx context.Context) ([]domain.Stale, int64, error
 	if len(rows) == 0 {
 		return nil, 0, errors.New("the database returned no snapshot")
 	}
-	var notes []domain.Stale
+	position, err := parseSnapshot(rows[0].Snapshot)
+	if err != nil {
+		return nil, 0, err
+	}
+	position.Epoch = uint64(rows[0].Epoch) //nolint:gosec // any number
+	var notes []domain.Note
 	seen := map[int64]bool{}
 	for _, r := range rows {
 		if r.Xid == nil {
 			continue
 		}
 		if !p.seen[*r.Xid] {
-			notes = append(notes, domain.Stale{Kind: r.Kind, ID: r.Object})
+			notes = append(notes, noteRow{Xid: *r.Xid, Kind: r.Kind, Object: r.Object, ProjectID: r.ProjectID}.note())
 		}
 		seen[*r.Xid] = true
 	}
 	if rows[0].Xmin < p.xmin {
 		// Time has gone backward: a standby that had not received everything was
 		// promoted.
-		notes = append(notes, domain.Stale{Kind: domain.StaleEverything})
+		notes = append(notes, domain.Note{Stale: domain.Stale{Kind: domain.StaleEverything}})
 	}
-	p.xmin, p.seen, p.at = rows[0].Xmin, seen, time.UnixMicro(rows[0].Clock)
+	p.xmin, p.seen, p.at, p.read = rows[0].Xmin, seen, time.UnixMicro(rows[0].Clock), position
 	return notes, p.xmin, nil
+}
+
+// parseSnapshot reads a pg_snapshot: the oldest running transaction, the first one that
+// has not begun, and those that are running, as in 10:20:10,14,15.
+func parseSnapshot(text string) (p domain.Position, err error) {
+	parts := strings.Split(text, ":")
+	if len(parts) != 3 {
+		return p, errors.New("the database returned no snapshot")
+	}
+	if p.End, err = strconv.ParseInt(parts[1], 10, 64); err != nil {
+		return p, err
+	}
+	for number := range strings.SplitSeq(parts[2], ",") {
+		if number == "" {
+			continue
+		}
+		running, err := strconv.ParseInt(number, 10, 64)
+		if err != nil {
+			return p, err
+		}
+		p.Running = append(p.Running, running)
+	}
+	slices.Sort(p.Running)
+	return p, nil
 }
 
 func (p *postgresPoller) prune(ctx context.Context, before int64) error {

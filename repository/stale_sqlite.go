@@ -3,6 +3,7 @@ package repository
 import (
 	"context"
 	"database/sql"
+	"math/rand/v2"
 	"time"
 
 	"github.com/uptrace/bun"
@@ -33,21 +34,27 @@ func (e sqliteEngine) follow(_ context.Context, _ *link) (poller, func() error, 
 		return nil, nil, err
 	}
 	db.SetMaxOpenConns(1)
-	p := &sqlitePoller{pool: bun.NewDB(db, sqlitedialect.New()), last: -1}
+	p := &sqlitePoller{pool: bun.NewDB(db, sqlitedialect.New()), last: -1, epoch: rand.Uint64()} //nolint:gosec // it need only differ
 	return p, p.pool.Close, nil
 }
 
+// epoch is another one for each feed: the file may have been replaced by a backup.
 type sqlitePoller struct {
 	pool    *bun.DB
 	version int64 // of the data, as this connection last saw it
 	last    int64 // xid; -1: never looked
+	epoch   uint64
 }
 
 func (p *sqlitePoller) db() *bun.DB { return p.pool }
 
+func (p *sqlitePoller) position() domain.Position {
+	return domain.Position{Epoch: p.epoch, End: max(p.last, 0) + 1}
+}
+
 func (*sqlitePoller) clock() time.Time { return time.Time{} }
 
-func (p *sqlitePoller) poll(ctx context.Context) ([]domain.Stale, int64, error) {
+func (p *sqlitePoller) poll(ctx context.Context) ([]domain.Note, int64, error) {
 	var version int64
 	if err := p.pool.NewRaw("PRAGMA data_version").Scan(ctx, &version); err != nil {
 		return nil, 0, err
@@ -71,7 +78,11 @@ func (p *sqlitePoller) poll(ctx context.Context) ([]domain.Stale, int64, error) 
 	if first {
 		return nil, p.last, nil
 	}
-	return stale(rows), p.last, nil
+	notes := make([]domain.Note, len(rows))
+	for i, r := range rows {
+		notes[i] = r.note()
+	}
+	return notes, p.last, nil
 }
 
 // prune keeps the newest row: numbering continues from it.

@@ -149,6 +149,31 @@ func (s *Store) EndUsage(ctx context.Context, node string) error {
 	return s.error(err)
 }
 
+// OwnersOfTokens returns, of those of the tokens that are of the project, whose uses they
+// are.
+func (s *Store) OwnersOfTokens(ctx context.Context, scope domain.ProjectScope, tokens []domain.TokenID) ([]domain.ReportedUse, error) {
+	var rows []struct {
+		TokenID     domain.TokenID
+		KeyID       domain.KeyID
+		ExternalID  string
+		Environment domain.Environment
+	}
+	err := selectIn(s, scope, (*secretRow)(nil)).Column("token_id", "key_id").ColumnExpr("k.external_id, k.environment").
+		Join("JOIN api_keys AS k ON k.project_id = s.project_id AND k.id = s.key_id").
+		Where("s.token_id IN (?)", bun.List(tokens)).Scan(ctx, &rows)
+	owners := make([]domain.ReportedUse, len(rows))
+	for i, r := range rows {
+		owners[i] = domain.ReportedUse{
+			ProjectID:   scope.Project(),
+			KeyID:       r.KeyID,
+			TokenID:     r.TokenID,
+			ExternalID:  r.ExternalID,
+			Environment: r.Environment,
+		}
+	}
+	return owners, s.error(err)
+}
+
 // ForgetUsage removes at most limit rows of the days and of the minutes that are
 // older than a moment each, and reports whether there may be more.
 func (s *Store) ForgetUsage(ctx context.Context, days, minutes time.Time, limit int) (more bool, err error) {

@@ -10,6 +10,7 @@ import (
 	"github.com/latchkey-dev/latchkey/domain"
 	"github.com/latchkey-dev/latchkey/repository/storetest"
 	"github.com/latchkey-dev/latchkey/service"
+	"github.com/latchkey-dev/latchkey/service/watch"
 )
 
 // asked is one use of a handle, with the action that it needs. None changes
@@ -124,6 +125,7 @@ func askedOfProject(w *world, p *service.Project) []asked {
 		ask("SpendKey", domain.KeysVerify, func() (domain.Spent, error) {
 			return p.SpendKey(ctx, domain.Spending{Token: "x", Cost: map[string]int64{"tokens": 1}})
 		}),
+		ask("SyncKeys", domain.KeysVerify, func() (watch.Answer, error) { return p.SyncKeys(ctx, service.Following{}) }),
 		ask("ImportKeys", domain.KeysImport, func() (domain.ImportResult, error) {
 			var rows iter.Seq[domain.ImportRow] = func(func(domain.ImportRow) bool) {}
 			return p.ImportKeys(ctx, rows)

@@ -24,6 +24,7 @@ import (
 	"github.com/latchkey-dev/latchkey/domain"
 	"github.com/latchkey-dev/latchkey/repository"
 	"github.com/latchkey-dev/latchkey/service/journal"
+	"github.com/latchkey-dev/latchkey/service/watch"
 )
 
 // SignupPolicy says who may make an account.
@@ -70,6 +71,9 @@ type Options struct {
 	// Journal keeps what this node spends of leases; nil: a process that is killed loses
 	// what it had. The App recovers what the process before it has left.
 	Journal *journal.File
+	// SyncWaiters is how many calls of SyncKeys may wait for changes at the same time; 0:
+	// DefaultSyncWaiters.
+	SyncWaiters int
 }
 
 // App is Latchkey without its interfaces: API, console and command line all
@@ -102,6 +106,8 @@ type App struct {
 	near       *nearby
 	leases     *leases
 	journal    *journal.File
+	watch      *watch.Watch
+	waiters    waiters
 
 	calls, questions verified
 }
@@ -123,6 +129,8 @@ func New(ctx context.Context, o Options) (*App, error) {
 		throttle:  newThrottle(),
 		leases:    newLeases(),
 		journal:   o.Journal,
+		watch:     watch.New(),
+		waiters:   newWaiters(cmp.Or(o.SyncWaiters, DefaultSyncWaiters)),
 		publicURL: cmp.Or(o.PublicURL, o.Issuer),
 	}
 	a.address = o.Address
@@ -186,8 +194,12 @@ func (a *App) Ready(ctx context.Context) error {
 }
 
 // Drain makes Ready fail from now on, so that load balancers send new requests
-// elsewhere while this node finishes the requests in flight.
-func (a *App) Drain() { a.draining.Store(true) }
+// elsewhere while this node finishes the requests in flight, and answers those that
+// wait for changes.
+func (a *App) Drain() {
+	a.draining.Store(true)
+	a.watch.End()
+}
 
 // Now returns the current time, which decides when keys expire and sessions
 // end.

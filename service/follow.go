@@ -61,12 +61,23 @@ func (a *App) follow(ctx context.Context, counted <-chan struct{}) {
 // stale notes from here on.
 func (a *App) stopFollowing() {
 	a.near.sync.Store(int32(NotFollowing))
+	a.watch.Lose()
 	a.store.SetDown(false)
+}
+
+// staleOf returns what the notes call stale.
+func staleOf(notes []domain.Note) []domain.Stale {
+	stale := make([]domain.Stale, len(notes))
+	for i, n := range notes {
+		stale[i] = n.Stale
+	}
+	return stale
 }
 
 // followOnce opens the feed and follows it until ctx ends. Only opening can
 // fail: after that, a database that does not answer is a state of the node.
 func (a *App) followOnce(ctx context.Context, counted <-chan struct{}, others *peers) error {
+	began := time.Now()
 	feed, err := a.store.Feed(ctx)
 	if err != nil {
 		return err
@@ -74,6 +85,7 @@ func (a *App) followOnce(ctx context.Context, counted <-chan struct{}, others *p
 	defer feed.Close() //nolint:errcheck // nothing was written
 	// Copies from before cannot be trusted: this node has missed the notes since then.
 	a.forget([]domain.Stale{{Kind: domain.StaleEverything}})
+	a.watch.Restart(feed.Position(), began)
 	node := domain.Node{ID: a.usage.node, Version: domain.Version, StartedAt: time.Now()}
 	host, _ := os.Hostname() // an empty name is a name, too
 	node.Name = strings.Trim(host+" "+a.address, " ")
@@ -104,14 +116,17 @@ func (a *App) followOnce(ctx context.Context, counted <-chan struct{}, others *p
 		}
 		if err == nil {
 			if a.SyncLag() > repository.StaleKept/2 {
-				notes = append(notes, domain.Stale{Kind: domain.StaleEverything})
+				notes = append(notes, domain.Note{Stale: domain.Stale{Kind: domain.StaleEverything}})
 			}
-			a.forget(notes)
+			a.forget(staleOf(notes))
+			a.watch.Advance(feed.Position(), notes, started)
 			a.setLimitClock(feed.Clock())
-			if slices.ContainsFunc(notes, func(n domain.Stale) bool { return n.Kind == domain.StaleNodes }) {
+			if slices.ContainsFunc(notes, func(n domain.Note) bool { return n.Kind == domain.StaleNodes }) {
 				a.report(ctx, feed, &node, others)
 			}
 			a.near.last.Store(started.UnixMicro())
+		} else if a.SyncLag() > unheard {
+			a.watch.Lose()
 		}
 		a.assess(err)
 	}

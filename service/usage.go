@@ -98,7 +98,25 @@ func (a *App) RecordUses(ctx context.Context) error {
 	if err := a.recordUses(ctx, a.usage.meter.TakeUses); err != nil {
 		return err
 	}
+	if err := a.recordReported(ctx); err != nil {
+		return err
+	}
 	return a.recordCounts(ctx, false)
+}
+
+// recordReported writes when tokens were used whose uses clients have reported.
+func (a *App) recordReported(ctx context.Context) error {
+	uses := a.usage.meter.TakeReported()
+	for batch := range slices.Chunk(uses, usageBatch) {
+		ctx, cancel := context.WithTimeout(ctx, usageLimit)
+		err := a.store.RecordUses(ctx, batch)
+		cancel()
+		if err != nil {
+			a.usage.meter.PutReportedBack(uses)
+			return err
+		}
+	}
+	return nil
 }
 
 func (a *App) recordFirstUses(ctx context.Context) error {
@@ -231,7 +249,7 @@ func (a *App) keepUsage(ctx context.Context) {
 	for {
 		select {
 		case <-all.C:
-			uses = a.recordUses(ctx, a.usage.meter.TakeUses)
+			uses = cmp.Or(a.recordUses(ctx, a.usage.meter.TakeUses), a.recordReported(ctx))
 		case counts = <-counted:
 		case <-a.usage.meter.First():
 			select {

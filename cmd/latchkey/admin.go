@@ -103,6 +103,7 @@ func appMetrics(app *service.App) []prometheus.Collector {
 			func() float64 { return float64(app.Sync()) }),
 		gauge("latchkey_sync_lag_seconds", "Time since this node last knew of all changes.",
 			func() float64 { return app.SyncLag().Seconds() }),
+		gauge("latchkey_sync_waiters", "Calls of syncKeys that wait for changes.", func() float64 { return float64(app.SyncWaiting()) }),
 		gauge("latchkey_key_cache_keys", "Keys kept in memory.", func() float64 { return float64(app.CacheStats().Keys) }),
 		gauge("latchkey_key_cache_bytes", "Memory for keys, without their index.",
 			func() float64 { return float64(app.CacheStats().Bytes) }),

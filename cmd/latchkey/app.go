@@ -119,6 +119,7 @@ func (s *settings) newApp(ctx context.Context, store *repository.Store, url stri
 		Log:         log,
 		OutageGrace: &s.grace,
 		UsageDays:   s.UsageDays,
+		SyncWaiters: s.SyncWaiters,
 		Address:     s.servedOn,
 		Terminal:    terminal(),
 	}

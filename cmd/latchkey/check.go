@@ -37,6 +37,9 @@ func (s *settings) check() (wrong mistakes) {
 	oneOf("MIGRATE", s.Migrate, "auto", "check")
 	oneOf("SIGNUP", s.Signup, string(service.SignupOpen), string(service.SignupInvite), string(service.SignupClosed))
 	var err error
+	if s.SyncWaiters < 1 || s.SyncWaiters > maxSyncWaiters {
+		wrong.add("SYNC_WAITERS", "must be 1 to %d, not %d", maxSyncWaiters, s.SyncWaiters)
+	}
 	if s.UsageDays < 1 || s.UsageDays > service.MaxUsageDays {
 		wrong.add("USAGE_DAYS", "must be 1 to %d days, not %d", service.MaxUsageDays, s.UsageDays)
 	}

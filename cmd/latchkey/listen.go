@@ -145,9 +145,14 @@ func (s *settings) listenAdmin(ctx context.Context, log *slog.Logger) (net.Liste
 // publicBounds returns the bounds of the address for clients. This machine and the
 // trusted proxies carry many clients, so they are not limited as one network.
 func (s *settings) publicBounds() connectionBounds {
-	return connectionBounds{total: maxConnections, perNetwork: maxConnections / 4, exempt: func(a netip.Addr) bool {
-		return a.IsLoopback() || slices.ContainsFunc(s.proxies, func(p netip.Prefix) bool { return p.Contains(a) })
-	}}
+	// Calls that wait for changes leave the others their places. A network has half of them.
+	return connectionBounds{
+		total:      maxConnections + s.SyncWaiters,
+		perNetwork: maxConnections/4 + s.SyncWaiters/2,
+		exempt: func(a netip.Addr) bool {
+			return a.IsLoopback() || slices.ContainsFunc(s.proxies, func(p netip.Prefix) bool { return p.Contains(a) })
+		},
+	}
 }
 
 // adminBounds returns the bounds of the address for metrics.

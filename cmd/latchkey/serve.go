@@ -34,6 +34,7 @@ const (
 	maxConnections    = 10_000 // beyond, those that have waited the longest are closed
 
 	maxAdminConnections = 200
+	maxSyncWaiters      = 100_000 // some 2 GB of connections
 )
 
 // How long the server takes to shut down.
@@ -228,6 +229,7 @@ func (srv *server) wait(ctx context.Context) error {
 func (srv *server) stop() error {
 	ctx, cancel := context.WithTimeout(context.Background(), drainTimeout)
 	defer cancel()
+	srv.app.Drain() // also without a signal: calls may wait for changes
 	err := errors.Join(srv.public.Shutdown(ctx), srv.admin.Shutdown(ctx))
 	srv.rest()
 	srv.resting.Wait()

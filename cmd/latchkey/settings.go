@@ -45,6 +45,7 @@ type settings struct {
 	SMTPHello         string `env:"SMTP_HELLO" usage:"name that mail servers are greeted with (default: the host of PUBLIC_URL)" example:"mail.example.com"`
 	AdminListen       string `env:"ADMIN_LISTEN" envDefault:"127.0.0.1:9090" usage:"address to serve metrics on" example:":9090"`
 	OutageGrace       string `env:"OUTAGE_GRACE" envDefault:"60s" usage:"how long known callers are served while the database is out of reach" example:"2m"`
+	SyncWaiters       int    `env:"SYNC_WAITERS" envDefault:"10000" usage:"how many calls of syncKeys may wait at this node" example:"20000"`
 	UsageDays         int    `env:"USAGE_DAYS" envDefault:"400" usage:"how many days usage is kept" example:"800"`
 	Journal           string `env:"JOURNAL" usage:"file on a local disk in which a node keeps what it spends of quotas and credits, so that kill -9 loses none, or none (default latchkey.journal beside an SQLite database, or in systemd's STATE_DIRECTORY)" example:"/var/lib/latchkey/latchkey.journal"`
 	Log               string `env:"LOG" envDefault:"text" usage:"how the log is written: text or json" example:"json"`

@@ -29,8 +29,12 @@ func testFeeds(t *testing.T, s *repository.Store) {
 	changed := domain.Stale{Kind: domain.StaleProject, ID: string(p.ID)}
 	polled := func(feed *repository.Feed, want ...domain.Stale) {
 		t.Helper()
-		got, err := feed.Poll(ctx)
+		notes, err := feed.Poll(ctx)
 		check(t, err)
+		var got []domain.Stale
+		for _, n := range notes {
+			got = append(got, n.Stale)
+		}
 		// A change may be noted more than once.
 		slices.SortFunc(got, func(a, b domain.Stale) int {
 			return slices.Compare([]string{string(a.Kind), a.ID}, []string{string(b.Kind), b.ID})

@@ -19,7 +19,8 @@ const (
 // Meter counts the uses of keys. It is safe for concurrent use.
 type Meter struct {
 	table
-	tags *tags
+	tags     *tags
+	reported *reported
 
 	mu     sync.Mutex
 	loose  map[domain.TokenID]Line // of tokens that were not in the cache when they were used
@@ -50,11 +51,12 @@ func New() *Meter {
 			balances: newBalances(),
 			memory:   newMemory(),
 		},
-		tags:    newTags(),
-		loose:   map[domain.TokenID]Line{},
-		first:   make(chan struct{}, 1),
-		rare:    map[rare]int64{},
-		unknown: map[domain.ProjectID]domain.UsageCount{},
+		tags:     newTags(),
+		reported: newReported(),
+		loose:    map[domain.TokenID]Line{},
+		first:    make(chan struct{}, 1),
+		rare:     map[rare]int64{},
+		unknown:  map[domain.ProjectID]domain.UsageCount{},
 	}
 	m.blocks.Store(new([]*block))
 	return m

@@ -10,7 +10,7 @@ func (m *Meter) Take() []domain.UsageCount {
 	m.rare, m.unknown = map[rare]int64{}, map[domain.ProjectID]domain.UsageCount{}
 	m.rareMu.Unlock()
 
-	var counts []domain.UsageCount
+	counts := m.reported.takeReported()
 	m.mu.Lock()
 	for kind, count := range rares {
 		counts = append(counts, m.count(kind.line, kind.outcome, count))
