@@ -190,7 +190,9 @@ func TestPlansHoldForTheirKeys(t *testing.T) {
 	ask(0, http.StatusTooManyRequests)
 	ask(1, http.StatusTooManyRequests)
 	change(4)
-	ask(1, http.StatusTooManyRequests) // the burst is still used up
+	ask(1, http.StatusOK) // two of four units are still used
+	ask(0, http.StatusOK)
+	ask(1, http.StatusTooManyRequests)
 	w.Pass(15 * time.Second)
 	ask(1, http.StatusOK)
 	ask(0, http.StatusTooManyRequests)

@@ -62,7 +62,7 @@ func park(t *testing.T, h http.Handler, request string, n int, waiting func() in
 	before := inUse()
 	connections := make([]net.Conn, n)
 	for i := range connections {
-		conn, err := net.Dial("tcp", server.Listener.Addr().String())
+		conn, err := new(net.Dialer).DialContext(t.Context(), "tcp", server.Listener.Addr().String())
 		if err != nil {
 			t.Fatal(err)
 		}

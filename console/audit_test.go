@@ -11,7 +11,7 @@ import (
 // Guarantees that the trail of accounts offers every action that it can hold.
 func TestAccountActionsAreAll(t *testing.T) {
 	t.Parallel()
-	accounts := regexp.MustCompile(`"((?:session|user|account|signing_key|operator|instance)\.[a-z_]+)"`)
+	accounts := regexp.MustCompile(`"((?:session|user|account|signing_key|operator|instance|node)\.[a-z_]+)"`)
 	want := append(recorded(t, accounts), "organization.deleted")
 	slices.Sort(want)
 	if got := slices.Sorted(slices.Values(accountActions)); !slices.Equal(got, want) {
