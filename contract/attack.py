@@ -101,6 +101,8 @@ REASONS = {
     ("validation_failed", "/external_id"),  # beside a key_id, or of keys on several plans
     ("validation_failed", "/amount"),  # nothing
     ("validation_failed", "/key"),  # neither it nor a key_id
+    ("validation_failed", "/ip"),  # of the length of an address only
+    ("validation_failed", "/project_id"),  # required of users
     ("validation_failed", "/spend_id"),  # of no verification of the key, or without a negative cost
 }
 
@@ -125,10 +127,13 @@ RULES_OF_LIMITS = [
 def in_prose(error: dict[str, str], key: bool) -> bool:
     """Tell whether a field breaks a rule that OpenAPI 3.0 can only say in words.
 
-    No NUL, no control characters in names, names in metadata and in a cost, and RULES_OF_LIMITS; a key's own limits are counted per key.
+    No NUL, no control characters in names, names in metadata and in a cost, addresses, and RULES_OF_LIMITS. A key's own
+    limits are counted per key.
     """
     pointer, said = error["pointer"], error["detail"]
     if said == "must not hold NUL" or said.startswith("must not contain control characters") or pointer.endswith("/metadata"):
+        return True
+    if re.fullmatch(r"(/keys/\d+)?/allowed_ips/\d+", pointer) and said.startswith("must be an address or a network"):
         return True
     if pointer == "/cost" and said == "must have names of limits only":
         return True

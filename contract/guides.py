@@ -435,8 +435,9 @@ def main() -> None:
         if pathlib.PurePath(page).parent.name == "docs" and f"]({page})" not in readme:
             sys.exit(f"README.md does not lead to {page}")
     gates()
-    for file in (ROOT / "deploy").iterdir():
-        settings(file.read_text())
+    for file in sorted((ROOT / "deploy").rglob("*")):
+        if file.is_file():
+            settings(file.read_text())
     for page in sys.argv[1:] or pages():
         start = time.monotonic()
         try:

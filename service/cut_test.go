@@ -236,8 +236,9 @@ func TestMissedChangesAreNotKept(t *testing.T) {
 }
 
 // harmless are the kinds of notes that a node may miss. The list of nodes is read again
-// when it follows again, and a limit that was reset allows less until then, never more.
-var harmless = []domain.StaleKind{domain.StaleNodes, domain.StaleLimit}
+// when it follows again, a limit that was reset allows less until then, never more, and
+// those who wait for changes are told then to forget everything.
+var harmless = []domain.StaleKind{domain.StaleNodes, domain.StaleLimit, domain.StaleReset}
 
 // Guarantees that each kind of note has its change in the law above.
 func TestEveryKindOfNoteIsMissed(t *testing.T) {

@@ -46,6 +46,7 @@ var otherwise = map[string][]int{
 	"resetLimit":       {200, 404}, // the key may have no such limit
 	"grantCredits":     {201, 422}, // the same
 	"refundCredits":    {201, 409, 422},
+	"spendKey":         {200, 404, 422}, // before a key is known, and as for resetLimit
 
 	// What a project publishes: the folder without credentials may run before a project is known.
 	"getIssuer":              {200, 404},
