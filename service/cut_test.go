@@ -237,7 +237,7 @@ func TestMissedChangesAreNotKept(t *testing.T) {
 
 // harmless are the kinds of notes that a node may miss. The list of nodes is read again
 // when it follows again, a limit that was reset allows less until then, never more, and
-// those who wait for changes are told then to forget everything.
+// those who wait for changes then get a reset.
 var harmless = []domain.StaleKind{domain.StaleNodes, domain.StaleLimit, domain.StaleReset}
 
 // Guarantees that each kind of note has its change in the law above.
