@@ -92,6 +92,8 @@ var rules = map[string]rule{
 	"spendKey":   {byEither, domain.KeysVerify},
 	"syncKeys":   {byKey, domain.KeysVerify},
 
+	"listCustomers": {byEither, domain.KeysRead},
+
 	"getKeyLimits": {byEither, domain.LimitsRead},
 	"resetLimit":   {byEither, domain.LimitsWrite},
 

@@ -1305,6 +1305,37 @@ type CreditEntryList struct {
 	NextCursor nullable.Nullable[string] `json:"next_cursor"`
 }
 
+// Customer An external id that keys of the project have.
+type Customer struct {
+	// ActiveKeys How many of them can be used now.
+	//
+	// Example: 2
+	ActiveKeys int64 `json:"active_keys"`
+
+	// ExternalID Your own id for the customer.
+	//
+	// Example: customer-4711
+	ExternalID string `json:"external_id"`
+
+	// Keys How many keys have it, of any status.
+	//
+	// Example: 3
+	Keys int64 `json:"keys"`
+
+	// LastUsedAt When any of the keys was last used; null if none was.
+	//
+	// Example: 2026-03-02T09:35:00Z
+	LastUsedAt nullable.Nullable[time.Time] `json:"last_used_at"`
+}
+
+// CustomerList defines model for CustomerList.
+type CustomerList struct {
+	Items []Customer `json:"items"`
+
+	// NextCursor Where the next page starts; null on the last one.
+	NextCursor nullable.Nullable[string] `json:"next_cursor"`
+}
+
 // Environment Whether a key is for production or for testing. It is part of the token.
 //
 // Example: live
@@ -3683,6 +3714,15 @@ type RefundCreditsParams struct {
 	IdempotencyKey *string `json:"Idempotency-Key,omitempty"`
 }
 
+// ListCustomersParams defines parameters for ListCustomers.
+type ListCustomersParams struct {
+	// Limit The maximum number of items on the page.
+	Limit *int `form:"limit,omitempty" json:"limit,omitempty"`
+
+	// Cursor The `next_cursor` of the previous page. Omit it for the first page.
+	Cursor *string `form:"cursor,omitempty" json:"cursor,omitempty"`
+}
+
 // ListKeysParams defines parameters for ListKeys.
 type ListKeysParams struct {
 	// Status Only keys with this status.
@@ -4744,6 +4784,16 @@ type ClientInterface interface {
 	//
 	// Corresponds with POST /v1/projects/{project_id}/credits/refund (the `RefundCredits` operationId).
 	RefundCredits(ctx context.Context, projectID ProjectID, params *RefundCreditsParams, body RefundCreditsJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// ListCustomers List a project's customers
+	//
+	// The external ids that keys of the project have, in order, each with its keys. What a customer has used is in
+	// `getUsage` with `group_by=external_id`, also for customers whose keys are all deleted.
+	//
+	// **A key needs the scope `keys:read`**, a user the role `viewer`, `developer`, `admin` or `owner`.
+	//
+	// Corresponds with GET /v1/projects/{project_id}/customers (the `ListCustomers` operationId).
+	ListCustomers(ctx context.Context, projectID ProjectID, params *ListCustomersParams, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// GetProjectJWKS Get the public keys of a project
 	//
@@ -6524,6 +6574,26 @@ func (c *API) RefundCreditsWithBody(ctx context.Context, projectID ProjectID, pa
 // Corresponds with POST /v1/projects/{project_id}/credits/refund (the `RefundCredits` operationId).
 func (c *API) RefundCredits(ctx context.Context, projectID ProjectID, params *RefundCreditsParams, body RefundCreditsJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
 	req, err := NewRefundCreditsRequest(c.Server, projectID, params, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// ListCustomers List a project's customers
+//
+// The external ids that keys of the project have, in order, each with its keys. What a customer has used is in
+// `getUsage` with `group_by=external_id`, also for customers whose keys are all deleted.
+//
+// **A key needs the scope `keys:read`**, a user the role `viewer`, `developer`, `admin` or `owner`.
+//
+// Corresponds with GET /v1/projects/{project_id}/customers (the `ListCustomers` operationId).
+func (c *API) ListCustomers(ctx context.Context, projectID ProjectID, params *ListCustomersParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewListCustomersRequest(c.Server, projectID, params)
 	if err != nil {
 		return nil, err
 	}
@@ -9533,6 +9603,79 @@ func NewRefundCreditsRequestWithBody(server string, projectID ProjectID, params 
 	return req, nil
 }
 
+// NewListCustomersRequest constructs an http.Request for the ListCustomers method
+func NewListCustomersRequest(server string, projectID ProjectID, params *ListCustomersParams) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "project_id", projectID, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/projects/%s/customers", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+		// queryValues collects non-styled parameters (passthrough, JSON)
+		// that are safe to round-trip through url.Values.Encode().
+		queryValues := queryURL.Query()
+		// rawQueryFragments collects pre-encoded query fragments from
+		// styled parameters, preserving literal commas as delimiters
+		// per the OpenAPI spec (e.g. "color=blue,black,brown").
+		var rawQueryFragments []string
+
+		if params.Limit != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "limit", *params.Limit, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Cursor != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "cursor", *params.Cursor, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if encoded := queryValues.Encode(); encoded != "" {
+			rawQueryFragments = append(rawQueryFragments, encoded)
+		}
+		queryURL.RawQuery = strings.Join(rawQueryFragments, "&")
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
 // NewGetProjectJWKSRequest constructs an http.Request for the GetProjectJWKS method
 func NewGetProjectJWKSRequest(server string, projectID ProjectID) (*http.Request, error) {
 	var err error
@@ -11778,6 +11921,18 @@ type ClientWithResponsesInterface interface {
 	//
 	// Corresponds with POST /v1/projects/{project_id}/credits/refund (the `RefundCredits` operationId).
 	RefundCreditsWithResponse(ctx context.Context, projectID ProjectID, params *RefundCreditsParams, body RefundCreditsJSONRequestBody, reqEditors ...RequestEditorFn) (*RefundCreditsResponse, error)
+
+	// ListCustomersWithResponse List a project's customers
+	//
+	// The external ids that keys of the project have, in order, each with its keys. What a customer has used is in
+	// `getUsage` with `group_by=external_id`, also for customers whose keys are all deleted.
+	//
+	// **A key needs the scope `keys:read`**, a user the role `viewer`, `developer`, `admin` or `owner`.
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with GET /v1/projects/{project_id}/customers (the `ListCustomers` operationId).
+	ListCustomersWithResponse(ctx context.Context, projectID ProjectID, params *ListCustomersParams, reqEditors ...RequestEditorFn) (*ListCustomersResponse, error)
 
 	// GetProjectJWKSWithResponse Get the public keys of a project
 	//
@@ -14272,6 +14427,55 @@ func (r RefundCreditsResponse) ContentType() string {
 	return ""
 }
 
+// ListCustomersResponse200Headers the declared response headers of an HTTP 200 response for ListCustomers
+type ListCustomersResponse200Headers struct {
+	Link       *string
+	XRequestID string
+}
+
+type ListCustomersResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *CustomerList
+	// Headers200 the parsed response headers for an HTTP 200 response
+	Headers200 *ListCustomersResponse200Headers
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r ListCustomersResponse) GetJSON200() *CustomerList {
+	return r.JSON200
+}
+
+// GetBody returns the raw response body bytes
+func (r ListCustomersResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r ListCustomersResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r ListCustomersResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r ListCustomersResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
 // GetProjectJWKSResponse200Headers the declared response headers of an HTTP 200 response for GetProjectJWKS
 type GetProjectJWKSResponse200Headers struct {
 	XRequestID string
@@ -16492,6 +16696,24 @@ func (c *ClientWithResponses) RefundCreditsWithResponse(ctx context.Context, pro
 		return nil, err
 	}
 	return ParseRefundCreditsResponse(rsp)
+}
+
+// ListCustomersWithResponse List a project's customers
+//
+// The external ids that keys of the project have, in order, each with its keys. What a customer has used is in
+// `getUsage` with `group_by=external_id`, also for customers whose keys are all deleted.
+//
+// **A key needs the scope `keys:read`**, a user the role `viewer`, `developer`, `admin` or `owner`.
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /v1/projects/{project_id}/customers (the `ListCustomers` operationId).
+func (c *ClientWithResponses) ListCustomersWithResponse(ctx context.Context, projectID ProjectID, params *ListCustomersParams, reqEditors ...RequestEditorFn) (*ListCustomersResponse, error) {
+	rsp, err := c.ListCustomers(ctx, projectID, params, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseListCustomersResponse(rsp)
 }
 
 // GetProjectJWKSWithResponse Get the public keys of a project
@@ -18849,6 +19071,52 @@ func ParseRefundCreditsResponse(rsp *http.Response) (*RefundCreditsResponse, err
 			headers.XRequestID = value
 		}
 		response.Headers201 = &headers
+	}
+
+	return response, nil
+}
+
+// ParseListCustomersResponse parses an HTTP response from a ListCustomersWithResponse call
+func ParseListCustomersResponse(rsp *http.Response) (*ListCustomersResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &ListCustomersResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest CustomerList
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	}
+
+	switch {
+	case rsp.StatusCode == 200:
+		var headers ListCustomersResponse200Headers
+		if values := rsp.Header.Values("Link"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Link", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.Link = &value
+		}
+		if values := rsp.Header.Values("X-Request-Id"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "X-Request-Id", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.XRequestID = value
+		}
+		response.Headers200 = &headers
 	}
 
 	return response, nil

@@ -130,6 +130,10 @@ func askedOfProject(w *world, p *service.Project) []asked {
 			var rows iter.Seq[domain.ImportRow] = func(func(domain.ImportRow) bool) {}
 			return p.ImportKeys(ctx, rows)
 		}),
+		ask("ListCustomers", domain.KeysRead, func() ([]domain.Customer, error) {
+			customers, _, err := p.ListCustomers(ctx, domain.CustomerPage{Limit: 1})
+			return customers, err
+		}),
 		ask("KeyLimits", domain.LimitsRead, func() (service.KeyLimits, error) { return p.KeyLimits(ctx, key) }),
 		ask("ResetLimit", domain.LimitsWrite, func() (service.KeyLimits, error) { return p.ResetLimit(ctx, key, "requests", "") }),
 		ask("GrantCredits", domain.LimitsWrite, func() (domain.Granted, error) { return p.GrantCredits(ctx, domain.CreditGrant{}) }),

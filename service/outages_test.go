@@ -255,6 +255,10 @@ func (b *breaking) ofProjects() []storetest.UseCase {
 		on("credits", func(ctx context.Context, p project, k domain.Key) error {
 			return ignoring(p.ListCreditEntries(ctx, domain.CreditFilter{KeyID: k.ID}, page))
 		}),
+		on("customers", func(ctx context.Context, p project, _ domain.Key) error {
+			_, _, err := p.ListCustomers(ctx, domain.CustomerPage{Limit: 1})
+			return err
+		}),
 		on("plans", func(ctx context.Context, p project, _ domain.Key) error { return ignoring(p.ListPlans(ctx, page)) }),
 		withPlan("a plan", func(ctx context.Context, p project, id domain.PlanID) error { return ignoring(p.GetPlan(ctx, id)) }),
 		withPlan("change a plan", func(ctx context.Context, p project, id domain.PlanID) error {

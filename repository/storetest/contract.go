@@ -20,7 +20,7 @@ var Engines = map[string]func(testing.TB) string{"SQLite": SQLite, "PostgreSQL":
 func Run(t *testing.T, open func(testing.TB) *repository.Store) {
 	for name, test := range map[string]func(*testing.T, *repository.Store){
 		"Organizations": testOrganizations, "Projects": testProjects, "Keys": testKeys, "KeyStatistics": testKeyStatistics,
-		"KeyFilters": testKeyFilters, "Usage": testUsage, "UsageGroups": testUsageGroups,
+		"KeyFilters": testKeyFilters, "Customers": testCustomers, "Usage": testUsage, "UsageGroups": testUsageGroups,
 		"Secrets": testSecrets, "Uses": testUses, "Tenancy": testTenancy, "Users": testUsers, "Sessions": testSessions,
 		"Nodes":   testNodes,
 		"Members": testMembers, "Invitations": testInvitations, "MailedTokens": testMailedTokens, "Deletion": testDeletion,
