@@ -45,6 +45,9 @@ var mayImport = map[string][]string{
 	"bench":                   {},           // it consists of tests
 	"faults":                  {},           // the same
 	"client":                  {"net/http"}, // it uses only the contract
+	"client/verify":           {"client", "net/http"},
+	"client/verify/subject":   {"client", "client/verify", "net/http"}, // the suite of the SDKs drives it
+	"sdk/conformance":         {"net/http"},                            // it plays an instance
 	"examples/go":             {"client"},
 	"scripts/mutants":         {"repository/storetest"}, // it reads files, runs go, and shares a database among the tests
 	"scripts/release":         {"domain"},               // it runs git and go, and writes archives
@@ -144,7 +147,8 @@ func TestImportsGoDownward(t *testing.T) {
 		}
 		for what, only := range map[string][]string{
 			"bun": {"repository"}, "database/sql": {"repository"}, "pgx": {"repository"}, "sqlite": {"repository"},
-			"net/http": {"api", "console", "cmd", "client", "contract"}, "echo": {"api", "console", "cmd"}, "golang-jwt": {"service"},
+			"net/http": {"api", "console", "cmd", "client", "contract", "sdk"},
+			"echo":     {"api", "console", "cmd"}, "golang-jwt": {"service"},
 		} {
 			if slices.Contains(allowed, what) && !slices.Contains(only, layer) {
 				t.Errorf("%s may import %s, which is for %v", name, what, only)

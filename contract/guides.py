@@ -162,6 +162,7 @@ class Page:
             "PYTHONDONTWRITEBYTECODE": "1",
             "CURL_HOME": str(self.folder),
             "LISTEN": f"127.0.0.1:{port}",
+            "PORT": str(port),
         }
         # The addresses that the pages name are those of a free port.
         lines = [f'connect-to = "127.0.0.1:{named}:127.0.0.1:{port}"\n' for named in (8000, 8080, 8081)]

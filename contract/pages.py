@@ -9,7 +9,7 @@ from typing import Any
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 BUILT = ROOT / "build" / "contract"
 # What the guides call the variables of programs that call Latchkey, beside its own settings.
-CALLERS = {"LATCHKEY_URL", "LATCHKEY_API_KEY", "LATCHKEY_EMAIL", "LATCHKEY_PASSWORD"}
+CALLERS = {"LATCHKEY_URL", "LATCHKEY_API_KEY", "LATCHKEY_API_KEY_FILE", "LATCHKEY_EMAIL", "LATCHKEY_PASSWORD"}
 # The sentence in which a page says what a key needs.
 NEEDS = re.compile(r"`(LATCHKEY_API_KEY|PRESENTED)` needs (no scope|the scopes? `[^`]+`(?:(?:, | and )`[^`]+`)*)")
 # Where the blocks of a page create a key.
