@@ -18,6 +18,14 @@ type chart struct {
 	Legend        []legend
 }
 
+// Total returns what all parts of the legend are together.
+func (c chart) Total() (n int) {
+	for _, part := range c.Legend {
+		n += part.Count
+	}
+	return n
+}
+
 // bar is one rectangle. Class sets its color, Title is shown on hover.
 type bar struct {
 	X, Y, Width, Height float64

@@ -3,6 +3,7 @@ package console_test
 import (
 	"database/sql"
 	"net/http"
+	"net/url"
 	"strings"
 	"testing"
 	"unicode"
@@ -44,7 +45,7 @@ func TestPagesShowControls(t *testing.T) {
 	for _, path := range []string{
 		"/console?all=1", "/console/account", "/console/instance/accounts", orgBase, orgBase + "/members", orgBase + "/audit",
 		orgBase + "/settings", base, base + "/settings", base + "/keys", base + "/keys/" + string(key.ID),
-		base + "/keys/revoke?key=" + string(key.ID),
+		base + "/keys/revoke?key=" + string(key.ID), base + "/customers", base + "/customers/show?external_id=" + url.QueryEscape(name),
 	} {
 		res := ann.send(t, http.MethodGet, path, nil, nil)
 		if res.Status != http.StatusOK || !strings.Contains(res.Body, `\u202egnp.exe`) {

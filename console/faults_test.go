@@ -63,6 +63,16 @@ var goodForms = map[string]url.Values{
 	"/console/projects/:project/plans":              {"name": {"plan-$N"}, "limits": {"[]"}, "nonce": {"nonce-of-a-form-$N"}},
 	"/console/projects/:project/plans/:plan":        {"name": {"renamed-$N"}, "limits": {"[]"}, "revision": {"1"}},
 	"/console/projects/:project/plans/:plan/delete": {},
+	"/console/projects/:project/credits/confirm":    {"limit": {"credits"}, "key_id": {":key"}, "amount": {"5"}},
+	"/console/projects/:project/credits": {"limit": {"credits"}, "key_id": {":key"}, "amount": {"5"},
+		"nonce": {"nonce-of-a-form-$N"}},
+}
+
+// goodQueries have what the address of a page needs besides its path.
+var goodQueries = map[string]string{
+	"/console/projects/:project/customers/show": "?external_id=globex",
+	"/console/projects/:project/credits/new":    "?key=:key&limit=credits",
+	"/console/projects/:project/credits":        "?key=:key",
 }
 
 // otherForms are covered elsewhere: they need a token from an email, whose use cases
@@ -106,7 +116,9 @@ func (b *breaking) visit(t *testing.T, method, route string) func(context.Contex
 		ann = b.signUp(t, email)
 	}
 	organization, project, handle := ann.project(t, "Acme "+n, "API")
-	key, _, err := handle.CreateKey(t.Context(), domain.KeySpec{Name: "key"})
+	key, _, err := handle.CreateKey(t.Context(), domain.KeySpec{
+		Name: "key", ExternalID: "globex", Limits: []domain.Limit{{Name: "credits", Type: domain.Credits}},
+	})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -129,11 +141,11 @@ func (b *breaking) visit(t *testing.T, method, route string) func(context.Contex
 		form.Set(name, ids.Replace(values[0]))
 	}
 	return func(ctx context.Context) *httptest.ResponseRecorder {
-		var body string
+		body, query := "", goodQueries[route]
 		if method == http.MethodPost {
-			body = form.Encode()
+			body, query = form.Encode(), ""
 		}
-		r := httptest.NewRequestWithContext(ctx, method, "http://127.0.0.1:8080"+ids.Replace(route), strings.NewReader(body))
+		r := httptest.NewRequestWithContext(ctx, method, "http://127.0.0.1:8080"+ids.Replace(route+query), strings.NewReader(body))
 		r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
 		r.Header.Set("Sec-Fetch-Site", "same-origin")
 		r.AddCookie(&http.Cookie{Name: "latchkey_session", Value: ann.cookie})

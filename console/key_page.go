@@ -29,6 +29,7 @@ type keyPage struct {
 	Usage     chart
 	Used      bool // in the last 30 days
 	Limits    []limitRow
+	Credits   bool // some of the limits are credits
 }
 
 // grace is one choice of how long the replaced token keeps working.
@@ -121,6 +122,7 @@ func (v *visit) keyPage(p *service.Project, project domain.Project, key domain.K
 		MayWrite: p.Holds(domain.KeysWrite),
 		Notice: map[string]string{
 			"saved": "Saved.", "revoked": "Revoked. Requests with this key are refused from now on.",
+			"granted": grantedNotice["granted"], "taken": grantedNotice["taken"],
 		}[v.QueryParam("notice")],
 	}
 	page.MayRotate = !slices.ContainsFunc(key.Scopes, func(s domain.Scope) bool { return !p.Holds(s) })
@@ -135,9 +137,10 @@ func (v *visit) keyPage(p *service.Project, project domain.Project, key domain.K
 		return err
 	}
 	page.Usage, page.Used = usageChart(usage.Items, period, v.layout.Now), len(usage.Items) > 0
-	if page.Limits, err = v.limitRows(p, key); err != nil {
+	if page.Limits, err = v.limitRows(p, project, key); err != nil {
 		return err
 	}
+	page.Credits = slices.ContainsFunc(page.Limits, func(r limitRow) bool { return r.Credits })
 	if page.Scopes, err = v.scopeChoices(p, slices.Concat(key.Scopes, f.scopes())); err != nil {
 		return err
 	}

@@ -2,6 +2,7 @@ package console
 
 import (
 	"fmt"
+	"net/url"
 
 	"github.com/latchkey-dev/latchkey/domain"
 	"github.com/latchkey-dev/latchkey/service"
@@ -11,6 +12,8 @@ import (
 type limitRow struct {
 	Name, Words, Source string
 	Left                chart
+	Credits             bool
+	Grant               string // URL of the form that grants these credits; empty: there is none for the caller
 }
 
 var sourceWords = map[domain.LimitSource]string{
@@ -18,7 +21,7 @@ var sourceWords = map[domain.LimitSource]string{
 }
 
 // limitRows returns the limits that hold for a key, if the caller may see them.
-func (v *visit) limitRows(p *service.Project, key domain.Key) (rows []limitRow, err error) {
+func (v *visit) limitRows(p *service.Project, project domain.Project, key domain.Key) (rows []limitRow, err error) {
 	if !p.Holds(domain.LimitsRead) {
 		return nil, nil
 	}
@@ -27,14 +30,29 @@ func (v *visit) limitRows(p *service.Project, key domain.Key) (rows []limitRow, 
 		return nil, err
 	}
 	for _, s := range limits.Limits.States() {
-		rows = append(rows, limitRow{
-			Name:   s.Name,
-			Words:  limitWords(s.Limit),
-			Source: sourceWords[s.Source],
-			Left:   limitChart(s),
-		})
+		rows = append(rows, newLimitRow(p, project, key, s, holder(key.ID, "")))
 	}
 	return rows, nil
+}
+
+// newLimitRow returns the row of a limit of a key. of says whose credits they are.
+func newLimitRow(p *service.Project, project domain.Project, key domain.Key, s domain.LimitState, of url.Values) limitRow {
+	row := limitRow{
+		Name:   s.Name,
+		Words:  limitWords(s.Limit),
+		Source: sourceWords[s.Source],
+		Left:   limitChart(s),
+
+		Credits: s.Type == domain.Credits,
+	}
+	if s.Source == domain.FromPlan {
+		row.Source += " " + key.Plan.Name
+	}
+	if row.Credits && p.Holds(domain.LimitsWrite) {
+		of.Set("limit", s.Name)
+		row.Grant = projectURL(project) + "/credits/new?" + of.Encode()
+	}
+	return row
 }
 
 // From this part on, a limit is drawn as nearly used up.

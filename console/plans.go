@@ -209,6 +209,14 @@ func limitWords(l domain.Limit) string {
 	return b.String()
 }
 
+// signed writes a change, with its sign.
+func signed(n int64) string {
+	if n > 0 {
+		return "+" + number(n)
+	}
+	return number(n)
+}
+
 // number writes digits in groups of three.
 func number(n int64) string {
 	digits := strconv.FormatInt(n, 10)

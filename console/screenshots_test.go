@@ -83,7 +83,7 @@ func TestScreenshots(t *testing.T) {
 	for i, name := range names {
 		s.Pass(time.Duration(i%4) * 22 * time.Hour)
 		spec := domain.KeySpec{Name: name, Scopes: []domain.Scope{"documents:read", "documents:write", "keys:verify",
-			"invoices:read"}[:i%5]}
+			"invoices:read"}[:i%5], ExternalID: []string{"", "globex", "initech", "umbrella"}[i%4]}
 		if i%3 == 1 {
 			spec.Environment = domain.Test
 		}
@@ -166,6 +166,14 @@ func TestScreenshots(t *testing.T) {
 		}
 	}
 	at(base+"/keys/"+string(limited.ID), "key-limits")
+	at(base+"/customers", "customers")
+	s.makeCredits(t, p)
+	at(base+"/customers/show?external_id=initech", "customer")
+	at(base+"/credits?external_id=initech", "credits")
+	b.open(base + "/credits/new?external_id=initech&limit=credits")
+	shoot("credits-grant")
+	b.fill("amount", "500").fill("reason", "invoice 2026-118").follow("Continue")
+	shoot("credits-confirm")
 	at(base+"/settings", "project-settings")
 	b.open(base + "/keys/new")
 	b.fill("name", "x").fill("more_scopes", "Documents").follow("Create key")
@@ -245,6 +253,32 @@ func (s *server) makeUsage(t *testing.T, p *service.Project, now time.Time) {
 		}
 	}
 	if err := s.Store.EndUsage(t.Context(), "made up"); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// makeCredits gives a customer a plan with credits, and two grants.
+func (s *server) makeCredits(t *testing.T, p *service.Project) {
+	t.Helper()
+	plan, err := p.CreatePlan(t.Context(), domain.PlanSpec{Name: "Prepaid", Limits: []domain.Limit{
+		{Name: "credits", Type: domain.Credits, Initial: new(int64(1000)), Per: domain.PerExternalID},
+		{Name: "monthly", Type: domain.Quota, Limit: domain.Allow(100_000), Period: domain.PeriodMonth, Per: domain.PerExternalID},
+	}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, token, err := p.CreateKey(t.Context(), domain.KeySpec{Name: "initech-sync", ExternalID: "initech", PlanID: plan.ID})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, amount := range []int64{5000, -200} {
+		grant := domain.CreditGrant{Limit: "credits", ExternalID: "initech", Amount: amount, Reason: "invoice 2026-117"}
+		if _, err := p.GrantCredits(t.Context(), grant); err != nil {
+			t.Fatal(err)
+		}
+	}
+	cost := domain.Cost{"credits": 1234, "monthly": 90_000}
+	if _, err := p.VerifyKey(t.Context(), service.Question{Token: token.Reveal(), Cost: cost}); err != nil {
 		t.Fatal(err)
 	}
 }

@@ -221,6 +221,9 @@ func TestFieldsStayText(t *testing.T) {
 		orgBase + "/settings", base, base + "/settings", base + "/keys", base + "/keys?search=" + url.QueryEscape(hostile),
 		base + "/keys?" + url.Values{"status": {hostile}, "environment": {hostile}}.Encode(),
 		base + "/keys/new?name=" + url.QueryEscape(hostile), base + "/keys/" + string(key.ID), base + "/keys/" + string(open.ID),
+		base + "/customers", base + "/customers/show?external_id=" + url.QueryEscape(hostile),
+		base + "/credits?external_id=" + url.QueryEscape(hostile),
+		base + "/credits/new?" + url.Values{"external_id": {hostile}, "limit": {hostile}}.Encode(),
 		base + "/keys/revoke?key=" + string(open.ID), "/console/invitation?token=" + url.QueryEscape(hostile),
 	} {
 		want := int64(http.StatusOK)

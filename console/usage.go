@@ -275,14 +275,16 @@ func (v *visit) sparks(p *service.Project, keys []domain.Key) (map[domain.KeyID]
 	}
 	period := usagePeriods[defaultPeriod]
 	histories, err := p.UsageOfKeys(v.ctx(), ids, period.start(v.layout.Now, 0))
-	sparks := map[domain.KeyID]chart{}
+	return sparksOf(histories, v.layout.Now), err
+}
+
+// sparksOf draws histories of the last 30 days.
+func sparksOf[ID comparable](histories map[ID][]domain.UsageItem, now time.Time) map[ID]chart {
+	sparks := map[ID]chart{}
 	for id, items := range histories {
-		c := usageChart(items, period, v.layout.Now)
-		for _, part := range c.Legend[1:] {
-			c.Legend[0].Count += part.Count
-		}
-		c.Label = count(c.Legend[0].Count, "request", "requests") + " in 30 days"
+		c := usageChart(items, usagePeriods[defaultPeriod], now)
+		c.Label = count(c.Total(), "request", "requests") + " in 30 days"
 		sparks[id] = c
 	}
-	return sparks, err
+	return sparks
 }

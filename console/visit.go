@@ -178,7 +178,8 @@ func (v *visit) project() (*service.Project, domain.Project, error) {
 	organization, err := o.Get()
 	v.layout.Organization, v.layout.Project = &organization.Organization, &project
 	v.tabs(projectURL(project),
-		tab{Name: "Overview"}, tab{Name: "Keys", URL: "/keys"}, tab{Name: "Plans", URL: "/plans"}, tab{Name: "Usage", URL: "/usage"},
+		tab{Name: "Overview"}, tab{Name: "Keys", URL: "/keys"}, tab{Name: "Customers", URL: "/customers"},
+		tab{Name: "Plans", URL: "/plans"}, tab{Name: "Usage", URL: "/usage"},
 		tab{Name: "Settings", URL: hide(!p.Holds(domain.ProjectWrite), "/settings")})
 	return p, project, err
 }

@@ -52,6 +52,7 @@ type UsageQuery struct {
 	KeyID       KeyID
 	Keys        []KeyID // only uses of these
 	ExternalID  string
+	Customers   []string // only uses of keys with these external ids
 	Environment Environment
 	PlanID      PlanID // only uses of keys that have it now
 	Tag         string // only questions with it
@@ -194,7 +195,7 @@ func (q UsageQuery) checkTags(v *Invalid) {
 
 // OfKeys reports whether the answer is about keys, and not about whole projects.
 func (q UsageQuery) OfKeys() bool {
-	return q.KeyID != "" || len(q.Keys) > 0 || q.ExternalID != "" || q.Environment != "" || q.PlanID != "" ||
+	return q.KeyID != "" || len(q.Keys)+len(q.Customers) > 0 || q.ExternalID != "" || q.Environment != "" || q.PlanID != "" ||
 		slices.ContainsFunc(q.GroupBy, func(g UsageGroup) bool {
 			return g == ByKey || g == ByExternalID || g == ByEnvironment || g == ByPlan
 		})

@@ -86,6 +86,9 @@ func (s *Store) ProjectUsage(ctx context.Context, scope domain.ProjectScope, q d
 	if q.ExternalID != "" {
 		of = of.Where("u.external_id = ?", q.ExternalID).Where("u.external_id <> ''") // as the index says
 	}
+	if len(q.Customers) > 0 {
+		of = of.Where("u.external_id IN (?)", bun.List(q.Customers)).Where("u.external_id <> ''")
+	}
 	if q.Environment != "" {
 		of = of.Where("u.environment = ?", q.Environment)
 	}

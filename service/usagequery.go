@@ -37,19 +37,37 @@ func (p *Project) UsageOfKeys(ctx context.Context, keys []domain.KeyID, since ti
 	if err := p.Authorize(domain.UsageRead); err != nil || len(keys) == 0 {
 		return nil, err
 	}
-	q, err := domain.UsageQuery{
-		Since: since, Keys: keys, GroupBy: []domain.UsageGroup{domain.ByKey}, Limit: usageExportPage,
-	}.Complete(p.app.now(), usageExportPage)
+	return histories[domain.KeyID](ctx, p, domain.UsageQuery{Since: since, Keys: keys, GroupBy: []domain.UsageGroup{domain.ByKey}})
+}
+
+// UsageOfCustomers is like UsageOfKeys, for the keys of each customer together. It waits
+// for a place, because a customer may have many keys.
+func (p *Project) UsageOfCustomers(ctx context.Context, customers []string, since time.Time) (map[string][]domain.UsageItem, error) {
+	if err := p.Authorize(domain.UsageRead); err != nil || len(customers) == 0 {
+		return nil, err
+	}
+	leave, err := p.app.scarce.sums.enter(ctx, p.caller)
+	if err != nil {
+		return nil, err
+	}
+	defer leave()
+	q := domain.UsageQuery{Since: since, Customers: customers, GroupBy: []domain.UsageGroup{domain.ByExternalID}}
+	return histories[string](ctx, p, q)
+}
+
+// histories returns the items of an answer by their only group.
+func histories[G ~string](ctx context.Context, p *Project, q domain.UsageQuery) (map[G][]domain.UsageItem, error) {
+	q.Limit = usageExportPage
+	q, err := q.Complete(p.app.now(), usageExportPage)
 	if err != nil {
 		return nil, err
 	}
 	items, err := p.app.store.ProjectUsage(ctx, p.project.Scope(), q)
-	histories := map[domain.KeyID][]domain.UsageItem{}
+	all := map[G][]domain.UsageItem{}
 	for _, i := range items {
-		id := domain.KeyID(i.Groups[0])
-		histories[id] = append(histories[id], i)
+		all[G(i.Groups[0])] = append(all[G(i.Groups[0])], i)
 	}
-	return histories, err
+	return all, err
 }
 
 // Usage answers how often the keys of the organization were used, of all its
