@@ -35,10 +35,7 @@ func newAddresses(trusted []netip.Prefix, log *slog.Logger) *addresses {
 // or, if that peer is trusted, the last address before the trusted proxies. It
 // is empty for the peer of a Unix socket that sends no X-Forwarded-For.
 func (a *addresses) client(r *http.Request) string {
-	peer := netip.Addr{}
-	if at, err := netip.ParseAddrPort(r.RemoteAddr); err == nil {
-		peer = at.Addr().Unmap().WithZone("")
-	}
+	peer := peerOf(r)
 	entries := r.Header[echo.HeaderXForwardedFor]
 	if peer.IsValid() && !a.trusts(peer) {
 		if len(entries) > 0 && len(a.trusted) == 0 {
@@ -46,20 +43,56 @@ func (a *addresses) client(r *http.Request) string {
 		}
 		return peer.String()
 	}
-	nearest := peer
+	nearest, _ := a.nearest(peer, entries)
+	return text(nearest)
+}
+
+// forwarded returns the address of the client whose request a proxy asks about. It is
+// empty unless the peer is trusted and says it: the address of the proxy itself is that
+// of no client.
+func (a *addresses) forwarded(r *http.Request) string {
+	entries := r.Header[echo.HeaderXForwardedFor]
+	if len(entries) == 0 {
+		return ""
+	}
+	peer := peerOf(r)
+	if peer.IsValid() && !a.trusts(peer) {
+		if len(a.trusted) == 0 {
+			a.warn(peer)
+		}
+		return ""
+	}
+	client, ok := a.nearest(netip.Addr{}, entries)
+	if !ok {
+		return ""
+	}
+	return text(client)
+}
+
+func peerOf(r *http.Request) netip.Addr {
+	at, err := netip.ParseAddrPort(r.RemoteAddr)
+	if err != nil {
+		return netip.Addr{}
+	}
+	return at.Addr().Unmap().WithZone("")
+}
+
+// nearest returns the last address of X-Forwarded-For that no trusted proxy has. It reports
+// false for the one before an entry that cannot be read.
+func (a *addresses) nearest(peer netip.Addr, entries []string) (netip.Addr, bool) {
 	for _, header := range slices.Backward(entries) {
 		for _, entry := range slices.Backward(strings.Split(header, ",")) {
 			address, ok := parseForwarded(entry)
 			if !ok {
-				return text(nearest)
+				return peer, false
 			}
-			nearest = address
+			peer = address
 			if !a.trusts(address) {
-				return text(nearest)
+				return peer, true
 			}
 		}
 	}
-	return text(nearest)
+	return peer, true
 }
 
 func text(a netip.Addr) string {

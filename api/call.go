@@ -56,8 +56,10 @@ const (
 // no use of the key that asks.
 var asksAboutKeys = map[string]bool{"verifyKey": true, "syncKeys": true}
 
-// readsByPost has the operations that use POST but change nothing.
-var readsByPost = map[string]bool{"verifyKey": true, "syncKeys": true, "introspectToken": true, "issueToken": true}
+// readsByPost has the operations that may use POST but change nothing.
+var readsByPost = map[string]bool{
+	"verifyKey": true, "syncKeys": true, "introspectToken": true, "issueToken": true, forwardAuth: true,
+}
 
 // isLogged reports whether to log the request, given the status of its answer.
 func (c *call) isLogged(method string, status int) bool {

@@ -17,11 +17,15 @@ import (
 
 // edge is the outermost middleware. It gives each request an id, turns panics into
 // internal errors and errors into problems, and updates the log and the metrics.
-func (g *guard) edge(meter *metrics, leans []*lean) echo.MiddlewareFunc {
+func (g *guard) edge(meter *metrics, leans []*lean, proxies *forward) echo.MiddlewareFunc {
 	return func(next echo.HandlerFunc) echo.HandlerFunc {
 		return func(c echo.Context) error {
 			start := time.Now()
 			g.site.SetHeaders(c.Response().Header())
+			if path, ok := forwardPathOf(c.Request().URL); ok {
+				proxies.serve(c, path, start)
+				return nil
+			}
 			var err error
 			for _, l := range leans { // there are two, so comparing is cheaper than a map
 				if l.operation.path != c.Path() || l.operation.method != c.Request().Method {

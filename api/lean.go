@@ -129,9 +129,12 @@ func (l *lean) serve(c echo.Context, start time.Time) bool {
 		*buffer = body
 		leanBuffers.Put(buffer)
 	}
-	l.note(c, http.StatusOK, caller, ids[0], start, rand.Uint32N(leanLogs) == 0)
+	l.note(c, http.StatusOK, caller, ids[0], start, isSampled())
 	return true
 }
+
+// isSampled reports whether a successful answer is logged.
+func isSampled() bool { return rand.Uint32N(leanLogs) == 0 }
 
 // answerRefusal answers as call.refuse does if a credential is refused, or if
 // something is unavailable. For other errors it returns false and has done nothing.

@@ -1,7 +1,6 @@
 package api
 
 import (
-	"bytes"
 	"io"
 	"net/http"
 
@@ -196,16 +195,21 @@ func (p *plain) scopes() (scopes []domain.Scope) {
 }
 
 // isScope reports whether text is ^[a-z][a-z0-9_.-]{0,31}:[a-z][a-z0-9_.-]{0,63}$.
-func isScope(text []byte) bool {
-	resource, verb, ok := bytes.Cut(text, []byte{':'})
-	return ok && isScopePart(resource, 32) && isScopePart(verb, 64)
+func isScope[T ~string | ~[]byte](text T) bool {
+	for i := range len(text) {
+		if text[i] == ':' {
+			return isScopePart(text[:i], 32) && isScopePart(text[i+1:], 64)
+		}
+	}
+	return false
 }
 
-func isScopePart(text []byte, longest int) bool {
+func isScopePart[T ~string | ~[]byte](text T, longest int) bool {
 	if len(text) == 0 || len(text) > longest || text[0] < 'a' || text[0] > 'z' {
 		return false
 	}
-	for _, c := range text {
+	for i := range len(text) {
+		c := text[i]
 		if !('a' <= c && c <= 'z' || '0' <= c && c <= '9' || c == '_' || c == '.' || c == '-') {
 			return false
 		}

@@ -38,6 +38,7 @@ var matrix = map[string]string{
 	"getAuthorizationServer": "200 200 200 200 200 200 200 200 200 200 200 200",
 	"getProjectJWKS":         "200 200 200 200 200 200 200 200 200 200 200 200",
 	"getProtectedResource":   "200 200 200 200 200 200 200 200 200 200 200 200",
+	"forwardAuth":            "401 401 401 401 401 401 401 200 200 401 401 401", // people's tokens are no keys
 	"issueToken":             "401 401 401 401 401 401 401 200 200 401 401 401",
 	"introspectToken":        "401 401 401 401 401 401 401 200 403 401 401 401",
 
@@ -176,7 +177,7 @@ func fill(t *testing.T, path string, ids map[string]string) string {
 func (s *scene) ids(t *testing.T, n tenant, path string, of person) map[string]string {
 	t.Helper()
 	s.fresh++
-	ids := map[string]string{"{organization_id}": string(n.organization.ID), "{project_id}": string(n.project.ID)}
+	ids := map[string]string{"{organization_id}": string(n.organization.ID), "{project_id}": string(n.project.ID), "{scopes}": "-"}
 	at := "/v1/organizations/" + string(n.organization.ID)
 	if strings.Contains(path, "{key_id}") {
 		limits := []any{}

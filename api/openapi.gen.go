@@ -2006,6 +2006,11 @@ type RotateKeyRequest struct {
 	GraceSeconds *int `json:"grace_seconds,omitempty"`
 }
 
+// RouteScopes Scopes that a route needs, joined by commas.
+//
+// Example: documents:read,live
+type RouteScopes = string
+
 // Scope What a key may do, as resource:verb. Latchkey's own scopes are project:read, project:write, keys:read, keys:write,
 // keys:verify, usage:read, limits:read and limits:write. A project may add scopes for its own API, such as documents:read.
 //
@@ -2716,6 +2721,9 @@ type Conflict = Problem
 
 // Forbidden What went wrong, as RFC 9457 defines it.
 type Forbidden = Problem
+
+// ForwardRefused What went wrong, as RFC 9457 defines it.
+type ForwardRefused = Problem
 
 // Internal What went wrong, as RFC 9457 defines it.
 type Internal = Problem
@@ -5415,6 +5423,19 @@ type BadRequestApplicationProblemPlusJSONResponse Problem
 type ConflictApplicationProblemPlusJSONResponse Problem
 
 type ForbiddenApplicationProblemPlusJSONResponse Problem
+
+type ForwardRefusedResponseHeaders struct {
+	RateLimit       *string
+	RateLimitPolicy *string
+	RetryAfter      *int
+	WWWAuthenticate *string
+	XLatchkeyCode   *ErrorCode
+}
+type ForwardRefusedApplicationProblemPlusJSONResponse struct {
+	Body Problem
+
+	Headers ForwardRefusedResponseHeaders
+}
 
 type InternalApplicationProblemPlusJSONResponse Problem
 

@@ -37,6 +37,7 @@ var rules = map[string]rule{
 	"issueToken":           {anyone, ""}, // the handler proves the client
 	"introspectToken":      {anyone, ""}, // the handler proves the client, and the service asks for keys:verify
 	"getProtectedResource": {anyone, ""},
+	"forwardAuth":          {anyone, ""}, // the edge proves the key that the proxy has received
 
 	"getReference":      {anyone, ""},
 	"getErrorReference": {anyone, ""},

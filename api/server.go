@@ -81,7 +81,11 @@ func newServer(app *service.App, config Config, withLean bool) (*echo.Echo, erro
 	}
 	e.HTTPErrorHandler = func(err error, c echo.Context) { _ = g.begin(c).refuse(c, err) }
 	var leans []*lean
+	var proxies *forward
 	for _, op := range operations {
+		if op.id == forwardAuth {
+			proxies = newForward(g, meter, op, clients)
+		}
 		if l := newLean(g, meter, op); l != nil && withLean {
 			leans = append(leans, l)
 		}
@@ -89,7 +93,7 @@ func newServer(app *service.App, config Config, withLean bool) (*echo.Echo, erro
 	if config.Tracing != nil {
 		e.Use(config.Tracing.naming(operations))
 	}
-	e.Use(g.edge(meter, leans))
+	e.Use(g.edge(meter, leans, proxies))
 	if len(config.CORSOrigins) > 0 {
 		e.Use(cors(config))
 	}

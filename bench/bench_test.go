@@ -236,6 +236,7 @@ func TestHTTP(t *testing.T) {
 			}
 			beside(t, "getCurrentProject, warm", "0.90, p99 1.5", ours, floor, 200, always(get), always(get))
 			beside(t, "verifyKey, warm", "0.90", ours, floor, 200, always(verify), always(verify))
+			besideVerify(t, ours, tenant, token, get, verify)
 			beside(t, "verifyKey by a user, warm", "0.75", ours, floor, 200, always(servertest.Request("POST", "/v1/keys/verify", byUser,
 				fmt.Sprintf(`{"key":%q,"project_id":%q}`, token, tenant.Project))), always(verify))
 			beside(t, "getProject by a user, warm, generated", "0.50", ours, floor, 200,
@@ -259,6 +260,14 @@ func getWith(token string) []byte {
 func verifyWith(verifier, token string) []byte {
 	question := fmt.Sprintf(`{"key":%q,"scopes":["documents:read"]}`, token)
 	return servertest.Request("POST", "/v1/keys/verify", map[string]string{"X-Api-Key": verifier}, question)
+}
+
+// besideVerify measures what a proxy asks beside other ways to ask about a key.
+func besideVerify(t *testing.T, ours process, tenant *servertest.Tenant, token string, get, verify []byte) {
+	route := "/v1/projects/" + tenant.Project + "/forward-auth/documents:read"
+	forward := servertest.Request("GET", route, map[string]string{"X-Api-Key": token, "X-Forwarded-For": "203.0.113.7"}, "")
+	beside(t, "forwardAuth, warm, beside getCurrentProject", "0.85", ours, ours, 200, always(forward), always(get))
+	beside(t, "forwardAuth, warm, beside verifyKey", "0.85", ours, ours, 200, always(forward), always(verify))
 }
 
 // besideUnlimited measures keys with a rate limit beside one without limits.

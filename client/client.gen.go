@@ -130,12 +130,14 @@ func (e Environment) Valid() bool {
 const (
 	ErrorCodeAddressNotAllowed        ErrorCode = "address_not_allowed"
 	ErrorCodeAmbiguousCredentials     ErrorCode = "ambiguous_credentials"
+	ErrorCodeBadRequestPath           ErrorCode = "bad_request_path"
 	ErrorCodeConflict                 ErrorCode = "conflict"
 	ErrorCodeCreditsExhausted         ErrorCode = "credits_exhausted"
 	ErrorCodeEmailUnverified          ErrorCode = "email_unverified"
 	ErrorCodeForbidden                ErrorCode = "forbidden"
 	ErrorCodeIdempotencyMismatch      ErrorCode = "idempotency_mismatch"
 	ErrorCodeInFlight                 ErrorCode = "in_flight"
+	ErrorCodeInsufficientScope        ErrorCode = "insufficient_scope"
 	ErrorCodeInternal                 ErrorCode = "internal"
 	ErrorCodeInvalidAPIKey            ErrorCode = "invalid_api_key"
 	ErrorCodeInvalidCredentials       ErrorCode = "invalid_credentials"
@@ -145,6 +147,7 @@ const (
 	ErrorCodeLastOwner                ErrorCode = "last_owner"
 	ErrorCodeMalformedRequest         ErrorCode = "malformed_request"
 	ErrorCodeMethodNotAllowed         ErrorCode = "method_not_allowed"
+	ErrorCodeMisconfigured            ErrorCode = "misconfigured"
 	ErrorCodeMultipleCredentials      ErrorCode = "multiple_credentials"
 	ErrorCodeNotFound                 ErrorCode = "not_found"
 	ErrorCodePayloadTooLarge          ErrorCode = "payload_too_large"
@@ -171,6 +174,8 @@ func (e ErrorCode) Valid() bool {
 		return true
 	case ErrorCodeAmbiguousCredentials:
 		return true
+	case ErrorCodeBadRequestPath:
+		return true
 	case ErrorCodeConflict:
 		return true
 	case ErrorCodeCreditsExhausted:
@@ -182,6 +187,8 @@ func (e ErrorCode) Valid() bool {
 	case ErrorCodeIdempotencyMismatch:
 		return true
 	case ErrorCodeInFlight:
+		return true
+	case ErrorCodeInsufficientScope:
 		return true
 	case ErrorCodeInternal:
 		return true
@@ -200,6 +207,8 @@ func (e ErrorCode) Valid() bool {
 	case ErrorCodeMalformedRequest:
 		return true
 	case ErrorCodeMethodNotAllowed:
+		return true
+	case ErrorCodeMisconfigured:
 		return true
 	case ErrorCodeMultipleCredentials:
 		return true
@@ -2810,6 +2819,11 @@ type RotateKeyRequest struct {
 	GraceSeconds *int `json:"grace_seconds,omitempty"`
 }
 
+// RouteScopes Scopes that a route needs, joined by commas.
+//
+// Example: documents:read,live
+type RouteScopes = string
+
 // Scope What a key may do, as resource:verb. Latchkey's own scopes are project:read, project:write, keys:read, keys:write,
 // keys:verify, usage:read, limits:read and limits:write. A project may add scopes for its own API, such as documents:read.
 //
@@ -4795,6 +4809,24 @@ type ClientInterface interface {
 	// Corresponds with GET /v1/projects/{project_id}/customers (the `ListCustomers` operationId).
 	ListCustomers(ctx context.Context, projectID ProjectID, params *ListCustomersParams, reqEditors ...RequestEditorFn) (*http.Response, error)
 
+	// ForwardAuth Judge a request for a proxy
+	//
+	// For a proxy in front of your API (nginx's `auth_request`, `forward_auth` of Caddy and Traefik, Envoy's `ext_authz`), which sends the headers of
+	// each request that it receives here. **200 lets the request pass**, and the proxy gives the answer's four headers to the API: `Authorization`
+	// has a short-lived access token in place of the key, which the API verifies by `getProjectJWKS`. Everything else is for the client.
+	//
+	// - Any method is the same as GET, and any path may follow `{scopes}`, since some proxies send the method and the path of
+	//   the client. The query, the body and all other headers of the client are not read. A path that programs read in different ways is refused
+	//   (`bad_request_path`).
+	// - The key is sent as everywhere, or as `Authorization: Bearer`, as many clients do. An access token of the project is accepted there, too.
+	// - The request costs the limits of the key what it costs when your API calls `verifyKey`.
+	// - `allowed_ips` of a key are judged by `X-Forwarded-For`, where `LATCHKEY_TRUSTED_PROXIES` has the proxy. Otherwise such a key is refused.
+	//
+	// Two credentials, or one that was sent twice, are 401 here. No answer is one to keep.
+	//
+	// Corresponds with GET /v1/projects/{project_id}/forward-auth/{scopes} (the `ForwardAuth` operationId).
+	ForwardAuth(ctx context.Context, projectID ProjectID, scopes RouteScopes, reqEditors ...RequestEditorFn) (*http.Response, error)
+
 	// GetProjectJWKS Get the public keys of a project
 	//
 	// The public keys for access tokens of the project's keys (RFC 7517): of this quarter of the year, of the one before and of the
@@ -6594,6 +6626,34 @@ func (c *API) RefundCredits(ctx context.Context, projectID ProjectID, params *Re
 // Corresponds with GET /v1/projects/{project_id}/customers (the `ListCustomers` operationId).
 func (c *API) ListCustomers(ctx context.Context, projectID ProjectID, params *ListCustomersParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
 	req, err := NewListCustomersRequest(c.Server, projectID, params)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// ForwardAuth Judge a request for a proxy
+//
+// For a proxy in front of your API (nginx's `auth_request`, `forward_auth` of Caddy and Traefik, Envoy's `ext_authz`), which sends the headers of
+// each request that it receives here. **200 lets the request pass**, and the proxy gives the answer's four headers to the API: `Authorization`
+// has a short-lived access token in place of the key, which the API verifies by `getProjectJWKS`. Everything else is for the client.
+//
+//   - Any method is the same as GET, and any path may follow `{scopes}`, since some proxies send the method and the path of
+//     the client. The query, the body and all other headers of the client are not read. A path that programs read in different ways is refused
+//     (`bad_request_path`).
+//   - The key is sent as everywhere, or as `Authorization: Bearer`, as many clients do. An access token of the project is accepted there, too.
+//   - The request costs the limits of the key what it costs when your API calls `verifyKey`.
+//   - `allowed_ips` of a key are judged by `X-Forwarded-For`, where `LATCHKEY_TRUSTED_PROXIES` has the proxy. Otherwise such a key is refused.
+//
+// Two credentials, or one that was sent twice, are 401 here. No answer is one to keep.
+//
+// Corresponds with GET /v1/projects/{project_id}/forward-auth/{scopes} (the `ForwardAuth` operationId).
+func (c *API) ForwardAuth(ctx context.Context, projectID ProjectID, scopes RouteScopes, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewForwardAuthRequest(c.Server, projectID, scopes)
 	if err != nil {
 		return nil, err
 	}
@@ -9676,6 +9736,47 @@ func NewListCustomersRequest(server string, projectID ProjectID, params *ListCus
 	return req, nil
 }
 
+// NewForwardAuthRequest constructs an http.Request for the ForwardAuth method
+func NewForwardAuthRequest(server string, projectID ProjectID, scopes RouteScopes) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "project_id", projectID, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	var pathParam1 string
+
+	pathParam1, err = runtime.StyleParamWithOptions("simple", false, "scopes", scopes, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/projects/%s/forward-auth/%s", pathParam0, pathParam1)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
 // NewGetProjectJWKSRequest constructs an http.Request for the GetProjectJWKS method
 func NewGetProjectJWKSRequest(server string, projectID ProjectID) (*http.Request, error) {
 	var err error
@@ -11933,6 +12034,26 @@ type ClientWithResponsesInterface interface {
 	//
 	// Corresponds with GET /v1/projects/{project_id}/customers (the `ListCustomers` operationId).
 	ListCustomersWithResponse(ctx context.Context, projectID ProjectID, params *ListCustomersParams, reqEditors ...RequestEditorFn) (*ListCustomersResponse, error)
+
+	// ForwardAuthWithResponse Judge a request for a proxy
+	//
+	// For a proxy in front of your API (nginx's `auth_request`, `forward_auth` of Caddy and Traefik, Envoy's `ext_authz`), which sends the headers of
+	// each request that it receives here. **200 lets the request pass**, and the proxy gives the answer's four headers to the API: `Authorization`
+	// has a short-lived access token in place of the key, which the API verifies by `getProjectJWKS`. Everything else is for the client.
+	//
+	// - Any method is the same as GET, and any path may follow `{scopes}`, since some proxies send the method and the path of
+	//   the client. The query, the body and all other headers of the client are not read. A path that programs read in different ways is refused
+	//   (`bad_request_path`).
+	// - The key is sent as everywhere, or as `Authorization: Bearer`, as many clients do. An access token of the project is accepted there, too.
+	// - The request costs the limits of the key what it costs when your API calls `verifyKey`.
+	// - `allowed_ips` of a key are judged by `X-Forwarded-For`, where `LATCHKEY_TRUSTED_PROXIES` has the proxy. Otherwise such a key is refused.
+	//
+	// Two credentials, or one that was sent twice, are 401 here. No answer is one to keep.
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with GET /v1/projects/{project_id}/forward-auth/{scopes} (the `ForwardAuth` operationId).
+	ForwardAuthWithResponse(ctx context.Context, projectID ProjectID, scopes RouteScopes, reqEditors ...RequestEditorFn) (*ForwardAuthResponse, error)
 
 	// GetProjectJWKSWithResponse Get the public keys of a project
 	//
@@ -14476,6 +14597,53 @@ func (r ListCustomersResponse) ContentType() string {
 	return ""
 }
 
+// ForwardAuthResponse200Headers the declared response headers of an HTTP 200 response for ForwardAuth
+type ForwardAuthResponse200Headers struct {
+	Authorization       *string
+	RateLimit           *string
+	RateLimitPolicy     *string
+	XLatchkeyExternalID *string
+	XLatchkeyKey        *string
+	XLatchkeyScope      *string
+	XRequestID          string
+}
+
+type ForwardAuthResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// Headers200 the parsed response headers for an HTTP 200 response
+	Headers200 *ForwardAuthResponse200Headers
+}
+
+// GetBody returns the raw response body bytes
+func (r ForwardAuthResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r ForwardAuthResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r ForwardAuthResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r ForwardAuthResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
 // GetProjectJWKSResponse200Headers the declared response headers of an HTTP 200 response for GetProjectJWKS
 type GetProjectJWKSResponse200Headers struct {
 	XRequestID string
@@ -16714,6 +16882,32 @@ func (c *ClientWithResponses) ListCustomersWithResponse(ctx context.Context, pro
 		return nil, err
 	}
 	return ParseListCustomersResponse(rsp)
+}
+
+// ForwardAuthWithResponse Judge a request for a proxy
+//
+// For a proxy in front of your API (nginx's `auth_request`, `forward_auth` of Caddy and Traefik, Envoy's `ext_authz`), which sends the headers of
+// each request that it receives here. **200 lets the request pass**, and the proxy gives the answer's four headers to the API: `Authorization`
+// has a short-lived access token in place of the key, which the API verifies by `getProjectJWKS`. Everything else is for the client.
+//
+//   - Any method is the same as GET, and any path may follow `{scopes}`, since some proxies send the method and the path of
+//     the client. The query, the body and all other headers of the client are not read. A path that programs read in different ways is refused
+//     (`bad_request_path`).
+//   - The key is sent as everywhere, or as `Authorization: Bearer`, as many clients do. An access token of the project is accepted there, too.
+//   - The request costs the limits of the key what it costs when your API calls `verifyKey`.
+//   - `allowed_ips` of a key are judged by `X-Forwarded-For`, where `LATCHKEY_TRUSTED_PROXIES` has the proxy. Otherwise such a key is refused.
+//
+// Two credentials, or one that was sent twice, are 401 here. No answer is one to keep.
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /v1/projects/{project_id}/forward-auth/{scopes} (the `ForwardAuth` operationId).
+func (c *ClientWithResponses) ForwardAuthWithResponse(ctx context.Context, projectID ProjectID, scopes RouteScopes, reqEditors ...RequestEditorFn) (*ForwardAuthResponse, error) {
+	rsp, err := c.ForwardAuth(ctx, projectID, scopes, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseForwardAuthResponse(rsp)
 }
 
 // GetProjectJWKSWithResponse Get the public keys of a project
@@ -19108,6 +19302,77 @@ func ParseListCustomersResponse(rsp *http.Response) (*ListCustomersResponse, err
 				return nil, err
 			}
 			headers.Link = &value
+		}
+		if values := rsp.Header.Values("X-Request-Id"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "X-Request-Id", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.XRequestID = value
+		}
+		response.Headers200 = &headers
+	}
+
+	return response, nil
+}
+
+// ParseForwardAuthResponse parses an HTTP response from a ForwardAuthWithResponse call
+func ParseForwardAuthResponse(rsp *http.Response) (*ForwardAuthResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &ForwardAuthResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case rsp.StatusCode == 200:
+		var headers ForwardAuthResponse200Headers
+		if values := rsp.Header.Values("Authorization"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Authorization", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.Authorization = &value
+		}
+		if values := rsp.Header.Values("RateLimit"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "RateLimit", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RateLimit = &value
+		}
+		if values := rsp.Header.Values("RateLimit-Policy"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "RateLimit-Policy", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RateLimitPolicy = &value
+		}
+		if values := rsp.Header.Values("X-Latchkey-External-Id"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "X-Latchkey-External-Id", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.XLatchkeyExternalID = &value
+		}
+		if values := rsp.Header.Values("X-Latchkey-Key"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "X-Latchkey-Key", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.XLatchkeyKey = &value
+		}
+		if values := rsp.Header.Values("X-Latchkey-Scope"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "X-Latchkey-Scope", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.XLatchkeyScope = &value
 		}
 		if values := rsp.Header.Values("X-Request-Id"); len(values) > 0 {
 			var value string

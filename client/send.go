@@ -106,7 +106,8 @@ const refreshPath = "/v1/auth/refresh"
 var (
 	publicPath = regexp.MustCompile(`^/(healthz|readyz|openapi\.yaml|openapi\.json|docs|docs/errors|` +
 		`\.well-known/(jwks\.json|oauth-authorization-server/v1/projects/[^/]+)|` +
-		`v1/projects/[^/]+/(\.well-known/openid-configuration|jwks\.json|oauth/(token|introspect)|oauth-protected-resource)|` +
+		`v1/projects/[^/]+/(\.well-known/openid-configuration|jwks\.json|oauth/(token|introspect)|oauth-protected-resource|` +
+		`forward-auth/[^/]+)|` +
 		`v1/auth/(signup|login|refresh|email/verify|password/(forgot|reset)))$`)
 	idempotencyPath = regexp.MustCompile(`^/v1/(keys/spend|organizations|organizations/[^/]+/(projects|invitations)|` +
 		`projects/[^/]+/(plans|credits(/refund)?|keys(/[^/]+/rotate)?))$`)

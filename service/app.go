@@ -93,6 +93,7 @@ type App struct {
 	keyring    *keyring
 	signing    signing
 	issuing    projectKeys
+	identities identities
 	passwords  passwordHasher
 	boundSince atomic.Int64 // in microseconds; 0: not yet. See bindsToUsers
 	foreign    *foreign
@@ -109,7 +110,7 @@ type App struct {
 	watch      *watch.Watch
 	waiters    waiters
 
-	calls, questions verified
+	calls, questions, forwards verified
 }
 
 // New returns an App over a migrated store. It refuses a master key that is not

@@ -42,7 +42,7 @@ func (i Issuer) Prove(ctx context.Context, token string, from Sender) (domain.Pr
 // before scopes and limits. A key that is bound to networks may come from anywhere:
 // it gets no access token.
 func (i Issuer) Subject(ctx context.Context, token string) (domain.ProvenKey, error) {
-	v, err := i.app.verify(ctx, Question{Token: token}, i.project.ID)
+	v, err := i.app.verify(ctx, Question{Token: token}, asker{project: i.project.ID, now: i.app.now()})
 	switch {
 	case err != nil:
 		return domain.ProvenKey{}, err
@@ -120,6 +120,7 @@ func (i Issuer) sign(key domain.ProvenKey, scope string, life time.Duration) (Ke
 		Issuer:      i.URL(),
 		Audience:    i.Audience(),
 		Key:         fields.ID,
+		Token:       fields.TokenID,
 		Scope:       scope,
 		ExternalID:  fields.ExternalID,
 		Environment: fields.Environment,

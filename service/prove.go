@@ -40,15 +40,20 @@ func (a *App) usable(ctx context.Context, key domain.ProvenKey, token string, fr
 	}
 	a.calls.count(domain.OutcomeOf(code))
 	a.usage.meter.Count(key, domain.OutcomeOf(code))
+	return domain.ProvenKey{}, unusable(code)
+}
+
+// unusable returns the error for a key that is proved and may not be used.
+func unusable(code domain.Code) error {
 	switch code {
 	case domain.CodeKeyRevoked:
-		return domain.ProvenKey{}, domain.Refused(code, "The API key has been revoked.")
+		return domain.Refused(code, "The API key has been revoked.")
 	case domain.CodeKeyExpired:
-		return domain.ProvenKey{}, domain.Refused(code, "The API key has expired.")
+		return domain.Refused(code, "The API key has expired.")
 	case domain.CodeAddressNotAllowed:
-		return domain.ProvenKey{}, domain.Errorf(code, "The API key may not be used from the address that the request comes from.")
+		return domain.Errorf(code, "The API key may not be used from the address that the request comes from.")
 	default:
-		return domain.ProvenKey{}, domain.Refused(code, "The project of this API key, or its organization, is disabled.")
+		return domain.Refused(code, "The project of this API key, or its organization, is disabled.")
 	}
 }
 
@@ -128,10 +133,11 @@ func (a *App) proveImported(ctx context.Context, text string, asks asker) (domai
 	return unusable, nil
 }
 
-// used notes that a token has proved a usable key.
+// used notes that a token has proved a usable key; the text is empty if it was an
+// access token.
 func (a *App) used(ctx context.Context, key domain.ProvenKey, text string, now time.Time) {
 	a.usage.meter.Use(key, now)
-	if _, algorithm, _ := key.Digest(); algorithm != domain.HMACSHA256 {
+	if _, algorithm, _ := key.Digest(); algorithm != domain.HMACSHA256 && text != "" {
 		a.rehash(ctx, key, text)
 	}
 }

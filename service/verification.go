@@ -2,6 +2,7 @@ package service
 
 import (
 	"context"
+	"time"
 
 	"github.com/latchkey-dev/latchkey/domain"
 )
@@ -36,6 +37,30 @@ const (
 	VerifiedQuotaExceeded     VerificationCode = "quota_exceeded"
 	VerifiedCreditsExhausted  VerificationCode = "credits_exhausted"
 )
+
+// refusal returns the error that a client gets that sends a key with this answer; nil
+// for one that is good.
+func (v *Verification) refusal() error {
+	switch v.Code {
+	case VerifiedValid:
+		return nil
+	case VerifiedNotFound:
+		return invalidKey()
+	case VerifiedRevoked:
+		return unusable(domain.CodeKeyRevoked)
+	case VerifiedExpired:
+		return unusable(domain.CodeKeyExpired)
+	case VerifiedProjectDisabled:
+		return unusable(domain.CodeProjectDisabled)
+	case VerifiedAddressNotAllowed:
+		return unusable(domain.CodeAddressNotAllowed)
+	case VerifiedWrongEnvironment:
+		return domain.Errorf(domain.CodeWrongEnvironment, "The API key is of the other environment.")
+	case VerifiedInsufficientScope:
+		return domain.Errorf(domain.CodeInsufficientScope, "The API key lacks a scope that this needs.")
+	}
+	return v.Limits.Err()
+}
 
 // Question is what VerifyKey is asked.
 type Question struct {
@@ -72,7 +97,7 @@ func (p *Project) VerifyKey(ctx context.Context, q Question) (Verification, erro
 	if err := q.Validate(); err != nil {
 		return Verification{}, err
 	}
-	v, err := p.app.verify(ctx, q, p.project.ID)
+	v, err := p.app.verify(ctx, q, asker{project: p.project.ID, now: p.app.now()})
 	if err == nil && v.Valid() {
 		err = v.spend(ctx, p.app, q.Cost)
 	}
@@ -140,40 +165,45 @@ func (a *App) VerifyKey(ctx context.Context, caller domain.Principal, q Question
 	if err := q.Validate(); err != nil {
 		return Verification{}, err
 	}
-	return a.verify(ctx, q, "")
+	return a.verify(ctx, q, asker{now: a.now()})
 }
 
-// verify answers for keys of the project, or of all if it is empty. It leaves out the
-// cost.
-func (a *App) verify(ctx context.Context, q Question, project domain.ProjectID) (Verification, error) {
-	now := a.now()
-	key, err := a.prove(ctx, q.Token, asker{project: project, now: now})
-	if domain.CodeOf(err) == domain.CodeInvalidAPIKey || err == nil && project != "" && key.Tenant().Project.ID != project {
+// verify answers for keys of the project that asks, or of all if none does. It leaves
+// out the cost.
+func (a *App) verify(ctx context.Context, q Question, asks asker) (Verification, error) {
+	key, err := a.prove(ctx, q.Token, asks)
+	if domain.CodeOf(err) == domain.CodeInvalidAPIKey || err == nil && asks.project != "" && key.Tenant().Project.ID != asks.project {
 		return Verification{Code: VerifiedNotFound}, nil
 	}
 	if err != nil {
 		return Verification{}, err
 	}
+	return a.judge(ctx, key, q, asks.now), nil
+}
+
+// judge is verify for a key that has been proved: by the token of the question, or by an
+// access token if that is empty.
+func (a *App) judge(ctx context.Context, key domain.ProvenKey, q Question, now time.Time) Verification {
 	switch key.Unusable(now) {
 	case domain.CodeKeyRevoked:
-		return Verification{Code: VerifiedRevoked, Key: key}, nil
+		return Verification{Code: VerifiedRevoked, Key: key}
 	case domain.CodeKeyExpired:
-		return Verification{Code: VerifiedExpired, Key: key}, nil
+		return Verification{Code: VerifiedExpired, Key: key}
 	case domain.CodeProjectDisabled:
-		return Verification{Code: VerifiedProjectDisabled, Key: key}, nil
+		return Verification{Code: VerifiedProjectDisabled, Key: key}
 	}
 	address, _ := domain.ParseAddress(q.IP) // otherwise it is not known
 	if !key.Allows(address) {
-		return Verification{Code: VerifiedAddressNotAllowed, Key: key}, nil
+		return Verification{Code: VerifiedAddressNotAllowed, Key: key}
 	}
 	a.used(ctx, key, q.Token, now)
 	if q.Environment != "" && key.Environment() != q.Environment {
-		return Verification{Code: VerifiedWrongEnvironment, Key: key}, nil
+		return Verification{Code: VerifiedWrongEnvironment, Key: key}
 	}
 	for _, s := range q.Scopes {
 		if !key.Holds(s) {
-			return Verification{Code: VerifiedInsufficientScope, Key: key}, nil
+			return Verification{Code: VerifiedInsufficientScope, Key: key}
 		}
 	}
-	return Verification{Code: VerifiedValid, Key: key}, nil
+	return Verification{Code: VerifiedValid, Key: key}
 }

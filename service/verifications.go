@@ -14,6 +14,8 @@ type Edge string
 const (
 	EdgeCall   Edge = "call"   // the key is the credential of a request
 	EdgeVerify Edge = "verify" // a project asks about a key
+
+	EdgeForward Edge = "forward" // a proxy asks about a request
 )
 
 // OutcomeUnavailable is counted where it cannot be known whether a key is good.
@@ -62,7 +64,7 @@ func (a *App) Verifications() (all []Verifications) {
 	for _, edge := range []struct {
 		name   Edge
 		counts *verified
-	}{{EdgeCall, &a.calls}, {EdgeVerify, &a.questions}} {
+	}{{EdgeCall, &a.calls}, {EdgeVerify, &a.questions}, {EdgeForward, &a.forwards}} {
 		for i, o := range append(slices.Clip(domain.Outcomes), OutcomeUnavailable) {
 			all = append(all, Verifications{edge.name, o, edge.counts[i].Load()})
 		}

@@ -29,7 +29,7 @@ var statuses = map[int][]domain.Code{
 	402: {"credits_exhausted"},
 	403: {
 		"forbidden", "scope_not_held", "wrong_environment", "address_not_allowed", "reauthentication_required", "signup_closed",
-		"email_unverified",
+		"email_unverified", "insufficient_scope", "bad_request_path", "misconfigured",
 	},
 	404: {"not_found"},
 	405: {"method_not_allowed"},

@@ -53,4 +53,5 @@ var otherwise = map[string][]int{
 	"getAuthorizationServer": {200, 404},
 	"getProjectJWKS":         {200, 404},
 	"getProtectedResource":   {200, 404},
+	"forwardAuth":            {200, 401, 403}, // a folder without credentials sends no key
 }

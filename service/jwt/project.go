@@ -75,8 +75,9 @@ type KeyClaims struct {
 	Issuer      string
 	Audience    string
 	Key         domain.KeyID
-	Scope       string // separated by spaces
-	ExternalID  string // empty: there is none, or it is too long
+	Token       domain.TokenID // of the token that proved the key: the beginning of the jti
+	Scope       string         // separated by spaces
+	ExternalID  string         // empty: there is none, or it is too long
 	Environment domain.Environment
 	IssuedAt    time.Time
 	ExpiresAt   time.Time
@@ -105,7 +106,7 @@ func (k ProjectKey) Sign(c KeyClaims) (string, error) {
 			RegisteredClaims: jwt.RegisteredClaims{
 				Issuer:    c.Issuer,
 				Subject:   string(c.Key),
-				ID:        rand.Text(),
+				ID:        string(c.Token) + "." + rand.Text(),
 				IssuedAt:  jwt.NewNumericDate(c.IssuedAt),
 				ExpiresAt: jwt.NewNumericDate(c.ExpiresAt),
 			},
@@ -124,9 +125,9 @@ func (k ProjectKey) Sign(c KeyClaims) (string, error) {
 // VerifyProject returns the claims of a token that one of the keys has signed for the
 // issuer and the audience, and that has not expired at now. Whether the API key is
 // still good is for the caller to ask. It refuses with invalid_token.
-func VerifyProject(keys []ProjectKey, issuer, audience, token string, now time.Time) (KeyClaims, error) {
+func VerifyProject(keys []ProjectKey, issuer, audience, text string, now time.Time) (KeyClaims, error) {
 	invalid := domain.Refused(domain.CodeInvalidToken, "The access token is not valid.")
-	if len(token) > MaxProjectToken || strings.ContainsAny(token, "\r\n") {
+	if len(text) > MaxProjectToken || strings.ContainsAny(text, "\r\n") {
 		return KeyClaims{}, invalid
 	}
 	var p keyPayload
@@ -137,15 +138,17 @@ func VerifyProject(keys []ProjectKey, issuer, audience, token string, now time.T
 		jwt.WithAudience(audience),
 		jwt.WithExpirationRequired(),
 		jwt.WithTimeFunc(func() time.Time { return now }),
-	).ParseWithClaims(token, &p, func(t *jwt.Token) (any, error) { return projectKeyOf(keys, t) })
+	).ParseWithClaims(text, &p, func(t *jwt.Token) (any, error) { return projectKeyOf(keys, t) })
 	key, idErr := domain.ParseID[domain.KeyID](p.Subject)
 	if err != nil || idErr != nil || p.ClientID != p.Subject || p.IssuedAt == nil || p.IssuedAt.After(now.Add(clockSkew)) {
 		return KeyClaims{}, invalid
 	}
+	token, _, _ := strings.Cut(p.ID, ".")
 	return KeyClaims{
 		Issuer:      p.Issuer,
 		Audience:    audience,
 		Key:         key,
+		Token:       domain.TokenID(token),
 		Scope:       p.Scope,
 		ExternalID:  p.ExternalID,
 		Environment: domain.Environment(p.Environment),
