@@ -3,6 +3,7 @@
 GOLANGCI_LINT = github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
 GOTESTSUM     = gotest.tools/gotestsum@v1.13.0
 CYCLONEDX     = github.com/CycloneDX/cyclonedx-gomod/cmd/cyclonedx-gomod@v1.10.0
+GITLEAKS      = github.com/zricethezav/gitleaks/v8@v8.30.1
 GOVULNCHECK   = golang.org/x/vuln/cmd/govulncheck@v1.9.0
 
 .PHONY: test
@@ -117,6 +118,10 @@ test-documents: tools test-operations ## follow the README's recipe for a resour
 .PHONY: screenshots
 screenshots: tools ## save every page of the console, light and dark, wide and narrow, in build/screenshots; take the pictures of docs
 	go test -count=1 -tags screenshots -run TestScreenshots ./console
+
+.PHONY: scanner-rules
+scanner-rules: tools ## have gitleaks itself find tokens by the rules of latchkey scanner-rules; needs the network once
+	scripts/prove-scanner-rules $(GITLEAKS)
 
 .PHONY: vulncheck
 vulncheck: ## look for known vulnerabilities; needs the network, so make test does not run it

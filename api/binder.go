@@ -37,9 +37,12 @@ func (b *binder) Bind(target any, c echo.Context) error {
 	case len(body.text) == 0:
 		return io.EOF // this means "no body" to the generated code
 	}
-	if rows, ok := target.(*ImportBody); ok {
-		rows.text = body.text
+	switch target := target.(type) {
+	case *ImportBody:
+		target.text = body.text
 		return nil
+	case *LeakBody:
+		return target.read(body.text)
 	}
 	err := json.Unmarshal(body.text, target, bound)
 	if e, ok := errors.AsType[*json.SemanticError](err); ok {

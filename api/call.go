@@ -178,8 +178,12 @@ func (c *call) spend(ec echo.Context) error {
 }
 
 // mayAct asks the service whether the caller may perform the action in the
-// project, before more of the request is read.
+// project, before more of the request is read. Without an action, strangers send reports
+// of leaks.
 func (c *call) mayAct(ec echo.Context, action domain.Action) error {
+	if action == "" {
+		return c.guard.app.AdmitReport(c.origin)
+	}
 	project, err := c.guard.app.Project(ec.Request().Context(), c.principal, domain.ProjectID(ec.Param("project_id")))
 	if err != nil {
 		return err
@@ -190,7 +194,11 @@ func (c *call) mayAct(ec echo.Context, action domain.Action) error {
 // room returns a function that takes a place for a large body on this node, until leave.
 func (c *call) room(ctx context.Context) func() error {
 	return func() error {
-		leave, err := c.guard.app.LargeBody(ctx, c.principal)
+		caller := c.principal
+		if c.rule.IsPublic() {
+			caller = domain.NewPrincipal(nil, nil, c.origin)
+		}
+		leave, err := c.guard.app.LargeBody(ctx, caller)
 		if err == nil {
 			c.leaving = leave
 		}

@@ -167,6 +167,9 @@ func (k *checker) container(s *schema, kind jsontext.Kind) error {
 	if kind == '{' {
 		read, want = k.object, openapi3.TypeObject
 	}
+	if s != nil && s.kind != want && s.instead != nil {
+		s = s.instead
+	}
 	var at string // stays empty without a schema: no pointer is needed there
 	if s != nil {
 		at = string(k.dec.StackPointer())

@@ -201,6 +201,7 @@ func (w *world) price(t *testing.T, method, address string, as credential, body 
 	for range 5 {
 		r := httptest.NewRequestWithContext(context.Background(), method, address, struct{ io.Reader }{strings.NewReader(body)})
 		r.ContentLength = int64(len(body))
+		fromAnotherNetwork(r)
 		r.Header.Set("Content-Type", "application/json")
 		as(r.Header)
 		recorder := httptest.NewRecorder()

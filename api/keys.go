@@ -225,6 +225,9 @@ func verifiedKey(k domain.Key, now time.Time) VerifiedKey {
 		AllowedIPs:    append([]Network{}, k.AllowedIPs...),
 	}
 	maps.Copy(v.Metadata, k.Metadata)
+	if !k.LeakedAt.IsZero() {
+		v.LeakedAt = new(k.LeakedAt.UTC())
+	}
 	if k.Retiring.Live(now) {
 		v.Retiring = &RetiringToken{Prefix: k.Retiring.Prefix, ValidUntil: k.Retiring.ValidUntil.UTC()}
 	}

@@ -18,6 +18,7 @@ func appendProject(b []byte, owner *domain.Tenant) []byte {
 	b = plainjson.AppendString(append(b, `,"key_prefix":`...), p.KeyPrefix)
 	b = appendListOrNone(append(b, `,"limits":`...), owner.LimitsJSON())
 	b = plainjson.AppendString(append(b, `,"name":`...), p.Name)
+	b = plainjson.AppendString(append(b, `,"on_leak":`...), string(p.OnLeak))
 	b = plainjson.AppendString(append(b, `,"organization_id":`...), string(p.OrganizationID))
 	b = plainjson.AppendString(append(b, `,"slug":`...), p.Slug)
 	b = plainjson.AppendString(append(b, `,"status":`...), string(p.Status))
@@ -119,6 +120,9 @@ func appendVerifiedKey(b []byte, key domain.ProvenKey, now time.Time) []byte {
 	b = appendTimeOrNull(append(b, `,"expires_at":`...), f.ExpiresAt)
 	b = appendOrNull(append(b, `,"external_id":`...), f.ExternalID)
 	b = plainjson.AppendString(append(b, `,"id":`...), string(f.ID))
+	if !f.LeakedAt.IsZero() {
+		b = appendTime(append(b, `,"leaked_at":`...), f.LeakedAt)
+	}
 	b = appendListOrNone(append(b, `,"limits":`...), f.LimitsJSON)
 	b = append(b, `,"metadata":{`...)
 	first = true

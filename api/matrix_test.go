@@ -85,6 +85,7 @@ var matrix = map[string]string{
 	"rotateKey":           "401 404 404 403 200 200 200 200 403 401 401 401",
 	"importKeys":          "401 404 403 403 200 200 200 403 403 401 401 401",
 	"deleteKey":           "401 404 404 403 204 204 204 204 403 401 401 401",
+	"reportLeak":          "200 200 200 200 200 200 200 200 200 200 200 200",
 	"verifyKey":           "401 404 404 403 200 200 200 200 403 401 401 401",
 	"spendKey":            "401 404 404 403 200 200 200 200 403 401 401 401",
 	"syncKeys":            "401 403 200 403 403 403 403 200 403 401 401 401",
@@ -294,6 +295,8 @@ func (s *scene) request(t *testing.T, id, path, column string) (address string, 
 	case "importKeys":
 		digest := sha256.Sum256([]byte(name))
 		body = map[string]any{"keys": []map[string]string{{"name": name, "algorithm": "sha256-hex", "hash": hex.EncodeToString(digest[:])}}}
+	case "reportLeak":
+		body = map[string]any{"tokens": []string{s.key(t, home.owner, home.project.ID, nil).Token}}
 	case "syncKeys":
 		body = map[string]any{}
 	case "verifyKey":

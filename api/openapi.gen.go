@@ -108,6 +108,24 @@ func (e HealthStatus) Valid() bool {
 	}
 }
 
+// Defines values for LeakLabelLabel.
+const (
+	LeakLabelLabelFalsePositive LeakLabelLabel = "false_positive"
+	LeakLabelLabelTruePositive  LeakLabelLabel = "true_positive"
+)
+
+// Valid indicates whether the value is a known member of the LeakLabelLabel enum.
+func (e LeakLabelLabel) Valid() bool {
+	switch e {
+	case LeakLabelLabelFalsePositive:
+		return true
+	case LeakLabelLabelTruePositive:
+		return true
+	default:
+		return false
+	}
+}
+
 // Defines values for LimitStateMode.
 const (
 	LimitStateModeEnforce LimitStateMode = "enforce"
@@ -1289,6 +1307,74 @@ type KeyPrefix = string
 // Example: active
 type KeyStatus = domain.KeyStatus
 
+// Leak A token that has leaked. Further fields of a scanner are ignored.
+type Leak struct {
+	// Source In what kind of place: `content`, `commit`, `issue_body` and so on.
+	//
+	// Example: content
+	Source *string `json:"source,omitempty"`
+
+	// Token The token.
+	//
+	// Example: lk_live_vF7U4YOYLkq6_cSDlQnFh3UDT5HoAxm26EXNs5IwyvxZJ02kOa9uUe1Z1SVXcT
+	Token string `json:"token"`
+
+	// Type The scanner's name for this kind of token.
+	//
+	// Example: latchkey_api_key
+	Type *string `json:"type,omitempty"`
+
+	// URL Where it was found.
+	//
+	// Example: https://github.com/octocat/Hello-World/blob/main/foo/bar.txt
+	URL *string `json:"url,omitempty"`
+}
+
+// LeakBatch Tokens that were found in one place.
+type LeakBatch struct {
+	// Tokens The tokens.
+	//
+	// Example: ["lk_live_vF7U4YOYLkq6_cSDlQnFh3UDT5HoAxm26EXNs5IwyvxZJ02kOa9uUe1Z1SVXcT"]
+	Tokens []string `json:"tokens"`
+
+	// URL Where they were found.
+	//
+	// Example: https://pastebin.example.com/q7Zt
+	URL *string `json:"url,omitempty"`
+}
+
+// LeakFeedback What became of each token of a report.
+type LeakFeedback = []LeakLabel
+
+// LeakLabel Whether a reported token is real, as GitHub's partners answer it.
+type LeakLabel struct {
+	// Label `true_positive` for a token of a key of this instance, also of one that does not work anymore.
+	//
+	// Example: true_positive
+	Label LeakLabelLabel `json:"label"`
+
+	// TokenHash The token's SHA-256 hash, in base64.
+	//
+	// Example: p6hnT5bHW1C3yLcV8A5q8mZQpcTDxE5sO6CYjjZ3nRk=
+	TokenHash string `json:"token_hash"`
+
+	// TokenType The `type` of the report, or `latchkey_api_key`.
+	//
+	// Example: latchkey_api_key
+	TokenType string `json:"token_type"`
+}
+
+// LeakLabelLabel `true_positive` for a token of a key of this instance, also of one that does not work anymore.
+//
+// Example: true_positive
+type LeakLabelLabel string
+
+// LeakList Tokens with the place where each was found, as GitHub reports them.
+type LeakList = []Leak
+
+// LeakReport Tokens that have leaked.
+type LeakReport = LeakBody
+
 // Limit One rule for what keys may use, as `RequestedLimit` describes it, with the defaults of what was omitted. A field that
 // does not apply to the limit is absent.
 type Limit = domain.Limit
@@ -1504,6 +1590,11 @@ type OAuthError struct {
 	ErrorDescription string `json:"error_description"`
 }
 
+// OnLeak What is done with a key whose token `reportLeak` names.
+//
+// Example: notify
+type OnLeak = domain.OnLeak
+
 // OpenAPIDocument An OpenAPI 3.0 document.
 type OpenAPIDocument map[string]interface{}
 
@@ -1705,6 +1796,11 @@ type Project struct {
 	//
 	// Example: Acme
 	Name Name `json:"name"`
+
+	// OnLeak What is done with a key whose token `reportLeak` names.
+	//
+	// Example: notify
+	OnLeak OnLeak `json:"on_leak"`
 
 	// OrganizationID Identifies an organization.
 	//
@@ -2359,6 +2455,11 @@ type UpdateProjectRequest struct {
 	// Example: Acme
 	Name *Name `json:"name,omitempty"`
 
+	// OnLeak What is done with a key whose token `reportLeak` names.
+	//
+	// Example: notify
+	OnLeak *OnLeak `json:"on_leak,omitempty"`
+
 	// Slug A short name for addresses: lower-case letters and digits, with single hyphens between them. If omitted, it is
 	// derived from the name, with a suffix if that is taken.
 	//
@@ -2610,6 +2711,11 @@ type VerifiedKey struct {
 	//
 	// Example: key_01kjpy44e0fcfrt0xvtfeed5a2
 	ID KeyID `json:"id"`
+
+	// LeakedAt When its token was reported as leaked. Absent if it was not, or has been rotated since.
+	//
+	// Example: 2026-03-02T11:00:00Z
+	LeakedAt *time.Time `json:"leaked_at,omitempty"`
 
 	// Limits Limits, each with a name of its own.
 	//
@@ -3163,6 +3269,9 @@ type SyncKeysJSONRequestBody = SyncKeysRequest
 // VerifyKeyJSONRequestBody defines body for VerifyKey for application/json ContentType.
 type VerifyKeyJSONRequestBody = VerifyKeyRequest
 
+// ReportLeakJSONRequestBody defines body for ReportLeak for application/json ContentType.
+type ReportLeakJSONRequestBody = LeakReport
+
 // UpdateMeJSONRequestBody defines body for UpdateMe for application/json ContentType.
 type UpdateMeJSONRequestBody = UpdateMeRequest
 
@@ -3282,6 +3391,9 @@ type ServerInterface interface {
 	// VerifyKey Verify an API key
 	// (POST /v1/keys/verify)
 	VerifyKey(ctx echo.Context) error
+	// ReportLeak Report tokens that have leaked
+	// (POST /v1/leaks)
+	ReportLeak(ctx echo.Context) error
 	// GetMe Get the signed-in user
 	// (GET /v1/me)
 	GetMe(ctx echo.Context) error
@@ -3640,6 +3752,15 @@ func (w *ServerInterfaceWrapper) VerifyKey(ctx echo.Context) error {
 
 	// Invoke the callback with all the unmarshaled arguments
 	err = w.Handler.VerifyKey(ctx)
+	return err
+}
+
+// ReportLeak converts echo context to params.
+func (w *ServerInterfaceWrapper) ReportLeak(ctx echo.Context) error {
+	var err error
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.ReportLeak(ctx)
 	return err
 }
 
@@ -5363,6 +5484,7 @@ func RegisterHandlersWithOptions(router EchoRouter, si ServerInterface, options 
 	router.POST(options.BaseURL+"/v1/keys/spend", wrapper.SpendKey, options.OperationMiddlewares["spendKey"]...)
 	router.POST(options.BaseURL+"/v1/keys/sync", wrapper.SyncKeys, options.OperationMiddlewares["syncKeys"]...)
 	router.POST(options.BaseURL+"/v1/keys/verify", wrapper.VerifyKey, options.OperationMiddlewares["verifyKey"]...)
+	router.POST(options.BaseURL+"/v1/leaks", wrapper.ReportLeak, options.OperationMiddlewares["reportLeak"]...)
 	router.GET(options.BaseURL+"/v1/me", wrapper.GetMe, options.OperationMiddlewares["getMe"]...)
 	router.PATCH(options.BaseURL+"/v1/me", wrapper.UpdateMe, options.OperationMiddlewares["updateMe"]...)
 	router.POST(options.BaseURL+"/v1/me/password", wrapper.ChangePassword, options.OperationMiddlewares["changePassword"]...)
@@ -7892,6 +8014,152 @@ type VerifyKey503ApplicationProblemPlusJSONResponse struct {
 }
 
 func (response VerifyKey503ApplicationProblemPlusJSONResponse) VisitVerifyKeyResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(503)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ReportLeakRequestObject struct {
+	Body *ReportLeakJSONRequestBody
+}
+
+type ReportLeakResponseObject interface {
+	VisitReportLeakResponse(w http.ResponseWriter) error
+}
+
+type ReportLeak200JSONResponse LeakFeedback
+
+func (response ReportLeak200JSONResponse) VisitReportLeakResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ReportLeak400ApplicationProblemPlusJSONResponse struct {
+	BadRequestApplicationProblemPlusJSONResponse
+}
+
+func (response ReportLeak400ApplicationProblemPlusJSONResponse) VisitReportLeakResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(400)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ReportLeak413ApplicationProblemPlusJSONResponse struct {
+	PayloadTooLargeApplicationProblemPlusJSONResponse
+}
+
+func (response ReportLeak413ApplicationProblemPlusJSONResponse) VisitReportLeakResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(413)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ReportLeak415ApplicationProblemPlusJSONResponse struct {
+	UnsupportedMediaTypeApplicationProblemPlusJSONResponse
+}
+
+func (response ReportLeak415ApplicationProblemPlusJSONResponse) VisitReportLeakResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(415)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ReportLeak422ApplicationProblemPlusJSONResponse struct {
+	ValidationFailedApplicationProblemPlusJSONResponse
+}
+
+func (response ReportLeak422ApplicationProblemPlusJSONResponse) VisitReportLeakResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(422)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ReportLeak429ApplicationProblemPlusJSONResponse struct {
+	TooManyRequestsApplicationProblemPlusJSONResponse
+}
+
+func (response ReportLeak429ApplicationProblemPlusJSONResponse) VisitReportLeakResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RateLimit != nil {
+		w.Header().Set("RateLimit", fmt.Sprint(*response.Headers.RateLimit))
+	}
+	if response.Headers.RateLimitPolicy != nil {
+		w.Header().Set("RateLimit-Policy", fmt.Sprint(*response.Headers.RateLimitPolicy))
+	}
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(429)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ReportLeak500ApplicationProblemPlusJSONResponse struct {
+	InternalApplicationProblemPlusJSONResponse
+}
+
+func (response ReportLeak500ApplicationProblemPlusJSONResponse) VisitReportLeakResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(500)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ReportLeak503ApplicationProblemPlusJSONResponse struct {
+	UnavailableApplicationProblemPlusJSONResponse
+}
+
+func (response ReportLeak503ApplicationProblemPlusJSONResponse) VisitReportLeakResponse(w http.ResponseWriter) error {
 
 	var buf bytes.Buffer
 	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
@@ -17688,6 +17956,9 @@ type StrictServerInterface interface {
 	// VerifyKey Verify an API key
 	// (POST /v1/keys/verify)
 	VerifyKey(ctx context.Context, request VerifyKeyRequestObject) (VerifyKeyResponseObject, error)
+	// ReportLeak Report tokens that have leaked
+	// (POST /v1/leaks)
+	ReportLeak(ctx context.Context, request ReportLeakRequestObject) (ReportLeakResponseObject, error)
 	// GetMe Get the signed-in user
 	// (GET /v1/me)
 	GetMe(ctx context.Context, request GetMeRequestObject) (GetMeResponseObject, error)
@@ -18523,6 +18794,52 @@ func (sh *strictHandler) VerifyKey(ctx echo.Context) error {
 		return err
 	} else if validResponse, ok := response.(VerifyKeyResponseObject); ok {
 		return validResponse.VisitVerifyKeyResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
+// ReportLeak operation middleware
+func (sh *strictHandler) ReportLeak(ctx echo.Context) error {
+	var request ReportLeakRequestObject
+
+	var body ReportLeakJSONRequestBody
+	var err error
+	if binder, ok := ctx.Echo().Binder.(*echo.DefaultBinder); ok {
+		// A request validator built on kin-openapi's openapi3filter with
+		// KeepValidatedValue leaves the value it validated on the body. Bind
+		// that value, matching member names exactly, so the handler receives
+		// what was validated instead of a second, case-insensitive decode.
+		// Otherwise bind only the request body, so that path and query
+		// parameters are not also bound into the body struct.
+		if vb, ok := ctx.Request().Body.(interface{ ValidatedValue() any }); !ok || runtime.BindJSONValue(vb.ValidatedValue(), &body) != nil {
+			err = binder.BindBody(ctx, &body)
+		}
+	} else {
+		// A custom binder is installed on the Echo instance; defer to it
+		// entirely, since echo.Binder does not expose body-only binding and
+		// the binder may do more than decode (for example call ctx.Validate).
+		err = ctx.Bind(&body)
+	}
+	if err != nil {
+		return err
+	}
+	request.Body = &body
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.ReportLeak(ctx.Request().Context(), request.(ReportLeakRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ReportLeak")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(ReportLeakResponseObject); ok {
+		return validResponse.VisitReportLeakResponse(ctx.Response())
 	} else if response != nil {
 		return fmt.Errorf("unexpected response type: %T", response)
 	}

@@ -83,6 +83,7 @@ func (h *handlers) UpdateProject(ctx context.Context, r UpdateProjectRequestObje
 		Audience:   given(r.Body.Audience),
 		TokenTTL:   r.Body.TokenTTL,
 		TokenEpoch: r.Body.TokenEpoch,
+		OnLeak:     r.Body.OnLeak,
 	})
 	return UpdateProject200JSONResponse{
 		Body: ProjectFrom(updated), Headers: UpdateProject200ResponseHeaders{ETag: etag(updated.Revision)},
@@ -112,6 +113,7 @@ func ProjectFrom(p domain.Project) Project {
 		Audience:       orNull(p.Audience),
 		TokenTTL:       p.TokenTTL,
 		TokenEpoch:     p.TokenEpoch,
+		OnLeak:         p.OnLeak,
 		Suspended:      suspensionFrom(p.Suspended),
 		CreatedAt:      p.CreatedAt.UTC(),
 		UpdatedAt:      p.UpdatedAt.UTC(),

@@ -88,6 +88,7 @@ var rules = map[string]rule{
 	"revokeKey":  {byEither, domain.KeysWrite},
 	"rotateKey":  {byEither, domain.KeysWrite},
 	"deleteKey":  {byEither, domain.KeysWrite},
+	"reportLeak": {anyone, ""}, // to have a token is the proof
 	"importKeys": {byUser, domain.KeysImport},
 	"verifyKey":  {byEither, domain.KeysVerify},
 	"spendKey":   {byEither, domain.KeysVerify},

@@ -32,6 +32,8 @@ type schema struct {
 	fields   map[string]*schema // of an object
 	others   *schema            // of an object: the schema of names that are not in fields; nil: there are none
 	required []string
+
+	instead *schema // of an object: the array that may be in its place; nil: none
 }
 
 var errUnknownKeyword = errors.New("the schema has a keyword that requests cannot be held to")
@@ -40,6 +42,9 @@ var errUnknownKeyword = errors.New("the schema has a keyword that requests canno
 // something that is not checked here, because a limit without effect would be
 // worse than none.
 func newSchema(s *openapi3.Schema) (*schema, error) {
+	if len(s.OneOf) == 2 {
+		return newEither(s.OneOf[0].Value, s.OneOf[1].Value)
+	}
 	if s.OneOf != nil || s.AnyOf != nil || s.AllOf != nil || s.Not != nil || s.UniqueItems || s.MultipleOf != nil ||
 		s.ExclusiveMin.IsTrue() || s.ExclusiveMax.IsTrue() || len(s.Type.Slice()) != 1 {
 		return nil, errUnknownKeyword
@@ -69,6 +74,19 @@ func newSchema(s *openapi3.Schema) (*schema, error) {
 		err = built.addFields(s)
 	default:
 		return nil, fmt.Errorf("%w: type %s", errUnknownKeyword, built.kind)
+	}
+	return built, err
+}
+
+// newEither returns the schema of an object or an array: what a value begins with says
+// which one it is.
+func newEither(object, array *openapi3.Schema) (*schema, error) {
+	if !object.Type.Is(openapi3.TypeObject) || !array.Type.Is(openapi3.TypeArray) {
+		return nil, errUnknownKeyword
+	}
+	built, err := newSchema(object)
+	if err == nil {
+		built.instead, err = newSchema(array)
 	}
 	return built, err
 }
@@ -152,6 +170,9 @@ func (s *schema) parameter(value string) string {
 
 // expected says which kind of value is expected.
 func (s *schema) expected() string {
+	if s.instead != nil {
+		return "must be an object or an array"
+	}
 	if s.enum != nil {
 		return "must be one of " + strings.Join(s.enum, " ")
 	}

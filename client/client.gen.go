@@ -288,6 +288,24 @@ func (e KeyStatus) Valid() bool {
 	}
 }
 
+// Defines values for LeakLabelLabel.
+const (
+	FalsePositive LeakLabelLabel = "false_positive"
+	TruePositive  LeakLabelLabel = "true_positive"
+)
+
+// Valid indicates whether the value is a known member of the LeakLabelLabel enum.
+func (e LeakLabelLabel) Valid() bool {
+	switch e {
+	case FalsePositive:
+		return true
+	case TruePositive:
+		return true
+	default:
+		return false
+	}
+}
+
 // Defines values for LimitMode.
 const (
 	LimitModeEnforce LimitMode = "enforce"
@@ -489,6 +507,24 @@ func (e LimitStateType) Valid() bool {
 	case LimitStateTypeQuota:
 		return true
 	case LimitStateTypeRate:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for OnLeak.
+const (
+	OnLeakNotify OnLeak = "notify"
+	OnLeakRevoke OnLeak = "revoke"
+)
+
+// Valid indicates whether the value is a known member of the OnLeak enum.
+func (e OnLeak) Valid() bool {
+	switch e {
+	case OnLeakNotify:
+		return true
+	case OnLeakRevoke:
 		return true
 	default:
 		return false
@@ -797,16 +833,16 @@ func (e VerificationCode) Valid() bool {
 
 // Defines values for RemoveMemberParamsKeys.
 const (
-	Keep   RemoveMemberParamsKeys = "keep"
-	Revoke RemoveMemberParamsKeys = "revoke"
+	RemoveMemberParamsKeysKeep   RemoveMemberParamsKeys = "keep"
+	RemoveMemberParamsKeysRevoke RemoveMemberParamsKeys = "revoke"
 )
 
 // Valid indicates whether the value is a known member of the RemoveMemberParamsKeys enum.
 func (e RemoveMemberParamsKeys) Valid() bool {
 	switch e {
-	case Keep:
+	case RemoveMemberParamsKeysKeep:
 		return true
-	case Revoke:
+	case RemoveMemberParamsKeysRevoke:
 		return true
 	default:
 		return false
@@ -1818,6 +1854,11 @@ type Key struct {
 	// Example: 2026-03-02T10:00:00Z
 	LastUsedAt nullable.Nullable[time.Time] `json:"last_used_at"`
 
+	// LeakedAt When its token was reported as leaked. Absent if it was not, or has been rotated since.
+	//
+	// Example: 2026-03-02T11:00:00Z
+	LeakedAt *time.Time `json:"leaked_at,omitempty"`
+
 	// Limits Limits, each with a name of its own.
 	//
 	// Example: [{"cost":1,"limit":null,"mode":"enforce","name":"requests","per":"key","type":"rate"}]
@@ -1896,6 +1937,77 @@ type KeyPrefix = string
 //
 // Example: active
 type KeyStatus string
+
+// Leak A token that has leaked. Further fields of a scanner are ignored.
+type Leak struct {
+	// Source In what kind of place: `content`, `commit`, `issue_body` and so on.
+	//
+	// Example: content
+	Source *string `json:"source,omitempty"`
+
+	// Token The token.
+	//
+	// Example: lk_live_vF7U4YOYLkq6_cSDlQnFh3UDT5HoAxm26EXNs5IwyvxZJ02kOa9uUe1Z1SVXcT
+	Token string `json:"token"`
+
+	// Type The scanner's name for this kind of token.
+	//
+	// Example: latchkey_api_key
+	Type *string `json:"type,omitempty"`
+
+	// URL Where it was found.
+	//
+	// Example: https://github.com/octocat/Hello-World/blob/main/foo/bar.txt
+	URL                  *string           `json:"url,omitempty"`
+	AdditionalProperties map[string]string `json:"-"`
+}
+
+// LeakBatch Tokens that were found in one place.
+type LeakBatch struct {
+	// Tokens The tokens.
+	//
+	// Example: ["lk_live_vF7U4YOYLkq6_cSDlQnFh3UDT5HoAxm26EXNs5IwyvxZJ02kOa9uUe1Z1SVXcT"]
+	Tokens []string `json:"tokens"`
+
+	// URL Where they were found.
+	//
+	// Example: https://pastebin.example.com/q7Zt
+	URL *string `json:"url,omitempty"`
+}
+
+// LeakFeedback What became of each token of a report.
+type LeakFeedback = []LeakLabel
+
+// LeakLabel Whether a reported token is real, as GitHub's partners answer it.
+type LeakLabel struct {
+	// Label `true_positive` for a token of a key of this instance, also of one that does not work anymore.
+	//
+	// Example: true_positive
+	Label LeakLabelLabel `json:"label"`
+
+	// TokenHash The token's SHA-256 hash, in base64.
+	//
+	// Example: p6hnT5bHW1C3yLcV8A5q8mZQpcTDxE5sO6CYjjZ3nRk=
+	TokenHash string `json:"token_hash"`
+
+	// TokenType The `type` of the report, or `latchkey_api_key`.
+	//
+	// Example: latchkey_api_key
+	TokenType string `json:"token_type"`
+}
+
+// LeakLabelLabel `true_positive` for a token of a key of this instance, also of one that does not work anymore.
+//
+// Example: true_positive
+type LeakLabelLabel string
+
+// LeakList Tokens with the place where each was found, as GitHub reports them.
+type LeakList = []Leak
+
+// LeakReport Tokens that have leaked.
+type LeakReport struct {
+	union json.RawMessage
+}
 
 // Limit One rule for what keys may use, as `RequestedLimit` describes it, with the defaults of what was omitted. A field that
 // does not apply to the limit is absent.
@@ -2193,6 +2305,11 @@ type OAuthError struct {
 	ErrorDescription string `json:"error_description"`
 }
 
+// OnLeak What is done with a key whose token `reportLeak` names.
+//
+// Example: notify
+type OnLeak string
+
 // OpenAPIDocument An OpenAPI 3.0 document.
 type OpenAPIDocument map[string]interface{}
 
@@ -2434,6 +2551,11 @@ type Project struct {
 	//
 	// Example: Acme
 	Name Name `json:"name"`
+
+	// OnLeak What is done with a key whose token `reportLeak` names.
+	//
+	// Example: notify
+	OnLeak OnLeak `json:"on_leak"`
 
 	// OrganizationID Identifies an organization.
 	//
@@ -3172,6 +3294,11 @@ type UpdateProjectRequest struct {
 	// Example: Acme
 	Name *Name `json:"name,omitempty"`
 
+	// OnLeak What is done with a key whose token `reportLeak` names.
+	//
+	// Example: notify
+	OnLeak *OnLeak `json:"on_leak,omitempty"`
+
 	// Slug A short name for addresses: lower-case letters and digits, with single hyphens between them. If omitted, it is
 	// derived from the name, with a suffix if that is taken.
 	//
@@ -3423,6 +3550,11 @@ type VerifiedKey struct {
 	//
 	// Example: key_01kjpy44e0fcfrt0xvtfeed5a2
 	ID KeyID `json:"id"`
+
+	// LeakedAt When its token was reported as leaked. Absent if it was not, or has been rotated since.
+	//
+	// Example: 2026-03-02T11:00:00Z
+	LeakedAt *time.Time `json:"leaked_at,omitempty"`
 
 	// Limits Limits, each with a name of its own.
 	//
@@ -3928,6 +4060,9 @@ type SyncKeysJSONRequestBody = SyncKeysRequest
 // VerifyKeyJSONRequestBody defines body for VerifyKey for application/json ContentType.
 type VerifyKeyJSONRequestBody = VerifyKeyRequest
 
+// ReportLeakJSONRequestBody defines body for ReportLeak for application/json ContentType.
+type ReportLeakJSONRequestBody = LeakReport
+
 // UpdateMeJSONRequestBody defines body for UpdateMe for application/json ContentType.
 type UpdateMeJSONRequestBody = UpdateMeRequest
 
@@ -3987,6 +4122,179 @@ type CreatePlanJSONRequestBody = CreatePlanRequest
 
 // UpdatePlanJSONRequestBody defines body for UpdatePlan for application/json ContentType.
 type UpdatePlanJSONRequestBody = UpdatePlanRequest
+
+// Getter for additional properties for Leak. Returns the specified
+// element and whether it was found
+func (a Leak) Get(fieldName string) (value string, found bool) {
+	if a.AdditionalProperties != nil {
+		value, found = a.AdditionalProperties[fieldName]
+	}
+	return
+}
+
+// Setter for additional properties for Leak
+func (a *Leak) Set(fieldName string, value string) {
+	if a.AdditionalProperties == nil {
+		a.AdditionalProperties = make(map[string]string)
+	}
+	a.AdditionalProperties[fieldName] = value
+}
+
+// Override default JSON handling for Leak to handle AdditionalProperties
+func (a *Leak) UnmarshalJSON(b []byte) error {
+	object := make(map[string]json.RawMessage)
+	err := json.Unmarshal(b, &object)
+	if err != nil {
+		return err
+	}
+
+	if raw, found := object["source"]; found {
+		err = json.Unmarshal(raw, &a.Source)
+		if err != nil {
+			return fmt.Errorf("error reading 'source': %w", err)
+		}
+		delete(object, "source")
+	}
+
+	if raw, found := object["token"]; found {
+		err = json.Unmarshal(raw, &a.Token)
+		if err != nil {
+			return fmt.Errorf("error reading 'token': %w", err)
+		}
+		delete(object, "token")
+	}
+
+	if raw, found := object["type"]; found {
+		err = json.Unmarshal(raw, &a.Type)
+		if err != nil {
+			return fmt.Errorf("error reading 'type': %w", err)
+		}
+		delete(object, "type")
+	}
+
+	if raw, found := object["url"]; found {
+		err = json.Unmarshal(raw, &a.URL)
+		if err != nil {
+			return fmt.Errorf("error reading 'url': %w", err)
+		}
+		delete(object, "url")
+	}
+
+	if len(object) != 0 {
+		a.AdditionalProperties = make(map[string]string)
+		for fieldName, fieldBuf := range object {
+			var fieldVal string
+			err := json.Unmarshal(fieldBuf, &fieldVal)
+			if err != nil {
+				return fmt.Errorf("error unmarshaling field %s: %w", fieldName, err)
+			}
+			a.AdditionalProperties[fieldName] = fieldVal
+		}
+	}
+	return nil
+}
+
+// Override default JSON handling for Leak to handle AdditionalProperties
+func (a Leak) MarshalJSON() ([]byte, error) {
+	var err error
+	object := make(map[string]json.RawMessage)
+
+	if a.Source != nil {
+		object["source"], err = json.Marshal(a.Source)
+		if err != nil {
+			return nil, fmt.Errorf("error marshaling 'source': %w", err)
+		}
+	}
+
+	object["token"], err = json.Marshal(a.Token)
+	if err != nil {
+		return nil, fmt.Errorf("error marshaling 'token': %w", err)
+	}
+
+	if a.Type != nil {
+		object["type"], err = json.Marshal(a.Type)
+		if err != nil {
+			return nil, fmt.Errorf("error marshaling 'type': %w", err)
+		}
+	}
+
+	if a.URL != nil {
+		object["url"], err = json.Marshal(a.URL)
+		if err != nil {
+			return nil, fmt.Errorf("error marshaling 'url': %w", err)
+		}
+	}
+
+	for fieldName, field := range a.AdditionalProperties {
+		object[fieldName], err = json.Marshal(field)
+		if err != nil {
+			return nil, fmt.Errorf("error marshaling '%s': %w", fieldName, err)
+		}
+	}
+	return json.Marshal(object)
+}
+
+// AsLeakBatch returns the union data inside the LeakReport as a LeakBatch
+func (t LeakReport) AsLeakBatch() (LeakBatch, error) {
+	var body LeakBatch
+	err := json.Unmarshal(t.union, &body)
+	return body, err
+}
+
+// FromLeakBatch overwrites any union data inside the LeakReport as the provided LeakBatch
+func (t *LeakReport) FromLeakBatch(v LeakBatch) error {
+	b, err := json.Marshal(v)
+	t.union = b
+	return err
+}
+
+// MergeLeakBatch performs a merge with any union data inside the LeakReport, using the provided LeakBatch
+func (t *LeakReport) MergeLeakBatch(v LeakBatch) error {
+	b, err := json.Marshal(v)
+	if err != nil {
+		return err
+	}
+
+	merged, err := runtime.JSONMerge(t.union, b)
+	t.union = merged
+	return err
+}
+
+// AsLeakList returns the union data inside the LeakReport as a LeakList
+func (t LeakReport) AsLeakList() (LeakList, error) {
+	var body LeakList
+	err := json.Unmarshal(t.union, &body)
+	return body, err
+}
+
+// FromLeakList overwrites any union data inside the LeakReport as the provided LeakList
+func (t *LeakReport) FromLeakList(v LeakList) error {
+	b, err := json.Marshal(v)
+	t.union = b
+	return err
+}
+
+// MergeLeakList performs a merge with any union data inside the LeakReport, using the provided LeakList
+func (t *LeakReport) MergeLeakList(v LeakList) error {
+	b, err := json.Marshal(v)
+	if err != nil {
+		return err
+	}
+
+	merged, err := runtime.JSONMerge(t.union, b)
+	t.union = merged
+	return err
+}
+
+func (t LeakReport) MarshalJSON() ([]byte, error) {
+	b, err := t.union.MarshalJSON()
+	return b, err
+}
+
+func (t *LeakReport) UnmarshalJSON(b []byte) error {
+	err := t.union.UnmarshalJSON(b)
+	return err
+}
 
 // RequestEditorFn is the function signature for the RequestEditor callback function
 type RequestEditorFn func(ctx context.Context, req *http.Request) error
@@ -4379,6 +4687,42 @@ type ClientInterface interface {
 	//
 	// Corresponds with POST /v1/keys/verify (the `VerifyKey` operationId).
 	VerifyKey(ctx context.Context, body VerifyKeyJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// ReportLeakWithBody Report tokens that have leaked
+	//
+	// For everyone who finds tokens where they must not be: secret scanners of code hosts, CI jobs, people. The body has the
+	// shape in which GitHub's secret scanning reports to its partners, or is an object with `tokens`. To have a token is all
+	// the proof it takes, so no credential is needed.
+	//
+	// What happens to the key is for its project to say (`on_leak`): by default it is revoked with the reason `leaked`;
+	// with `notify` it gets a `leaked_at` and keeps working. Of a token that a rotation has replaced only that token ends.
+	// Owners of the organization get an email, and the audit trail has `key.leaked`. Reporting a token again changes nothing.
+	//
+	// The response says for each token, in the order of the report, whether it is a real one. A network may send 60 reports,
+	// and one a minute after that; others get 429. After a 503, send the same report again.
+	//
+	// Takes any type of body and a specified content type.
+	//
+	// Corresponds with POST /v1/leaks (the `ReportLeak` operationId).
+	ReportLeakWithBody(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// ReportLeak Report tokens that have leaked
+	//
+	// For everyone who finds tokens where they must not be: secret scanners of code hosts, CI jobs, people. The body has the
+	// shape in which GitHub's secret scanning reports to its partners, or is an object with `tokens`. To have a token is all
+	// the proof it takes, so no credential is needed.
+	//
+	// What happens to the key is for its project to say (`on_leak`): by default it is revoked with the reason `leaked`;
+	// with `notify` it gets a `leaked_at` and keeps working. Of a token that a rotation has replaced only that token ends.
+	// Owners of the organization get an email, and the audit trail has `key.leaked`. Reporting a token again changes nothing.
+	//
+	// The response says for each token, in the order of the report, whether it is a real one. A network may send 60 reports,
+	// and one a minute after that; others get 429. After a 503, send the same report again.
+	//
+	// Takes a body of the `application/json` content type.
+	//
+	// Corresponds with POST /v1/leaks (the `ReportLeak` operationId).
+	ReportLeak(ctx context.Context, body ReportLeakJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// GetMe Get the signed-in user
 	//
@@ -5797,6 +6141,62 @@ func (c *API) VerifyKeyWithBody(ctx context.Context, contentType string, body io
 // Corresponds with POST /v1/keys/verify (the `VerifyKey` operationId).
 func (c *API) VerifyKey(ctx context.Context, body VerifyKeyJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
 	req, err := NewVerifyKeyRequest(c.Server, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// ReportLeakWithBody Report tokens that have leaked
+//
+// For everyone who finds tokens where they must not be: secret scanners of code hosts, CI jobs, people. The body has the
+// shape in which GitHub's secret scanning reports to its partners, or is an object with `tokens`. To have a token is all
+// the proof it takes, so no credential is needed.
+//
+// What happens to the key is for its project to say (`on_leak`): by default it is revoked with the reason `leaked`;
+// with `notify` it gets a `leaked_at` and keeps working. Of a token that a rotation has replaced only that token ends.
+// Owners of the organization get an email, and the audit trail has `key.leaked`. Reporting a token again changes nothing.
+//
+// The response says for each token, in the order of the report, whether it is a real one. A network may send 60 reports,
+// and one a minute after that; others get 429. After a 503, send the same report again.
+//
+// Takes any type of body and a specified content type.
+//
+// Corresponds with POST /v1/leaks (the `ReportLeak` operationId).
+func (c *API) ReportLeakWithBody(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewReportLeakRequestWithBody(c.Server, contentType, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// ReportLeak Report tokens that have leaked
+//
+// For everyone who finds tokens where they must not be: secret scanners of code hosts, CI jobs, people. The body has the
+// shape in which GitHub's secret scanning reports to its partners, or is an object with `tokens`. To have a token is all
+// the proof it takes, so no credential is needed.
+//
+// What happens to the key is for its project to say (`on_leak`): by default it is revoked with the reason `leaked`;
+// with `notify` it gets a `leaked_at` and keeps working. Of a token that a rotation has replaced only that token ends.
+// Owners of the organization get an email, and the audit trail has `key.leaked`. Reporting a token again changes nothing.
+//
+// The response says for each token, in the order of the report, whether it is a real one. A network may send 60 reports,
+// and one a minute after that; others get 429. After a 503, send the same report again.
+//
+// Takes a body of the `application/json` content type.
+//
+// Corresponds with POST /v1/leaks (the `ReportLeak` operationId).
+func (c *API) ReportLeak(ctx context.Context, body ReportLeakJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewReportLeakRequest(c.Server, body)
 	if err != nil {
 		return nil, err
 	}
@@ -7933,6 +8333,46 @@ func NewVerifyKeyRequestWithBody(server string, contentType string, body io.Read
 	}
 
 	operationPath := fmt.Sprintf("/v1/keys/verify")
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodPost, queryURL.String(), body)
+	if err != nil {
+		return nil, err
+	}
+
+	req.Header.Add("Content-Type", contentType)
+
+	return req, nil
+}
+
+// NewReportLeakRequest calls the generic ReportLeak builder with application/json body
+func NewReportLeakRequest(server string, body ReportLeakJSONRequestBody) (*http.Request, error) {
+	var bodyReader io.Reader
+	buf, err := json.Marshal(body)
+	if err != nil {
+		return nil, err
+	}
+	bodyReader = bytes.NewReader(buf)
+	return NewReportLeakRequestWithBody(server, "application/json", bodyReader)
+}
+
+// NewReportLeakRequestWithBody constructs an http.Request for the ReportLeak method, with any body, and a specified content type
+func NewReportLeakRequestWithBody(server string, contentType string, body io.Reader) (*http.Request, error) {
+	var err error
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/leaks")
 	if operationPath[0] == '/' {
 		operationPath = "." + operationPath
 	}
@@ -11566,6 +12006,42 @@ type ClientWithResponsesInterface interface {
 	// Corresponds with POST /v1/keys/verify (the `VerifyKey` operationId).
 	VerifyKeyWithResponse(ctx context.Context, body VerifyKeyJSONRequestBody, reqEditors ...RequestEditorFn) (*VerifyKeyResponse, error)
 
+	// ReportLeakWithBodyWithResponse Report tokens that have leaked
+	//
+	// For everyone who finds tokens where they must not be: secret scanners of code hosts, CI jobs, people. The body has the
+	// shape in which GitHub's secret scanning reports to its partners, or is an object with `tokens`. To have a token is all
+	// the proof it takes, so no credential is needed.
+	//
+	// What happens to the key is for its project to say (`on_leak`): by default it is revoked with the reason `leaked`;
+	// with `notify` it gets a `leaked_at` and keeps working. Of a token that a rotation has replaced only that token ends.
+	// Owners of the organization get an email, and the audit trail has `key.leaked`. Reporting a token again changes nothing.
+	//
+	// The response says for each token, in the order of the report, whether it is a real one. A network may send 60 reports,
+	// and one a minute after that; others get 429. After a 503, send the same report again.
+	//
+	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /v1/leaks (the `ReportLeak` operationId).
+	ReportLeakWithBodyWithResponse(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*ReportLeakResponse, error)
+
+	// ReportLeakWithResponse Report tokens that have leaked
+	//
+	// For everyone who finds tokens where they must not be: secret scanners of code hosts, CI jobs, people. The body has the
+	// shape in which GitHub's secret scanning reports to its partners, or is an object with `tokens`. To have a token is all
+	// the proof it takes, so no credential is needed.
+	//
+	// What happens to the key is for its project to say (`on_leak`): by default it is revoked with the reason `leaked`;
+	// with `notify` it gets a `leaked_at` and keeps working. Of a token that a rotation has replaced only that token ends.
+	// Owners of the organization get an email, and the audit trail has `key.leaked`. Reporting a token again changes nothing.
+	//
+	// The response says for each token, in the order of the report, whether it is a real one. A network may send 60 reports,
+	// and one a minute after that; others get 429. After a 503, send the same report again.
+	//
+	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /v1/leaks (the `ReportLeak` operationId).
+	ReportLeakWithResponse(ctx context.Context, body ReportLeakJSONRequestBody, reqEditors ...RequestEditorFn) (*ReportLeakResponse, error)
+
 	// GetMeWithResponse Get the signed-in user
 	//
 	// The account that the access token belongs to.
@@ -13184,6 +13660,54 @@ func (r VerifyKeyResponse) StatusCode() int {
 
 // ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
 func (r VerifyKeyResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+// ReportLeakResponse200Headers the declared response headers of an HTTP 200 response for ReportLeak
+type ReportLeakResponse200Headers struct {
+	XRequestID string
+}
+
+type ReportLeakResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *LeakFeedback
+	// Headers200 the parsed response headers for an HTTP 200 response
+	Headers200 *ReportLeakResponse200Headers
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r ReportLeakResponse) GetJSON200() *LeakFeedback {
+	return r.JSON200
+}
+
+// GetBody returns the raw response body bytes
+func (r ReportLeakResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r ReportLeakResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r ReportLeakResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r ReportLeakResponse) ContentType() string {
 	if r.HTTPResponse != nil {
 		return r.HTTPResponse.Header.Get("Content-Type")
 	}
@@ -16175,6 +16699,54 @@ func (c *ClientWithResponses) VerifyKeyWithResponse(ctx context.Context, body Ve
 	return ParseVerifyKeyResponse(rsp)
 }
 
+// ReportLeakWithBodyWithResponse Report tokens that have leaked
+//
+// For everyone who finds tokens where they must not be: secret scanners of code hosts, CI jobs, people. The body has the
+// shape in which GitHub's secret scanning reports to its partners, or is an object with `tokens`. To have a token is all
+// the proof it takes, so no credential is needed.
+//
+// What happens to the key is for its project to say (`on_leak`): by default it is revoked with the reason `leaked`;
+// with `notify` it gets a `leaked_at` and keeps working. Of a token that a rotation has replaced only that token ends.
+// Owners of the organization get an email, and the audit trail has `key.leaked`. Reporting a token again changes nothing.
+//
+// The response says for each token, in the order of the report, whether it is a real one. A network may send 60 reports,
+// and one a minute after that; others get 429. After a 503, send the same report again.
+//
+// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /v1/leaks (the `ReportLeak` operationId).
+func (c *ClientWithResponses) ReportLeakWithBodyWithResponse(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*ReportLeakResponse, error) {
+	rsp, err := c.ReportLeakWithBody(ctx, contentType, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseReportLeakResponse(rsp)
+}
+
+// ReportLeakWithResponse Report tokens that have leaked
+//
+// For everyone who finds tokens where they must not be: secret scanners of code hosts, CI jobs, people. The body has the
+// shape in which GitHub's secret scanning reports to its partners, or is an object with `tokens`. To have a token is all
+// the proof it takes, so no credential is needed.
+//
+// What happens to the key is for its project to say (`on_leak`): by default it is revoked with the reason `leaked`;
+// with `notify` it gets a `leaked_at` and keeps working. Of a token that a rotation has replaced only that token ends.
+// Owners of the organization get an email, and the audit trail has `key.leaked`. Reporting a token again changes nothing.
+//
+// The response says for each token, in the order of the report, whether it is a real one. A network may send 60 reports,
+// and one a minute after that; others get 429. After a 503, send the same report again.
+//
+// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /v1/leaks (the `ReportLeak` operationId).
+func (c *ClientWithResponses) ReportLeakWithResponse(ctx context.Context, body ReportLeakJSONRequestBody, reqEditors ...RequestEditorFn) (*ReportLeakResponse, error) {
+	rsp, err := c.ReportLeak(ctx, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseReportLeakResponse(rsp)
+}
+
 // GetMeWithResponse Get the signed-in user
 //
 // The account that the access token belongs to.
@@ -18082,6 +18654,45 @@ func ParseVerifyKeyResponse(rsp *http.Response) (*VerifyKeyResponse, error) {
 	switch {
 	case rsp.StatusCode == 200:
 		var headers VerifyKeyResponse200Headers
+		if values := rsp.Header.Values("X-Request-Id"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "X-Request-Id", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.XRequestID = value
+		}
+		response.Headers200 = &headers
+	}
+
+	return response, nil
+}
+
+// ParseReportLeakResponse parses an HTTP response from a ReportLeakWithResponse call
+func ParseReportLeakResponse(rsp *http.Response) (*ReportLeakResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &ReportLeakResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest LeakFeedback
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	}
+
+	switch {
+	case rsp.StatusCode == 200:
+		var headers ReportLeakResponse200Headers
 		if values := rsp.Header.Values("X-Request-Id"); len(values) > 0 {
 			var value string
 			if err := runtime.BindStyledParameterWithOptions("simple", "X-Request-Id", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {

@@ -116,6 +116,8 @@ func (c *console) routes(e *echo.Echo) {
 		"GET ":                                   showHome,
 		"GET /":                                  showHome,
 		"POST /sign-out":                         signOut,
+		"GET /desk":                              showDesk,
+		"POST /desk":                             searchDesk,
 		"GET /account":                           showAccount,
 		"POST /account":                          onAccount(renameAccount),
 		"POST /account/password":                 onAccount(changePassword),

@@ -35,13 +35,14 @@ const faultSample, leastHit = 50, 40
 // goodForms has what a person sends with each form that changes something, by its
 // path. $N is a number that nothing has had.
 var goodForms = map[string]url.Values{
-	"/console/sign-in":                                          {"email": {"$EMAIL"}, "password": {password}},
-	"/console/sign-up":                                          {"email": {"person-$N@example.com"}, "password": {password}},
-	"/console/sign-out":                                         {},
-	"/console/account":                                          {"name": {"Person $N"}},
-	"/console/account/password":                                 {"current": {password}, "new": {"four copper kettles on a pier"}},
-	"/console/account/sessions":                                 {},
-	"/console/organizations":                                    {"name": {"Organization $N"}},
+	"/console/sign-in":          {"email": {"$EMAIL"}, "password": {password}},
+	"/console/sign-up":          {"email": {"person-$N@example.com"}, "password": {password}},
+	"/console/sign-out":         {},
+	"/console/desk":             {"leaked": {":key"}},
+	"/console/account":          {"name": {"Person $N"}},
+	"/console/account/password": {"current": {password}, "new": {"four copper kettles on a pier"}},
+	"/console/account/sessions": {},
+	"/console/organizations":    {"name": {"Organization $N"}},
 	"/console/organizations/:organization/members/:user":        {"role": {"admin"}},
 	"/console/organizations/:organization/members/:user/remove": {},
 	"/console/organizations/:organization/invitations":          {"email": {"invited-$N@example.com"}, "role": {"viewer"}},

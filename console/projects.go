@@ -88,7 +88,7 @@ func showProjectSettings(v *visit) error {
 }
 
 func projectForm(p domain.Project) form {
-	return newForm("name", p.Name, "slug", p.Slug, "key_prefix", p.KeyPrefix).at(p.Revision)
+	return newForm("name", p.Name, "slug", p.Slug, "key_prefix", p.KeyPrefix, "on_leak", string(p.OnLeak)).at(p.Revision)
 }
 
 func (v *visit) projectSettings(p *service.Project, project domain.Project, settings, deletion, disabling form) error {
@@ -108,8 +108,12 @@ func (v *visit) projectSettings(p *service.Project, project domain.Project, sett
 
 func updateProject(v *visit, p *service.Project, project domain.Project, f form) error {
 	name, slug, prefix := f.Text("name"), f.Text("slug"), f.Text("key_prefix")
+	patch := domain.ProjectPatch{Name: &name, Slug: &slug, KeyPrefix: &prefix}
+	if f.Get("on_leak") != "" { // a form of before has none
+		patch.OnLeak = new(domain.OnLeak(f.Get("on_leak")))
+	}
 	p.Expect(f.expects())
-	if _, err := p.Update(v.ctx(), domain.ProjectPatch{Name: &name, Slug: &slug, KeyPrefix: &prefix}); err != nil {
+	if _, err := p.Update(v.ctx(), patch); err != nil {
 		if err := f.refuse(err); err != nil {
 			return err
 		}

@@ -263,7 +263,7 @@ func device(userAgent string) string {
 
 // auditActions are the actions by which an organization's audit log can be filtered.
 var auditActions = []string{
-	"key.created", "key.updated", "key.rotated", "key.revoked", "key.deleted", "keys.imported",
+	"key.created", "key.updated", "key.rotated", "key.revoked", "key.leaked", "key.deleted", "keys.imported",
 	"limit.reset", "limit.given_back", "limit.reached", "credits.granted", "credits.refunded",
 	"plan.created", "plan.updated", "plan.deleted",
 	"project.created", "project.updated", "project.suspended", "project.resumed", "project.deleted",

@@ -191,6 +191,10 @@ func TestScreenshots(t *testing.T) {
 	at("/console/organizations/new", "organization-new")
 	at("/console?all=1", "organizations")
 	at("/console/account", "account")
+	at("/console/desk", "desk")
+	b.fill("leaked", token.Reveal()).follow("Find the key")
+	b.shows("globex-sync")
+	shoot("desk-found")
 	at("/console/nowhere", "error")
 }
 

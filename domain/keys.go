@@ -26,6 +26,7 @@ type Key struct {
 	RevokedReason string
 	LastUsedAt    time.Time
 	RotatedAt     time.Time
+	LeakedAt      time.Time // when its token was reported as leaked, unless it has got another since
 	Retiring      Retiring
 	Plan          KeyPlan
 	Limits        []Limit // its own, WithDefaults; nil: none

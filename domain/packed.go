@@ -72,6 +72,7 @@ func (k *bareKey) ownTimes() []*time.Time {
 	return []*time.Time{
 		&k.RotatedAt,
 		&k.Retiring.ValidUntil,
+		&k.LeakedAt,
 	}
 }
 

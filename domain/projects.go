@@ -33,6 +33,7 @@ type Project struct {
 	Audience       string  // whom access tokens of its keys are for; empty: its issuer
 	TokenTTL       int64   // how long they live, in seconds
 	TokenEpoch     int64   // grows when all of them end
+	OnLeak         OnLeak  // what is done with keys whose tokens leak
 	CreatedAt      time.Time
 	UpdatedAt      time.Time
 	Revision       int64
@@ -93,6 +94,7 @@ type ProjectPatch struct {
 	Audience   *string // empty: none
 	TokenTTL   *int64
 	TokenEpoch *int64
+	OnLeak     *OnLeak
 }
 
 // Apply returns pr with the patch applied, or validation_failed.
@@ -107,6 +109,7 @@ func (p ProjectPatch) Apply(pr Project) (Project, error) {
 	set(given, "audience", &pr.Audience, p.Audience)
 	set(given, "token_ttl", &pr.TokenTTL, p.TokenTTL)
 	set(given, "token_epoch", &pr.TokenEpoch, p.TokenEpoch)
+	set(given, "on_leak", &pr.OnLeak, p.OnLeak)
 	var v Invalid
 	v.limits(pr.Limits)
 	pr.Limits = LimitsWithDefaults(pr.Limits)
@@ -117,6 +120,7 @@ func (p ProjectPatch) Apply(pr Project) (Project, error) {
 		v.Add("/key_prefix", "%s", why)
 	}
 	v.tokens(pr)
+	v.onLeak(pr.OnLeak)
 	if pr.TokenEpoch < epoch || pr.TokenEpoch > MaxTokenEpoch {
 		v.Add("/token_epoch", "must be %d, which it is, to %d: it only grows", epoch, MaxTokenEpoch)
 	}

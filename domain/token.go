@@ -157,6 +157,9 @@ func PublicPart(s string) string {
 	return strings.Join(parts[:3], "_")
 }
 
+// TokenIDOf returns the id in a public part of a token, or what is in its place.
+func TokenIDOf(public string) TokenID { return TokenID(public[strings.LastIndexByte(public, '_')+1:]) }
+
 func invalidToken() error { return Refused(CodeInvalidAPIKey, "The API key is not valid.") }
 
 func isBase62(s string) bool {

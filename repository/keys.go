@@ -30,6 +30,7 @@ type keyRow struct {
 	RevokedAt      micros
 	RevokedReason  string
 	RotatedAt      micros
+	LeakedAt       micros
 	RetiringPrefix string
 	RetiringUntil  micros
 	PlanID         domain.PlanID    `bun:",nullzero"`
@@ -61,6 +62,7 @@ func (r keyRow) key() domain.Key {
 		RevokedReason: r.RevokedReason,
 		LastUsedAt:    r.LastUsedAt.Time,
 		RotatedAt:     r.RotatedAt.Time,
+		LeakedAt:      r.LeakedAt.Time,
 		Retiring: domain.Retiring{
 			Prefix: r.RetiringPrefix, ValidUntil: r.RetiringUntil.Time, LastUsedAt: r.RetiringLastUsed.Time,
 		},
@@ -90,6 +92,7 @@ func newKeyRow(scope domain.ProjectScope, k domain.Key) *keyRow {
 		RevokedAt:      micros{k.RevokedAt},
 		RevokedReason:  k.RevokedReason,
 		RotatedAt:      micros{k.RotatedAt},
+		LeakedAt:       micros{k.LeakedAt},
 		RetiringPrefix: k.Retiring.Prefix,
 		RetiringUntil:  micros{k.Retiring.ValidUntil},
 		PlanID:         k.Plan.ID,

@@ -58,6 +58,22 @@ func (s *Store) ListMembers(ctx context.Context, scope domain.OrganizationScope,
 	}), nil
 }
 
+// ListOwners returns at most limit owners of the organization, those first who joined
+// first.
+func (s *Store) ListOwners(ctx context.Context, scope domain.OrganizationScope, limit int) ([]domain.User, error) {
+	var rows []membershipRow
+	err := selectIn(s, scope, &rows).Relation("User").Where("m.role = ?", domain.Owner).OrderExpr("m.joined_at, m.user_id").
+		Limit(int64(limit)).Scan(ctx)
+	if err != nil {
+		return nil, s.error(err)
+	}
+	owners := make([]domain.User, len(rows))
+	for i, r := range rows {
+		owners[i] = r.User.user()
+	}
+	return owners, nil
+}
+
 // CountOwners returns how many owners the organization has.
 func (s *Store) CountOwners(ctx context.Context, scope domain.OrganizationScope) (int, error) {
 	n, err := selectIn(s, scope, (*membershipRow)(nil)).Where("m.role = ?", domain.Owner).Count(ctx)

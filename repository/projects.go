@@ -31,6 +31,7 @@ type projectRow struct {
 	Audience        string
 	TokenTTL        int64
 	TokenEpoch      int64
+	OnLeak          domain.OnLeak
 
 	Organization *organizationRow `bun:"rel:belongs-to,join:organization_id=id"`
 	Role         domain.Role      `bun:",scanonly"` // of the member who asks
@@ -49,6 +50,7 @@ func (r projectRow) project() domain.Project {
 		Audience:       r.Audience,
 		TokenTTL:       r.TokenTTL,
 		TokenEpoch:     r.TokenEpoch,
+		OnLeak:         r.OnLeak,
 		CreatedAt:      r.CreatedAt.Time,
 		UpdatedAt:      r.UpdatedAt.Time,
 		Revision:       r.Revision,
@@ -69,6 +71,7 @@ func newProjectRow(p domain.Project) *projectRow {
 		Audience:        p.Audience,
 		TokenTTL:        p.TokenTTL,
 		TokenEpoch:      p.TokenEpoch,
+		OnLeak:          p.OnLeak,
 		CreatedAt:       micros{p.CreatedAt},
 		UpdatedAt:       micros{p.UpdatedAt},
 		Revision:        p.Revision,
@@ -147,6 +150,12 @@ func (s *Store) ListProjects(ctx context.Context, scope domain.OrganizationScope
 	return list(rows, p, projectRow.project, func(p domain.Project) domain.Cursor {
 		return domain.Cursor{At: p.CreatedAt, ID: string(p.ID)}
 	}), nil
+}
+
+// KeyPrefixes returns what tokens of projects start with, each prefix once.
+func (s *Store) KeyPrefixes(ctx context.Context) (prefixes []string, err error) {
+	err = s.read.NewSelect().Model((*projectRow)(nil)).ColumnExpr("DISTINCT p.key_prefix").Where(projectStanding).Scan(ctx, &prefixes)
+	return prefixes, s.error(err)
 }
 
 // HasSuspendedProject reports whether the operator has suspended one of the

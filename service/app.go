@@ -111,6 +111,7 @@ type App struct {
 	waiters    waiters
 
 	calls, questions, forwards verified
+	leaks                      leakCounts
 }
 
 // New returns an App over a migrated store. It refuses a master key that is not

@@ -75,6 +75,9 @@ func (a *App) proveSlow(
 				Code: domain.CodeUnavailable, Detail: "Checking this API key takes long. Send it again.", RetryAfter: time.Second,
 			}
 		}
+		if !asks.mayHash() {
+			return unusable, errHashedEnough
+		}
 		leave, err := f.enter(ctx, slow[i], text, asks)
 		if err != nil {
 			return domain.ProvenKey{}, err
@@ -130,4 +133,13 @@ func fewestFirst(keys []domain.ProvenKey) {
 		return max(count[of[0]], count[of[1]])
 	}
 	slices.SortStableFunc(keys, func(x, y domain.ProvenKey) int { return weight(x) - weight(y) })
+}
+
+// mayHash takes one of the slow hashes that a request may have.
+func (a asker) mayHash() bool {
+	if a.slow == nil {
+		return true
+	}
+	*a.slow--
+	return *a.slow >= 0
 }

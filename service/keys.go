@@ -235,6 +235,7 @@ func keyFields(k domain.Key) map[string]any {
 		"expires_at":     moment(k.ExpiresAt),
 		"revoked_at":     moment(k.RevokedAt),
 		"revoked_reason": k.RevokedReason,
+		"leaked_at":      moment(k.LeakedAt),
 		"prefix":         k.Prefix,
 		"plan_id":        idOrNull(k.Plan.ID),
 		"allowed_ips":    someOrNull(k.AllowedIPs),

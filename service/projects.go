@@ -2,6 +2,7 @@ package service
 
 import (
 	"context"
+	"slices"
 
 	"github.com/latchkey-dev/latchkey/domain"
 	"github.com/latchkey-dev/latchkey/repository"
@@ -24,6 +25,7 @@ func (o *Organization) CreateProject(ctx context.Context, spec domain.ProjectSpe
 		KeyPrefix:      spec.KeyPrefix,
 		Status:         domain.Active,
 		TokenTTL:       domain.DefaultTokenTTL,
+		OnLeak:         domain.LeakRevokes,
 		CreatedAt:      now,
 		UpdatedAt:      now,
 		Revision:       1,
@@ -87,6 +89,16 @@ func (a *App) ProjectOfPlan(ctx context.Context, caller domain.Principal, id dom
 	}
 	project, err := a.store.GetProjectOfPlan(ctx, id)
 	return &Project{grant{app: a, caller: caller}, &project}, err
+}
+
+// KeyPrefixes returns what tokens of the instance start with, in order: its own prefix
+// and those of all projects. Only the command line may call it.
+func (a *App) KeyPrefixes(ctx context.Context, caller domain.Principal) ([]string, error) {
+	if err := requireSystem(caller); err != nil {
+		return nil, err
+	}
+	used, err := a.store.KeyPrefixes(ctx)
+	return slices.Compact(slices.Sorted(slices.Values(append(used, a.keyPrefix)))), err
 }
 
 // Project is a project in the hands of a caller who belongs there: one of its
@@ -298,6 +310,7 @@ func projectFields(p domain.Project) map[string]any {
 		"audience":    idOrNull(p.Audience),
 		"token_ttl":   p.TokenTTL,
 		"token_epoch": p.TokenEpoch,
+		"on_leak":     p.OnLeak,
 	}
 	return withLimits(withSuspension(fields, p.Suspended), p.Limits)
 }

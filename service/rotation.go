@@ -64,7 +64,7 @@ func (p *Project) RotateKey(ctx context.Context, id domain.KeyID, r domain.Rotat
 		if err != nil {
 			return issued{}, err
 		}
-		after.Prefix, after.RotatedAt, after.Revision = token.Prefix(), now, before.Revision+1
+		after.Prefix, after.RotatedAt, after.LeakedAt, after.Revision = token.Prefix(), now, time.Time{}, before.Revision+1
 		if err := tx.UpdateKey(ctx, p.project.Scope(), after); err != nil {
 			return issued{}, err
 		}

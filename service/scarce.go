@@ -12,11 +12,12 @@ import (
 type scarce struct {
 	bodies  places // request bodies that are too large to have any number of in memory
 	exports places // answers as long as what is in the database
+	reports places // the same of callers that have proved nothing
 	sums    places // questions that sum up years of usage for each page of the answer
 }
 
 func newScarce() scarce {
-	return scarce{bodies: newPlaces(4, 1), exports: newPlaces(8, 2), sums: newPlaces(8, 2)}
+	return scarce{bodies: newPlaces(4, 1), exports: newPlaces(8, 2), reports: newPlaces(2, 1), sums: newPlaces(8, 2)}
 }
 
 // placeWait is how long a request waits for its place.
@@ -72,6 +73,9 @@ func (p places) enter(ctx context.Context, caller domain.Principal) (leave func(
 // body is read after that, and leave is called when it is no longer in memory.
 // Errors: unavailable.
 func (a *App) LargeBody(ctx context.Context, caller domain.Principal) (leave func(), err error) {
+	if _, isKey := caller.ProvenKey(); !isKey && !caller.HasUser() {
+		return a.scarce.reports.enter(ctx, caller)
+	}
 	return a.scarce.bodies.enter(ctx, caller)
 }
 
@@ -95,6 +99,7 @@ type asker struct {
 	project domain.ProjectID // whose key is preferred; empty: no project in particular
 	from    Sender
 	now     time.Time
+	slow    *int // how many slow hashes may still be computed; nil: only maxSlowHashes bounds them
 }
 
 // payer returns the payer who is charged for the work: the network of an anonymous

@@ -42,6 +42,7 @@ func newRoot() *cobra.Command {
 	root.AddCommand(
 		newServe(), newQuickstart(), newMigrate(), newRoutes(), newOpenAPI(), newVersion(),
 		newUser(), newOrganization(), newProject(), newPlan(), newLimit(), newCredits(), newKey(), newUsage(), newAudit(), newJWT(),
+		newScannerRules(),
 		newNode(), newDoctor(), newBackup(),
 	)
 	checkUsage(root)

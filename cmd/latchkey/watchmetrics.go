@@ -15,7 +15,7 @@ type watchMetrics struct {
 	app   *service.App
 	store *repository.Store
 
-	verifications                              *prometheus.Desc
+	verifications, leaks                       *prometheus.Desc
 	queue, queueLimit                          *prometheus.Desc
 	connections, connectionsMax, waits, waited *prometheus.Desc
 	turns, turnsTaken, turnsWaiting, noTurn    *prometheus.Desc
@@ -30,6 +30,8 @@ func newWatchMetrics(app *service.App, store *repository.Store) *watchMetrics {
 		store: store,
 		verifications: desc("verifications_total", "Keys that were judged, by edge and outcome: call, the credential of a request; "+
 			"verify, a key that a project asks about.", "edge", "outcome"),
+		leaks: desc("reported_tokens_total", "Tokens that were reported as leaked, by outcome: unknown, none of this instance; revoked; "+
+			"notified, the key keeps working; known, it had ended or was reported before.", "outcome"),
 		queue:          desc("database_queue_length", "Statements that run or wait for a connection."),
 		queueLimit:     desc("database_queue_limit", "How many statements may run or wait; more are refused."),
 		connections:    desc("database_connections", "Connections to the database, by pool and state.", "pool", "state"),
@@ -37,7 +39,7 @@ func newWatchMetrics(app *service.App, store *repository.Store) *watchMetrics {
 		waits:          desc("database_connection_waits_total", "Statements that waited for a connection.", "pool"),
 		waited:         desc("database_connection_wait_seconds_total", "Time that statements have waited for a connection.", "pool"),
 		turns: desc("turns", "How many requests may have a turn at the same time, by what the turn is for: passwords to hash, hashes "+
-			"of imported tokens, large bodies, exports, sums of usage, visits of limits.", "of"),
+			"of imported tokens, large bodies, reports of leaks, exports, sums of usage, visits of limits.", "of"),
 		turnsTaken:   desc("turns_taken", "Requests that have a turn now.", "of"),
 		turnsWaiting: desc("turns_waiting", "Requests that wait for a turn now.", "of"),
 		noTurn:       desc("turns_refused_total", "Requests that were refused because they got no turn in time.", "of"),
@@ -54,6 +56,10 @@ func (m *watchMetrics) Collect(all chan<- prometheus.Metric) {
 	}
 	for _, v := range m.app.Verifications() {
 		send(m.verifications, prometheus.CounterValue, float64(v.Count), string(v.Edge), string(v.Outcome))
+	}
+	leaks := m.app.LeakStats()
+	for _, outcome := range service.LeakOutcomes {
+		send(m.leaks, prometheus.CounterValue, float64(leaks[outcome]), string(outcome))
 	}
 	t := m.store.Traffic()
 	send(m.queue, prometheus.GaugeValue, float64(t.Queue))

@@ -83,6 +83,15 @@ document.addEventListener("click", (event) => {
   for (const menu of document.querySelectorAll(".dropdown[open]")) if (!menu.contains(event.target)) menu.open = false;
 });
 
+// Of a token, only the part that may be shown leaves the page: the prefix, the
+// environment and the id; of an imported one what is before its dot.
+document.addEventListener("submit", (event) => {
+  const field = event.target.elements[event.target.dataset.publicOnly];
+  if (!field) return;
+  const text = field.value.trim();
+  field.value = /^([a-z][a-z0-9]{1,15}_(live|test)_[0-9A-Za-z]{12})_/.exec(text)?.[1] ?? /^[^.]{1,16}\.(?=.)/.exec(text)?.[0] ?? text;
+});
+
 function prepare() {
   for (const button of document.querySelectorAll("[data-copy]")) button.hidden = false;
   for (const select of document.querySelectorAll("[data-date]")) showDate(select);
