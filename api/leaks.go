@@ -1,6 +1,7 @@
 package api
 
 import (
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"encoding/base64"
@@ -57,11 +58,8 @@ func (l Leak) label(found bool) LeakLabel {
 	hash := sha256.Sum256([]byte(l.Token))
 	label := LeakLabel{
 		TokenHash: base64.StdEncoding.EncodeToString(hash[:]),
-		TokenType: "latchkey_api_key",
+		TokenType: cmp.Or(value(l.Type), "latchkey_api_key"),
 		Label:     LeakLabelLabelFalsePositive,
-	}
-	if l.Type != nil {
-		label.TokenType = *l.Type
 	}
 	if found {
 		label.Label = LeakLabelLabelTruePositive

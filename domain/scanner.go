@@ -20,7 +20,7 @@ const (
 var ScannerFormats = []ScannerFormat{Gitleaks, Trufflehog, GitHub}
 
 // exampleTokenID is the id in the example tokens of the contract, which are no leak.
-const exampleTokenID = "vF7U4YOYLkq6"
+const exampleTokenID = "vF7U4YOYLkq6" //nolint:gosec // it is the public part
 
 // ScannerRules returns rules that find exactly what has the form of a token with one of
 // the prefixes. They need no entropy, because nothing else has this form.

@@ -82,8 +82,8 @@ func (a *App) ReportLeaks(ctx context.Context, from domain.Origin, report domain
 	found = make([]bool, len(report.Leaks))
 	seen := make(map[domain.Hidden]bool, len(report.Leaks))
 	for i, leak := range report.Leaks {
-		if real, again := seen[leak.Token]; again {
-			found[i] = real
+		if known, again := seen[leak.Token]; again {
+			found[i] = known
 			continue
 		}
 		outcome, problem := a.reportLeak(ctx, leak, asks, from)

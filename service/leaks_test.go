@@ -65,15 +65,15 @@ func TestReportLeakOnce(t *testing.T) {
 func TestReportLeakOfUnusableKeys(t *testing.T) {
 	onEach(t, func(w *world) {
 		_, project := w.tenant(w.signUp("ann@example.com"))
-		make := func(expires time.Time) (domain.Key, domain.Leak) {
+		create := func(expires time.Time) (domain.Key, domain.Leak) {
 			key, token, err := project.CreateKey(w.Context(), domain.KeySpec{Name: "a key", ExpiresAt: expires})
 			w.check(err)
 			return key, domain.Leak{Token: domain.Hidden(token.Reveal())}
 		}
-		_, expired := make(w.Now().Add(-time.Hour))
-		gone, deleted := make(time.Time{})
+		_, expired := create(w.Now().Add(-time.Hour))
+		gone, deleted := create(time.Time{})
 		w.check(project.DeleteKey(w.Context(), gone.ID))
-		_, disabled := make(time.Time{})
+		_, disabled := create(time.Time{})
 		_, err := project.Update(w.Context(), domain.ProjectPatch{Status: new(domain.Disabled)})
 		w.check(err)
 		report := domain.LeakReport{Leaks: []domain.Leak{expired, deleted, disabled}}
