@@ -40,7 +40,8 @@ func ScannerRules(format ScannerFormat, prefixes []string) (string, error) {
 	}[format])
 	for _, prefix := range prefixes {
 		if !isKeyPrefix(prefix) {
-			return "", Errorf(CodeValidationFailed, "A prefix must be 2 to 16 characters: a lower-case letter, then lower-case letters and digits.")
+			return "", Errorf(CodeValidationFailed,
+				"A prefix must be 2 to 16 characters: a lower-case letter, then lower-case letters and digits.")
 		}
 		rules.WriteString(rule(prefix, fmt.Sprintf("%s_(live|test)_[0-9A-Za-z]{%d}_[0-9A-Za-z]{%d}", prefix, tokenIDLength,
 			secretLength+checkLength)))

@@ -44,7 +44,8 @@ func TestScannerRulesFindTokens(t *testing.T) {
 					t.Fatal(err)
 				}
 				token := made.Reveal()
-				for _, around := range []string{token, "key=" + token, `"` + token + `",`, "https://x/?k=" + token + "&a=b", "\t" + token + "\n"} {
+				around := []string{token, "key=" + token, `"` + token + `",`, "https://x/?k=" + token + "&a=b", "\t" + token + "\n"}
+				for _, around := range around {
 					if got := rules[i].FindString(around); got != token {
 						t.Errorf("%s: got %q in %q", format, got, around)
 					}

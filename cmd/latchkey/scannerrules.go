@@ -14,8 +14,8 @@ func newScannerRules() *cobra.Command {
 	var prefixes []string
 	cmd := databaseCommand(&cobra.Command{
 		Use: "scanner-rules", Short: "Print rules by which secret scanners find the tokens of this instance",
-		Long: "Print rules by which secret scanners find the tokens of this instance, one for each prefix that a project has: for gitleaks " +
-			"and betterleaks, for trufflehog, or the fields of a custom pattern of GitHub.",
+		Long: "Print rules by which secret scanners find the tokens of this instance, one for each prefix that a project has: for " +
+			"gitleaks and betterleaks, for trufflehog, or the fields of a custom pattern of GitHub.",
 		Example: "  latchkey scanner-rules --format gitleaks > .gitleaks.toml",
 	}, func(ctx context.Context, op operator, cmd *cobra.Command, _ []string) error {
 		used, err := op.KeyPrefixes(ctx, op.caller)
