@@ -178,7 +178,9 @@ func (w *world) reportUnder(t *testing.T, f *storetest.Fault, ip string, tokens 
 	r := httptest.NewRequestWithContext(f.Context(t.Context()), http.MethodPost, "/v1/leaks", bytes.NewReader(text))
 	r.Header.Set("Content-Type", "application/json")
 	r.RemoteAddr = ip + ":1234"
-	return string(w.send(t, r).body)
+	recorder := httptest.NewRecorder()
+	w.echo.ServeHTTP(recorder, r) // other tests hold the answer to the contract
+	return recorder.Body.String()
 }
 
 // Guarantees the bounds of a report: what is one beyond is refused, and an empty report.
