@@ -128,7 +128,7 @@ vulncheck: ## look for known vulnerabilities; needs the network, so make test do
 	go run $(GOVULNCHECK) ./...
 
 .PHONY: client-tools
-client-tools: ## check for the programs that the four targets below need; as root on Debian, install them
+client-tools: ## check for the programs that the targets below need; as root on Debian, install them
 	@.ci/tools clients
 
 .PHONY: lint-contract
@@ -142,6 +142,10 @@ clients: client-tools ## generate clients in Go, TypeScript, Python and Java int
 .PHONY: test-guides
 test-guides: client-tools ## run every code block of every page
 	contract/guides.py
+
+.PHONY: test-sdk
+test-sdk: client-tools ## hold every SDK to the rules of docs/local.md; test-clients runs this, too
+	sdk/test
 
 .PHONY: test-clients
 test-clients: client-tools ## lint the contract and test the clients against a running server

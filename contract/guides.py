@@ -157,7 +157,7 @@ class Page:
             return
         port = free_port()
         self.environment |= {
-            "PATH": f"{BUILT}:{os.environ['PATH']}",
+            "PATH": f"{ROOT / 'sdk' / 'published'}:{BUILT}:{os.environ['PATH']}",
             "PYTHONUNBUFFERED": "1",
             "PYTHONDONTWRITEBYTECODE": "1",
             "CURL_HOME": str(self.folder),
@@ -429,6 +429,7 @@ def pages() -> Iterator[str]:
 def main() -> None:
     subprocess.run([ROOT / "contract" / "prepare"], check=True)
     subprocess.run([SERVER, "build"], check=True)
+    subprocess.run([ROOT / "sdk" / "pack"], check=True)
     os.environ["PATH"] = f"{BUILT / 'venv' / 'bin'}:{os.environ['PATH']}:/usr/sbin"  # where Debian has nginx
     WORK.mkdir(parents=True, exist_ok=True)
     readme = (ROOT / "README.md").read_text()

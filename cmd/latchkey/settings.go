@@ -129,7 +129,10 @@ func parseSettings(cmd *cobra.Command) (*settings, mistakes, error) {
 			}
 		}
 	})
-	known := map[string]bool{settingPrefix + "URL": true, settingPrefix + "API_KEY": true} // those of clients
+	known := map[string]bool{} // beginning with those of clients
+	for _, name := range []string{"URL", "API_KEY", "API_KEY_FILE"} {
+		known[settingPrefix+name] = true
+	}
 	err := env.ParseWithOptions(s, env.Options{
 		Environment: given, Prefix: settingPrefix,
 		OnSet: func(name string, value any, isDefault bool) {

@@ -235,7 +235,7 @@ func (p *player) send(r request) (got response) {
 	for _, h := range r.Headers {
 		req.Header.Add(h[0], strings.NewReplacer("$A", text("A"), "$LONG", strings.Repeat("a", 513)).Replace(h[1]))
 	}
-	res, err := http.DefaultClient.Do(req)
+	res, err := caller.Do(req)
 	if err != nil {
 		return response{err: err}
 	}

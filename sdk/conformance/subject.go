@@ -13,6 +13,7 @@ import (
 	"os/exec"
 	"strings"
 	"sync"
+	"syscall"
 )
 
 // ownKey is the key of the subject.
@@ -50,6 +51,7 @@ func startSubject(command []string, env ...string) (*subject, error) {
 	s := &subject{cmd: exec.Command(command[0], command[1:]...)}
 	s.cmd.Env = append(append(os.Environ(), "LATCHKEY_API_KEY="+ownKey), env...)
 	s.cmd.Stderr = &s.log
+	s.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true} // the command may start the service in a process of its own
 	out, err := s.cmd.StdoutPipe()
 	if err != nil {
 		return nil, err
@@ -69,9 +71,12 @@ func startSubject(command []string, env ...string) (*subject, error) {
 }
 
 func (s *subject) stop() {
-	_ = s.cmd.Process.Kill()
+	_ = syscall.Kill(-s.cmd.Process.Pid, syscall.SIGKILL)
 	_ = s.cmd.Wait()
 }
+
+// caller gives up on a subject that hangs.
+var caller = &http.Client{Timeout: 2 * patience}
 
 // begin has the subject use a new SDK, which asks the instances at the addresses.
 func (s *subject) begin(urls string, options map[string]any) error {
@@ -89,7 +94,7 @@ func (s *subject) control(what string, body, answer any) error {
 	if err != nil {
 		return err
 	}
-	res, err := http.Post(s.address+"/test/"+what, "application/json", bytes.NewReader(text))
+	res, err := caller.Post(s.address+"/test/"+what, "application/json", bytes.NewReader(text))
 	if err != nil {
 		return err
 	}
