@@ -11,6 +11,7 @@ import (
 	"github.com/latchkey-dev/latchkey/domain"
 	"github.com/latchkey-dev/latchkey/repository"
 	"github.com/latchkey-dev/latchkey/service"
+	"github.com/latchkey-dev/latchkey/service/servicetest"
 )
 
 // Guarantees that tenants whose keys share a public prefix, or who even know the
@@ -147,18 +148,10 @@ func TestImportReachesOtherNodes(t *testing.T) {
 		w.check(err)
 		becomes := func(want domain.Code) {
 			w.Helper()
-			deadline := time.After(5 * time.Second)
-			for retry := time.NewTicker(20 * time.Millisecond); ; {
+			servicetest.Eventually(w, "the other node answers "+string(want), func() bool {
 				_, err := other.ProveKey(w.Context(), "opaque", nil)
-				if domain.CodeOf(err) == want {
-					return
-				}
-				select {
-				case <-deadline:
-					w.Fatalf("got %v after 5 s, want %q", err, want)
-				case <-retry.C:
-				}
-			}
+				return domain.CodeOf(err) == want
+			})
 		}
 		becomes("")
 		key, secret := w.stored(project)
