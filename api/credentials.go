@@ -133,7 +133,8 @@ func (c Credentials) read(h http.Header) (sent, error) {
 
 // mistaken returns the error of an access token: another one if it is an API key.
 func (c Credentials) mistaken(accessToken string, err error) error {
-	if _, parseErr := domain.ParseToken(accessToken); parseErr != nil {
+	token, parseErr := domain.ParseToken(accessToken)
+	if parseErr != nil || strings.HasPrefix(token.Prefix(), domain.ServiceTokenPrefix+"_") {
 		return err
 	}
 	return domain.Refused(domain.CodeInvalidToken, "This is an API key, not an access token. Send it as "+c.form()+".")

@@ -51,6 +51,12 @@ var effects = map[string]string{
 	"updatePlan":          "plan.updated caller plan:path home/home name",
 	"updateProject":       "project.updated caller project:path home/home name",
 	"verifyEmail":         "user.email_verified target user:actor -/- email_verified",
+
+	"createServiceAccount": "service_account.created caller service_account:answer home/- may_delete_projects,name,role,status",
+	"createServiceToken":   "service_token.created caller service_token:answer home/- expires_at,name,prefix,service_account",
+	"deleteServiceAccount": "service_account.deleted caller service_account:path home/-",
+	"deleteServiceToken":   "service_token.deleted caller service_token:path home/- expires_at,name,prefix,service_account",
+	"updateServiceAccount": "service_account.updated caller service_account:path home/- name",
 }
 
 // Guarantees that what a person does with a token from an email leaves one event

@@ -46,7 +46,11 @@ func TestEveryFieldOfAPatchShowsEverywhere(t *testing.T) {
 	w.key(t, n.owner, n.project.ID, map[string]any{"name": "another"}) // a list with more than one
 	pro := string(w.plan(t, n, "Pro").ID)
 	plan := n.path("/plans/" + pro)
+	account := organization + "/service-accounts/" + string(w.serviceAccount(t, n, "patched", domain.Viewer).ID)
 	resources := map[string]patched{
+		"updateServiceAccount": {
+			path: account, get: account, list: organization + "/service-accounts", event: "service_account.updated",
+		},
 		"updateMe":           {path: "/v1/me", get: "/v1/me"},
 		"updateOrganization": {path: organization, get: organization, list: "/v1/organizations", event: "organization.updated"},
 		"updateProject": {

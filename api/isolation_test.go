@@ -18,6 +18,7 @@ import (
 var idFields = map[string]string{
 	"id": "{key_id}", "organization_id": "{organization_id}", "project_id": "{project_id}", "key_id": "{key_id}",
 	"user_id": "{user_id}", "session_id": "{session_id}", "invitation_id": "{invitation_id}", "actor": "{user_id}", "target": "{key_id}",
+	"token_id": "{token_id}",
 }
 
 // Guarantees that another tenant's id, in the query or in the body of whatever

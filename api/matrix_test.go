@@ -104,6 +104,15 @@ var matrix = map[string]string{
 	"getOrganizationUsage": "401 404 403 200 200 200 200 403 403 401 401 401",
 	"getUsage":             "401 404 404 200 200 200 200 200 403 401 401 401",
 	"getOwnUsage":          "401 403 200 403 403 403 403 200 200 401 401 401",
+
+	"createServiceAccount": "401 404 403 403 403 201 201 403 403 401 401 401",
+	"listServiceAccounts":  "401 404 403 403 403 200 200 403 403 401 401 401",
+	"getServiceAccount":    "401 404 403 403 403 200 200 403 403 401 401 401",
+	"updateServiceAccount": "401 404 403 403 403 200 200 403 403 401 401 401",
+	"deleteServiceAccount": "401 404 403 403 403 204 204 403 403 401 401 401",
+	"createServiceToken":   "401 404 403 403 403 201 201 403 403 401 401 401",
+	"listServiceTokens":    "401 404 403 403 403 200 200 403 403 401 401 401",
+	"deleteServiceToken":   "401 404 403 403 403 204 204 403 403 401 401 401",
 }
 
 // scene is a tenant with everybody around it who gets in.
@@ -199,7 +208,13 @@ func (s *scene) ids(t *testing.T, n tenant, path string, of person) map[string]s
 		s.secret(made.Token)
 		ids["{invitation_id}"] = string(made.Invitation.ID)
 	}
-	if strings.Contains(path, "{user_id}") {
+	if strings.Contains(path, "service-accounts/{user_id}") {
+		account := s.serviceAccount(t, n, "named in a path", domain.Viewer)
+		ids["{user_id}"] = string(account.ID)
+		if strings.Contains(path, "{token_id}") {
+			ids["{token_id}"] = string(s.serviceToken(t, n, account.ID).ServiceToken.ID)
+		}
+	} else if strings.Contains(path, "{user_id}") {
 		if s.guest == "" {
 			s.guest = s.signUp(t, "guest").User.ID
 		}
@@ -231,6 +246,7 @@ func (s *scene) nobodys() map[string]string {
 		"{key_id}": string(domain.NewID[domain.KeyID](now)), "{user_id}": string(domain.NewID[domain.UserID](now)),
 		"{session_id}": string(domain.NewID[domain.SessionID](now)), "{invitation_id}": string(domain.NewID[domain.InvitationID](now)),
 		"{plan_id}": string(domain.NewID[domain.PlanID](now)), "{name}": "nothing",
+		"{token_id}": string(domain.NewTokenID()),
 	}
 }
 
@@ -265,12 +281,15 @@ func (s *scene) request(t *testing.T, id, path, column string) (address string, 
 		}
 	case "changePassword":
 		body = map[string]string{"current": password, "new": password}
-	case "updateMe", "updateOrganization", "updateProject", "createOrganization", "createProject", "createKey", "updateKey", "updatePlan":
+	case "updateMe", "updateOrganization", "updateProject", "createOrganization", "createProject", "createKey", "updateKey", "updatePlan",
+		"updateServiceAccount", "createServiceToken":
 		body = map[string]string{"name": name}
 	case "issueToken":
 		body = url.Values{"grant_type": {"client_credentials"}}
 	case "introspectToken":
 		body = url.Values{"token": {s.token}}
+	case "createServiceAccount":
+		body = map[string]any{"name": name, "role": "viewer"}
 	case "createPlan":
 		body = map[string]any{"name": name, "limits": []any{}}
 	case "spendKey":

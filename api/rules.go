@@ -66,9 +66,19 @@ var rules = map[string]rule{
 	"deleteOrganization": {byUser, domain.OrganizationDelete},
 	"listAuditEvents":    {byUser, domain.AuditRead},
 
-	"listMembers":      {byUser, domain.MembersRead},
-	"updateMember":     {byUser, domain.MembersWrite},
-	"removeMember":     {byUser, domain.MembersWrite}, // leaving needs no action
+	"listMembers":  {byUser, domain.MembersRead},
+	"updateMember": {byUser, domain.MembersWrite},
+	"removeMember": {byUser, domain.MembersWrite}, // leaving needs no action
+
+	"createServiceAccount": {byUser, domain.ServiceAccountsWrite},
+	"listServiceAccounts":  {byUser, domain.ServiceAccountsRead},
+	"getServiceAccount":    {byUser, domain.ServiceAccountsRead},
+	"updateServiceAccount": {byUser, domain.ServiceAccountsWrite},
+	"deleteServiceAccount": {byUser, domain.ServiceAccountsWrite},
+	"createServiceToken":   {byUser, domain.ServiceAccountsWrite},
+	"listServiceTokens":    {byUser, domain.ServiceAccountsRead},
+	"deleteServiceToken":   {byUser, domain.ServiceAccountsWrite},
+
 	"createInvitation": {byUser, domain.MembersWrite},
 	"listInvitations":  {byUser, domain.MembersWrite},
 	"revokeInvitation": {byUser, domain.MembersWrite},

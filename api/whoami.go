@@ -24,6 +24,9 @@ func (h *handlers) GetCaller(ctx context.Context, _ GetCallerRequestObject) (Get
 	if signedIn, isUser := caller(ctx).User(); isUser {
 		u := UserFrom(signedIn.User)
 		who.User, who.Kind = &u, CallerKindUser
+		if signedIn.User.IsService() {
+			who.Kind = CallerKindServiceAccount
+		}
 		if isKey {
 			who.Kind = CallerKindBoth
 		}

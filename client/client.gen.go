@@ -20,15 +20,18 @@ import (
 
 // Defines values for ActorKind.
 const (
-	ActorKindKey    ActorKind = "key"
-	ActorKindSystem ActorKind = "system"
-	ActorKindUser   ActorKind = "user"
+	ActorKindKey            ActorKind = "key"
+	ActorKindServiceAccount ActorKind = "service_account"
+	ActorKindSystem         ActorKind = "system"
+	ActorKindUser           ActorKind = "user"
 )
 
 // Valid indicates whether the value is a known member of the ActorKind enum.
 func (e ActorKind) Valid() bool {
 	switch e {
 	case ActorKindKey:
+		return true
+	case ActorKindServiceAccount:
 		return true
 	case ActorKindSystem:
 		return true
@@ -41,9 +44,10 @@ func (e ActorKind) Valid() bool {
 
 // Defines values for CallerKind.
 const (
-	CallerKindBoth CallerKind = "both"
-	CallerKindKey  CallerKind = "key"
-	CallerKindUser CallerKind = "user"
+	CallerKindBoth           CallerKind = "both"
+	CallerKindKey            CallerKind = "key"
+	CallerKindServiceAccount CallerKind = "service_account"
+	CallerKindUser           CallerKind = "user"
 )
 
 // Valid indicates whether the value is a known member of the CallerKind enum.
@@ -52,6 +56,8 @@ func (e CallerKind) Valid() bool {
 	case CallerKindBoth:
 		return true
 	case CallerKindKey:
+		return true
+	case CallerKindServiceAccount:
 		return true
 	case CallerKindUser:
 		return true
@@ -131,6 +137,7 @@ const (
 	ErrorCodeAddressNotAllowed        ErrorCode = "address_not_allowed"
 	ErrorCodeAmbiguousCredentials     ErrorCode = "ambiguous_credentials"
 	ErrorCodeBadRequestPath           ErrorCode = "bad_request_path"
+	ErrorCodeCeilingReached           ErrorCode = "ceiling_reached"
 	ErrorCodeConflict                 ErrorCode = "conflict"
 	ErrorCodeCreditsExhausted         ErrorCode = "credits_exhausted"
 	ErrorCodeEmailUnverified          ErrorCode = "email_unverified"
@@ -175,6 +182,8 @@ func (e ErrorCode) Valid() bool {
 	case ErrorCodeAmbiguousCredentials:
 		return true
 	case ErrorCodeBadRequestPath:
+		return true
+	case ErrorCodeCeilingReached:
 		return true
 	case ErrorCodeConflict:
 		return true
@@ -731,22 +740,61 @@ func (e RequestedRefillPeriod) Valid() bool {
 
 // Defines values for Role.
 const (
-	Admin     Role = "admin"
-	Developer Role = "developer"
-	Owner     Role = "owner"
-	Viewer    Role = "viewer"
+	RoleAdmin     Role = "admin"
+	RoleDeveloper Role = "developer"
+	RoleOwner     Role = "owner"
+	RoleViewer    Role = "viewer"
 )
 
 // Valid indicates whether the value is a known member of the Role enum.
 func (e Role) Valid() bool {
 	switch e {
-	case Admin:
+	case RoleAdmin:
 		return true
-	case Developer:
+	case RoleDeveloper:
 		return true
-	case Owner:
+	case RoleOwner:
 		return true
-	case Viewer:
+	case RoleViewer:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for ServiceAccountRole.
+const (
+	ServiceAccountRoleAdmin     ServiceAccountRole = "admin"
+	ServiceAccountRoleDeveloper ServiceAccountRole = "developer"
+	ServiceAccountRoleViewer    ServiceAccountRole = "viewer"
+)
+
+// Valid indicates whether the value is a known member of the ServiceAccountRole enum.
+func (e ServiceAccountRole) Valid() bool {
+	switch e {
+	case ServiceAccountRoleAdmin:
+		return true
+	case ServiceAccountRoleDeveloper:
+		return true
+	case ServiceAccountRoleViewer:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for ServiceAccountStatus.
+const (
+	ServiceAccountStatusActive   ServiceAccountStatus = "active"
+	ServiceAccountStatusDisabled ServiceAccountStatus = "disabled"
+)
+
+// Valid indicates whether the value is a known member of the ServiceAccountStatus enum.
+func (e ServiceAccountStatus) Valid() bool {
+	switch e {
+	case ServiceAccountStatusActive:
+		return true
+	case ServiceAccountStatusDisabled:
 		return true
 	default:
 		return false
@@ -993,7 +1041,7 @@ type Actor struct {
 	// ID Example: usr_01kjpy44e0ftkrm422m7s1ga8b
 	ID string `json:"id"`
 
-	// Kind A user, a key, or the operator at the command line.
+	// Kind A user, a key, the operator at the command line, or a service account.
 	//
 	// Example: user
 	Kind ActorKind `json:"kind"`
@@ -1002,7 +1050,7 @@ type Actor struct {
 	Name string `json:"name"`
 }
 
-// ActorKind A user, a key, or the operator at the command line.
+// ActorKind A user, a key, the operator at the command line, or a service account.
 //
 // Example: user
 type ActorKind string
@@ -1078,7 +1126,8 @@ type Caller struct {
 	// Key An API key, without its token.
 	Key *Key `json:"key,omitempty"`
 
-	// Kind Which credentials the request has. A key comes with `key`, `project` and `organization`, a user with `user`.
+	// Kind Which credentials the request has. A key comes with `key`, `project` and `organization`, a user with `user`, a
+	// service account with `user`, too.
 	//
 	//
 	// Example: key
@@ -1093,7 +1142,8 @@ type Caller struct {
 	User         *User                `json:"user,omitempty"`
 }
 
-// CallerKind Which credentials the request has. A key comes with `key`, `project` and `organization`, a user with `user`.
+// CallerKind Which credentials the request has. A key comes with `key`, `project` and `organization`, a user with `user`, a
+// service account with `user`, too.
 //
 // Example: key
 type CallerKind string
@@ -1242,6 +1292,35 @@ type CreateProjectRequest struct {
 	Slug *Slug `json:"slug,omitempty"`
 }
 
+// CreateServiceAccountRequest defines model for CreateServiceAccountRequest.
+type CreateServiceAccountRequest struct {
+	// MayDeleteProjects Whether it can delete projects.
+	MayDeleteProjects *bool `json:"may_delete_projects,omitempty"`
+
+	// Name A name for people to read. It need not be unique.
+	//
+	// Example: Acme
+	Name Name `json:"name"`
+
+	// Role What it can do in the organization, as for members. It cannot be an owner.
+	//
+	// Example: admin
+	Role ServiceAccountRole `json:"role"`
+}
+
+// CreateServiceTokenRequest defines model for CreateServiceTokenRequest.
+type CreateServiceTokenRequest struct {
+	// ExpiresAt When it stops working. 365 days from now if it is absent; null for never.
+	//
+	// Example: 2027-03-02T09:30:00Z
+	ExpiresAt nullable.Nullable[time.Time] `json:"expires_at,omitempty"`
+
+	// Name A name for people to read. It need not be unique.
+	//
+	// Example: Acme
+	Name Name `json:"name"`
+}
+
 // CreatedInvitation defines model for CreatedInvitation.
 type CreatedInvitation struct {
 	Invitation Invitation `json:"invitation"`
@@ -1263,6 +1342,18 @@ type CreatedKey struct {
 	Token string `json:"token"`
 }
 
+// CreatedServiceToken defines model for CreatedServiceToken.
+type CreatedServiceToken struct {
+	// ServiceToken A token of a service account, without the token itself.
+	ServiceToken ServiceToken `json:"service_token"`
+
+	// Token The token. Send it as `Authorization: Bearer <token>`. It is not stored and cannot be shown again.
+	//
+	//
+	// Example: lks_live_vF7U4YOYLkq6_EXAMPLEEXAMPLEEXAMPLEEXAMPLEEXAMPLEEXAMPLE12345678
+	Token string `json:"token"`
+}
+
 // Creator Who created it.
 type Creator struct {
 	// ID The user's or key's id.
@@ -1270,7 +1361,7 @@ type Creator struct {
 	// Example: usr_01kjpy44e0ftkrm422m7s1ga8b
 	ID string `json:"id"`
 
-	// Kind A user, a key, or the operator at the command line.
+	// Kind A user, a key, the operator at the command line, or a service account.
 	//
 	// Example: user
 	Kind ActorKind `json:"kind"`
@@ -2952,6 +3043,107 @@ type RouteScopes = string
 // Example: documents:read
 type Scope = string
 
+// ServiceAccount A user that is no person, in one organization.
+type ServiceAccount struct {
+	// CreatedAt Example: 2026-03-02T09:30:00Z
+	CreatedAt time.Time `json:"created_at"`
+
+	// ID Identifies a user.
+	//
+	// Example: usr_01kjpy44e0ftkrm422m7s1ga8b
+	ID UserID `json:"id"`
+
+	// MayDeleteProjects Whether it can delete projects, for which people must have signed in within ten minutes.
+	//
+	// Example: false
+	MayDeleteProjects bool `json:"may_delete_projects"`
+
+	// Name A name for people to read. It need not be unique.
+	//
+	// Example: Acme
+	Name Name `json:"name"`
+
+	// OrganizationID Identifies an organization.
+	//
+	// Example: org_01kjpy44e0exq894z60yz3b674
+	OrganizationID OrganizationID `json:"organization_id"`
+
+	// Role What it can do in the organization, as for members. It cannot be an owner.
+	//
+	// Example: admin
+	Role ServiceAccountRole `json:"role"`
+
+	// Status The tokens of a disabled service account do not work until it is enabled again.
+	//
+	// Example: active
+	Status ServiceAccountStatus `json:"status"`
+
+	// UpdatedAt Example: 2026-03-02T09:30:00Z
+	UpdatedAt time.Time `json:"updated_at"`
+}
+
+// ServiceAccountList defines model for ServiceAccountList.
+type ServiceAccountList struct {
+	Items []ServiceAccount `json:"items"`
+
+	// NextCursor Where the next page starts; null on the last one.
+	NextCursor nullable.Nullable[string] `json:"next_cursor"`
+}
+
+// ServiceAccountRole What it can do in the organization, as for members. It cannot be an owner.
+//
+// Example: admin
+type ServiceAccountRole string
+
+// ServiceAccountStatus The tokens of a disabled service account do not work until it is enabled again.
+//
+// Example: active
+type ServiceAccountStatus string
+
+// ServiceToken A token of a service account, without the token itself.
+type ServiceToken struct {
+	// CreatedAt Example: 2026-03-02T09:30:00Z
+	CreatedAt time.Time `json:"created_at"`
+
+	// ExpiresAt When it stops working; null for never.
+	//
+	// Example: 2027-03-02T09:30:00Z
+	ExpiresAt nullable.Nullable[time.Time] `json:"expires_at"`
+
+	// ID Identifies a token of a service account; it is the public part of the token.
+	//
+	// Example: vF7U4YOYLkq6
+	ID ServiceTokenID `json:"id"`
+
+	// LastUsedAt When it was last used, within five minutes; null if it never was.
+	//
+	// Example: 2026-03-02T09:35:00Z
+	LastUsedAt nullable.Nullable[time.Time] `json:"last_used_at"`
+
+	// Name A name for people to read. It need not be unique.
+	//
+	// Example: Acme
+	Name Name `json:"name"`
+
+	// Prefix The public part of the token.
+	//
+	// Example: lks_live_vF7U4YOYLkq6
+	Prefix string `json:"prefix"`
+}
+
+// ServiceTokenID Identifies a token of a service account; it is the public part of the token.
+//
+// Example: vF7U4YOYLkq6
+type ServiceTokenID = string
+
+// ServiceTokenList defines model for ServiceTokenList.
+type ServiceTokenList struct {
+	Items []ServiceToken `json:"items"`
+
+	// NextCursor Where the next page starts; null on the last one.
+	NextCursor nullable.Nullable[string] `json:"next_cursor"`
+}
+
 // Session A signed-in session. Both tokens are secrets and are shown only this once.
 type Session struct {
 	// AccessToken Send it as `Authorization: Bearer <access token>`.
@@ -3324,6 +3516,29 @@ type UpdateProjectRequest struct {
 	TokenTTL *int64 `json:"token_ttl,omitempty"`
 }
 
+// UpdateServiceAccountRequest defines model for UpdateServiceAccountRequest.
+type UpdateServiceAccountRequest struct {
+	// MayDeleteProjects Whether it can delete projects.
+	//
+	// Example: true
+	MayDeleteProjects *bool `json:"may_delete_projects,omitempty"`
+
+	// Name A name for people to read. It need not be unique.
+	//
+	// Example: Acme
+	Name *Name `json:"name,omitempty"`
+
+	// Role What it can do in the organization, as for members. It cannot be an owner.
+	//
+	// Example: admin
+	Role *ServiceAccountRole `json:"role,omitempty"`
+
+	// Status The tokens of a disabled service account do not work until it is enabled again.
+	//
+	// Example: active
+	Status *ServiceAccountStatus `json:"status,omitempty"`
+}
+
 // UsageItem How often keys were used in one interval. It has only the group fields that `group_by` names.
 type UsageItem struct {
 	// Environment Whether a key is for production or for testing. It is part of the token.
@@ -3430,7 +3645,7 @@ type User struct {
 	// CreatedAt Example: 2026-03-02T09:30:00Z
 	CreatedAt time.Time `json:"created_at"`
 
-	// Email In lower case.
+	// Email In lower case; of a service account, its id.
 	//
 	// Example: ada@example.com
 	Email string `json:"email"`
@@ -3782,6 +3997,54 @@ type CreateProjectParams struct {
 	IdempotencyKey *string `json:"Idempotency-Key,omitempty"`
 }
 
+// ListServiceAccountsParams defines parameters for ListServiceAccounts.
+type ListServiceAccountsParams struct {
+	// Limit The maximum number of items on the page.
+	Limit *int `form:"limit,omitempty" json:"limit,omitempty"`
+
+	// Cursor The `next_cursor` of the previous page. Omit it for the first page.
+	Cursor *string `form:"cursor,omitempty" json:"cursor,omitempty"`
+}
+
+// CreateServiceAccountParams defines parameters for CreateServiceAccount.
+type CreateServiceAccountParams struct {
+	// IdempotencyKey Identifies this request, so that you can send it again if the response was lost. For 24 hours, the same
+	// request from the same caller gets the same response, including the same token. The value is as secret as the
+	// token: generate it at random, and use it for one request only.
+	IdempotencyKey *string `json:"Idempotency-Key,omitempty"`
+}
+
+// DeleteServiceAccountParams defines parameters for DeleteServiceAccount.
+type DeleteServiceAccountParams struct {
+	// IfMatch One or more entity tags from ETag headers. If none is current, nothing changes and the response is 412. This
+	// keeps two people from overwriting each other's changes.
+	IfMatch *IfMatch `json:"If-Match,omitempty"`
+}
+
+// UpdateServiceAccountParams defines parameters for UpdateServiceAccount.
+type UpdateServiceAccountParams struct {
+	// IfMatch One or more entity tags from ETag headers. If none is current, nothing changes and the response is 412. This
+	// keeps two people from overwriting each other's changes.
+	IfMatch *IfMatch `json:"If-Match,omitempty"`
+}
+
+// ListServiceTokensParams defines parameters for ListServiceTokens.
+type ListServiceTokensParams struct {
+	// Limit The maximum number of items on the page.
+	Limit *int `form:"limit,omitempty" json:"limit,omitempty"`
+
+	// Cursor The `next_cursor` of the previous page. Omit it for the first page.
+	Cursor *string `form:"cursor,omitempty" json:"cursor,omitempty"`
+}
+
+// CreateServiceTokenParams defines parameters for CreateServiceToken.
+type CreateServiceTokenParams struct {
+	// IdempotencyKey Identifies this request, so that you can send it again if the response was lost. For 24 hours, the same
+	// request from the same caller gets the same response, including the same token. The value is as secret as the
+	// token: generate it at random, and use it for one request only.
+	IdempotencyKey *string `json:"Idempotency-Key,omitempty"`
+}
+
 // GetOrganizationUsageParams defines parameters for GetOrganizationUsage.
 type GetOrganizationUsageParams struct {
 	// Since The start of the period, rounded down to the hour. The default is 30 days before its end.
@@ -4083,6 +4346,15 @@ type UpdateMemberJSONRequestBody = UpdateMemberRequest
 
 // CreateProjectJSONRequestBody defines body for CreateProject for application/json ContentType.
 type CreateProjectJSONRequestBody = CreateProjectRequest
+
+// CreateServiceAccountJSONRequestBody defines body for CreateServiceAccount for application/json ContentType.
+type CreateServiceAccountJSONRequestBody = CreateServiceAccountRequest
+
+// UpdateServiceAccountJSONRequestBody defines body for UpdateServiceAccount for application/json ContentType.
+type UpdateServiceAccountJSONRequestBody = UpdateServiceAccountRequest
+
+// CreateServiceTokenJSONRequestBody defines body for CreateServiceToken for application/json ContentType.
+type CreateServiceTokenJSONRequestBody = CreateServiceTokenRequest
 
 // UpdateProjectJSONRequestBody defines body for UpdateProject for application/json ContentType.
 type UpdateProjectJSONRequestBody = UpdateProjectRequest
@@ -4985,6 +5257,132 @@ type ClientInterface interface {
 	//
 	// Corresponds with POST /v1/organizations/{organization_id}/projects (the `CreateProject` operationId).
 	CreateProject(ctx context.Context, organizationID OrganizationID, params *CreateProjectParams, body CreateProjectJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// ListServiceAccounts List an organization's service accounts
+	//
+	// The service accounts, newest first.
+	//
+	// **A user needs the role `admin` or `owner`.**
+	//
+	// Corresponds with GET /v1/organizations/{organization_id}/service-accounts (the `ListServiceAccounts` operationId).
+	ListServiceAccounts(ctx context.Context, organizationID OrganizationID, params *ListServiceAccountsParams, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// CreateServiceAccountWithBody Create a service account
+	//
+	// Creates a service account: a user for programs, such as Terraform or CI, that is no person. It is a member of this
+	// organization only, with the role given, which may not be above the caller's. Its tokens take the place of a
+	// password. Only an owner who has signed in within ten minutes can let it delete projects. An organization can have
+	// 100 service accounts: otherwise 409 `ceiling_reached`.
+	//
+	// **A user needs the role `admin` or `owner`.**
+	//
+	// Takes any type of body and a specified content type.
+	//
+	// Corresponds with POST /v1/organizations/{organization_id}/service-accounts (the `CreateServiceAccount` operationId).
+	CreateServiceAccountWithBody(ctx context.Context, organizationID OrganizationID, params *CreateServiceAccountParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// CreateServiceAccount Create a service account
+	//
+	// Creates a service account: a user for programs, such as Terraform or CI, that is no person. It is a member of this
+	// organization only, with the role given, which may not be above the caller's. Its tokens take the place of a
+	// password. Only an owner who has signed in within ten minutes can let it delete projects. An organization can have
+	// 100 service accounts: otherwise 409 `ceiling_reached`.
+	//
+	// **A user needs the role `admin` or `owner`.**
+	//
+	// Takes a body of the `application/json` content type.
+	//
+	// Corresponds with POST /v1/organizations/{organization_id}/service-accounts (the `CreateServiceAccount` operationId).
+	CreateServiceAccount(ctx context.Context, organizationID OrganizationID, params *CreateServiceAccountParams, body CreateServiceAccountJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// DeleteServiceAccount Delete a service account
+	//
+	// Deletes a service account with its tokens, which stop working immediately. What it has made stays: its projects and
+	// its keys.
+	//
+	// **A user needs the role `admin` or `owner`.**
+	//
+	// Corresponds with DELETE /v1/organizations/{organization_id}/service-accounts/{user_id} (the `DeleteServiceAccount` operationId).
+	DeleteServiceAccount(ctx context.Context, organizationID OrganizationID, userID UserID, params *DeleteServiceAccountParams, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// GetServiceAccount Get a service account
+	//
+	// The service account.
+	//
+	// **A user needs the role `admin` or `owner`.**
+	//
+	// Corresponds with GET /v1/organizations/{organization_id}/service-accounts/{user_id} (the `GetServiceAccount` operationId).
+	GetServiceAccount(ctx context.Context, organizationID OrganizationID, userID UserID, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// UpdateServiceAccountWithBody Change a service account
+	//
+	// Changes the fields that are sent and keeps the others. Neither the old role nor the new one may be above the
+	// caller's. A disabled service account keeps its tokens, but they do not work. Only an owner who has signed in within
+	// ten minutes can let it delete projects.
+	//
+	// **A user needs the role `admin` or `owner`.**
+	//
+	// Takes any type of body and a specified content type.
+	//
+	// Corresponds with PATCH /v1/organizations/{organization_id}/service-accounts/{user_id} (the `UpdateServiceAccount` operationId).
+	UpdateServiceAccountWithBody(ctx context.Context, organizationID OrganizationID, userID UserID, params *UpdateServiceAccountParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// UpdateServiceAccount Change a service account
+	//
+	// Changes the fields that are sent and keeps the others. Neither the old role nor the new one may be above the
+	// caller's. A disabled service account keeps its tokens, but they do not work. Only an owner who has signed in within
+	// ten minutes can let it delete projects.
+	//
+	// **A user needs the role `admin` or `owner`.**
+	//
+	// Takes a body of the `application/json` content type.
+	//
+	// Corresponds with PATCH /v1/organizations/{organization_id}/service-accounts/{user_id} (the `UpdateServiceAccount` operationId).
+	UpdateServiceAccount(ctx context.Context, organizationID OrganizationID, userID UserID, params *UpdateServiceAccountParams, body UpdateServiceAccountJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// ListServiceTokens List the tokens of a service account
+	//
+	// The tokens that have not expired, newest first.
+	//
+	// **A user needs the role `admin` or `owner`.**
+	//
+	// Corresponds with GET /v1/organizations/{organization_id}/service-accounts/{user_id}/tokens (the `ListServiceTokens` operationId).
+	ListServiceTokens(ctx context.Context, organizationID OrganizationID, userID UserID, params *ListServiceTokensParams, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// CreateServiceTokenWithBody Create a token of a service account
+	//
+	// Creates a token. Send it as `Authorization: Bearer <token>`. It is shown once. A service account can have 5 tokens, so
+	// that you can create the next one, deploy it, and delete the old one: otherwise 409 `ceiling_reached`. For a service
+	// account that may delete projects, a person must have signed in within ten minutes.
+	//
+	// **A user needs the role `admin` or `owner`.**
+	//
+	// Takes any type of body and a specified content type.
+	//
+	// Corresponds with POST /v1/organizations/{organization_id}/service-accounts/{user_id}/tokens (the `CreateServiceToken` operationId).
+	CreateServiceTokenWithBody(ctx context.Context, organizationID OrganizationID, userID UserID, params *CreateServiceTokenParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// CreateServiceToken Create a token of a service account
+	//
+	// Creates a token. Send it as `Authorization: Bearer <token>`. It is shown once. A service account can have 5 tokens, so
+	// that you can create the next one, deploy it, and delete the old one: otherwise 409 `ceiling_reached`. For a service
+	// account that may delete projects, a person must have signed in within ten minutes.
+	//
+	// **A user needs the role `admin` or `owner`.**
+	//
+	// Takes a body of the `application/json` content type.
+	//
+	// Corresponds with POST /v1/organizations/{organization_id}/service-accounts/{user_id}/tokens (the `CreateServiceToken` operationId).
+	CreateServiceToken(ctx context.Context, organizationID OrganizationID, userID UserID, params *CreateServiceTokenParams, body CreateServiceTokenJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// DeleteServiceToken Delete a token of a service account
+	//
+	// Ends a token. It stops working immediately, and within a second on other nodes.
+	//
+	// **A user needs the role `admin` or `owner`.**
+	//
+	// Corresponds with DELETE /v1/organizations/{organization_id}/service-accounts/{user_id}/tokens/{token_id} (the `DeleteServiceToken` operationId).
+	DeleteServiceToken(ctx context.Context, organizationID OrganizationID, userID UserID, tokenID ServiceTokenID, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// GetOrganizationUsage Get the usage of an organization
 	//
@@ -6729,6 +7127,242 @@ func (c *API) CreateProjectWithBody(ctx context.Context, organizationID Organiza
 // Corresponds with POST /v1/organizations/{organization_id}/projects (the `CreateProject` operationId).
 func (c *API) CreateProject(ctx context.Context, organizationID OrganizationID, params *CreateProjectParams, body CreateProjectJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
 	req, err := NewCreateProjectRequest(c.Server, organizationID, params, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// ListServiceAccounts List an organization's service accounts
+//
+// The service accounts, newest first.
+//
+// **A user needs the role `admin` or `owner`.**
+//
+// Corresponds with GET /v1/organizations/{organization_id}/service-accounts (the `ListServiceAccounts` operationId).
+func (c *API) ListServiceAccounts(ctx context.Context, organizationID OrganizationID, params *ListServiceAccountsParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewListServiceAccountsRequest(c.Server, organizationID, params)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// CreateServiceAccountWithBody Create a service account
+//
+// Creates a service account: a user for programs, such as Terraform or CI, that is no person. It is a member of this
+// organization only, with the role given, which may not be above the caller's. Its tokens take the place of a
+// password. Only an owner who has signed in within ten minutes can let it delete projects. An organization can have
+// 100 service accounts: otherwise 409 `ceiling_reached`.
+//
+// **A user needs the role `admin` or `owner`.**
+//
+// Takes any type of body and a specified content type.
+//
+// Corresponds with POST /v1/organizations/{organization_id}/service-accounts (the `CreateServiceAccount` operationId).
+func (c *API) CreateServiceAccountWithBody(ctx context.Context, organizationID OrganizationID, params *CreateServiceAccountParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewCreateServiceAccountRequestWithBody(c.Server, organizationID, params, contentType, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// CreateServiceAccount Create a service account
+//
+// Creates a service account: a user for programs, such as Terraform or CI, that is no person. It is a member of this
+// organization only, with the role given, which may not be above the caller's. Its tokens take the place of a
+// password. Only an owner who has signed in within ten minutes can let it delete projects. An organization can have
+// 100 service accounts: otherwise 409 `ceiling_reached`.
+//
+// **A user needs the role `admin` or `owner`.**
+//
+// Takes a body of the `application/json` content type.
+//
+// Corresponds with POST /v1/organizations/{organization_id}/service-accounts (the `CreateServiceAccount` operationId).
+func (c *API) CreateServiceAccount(ctx context.Context, organizationID OrganizationID, params *CreateServiceAccountParams, body CreateServiceAccountJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewCreateServiceAccountRequest(c.Server, organizationID, params, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// DeleteServiceAccount Delete a service account
+//
+// Deletes a service account with its tokens, which stop working immediately. What it has made stays: its projects and
+// its keys.
+//
+// **A user needs the role `admin` or `owner`.**
+//
+// Corresponds with DELETE /v1/organizations/{organization_id}/service-accounts/{user_id} (the `DeleteServiceAccount` operationId).
+func (c *API) DeleteServiceAccount(ctx context.Context, organizationID OrganizationID, userID UserID, params *DeleteServiceAccountParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewDeleteServiceAccountRequest(c.Server, organizationID, userID, params)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// GetServiceAccount Get a service account
+//
+// The service account.
+//
+// **A user needs the role `admin` or `owner`.**
+//
+// Corresponds with GET /v1/organizations/{organization_id}/service-accounts/{user_id} (the `GetServiceAccount` operationId).
+func (c *API) GetServiceAccount(ctx context.Context, organizationID OrganizationID, userID UserID, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewGetServiceAccountRequest(c.Server, organizationID, userID)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// UpdateServiceAccountWithBody Change a service account
+//
+// Changes the fields that are sent and keeps the others. Neither the old role nor the new one may be above the
+// caller's. A disabled service account keeps its tokens, but they do not work. Only an owner who has signed in within
+// ten minutes can let it delete projects.
+//
+// **A user needs the role `admin` or `owner`.**
+//
+// Takes any type of body and a specified content type.
+//
+// Corresponds with PATCH /v1/organizations/{organization_id}/service-accounts/{user_id} (the `UpdateServiceAccount` operationId).
+func (c *API) UpdateServiceAccountWithBody(ctx context.Context, organizationID OrganizationID, userID UserID, params *UpdateServiceAccountParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewUpdateServiceAccountRequestWithBody(c.Server, organizationID, userID, params, contentType, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// UpdateServiceAccount Change a service account
+//
+// Changes the fields that are sent and keeps the others. Neither the old role nor the new one may be above the
+// caller's. A disabled service account keeps its tokens, but they do not work. Only an owner who has signed in within
+// ten minutes can let it delete projects.
+//
+// **A user needs the role `admin` or `owner`.**
+//
+// Takes a body of the `application/json` content type.
+//
+// Corresponds with PATCH /v1/organizations/{organization_id}/service-accounts/{user_id} (the `UpdateServiceAccount` operationId).
+func (c *API) UpdateServiceAccount(ctx context.Context, organizationID OrganizationID, userID UserID, params *UpdateServiceAccountParams, body UpdateServiceAccountJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewUpdateServiceAccountRequest(c.Server, organizationID, userID, params, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// ListServiceTokens List the tokens of a service account
+//
+// The tokens that have not expired, newest first.
+//
+// **A user needs the role `admin` or `owner`.**
+//
+// Corresponds with GET /v1/organizations/{organization_id}/service-accounts/{user_id}/tokens (the `ListServiceTokens` operationId).
+func (c *API) ListServiceTokens(ctx context.Context, organizationID OrganizationID, userID UserID, params *ListServiceTokensParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewListServiceTokensRequest(c.Server, organizationID, userID, params)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// CreateServiceTokenWithBody Create a token of a service account
+//
+// Creates a token. Send it as `Authorization: Bearer <token>`. It is shown once. A service account can have 5 tokens, so
+// that you can create the next one, deploy it, and delete the old one: otherwise 409 `ceiling_reached`. For a service
+// account that may delete projects, a person must have signed in within ten minutes.
+//
+// **A user needs the role `admin` or `owner`.**
+//
+// Takes any type of body and a specified content type.
+//
+// Corresponds with POST /v1/organizations/{organization_id}/service-accounts/{user_id}/tokens (the `CreateServiceToken` operationId).
+func (c *API) CreateServiceTokenWithBody(ctx context.Context, organizationID OrganizationID, userID UserID, params *CreateServiceTokenParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewCreateServiceTokenRequestWithBody(c.Server, organizationID, userID, params, contentType, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// CreateServiceToken Create a token of a service account
+//
+// Creates a token. Send it as `Authorization: Bearer <token>`. It is shown once. A service account can have 5 tokens, so
+// that you can create the next one, deploy it, and delete the old one: otherwise 409 `ceiling_reached`. For a service
+// account that may delete projects, a person must have signed in within ten minutes.
+//
+// **A user needs the role `admin` or `owner`.**
+//
+// Takes a body of the `application/json` content type.
+//
+// Corresponds with POST /v1/organizations/{organization_id}/service-accounts/{user_id}/tokens (the `CreateServiceToken` operationId).
+func (c *API) CreateServiceToken(ctx context.Context, organizationID OrganizationID, userID UserID, params *CreateServiceTokenParams, body CreateServiceTokenJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewCreateServiceTokenRequest(c.Server, organizationID, userID, params, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// DeleteServiceToken Delete a token of a service account
+//
+// Ends a token. It stops working immediately, and within a second on other nodes.
+//
+// **A user needs the role `admin` or `owner`.**
+//
+// Corresponds with DELETE /v1/organizations/{organization_id}/service-accounts/{user_id}/tokens/{token_id} (the `DeleteServiceToken` operationId).
+func (c *API) DeleteServiceToken(ctx context.Context, organizationID OrganizationID, userID UserID, tokenID ServiceTokenID, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewDeleteServiceTokenRequest(c.Server, organizationID, userID, tokenID)
 	if err != nil {
 		return nil, err
 	}
@@ -9526,6 +10160,504 @@ func NewCreateProjectRequestWithBody(server string, organizationID OrganizationI
 			req.Header.Set("Idempotency-Key", headerParam0)
 		}
 
+	}
+
+	return req, nil
+}
+
+// NewListServiceAccountsRequest constructs an http.Request for the ListServiceAccounts method
+func NewListServiceAccountsRequest(server string, organizationID OrganizationID, params *ListServiceAccountsParams) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "organization_id", organizationID, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/organizations/%s/service-accounts", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+		// queryValues collects non-styled parameters (passthrough, JSON)
+		// that are safe to round-trip through url.Values.Encode().
+		queryValues := queryURL.Query()
+		// rawQueryFragments collects pre-encoded query fragments from
+		// styled parameters, preserving literal commas as delimiters
+		// per the OpenAPI spec (e.g. "color=blue,black,brown").
+		var rawQueryFragments []string
+
+		if params.Limit != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "limit", *params.Limit, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Cursor != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "cursor", *params.Cursor, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if encoded := queryValues.Encode(); encoded != "" {
+			rawQueryFragments = append(rawQueryFragments, encoded)
+		}
+		queryURL.RawQuery = strings.Join(rawQueryFragments, "&")
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
+// NewCreateServiceAccountRequest calls the generic CreateServiceAccount builder with application/json body
+func NewCreateServiceAccountRequest(server string, organizationID OrganizationID, params *CreateServiceAccountParams, body CreateServiceAccountJSONRequestBody) (*http.Request, error) {
+	var bodyReader io.Reader
+	buf, err := json.Marshal(body)
+	if err != nil {
+		return nil, err
+	}
+	bodyReader = bytes.NewReader(buf)
+	return NewCreateServiceAccountRequestWithBody(server, organizationID, params, "application/json", bodyReader)
+}
+
+// NewCreateServiceAccountRequestWithBody constructs an http.Request for the CreateServiceAccount method, with any body, and a specified content type
+func NewCreateServiceAccountRequestWithBody(server string, organizationID OrganizationID, params *CreateServiceAccountParams, contentType string, body io.Reader) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "organization_id", organizationID, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/organizations/%s/service-accounts", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodPost, queryURL.String(), body)
+	if err != nil {
+		return nil, err
+	}
+
+	req.Header.Add("Content-Type", contentType)
+
+	if params != nil {
+
+		if params.IdempotencyKey != nil {
+			var headerParam0 string
+
+			headerParam0, err = runtime.StyleParamWithOptions("simple", false, "Idempotency-Key", *params.IdempotencyKey, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("Idempotency-Key", headerParam0)
+		}
+
+	}
+
+	return req, nil
+}
+
+// NewDeleteServiceAccountRequest constructs an http.Request for the DeleteServiceAccount method
+func NewDeleteServiceAccountRequest(server string, organizationID OrganizationID, userID UserID, params *DeleteServiceAccountParams) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "organization_id", organizationID, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	var pathParam1 string
+
+	pathParam1, err = runtime.StyleParamWithOptions("simple", false, "user_id", userID, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/organizations/%s/service-accounts/%s", pathParam0, pathParam1)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodDelete, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+
+		if params.IfMatch != nil {
+			var headerParam0 string
+
+			headerParam0, err = runtime.StyleParamWithOptions("simple", false, "If-Match", *params.IfMatch, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("If-Match", headerParam0)
+		}
+
+	}
+
+	return req, nil
+}
+
+// NewGetServiceAccountRequest constructs an http.Request for the GetServiceAccount method
+func NewGetServiceAccountRequest(server string, organizationID OrganizationID, userID UserID) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "organization_id", organizationID, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	var pathParam1 string
+
+	pathParam1, err = runtime.StyleParamWithOptions("simple", false, "user_id", userID, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/organizations/%s/service-accounts/%s", pathParam0, pathParam1)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
+// NewUpdateServiceAccountRequest calls the generic UpdateServiceAccount builder with application/json body
+func NewUpdateServiceAccountRequest(server string, organizationID OrganizationID, userID UserID, params *UpdateServiceAccountParams, body UpdateServiceAccountJSONRequestBody) (*http.Request, error) {
+	var bodyReader io.Reader
+	buf, err := json.Marshal(body)
+	if err != nil {
+		return nil, err
+	}
+	bodyReader = bytes.NewReader(buf)
+	return NewUpdateServiceAccountRequestWithBody(server, organizationID, userID, params, "application/json", bodyReader)
+}
+
+// NewUpdateServiceAccountRequestWithBody constructs an http.Request for the UpdateServiceAccount method, with any body, and a specified content type
+func NewUpdateServiceAccountRequestWithBody(server string, organizationID OrganizationID, userID UserID, params *UpdateServiceAccountParams, contentType string, body io.Reader) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "organization_id", organizationID, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	var pathParam1 string
+
+	pathParam1, err = runtime.StyleParamWithOptions("simple", false, "user_id", userID, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/organizations/%s/service-accounts/%s", pathParam0, pathParam1)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodPatch, queryURL.String(), body)
+	if err != nil {
+		return nil, err
+	}
+
+	req.Header.Add("Content-Type", contentType)
+
+	if params != nil {
+
+		if params.IfMatch != nil {
+			var headerParam0 string
+
+			headerParam0, err = runtime.StyleParamWithOptions("simple", false, "If-Match", *params.IfMatch, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("If-Match", headerParam0)
+		}
+
+	}
+
+	return req, nil
+}
+
+// NewListServiceTokensRequest constructs an http.Request for the ListServiceTokens method
+func NewListServiceTokensRequest(server string, organizationID OrganizationID, userID UserID, params *ListServiceTokensParams) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "organization_id", organizationID, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	var pathParam1 string
+
+	pathParam1, err = runtime.StyleParamWithOptions("simple", false, "user_id", userID, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/organizations/%s/service-accounts/%s/tokens", pathParam0, pathParam1)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+		// queryValues collects non-styled parameters (passthrough, JSON)
+		// that are safe to round-trip through url.Values.Encode().
+		queryValues := queryURL.Query()
+		// rawQueryFragments collects pre-encoded query fragments from
+		// styled parameters, preserving literal commas as delimiters
+		// per the OpenAPI spec (e.g. "color=blue,black,brown").
+		var rawQueryFragments []string
+
+		if params.Limit != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "limit", *params.Limit, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Cursor != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "cursor", *params.Cursor, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if encoded := queryValues.Encode(); encoded != "" {
+			rawQueryFragments = append(rawQueryFragments, encoded)
+		}
+		queryURL.RawQuery = strings.Join(rawQueryFragments, "&")
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
+// NewCreateServiceTokenRequest calls the generic CreateServiceToken builder with application/json body
+func NewCreateServiceTokenRequest(server string, organizationID OrganizationID, userID UserID, params *CreateServiceTokenParams, body CreateServiceTokenJSONRequestBody) (*http.Request, error) {
+	var bodyReader io.Reader
+	buf, err := json.Marshal(body)
+	if err != nil {
+		return nil, err
+	}
+	bodyReader = bytes.NewReader(buf)
+	return NewCreateServiceTokenRequestWithBody(server, organizationID, userID, params, "application/json", bodyReader)
+}
+
+// NewCreateServiceTokenRequestWithBody constructs an http.Request for the CreateServiceToken method, with any body, and a specified content type
+func NewCreateServiceTokenRequestWithBody(server string, organizationID OrganizationID, userID UserID, params *CreateServiceTokenParams, contentType string, body io.Reader) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "organization_id", organizationID, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	var pathParam1 string
+
+	pathParam1, err = runtime.StyleParamWithOptions("simple", false, "user_id", userID, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/organizations/%s/service-accounts/%s/tokens", pathParam0, pathParam1)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodPost, queryURL.String(), body)
+	if err != nil {
+		return nil, err
+	}
+
+	req.Header.Add("Content-Type", contentType)
+
+	if params != nil {
+
+		if params.IdempotencyKey != nil {
+			var headerParam0 string
+
+			headerParam0, err = runtime.StyleParamWithOptions("simple", false, "Idempotency-Key", *params.IdempotencyKey, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("Idempotency-Key", headerParam0)
+		}
+
+	}
+
+	return req, nil
+}
+
+// NewDeleteServiceTokenRequest constructs an http.Request for the DeleteServiceToken method
+func NewDeleteServiceTokenRequest(server string, organizationID OrganizationID, userID UserID, tokenID ServiceTokenID) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "organization_id", organizationID, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	var pathParam1 string
+
+	pathParam1, err = runtime.StyleParamWithOptions("simple", false, "user_id", userID, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	var pathParam2 string
+
+	pathParam2, err = runtime.StyleParamWithOptions("simple", false, "token_id", tokenID, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/organizations/%s/service-accounts/%s/tokens/%s", pathParam0, pathParam1, pathParam2)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodDelete, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
 	}
 
 	return req, nil
@@ -12330,6 +13462,142 @@ type ClientWithResponsesInterface interface {
 	// Corresponds with POST /v1/organizations/{organization_id}/projects (the `CreateProject` operationId).
 	CreateProjectWithResponse(ctx context.Context, organizationID OrganizationID, params *CreateProjectParams, body CreateProjectJSONRequestBody, reqEditors ...RequestEditorFn) (*CreateProjectResponse, error)
 
+	// ListServiceAccountsWithResponse List an organization's service accounts
+	//
+	// The service accounts, newest first.
+	//
+	// **A user needs the role `admin` or `owner`.**
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with GET /v1/organizations/{organization_id}/service-accounts (the `ListServiceAccounts` operationId).
+	ListServiceAccountsWithResponse(ctx context.Context, organizationID OrganizationID, params *ListServiceAccountsParams, reqEditors ...RequestEditorFn) (*ListServiceAccountsResponse, error)
+
+	// CreateServiceAccountWithBodyWithResponse Create a service account
+	//
+	// Creates a service account: a user for programs, such as Terraform or CI, that is no person. It is a member of this
+	// organization only, with the role given, which may not be above the caller's. Its tokens take the place of a
+	// password. Only an owner who has signed in within ten minutes can let it delete projects. An organization can have
+	// 100 service accounts: otherwise 409 `ceiling_reached`.
+	//
+	// **A user needs the role `admin` or `owner`.**
+	//
+	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /v1/organizations/{organization_id}/service-accounts (the `CreateServiceAccount` operationId).
+	CreateServiceAccountWithBodyWithResponse(ctx context.Context, organizationID OrganizationID, params *CreateServiceAccountParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*CreateServiceAccountResponse, error)
+
+	// CreateServiceAccountWithResponse Create a service account
+	//
+	// Creates a service account: a user for programs, such as Terraform or CI, that is no person. It is a member of this
+	// organization only, with the role given, which may not be above the caller's. Its tokens take the place of a
+	// password. Only an owner who has signed in within ten minutes can let it delete projects. An organization can have
+	// 100 service accounts: otherwise 409 `ceiling_reached`.
+	//
+	// **A user needs the role `admin` or `owner`.**
+	//
+	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /v1/organizations/{organization_id}/service-accounts (the `CreateServiceAccount` operationId).
+	CreateServiceAccountWithResponse(ctx context.Context, organizationID OrganizationID, params *CreateServiceAccountParams, body CreateServiceAccountJSONRequestBody, reqEditors ...RequestEditorFn) (*CreateServiceAccountResponse, error)
+
+	// DeleteServiceAccountWithResponse Delete a service account
+	//
+	// Deletes a service account with its tokens, which stop working immediately. What it has made stays: its projects and
+	// its keys.
+	//
+	// **A user needs the role `admin` or `owner`.**
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with DELETE /v1/organizations/{organization_id}/service-accounts/{user_id} (the `DeleteServiceAccount` operationId).
+	DeleteServiceAccountWithResponse(ctx context.Context, organizationID OrganizationID, userID UserID, params *DeleteServiceAccountParams, reqEditors ...RequestEditorFn) (*DeleteServiceAccountResponse, error)
+
+	// GetServiceAccountWithResponse Get a service account
+	//
+	// The service account.
+	//
+	// **A user needs the role `admin` or `owner`.**
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with GET /v1/organizations/{organization_id}/service-accounts/{user_id} (the `GetServiceAccount` operationId).
+	GetServiceAccountWithResponse(ctx context.Context, organizationID OrganizationID, userID UserID, reqEditors ...RequestEditorFn) (*GetServiceAccountResponse, error)
+
+	// UpdateServiceAccountWithBodyWithResponse Change a service account
+	//
+	// Changes the fields that are sent and keeps the others. Neither the old role nor the new one may be above the
+	// caller's. A disabled service account keeps its tokens, but they do not work. Only an owner who has signed in within
+	// ten minutes can let it delete projects.
+	//
+	// **A user needs the role `admin` or `owner`.**
+	//
+	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with PATCH /v1/organizations/{organization_id}/service-accounts/{user_id} (the `UpdateServiceAccount` operationId).
+	UpdateServiceAccountWithBodyWithResponse(ctx context.Context, organizationID OrganizationID, userID UserID, params *UpdateServiceAccountParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*UpdateServiceAccountResponse, error)
+
+	// UpdateServiceAccountWithResponse Change a service account
+	//
+	// Changes the fields that are sent and keeps the others. Neither the old role nor the new one may be above the
+	// caller's. A disabled service account keeps its tokens, but they do not work. Only an owner who has signed in within
+	// ten minutes can let it delete projects.
+	//
+	// **A user needs the role `admin` or `owner`.**
+	//
+	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with PATCH /v1/organizations/{organization_id}/service-accounts/{user_id} (the `UpdateServiceAccount` operationId).
+	UpdateServiceAccountWithResponse(ctx context.Context, organizationID OrganizationID, userID UserID, params *UpdateServiceAccountParams, body UpdateServiceAccountJSONRequestBody, reqEditors ...RequestEditorFn) (*UpdateServiceAccountResponse, error)
+
+	// ListServiceTokensWithResponse List the tokens of a service account
+	//
+	// The tokens that have not expired, newest first.
+	//
+	// **A user needs the role `admin` or `owner`.**
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with GET /v1/organizations/{organization_id}/service-accounts/{user_id}/tokens (the `ListServiceTokens` operationId).
+	ListServiceTokensWithResponse(ctx context.Context, organizationID OrganizationID, userID UserID, params *ListServiceTokensParams, reqEditors ...RequestEditorFn) (*ListServiceTokensResponse, error)
+
+	// CreateServiceTokenWithBodyWithResponse Create a token of a service account
+	//
+	// Creates a token. Send it as `Authorization: Bearer <token>`. It is shown once. A service account can have 5 tokens, so
+	// that you can create the next one, deploy it, and delete the old one: otherwise 409 `ceiling_reached`. For a service
+	// account that may delete projects, a person must have signed in within ten minutes.
+	//
+	// **A user needs the role `admin` or `owner`.**
+	//
+	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /v1/organizations/{organization_id}/service-accounts/{user_id}/tokens (the `CreateServiceToken` operationId).
+	CreateServiceTokenWithBodyWithResponse(ctx context.Context, organizationID OrganizationID, userID UserID, params *CreateServiceTokenParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*CreateServiceTokenResponse, error)
+
+	// CreateServiceTokenWithResponse Create a token of a service account
+	//
+	// Creates a token. Send it as `Authorization: Bearer <token>`. It is shown once. A service account can have 5 tokens, so
+	// that you can create the next one, deploy it, and delete the old one: otherwise 409 `ceiling_reached`. For a service
+	// account that may delete projects, a person must have signed in within ten minutes.
+	//
+	// **A user needs the role `admin` or `owner`.**
+	//
+	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /v1/organizations/{organization_id}/service-accounts/{user_id}/tokens (the `CreateServiceToken` operationId).
+	CreateServiceTokenWithResponse(ctx context.Context, organizationID OrganizationID, userID UserID, params *CreateServiceTokenParams, body CreateServiceTokenJSONRequestBody, reqEditors ...RequestEditorFn) (*CreateServiceTokenResponse, error)
+
+	// DeleteServiceTokenWithResponse Delete a token of a service account
+	//
+	// Ends a token. It stops working immediately, and within a second on other nodes.
+	//
+	// **A user needs the role `admin` or `owner`.**
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with DELETE /v1/organizations/{organization_id}/service-accounts/{user_id}/tokens/{token_id} (the `DeleteServiceToken` operationId).
+	DeleteServiceTokenWithResponse(ctx context.Context, organizationID OrganizationID, userID UserID, tokenID ServiceTokenID, reqEditors ...RequestEditorFn) (*DeleteServiceTokenResponse, error)
+
 	// GetOrganizationUsageWithResponse Get the usage of an organization
 	//
 	// How often the keys of all projects of the organization were used. It answers as getUsage does, with the groups
@@ -14636,6 +15904,381 @@ func (r CreateProjectResponse) StatusCode() int {
 
 // ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
 func (r CreateProjectResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+// ListServiceAccountsResponse200Headers the declared response headers of an HTTP 200 response for ListServiceAccounts
+type ListServiceAccountsResponse200Headers struct {
+	Link       *string
+	XRequestID string
+}
+
+type ListServiceAccountsResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *ServiceAccountList
+	// Headers200 the parsed response headers for an HTTP 200 response
+	Headers200 *ListServiceAccountsResponse200Headers
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r ListServiceAccountsResponse) GetJSON200() *ServiceAccountList {
+	return r.JSON200
+}
+
+// GetBody returns the raw response body bytes
+func (r ListServiceAccountsResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r ListServiceAccountsResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r ListServiceAccountsResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r ListServiceAccountsResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+// CreateServiceAccountResponse201Headers the declared response headers of an HTTP 201 response for CreateServiceAccount
+type CreateServiceAccountResponse201Headers struct {
+	ETag       *string
+	XRequestID string
+}
+
+type CreateServiceAccountResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON201 the response for an HTTP 201 `application/json` response
+	JSON201 *ServiceAccount
+	// Headers201 the parsed response headers for an HTTP 201 response
+	Headers201 *CreateServiceAccountResponse201Headers
+}
+
+// GetJSON201 returns the response for an HTTP 201 `application/json` response
+func (r CreateServiceAccountResponse) GetJSON201() *ServiceAccount {
+	return r.JSON201
+}
+
+// GetBody returns the raw response body bytes
+func (r CreateServiceAccountResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r CreateServiceAccountResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r CreateServiceAccountResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r CreateServiceAccountResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+// DeleteServiceAccountResponse204Headers the declared response headers of an HTTP 204 response for DeleteServiceAccount
+type DeleteServiceAccountResponse204Headers struct {
+	XRequestID string
+}
+
+type DeleteServiceAccountResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// Headers204 the parsed response headers for an HTTP 204 response
+	Headers204 *DeleteServiceAccountResponse204Headers
+}
+
+// GetBody returns the raw response body bytes
+func (r DeleteServiceAccountResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r DeleteServiceAccountResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r DeleteServiceAccountResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r DeleteServiceAccountResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+// GetServiceAccountResponse200Headers the declared response headers of an HTTP 200 response for GetServiceAccount
+type GetServiceAccountResponse200Headers struct {
+	ETag       *string
+	XRequestID string
+}
+
+type GetServiceAccountResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *ServiceAccount
+	// Headers200 the parsed response headers for an HTTP 200 response
+	Headers200 *GetServiceAccountResponse200Headers
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r GetServiceAccountResponse) GetJSON200() *ServiceAccount {
+	return r.JSON200
+}
+
+// GetBody returns the raw response body bytes
+func (r GetServiceAccountResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r GetServiceAccountResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r GetServiceAccountResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r GetServiceAccountResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+// UpdateServiceAccountResponse200Headers the declared response headers of an HTTP 200 response for UpdateServiceAccount
+type UpdateServiceAccountResponse200Headers struct {
+	ETag       *string
+	XRequestID string
+}
+
+type UpdateServiceAccountResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *ServiceAccount
+	// Headers200 the parsed response headers for an HTTP 200 response
+	Headers200 *UpdateServiceAccountResponse200Headers
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r UpdateServiceAccountResponse) GetJSON200() *ServiceAccount {
+	return r.JSON200
+}
+
+// GetBody returns the raw response body bytes
+func (r UpdateServiceAccountResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r UpdateServiceAccountResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r UpdateServiceAccountResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r UpdateServiceAccountResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+// ListServiceTokensResponse200Headers the declared response headers of an HTTP 200 response for ListServiceTokens
+type ListServiceTokensResponse200Headers struct {
+	Link       *string
+	XRequestID string
+}
+
+type ListServiceTokensResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *ServiceTokenList
+	// Headers200 the parsed response headers for an HTTP 200 response
+	Headers200 *ListServiceTokensResponse200Headers
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r ListServiceTokensResponse) GetJSON200() *ServiceTokenList {
+	return r.JSON200
+}
+
+// GetBody returns the raw response body bytes
+func (r ListServiceTokensResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r ListServiceTokensResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r ListServiceTokensResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r ListServiceTokensResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+// CreateServiceTokenResponse201Headers the declared response headers of an HTTP 201 response for CreateServiceToken
+type CreateServiceTokenResponse201Headers struct {
+	XRequestID string
+}
+
+type CreateServiceTokenResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON201 the response for an HTTP 201 `application/json` response
+	JSON201 *CreatedServiceToken
+	// Headers201 the parsed response headers for an HTTP 201 response
+	Headers201 *CreateServiceTokenResponse201Headers
+}
+
+// GetJSON201 returns the response for an HTTP 201 `application/json` response
+func (r CreateServiceTokenResponse) GetJSON201() *CreatedServiceToken {
+	return r.JSON201
+}
+
+// GetBody returns the raw response body bytes
+func (r CreateServiceTokenResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r CreateServiceTokenResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r CreateServiceTokenResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r CreateServiceTokenResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+// DeleteServiceTokenResponse204Headers the declared response headers of an HTTP 204 response for DeleteServiceToken
+type DeleteServiceTokenResponse204Headers struct {
+	XRequestID string
+}
+
+type DeleteServiceTokenResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// Headers204 the parsed response headers for an HTTP 204 response
+	Headers204 *DeleteServiceTokenResponse204Headers
+}
+
+// GetBody returns the raw response body bytes
+func (r DeleteServiceTokenResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r DeleteServiceTokenResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r DeleteServiceTokenResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r DeleteServiceTokenResponse) ContentType() string {
 	if r.HTTPResponse != nil {
 		return r.HTTPResponse.Header.Get("Content-Type")
 	}
@@ -17197,6 +18840,208 @@ func (c *ClientWithResponses) CreateProjectWithResponse(ctx context.Context, org
 	return ParseCreateProjectResponse(rsp)
 }
 
+// ListServiceAccountsWithResponse List an organization's service accounts
+//
+// The service accounts, newest first.
+//
+// **A user needs the role `admin` or `owner`.**
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /v1/organizations/{organization_id}/service-accounts (the `ListServiceAccounts` operationId).
+func (c *ClientWithResponses) ListServiceAccountsWithResponse(ctx context.Context, organizationID OrganizationID, params *ListServiceAccountsParams, reqEditors ...RequestEditorFn) (*ListServiceAccountsResponse, error) {
+	rsp, err := c.ListServiceAccounts(ctx, organizationID, params, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseListServiceAccountsResponse(rsp)
+}
+
+// CreateServiceAccountWithBodyWithResponse Create a service account
+//
+// Creates a service account: a user for programs, such as Terraform or CI, that is no person. It is a member of this
+// organization only, with the role given, which may not be above the caller's. Its tokens take the place of a
+// password. Only an owner who has signed in within ten minutes can let it delete projects. An organization can have
+// 100 service accounts: otherwise 409 `ceiling_reached`.
+//
+// **A user needs the role `admin` or `owner`.**
+//
+// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /v1/organizations/{organization_id}/service-accounts (the `CreateServiceAccount` operationId).
+func (c *ClientWithResponses) CreateServiceAccountWithBodyWithResponse(ctx context.Context, organizationID OrganizationID, params *CreateServiceAccountParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*CreateServiceAccountResponse, error) {
+	rsp, err := c.CreateServiceAccountWithBody(ctx, organizationID, params, contentType, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseCreateServiceAccountResponse(rsp)
+}
+
+// CreateServiceAccountWithResponse Create a service account
+//
+// Creates a service account: a user for programs, such as Terraform or CI, that is no person. It is a member of this
+// organization only, with the role given, which may not be above the caller's. Its tokens take the place of a
+// password. Only an owner who has signed in within ten minutes can let it delete projects. An organization can have
+// 100 service accounts: otherwise 409 `ceiling_reached`.
+//
+// **A user needs the role `admin` or `owner`.**
+//
+// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /v1/organizations/{organization_id}/service-accounts (the `CreateServiceAccount` operationId).
+func (c *ClientWithResponses) CreateServiceAccountWithResponse(ctx context.Context, organizationID OrganizationID, params *CreateServiceAccountParams, body CreateServiceAccountJSONRequestBody, reqEditors ...RequestEditorFn) (*CreateServiceAccountResponse, error) {
+	rsp, err := c.CreateServiceAccount(ctx, organizationID, params, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseCreateServiceAccountResponse(rsp)
+}
+
+// DeleteServiceAccountWithResponse Delete a service account
+//
+// Deletes a service account with its tokens, which stop working immediately. What it has made stays: its projects and
+// its keys.
+//
+// **A user needs the role `admin` or `owner`.**
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with DELETE /v1/organizations/{organization_id}/service-accounts/{user_id} (the `DeleteServiceAccount` operationId).
+func (c *ClientWithResponses) DeleteServiceAccountWithResponse(ctx context.Context, organizationID OrganizationID, userID UserID, params *DeleteServiceAccountParams, reqEditors ...RequestEditorFn) (*DeleteServiceAccountResponse, error) {
+	rsp, err := c.DeleteServiceAccount(ctx, organizationID, userID, params, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseDeleteServiceAccountResponse(rsp)
+}
+
+// GetServiceAccountWithResponse Get a service account
+//
+// The service account.
+//
+// **A user needs the role `admin` or `owner`.**
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /v1/organizations/{organization_id}/service-accounts/{user_id} (the `GetServiceAccount` operationId).
+func (c *ClientWithResponses) GetServiceAccountWithResponse(ctx context.Context, organizationID OrganizationID, userID UserID, reqEditors ...RequestEditorFn) (*GetServiceAccountResponse, error) {
+	rsp, err := c.GetServiceAccount(ctx, organizationID, userID, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseGetServiceAccountResponse(rsp)
+}
+
+// UpdateServiceAccountWithBodyWithResponse Change a service account
+//
+// Changes the fields that are sent and keeps the others. Neither the old role nor the new one may be above the
+// caller's. A disabled service account keeps its tokens, but they do not work. Only an owner who has signed in within
+// ten minutes can let it delete projects.
+//
+// **A user needs the role `admin` or `owner`.**
+//
+// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with PATCH /v1/organizations/{organization_id}/service-accounts/{user_id} (the `UpdateServiceAccount` operationId).
+func (c *ClientWithResponses) UpdateServiceAccountWithBodyWithResponse(ctx context.Context, organizationID OrganizationID, userID UserID, params *UpdateServiceAccountParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*UpdateServiceAccountResponse, error) {
+	rsp, err := c.UpdateServiceAccountWithBody(ctx, organizationID, userID, params, contentType, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseUpdateServiceAccountResponse(rsp)
+}
+
+// UpdateServiceAccountWithResponse Change a service account
+//
+// Changes the fields that are sent and keeps the others. Neither the old role nor the new one may be above the
+// caller's. A disabled service account keeps its tokens, but they do not work. Only an owner who has signed in within
+// ten minutes can let it delete projects.
+//
+// **A user needs the role `admin` or `owner`.**
+//
+// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with PATCH /v1/organizations/{organization_id}/service-accounts/{user_id} (the `UpdateServiceAccount` operationId).
+func (c *ClientWithResponses) UpdateServiceAccountWithResponse(ctx context.Context, organizationID OrganizationID, userID UserID, params *UpdateServiceAccountParams, body UpdateServiceAccountJSONRequestBody, reqEditors ...RequestEditorFn) (*UpdateServiceAccountResponse, error) {
+	rsp, err := c.UpdateServiceAccount(ctx, organizationID, userID, params, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseUpdateServiceAccountResponse(rsp)
+}
+
+// ListServiceTokensWithResponse List the tokens of a service account
+//
+// The tokens that have not expired, newest first.
+//
+// **A user needs the role `admin` or `owner`.**
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /v1/organizations/{organization_id}/service-accounts/{user_id}/tokens (the `ListServiceTokens` operationId).
+func (c *ClientWithResponses) ListServiceTokensWithResponse(ctx context.Context, organizationID OrganizationID, userID UserID, params *ListServiceTokensParams, reqEditors ...RequestEditorFn) (*ListServiceTokensResponse, error) {
+	rsp, err := c.ListServiceTokens(ctx, organizationID, userID, params, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseListServiceTokensResponse(rsp)
+}
+
+// CreateServiceTokenWithBodyWithResponse Create a token of a service account
+//
+// Creates a token. Send it as `Authorization: Bearer <token>`. It is shown once. A service account can have 5 tokens, so
+// that you can create the next one, deploy it, and delete the old one: otherwise 409 `ceiling_reached`. For a service
+// account that may delete projects, a person must have signed in within ten minutes.
+//
+// **A user needs the role `admin` or `owner`.**
+//
+// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /v1/organizations/{organization_id}/service-accounts/{user_id}/tokens (the `CreateServiceToken` operationId).
+func (c *ClientWithResponses) CreateServiceTokenWithBodyWithResponse(ctx context.Context, organizationID OrganizationID, userID UserID, params *CreateServiceTokenParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*CreateServiceTokenResponse, error) {
+	rsp, err := c.CreateServiceTokenWithBody(ctx, organizationID, userID, params, contentType, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseCreateServiceTokenResponse(rsp)
+}
+
+// CreateServiceTokenWithResponse Create a token of a service account
+//
+// Creates a token. Send it as `Authorization: Bearer <token>`. It is shown once. A service account can have 5 tokens, so
+// that you can create the next one, deploy it, and delete the old one: otherwise 409 `ceiling_reached`. For a service
+// account that may delete projects, a person must have signed in within ten minutes.
+//
+// **A user needs the role `admin` or `owner`.**
+//
+// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /v1/organizations/{organization_id}/service-accounts/{user_id}/tokens (the `CreateServiceToken` operationId).
+func (c *ClientWithResponses) CreateServiceTokenWithResponse(ctx context.Context, organizationID OrganizationID, userID UserID, params *CreateServiceTokenParams, body CreateServiceTokenJSONRequestBody, reqEditors ...RequestEditorFn) (*CreateServiceTokenResponse, error) {
+	rsp, err := c.CreateServiceToken(ctx, organizationID, userID, params, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseCreateServiceTokenResponse(rsp)
+}
+
+// DeleteServiceTokenWithResponse Delete a token of a service account
+//
+// Ends a token. It stops working immediately, and within a second on other nodes.
+//
+// **A user needs the role `admin` or `owner`.**
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with DELETE /v1/organizations/{organization_id}/service-accounts/{user_id}/tokens/{token_id} (the `DeleteServiceToken` operationId).
+func (c *ClientWithResponses) DeleteServiceTokenWithResponse(ctx context.Context, organizationID OrganizationID, userID UserID, tokenID ServiceTokenID, reqEditors ...RequestEditorFn) (*DeleteServiceTokenResponse, error) {
+	rsp, err := c.DeleteServiceToken(ctx, organizationID, userID, tokenID, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseDeleteServiceTokenResponse(rsp)
+}
+
 // GetOrganizationUsageWithResponse Get the usage of an organization
 //
 // How often the keys of all projects of the organization were used. It answers as getUsage does, with the groups
@@ -19494,6 +21339,333 @@ func ParseCreateProjectResponse(rsp *http.Response) (*CreateProjectResponse, err
 			headers.XRequestID = value
 		}
 		response.Headers201 = &headers
+	}
+
+	return response, nil
+}
+
+// ParseListServiceAccountsResponse parses an HTTP response from a ListServiceAccountsWithResponse call
+func ParseListServiceAccountsResponse(rsp *http.Response) (*ListServiceAccountsResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &ListServiceAccountsResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest ServiceAccountList
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	}
+
+	switch {
+	case rsp.StatusCode == 200:
+		var headers ListServiceAccountsResponse200Headers
+		if values := rsp.Header.Values("Link"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Link", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.Link = &value
+		}
+		if values := rsp.Header.Values("X-Request-Id"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "X-Request-Id", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.XRequestID = value
+		}
+		response.Headers200 = &headers
+	}
+
+	return response, nil
+}
+
+// ParseCreateServiceAccountResponse parses an HTTP response from a CreateServiceAccountWithResponse call
+func ParseCreateServiceAccountResponse(rsp *http.Response) (*CreateServiceAccountResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &CreateServiceAccountResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 201:
+		var dest ServiceAccount
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON201 = &dest
+
+	}
+
+	switch {
+	case rsp.StatusCode == 201:
+		var headers CreateServiceAccountResponse201Headers
+		if values := rsp.Header.Values("ETag"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "ETag", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.ETag = &value
+		}
+		if values := rsp.Header.Values("X-Request-Id"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "X-Request-Id", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.XRequestID = value
+		}
+		response.Headers201 = &headers
+	}
+
+	return response, nil
+}
+
+// ParseDeleteServiceAccountResponse parses an HTTP response from a DeleteServiceAccountWithResponse call
+func ParseDeleteServiceAccountResponse(rsp *http.Response) (*DeleteServiceAccountResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &DeleteServiceAccountResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case rsp.StatusCode == 204:
+		var headers DeleteServiceAccountResponse204Headers
+		if values := rsp.Header.Values("X-Request-Id"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "X-Request-Id", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.XRequestID = value
+		}
+		response.Headers204 = &headers
+	}
+
+	return response, nil
+}
+
+// ParseGetServiceAccountResponse parses an HTTP response from a GetServiceAccountWithResponse call
+func ParseGetServiceAccountResponse(rsp *http.Response) (*GetServiceAccountResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &GetServiceAccountResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest ServiceAccount
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	}
+
+	switch {
+	case rsp.StatusCode == 200:
+		var headers GetServiceAccountResponse200Headers
+		if values := rsp.Header.Values("ETag"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "ETag", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.ETag = &value
+		}
+		if values := rsp.Header.Values("X-Request-Id"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "X-Request-Id", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.XRequestID = value
+		}
+		response.Headers200 = &headers
+	}
+
+	return response, nil
+}
+
+// ParseUpdateServiceAccountResponse parses an HTTP response from a UpdateServiceAccountWithResponse call
+func ParseUpdateServiceAccountResponse(rsp *http.Response) (*UpdateServiceAccountResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &UpdateServiceAccountResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest ServiceAccount
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	}
+
+	switch {
+	case rsp.StatusCode == 200:
+		var headers UpdateServiceAccountResponse200Headers
+		if values := rsp.Header.Values("ETag"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "ETag", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.ETag = &value
+		}
+		if values := rsp.Header.Values("X-Request-Id"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "X-Request-Id", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.XRequestID = value
+		}
+		response.Headers200 = &headers
+	}
+
+	return response, nil
+}
+
+// ParseListServiceTokensResponse parses an HTTP response from a ListServiceTokensWithResponse call
+func ParseListServiceTokensResponse(rsp *http.Response) (*ListServiceTokensResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &ListServiceTokensResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest ServiceTokenList
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	}
+
+	switch {
+	case rsp.StatusCode == 200:
+		var headers ListServiceTokensResponse200Headers
+		if values := rsp.Header.Values("Link"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Link", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.Link = &value
+		}
+		if values := rsp.Header.Values("X-Request-Id"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "X-Request-Id", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.XRequestID = value
+		}
+		response.Headers200 = &headers
+	}
+
+	return response, nil
+}
+
+// ParseCreateServiceTokenResponse parses an HTTP response from a CreateServiceTokenWithResponse call
+func ParseCreateServiceTokenResponse(rsp *http.Response) (*CreateServiceTokenResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &CreateServiceTokenResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 201:
+		var dest CreatedServiceToken
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON201 = &dest
+
+	}
+
+	switch {
+	case rsp.StatusCode == 201:
+		var headers CreateServiceTokenResponse201Headers
+		if values := rsp.Header.Values("X-Request-Id"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "X-Request-Id", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.XRequestID = value
+		}
+		response.Headers201 = &headers
+	}
+
+	return response, nil
+}
+
+// ParseDeleteServiceTokenResponse parses an HTTP response from a DeleteServiceTokenWithResponse call
+func ParseDeleteServiceTokenResponse(rsp *http.Response) (*DeleteServiceTokenResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &DeleteServiceTokenResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case rsp.StatusCode == 204:
+		var headers DeleteServiceTokenResponse204Headers
+		if values := rsp.Header.Values("X-Request-Id"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "X-Request-Id", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.XRequestID = value
+		}
+		response.Headers204 = &headers
 	}
 
 	return response, nil

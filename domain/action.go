@@ -24,6 +24,9 @@ const (
 	ProjectsRead       Action = "projects:read"
 	ProjectsWrite      Action = "projects:write"
 	AuditRead          Action = "audit:read"
+
+	ServiceAccountsRead  Action = "service_accounts:read"
+	ServiceAccountsWrite Action = "service_accounts:write"
 )
 
 // Actions on a project.
@@ -62,8 +65,11 @@ var Roles = []Role{Viewer, Developer, Admin, Owner}
 var roleActions = map[Role][]Action{
 	Viewer:    {OrganizationRead, MembersRead, ProjectsRead, ProjectRead, KeysRead, UsageRead, LimitsRead},
 	Developer: {KeysWrite, KeysVerify, KeysImport, LimitsWrite},
-	Admin:     {OrganizationWrite, MembersWrite, ProjectsWrite, ProjectWrite, ProjectDelete, AuditRead},
-	Owner:     {OrganizationDelete},
+	Admin: {
+		OrganizationWrite, MembersWrite, ProjectsWrite, ProjectWrite, ProjectDelete, AuditRead,
+		ServiceAccountsRead, ServiceAccountsWrite,
+	},
+	Owner: {OrganizationDelete},
 }
 
 // Reads reports whether a changes nothing.
@@ -104,6 +110,7 @@ var customScope = regexp.MustCompile(`^[a-z][a-z0-9_.-]{0,31}:[a-z][a-z0-9_.-]{0
 // belong to Latchkey, now or in later releases.
 var reservedResources = []string{
 	"organization", "members", "projects", "project", "keys", "audit", "usage", "limits", "webhooks", "tokens", "sessions", "users",
+	"service_accounts",
 }
 
 // custom reports whether a is a well-formed scope of a project's own.

@@ -16,11 +16,13 @@ const (
 	ActorUser   ActorKind = "user"
 	ActorKey    ActorKind = "key"
 	ActorSystem ActorKind = "system"
+
+	ActorServiceAccount ActorKind = "service_account"
 )
 
 // ActorKinds are all of them. Their order is part of how a ProvenKey is packed
 // in memory. Nothing that is stored depends on it.
-var ActorKinds = []ActorKind{ActorUser, ActorKey, ActorSystem}
+var ActorKinds = []ActorKind{ActorUser, ActorKey, ActorSystem, ActorServiceAccount}
 
 // Actor is who did something, with the name they had at that time.
 type Actor struct {
@@ -31,6 +33,9 @@ type Actor struct {
 
 // Actor returns how the audit trail names the user.
 func (u User) Actor() Actor {
+	if u.IsService() {
+		return Actor{ActorServiceAccount, string(u.ID), u.Name}
+	}
 	name := u.Name
 	if name == "" {
 		name = u.Email
@@ -40,7 +45,7 @@ func (u User) Actor() Actor {
 
 // Target is what something was done to, with the name it had at that time.
 type Target struct {
-	Kind string // organization, project, plan, key, member, invitation, user, session
+	Kind string // organization, project, plan, key, member, invitation, user, session, service_account, service_token
 	ID   string
 	Name string
 }

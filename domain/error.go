@@ -46,6 +46,7 @@ const (
 	CodeConflict             Code = "conflict"
 	CodeLastOwner            Code = "last_owner"
 	CodePlanInUse            Code = "plan_in_use"
+	CodeCeilingReached       Code = "ceiling_reached"
 	CodeInFlight             Code = "in_flight"
 	CodePreconditionFailed   Code = "precondition_failed"
 	CodePayloadTooLarge      Code = "payload_too_large"

@@ -7,17 +7,32 @@ import (
 	"unicode/utf8"
 )
 
-// User is a person. The hash of their password is not a field, so it cannot
-// leak through one.
+// UserKind is whether a user is a person.
+type UserKind string
+
+// The kinds of users.
+const (
+	PersonUser  UserKind = "person"
+	ServiceUser UserKind = "service"
+)
+
+// User is a person, or the user of a service account. The hash of a person's password
+// is not a field, so it cannot leak through one.
 type User struct {
 	ID            UserID
-	Email         string // normalized: see NormalizeEmail
+	Kind          UserKind
+	Email         string // normalized: see NormalizeEmail; of a service account, its id
 	Name          string
 	EmailVerified bool
 	Operator      bool // may see the instance page
 	Status        Status
 	CreatedAt     time.Time
+
+	MayDeleteProjects bool // of a service account, which cannot sign in again to do so
 }
+
+// IsService reports whether the user is that of a service account.
+func (u User) IsService() bool { return u.Kind == ServiceUser }
 
 // Limits on sign-up fields, in characters. RFC 5321 gives an address 254.
 const (

@@ -47,10 +47,10 @@ func (s *Store) HasMemberWithEmail(ctx context.Context, scope domain.Organizatio
 	return found, s.error(err)
 }
 
-// ListMembers returns the organization's members, the latest first.
+// ListMembers returns the people who are members of the organization, the latest first.
 func (s *Store) ListMembers(ctx context.Context, scope domain.OrganizationScope, p domain.Page) (domain.List[domain.Member], error) {
 	var rows []membershipRow
-	if err := newestBy(selectIn(s, scope, &rows).Relation("User"), "joined_at", "user_id", p).Scan(ctx); err != nil {
+	if err := newestBy(selectIn(s, scope, &rows).Relation("User").Where(`"user"."kind" = ?`, domain.PersonUser), "joined_at", "user_id", p).Scan(ctx); err != nil {
 		return domain.List[domain.Member]{}, s.error(err)
 	}
 	return list(rows, p, membershipRow.member, func(m domain.Member) domain.Cursor {

@@ -171,7 +171,7 @@ func (s *Store) DeleteOrganization(ctx context.Context, scope domain.Organizatio
 	if err := s.changed(res, err, domain.NotFound()); err != nil {
 		return err
 	}
-	for _, rows := range []any{(*membershipRow)(nil), (*invitationRow)(nil)} {
+	for _, rows := range []any{(*membershipRow)(nil), (*invitationRow)(nil), (*serviceAccountRow)(nil)} {
 		if _, err := deleteIn(s, scope, rows).Exec(ctx); err != nil {
 			return s.error(err)
 		}

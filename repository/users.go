@@ -12,6 +12,7 @@ type userRow struct {
 	bun.BaseModel `bun:"table:users,alias:u"`
 
 	ID            domain.UserID `bun:",pk"`
+	Kind          domain.UserKind
 	Email         string
 	Name          string
 	PasswordHash  string
@@ -19,24 +20,30 @@ type userRow struct {
 	Operator      bool
 	Status        domain.Status
 	CreatedAt     micros
+
+	MayDeleteProjects bool
 }
 
 func (r userRow) user() domain.User {
 	return domain.User{
 		ID:            r.ID,
+		Kind:          r.Kind,
 		Email:         r.Email,
 		Name:          r.Name,
 		EmailVerified: r.EmailVerified,
 		Operator:      r.Operator,
 		Status:        r.Status,
 		CreatedAt:     r.CreatedAt.Time,
+
+		MayDeleteProjects: r.MayDeleteProjects,
 	}
 }
 
-// CreateUser adds a user; an address that is taken gives conflict.
+// CreateUser adds a person; an address that is taken gives conflict.
 func (s *Store) CreateUser(ctx context.Context, u domain.User, passwordHash string) error {
 	return s.insert(ctx, &userRow{
 		ID:            u.ID,
+		Kind:          domain.PersonUser,
 		Email:         u.Email,
 		Name:          u.Name,
 		PasswordHash:  passwordHash,
@@ -47,41 +54,46 @@ func (s *Store) CreateUser(ctx context.Context, u domain.User, passwordHash stri
 	})
 }
 
-// GetUser returns a user by id.
+// GetUser returns a person by id.
 func (s *Store) GetUser(ctx context.Context, id domain.UserID) (domain.User, error) {
 	var row userRow
-	err := s.read.NewSelect().Model(&row).Where("u.id = ?", id).Scan(ctx)
+	err := s.people(&row).Where("u.id = ?", id).Scan(ctx)
 	return row.user(), s.error(err)
+}
+
+// people starts a query of users that are persons.
+func (s *Store) people(model any) *bun.SelectQuery {
+	return s.read.NewSelect().Model(model).Where("u.kind = ?", domain.PersonUser)
 }
 
 // GetUserByEmail returns a user, with the hash of their password, by normalized
 // address.
 func (s *Store) GetUserByEmail(ctx context.Context, email string) (domain.User, string, error) {
 	var row userRow
-	err := s.read.NewSelect().Model(&row).Where("u.email = ?", email).Scan(ctx)
+	err := s.people(&row).Where("u.email = ?", email).Scan(ctx)
 	return row.user(), row.PasswordHash, s.error(err)
 }
 
-// LockUser returns a user, with the hash of their password, and locks the user
+// LockUser returns a person, with the hash of their password, and locks the user
 // until the transaction ends.
 func (s *Store) LockUser(ctx context.Context, id domain.UserID) (domain.User, string, error) {
 	var row userRow
-	err := s.engine.forUpdate(s.read.NewSelect().Model(&row).Where("u.id = ?", id)).Scan(ctx)
+	err := s.engine.forUpdate(s.people(&row).Where("u.id = ?", id)).Scan(ctx)
 	return row.user(), row.PasswordHash, s.error(err)
 }
 
-// ListUsers returns all users of the instance, newest first.
+// ListUsers returns all people of the instance, newest first.
 func (s *Store) ListUsers(ctx context.Context, p domain.Page) (domain.List[domain.User], error) {
 	var rows []userRow
-	if err := newest(s.read.NewSelect().Model(&rows), "created_at", p).Scan(ctx); err != nil {
+	if err := newest(s.people(&rows), "created_at", p).Scan(ctx); err != nil {
 		return domain.List[domain.User]{}, s.error(err)
 	}
 	return list(rows, p, userRow.user, func(u domain.User) domain.Cursor { return domain.Cursor{At: u.CreatedAt, ID: string(u.ID)} }), nil
 }
 
-// CountUsers returns how many users the instance has.
+// CountUsers returns how many people the instance has.
 func (s *Store) CountUsers(ctx context.Context) (int, error) {
-	n, err := s.read.NewSelect().Model((*userRow)(nil)).Count(ctx)
+	n, err := s.people((*userRow)(nil)).Count(ctx)
 	return int(n), s.error(err)
 }
 

@@ -102,6 +102,7 @@ type App struct {
 	scarce     scarce
 	throttle   *throttle
 	refusals   refusals
+	deleted    deletedTokens
 	publicURL  string
 	mailing    *mailing
 	near       *nearby

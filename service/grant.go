@@ -85,8 +85,12 @@ func errNotHeld(missing []domain.Scope) error {
 }
 
 // requireFreshSignIn returns reauthentication_required unless the caller has
-// proved their password within the last ten minutes.
+// proved their password within the last ten minutes. Service accounts cannot, so
+// they get forbidden.
 func (g grant) requireFreshSignIn() error {
+	if err := requirePerson(g.caller); err != nil {
+		return err
+	}
 	if user, ok := g.caller.User(); ok && g.app.now().Sub(user.Session.CreatedAt) > freshSignIn {
 		return domain.Errorf(domain.CodeReauthenticationRequired,
 			"This cannot be undone, so it needs a sign-in younger than %d minutes. Sign in again.",
@@ -101,6 +105,14 @@ func join[T ~string](items []T) string {
 		names[i] = string(item)
 	}
 	return strings.Join(names, ", ")
+}
+
+// requirePerson returns forbidden to service accounts.
+func requirePerson(caller domain.Principal) error {
+	if user, ok := caller.User(); ok && user.User.IsService() {
+		return domain.Errorf(domain.CodeForbidden, "A service account cannot do this. It needs a person.")
+	}
+	return nil
 }
 
 // requireSystem returns forbidden to everyone except the command line.

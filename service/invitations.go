@@ -172,6 +172,9 @@ func (a *App) AcceptInvitation(ctx context.Context, caller domain.Principal, tok
 	if !ok {
 		return Joined{}, errAnonymous()
 	}
+	if err := requirePerson(caller); err != nil {
+		return Joined{}, err
+	}
 	digest, ok := a.mailedTokenDigest(forInvitation, token)
 	if !ok {
 		return Joined{}, domain.NotFound()

@@ -62,7 +62,9 @@ func HasMasterKey(ctx context.Context, store *repository.Store) (bool, error) {
 // keyring holds one key for each purpose, all derived from the master key.
 type keyring struct {
 	tokens    macKey // digests of API keys' tokens
-	tags      macKey // their tags; service tokens will have "service-token-tag"
+	tags      macKey // their tags
+	services  macKey // digests of service tokens
+	badges    macKey // their tags
 	refresh   macKey // digests, tags and successors of refresh tokens
 	cookie    macKey // proofs in the console's cookies
 	imports   macKey // what imported hashes are wrapped, found and compared by
@@ -87,6 +89,8 @@ func newKeyring(master [32]byte) (*keyring, error) {
 	k := &keyring{
 		tokens:    newMACKey(derive("token-digest")),
 		tags:      newMACKey(derive("token-tag")),
+		services:  newMACKey(derive("service-token")),
+		badges:    newMACKey(derive("service-token-tag")),
 		refresh:   newMACKey(derive("refresh-token")),
 		cookie:    newMACKey(derive("console-cookie")),
 		imports:   newMACKey(derive("imported-hash")),
@@ -154,6 +158,14 @@ func (k *keyring) tokenDigest(key domain.KeyID, project domain.ProjectID, token 
 
 // tag is a domain.Tagger.
 func (k *keyring) tag(start string) [sha256.Size]byte { return k.tags.mac(start) }
+
+// serviceDigest binds a service token to its session.
+func (k *keyring) serviceDigest(id domain.SessionID, token domain.Token) []byte {
+	return k.services.sum(string(id), token.Reveal())
+}
+
+// serviceTag is a domain.Tagger of service tokens.
+func (k *keyring) serviceTag(start string) [sha256.Size]byte { return k.badges.mac(start) }
 
 // importedDigest wraps a hash that was made elsewhere, so that its row is bound
 // to key and project and proves nothing without the master key, like ours.

@@ -21,7 +21,16 @@ func (o *Organization) Member(ctx context.Context, user domain.UserID) (domain.M
 	if err := o.Authorize(domain.MembersRead); err != nil {
 		return domain.Member{}, err
 	}
-	return o.app.store.GetMember(ctx, o.organization.Scope(), user)
+	return person(o.app.store.GetMember(ctx, o.organization.Scope(), user))
+}
+
+// person hides service accounts from what is about people: they are made, changed and
+// deleted by operations of their own.
+func person(m domain.Member, err error) (domain.Member, error) {
+	if err == nil && m.User.IsService() {
+		return domain.Member{}, domain.NotFound()
+	}
+	return m, err
 }
 
 // UpdateMember gives a member another role. It needs members:write, and a role
@@ -40,7 +49,7 @@ func (o *Organization) UpdateMember(ctx context.Context, user domain.UserID, rol
 		if err := o.Authorize(domain.MembersWrite); err != nil {
 			return err
 		}
-		if member, err = tx.GetMember(ctx, o.organization.Scope(), user); err != nil {
+		if member, err = person(tx.GetMember(ctx, o.organization.Scope(), user)); err != nil {
 			return err
 		}
 		if err := o.requireRoles(member.Role, role); err != nil || member.Role == role {
@@ -74,7 +83,7 @@ func (o *Organization) RemoveMember(ctx context.Context, user domain.UserID) err
 				return err
 			}
 		}
-		member, err := tx.GetMember(ctx, o.organization.Scope(), user)
+		member, err := person(tx.GetMember(ctx, o.organization.Scope(), user))
 		if err != nil {
 			return err
 		}

@@ -16,6 +16,9 @@ const slugTries = 20
 // command line names the owner. A slug that was asked for and is taken gives
 // conflict; one derived from the name gets a suffix instead.
 func (a *App) CreateOrganization(ctx context.Context, caller domain.Principal, spec domain.OrganizationSpec) (domain.MemberOf, error) {
+	if err := requirePerson(caller); err != nil {
+		return domain.MemberOf{}, err
+	}
 	if user, ok := caller.User(); ok {
 		spec.Owner = user.User.ID
 	} else if !caller.IsSystem() {

@@ -272,13 +272,15 @@ func (p *Project) lockAround(ctx context.Context, tx *repository.Store) (domain.
 
 // Delete removes the project with its keys: immediately for all callers, and
 // from the database in the background (see Run). It needs project:delete and a
-// fresh sign-in.
+// fresh sign-in, or a service account that may delete projects.
 func (p *Project) Delete(ctx context.Context) error {
 	if err := p.Authorize(domain.ProjectDelete); err != nil {
 		return err
 	}
-	if err := p.requireFreshSignIn(); err != nil {
-		return err
+	if user, ok := p.caller.User(); !ok || !user.User.MayDeleteProjects {
+		if err := p.requireFreshSignIn(); err != nil {
+			return err
+		}
 	}
 	return p.app.store.InTx(ctx, func(ctx context.Context, tx *repository.Store) error {
 		if _, err := p.lock(ctx, tx); err != nil {

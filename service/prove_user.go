@@ -3,6 +3,7 @@ package service
 import (
 	"context"
 	"crypto/sha256"
+	"strings"
 	"time"
 
 	"github.com/latchkey-dev/latchkey/domain"
@@ -10,8 +11,8 @@ import (
 	"github.com/latchkey-dev/latchkey/service/jwt"
 )
 
-// ProveUser returns the user and the session of an access token. Errors:
-// invalid_token, also if the session has ended or the user is disabled;
+// ProveUser returns the user and the session of an access token or of a service token.
+// Errors: invalid_token, also if the session has ended or the user is disabled;
 // token_expired; unavailable if it cannot be known.
 func (a *App) ProveUser(ctx context.Context, accessToken string) (*domain.CallingUser, error) {
 	copies, err := a.mayUseCopies()
@@ -26,21 +27,31 @@ func (a *App) ProveUser(ctx context.Context, accessToken string) (*domain.Callin
 			return caller, nil
 		}
 	}
-	claims, err := a.verifyAccessToken(ctx, accessToken)
+	prove := a.userOfAccessToken
+	if strings.HasPrefix(accessToken, domain.ServiceTokenPrefix+"_") {
+		prove = a.userOfServiceToken
+	}
+	caller, until, err := prove(ctx, accessToken)
 	if err != nil {
 		return nil, err
-	}
-	caller, err := a.callingUser(ctx, claims.Session)
-	if err != nil {
-		return nil, err
-	}
-	if caller.User.ID != claims.User {
-		return nil, signedOut()
 	}
 	if copies {
-		a.near.people.RememberToken(since, digest, claims.Session, claims.ExpiresAt, now)
+		a.near.people.RememberToken(since, digest, caller.Session.ID, until, now)
 	}
 	return caller, nil
+}
+
+// userOfAccessToken returns the user of an access token, and until when it proves them.
+func (a *App) userOfAccessToken(ctx context.Context, accessToken string) (*domain.CallingUser, time.Time, error) {
+	claims, err := a.verifyAccessToken(ctx, accessToken)
+	if err != nil {
+		return nil, time.Time{}, err
+	}
+	caller, err := a.callingUser(ctx, claims.Session)
+	if err == nil && caller.User.ID != claims.User {
+		err = signedOut()
+	}
+	return caller, claims.ExpiresAt, err
 }
 
 // tokenDigest identifies an access token in memory, so that the token itself is

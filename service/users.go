@@ -180,11 +180,15 @@ type Account struct {
 	user   domain.CallingUser
 }
 
-// Account returns the handle for the calling user's own account.
+// Account returns the handle for the calling person's own account; forbidden to
+// service accounts.
 func (a *App) Account(_ context.Context, caller domain.Principal) (*Account, error) {
 	user, ok := caller.User()
 	if !ok {
 		return nil, errAnonymous()
+	}
+	if err := requirePerson(caller); err != nil {
+		return nil, err
 	}
 	return &Account{a, caller, user}, nil
 }

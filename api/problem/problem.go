@@ -76,6 +76,7 @@ var kinds = map[domain.Code]kind{
 	domain.CodeMethodNotAllowed:         {http.StatusMethodNotAllowed, "Method not allowed", "The address exists but does not accept this method. The Allow header lists those that it accepts."},
 	domain.CodeConflict:                 {http.StatusConflict, "Conflict", "The request conflicts with the current state of the resource. The detail says why, such as a slug that is taken."},
 	domain.CodeLastOwner:                {http.StatusConflict, "Last owner", "An organization keeps at least one owner. Make another member an owner first."},
+	domain.CodeCeilingReached:           {http.StatusConflict, "Ceiling reached", "There are as many of these as there may be. Delete one that is not needed first."},
 	domain.CodePlanInUse:                {http.StatusConflict, "Plan in use", "Keys refer to the plan, so it cannot be deleted. Give them another plan or none first."},
 	domain.CodeInFlight:                 {http.StatusConflict, "Still in progress", "A request with the same Idempotency-Key is still being answered. Repeat it in a moment."},
 	domain.CodePreconditionFailed:       {http.StatusPreconditionFailed, "Precondition failed", "The resource has changed since you read it, so the If-Match header no longer matches. Read it again, then decide."},

@@ -33,7 +33,7 @@ var statuses = map[int][]domain.Code{
 	},
 	404: {"not_found"},
 	405: {"method_not_allowed"},
-	409: {"conflict", "key_revoked", "key_expired", "last_owner", "plan_in_use", "in_flight"},
+	409: {"conflict", "key_revoked", "key_expired", "last_owner", "plan_in_use", "ceiling_reached", "in_flight"},
 	412: {"precondition_failed"},
 	413: {"payload_too_large"},
 	415: {"unsupported_media_type"},
