@@ -48,6 +48,8 @@ var unscoped = map[string]string{
 	"Store.KeyPrefixes":             "reads the prefixes of all tenants, for the command line",
 	"Store.GetProjectOfKey":         "finds the tenant, for the command line",
 	"Store.GetProjectOfPlan":        "finds the tenant, for the command line",
+	"Store.people":                  "finds people, who belong to no tenant; service accounts are left out",
+	"Store.serviceTokens":           "finds what is of one user, whom callers have found within the organization",
 	"Store.ListOrganizations":       "lists the tenants, for the command line",
 	"Store.ListAllEvents":           "lists events over all tenants, for the operator",
 	"Store.ListAccountEvents":       "lists events of no tenant, for the operator",

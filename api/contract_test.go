@@ -194,7 +194,9 @@ func TestBadBodies(t *testing.T) {
 			}
 			send("an object as "+name, request{with(name, `{"a":["b"]}`), json, failed}, true)
 			send("a number as "+name, request{with(name, `1e30`), json, failed}, true)
-			send("true as "+name, request{with(name, `true`), json, failed}, true)
+			if !schema.Properties[name].Value.Type.Is("boolean") {
+				send("true as "+name, request{with(name, `true`), json, failed}, true)
+			}
 			if !schema.Properties[name].Value.Nullable {
 				send("null as "+name, request{with(name, `null`), json, failed}, true)
 			}

@@ -66,11 +66,12 @@ func TestMatrixOfServiceAccounts(t *testing.T) {
 	at := "/v1/organizations/" + string(s.home.organization.ID) + "/service-accounts/"
 	var disabled, deleted, expired, gone domain.UserID
 	columns := map[string]string{} // of the matrix, by the column that is the same
-	for name, like := range map[string]domain.Role{"service viewer": domain.Viewer, "service developer": domain.Developer, "service admin": domain.Admin} {
+	for _, like := range []domain.Role{domain.Viewer, domain.Developer, domain.Admin} {
+		name := "service " + string(like)
 		_, s.as[name] = s.serviceCaller(t, s.home, like)
 		columns[name] = string(like)
 	}
-	make := func(name string, id *domain.UserID, body map[string]any) (token string) {
+	create := func(name string, id *domain.UserID, body map[string]any) (token string) {
 		var account api.ServiceAccount
 		s.call(t, http.MethodPost, strings.TrimSuffix(at, "/"), s.home.owner.as, map[string]any{"name": name, "role": "admin"}).
 			want(t, http.StatusCreated, &account)
@@ -81,13 +82,13 @@ func TestMatrixOfServiceAccounts(t *testing.T) {
 		s.call(t, http.MethodGet, "/v1/me", s.as[name], nil).want(t, http.StatusOK, nil) // from now on it is in memory
 		return string(created.ServiceToken.ID)
 	}
-	make("disabled", &disabled, map[string]any{"name": "ci"})
+	create("disabled", &disabled, map[string]any{"name": "ci"})
 	s.call(t, http.MethodPatch, at+string(disabled), s.home.owner.as, map[string]any{"status": "disabled"}).want(t, http.StatusOK, nil)
-	token := make("deleted token", &deleted, map[string]any{"name": "ci"})
+	token := create("deleted token", &deleted, map[string]any{"name": "ci"})
 	s.call(t, http.MethodDelete, at+string(deleted)+"/tokens/"+token, s.home.owner.as, nil).want(t, http.StatusNoContent, nil)
-	make("deleted account", &gone, map[string]any{"name": "ci"})
+	create("deleted account", &gone, map[string]any{"name": "ci"})
 	s.call(t, http.MethodDelete, at+string(gone), s.home.owner.as, nil).want(t, http.StatusNoContent, nil)
-	make("expired", &expired, map[string]any{"name": "ci", "expires_at": s.Now().Add(time.Minute)})
+	create("expired", &expired, map[string]any{"name": "ci", "expires_at": s.Now().Add(time.Minute)})
 	s.Pass(2 * time.Minute)
 
 	for _, r := range routes {
@@ -210,7 +211,8 @@ func TestServiceTokens(t *testing.T) {
 	if first.Token == "" || first.Token != second.Token {
 		t.Error("the repetition got another token")
 	}
-	if got, want := first.ServiceToken.ExpiresAt.MustGet(), w.Now().Add(domain.ServiceTokenLifetime).Truncate(time.Microsecond); !got.Equal(want) {
+	want := w.Now().Add(domain.ServiceTokenLifetime).Truncate(time.Microsecond)
+	if got := first.ServiceToken.ExpiresAt.MustGet(); !got.Equal(want) {
 		t.Errorf("it expires at %v, want %v", got, want)
 	}
 	w.call(t, "POST", tokens, n.owner.as, map[string]any{"name": "b", "expires_at": nil}).want(t, http.StatusCreated, &forever)

@@ -109,7 +109,8 @@ var (
 		`v1/projects/[^/]+/(\.well-known/openid-configuration|jwks\.json|oauth/(token|introspect)|oauth-protected-resource|` +
 		`forward-auth/[^/]+)|` +
 		`v1/auth/(signup|login|refresh|email/verify|password/(forgot|reset)))$`)
-	idempotencyPath = regexp.MustCompile(`^/v1/(keys/spend|organizations|organizations/[^/]+/(projects|invitations)|` +
+	idempotencyPath = regexp.MustCompile(`^/v1/(keys/spend|organizations|` +
+		`organizations/[^/]+/(projects|invitations|service-accounts(/[^/]+/tokens)?)|` +
 		`projects/[^/]+/(plans|credits(/refund)?|keys(/[^/]+/rotate)?))$`)
 	repeatablePath = regexp.MustCompile(`^/v1/(keys/(verify|sync)|auth/(login|refresh)|projects/[^/]+/keys/[^/]+/revoke)$`)
 )

@@ -103,6 +103,7 @@ REASONS = {
     ("validation_failed", "/key"),  # neither it nor a key_id
     ("validation_failed", "/ip"),  # of the length of an address only
     ("validation_failed", "/project_id"),  # required of users
+    ("validation_failed", "/expires_at"),  # of a service token: in the past
     ("validation_failed", "/spend_id"),  # of no verification of the key, or without a negative cost
 }
 

@@ -54,6 +54,8 @@ func printed(t *testing.T) map[string]any {
 		domain.CreditGrant{}, domain.Granted{}, domain.CreditFilter{}, domain.Subject{},
 		domain.Spending{}, domain.Spent{}, domain.Keeping{}, domain.Receipt{}, domain.Taken{},
 		domain.Plan{}, domain.PlanSpec{}, domain.PlanPatch{}, domain.KeyPlan{},
+		domain.ServiceAccount{}, domain.ServiceAccountSpec{}, domain.ServiceAccountPatch{},
+		domain.ServiceToken{}, domain.ServiceTokenSpec{},
 		domain.UsageCount{}, domain.UsageBatch{}, domain.UsageQuery{}, domain.UsageItem{}, domain.UsageCursor{}, domain.Usage{},
 	} {
 		filled := reflect.New(reflect.TypeOf(v))

@@ -36,6 +36,8 @@ var questions = []struct {
 		(SELECT 1 FROM api_key_secrets s WHERE s.project_id = k.project_id AND s.key_id = k.id AND s.valid_until IS NULL)`},
 	{found: "organizations have no owner", query: `SELECT COUNT(*) FROM organizations o WHERE o.deleted_at IS NULL AND NOT EXISTS
 		(SELECT 1 FROM memberships m WHERE m.organization_id = o.id AND m.role = 'owner')`},
+	{found: "service accounts are members of another organization than their own", query: `SELECT COUNT(*) FROM users u
+		JOIN memberships m ON m.user_id = u.id WHERE u.kind <> 'person' AND m.organization_id <> u.organization_id`},
 	{found: "keys were made without a trace in the audit trail", query: `SELECT COUNT(*) FROM api_keys k WHERE NOT EXISTS
 		(SELECT 1 FROM audit_events e WHERE e.organization_id = k.organization_id AND e.target_id = k.id) AND NOT EXISTS
 		(SELECT 1 FROM audit_events e WHERE e.organization_id = k.organization_id AND e.project_id = k.project_id

@@ -50,7 +50,8 @@ func (s *Store) HasMemberWithEmail(ctx context.Context, scope domain.Organizatio
 // ListMembers returns the people who are members of the organization, the latest first.
 func (s *Store) ListMembers(ctx context.Context, scope domain.OrganizationScope, p domain.Page) (domain.List[domain.Member], error) {
 	var rows []membershipRow
-	if err := newestBy(selectIn(s, scope, &rows).Relation("User").Where(`"user"."kind" = ?`, domain.PersonUser), "joined_at", "user_id", p).Scan(ctx); err != nil {
+	people := selectIn(s, scope, &rows).Relation("User").Where(`"user"."kind" = ?`, domain.PersonUser)
+	if err := newestBy(people, "joined_at", "user_id", p).Scan(ctx); err != nil {
 		return domain.List[domain.Member]{}, s.error(err)
 	}
 	return list(rows, p, membershipRow.member, func(m domain.Member) domain.Cursor {

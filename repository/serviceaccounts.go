@@ -118,11 +118,3 @@ func serviceAccountsIn(s *Store, scope domain.OrganizationScope, model any) *bun
 	return selectIn(s, scope, model).ColumnExpr("?TableColumns").ColumnExpr("m.role AS role").
 		Join("JOIN memberships AS m ON m.user_id = u.id AND m.organization_id = u.organization_id")
 }
-
-// StrayServiceAccounts counts memberships of service accounts outside their own
-// organization, which triggers refuse.
-func (s *Store) StrayServiceAccounts(ctx context.Context) (int, error) {
-	n, err := s.read.NewSelect().Model((*userRow)(nil)).Join("JOIN memberships AS m ON m.user_id = u.id").
-		Where("u.kind = ?", domain.ServiceUser).Where("m.organization_id <> u.organization_id").Count(ctx)
-	return int(n), s.error(err)
-}

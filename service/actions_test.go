@@ -191,6 +191,32 @@ func askedOfOrganization(w *world, o *service.Organization) []asked {
 		ask("UpdateMember", domain.MembersWrite, func() (domain.Member, error) { return o.UpdateMember(ctx, user, domain.Viewer) }),
 		ask("RemoveMember", domain.MembersWrite, none(func() error { return o.RemoveMember(ctx, user) })),
 		ask("RemoveMemberAndKeys", domain.MembersWrite, none(func() error { return o.RemoveMemberAndKeys(ctx, user) })),
+		ask("ListServiceAccounts", domain.ServiceAccountsRead, func() (domain.List[domain.ServiceAccount], error) {
+			return o.ListServiceAccounts(ctx, page)
+		}),
+		ask("GetServiceAccount", domain.ServiceAccountsRead, func() (domain.ServiceAccount, error) {
+			return o.GetServiceAccount(ctx, user)
+		}),
+		ask("CreateServiceAccount", domain.ServiceAccountsWrite, func() (domain.ServiceAccount, error) {
+			return o.CreateServiceAccount(ctx, domain.ServiceAccountSpec{})
+		}),
+		ask("UpdateServiceAccount", domain.ServiceAccountsWrite, func() (domain.ServiceAccount, error) {
+			return o.UpdateServiceAccount(ctx, user, domain.ServiceAccountPatch{})
+		}),
+		ask("DeleteServiceAccount", domain.ServiceAccountsWrite, none(func() error { return o.DeleteServiceAccount(ctx, user) })),
+		ask("ListServiceTokens", domain.ServiceAccountsRead, func() (domain.List[domain.ServiceToken], error) {
+			return o.ListServiceTokens(ctx, user, page)
+		}),
+		ask("CreateServiceToken", domain.ServiceAccountsWrite, func() (domain.ServiceToken, error) {
+			made, token, err := o.CreateServiceToken(ctx, user, domain.ServiceTokenSpec{})
+			if !token.IsZero() {
+				w.Error("a refused service token has a text")
+			}
+			return made, err
+		}),
+		ask("DeleteServiceToken", domain.ServiceAccountsWrite, none(func() error {
+			return o.DeleteServiceToken(ctx, user, domain.NewTokenID())
+		})),
 		ask("ListInvitations", domain.MembersWrite, func() (domain.List[domain.Invitation], error) { return o.ListInvitations(ctx, page) }),
 		ask("CreateInvitation", domain.MembersWrite, func() (domain.Invitation, error) {
 			invitation, token, err := o.CreateInvitation(ctx, domain.InvitationSpec{Email: "x", Role: domain.Viewer})

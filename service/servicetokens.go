@@ -61,7 +61,11 @@ func (o *Organization) addServiceToken(
 		return none, err
 	}
 	token := domain.ServiceToken{
-		ID: text.ID(), Name: spec.Name, Prefix: text.Prefix(), CreatedAt: now, ExpiresAt: spec.Expiry(now),
+		ID:        text.ID(),
+		Name:      spec.Name,
+		Prefix:    text.Prefix(),
+		CreatedAt: now,
+		ExpiresAt: spec.Expiry(now),
 	}
 	origin := o.caller.Origin()
 	session := domain.Session{

@@ -124,6 +124,7 @@ func (a *App) newUser(ctx context.Context, network fair.Payer, s domain.SignUp, 
 	now := a.now()
 	return domain.User{
 		ID:        domain.NewID[domain.UserID](now),
+		Kind:      domain.PersonUser,
 		Email:     canonicalEmail(s.Email),
 		Name:      s.Name,
 		Status:    domain.Active,

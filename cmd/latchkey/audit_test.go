@@ -41,6 +41,12 @@ var auditedCommands = []struct{ command, printed, event string }{
 	{"organization enable $ORGANIZATION", "", "organization.updated organization:Acme"},
 	{"organization suspend $ORGANIZATION --reason unpaid", "", "organization.suspended organization:Acme"},
 	{"organization resume $ORGANIZATION", "", "organization.resumed organization:Acme"},
+	{"service-account create ci --organization $ORGANIZATION --role admin", "ACCOUNT", "service_account.created service_account:ci"},
+	{"service-account token create $ACCOUNT --organization $ORGANIZATION --name a", "SERVICE", "service_token.created service_token:a"},
+	{"service-account token delete $ACCOUNT $SERVICE --organization $ORGANIZATION", "", "service_token.deleted service_token:a"},
+	{"service-account disable $ACCOUNT --organization $ORGANIZATION", "", "service_account.updated service_account:ci"},
+	{"service-account enable $ACCOUNT --organization $ORGANIZATION", "", "service_account.updated service_account:ci"},
+	{"service-account delete $ACCOUNT --organization $ORGANIZATION", "", "service_account.deleted service_account:ci"},
 	{"user operator $USER", "", "user.updated user:ada@example.com"},
 	{"user reset-password $USER", "", "user.reset_link_created user:ada@example.com"},
 	{"user disable $BOB", "", "user.updated user:bob@example.com"},
@@ -51,7 +57,8 @@ var auditedCommands = []struct{ command, printed, event string }{
 // silentCommands change nothing that the audit trail is about.
 var silentCommands = []string{
 	"audit list", "backup", "credits list", "doctor", "key count", "key list", "key show", "key verify", "migrate status", "openapi",
-	"organization list", "limit show", "node list", "plan list", "plan show", "project list", "routes", "usage", "user list", "version",
+	"organization list", "limit show", "node list", "plan list", "plan show", "project list", "routes",
+	"service-account list", "service-account token list", "usage", "user list", "version",
 }
 
 // untriedCommands are not tried here: a server, changes of the schema, or what needs a
@@ -141,6 +148,7 @@ func TestOneEventForEachCommand(t *testing.T) {
 	}
 	run("key create other --project $PROJECT")
 	known["PLAN"] = run("plan create Other --project $PROJECT")
+	known["ACCOUNT"] = run("service-account create other --organization $ORGANIZATION --role viewer")
 	fresh()
 	var key listedKey
 	if err := json.Unmarshal([]byte(run("key list --project $PROJECT --search other --json")), &key); err != nil {
@@ -152,7 +160,8 @@ func TestOneEventForEachCommand(t *testing.T) {
 		args := map[string]string{"backup": " " + filepath.Join(folder, "copy.db"), "key list": " --project $PROJECT",
 			"key show": " $KEY", "limit show": " $KEY", "credits list": " --project $PROJECT",
 			"usage": " --project $PROJECT", "plan list": " --project $PROJECT", "plan show": " $PLAN",
-			"project list": " --organization $ORGANIZATION"}[command]
+			"project list": " --organization $ORGANIZATION", "service-account list": " --organization $ORGANIZATION",
+			"service-account token list": " $ACCOUNT --organization $ORGANIZATION"}[command]
 		if slices.Contains([]string{"openapi", "routes", "version"}, command) {
 			continue // they open no database
 		}

@@ -19,6 +19,13 @@ func grantedJSON(g domain.Granted) any         { return api.GrantedCreditsFrom(g
 func creditEntryJSON(e domain.CreditEntry) any { return api.CreditEntryFrom(e) }
 func keyJSON(k domain.Key) any                 { return api.KeyFrom(k, time.Now()) }
 
+func serviceAccountJSON(a domain.ServiceAccount) any { return api.ServiceAccountFrom(a) }
+func serviceTokenJSON(t domain.ServiceToken) any     { return api.ServiceTokenFrom(t) }
+
+func createdServiceTokenJSON(t domain.ServiceToken, token domain.Token) any {
+	return api.CreatedServiceToken{ServiceToken: api.ServiceTokenFrom(t), Token: token.Reveal()}
+}
+
 func createdKeyJSON(k domain.Key, t domain.Token) any {
 	return api.CreatedKey{Key: api.KeyFrom(k, time.Now()), Token: t.Reveal()}
 }

@@ -41,9 +41,8 @@ func newRoot() *cobra.Command {
 	root.SetVersionTemplate("{{.Version}}\n")
 	root.AddCommand(
 		newServe(), newQuickstart(), newMigrate(), newRoutes(), newOpenAPI(), newVersion(),
-		newUser(), newOrganization(), newProject(), newPlan(), newLimit(), newCredits(), newKey(), newUsage(), newAudit(), newJWT(),
-		newScannerRules(),
-		newNode(), newDoctor(), newBackup(),
+		newUser(), newOrganization(), newServiceAccount(), newProject(), newPlan(), newLimit(), newCredits(), newKey(), newUsage(),
+		newAudit(), newJWT(), newScannerRules(), newNode(), newDoctor(), newBackup(),
 	)
 	checkUsage(root)
 	checkHelp(root)

@@ -48,6 +48,8 @@ func TestTerminal(t *testing.T) {
 	project := must("", "project", "create", "API", "--organization", organization)
 	token := must("", "key", "create", "backend", "--project", project)
 	must("", "plan", "create", "Pro", "--project", project)
+	account := must("", "service-account", "create", "ci", "--organization", organization, "--role", "viewer")
+	must("", "service-account", "token", "create", account, "--organization", organization, "--name", "ci")
 	foul(t, database)
 
 	printed := 0
@@ -55,8 +57,12 @@ func TestTerminal(t *testing.T) {
 		args, ok := map[string][]string{
 			"user list": {}, "user operator": {user}, "user disable": {user}, "user enable": {user},
 			"organization list": {}, "organization suspend": {organization, "--reason", "unpaid"}, "organization resume": {organization},
-			"project list": {"--organization", organization}, "plan list": {"--project", project}, "credits list": {"--project", project},
-			"key list": {"--project", project}, "key verify": {}, "audit list": {}, "node list": {}, "migrate status": {},
+			"service-account list":       {"--organization", organization},
+			"service-account disable":    {account, "--organization", organization},
+			"service-account token list": {account, "--organization", organization},
+			"project list":               {"--organization", organization}, "plan list": {"--project", project},
+			"credits list": {"--project", project},
+			"key list":     {"--project", project}, "key verify": {}, "audit list": {}, "node list": {}, "migrate status": {},
 		}[c]
 		if !ok {
 			if strings.HasSuffix(c, " list") {
@@ -121,7 +127,8 @@ func foul(t *testing.T, database string) {
 	}
 	defer db.Close()
 	for _, statement := range []string{
-		"UPDATE users SET name = $1, email = $1", "UPDATE organizations SET name = $1", "UPDATE projects SET name = $1",
+		"UPDATE users SET name = $1, email = CASE kind WHEN 'person' THEN $1 ELSE email END",
+		"UPDATE service_tokens SET name = $1, prefix = $1", "UPDATE organizations SET name = $1", "UPDATE projects SET name = $1",
 		"UPDATE api_keys SET name = $1, prefix = $1", "UPDATE plans SET name = $1",
 		"INSERT INTO audit_events (id, at, project_id, actor_kind, actor_id, actor_name, action, " +
 			"target_kind, target_id, target_name, ip, " +

@@ -120,6 +120,7 @@ var variables = []variable{
 	{"name", "requests"}, // of a limit
 	{"token", ""},
 	{"invitation_id", ""},
+	{"token_id", "000000000000"},
 	{"session_id", ""},
 	{"user_id", ""},
 }

@@ -27,6 +27,7 @@ var kept = map[string]map[string]string{
 	"rotateKey":          {"token": "token"},
 	"createPlan":         {"plan_id": "id"},
 	"createInvitation":   {"invitation_id": "invitation.id"},
+	"createServiceToken": {"token_id": "service_token.id"},
 	"listSessions":       {"session_id": "items.1.id"},
 	"getCurrentProject":  {"project_id": "id"},
 }
@@ -47,6 +48,14 @@ var otherwise = map[string][]int{
 	"grantCredits":     {201, 422}, // the same
 	"refundCredits":    {201, 409, 422},
 	"spendKey":         {200, 404, 422}, // before a key is known, and as for resetLimit
+
+	// {{user_id}} is the person who has signed in, and no service account.
+	"getServiceAccount":    {200, 404},
+	"updateServiceAccount": {200, 404},
+	"deleteServiceAccount": {204, 404},
+	"createServiceToken":   {201, 404},
+	"listServiceTokens":    {200, 404},
+	"deleteServiceToken":   {204, 404},
 
 	// What a project publishes: the folder without credentials may run before a project is known.
 	"getIssuer":              {200, 404},

@@ -23,7 +23,8 @@ func Run(t *testing.T, open func(testing.TB) *repository.Store) {
 		"KeyFilters": testKeyFilters, "Customers": testCustomers, "Usage": testUsage, "UsageGroups": testUsageGroups,
 		"Secrets": testSecrets, "Uses": testUses, "Tenancy": testTenancy, "Users": testUsers, "Sessions": testSessions,
 		"Nodes":   testNodes,
-		"Members": testMembers, "Invitations": testInvitations, "MailedTokens": testMailedTokens, "Deletion": testDeletion,
+		"Members": testMembers, "ServiceAccounts": testServiceAccounts, "ServiceTokens": testServiceTokens,
+		"Invitations": testInvitations, "MailedTokens": testMailedTokens, "Deletion": testDeletion,
 		"ProjectDeletion": testProjectDeletion, "Events": testEvents, "Pages": testPages, "Transactions": testTransactions,
 		"Settings":  testSettings,
 		"KeyFields": testKeyFields, "OtherFields": testOtherFields, "Revisions": testRevisions,
@@ -49,7 +50,8 @@ var epoch = time.Date(2026, 3, 14, 15, 9, 26, 535898000, time.UTC)
 
 func newUser(t *testing.T, s *repository.Store, email string) domain.User {
 	t.Helper()
-	u := domain.User{ID: domain.NewID[domain.UserID](epoch), Email: email, Name: "Ann", Status: domain.Active, CreatedAt: epoch}
+	u := domain.User{ID: domain.NewID[domain.UserID](epoch), Kind: domain.PersonUser, Email: email, Name: "Ann",
+		Status: domain.Active, CreatedAt: epoch}
 	check(t, s.CreateUser(t.Context(), u, "hash of "+email))
 	return u
 }

@@ -125,11 +125,17 @@ func testKeyFields(t *testing.T, s *repository.Store) {
 // update.
 func testOtherFields(t *testing.T, s *repository.Store) {
 	ctx := t.Context()
-	user := filled(t, domain.User{ID: domain.NewID[domain.UserID](epoch), Email: "ada@example.com", Status: domain.Active}, 1)
+	user := filled(t, domain.User{
+		ID: domain.NewID[domain.UserID](epoch), Kind: domain.PersonUser, Email: "ada@example.com", Status: domain.Active,
+	}, 1)
+	user.MayDeleteProjects = false // which only service accounts have
 	check(t, s.CreateUser(ctx, user, "hash"))
 	gotUser, err := s.GetUser(ctx, user.ID)
 	same(t, "GetUser", gotUser, user, err)
-	changedUser := filled(t, domain.User{ID: user.ID, Email: user.Email, Status: domain.Disabled, CreatedAt: user.CreatedAt}, 2)
+	changedUser := filled(t, domain.User{
+		ID: user.ID, Kind: user.Kind, Email: user.Email, Status: domain.Disabled, CreatedAt: user.CreatedAt,
+	}, 2)
+	changedUser.MayDeleteProjects = false
 	check(t, s.UpdateUser(ctx, changedUser))
 	gotUser, err = s.GetUser(ctx, user.ID)
 	same(t, "GetUser after UpdateUser", gotUser, changedUser, err)
