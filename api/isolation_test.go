@@ -39,7 +39,7 @@ func TestForeignIDsInQueryAndBody(t *testing.T) {
 	clean := func(what string, a answer) {
 		t.Helper()
 		for name, id := range theirs {
-			if bytes.Contains(a.body, []byte(id)) && name != "{session_id}" {
+			if bytes.Contains(a.body, []byte(id)) && name != "{session_id}" && name != "{scopes}" {
 				t.Errorf("%s: the answer %d names the stranger's %s: %s", what, a.status, name, a.body)
 			}
 		}
@@ -49,6 +49,9 @@ func TestForeignIDsInQueryAndBody(t *testing.T) {
 		for method, op := range item.Operations() {
 			if op.OperationID == "deleteOrganization" || op.OperationID == "deleteProject" {
 				continue // they take neither query nor body, and would end the scene
+			}
+			if op.OperationID == "forwardAuth" {
+				continue // it answers for requests to another API, whose queries are not its own
 			}
 			column := "owner"
 			if forKeys(op) {
