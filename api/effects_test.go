@@ -39,6 +39,7 @@ var effects = map[string]string{
 	"resetLimit":          "limit.reset caller key:path home/home limit,reason",
 	"revokeInvitation":    "invitation.revoked caller invitation:path home/-",
 	"revokeKey":           "key.revoked caller key:path home/home revoked_at",
+	"revokeKeys":          "key.revoked caller key:answer home/home revoked_at",
 	"revokeOtherSessions": "session.others_revoked caller user:actor -/- sessions",
 	"revokeSession":       "session.revoked caller session:path -/-",
 	"resetPassword":       "user.password_reset target user:actor -/- email_verified",

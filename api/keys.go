@@ -94,6 +94,20 @@ func (h *handlers) RevokeKey(ctx context.Context, r RevokeKeyRequestObject) (Rev
 	return RevokeKey200JSONResponse{Body: h.key(revoked), Headers: RevokeKey200ResponseHeaders{ETag: etag(revoked.Revision)}}, err
 }
 
+// RevokeKeys revokes all keys that fit.
+func (h *handlers) RevokeKeys(ctx context.Context, r RevokeKeysRequestObject) (RevokeKeysResponseObject, error) {
+	project, err := h.app.Project(ctx, caller(ctx), r.ProjectID)
+	if err != nil {
+		return nil, err
+	}
+	selection := domain.KeySelection{ExternalID: value(r.Body.ExternalID), CreatedBy: value(r.Body.CreatedBy), Scope: value(r.Body.Scope)}
+	done, err := project.RevokeKeys(ctx, selection, value(r.Body.Reason), value(r.Body.DryRun))
+	return RevokeKeys200JSONResponse{
+		DryRun: value(r.Body.DryRun), Kept: done.Kept, More: done.More,
+		Keys: each(done.Keys, func(k domain.Key) RevokedKey { return RevokedKey{ID: k.ID, Name: k.Name, Prefix: k.Prefix} }),
+	}, err
+}
+
 // RotateKey gives a key a new token and answers it, only this once.
 func (h *handlers) RotateKey(ctx context.Context, r RotateKeyRequestObject) (RotateKeyResponseObject, error) {
 	project, err := h.app.Project(ctx, caller(ctx), r.ProjectID)

@@ -82,6 +82,7 @@ var matrix = map[string]string{
 	"getKey":              "401 404 404 200 200 200 200 200 403 401 401 401",
 	"updateKey":           "401 404 404 403 200 200 200 200 403 401 401 401",
 	"revokeKey":           "401 404 404 403 200 200 200 200 403 401 401 401",
+	"revokeKeys":          "401 404 404 403 200 200 200 200 403 401 401 401",
 	"rotateKey":           "401 404 404 403 200 200 200 200 403 401 401 401",
 	"importKeys":          "401 404 403 403 200 200 200 403 403 401 401 401",
 	"deleteKey":           "401 404 404 403 204 204 204 204 403 401 401 401",
@@ -314,6 +315,9 @@ func (s *scene) request(t *testing.T, id, path, column string) (address string, 
 	case "importKeys":
 		digest := sha256.Sum256([]byte(name))
 		body = map[string]any{"keys": []map[string]string{{"name": name, "algorithm": "sha256-hex", "hash": hex.EncodeToString(digest[:])}}}
+	case "revokeKeys":
+		s.key(t, home.owner, home.project.ID, map[string]any{"external_id": name})
+		body = map[string]any{"external_id": name}
 	case "reportLeak":
 		body = map[string]any{"tokens": []string{s.key(t, home.owner, home.project.ID, nil).Token}}
 	case "syncKeys":

@@ -2133,6 +2133,75 @@ type RevokeKeyRequest struct {
 	Reason nullable.Nullable[string] `json:"reason,omitempty"`
 }
 
+// RevokeKeysRequest defines model for RevokeKeysRequest.
+type RevokeKeysRequest struct {
+	// CreatedBy Of keys that were created by a user or a key, by its id, or by `system`.
+	//
+	// Example: usr_01kjpy44e0ftkrm422m7s1ga8b
+	CreatedBy *string `json:"created_by,omitempty"`
+
+	// DryRun Whether to change nothing, and only say which keys fit.
+	//
+	// Example: true
+	DryRun *bool `json:"dry_run,omitempty"`
+
+	// ExternalID Of keys with this external id.
+	//
+	// Example: customer-4711
+	ExternalID *string `json:"external_id,omitempty"`
+
+	// Reason The reason, for people who look at the keys later.
+	//
+	// Example: The contract has ended.
+	Reason *string `json:"reason,omitempty"`
+
+	// Scope What a key may do, as resource:verb. Latchkey's own scopes are project:read, project:write, keys:read, keys:write,
+	// keys:verify, usage:read, limits:read and limits:write. A project may add scopes for its own API, such as documents:read.
+	//
+	//
+	// Example: documents:read
+	Scope *Scope `json:"scope,omitempty"`
+}
+
+// RevokedKey A key that was revoked together with others.
+type RevokedKey struct {
+	// ID Identifies an API key. It never changes.
+	//
+	// Example: key_01kjpy44e0fcfrt0xvtfeed5a2
+	ID KeyID `json:"id"`
+
+	// Name A name for people to read. It need not be unique.
+	//
+	// Example: Acme
+	Name Name `json:"name"`
+
+	// Prefix The public part of its token.
+	//
+	// Example: lk_live_vF7U4YOYLkq6
+	Prefix string `json:"prefix"`
+}
+
+// RevokedKeys What became of keys that are revoked together.
+type RevokedKeys struct {
+	// DryRun Whether nothing was changed.
+	//
+	// Example: true
+	DryRun bool `json:"dry_run"`
+
+	// Kept How many keys fit that the calling key may not revoke.
+	//
+	// Example: 0
+	Kept int `json:"kept"`
+
+	// Keys The keys that were revoked, or would be.
+	Keys []RevokedKey `json:"keys"`
+
+	// More Whether there are further keys that fit.
+	//
+	// Example: false
+	More bool `json:"more"`
+}
+
 // Role What a member may do. A viewer reads everything except the audit trail. A developer also creates, revokes and
 // verifies keys. An admin also changes projects, members and the organization, and reads the audit trail. An owner
 // can do everything; only owners can make someone an owner or change an owner's role.
@@ -3535,6 +3604,9 @@ type CreateKeyJSONRequestBody = CreateKeyRequest
 // ImportKeysJSONRequestBody defines body for ImportKeys for application/json ContentType.
 type ImportKeysJSONRequestBody = ImportKeysRequest
 
+// RevokeKeysJSONRequestBody defines body for RevokeKeys for application/json ContentType.
+type RevokeKeysJSONRequestBody = RevokeKeysRequest
+
 // UpdateKeyJSONRequestBody defines body for UpdateKey for application/json ContentType.
 type UpdateKeyJSONRequestBody = UpdateKeyRequest
 
@@ -3747,6 +3819,9 @@ type ServerInterface interface {
 	// ImportKeys Import API keys that were created elsewhere
 	// (POST /v1/projects/{project_id}/keys/import)
 	ImportKeys(ctx echo.Context, projectID ProjectID) error
+	// RevokeKeys Revoke all keys of a customer, of a creator or with a scope
+	// (POST /v1/projects/{project_id}/keys/revoke)
+	RevokeKeys(ctx echo.Context, projectID ProjectID) error
 	// DeleteKey Delete an API key
 	// (DELETE /v1/projects/{project_id}/keys/{key_id})
 	DeleteKey(ctx echo.Context, projectID ProjectID, keyID KeyID, params DeleteKeyParams) error
@@ -5339,6 +5414,22 @@ func (w *ServerInterfaceWrapper) ImportKeys(ctx echo.Context) error {
 	return err
 }
 
+// RevokeKeys converts echo context to params.
+func (w *ServerInterfaceWrapper) RevokeKeys(ctx echo.Context) error {
+	var err error
+	// ------------- Path parameter "project_id" -------------
+	var projectID ProjectID
+
+	err = runtime.BindStyledParameterWithOptions("simple", "project_id", ctx.Param("project_id"), &projectID, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter project_id: %s", err))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.RevokeKeys(ctx, projectID)
+	return err
+}
+
 // DeleteKey converts echo context to params.
 func (w *ServerInterfaceWrapper) DeleteKey(ctx echo.Context) error {
 	var err error
@@ -6081,6 +6172,7 @@ func RegisterHandlersWithOptions(router EchoRouter, si ServerInterface, options 
 	router.POST(options.BaseURL+"/v1/projects/:project_id/keys/:key_id/revoke", wrapper.RevokeKey, options.OperationMiddlewares["revokeKey"]...)
 	router.POST(options.BaseURL+"/v1/projects/:project_id/keys/:key_id/rotate", wrapper.RotateKey, options.OperationMiddlewares["rotateKey"]...)
 	router.POST(options.BaseURL+"/v1/projects/:project_id/keys/import", wrapper.ImportKeys, options.OperationMiddlewares["importKeys"]...)
+	router.POST(options.BaseURL+"/v1/projects/:project_id/keys/revoke", wrapper.RevokeKeys, options.OperationMiddlewares["revokeKeys"]...)
 	router.GET(options.BaseURL+"/v1/projects/:project_id/oauth-protected-resource", wrapper.GetProtectedResource, options.OperationMiddlewares["getProtectedResource"]...)
 	router.POST(options.BaseURL+"/v1/projects/:project_id/oauth/introspect", wrapper.IntrospectToken, options.OperationMiddlewares["introspectToken"]...)
 	router.POST(options.BaseURL+"/v1/projects/:project_id/oauth/token", wrapper.IssueToken, options.OperationMiddlewares["issueToken"]...)
@@ -16242,6 +16334,229 @@ func (response ImportKeys503ApplicationProblemPlusJSONResponse) VisitImportKeysR
 	return err
 }
 
+type RevokeKeysRequestObject struct {
+	ProjectID ProjectID `json:"project_id"`
+	Body      *RevokeKeysJSONRequestBody
+}
+
+type RevokeKeysResponseObject interface {
+	VisitRevokeKeysResponse(w http.ResponseWriter) error
+}
+
+type RevokeKeys200JSONResponse RevokedKeys
+
+func (response RevokeKeys200JSONResponse) VisitRevokeKeysResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type RevokeKeys400ApplicationProblemPlusJSONResponse struct {
+	BadRequestApplicationProblemPlusJSONResponse
+}
+
+func (response RevokeKeys400ApplicationProblemPlusJSONResponse) VisitRevokeKeysResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(400)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type RevokeKeys401ApplicationProblemPlusJSONResponse struct {
+	UnauthorizedApplicationProblemPlusJSONResponse
+}
+
+func (response RevokeKeys401ApplicationProblemPlusJSONResponse) VisitRevokeKeysResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.WWWAuthenticate != nil {
+		w.Header().Set("WWW-Authenticate", fmt.Sprint(*response.Headers.WWWAuthenticate))
+	}
+	w.WriteHeader(401)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type RevokeKeys402ApplicationProblemPlusJSONResponse struct {
+	PaymentRequiredApplicationProblemPlusJSONResponse
+}
+
+func (response RevokeKeys402ApplicationProblemPlusJSONResponse) VisitRevokeKeysResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RateLimit != nil {
+		w.Header().Set("RateLimit", fmt.Sprint(*response.Headers.RateLimit))
+	}
+	if response.Headers.RateLimitPolicy != nil {
+		w.Header().Set("RateLimit-Policy", fmt.Sprint(*response.Headers.RateLimitPolicy))
+	}
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(402)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type RevokeKeys403ApplicationProblemPlusJSONResponse struct {
+	ForbiddenApplicationProblemPlusJSONResponse
+}
+
+func (response RevokeKeys403ApplicationProblemPlusJSONResponse) VisitRevokeKeysResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(403)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type RevokeKeys404ApplicationProblemPlusJSONResponse struct {
+	NotFoundApplicationProblemPlusJSONResponse
+}
+
+func (response RevokeKeys404ApplicationProblemPlusJSONResponse) VisitRevokeKeysResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(404)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type RevokeKeys413ApplicationProblemPlusJSONResponse struct {
+	PayloadTooLargeApplicationProblemPlusJSONResponse
+}
+
+func (response RevokeKeys413ApplicationProblemPlusJSONResponse) VisitRevokeKeysResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(413)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type RevokeKeys415ApplicationProblemPlusJSONResponse struct {
+	UnsupportedMediaTypeApplicationProblemPlusJSONResponse
+}
+
+func (response RevokeKeys415ApplicationProblemPlusJSONResponse) VisitRevokeKeysResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(415)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type RevokeKeys422ApplicationProblemPlusJSONResponse struct {
+	ValidationFailedApplicationProblemPlusJSONResponse
+}
+
+func (response RevokeKeys422ApplicationProblemPlusJSONResponse) VisitRevokeKeysResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(422)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type RevokeKeys429ApplicationProblemPlusJSONResponse struct {
+	TooManyRequestsApplicationProblemPlusJSONResponse
+}
+
+func (response RevokeKeys429ApplicationProblemPlusJSONResponse) VisitRevokeKeysResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RateLimit != nil {
+		w.Header().Set("RateLimit", fmt.Sprint(*response.Headers.RateLimit))
+	}
+	if response.Headers.RateLimitPolicy != nil {
+		w.Header().Set("RateLimit-Policy", fmt.Sprint(*response.Headers.RateLimitPolicy))
+	}
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(429)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type RevokeKeys500ApplicationProblemPlusJSONResponse struct {
+	InternalApplicationProblemPlusJSONResponse
+}
+
+func (response RevokeKeys500ApplicationProblemPlusJSONResponse) VisitRevokeKeysResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(500)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type RevokeKeys503ApplicationProblemPlusJSONResponse struct {
+	UnavailableApplicationProblemPlusJSONResponse
+}
+
+func (response RevokeKeys503ApplicationProblemPlusJSONResponse) VisitRevokeKeysResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(503)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
 type DeleteKeyRequestObject struct {
 	ProjectID ProjectID `json:"project_id"`
 	KeyID     KeyID     `json:"key_id"`
@@ -20072,6 +20387,9 @@ type StrictServerInterface interface {
 	// ImportKeys Import API keys that were created elsewhere
 	// (POST /v1/projects/{project_id}/keys/import)
 	ImportKeys(ctx context.Context, request ImportKeysRequestObject) (ImportKeysResponseObject, error)
+	// RevokeKeys Revoke all keys of a customer, of a creator or with a scope
+	// (POST /v1/projects/{project_id}/keys/revoke)
+	RevokeKeys(ctx context.Context, request RevokeKeysRequestObject) (RevokeKeysResponseObject, error)
 	// DeleteKey Delete an API key
 	// (DELETE /v1/projects/{project_id}/keys/{key_id})
 	DeleteKey(ctx context.Context, request DeleteKeyRequestObject) (DeleteKeyResponseObject, error)
@@ -22270,6 +22588,54 @@ func (sh *strictHandler) ImportKeys(ctx echo.Context, projectID ProjectID) error
 		return err
 	} else if validResponse, ok := response.(ImportKeysResponseObject); ok {
 		return validResponse.VisitImportKeysResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
+// RevokeKeys operation middleware
+func (sh *strictHandler) RevokeKeys(ctx echo.Context, projectID ProjectID) error {
+	var request RevokeKeysRequestObject
+
+	request.ProjectID = projectID
+
+	var body RevokeKeysJSONRequestBody
+	var err error
+	if binder, ok := ctx.Echo().Binder.(*echo.DefaultBinder); ok {
+		// A request validator built on kin-openapi's openapi3filter with
+		// KeepValidatedValue leaves the value it validated on the body. Bind
+		// that value, matching member names exactly, so the handler receives
+		// what was validated instead of a second, case-insensitive decode.
+		// Otherwise bind only the request body, so that path and query
+		// parameters are not also bound into the body struct.
+		if vb, ok := ctx.Request().Body.(interface{ ValidatedValue() any }); !ok || runtime.BindJSONValue(vb.ValidatedValue(), &body) != nil {
+			err = binder.BindBody(ctx, &body)
+		}
+	} else {
+		// A custom binder is installed on the Echo instance; defer to it
+		// entirely, since echo.Binder does not expose body-only binding and
+		// the binder may do more than decode (for example call ctx.Validate).
+		err = ctx.Bind(&body)
+	}
+	if err != nil {
+		return err
+	}
+	request.Body = &body
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.RevokeKeys(ctx.Request().Context(), request.(RevokeKeysRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "RevokeKeys")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(RevokeKeysResponseObject); ok {
+		return validResponse.VisitRevokeKeysResponse(ctx.Response())
 	} else if response != nil {
 		return fmt.Errorf("unexpected response type: %T", response)
 	}

@@ -95,6 +95,7 @@ var rules = map[string]rule{
 	"listKeys":   {byEither, domain.KeysRead},
 	"getKey":     {byEither, domain.KeysRead},
 	"updateKey":  {byEither, domain.KeysWrite},
+	"revokeKeys": {byEither, domain.KeysWrite},
 	"revokeKey":  {byEither, domain.KeysWrite},
 	"rotateKey":  {byEither, domain.KeysWrite},
 	"deleteKey":  {byEither, domain.KeysWrite},

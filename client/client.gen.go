@@ -3017,6 +3017,75 @@ type RevokeKeyRequest struct {
 	Reason nullable.Nullable[string] `json:"reason,omitempty"`
 }
 
+// RevokeKeysRequest defines model for RevokeKeysRequest.
+type RevokeKeysRequest struct {
+	// CreatedBy Of keys that were created by a user or a key, by its id, or by `system`.
+	//
+	// Example: usr_01kjpy44e0ftkrm422m7s1ga8b
+	CreatedBy *string `json:"created_by,omitempty"`
+
+	// DryRun Whether to change nothing, and only say which keys fit.
+	//
+	// Example: true
+	DryRun *bool `json:"dry_run,omitempty"`
+
+	// ExternalID Of keys with this external id.
+	//
+	// Example: customer-4711
+	ExternalID *string `json:"external_id,omitempty"`
+
+	// Reason The reason, for people who look at the keys later.
+	//
+	// Example: The contract has ended.
+	Reason *string `json:"reason,omitempty"`
+
+	// Scope What a key may do, as resource:verb. Latchkey's own scopes are project:read, project:write, keys:read, keys:write,
+	// keys:verify, usage:read, limits:read and limits:write. A project may add scopes for its own API, such as documents:read.
+	//
+	//
+	// Example: documents:read
+	Scope *Scope `json:"scope,omitempty"`
+}
+
+// RevokedKey A key that was revoked together with others.
+type RevokedKey struct {
+	// ID Identifies an API key. It never changes.
+	//
+	// Example: key_01kjpy44e0fcfrt0xvtfeed5a2
+	ID KeyID `json:"id"`
+
+	// Name A name for people to read. It need not be unique.
+	//
+	// Example: Acme
+	Name Name `json:"name"`
+
+	// Prefix The public part of its token.
+	//
+	// Example: lk_live_vF7U4YOYLkq6
+	Prefix string `json:"prefix"`
+}
+
+// RevokedKeys What became of keys that are revoked together.
+type RevokedKeys struct {
+	// DryRun Whether nothing was changed.
+	//
+	// Example: true
+	DryRun bool `json:"dry_run"`
+
+	// Kept How many keys fit that the calling key may not revoke.
+	//
+	// Example: 0
+	Kept int `json:"kept"`
+
+	// Keys The keys that were revoked, or would be.
+	Keys []RevokedKey `json:"keys"`
+
+	// More Whether there are further keys that fit.
+	//
+	// Example: false
+	More bool `json:"more"`
+}
+
 // Role What a member may do. A viewer reads everything except the audit trail. A developer also creates, revokes and
 // verifies keys. An admin also changes projects, members and the organization, and reads the audit trail. An owner
 // can do everything; only owners can make someone an owner or change an owner's role.
@@ -4371,6 +4440,9 @@ type CreateKeyJSONRequestBody = CreateKeyRequest
 // ImportKeysJSONRequestBody defines body for ImportKeys for application/json ContentType.
 type ImportKeysJSONRequestBody = ImportKeysRequest
 
+// RevokeKeysJSONRequestBody defines body for RevokeKeys for application/json ContentType.
+type RevokeKeysJSONRequestBody = RevokeKeysRequest
+
 // UpdateKeyJSONRequestBody defines body for UpdateKey for application/json ContentType.
 type UpdateKeyJSONRequestBody = UpdateKeyRequest
 
@@ -5650,6 +5722,38 @@ type ClientInterface interface {
 	//
 	// Corresponds with POST /v1/projects/{project_id}/keys/import (the `ImportKeys` operationId).
 	ImportKeys(ctx context.Context, projectID ProjectID, body ImportKeysJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// RevokeKeysWithBody Revoke all keys of a customer, of a creator or with a scope
+	//
+	// Revokes every key that fits all of `external_id`, `created_by` and `scope` that are sent, and is not revoked. Send at least
+	// one of them. With `dry_run` nothing changes, and the response says what would.
+	//
+	// One request revokes at most 500 keys, the newest first, each with its own event. If there are `more`, send it again. A
+	// calling key keeps itself, and keys with scopes that it does not hold; `kept` counts these. After an error, the keys before it are
+	// revoked.
+	//
+	// **A key needs the scope `keys:write`**, a user the role `developer`, `admin` or `owner`.
+	//
+	// Takes any type of body and a specified content type.
+	//
+	// Corresponds with POST /v1/projects/{project_id}/keys/revoke (the `RevokeKeys` operationId).
+	RevokeKeysWithBody(ctx context.Context, projectID ProjectID, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// RevokeKeys Revoke all keys of a customer, of a creator or with a scope
+	//
+	// Revokes every key that fits all of `external_id`, `created_by` and `scope` that are sent, and is not revoked. Send at least
+	// one of them. With `dry_run` nothing changes, and the response says what would.
+	//
+	// One request revokes at most 500 keys, the newest first, each with its own event. If there are `more`, send it again. A
+	// calling key keeps itself, and keys with scopes that it does not hold; `kept` counts these. After an error, the keys before it are
+	// revoked.
+	//
+	// **A key needs the scope `keys:write`**, a user the role `developer`, `admin` or `owner`.
+	//
+	// Takes a body of the `application/json` content type.
+	//
+	// Corresponds with POST /v1/projects/{project_id}/keys/revoke (the `RevokeKeys` operationId).
+	RevokeKeys(ctx context.Context, projectID ProjectID, body RevokeKeysJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// DeleteKey Delete an API key
 	//
@@ -7830,6 +7934,58 @@ func (c *API) ImportKeysWithBody(ctx context.Context, projectID ProjectID, conte
 // Corresponds with POST /v1/projects/{project_id}/keys/import (the `ImportKeys` operationId).
 func (c *API) ImportKeys(ctx context.Context, projectID ProjectID, body ImportKeysJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
 	req, err := NewImportKeysRequest(c.Server, projectID, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// RevokeKeysWithBody Revoke all keys of a customer, of a creator or with a scope
+//
+// Revokes every key that fits all of `external_id`, `created_by` and `scope` that are sent, and is not revoked. Send at least
+// one of them. With `dry_run` nothing changes, and the response says what would.
+//
+// One request revokes at most 500 keys, the newest first, each with its own event. If there are `more`, send it again. A
+// calling key keeps itself, and keys with scopes that it does not hold; `kept` counts these. After an error, the keys before it are
+// revoked.
+//
+// **A key needs the scope `keys:write`**, a user the role `developer`, `admin` or `owner`.
+//
+// Takes any type of body and a specified content type.
+//
+// Corresponds with POST /v1/projects/{project_id}/keys/revoke (the `RevokeKeys` operationId).
+func (c *API) RevokeKeysWithBody(ctx context.Context, projectID ProjectID, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewRevokeKeysRequestWithBody(c.Server, projectID, contentType, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// RevokeKeys Revoke all keys of a customer, of a creator or with a scope
+//
+// Revokes every key that fits all of `external_id`, `created_by` and `scope` that are sent, and is not revoked. Send at least
+// one of them. With `dry_run` nothing changes, and the response says what would.
+//
+// One request revokes at most 500 keys, the newest first, each with its own event. If there are `more`, send it again. A
+// calling key keeps itself, and keys with scopes that it does not hold; `kept` counts these. After an error, the keys before it are
+// revoked.
+//
+// **A key needs the scope `keys:write`**, a user the role `developer`, `admin` or `owner`.
+//
+// Takes a body of the `application/json` content type.
+//
+// Corresponds with POST /v1/projects/{project_id}/keys/revoke (the `RevokeKeys` operationId).
+func (c *API) RevokeKeys(ctx context.Context, projectID ProjectID, body RevokeKeysJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewRevokeKeysRequest(c.Server, projectID, body)
 	if err != nil {
 		return nil, err
 	}
@@ -11661,6 +11817,53 @@ func NewImportKeysRequestWithBody(server string, projectID ProjectID, contentTyp
 	return req, nil
 }
 
+// NewRevokeKeysRequest calls the generic RevokeKeys builder with application/json body
+func NewRevokeKeysRequest(server string, projectID ProjectID, body RevokeKeysJSONRequestBody) (*http.Request, error) {
+	var bodyReader io.Reader
+	buf, err := json.Marshal(body)
+	if err != nil {
+		return nil, err
+	}
+	bodyReader = bytes.NewReader(buf)
+	return NewRevokeKeysRequestWithBody(server, projectID, "application/json", bodyReader)
+}
+
+// NewRevokeKeysRequestWithBody constructs an http.Request for the RevokeKeys method, with any body, and a specified content type
+func NewRevokeKeysRequestWithBody(server string, projectID ProjectID, contentType string, body io.Reader) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "project_id", projectID, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/projects/%s/keys/revoke", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodPost, queryURL.String(), body)
+	if err != nil {
+		return nil, err
+	}
+
+	req.Header.Add("Content-Type", contentType)
+
+	return req, nil
+}
+
 // NewDeleteKeyRequest constructs an http.Request for the DeleteKey method
 func NewDeleteKeyRequest(server string, projectID ProjectID, keyID KeyID, params *DeleteKeyParams) (*http.Request, error) {
 	var err error
@@ -13884,6 +14087,38 @@ type ClientWithResponsesInterface interface {
 	//
 	// Corresponds with POST /v1/projects/{project_id}/keys/import (the `ImportKeys` operationId).
 	ImportKeysWithResponse(ctx context.Context, projectID ProjectID, body ImportKeysJSONRequestBody, reqEditors ...RequestEditorFn) (*ImportKeysResponse, error)
+
+	// RevokeKeysWithBodyWithResponse Revoke all keys of a customer, of a creator or with a scope
+	//
+	// Revokes every key that fits all of `external_id`, `created_by` and `scope` that are sent, and is not revoked. Send at least
+	// one of them. With `dry_run` nothing changes, and the response says what would.
+	//
+	// One request revokes at most 500 keys, the newest first, each with its own event. If there are `more`, send it again. A
+	// calling key keeps itself, and keys with scopes that it does not hold; `kept` counts these. After an error, the keys before it are
+	// revoked.
+	//
+	// **A key needs the scope `keys:write`**, a user the role `developer`, `admin` or `owner`.
+	//
+	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /v1/projects/{project_id}/keys/revoke (the `RevokeKeys` operationId).
+	RevokeKeysWithBodyWithResponse(ctx context.Context, projectID ProjectID, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*RevokeKeysResponse, error)
+
+	// RevokeKeysWithResponse Revoke all keys of a customer, of a creator or with a scope
+	//
+	// Revokes every key that fits all of `external_id`, `created_by` and `scope` that are sent, and is not revoked. Send at least
+	// one of them. With `dry_run` nothing changes, and the response says what would.
+	//
+	// One request revokes at most 500 keys, the newest first, each with its own event. If there are `more`, send it again. A
+	// calling key keeps itself, and keys with scopes that it does not hold; `kept` counts these. After an error, the keys before it are
+	// revoked.
+	//
+	// **A key needs the scope `keys:write`**, a user the role `developer`, `admin` or `owner`.
+	//
+	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /v1/projects/{project_id}/keys/revoke (the `RevokeKeys` operationId).
+	RevokeKeysWithResponse(ctx context.Context, projectID ProjectID, body RevokeKeysJSONRequestBody, reqEditors ...RequestEditorFn) (*RevokeKeysResponse, error)
 
 	// DeleteKeyWithResponse Delete an API key
 	//
@@ -17005,6 +17240,54 @@ func (r ImportKeysResponse) ContentType() string {
 	return ""
 }
 
+// RevokeKeysResponse200Headers the declared response headers of an HTTP 200 response for RevokeKeys
+type RevokeKeysResponse200Headers struct {
+	XRequestID string
+}
+
+type RevokeKeysResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *RevokedKeys
+	// Headers200 the parsed response headers for an HTTP 200 response
+	Headers200 *RevokeKeysResponse200Headers
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r RevokeKeysResponse) GetJSON200() *RevokedKeys {
+	return r.JSON200
+}
+
+// GetBody returns the raw response body bytes
+func (r RevokeKeysResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r RevokeKeysResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r RevokeKeysResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r RevokeKeysResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
 // DeleteKeyResponse204Headers the declared response headers of an HTTP 204 response for DeleteKey
 type DeleteKeyResponse204Headers struct {
 	XRequestID string
@@ -19447,6 +19730,50 @@ func (c *ClientWithResponses) ImportKeysWithResponse(ctx context.Context, projec
 		return nil, err
 	}
 	return ParseImportKeysResponse(rsp)
+}
+
+// RevokeKeysWithBodyWithResponse Revoke all keys of a customer, of a creator or with a scope
+//
+// Revokes every key that fits all of `external_id`, `created_by` and `scope` that are sent, and is not revoked. Send at least
+// one of them. With `dry_run` nothing changes, and the response says what would.
+//
+// One request revokes at most 500 keys, the newest first, each with its own event. If there are `more`, send it again. A
+// calling key keeps itself, and keys with scopes that it does not hold; `kept` counts these. After an error, the keys before it are
+// revoked.
+//
+// **A key needs the scope `keys:write`**, a user the role `developer`, `admin` or `owner`.
+//
+// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /v1/projects/{project_id}/keys/revoke (the `RevokeKeys` operationId).
+func (c *ClientWithResponses) RevokeKeysWithBodyWithResponse(ctx context.Context, projectID ProjectID, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*RevokeKeysResponse, error) {
+	rsp, err := c.RevokeKeysWithBody(ctx, projectID, contentType, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseRevokeKeysResponse(rsp)
+}
+
+// RevokeKeysWithResponse Revoke all keys of a customer, of a creator or with a scope
+//
+// Revokes every key that fits all of `external_id`, `created_by` and `scope` that are sent, and is not revoked. Send at least
+// one of them. With `dry_run` nothing changes, and the response says what would.
+//
+// One request revokes at most 500 keys, the newest first, each with its own event. If there are `more`, send it again. A
+// calling key keeps itself, and keys with scopes that it does not hold; `kept` counts these. After an error, the keys before it are
+// revoked.
+//
+// **A key needs the scope `keys:write`**, a user the role `developer`, `admin` or `owner`.
+//
+// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /v1/projects/{project_id}/keys/revoke (the `RevokeKeys` operationId).
+func (c *ClientWithResponses) RevokeKeysWithResponse(ctx context.Context, projectID ProjectID, body RevokeKeysJSONRequestBody, reqEditors ...RequestEditorFn) (*RevokeKeysResponse, error) {
+	rsp, err := c.RevokeKeys(ctx, projectID, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseRevokeKeysResponse(rsp)
 }
 
 // DeleteKeyWithResponse Delete an API key
@@ -22327,6 +22654,45 @@ func ParseImportKeysResponse(rsp *http.Response) (*ImportKeysResponse, error) {
 	switch {
 	case rsp.StatusCode == 200:
 		var headers ImportKeysResponse200Headers
+		if values := rsp.Header.Values("X-Request-Id"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "X-Request-Id", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.XRequestID = value
+		}
+		response.Headers200 = &headers
+	}
+
+	return response, nil
+}
+
+// ParseRevokeKeysResponse parses an HTTP response from a RevokeKeysWithResponse call
+func ParseRevokeKeysResponse(rsp *http.Response) (*RevokeKeysResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &RevokeKeysResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest RevokedKeys
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	}
+
+	switch {
+	case rsp.StatusCode == 200:
+		var headers RevokeKeysResponse200Headers
 		if values := rsp.Header.Values("X-Request-Id"); len(values) > 0 {
 			var value string
 			if err := runtime.BindStyledParameterWithOptions("simple", "X-Request-Id", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {

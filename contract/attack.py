@@ -95,6 +95,8 @@ REASONS = {
     ("validation_failed", "interval"),  # minutes of anything but a whole project
     ("validation_failed", "group_by"),
     ("validation_failed", "tag"),  # with keys, customers, environments or plans
+    ("validation_failed", ""),  # of a selection of all keys
+    ("validation_failed", "/created_by"),
     ("validation_failed", "/plan_id"),  # of no plan of the project
     ("validation_failed", "/limit"),  # of no credits that the key or the external id has
     ("validation_failed", "/key_id"),  # neither it nor an external id, or of no key of the project

@@ -239,6 +239,9 @@ type KeyFilter struct {
 	Used        KeyUse
 
 	LastUsedBefore time.Time // used, but not since
+
+	Scope     Scope // that the key holds
+	Unrevoked bool  // active or expired
 }
 
 // KeyUse says whether a key was used.

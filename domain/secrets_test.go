@@ -35,7 +35,8 @@ func printed(t *testing.T) map[string]any {
 		"Fields": proven.Fields()}
 	for _, v := range []any{
 		domain.Actor{}, domain.Target{}, domain.Event{}, domain.EventFilter{}, domain.Error{}, domain.FieldError{}, domain.ImportRow{},
-		domain.Leak{}, domain.LeakReport{}, domain.KeyName{}, domain.KeyPlace{},
+		domain.Leak{}, domain.LeakReport{}, domain.KeyName{}, domain.KeyPlace{}, domain.KeySelection{},
+		domain.Revocation{},
 		domain.ForeignHash{}, domain.Argon2Parameters{}, domain.ScryptParameters{}, domain.ImportResult{}, domain.ImportedKey{},
 		domain.Invitation{}, domain.InvitationSpec{}, domain.Key{}, domain.Retiring{}, domain.KeySpec{}, domain.KeyPatch{},
 		domain.Rotation{}, domain.KeyFilter{}, domain.KeyStatistics{}, domain.KeyDay{}, domain.Membership{}, domain.Member{}, domain.Node{},

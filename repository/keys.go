@@ -265,6 +265,12 @@ func (s *Store) ListKeys(
 	if f.CreatedBy != "" {
 		q = q.Where("k.created_by_id = ?", f.CreatedBy)
 	}
+	if f.Scope != "" {
+		q = q.Where("CAST(k.scopes AS TEXT) LIKE ? ESCAPE '!'", `%"`+likeEscape.Replace(string(f.Scope))+`"%`)
+	}
+	if f.Unrevoked {
+		q = q.Where("k.revoked_at IS NULL")
+	}
 	if f.PlanID != "" {
 		q = q.Where("k.plan_id = ?", f.PlanID)
 	}

@@ -14,7 +14,7 @@ import (
 
 func newKey() *cobra.Command {
 	cmd := &cobra.Command{Use: "key", Short: "Make and manage API keys"}
-	cmd.AddCommand(newKeyCreate(), newKeyList(), newKeyCount(), newKeyShow(), newKeyRevoke(), newKeyRotate(),
+	cmd.AddCommand(newKeyCreate(), newKeyList(), newKeyCount(), newKeyShow(), newKeyRevoke(), newKeysRevoke(), newKeyRotate(),
 		newKeyImport(), newKeyDelete(), newKeyVerify())
 	return cmd
 }
