@@ -57,7 +57,7 @@ func TestRevokeKeysOfASelection(t *testing.T) {
 			{domain.KeySelection{Scope: "documents:write", ExternalID: "globex"}, "c"},
 			{domain.KeySelection{CreatedBy: string(user.User.ID)}, "abcd"},
 			{domain.KeySelection{CreatedBy: "system"}, ""},
-			{domain.KeySelection{ExternalID: "nobody"}, ""},
+			{domain.KeySelection{ExternalID: "unknown"}, ""},
 		} {
 			if got := names(test.selection, true); got != test.want {
 				w.Errorf("%+v: a dry run says %q, want %q", test.selection, got, test.want)

@@ -13,7 +13,7 @@ var given = map[string]map[string]string{
 	"verifyKey":        {"key": "{{api_key}}", "project_id": "{{project_id}}"},
 	"spendKey":         {"key_id": "{{key_id}}", "project_id": "{{project_id}}"},
 	"updateProject":    {"name": "Payments"},
-	"revokeKeys":       {"external_id": "nobody"},
+	"revokeKeys":       {"external_id": "customer-who-left"},
 	"grantCredits":     {"key_id": "{{key_id}}"},
 	"refundCredits":    {"key_id": "{{key_id}}"},
 }
