@@ -19,6 +19,7 @@ var unrecorded = map[string]string{
 	"verifyKey":      "is a question",
 	"spendKey":       "is usage, unless it gives back without a spend_id",
 	"syncKeys":       "is a question",
+	"rehearsePlan":   "is a question",
 
 	"issueToken":      "writes nothing, and is counted as a use",
 	"introspectToken": "is a question",

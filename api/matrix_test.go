@@ -101,6 +101,7 @@ var matrix = map[string]string{
 	"getPlan":             "401 404 404 200 200 200 200 200 403 401 401 401",
 	"updatePlan":          "401 404 404 403 200 200 200 200 403 401 401 401",
 	"deletePlan":          "401 404 404 403 204 204 204 204 403 401 401 401",
+	"rehearsePlan":        "401 404 404 403 200 200 200 200 403 401 401 401",
 
 	"getOrganizationUsage": "401 404 403 200 200 200 200 403 403 401 401 401",
 	"getUsage":             "401 404 404 200 200 200 200 200 403 401 401 401",
@@ -291,6 +292,8 @@ func (s *scene) request(t *testing.T, id, path, column string) (address string, 
 		body = url.Values{"token": {s.token}}
 	case "createServiceAccount":
 		body = map[string]any{"name": name, "role": "viewer"}
+	case "rehearsePlan":
+		body = map[string]any{"limits": []any{}}
 	case "createPlan":
 		body = map[string]any{"name": name, "limits": []any{}}
 	case "spendKey":

@@ -2037,6 +2037,116 @@ type RefundCreditsRequest struct {
 	Reason nullable.Nullable[string] `json:"reason,omitempty"`
 }
 
+// Rehearsal What limits would have done to the requests of a period.
+type Rehearsal struct {
+	ByLimit []RehearsedLimit `json:"by_limit"`
+
+	// Keys How many keys were used in the period.
+	//
+	// Example: 2310
+	Keys    int64 `json:"keys"`
+	Limited struct {
+		// Keys How many keys would have been limited.
+		//
+		// Example: 14
+		Keys int64 `json:"keys"`
+
+		// Requests How many of their requests would have been refused.
+		//
+		// Example: 8123
+		Requests int64 `json:"requests"`
+
+		// Share Which part of all requests that is.
+		//
+		// Example: 0.0007
+		Share float64 `json:"share"`
+	} `json:"limited"`
+	Period struct {
+		// Since When the period begins.
+		//
+		// Example: 2026-03-01T00:00:00Z
+		Since time.Time `json:"since"`
+
+		// Until When it ends.
+		//
+		// Example: 2026-04-01T00:00:00Z
+		Until time.Time `json:"until"`
+	} `json:"period"`
+
+	// Requests How many requests they made.
+	//
+	// Example: 11604286
+	Requests int64 `json:"requests"`
+
+	// Worst The keys with the most refused requests, at most 10.
+	Worst []RehearsedKey `json:"worst"`
+}
+
+// RehearsePlanRequest defines model for RehearsePlanRequest.
+type RehearsePlanRequest struct {
+	// ExternalID Only uses of keys that had this external id.
+	//
+	// Example: customer-4711
+	ExternalID *string `json:"external_id,omitempty"`
+
+	// Limits Limits, each with a name of its own. A key's own are at most 16 together with those of its plan and its project.
+	//
+	// Example: [{"cost":1,"limit":null,"mode":"enforce","name":"requests","per":"key","type":"rate"}]
+	Limits RequestedLimits `json:"limits"`
+
+	// PlanID Identifies a plan.
+	//
+	// Example: pln_01kjpy44e0e5e9m7y0a6vr3ctb
+	PlanID *PlanID `json:"plan_id,omitempty"`
+
+	// Since When the period begins. The default is 30 days before `until`, and 92 days are the most.
+	//
+	// Example: 2026-03-01T00:00:00Z
+	Since *time.Time `json:"since,omitempty"`
+
+	// Until When the period ends. The default is now.
+	//
+	// Example: 2026-04-01T00:00:00Z
+	Until *time.Time `json:"until,omitempty"`
+}
+
+// RehearsedKey defines model for RehearsedKey.
+type RehearsedKey struct {
+	// ExternalID The external id that the key had; null if it had none.
+	//
+	// Example: customer-4711
+	ExternalID nullable.Nullable[string] `json:"external_id"`
+	Key        UsageKey                  `json:"key"`
+
+	// Requests How many requests would have been refused.
+	//
+	// Example: 5120
+	Requests int64 `json:"requests"`
+}
+
+// RehearsedLimit defines model for RehearsedLimit.
+type RehearsedLimit struct {
+	// Exact Whether these are all; otherwise they are at least so many.
+	//
+	// Example: true
+	Exact bool `json:"exact"`
+
+	// Keys How many keys it would have limited.
+	//
+	// Example: 14
+	Keys int64 `json:"keys"`
+
+	// Name The name of the limit.
+	//
+	// Example: monthly
+	Name string `json:"name"`
+
+	// Requests How many requests it would have refused. A request that two limits refuse counts at both.
+	//
+	// Example: 8123
+	Requests int64 `json:"requests"`
+}
+
 // ReportedUse How often a service has let requests in with a token by itself.
 type ReportedUse struct {
 	// Count The number of requests.
@@ -3628,6 +3738,9 @@ type IssueTokenFormdataRequestBody = TokenRequest
 // CreatePlanJSONRequestBody defines body for CreatePlan for application/json ContentType.
 type CreatePlanJSONRequestBody = CreatePlanRequest
 
+// RehearsePlanJSONRequestBody defines body for RehearsePlan for application/json ContentType.
+type RehearsePlanJSONRequestBody = RehearsePlanRequest
+
 // UpdatePlanJSONRequestBody defines body for UpdatePlan for application/json ContentType.
 type UpdatePlanJSONRequestBody = UpdatePlanRequest
 
@@ -3858,6 +3971,9 @@ type ServerInterface interface {
 	// CreatePlan Create a plan
 	// (POST /v1/projects/{project_id}/plans)
 	CreatePlan(ctx echo.Context, projectID ProjectID, params CreatePlanParams) error
+	// RehearsePlan Rehearse limits on recorded usage
+	// (POST /v1/projects/{project_id}/plans/rehearse)
+	RehearsePlan(ctx echo.Context, projectID ProjectID) error
 	// DeletePlan Delete a plan
 	// (DELETE /v1/projects/{project_id}/plans/{plan_id})
 	DeletePlan(ctx echo.Context, projectID ProjectID, planID PlanID, params DeletePlanParams) error
@@ -5817,6 +5933,22 @@ func (w *ServerInterfaceWrapper) CreatePlan(ctx echo.Context) error {
 	return err
 }
 
+// RehearsePlan converts echo context to params.
+func (w *ServerInterfaceWrapper) RehearsePlan(ctx echo.Context) error {
+	var err error
+	// ------------- Path parameter "project_id" -------------
+	var projectID ProjectID
+
+	err = runtime.BindStyledParameterWithOptions("simple", "project_id", ctx.Param("project_id"), &projectID, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter project_id: %s", err))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.RehearsePlan(ctx, projectID)
+	return err
+}
+
 // DeletePlan converts echo context to params.
 func (w *ServerInterfaceWrapper) DeletePlan(ctx echo.Context) error {
 	var err error
@@ -6181,6 +6313,7 @@ func RegisterHandlersWithOptions(router EchoRouter, si ServerInterface, options 
 	router.DELETE(options.BaseURL+"/v1/projects/:project_id/plans/:plan_id", wrapper.DeletePlan, options.OperationMiddlewares["deletePlan"]...)
 	router.GET(options.BaseURL+"/v1/projects/:project_id/plans/:plan_id", wrapper.GetPlan, options.OperationMiddlewares["getPlan"]...)
 	router.PATCH(options.BaseURL+"/v1/projects/:project_id/plans/:plan_id", wrapper.UpdatePlan, options.OperationMiddlewares["updatePlan"]...)
+	router.POST(options.BaseURL+"/v1/projects/:project_id/plans/rehearse", wrapper.RehearsePlan, options.OperationMiddlewares["rehearsePlan"]...)
 	router.GET(options.BaseURL+"/v1/projects/:project_id/usage", wrapper.GetUsage, options.OperationMiddlewares["getUsage"]...)
 	router.GET(options.BaseURL+"/v1/usage", wrapper.GetOwnUsage, options.OperationMiddlewares["getOwnUsage"]...)
 	router.GET(options.BaseURL+"/v1/whoami", wrapper.GetCaller, options.OperationMiddlewares["getCaller"]...)
@@ -18995,6 +19128,229 @@ func (response CreatePlan503ApplicationProblemPlusJSONResponse) VisitCreatePlanR
 	return err
 }
 
+type RehearsePlanRequestObject struct {
+	ProjectID ProjectID `json:"project_id"`
+	Body      *RehearsePlanJSONRequestBody
+}
+
+type RehearsePlanResponseObject interface {
+	VisitRehearsePlanResponse(w http.ResponseWriter) error
+}
+
+type RehearsePlan200JSONResponse Rehearsal
+
+func (response RehearsePlan200JSONResponse) VisitRehearsePlanResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type RehearsePlan400ApplicationProblemPlusJSONResponse struct {
+	BadRequestApplicationProblemPlusJSONResponse
+}
+
+func (response RehearsePlan400ApplicationProblemPlusJSONResponse) VisitRehearsePlanResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(400)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type RehearsePlan401ApplicationProblemPlusJSONResponse struct {
+	UnauthorizedApplicationProblemPlusJSONResponse
+}
+
+func (response RehearsePlan401ApplicationProblemPlusJSONResponse) VisitRehearsePlanResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.WWWAuthenticate != nil {
+		w.Header().Set("WWW-Authenticate", fmt.Sprint(*response.Headers.WWWAuthenticate))
+	}
+	w.WriteHeader(401)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type RehearsePlan402ApplicationProblemPlusJSONResponse struct {
+	PaymentRequiredApplicationProblemPlusJSONResponse
+}
+
+func (response RehearsePlan402ApplicationProblemPlusJSONResponse) VisitRehearsePlanResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RateLimit != nil {
+		w.Header().Set("RateLimit", fmt.Sprint(*response.Headers.RateLimit))
+	}
+	if response.Headers.RateLimitPolicy != nil {
+		w.Header().Set("RateLimit-Policy", fmt.Sprint(*response.Headers.RateLimitPolicy))
+	}
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(402)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type RehearsePlan403ApplicationProblemPlusJSONResponse struct {
+	ForbiddenApplicationProblemPlusJSONResponse
+}
+
+func (response RehearsePlan403ApplicationProblemPlusJSONResponse) VisitRehearsePlanResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(403)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type RehearsePlan404ApplicationProblemPlusJSONResponse struct {
+	NotFoundApplicationProblemPlusJSONResponse
+}
+
+func (response RehearsePlan404ApplicationProblemPlusJSONResponse) VisitRehearsePlanResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(404)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type RehearsePlan413ApplicationProblemPlusJSONResponse struct {
+	PayloadTooLargeApplicationProblemPlusJSONResponse
+}
+
+func (response RehearsePlan413ApplicationProblemPlusJSONResponse) VisitRehearsePlanResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(413)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type RehearsePlan415ApplicationProblemPlusJSONResponse struct {
+	UnsupportedMediaTypeApplicationProblemPlusJSONResponse
+}
+
+func (response RehearsePlan415ApplicationProblemPlusJSONResponse) VisitRehearsePlanResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(415)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type RehearsePlan422ApplicationProblemPlusJSONResponse struct {
+	ValidationFailedApplicationProblemPlusJSONResponse
+}
+
+func (response RehearsePlan422ApplicationProblemPlusJSONResponse) VisitRehearsePlanResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(422)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type RehearsePlan429ApplicationProblemPlusJSONResponse struct {
+	TooManyRequestsApplicationProblemPlusJSONResponse
+}
+
+func (response RehearsePlan429ApplicationProblemPlusJSONResponse) VisitRehearsePlanResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RateLimit != nil {
+		w.Header().Set("RateLimit", fmt.Sprint(*response.Headers.RateLimit))
+	}
+	if response.Headers.RateLimitPolicy != nil {
+		w.Header().Set("RateLimit-Policy", fmt.Sprint(*response.Headers.RateLimitPolicy))
+	}
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(429)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type RehearsePlan500ApplicationProblemPlusJSONResponse struct {
+	InternalApplicationProblemPlusJSONResponse
+}
+
+func (response RehearsePlan500ApplicationProblemPlusJSONResponse) VisitRehearsePlanResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(500)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type RehearsePlan503ApplicationProblemPlusJSONResponse struct {
+	UnavailableApplicationProblemPlusJSONResponse
+}
+
+func (response RehearsePlan503ApplicationProblemPlusJSONResponse) VisitRehearsePlanResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(503)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
 type DeletePlanRequestObject struct {
 	ProjectID ProjectID `json:"project_id"`
 	PlanID    PlanID    `json:"plan_id"`
@@ -20426,6 +20782,9 @@ type StrictServerInterface interface {
 	// CreatePlan Create a plan
 	// (POST /v1/projects/{project_id}/plans)
 	CreatePlan(ctx context.Context, request CreatePlanRequestObject) (CreatePlanResponseObject, error)
+	// RehearsePlan Rehearse limits on recorded usage
+	// (POST /v1/projects/{project_id}/plans/rehearse)
+	RehearsePlan(ctx context.Context, request RehearsePlanRequestObject) (RehearsePlanResponseObject, error)
 	// DeletePlan Delete a plan
 	// (DELETE /v1/projects/{project_id}/plans/{plan_id})
 	DeletePlan(ctx context.Context, request DeletePlanRequestObject) (DeletePlanResponseObject, error)
@@ -23094,6 +23453,54 @@ func (sh *strictHandler) CreatePlan(ctx echo.Context, projectID ProjectID, param
 		return err
 	} else if validResponse, ok := response.(CreatePlanResponseObject); ok {
 		return validResponse.VisitCreatePlanResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
+// RehearsePlan operation middleware
+func (sh *strictHandler) RehearsePlan(ctx echo.Context, projectID ProjectID) error {
+	var request RehearsePlanRequestObject
+
+	request.ProjectID = projectID
+
+	var body RehearsePlanJSONRequestBody
+	var err error
+	if binder, ok := ctx.Echo().Binder.(*echo.DefaultBinder); ok {
+		// A request validator built on kin-openapi's openapi3filter with
+		// KeepValidatedValue leaves the value it validated on the body. Bind
+		// that value, matching member names exactly, so the handler receives
+		// what was validated instead of a second, case-insensitive decode.
+		// Otherwise bind only the request body, so that path and query
+		// parameters are not also bound into the body struct.
+		if vb, ok := ctx.Request().Body.(interface{ ValidatedValue() any }); !ok || runtime.BindJSONValue(vb.ValidatedValue(), &body) != nil {
+			err = binder.BindBody(ctx, &body)
+		}
+	} else {
+		// A custom binder is installed on the Echo instance; defer to it
+		// entirely, since echo.Binder does not expose body-only binding and
+		// the binder may do more than decode (for example call ctx.Validate).
+		err = ctx.Bind(&body)
+	}
+	if err != nil {
+		return err
+	}
+	request.Body = &body
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.RehearsePlan(ctx.Request().Context(), request.(RehearsePlanRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "RehearsePlan")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(RehearsePlanResponseObject); ok {
+		return validResponse.VisitRehearsePlanResponse(ctx.Response())
 	} else if response != nil {
 		return fmt.Errorf("unexpected response type: %T", response)
 	}

@@ -120,6 +120,8 @@ var rules = map[string]rule{
 	"updatePlan": {byEither, domain.LimitsWrite},
 	"deletePlan": {byEither, domain.LimitsWrite},
 
+	"rehearsePlan": {byEither, domain.LimitsWrite}, // and usage:read
+
 	"getOrganizationUsage": {byUser, domain.UsageRead},
 	"getUsage":             {byEither, domain.UsageRead},
 	"getOwnUsage":          {byKey, ""},

@@ -2837,6 +2837,116 @@ type RefundCreditsRequest struct {
 	Reason nullable.Nullable[string] `json:"reason,omitempty"`
 }
 
+// Rehearsal What limits would have done to the requests of a period.
+type Rehearsal struct {
+	ByLimit []RehearsedLimit `json:"by_limit"`
+
+	// Keys How many keys were used in the period.
+	//
+	// Example: 2310
+	Keys    int64 `json:"keys"`
+	Limited struct {
+		// Keys How many keys would have been limited.
+		//
+		// Example: 14
+		Keys int64 `json:"keys"`
+
+		// Requests How many of their requests would have been refused.
+		//
+		// Example: 8123
+		Requests int64 `json:"requests"`
+
+		// Share Which part of all requests that is.
+		//
+		// Example: 0.0007
+		Share float64 `json:"share"`
+	} `json:"limited"`
+	Period struct {
+		// Since When the period begins.
+		//
+		// Example: 2026-03-01T00:00:00Z
+		Since time.Time `json:"since"`
+
+		// Until When it ends.
+		//
+		// Example: 2026-04-01T00:00:00Z
+		Until time.Time `json:"until"`
+	} `json:"period"`
+
+	// Requests How many requests they made.
+	//
+	// Example: 11604286
+	Requests int64 `json:"requests"`
+
+	// Worst The keys with the most refused requests, at most 10.
+	Worst []RehearsedKey `json:"worst"`
+}
+
+// RehearsePlanRequest defines model for RehearsePlanRequest.
+type RehearsePlanRequest struct {
+	// ExternalID Only uses of keys that had this external id.
+	//
+	// Example: customer-4711
+	ExternalID *string `json:"external_id,omitempty"`
+
+	// Limits Limits, each with a name of its own. A key's own are at most 16 together with those of its plan and its project.
+	//
+	// Example: [{"cost":1,"limit":null,"mode":"enforce","name":"requests","per":"key","type":"rate"}]
+	Limits RequestedLimits `json:"limits"`
+
+	// PlanID Identifies a plan.
+	//
+	// Example: pln_01kjpy44e0e5e9m7y0a6vr3ctb
+	PlanID *PlanID `json:"plan_id,omitempty"`
+
+	// Since When the period begins. The default is 30 days before `until`, and 92 days are the most.
+	//
+	// Example: 2026-03-01T00:00:00Z
+	Since *time.Time `json:"since,omitempty"`
+
+	// Until When the period ends. The default is now.
+	//
+	// Example: 2026-04-01T00:00:00Z
+	Until *time.Time `json:"until,omitempty"`
+}
+
+// RehearsedKey defines model for RehearsedKey.
+type RehearsedKey struct {
+	// ExternalID The external id that the key had; null if it had none.
+	//
+	// Example: customer-4711
+	ExternalID nullable.Nullable[string] `json:"external_id"`
+	Key        UsageKey                  `json:"key"`
+
+	// Requests How many requests would have been refused.
+	//
+	// Example: 5120
+	Requests int64 `json:"requests"`
+}
+
+// RehearsedLimit defines model for RehearsedLimit.
+type RehearsedLimit struct {
+	// Exact Whether these are all; otherwise they are at least so many.
+	//
+	// Example: true
+	Exact bool `json:"exact"`
+
+	// Keys How many keys it would have limited.
+	//
+	// Example: 14
+	Keys int64 `json:"keys"`
+
+	// Name The name of the limit.
+	//
+	// Example: monthly
+	Name string `json:"name"`
+
+	// Requests How many requests it would have refused. A request that two limits refuse counts at both.
+	//
+	// Example: 8123
+	Requests int64 `json:"requests"`
+}
+
 // ReportedUse How often a service has let requests in with a token by itself.
 type ReportedUse struct {
 	// Count The number of requests.
@@ -4464,6 +4574,9 @@ type IssueTokenFormdataRequestBody = TokenRequest
 // CreatePlanJSONRequestBody defines body for CreatePlan for application/json ContentType.
 type CreatePlanJSONRequestBody = CreatePlanRequest
 
+// RehearsePlanJSONRequestBody defines body for RehearsePlan for application/json ContentType.
+type RehearsePlanJSONRequestBody = RehearsePlanRequest
+
 // UpdatePlanJSONRequestBody defines body for UpdatePlan for application/json ContentType.
 type UpdatePlanJSONRequestBody = UpdatePlanRequest
 
@@ -6005,6 +6118,38 @@ type ClientInterface interface {
 	//
 	// Corresponds with POST /v1/projects/{project_id}/plans (the `CreatePlan` operationId).
 	CreatePlan(ctx context.Context, projectID ProjectID, params *CreatePlanParams, body CreatePlanJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// RehearsePlanWithBody Rehearse limits on recorded usage
+	//
+	// What limits would have done to the requests that keys have made, if all of these keys had had them: those of a plan, of
+	// a customer, or of the whole project. It changes nothing.
+	//
+	// Requests that limits have refused count as requests, and those that were refused for other reasons do not. Usage is known by
+	// the hour, and each request counts with the `cost` of the limit. So a quota is exact where its periods begin with
+	// an hour of UTC; of a rate it says how many requests would have been refused at least.
+	//
+	// **A key needs the scopes `limits:write` and `usage:read`**, a user the role `developer`, `admin` or `owner`.
+	//
+	// Takes any type of body and a specified content type.
+	//
+	// Corresponds with POST /v1/projects/{project_id}/plans/rehearse (the `RehearsePlan` operationId).
+	RehearsePlanWithBody(ctx context.Context, projectID ProjectID, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// RehearsePlan Rehearse limits on recorded usage
+	//
+	// What limits would have done to the requests that keys have made, if all of these keys had had them: those of a plan, of
+	// a customer, or of the whole project. It changes nothing.
+	//
+	// Requests that limits have refused count as requests, and those that were refused for other reasons do not. Usage is known by
+	// the hour, and each request counts with the `cost` of the limit. So a quota is exact where its periods begin with
+	// an hour of UTC; of a rate it says how many requests would have been refused at least.
+	//
+	// **A key needs the scopes `limits:write` and `usage:read`**, a user the role `developer`, `admin` or `owner`.
+	//
+	// Takes a body of the `application/json` content type.
+	//
+	// Corresponds with POST /v1/projects/{project_id}/plans/rehearse (the `RehearsePlan` operationId).
+	RehearsePlan(ctx context.Context, projectID ProjectID, body RehearsePlanJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// DeletePlan Delete a plan
 	//
@@ -8427,6 +8572,58 @@ func (c *API) CreatePlanWithBody(ctx context.Context, projectID ProjectID, param
 // Corresponds with POST /v1/projects/{project_id}/plans (the `CreatePlan` operationId).
 func (c *API) CreatePlan(ctx context.Context, projectID ProjectID, params *CreatePlanParams, body CreatePlanJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
 	req, err := NewCreatePlanRequest(c.Server, projectID, params, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// RehearsePlanWithBody Rehearse limits on recorded usage
+//
+// What limits would have done to the requests that keys have made, if all of these keys had had them: those of a plan, of
+// a customer, or of the whole project. It changes nothing.
+//
+// Requests that limits have refused count as requests, and those that were refused for other reasons do not. Usage is known by
+// the hour, and each request counts with the `cost` of the limit. So a quota is exact where its periods begin with
+// an hour of UTC; of a rate it says how many requests would have been refused at least.
+//
+// **A key needs the scopes `limits:write` and `usage:read`**, a user the role `developer`, `admin` or `owner`.
+//
+// Takes any type of body and a specified content type.
+//
+// Corresponds with POST /v1/projects/{project_id}/plans/rehearse (the `RehearsePlan` operationId).
+func (c *API) RehearsePlanWithBody(ctx context.Context, projectID ProjectID, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewRehearsePlanRequestWithBody(c.Server, projectID, contentType, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// RehearsePlan Rehearse limits on recorded usage
+//
+// What limits would have done to the requests that keys have made, if all of these keys had had them: those of a plan, of
+// a customer, or of the whole project. It changes nothing.
+//
+// Requests that limits have refused count as requests, and those that were refused for other reasons do not. Usage is known by
+// the hour, and each request counts with the `cost` of the limit. So a quota is exact where its periods begin with
+// an hour of UTC; of a rate it says how many requests would have been refused at least.
+//
+// **A key needs the scopes `limits:write` and `usage:read`**, a user the role `developer`, `admin` or `owner`.
+//
+// Takes a body of the `application/json` content type.
+//
+// Corresponds with POST /v1/projects/{project_id}/plans/rehearse (the `RehearsePlan` operationId).
+func (c *API) RehearsePlan(ctx context.Context, projectID ProjectID, body RehearsePlanJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewRehearsePlanRequest(c.Server, projectID, body)
 	if err != nil {
 		return nil, err
 	}
@@ -12544,6 +12741,53 @@ func NewCreatePlanRequestWithBody(server string, projectID ProjectID, params *Cr
 	return req, nil
 }
 
+// NewRehearsePlanRequest calls the generic RehearsePlan builder with application/json body
+func NewRehearsePlanRequest(server string, projectID ProjectID, body RehearsePlanJSONRequestBody) (*http.Request, error) {
+	var bodyReader io.Reader
+	buf, err := json.Marshal(body)
+	if err != nil {
+		return nil, err
+	}
+	bodyReader = bytes.NewReader(buf)
+	return NewRehearsePlanRequestWithBody(server, projectID, "application/json", bodyReader)
+}
+
+// NewRehearsePlanRequestWithBody constructs an http.Request for the RehearsePlan method, with any body, and a specified content type
+func NewRehearsePlanRequestWithBody(server string, projectID ProjectID, contentType string, body io.Reader) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "project_id", projectID, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/projects/%s/plans/rehearse", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodPost, queryURL.String(), body)
+	if err != nil {
+		return nil, err
+	}
+
+	req.Header.Add("Content-Type", contentType)
+
+	return req, nil
+}
+
 // NewDeletePlanRequest constructs an http.Request for the DeletePlan method
 func NewDeletePlanRequest(server string, projectID ProjectID, planID PlanID, params *DeletePlanParams) (*http.Request, error) {
 	var err error
@@ -14380,6 +14624,38 @@ type ClientWithResponsesInterface interface {
 	//
 	// Corresponds with POST /v1/projects/{project_id}/plans (the `CreatePlan` operationId).
 	CreatePlanWithResponse(ctx context.Context, projectID ProjectID, params *CreatePlanParams, body CreatePlanJSONRequestBody, reqEditors ...RequestEditorFn) (*CreatePlanResponse, error)
+
+	// RehearsePlanWithBodyWithResponse Rehearse limits on recorded usage
+	//
+	// What limits would have done to the requests that keys have made, if all of these keys had had them: those of a plan, of
+	// a customer, or of the whole project. It changes nothing.
+	//
+	// Requests that limits have refused count as requests, and those that were refused for other reasons do not. Usage is known by
+	// the hour, and each request counts with the `cost` of the limit. So a quota is exact where its periods begin with
+	// an hour of UTC; of a rate it says how many requests would have been refused at least.
+	//
+	// **A key needs the scopes `limits:write` and `usage:read`**, a user the role `developer`, `admin` or `owner`.
+	//
+	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /v1/projects/{project_id}/plans/rehearse (the `RehearsePlan` operationId).
+	RehearsePlanWithBodyWithResponse(ctx context.Context, projectID ProjectID, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*RehearsePlanResponse, error)
+
+	// RehearsePlanWithResponse Rehearse limits on recorded usage
+	//
+	// What limits would have done to the requests that keys have made, if all of these keys had had them: those of a plan, of
+	// a customer, or of the whole project. It changes nothing.
+	//
+	// Requests that limits have refused count as requests, and those that were refused for other reasons do not. Usage is known by
+	// the hour, and each request counts with the `cost` of the limit. So a quota is exact where its periods begin with
+	// an hour of UTC; of a rate it says how many requests would have been refused at least.
+	//
+	// **A key needs the scopes `limits:write` and `usage:read`**, a user the role `developer`, `admin` or `owner`.
+	//
+	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /v1/projects/{project_id}/plans/rehearse (the `RehearsePlan` operationId).
+	RehearsePlanWithResponse(ctx context.Context, projectID ProjectID, body RehearsePlanJSONRequestBody, reqEditors ...RequestEditorFn) (*RehearsePlanResponse, error)
 
 	// DeletePlanWithResponse Delete a plan
 	//
@@ -17863,6 +18139,54 @@ func (r CreatePlanResponse) ContentType() string {
 	return ""
 }
 
+// RehearsePlanResponse200Headers the declared response headers of an HTTP 200 response for RehearsePlan
+type RehearsePlanResponse200Headers struct {
+	XRequestID string
+}
+
+type RehearsePlanResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *Rehearsal
+	// Headers200 the parsed response headers for an HTTP 200 response
+	Headers200 *RehearsePlanResponse200Headers
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r RehearsePlanResponse) GetJSON200() *Rehearsal {
+	return r.JSON200
+}
+
+// GetBody returns the raw response body bytes
+func (r RehearsePlanResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r RehearsePlanResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r RehearsePlanResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r RehearsePlanResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
 // DeletePlanResponse204Headers the declared response headers of an HTTP 204 response for DeletePlan
 type DeletePlanResponse204Headers struct {
 	XRequestID string
@@ -20149,6 +20473,50 @@ func (c *ClientWithResponses) CreatePlanWithResponse(ctx context.Context, projec
 		return nil, err
 	}
 	return ParseCreatePlanResponse(rsp)
+}
+
+// RehearsePlanWithBodyWithResponse Rehearse limits on recorded usage
+//
+// What limits would have done to the requests that keys have made, if all of these keys had had them: those of a plan, of
+// a customer, or of the whole project. It changes nothing.
+//
+// Requests that limits have refused count as requests, and those that were refused for other reasons do not. Usage is known by
+// the hour, and each request counts with the `cost` of the limit. So a quota is exact where its periods begin with
+// an hour of UTC; of a rate it says how many requests would have been refused at least.
+//
+// **A key needs the scopes `limits:write` and `usage:read`**, a user the role `developer`, `admin` or `owner`.
+//
+// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /v1/projects/{project_id}/plans/rehearse (the `RehearsePlan` operationId).
+func (c *ClientWithResponses) RehearsePlanWithBodyWithResponse(ctx context.Context, projectID ProjectID, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*RehearsePlanResponse, error) {
+	rsp, err := c.RehearsePlanWithBody(ctx, projectID, contentType, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseRehearsePlanResponse(rsp)
+}
+
+// RehearsePlanWithResponse Rehearse limits on recorded usage
+//
+// What limits would have done to the requests that keys have made, if all of these keys had had them: those of a plan, of
+// a customer, or of the whole project. It changes nothing.
+//
+// Requests that limits have refused count as requests, and those that were refused for other reasons do not. Usage is known by
+// the hour, and each request counts with the `cost` of the limit. So a quota is exact where its periods begin with
+// an hour of UTC; of a rate it says how many requests would have been refused at least.
+//
+// **A key needs the scopes `limits:write` and `usage:read`**, a user the role `developer`, `admin` or `owner`.
+//
+// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /v1/projects/{project_id}/plans/rehearse (the `RehearsePlan` operationId).
+func (c *ClientWithResponses) RehearsePlanWithResponse(ctx context.Context, projectID ProjectID, body RehearsePlanJSONRequestBody, reqEditors ...RequestEditorFn) (*RehearsePlanResponse, error) {
+	rsp, err := c.RehearsePlan(ctx, projectID, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseRehearsePlanResponse(rsp)
 }
 
 // DeletePlanWithResponse Delete a plan
@@ -23201,6 +23569,45 @@ func ParseCreatePlanResponse(rsp *http.Response) (*CreatePlanResponse, error) {
 			headers.XRequestID = value
 		}
 		response.Headers201 = &headers
+	}
+
+	return response, nil
+}
+
+// ParseRehearsePlanResponse parses an HTTP response from a RehearsePlanWithResponse call
+func ParseRehearsePlanResponse(rsp *http.Response) (*RehearsePlanResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &RehearsePlanResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest Rehearsal
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	}
+
+	switch {
+	case rsp.StatusCode == 200:
+		var headers RehearsePlanResponse200Headers
+		if values := rsp.Header.Values("X-Request-Id"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "X-Request-Id", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.XRequestID = value
+		}
+		response.Headers200 = &headers
 	}
 
 	return response, nil

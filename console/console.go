@@ -167,6 +167,7 @@ func (c *console) routes(e *echo.Echo) {
 		"GET /projects/:project/plans":                              showPlans,
 		"POST /projects/:project/plans":                             onProject(createPlan),
 		"GET /projects/:project/plans/new":                          showNewPlan,
+		"POST /projects/:project/plans/rehearse":                    onProject(rehearsePlan),
 		"GET /projects/:project/plans/:plan":                        showPlan,
 		"POST /projects/:project/plans/:plan":                       updatePlan,
 		"GET /projects/:project/plans/:plan/delete":                 showDeletePlan,

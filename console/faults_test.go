@@ -64,6 +64,7 @@ var goodForms = map[string]url.Values{
 	"/console/projects/:project/plans":              {"name": {"plan-$N"}, "limits": {"[]"}, "nonce": {"nonce-of-a-form-$N"}},
 	"/console/projects/:project/plans/:plan":        {"name": {"renamed-$N"}, "limits": {"[]"}, "revision": {"1"}},
 	"/console/projects/:project/plans/:plan/delete": {},
+	"/console/projects/:project/plans/rehearse":     {"limits": {"[]"}, "plan_id": {":plan"}},
 	"/console/projects/:project/credits/confirm":    {"limit": {"credits"}, "key_id": {":key"}, "amount": {"5"}},
 	"/console/projects/:project/credits": {"limit": {"credits"}, "key_id": {":key"}, "amount": {"5"},
 		"nonce": {"nonce-of-a-form-$N"}},

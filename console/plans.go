@@ -39,11 +39,12 @@ func (v *visit) plans(p *service.Project) ([]domain.Plan, error) {
 }
 
 type planPage struct {
-	Project  domain.Project
-	Plan     domain.Plan
-	Form     form
-	MayWrite bool
-	Notice   string
+	Project   domain.Project
+	Plan      domain.Plan
+	Form      form
+	MayWrite  bool
+	Notice    string
+	Rehearsal *rehearsal // of what the form has, if that was asked for
 }
 
 func showNewPlan(v *visit) error {
@@ -51,14 +52,14 @@ func showNewPlan(v *visit) error {
 	if err != nil {
 		return err
 	}
-	return v.newPlan(p, project, newForm("limits", "[]", "nonce", rand.Text()))
+	return v.newPlan(p, project, newForm("limits", "[]", "nonce", rand.Text()), nil)
 }
 
-func (v *visit) newPlan(p *service.Project, project domain.Project, f form) error {
+func (v *visit) newPlan(p *service.Project, project domain.Project, f form, r *rehearsal) error {
 	if err := p.Authorize(domain.LimitsWrite); err != nil {
 		return err
 	}
-	return v.render(f.status, "plan-new", "New plan", planPage{Project: project, Form: f})
+	return v.render(f.status, "plan-new", "New plan", planPage{Project: project, Form: f, Rehearsal: r})
 }
 
 func createPlan(v *visit, p *service.Project, project domain.Project, f form) error {
@@ -72,7 +73,7 @@ func createPlan(v *visit, p *service.Project, project domain.Project, f form) er
 		if err := f.refuse(err); err != nil {
 			return err
 		}
-		return v.newPlan(p, project, f)
+		return v.newPlan(p, project, f, nil)
 	}
 	return v.redirect(planURL(project, plan.ID) + "?notice=created")
 }
@@ -82,7 +83,7 @@ func showPlan(v *visit) error {
 	if err != nil {
 		return err
 	}
-	return v.planPage(p, project, plan, planForm(plan))
+	return v.planPage(p, project, plan, planForm(plan), nil)
 }
 
 // plan returns the plan in the path.
@@ -99,13 +100,14 @@ func (v *visit) plan() (*service.Project, domain.Project, domain.Plan, error) {
 	return p, project, plan, err
 }
 
-func (v *visit) planPage(p *service.Project, project domain.Project, plan domain.Plan, f form) error {
+func (v *visit) planPage(p *service.Project, project domain.Project, plan domain.Plan, f form, r *rehearsal) error {
 	return v.render(f.status, "plan", plan.Name, planPage{
-		Project:  project,
-		Plan:     plan,
-		Form:     f,
-		MayWrite: p.Holds(domain.LimitsWrite),
-		Notice:   map[string]string{"created": "The plan is ready for keys.", "saved": "Saved."}[v.QueryParam("notice")],
+		Project:   project,
+		Plan:      plan,
+		Form:      f,
+		MayWrite:  p.Holds(domain.LimitsWrite),
+		Notice:    map[string]string{"created": "The plan is ready for keys.", "saved": "Saved."}[v.QueryParam("notice")],
+		Rehearsal: r,
 	})
 }
 
@@ -127,7 +129,7 @@ func updatePlan(v *visit) error {
 		if err := f.refuse(err); err != nil {
 			return err
 		}
-		return v.planPage(p, project, plan, f.at(plan.Revision)) // with what was entered
+		return v.planPage(p, project, plan, f.at(plan.Revision), nil) // with what was entered
 	}
 	return v.redirect(planURL(project, plan.ID) + "?notice=saved")
 }

@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"github.com/latchkey-dev/latchkey/domain"
+	"github.com/latchkey-dev/latchkey/service"
 )
 
 // Guarantees that a developer makes, changes and deletes plans and gives them to keys
@@ -97,4 +98,49 @@ func TestPlans(t *testing.T) {
 	send(bob, "/plans/"+id+"/delete", nil, http.StatusForbidden)
 	send(ann, "/plans/"+id+"/delete", nil, http.StatusSeeOther)
 	shows(ann, "/plans", "No plans yet")
+}
+
+// The form of a plan shows what its limits would have done to the requests of its keys,
+// or of all keys, and changes nothing.
+func TestPlanFormRehearses(t *testing.T) {
+	t.Parallel()
+	s := newServer(t)
+	ann := s.signUp(t, "ann@example.com")
+	_, project, p := ann.project(t, "Acme", "Documents API")
+	plan, err := p.CreatePlan(t.Context(), domain.PlanSpec{Name: "Pro"})
+	must(t, err)
+	for _, spec := range []domain.KeySpec{{Name: "busy", PlanID: plan.ID, ExternalID: "globex"}, {Name: "other"}} {
+		_, token, err := p.CreateKey(t.Context(), spec)
+		must(t, err)
+		for range 4 {
+			_, err = p.VerifyKey(t.Context(), service.Question{Token: token.Reveal()})
+			must(t, err)
+		}
+	}
+	must(t, s.App.RecordUses(t.Context()))
+	base := "/console/projects/" + string(project.ID)
+	for _, c := range []struct {
+		planID, limits string
+		want           []string
+	}{
+		{string(plan.ID), `[{"name":"yearly","type":"quota","limit":3,"period":"year"}]`, []string{
+			"1 of 1 key of this plan would have been limited: 1 of 4 requests, 25.00 %", ">busy</a>", ">globex</a>", "<h1>Pro</h1>",
+		}},
+		{"", `[{"name":"yearly","type":"quota","limit":3,"period":"year"}]`, []string{
+			"2 of 2 keys of this project would have been limited: 2 of 8 requests, 25.00 %", "<h1>New plan</h1>",
+		}},
+		{"", `[{"name":"daily","type":"rate","limit":3,"period":"day"}]`, []string{"at least 2"}},
+		{"", `[]`, []string{"0 of 2 keys of this project would have been limited"}},
+		{"", `nonsense`, []string{`id="limits-fault"`}},
+	} {
+		got := ann.send(t, http.MethodPost, base+"/plans/rehearse", url.Values{"plan_id": {c.planID}, "limits": {c.limits}}, nil)
+		for _, want := range c.want {
+			if !strings.Contains(got.Body, want) {
+				t.Errorf("%s %s: got %d, the page lacks %q", c.planID, c.limits, got.Status, want)
+			}
+		}
+	}
+	if after, err := p.GetPlan(t.Context(), plan.ID); err != nil || after.Revision != 1 || len(after.Limits) > 0 {
+		t.Errorf("got %+v, %v, want the plan as it was", after, err)
+	}
 }

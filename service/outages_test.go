@@ -264,6 +264,9 @@ func (b *breaking) ofProjects() []storetest.UseCase {
 		withPlan("change a plan", func(ctx context.Context, p project, id domain.PlanID) error {
 			return ignoring(p.UpdatePlan(ctx, id, domain.PlanPatch{Name: new("Free")}))
 		}),
+		withPlan("rehearsal", func(ctx context.Context, p project, id domain.PlanID) error {
+			return ignoring(p.Rehearse(ctx, domain.RehearsalSpec{PlanID: id}))
+		}),
 		withPlan("delete a plan", func(ctx context.Context, p project, id domain.PlanID) error { return p.DeletePlan(ctx, id) }),
 		withPlan("project of a plan", func(ctx context.Context, _ project, id domain.PlanID) error {
 			return ignoring(b.app.ProjectOfPlan(ctx, domain.System(), id))

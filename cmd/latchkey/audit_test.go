@@ -57,7 +57,7 @@ var auditedCommands = []struct{ command, printed, event string }{
 // silentCommands change nothing that the audit trail is about.
 var silentCommands = []string{
 	"audit list", "backup", "credits list", "doctor", "key count", "key list", "key show", "key verify", "migrate status", "openapi",
-	"organization list", "limit show", "node list", "plan list", "plan show", "project list", "routes",
+	"organization list", "limit show", "node list", "plan list", "plan rehearse", "plan show", "project list", "routes",
 	"scanner-rules", "service-account list", "service-account token list", "usage", "user list", "version",
 }
 
@@ -161,7 +161,8 @@ func TestOneEventForEachCommand(t *testing.T) {
 			"key show": " $KEY", "limit show": " $KEY", "credits list": " --project $PROJECT",
 			"usage": " --project $PROJECT", "plan list": " --project $PROJECT", "plan show": " $PLAN",
 			"project list": " --organization $ORGANIZATION", "service-account list": " --organization $ORGANIZATION",
-			"service-account token list": " $ACCOUNT --organization $ORGANIZATION"}[command]
+			"service-account token list": " $ACCOUNT --organization $ORGANIZATION",
+			"plan rehearse":              " --project $PROJECT --limits []"}[command]
 		if slices.Contains([]string{"openapi", "routes", "scanner-rules", "version"}, command) {
 			continue // they open no database
 		}

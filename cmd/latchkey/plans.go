@@ -14,7 +14,7 @@ import (
 
 func newPlan() *cobra.Command {
 	cmd := &cobra.Command{Use: "plan", Short: "Make and manage plans, which are named sets of limits"}
-	cmd.AddCommand(newPlanCreate(), newPlanList(), newPlanShow(), newPlanUpdate(), newPlanDelete())
+	cmd.AddCommand(newPlanCreate(), newPlanList(), newPlanShow(), newPlanUpdate(), newPlanDelete(), newPlanRehearse())
 	return cmd
 }
 

@@ -20,7 +20,8 @@ var Engines = map[string]func(testing.TB) string{"SQLite": SQLite, "PostgreSQL":
 func Run(t *testing.T, open func(testing.TB) *repository.Store) {
 	for name, test := range map[string]func(*testing.T, *repository.Store){
 		"Organizations": testOrganizations, "Projects": testProjects, "Keys": testKeys, "KeyStatistics": testKeyStatistics,
-		"KeyFilters": testKeyFilters, "Customers": testCustomers, "Usage": testUsage, "UsageGroups": testUsageGroups,
+		"Customers": testCustomers, "HourlyUses": testHourlyUses,
+		"KeyFilters": testKeyFilters, "Usage": testUsage, "UsageGroups": testUsageGroups,
 		"Secrets": testSecrets, "Uses": testUses, "Tenancy": testTenancy, "Users": testUsers, "Sessions": testSessions,
 		"Nodes":   testNodes,
 		"Members": testMembers, "ServiceAccounts": testServiceAccounts, "ServiceTokens": testServiceTokens,

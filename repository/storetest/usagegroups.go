@@ -3,8 +3,10 @@ package storetest
 import (
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
 
 	"github.com/latchkey-dev/latchkey/domain"
 	"github.com/latchkey-dev/latchkey/repository"
@@ -76,4 +78,53 @@ func testUsageGroups(t *testing.T, s *repository.Store) {
 	planned.Plan.ID, planned.Revision = "", planned.Revision+1
 	check(t, s.UpdateKey(ctx, p.Scope(), planned))
 	ask("plans after the key has left it", domain.UsageQuery{GroupBy: by(domain.ByPlan)}, map[string]int64{"": 321})
+}
+
+// testHourlyUses guarantees that what keys did in the hours of a day are the requests that
+// limits are about, of the plan and the customer that are named, and of no other project.
+func testHourlyUses(t *testing.T, s *repository.Store) {
+	ctx := t.Context()
+	_, p := newTenant(t, s, "acme")
+	_, other := newTenant(t, s, "other")
+	pro := newPlan(p, "Pro", epoch)
+	check(t, s.CreatePlan(ctx, p.Scope(), pro))
+	planned := newKey(p, "a", epoch)
+	planned.Plan.ID = pro.ID
+	check(t, s.CreateKey(ctx, p.Scope(), planned))
+	record := func(number int64, at time.Time, key domain.KeyID, customer string, outcome domain.Outcome, n int64) {
+		t.Helper()
+		c := domain.UsageCount{
+			OrganizationID: p.OrganizationID, ProjectID: p.ID, KeyID: key, ExternalID: customer,
+			Environment: domain.Live, Outcome: outcome, Count: n,
+		}
+		tagged := c
+		tagged.KeyID, tagged.Tag = "", "chat"
+		theirs := c
+		theirs.OrganizationID, theirs.ProjectID = other.OrganizationID, other.ID
+		batch := domain.UsageBatch{NodeID: "n", Number: number, At: at, Counts: []domain.UsageCount{c, tagged, theirs}}
+		check(t, s.RecordUsage(ctx, batch))
+	}
+	noon := time.Date(2026, 3, 14, 12, 0, 0, 0, time.UTC)
+	record(1, noon, planned.ID, "c", domain.OutcomeValid, 10)
+	record(2, noon, planned.ID, "c", domain.OutcomeQuotaExceeded, 3)
+	record(3, noon, planned.ID, "c", domain.OutcomeRevoked, 100)
+	record(4, noon.Add(time.Hour), planned.ID, "c", domain.OutcomeRateLimited, 5)
+	record(5, noon, "key_gone", "", domain.OutcomeValid, 7)
+	record(6, noon.AddDate(0, 0, 1), planned.ID, "c", domain.OutcomeValid, 1000)
+
+	first, gone := domain.HourlyUse{KeyID: planned.ID, ExternalID: "c"}, domain.HourlyUse{KeyID: "key_gone"}
+	first.Hours[12], first.Hours[13], gone.Hours[12] = 13, 5, 7
+	ask := func(what string, spec domain.RehearsalSpec, limit int, want ...domain.HourlyUse) {
+		t.Helper()
+		got, err := s.HourlyUses(ctx, p.Scope(), spec, noon, limit)
+		check(t, err)
+		if diff := cmp.Diff(want, got, cmpopts.EquateEmpty()); diff != "" {
+			t.Errorf("%s: %s", what, diff)
+		}
+	}
+	ask("all", domain.RehearsalSpec{}, 5, first, gone)
+	ask("at most one", domain.RehearsalSpec{}, 1, first)
+	ask("a plan", domain.RehearsalSpec{PlanID: pro.ID}, 5, first)
+	ask("a customer", domain.RehearsalSpec{ExternalID: "c"}, 5, first)
+	ask("no customer", domain.RehearsalSpec{ExternalID: "d"}, 5)
 }
