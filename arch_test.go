@@ -41,7 +41,8 @@ var mayImport = map[string][]string{
 	"api/plainjson":           {},
 	"api/problem":             {"domain", "api/plainjson", "net/http", "echo"},
 	"console":                 {"domain", "service", "api/problem", "service/fair", "service/requestlog", "service/site", "net/http", "echo"},
-	"cmd/latchkey":            {".", "domain", "repository", "service", "service/fair", "service/journal", "service/meter", "service/requestlog", "service/site", "service/jwt", "service/mail", "api", "api/permission", "api/plainjson", "console", "net/http", "echo", "otel"},
+	"edge":                    {"domain", "net/http", "golang-jwt"},
+	"cmd/latchkey":            {".", "domain", "repository", "service", "service/fair", "service/journal", "service/meter", "service/requestlog", "service/site", "service/jwt", "service/mail", "api", "api/permission", "api/plainjson", "console", "edge", "net/http", "echo", "otel"},
 	"cmd/latchkey/servertest": {"net/http"}, // it uses the program from outside
 	"bench":                   {},           // it consists of tests
 	"faults":                  {},           // the same
@@ -148,8 +149,8 @@ func TestImportsGoDownward(t *testing.T) {
 		}
 		for what, only := range map[string][]string{
 			"bun": {"repository"}, "database/sql": {"repository"}, "pgx": {"repository"}, "sqlite": {"repository"},
-			"net/http": {"api", "console", "cmd", "client", "contract", "sdk", "service/outgoing"},
-			"echo":     {"api", "console", "cmd"}, "golang-jwt": {"service"},
+			"net/http": {"api", "console", "cmd", "client", "contract", "edge", "sdk", "service/outgoing"},
+			"echo":     {"api", "console", "cmd"}, "golang-jwt": {"service", "edge"},
 		} {
 			if slices.Contains(allowed, what) && !slices.Contains(only, layer) && !slices.Contains(only, name) {
 				t.Errorf("%s may import %s, which is for %v", name, what, only)

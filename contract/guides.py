@@ -13,8 +13,8 @@ Then it runs once for each scope with a key that lacks it, or, where the page cr
 from its text. That run is in a plain shell, as a reader's is: it must fail, and say which scope is missing.
 
 A comment right before a block says what the reader does not see: "keeps running: TEXT" that its command runs until the
-next such command, and has printed TEXT, "in CI" that .ci/run runs it, "folders" that it is a list of folders, and "drawing" that it
-is a drawing, whose files must exist.
+next such command, and has printed TEXT, "in CI" that .ci/run runs it, "run by TEST" that this Go test does, "not run here" that nothing
+does, and the page says so, "folders" that it is a list of folders, and "drawing" that it is a drawing, whose files must exist.
 
 Usage: guides.py [PAGE...]; without any, all of them.
 """
@@ -49,6 +49,7 @@ from pages import (
     drawing,
     folders,
     in_ci,
+    in_test,
     names,
     needs,
     output,
@@ -136,6 +137,10 @@ class Page:
             return drawing(block)
         if block.comment == "in CI":
             return in_ci(block)
+        if block.comment == "not run here":
+            return None
+        if block.comment.startswith("run by "):
+            return in_test(block)
         match block.language:
             case "sh" if not block.name:
                 return self.bash(block.text)

@@ -116,6 +116,14 @@ def in_ci(block: Block) -> str:
     return ""
 
 
+def in_test(block: Block) -> str:
+    """Hold a block to the Go test that runs it: the test names the page and the block's language."""
+    text = (ROOT / block.comment.removeprefix("run by ")).read_text()
+    if f'"{block.language}"' not in text or "docs/proxies.md" not in text:
+        raise Wrong(f"line {block.line}: the test does not run {block.language}")
+    return ""
+
+
 def anchors(page: str) -> set[str]:
     """Return what a link into a page can name: its headings, as the hosts of repositories write them."""
     headings = re.findall(r"^#+ (.*)$", page, re.MULTILINE)

@@ -42,7 +42,7 @@ func newRoot() *cobra.Command {
 	root.AddCommand(
 		newServe(), newQuickstart(), newMigrate(), newRoutes(), newOpenAPI(), newVersion(),
 		newUser(), newOrganization(), newServiceAccount(), newProject(), newPlan(), newLimit(), newCredits(), newKey(), newUsage(),
-		newAudit(), newJWT(), newScannerRules(), newNode(), newDoctor(), newBackup(),
+		newAudit(), newJWT(), newScannerRules(), newNode(), newEdge(), newDoctor(), newBackup(),
 	)
 	checkUsage(root)
 	checkHelp(root)
