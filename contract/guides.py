@@ -168,6 +168,13 @@ class Page:
             "CURL_HOME": str(self.folder),
             "LISTEN": f"127.0.0.1:{port}",
             "PORT": str(port),
+            "UVICORN_PORT": str(port),
+            "PIP_FIND_LINKS": str(ROOT / "build" / "sdk"),
+            "PIP_NO_INDEX": "1",
+            "PIP_QUIET": "1",
+            "PIP_DISABLE_PIP_VERSION_CHECK": "1",
+            "PIP_TARGET": str(self.folder / "installed"),
+            "PYTHONPATH": str(self.folder / "installed"),
         }
         # The addresses that the pages name are those of a free port.
         lines = [f'connect-to = "127.0.0.1:{named}:127.0.0.1:{port}"\n' for named in (8000, 8080, 8081)]

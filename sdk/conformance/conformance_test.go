@@ -1,6 +1,8 @@
 package main
 
 import (
+	"encoding/json"
+	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
@@ -62,6 +64,32 @@ func TestFailures(t *testing.T) {
 	for _, want := range []string{"got 200, want 401", "key_revoked", "Retry-After", "asked 1 questions, want 0", "203.0.113.7"} {
 		if !strings.Contains(failed[0].err.Error(), want) {
 			t.Errorf("the failure does not say %q: %v", want, failed[0].err)
+		}
+	}
+}
+
+// Guarantees that each rule of docs/local.md has a mutant of each SDK, and that what it changes is
+// in the code. make test-sdk shows that the cases notice.
+func TestMutants(t *testing.T) {
+	t.Parallel()
+	var all []mutant
+	if err := json.Unmarshal(mutantsFile, &all); err != nil {
+		t.Fatal(err)
+	}
+	broken := map[string]map[int]bool{"go": {}, "node": {}, "python": {}}
+	for _, m := range all {
+		broken[m.SDK][m.Rule] = true
+		text, err := os.ReadFile(filepath.Join("../..", m.File))
+		if err != nil || strings.Count(string(text), m.Old) != 1 {
+			t.Errorf("%s, rule %d: %s does not have this once: %s %v", m.SDK, m.Rule, m.File, m.Old, err)
+		}
+		if cases, err := readCases(m.Case, false); err != nil || len(cases) != 1 {
+			t.Errorf("%s, rule %d: %d cases are named %s", m.SDK, m.Rule, len(cases), m.Case)
+		}
+	}
+	for sdk, rules := range broken {
+		if len(rules) != 10 {
+			t.Errorf("%s: %d rules are broken, want 10", sdk, len(rules))
 		}
 	}
 }

@@ -11,6 +11,8 @@
 //	POST /test/advance?seconds=N  moves its clock
 //	POST /test/stats              answers {"in_sync": true} or false
 //	POST /test/close              closes it
+//
+// With -mutants it shows that the cases notice when an SDK breaks a rule.
 package main
 
 import (
@@ -26,7 +28,16 @@ func main() {
 	run := flag.String("run", "", "only cases whose name matches the expression")
 	django := flag.Bool("django", false, "the subject answers as djangorestframework-api-key does: 403 for 401, Authorization alone")
 	processes := flag.Int("processes", 2, "how many processes of the subject")
+	mutants := flag.String("mutants", "", "break each rule in a copy of this SDK, go, node or python, and demand that a case notices")
 	flag.Parse()
+	if *mutants != "" {
+		survived, err := breakEach(*mutants, os.Stdout)
+		if err != nil || survived > 0 {
+			fmt.Fprintln(os.Stderr, survived, "mutants were not noticed", err)
+			os.Exit(1)
+		}
+		return
+	}
 	cases, err := readCases(*run, *django)
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)
