@@ -84,7 +84,7 @@ func TestDeskShowsOnlyOwnKeys(t *testing.T) {
 		return res.Body
 	}
 	for _, text := range []string{token.Reveal(), string(key.ID), "customer-4711"} {
-		if shown := desk(ann, text); !strings.Contains(shown, "Revoke now") || !strings.Contains(shown, "Rotate:") {
+		if shown := desk(ann, text); !strings.Contains(shown, "Revoke now") || !strings.Contains(shown, "Rotate now") {
 			t.Errorf("the owner gets %s", shown)
 		}
 		if shown := desk(eve, text); strings.Contains(shown, "billing") || !strings.Contains(shown, "No key of your organizations") ||

@@ -20,17 +20,25 @@ const noticedOwners = 20
 // noticeLeak writes to the owners of the organization that a key has leaked, in the
 // transaction that does something about it.
 func (p *Project) noticeLeak(ctx context.Context, tx *repository.Store, k domain.Key, outcome LeakOutcome, leak domain.Leak) error {
-	owners, err := tx.ListOwners(ctx, domain.Organization{ID: p.project.OrganizationID}.Scope(), noticedOwners)
+	letter := func(owner domain.User) mail.Letter { return p.leakLetter(owner, k, outcome, leak) }
+	return p.app.noticeOwners(ctx, tx, p.project.OrganizationID, string(p.project.ID), letter)
+}
+
+// noticeOwners writes to the owners of an organization that something of it has leaked.
+func (a *App) noticeOwners(
+	ctx context.Context, tx *repository.Store, of domain.OrganizationID, payer string, write func(owner domain.User) mail.Letter,
+) error {
+	owners, err := tx.ListOwners(ctx, domain.Organization{ID: of}.Scope(), noticedOwners)
 	if err != nil {
 		return err
 	}
 	for _, owner := range owners {
-		letter := p.leakLetter(owner, k, outcome, leak)
-		err := p.app.post(ctx, tx, posting{
+		letter := write(owner)
+		err := a.post(ctx, tx, posting{
 			kind:   mailKeyLeaked,
 			to:     owner.Email,
 			letter: &letter,
-			payer:  string(p.project.ID),
+			payer:  payer,
 			known:  true,
 			notice: true,
 			good:   sendLetters,
@@ -45,10 +53,6 @@ func (p *Project) noticeLeak(ctx context.Context, tx *repository.Store, k domain
 // leakLetter has nothing of a reported address except its host: anyone who has a token
 // chooses that address, and people follow links in emails.
 func (p *Project) leakLetter(owner domain.User, k domain.Key, outcome LeakOutcome, leak domain.Leak) mail.Letter {
-	where := ""
-	if host := hostOf(leak.URL); host != "" {
-		where = " It was found on the host " + mail.Quote(host) + "."
-	}
 	what := "The key is revoked. Requests with it are refused."
 	switch {
 	case outcome == LeakNotified:
@@ -63,12 +67,21 @@ func (p *Project) leakLetter(owner domain.User, k domain.Key, outcome LeakOutcom
 		Subject: "A token of the key " + mail.Quote(k.Name) + " has leaked",
 		Paragraphs: []string{
 			fmt.Sprintf("A token of the key %s of the project %s at %s was reported as leaked.%s",
-				mail.Quote(k.Name), mail.Quote(p.project.Name), p.app.publicURL, where),
+				mail.Quote(k.Name), mail.Quote(p.project.Name), p.app.publicURL, foundOn(leak)),
 			what,
 		},
 		Action:  mail.Action{Label: "Look at the key", Page: p.app.page("projects/" + string(p.project.ID) + "/keys/" + string(k.ID))},
 		Closing: "The audit log of the organization says where the report came from.",
 	}
+}
+
+// foundOn says where a token was found: the host alone.
+func foundOn(leak domain.Leak) string {
+	host := hostOf(leak.URL)
+	if host == "" {
+		return ""
+	}
+	return " It was found on the host " + mail.Quote(host) + "."
 }
 
 // hostOf returns the host of an address if it is a plain one.

@@ -102,6 +102,9 @@ func (a *App) ReportLeaks(ctx context.Context, from domain.Origin, report domain
 }
 
 func (a *App) reportLeak(ctx context.Context, leak domain.Leak, asks asker, from domain.Origin) (LeakOutcome, error) {
+	if isServiceToken(leak.Token.Reveal()) {
+		return a.reportServiceToken(ctx, leak, from)
+	}
 	key, err := a.prove(ctx, leak.Token.Reveal(), asks)
 	if domain.CodeOf(err) == domain.CodeInvalidAPIKey {
 		return LeakUnknown, nil
@@ -167,13 +170,18 @@ func (p *Project) leaked(ctx context.Context, tx *repository.Store, secret domai
 	}
 	maps.Copy(changes, domain.Diff(keyFields(before), keyFields(after)))
 	changes["leaked_token"] = domain.Change{nil, live[i].Prefix}
+	addPlace(changes, leak)
+	if err := p.noticeLeak(ctx, tx, after, outcome, leak); err != nil {
+		return "", err
+	}
+	return outcome, p.record(ctx, tx, "key.leaked", after, changes)
+}
+
+// addPlace adds where a token was found to what an event says.
+func addPlace(changes domain.Changes, leak domain.Leak) {
 	for name, text := range map[string]string{"url": leak.URL, "source": leak.Source} {
 		if text != "" {
 			changes[name] = domain.Change{nil, text}
 		}
 	}
-	if err := p.noticeLeak(ctx, tx, after, outcome, leak); err != nil {
-		return "", err
-	}
-	return outcome, p.record(ctx, tx, "key.leaked", after, changes)
 }
