@@ -19,6 +19,7 @@ type LimitStats struct {
 	Returned    int64                       // of these, what it has returned
 	Forfeited   int64                       // units that nodes had which are gone, as far as this node has found them
 	ClockOffset time.Duration               // how far the clock of limits is ahead of the one of this node
+	Journal     int64                       // size of the journal, in bytes; 0: there is none
 }
 
 // LimitDecisions is how often the limits of a type have said something of a request.
@@ -42,6 +43,9 @@ func (a *App) LimitStats() LimitStats {
 		Returned:    l.returned.Load(),
 		Forfeited:   l.forfeited.Load(),
 		ClockOffset: a.limitTime().Sub(a.now()),
+	}
+	if a.journal != nil {
+		s.Journal = a.journal.Bytes()
 	}
 	for _, r := range meter.VisitReasons {
 		s.Visits[r] = l.visits[r].Load()

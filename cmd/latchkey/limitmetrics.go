@@ -19,7 +19,7 @@ type limitMetrics struct {
 
 	decisions, share, counters, clock *prometheus.Desc
 	visits, failed, took, units       *prometheus.Desc
-	rows, lag, pending                *prometheus.Desc
+	rows, lag, pending, journal       *prometheus.Desc
 }
 
 func newLimitMetrics(app *service.App) *limitMetrics {
@@ -40,6 +40,7 @@ func newLimitMetrics(app *service.App) *limitMetrics {
 		took:   desc("lease_visit_duration_seconds", "Time of a transaction that visits up to 500 counters."),
 		units: desc("lease_units_total", "Units of quotas and credits that this node has leased, that it has returned unspent, and that "+
 			"were lost with other nodes, as this node found.", "change"),
+		journal: desc("journal_bytes", "Size of the journal, in which what this node spends of leases outlives kill -9; 0: it has none."),
 		rows:    desc("usage_flush_rows_total", "Counts of keys and tags that this node has written."),
 		lag:     desc("usage_flush_lag_seconds", "Time since everything that was counted before was written."),
 		pending: desc("usage_pending", "Uses of keys that are counted and not written yet. A node that is killed loses them."),
@@ -78,6 +79,7 @@ func (m *limitMetrics) Collect(all chan<- prometheus.Metric) {
 	counter(m.units, l.Granted, "granted")
 	counter(m.units, l.Returned, "returned")
 	counter(m.units, l.Forfeited, "forfeited")
+	gauge(m.journal, float64(l.Journal))
 	u := m.app.UsageStats()
 	counter(m.rows, u.Rows)
 	gauge(m.lag, u.Lag.Round(time.Millisecond).Seconds())

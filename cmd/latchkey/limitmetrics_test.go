@@ -33,6 +33,7 @@ func TestMetricsOfLimits(t *testing.T) {
 		`latchkey_lease_visit_duration_seconds_bucket{le="+Inf"} `,
 		`latchkey_lease_visits_total{reason="request"} `,
 		`latchkey_lease_visits_failed_total 0`,
+		`latchkey_journal_bytes `,
 		`latchkey_usage_flush_rows_total `,
 		`latchkey_usage_flush_lag_seconds `,
 		`latchkey_usage_pending `,
