@@ -166,6 +166,10 @@ func TestScreenshots(t *testing.T) {
 		}
 	}
 	at(base+"/keys/"+string(limited.ID), "key-limits")
+	b.open(base + "/plans/new")
+	b.fill("name", "Growth").fill("limits", `[{"name":"daily","type":"quota","limit":300,"period":"day"},`+
+		`{"name":"requests","type":"rate","limit":10,"period":"minute","burst":5}]`).follow("Rehearse")
+	shoot("plan-rehearsal")
 	at(base+"/customers", "customers")
 	s.makeCredits(t, p)
 	at(base+"/customers/show?external_id=initech", "customer")
