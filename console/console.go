@@ -137,6 +137,8 @@ func (c *console) routes(e *echo.Echo) {
 		"POST /organizations/:organization/members/:user/remove":    onOrganization(removeMember),
 		"POST /organizations/:organization/invitations":             onOrganization(createInvitation),
 		"POST /organizations/:organization/invitations/:invitation": onOrganization(revokeInvitation),
+		"GET /organizations/:organization/service-accounts":         showServiceAccounts,
+		"POST /organizations/:organization/service-accounts":        onOrganization(createServiceAccount),
 		"GET /organizations/:organization/settings":                 showOrganizationSettings,
 		"POST /organizations/:organization/settings":                onOrganization(updateOrganization),
 		"POST /organizations/:organization/status":                  onOrganization(setOrganizationStatus),
@@ -176,6 +178,13 @@ func (c *console) routes(e *echo.Echo) {
 		"POST /projects/:project/keys/:key/rotate":                  onKey(rotateKey),
 		"POST /projects/:project/keys/:key/revoke":                  onKey(revokeKey),
 		"POST /projects/:project/keys/:key/delete":                  onKey(deleteKey),
+
+		"GET /organizations/:organization/service-accounts/:account":                showServiceAccount,
+		"POST /organizations/:organization/service-accounts/:account":               onOrganization(updateServiceAccount),
+		"GET /organizations/:organization/service-accounts/:account/delete":         showServiceAccountDeletion,
+		"POST /organizations/:organization/service-accounts/:account/delete":        onOrganization(deleteServiceAccount),
+		"POST /organizations/:organization/service-accounts/:account/tokens":        onOrganization(createServiceToken),
+		"POST /organizations/:organization/service-accounts/:account/tokens/:token": onOrganization(deleteServiceToken),
 	} {
 		c.add(e, route, c.member(handle))
 	}

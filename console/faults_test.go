@@ -46,13 +46,21 @@ var goodForms = map[string]url.Values{
 	"/console/organizations/:organization/members/:user":        {"role": {"admin"}},
 	"/console/organizations/:organization/members/:user/remove": {},
 	"/console/organizations/:organization/invitations":          {"email": {"invited-$N@example.com"}, "role": {"viewer"}},
-	"/console/organizations/:organization/settings":             {"name": {"Renamed $N"}, "slug": {"renamed-$N"}, "revision": {"1"}},
-	"/console/organizations/:organization/status":               {"status": {"disabled"}, "confirm": {"$ORGANIZATION"}},
-	"/console/organizations/:organization/delete":               {"confirm": {"$ORGANIZATION"}},
-	"/console/organizations/:organization/projects":             {"name": {"Project $N"}},
-	"/console/projects/:project/settings":                       {"name": {"A $N"}, "slug": {"a-$N"}, "key_prefix": {"lk"}, "revision": {"1"}},
-	"/console/projects/:project/status":                         {"status": {"disabled"}, "confirm": {"API"}},
-	"/console/projects/:project/delete":                         {"confirm": {"API"}},
+	"/console/organizations/:organization/service-accounts": {"name": {"ci-$N"}, "role": {"viewer"},
+		"nonce": {"nonce-of-a-form-$N"}},
+	"/console/organizations/:organization/service-accounts/:account": {"name": {"r-$N"}, "role": {"viewer"}, "status": {"active"},
+		"revision": {"1"}},
+	"/console/organizations/:organization/service-accounts/:account/delete": {},
+	"/console/organizations/:organization/service-accounts/:account/tokens": {"name": {"ci-$N"}, "days": {"30"},
+		"nonce": {"nonce-of-a-form-$N"}},
+	"/console/organizations/:organization/service-accounts/:account/tokens/:token": {},
+	"/console/organizations/:organization/settings":                                {"name": {"Renamed $N"}, "slug": {"renamed-$N"}, "revision": {"1"}},
+	"/console/organizations/:organization/status":                                  {"status": {"disabled"}, "confirm": {"$ORGANIZATION"}},
+	"/console/organizations/:organization/delete":                                  {"confirm": {"$ORGANIZATION"}},
+	"/console/organizations/:organization/projects":                                {"name": {"Project $N"}},
+	"/console/projects/:project/settings":                                          {"name": {"A $N"}, "slug": {"a-$N"}, "key_prefix": {"lk"}, "revision": {"1"}},
+	"/console/projects/:project/status":                                            {"status": {"disabled"}, "confirm": {"API"}},
+	"/console/projects/:project/delete":                                            {"confirm": {"API"}},
 	"/console/projects/:project/keys": {"name": {"key-$N"}, "environment": {"live"},
 		"nonce": {"nonce-of-a-form-$N"}},
 	"/console/projects/:project/keys/search":        {"search": {"key"}},
@@ -128,6 +136,18 @@ func (b *breaking) visit(t *testing.T, method, route string) func(context.Contex
 	if err != nil {
 		t.Fatal(err)
 	}
+	o, err := b.App.Organization(t.Context(), ann.caller, organization.ID)
+	if err != nil {
+		t.Fatal(err)
+	}
+	account, err := o.CreateServiceAccount(t.Context(), domain.ServiceAccountSpec{Name: "ci", Role: domain.Viewer})
+	if err != nil {
+		t.Fatal(err)
+	}
+	token, _, err := o.CreateServiceToken(t.Context(), account.ID, domain.ServiceTokenSpec{Name: "ci"})
+	if err != nil {
+		t.Fatal(err)
+	}
 	user, _ := b.bob.caller.User()
 	err = b.Store.AddMember(t.Context(), organization.Organization.Scope(), domain.Membership{
 		UserID: user.User.ID, Role: domain.Viewer, JoinedAt: b.Now(),
@@ -136,7 +156,7 @@ func (b *breaking) visit(t *testing.T, method, route string) func(context.Contex
 		t.Fatal(err)
 	}
 	ids := strings.NewReplacer(":organization", string(organization.ID), ":project", string(project.ID), ":key", string(key.ID),
-		":plan", string(plan.ID),
+		":plan", string(plan.ID), ":account", string(account.ID), ":token", string(token.ID),
 		":user", string(user.User.ID), "$N", n, "$EMAIL", email, "$ORGANIZATION", organization.Name)
 	form := url.Values{}
 	for name, values := range goodForms[route] {

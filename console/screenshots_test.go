@@ -190,6 +190,21 @@ func TestScreenshots(t *testing.T) {
 	b.fill("email", "bob@example.com").choose("role", "viewer").follow("Invite")
 	shoot("members-invited")
 	at("/console/invitation?token=x", "invitation")
+	inside := "/console/organizations/" + string(org.ID) + "/service-accounts"
+	at(inside, "service-accounts-empty")
+	o, err := s.App.Organization(t.Context(), ann.caller, org.ID)
+	if err != nil {
+		t.Fatal(err)
+	}
+	terraform, err := o.CreateServiceAccount(t.Context(), domain.ServiceAccountSpec{Name: "terraform", Role: domain.Admin})
+	if err != nil {
+		t.Fatal(err)
+	}
+	at(inside, "service-accounts")
+	b.open(inside+"/"+string(terraform.ID)).fill("token-name", "pipeline").follow("Create token")
+	shoot("service-account-token")
+	at(inside+"/"+string(terraform.ID), "service-account")
+	at(inside+"/"+string(terraform.ID)+"/delete", "service-account-delete")
 	at("/console/instance", "instance")
 	at("/console/instance/accounts", "accounts")
 	at("/console/organizations/new", "organization-new")

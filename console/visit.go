@@ -152,6 +152,7 @@ func (v *visit) organization() (*service.Organization, domain.MemberOf, error) {
 	v.layout.Organization = &organization.Organization
 	v.tabs(organizationURL(organization.Organization),
 		tab{Name: "Projects"}, tab{Name: "Members", URL: "/members"},
+		tab{Name: "Service accounts", URL: hide(!o.Holds(domain.ServiceAccountsRead), "/service-accounts")},
 		tab{Name: "Audit log", URL: hide(!o.Holds(domain.AuditRead), "/audit")},
 		tab{Name: "Settings", URL: hide(!o.Holds(domain.OrganizationWrite), "/settings")})
 	return o, organization, err

@@ -85,6 +85,7 @@ type ServiceTokenSpec struct {
 	ExpiresAt *time.Time // nil: after ServiceTokenLifetime; the zero time: never
 
 	IdempotencyKey Hidden // makes a lost answer recoverable: see ValidateIdempotencyKey
+	TokenOnce      bool   // a repetition gets no token
 }
 
 // Validate returns validation_failed, naming every field that is wrong.

@@ -37,6 +37,9 @@ func (o *Organization) CreateServiceToken(
 	}, func(ctx context.Context, tx *repository.Store, answer *issuedServiceToken, random source) error {
 		return o.reissueServiceToken(ctx, tx, id, answer, random)
 	})
+	if spec.TokenOnce && !answer.made {
+		return answer.Token, domain.Token{}, err
+	}
 	return answer.Token, answer.text, err
 }
 
