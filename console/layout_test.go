@@ -45,7 +45,8 @@ func TestFrame(t *testing.T) {
 func pagesOf(organization domain.MemberOf, project domain.Project) []string {
 	inside, keys := "/console/organizations/"+string(organization.ID), "/console/projects/"+string(project.ID)
 	return []string{
-		"/console?all=1", "/console/account", "/console/instance", inside, inside + "/members", inside + "/service-accounts", inside + "/audit", inside + "/settings",
+		"/console?all=1", "/console/account", "/console/instance", inside, inside + "/members",
+		inside + "/service-accounts", inside + "/audit", inside + "/settings",
 		keys, keys + "/keys", keys + "/keys/new", keys + "/settings",
 	}
 }

@@ -201,7 +201,8 @@ func TestScreenshots(t *testing.T) {
 		t.Fatal(err)
 	}
 	at(inside, "service-accounts")
-	b.open(inside+"/"+string(terraform.ID)).fill("token-name", "pipeline").follow("Create token")
+	b.open(inside + "/" + string(terraform.ID))
+	b.fill("token-name", "pipeline").follow("Create token")
 	shoot("service-account-token")
 	at(inside+"/"+string(terraform.ID), "service-account")
 	at(inside+"/"+string(terraform.ID)+"/delete", "service-account-delete")

@@ -18,7 +18,9 @@ func TestServiceAccounts(t *testing.T) {
 	ann, bob := s.signUp(t, "ann@example.com"), s.signUp(t, "bob@example.com")
 	organization, _, _ := ann.project(t, "Acme", "Documents API")
 	user, _ := bob.caller.User()
-	err := s.Store.AddMember(t.Context(), organization.Scope(), domain.Membership{UserID: user.User.ID, Role: domain.Viewer, JoinedAt: s.Now()})
+	err := s.Store.AddMember(t.Context(), organization.Scope(), domain.Membership{
+		UserID: user.User.ID, Role: domain.Viewer, JoinedAt: s.Now(),
+	})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -62,7 +64,8 @@ func TestServiceAccounts(t *testing.T) {
 	}
 
 	form := url.Values{"name": {"pipeline"}, "days": {"never"}, "nonce": {"a-nonce-of-another-form"}}
-	token := regexp.MustCompile(`lks_live_([0-9A-Za-z]{12})_[0-9A-Za-z]{49}`).FindStringSubmatch(send(ann, account+"/tokens", form, http.StatusOK))
+	anyToken := regexp.MustCompile(`lks_live_([0-9A-Za-z]{12})_[0-9A-Za-z]{49}`)
+	token := anyToken.FindStringSubmatch(send(ann, account+"/tokens", form, http.StatusOK))
 	if token == nil {
 		t.Fatal("no token is shown")
 	}
@@ -78,7 +81,8 @@ func TestServiceAccounts(t *testing.T) {
 	}
 	send(ann, account+"/tokens", url.Values{"name": {""}}, http.StatusUnprocessableEntity)
 	send(ann, account, url.Values{"name": {"tf"}, "role": {"viewer"}, "status": {"disabled"}, "revision": {"1"}}, http.StatusSeeOther)
-	send(ann, account, url.Values{"name": {"x"}, "role": {"viewer"}, "status": {"active"}, "revision": {"1"}}, http.StatusPreconditionFailed)
+	late := url.Values{"name": {"x"}, "role": {"viewer"}, "status": {"active"}, "revision": {"1"}}
+	send(ann, account, late, http.StatusPreconditionFailed)
 	shows(base, "disabled", ">tf</a>")
 	if _, err := s.ProveUser(t.Context(), token[0]); domain.CodeOf(err) != domain.CodeInvalidToken {
 		t.Errorf("the token of a disabled account: got %v", err)
