@@ -270,7 +270,8 @@ var auditActions = []string{
 	"project.created", "project.updated", "project.suspended", "project.resumed", "project.deleted",
 	"organization.created", "organization.updated", "organization.suspended", "organization.resumed",
 	"member.joined", "member.updated", "member.removed", "member.left", "invitation.created", "invitation.revoked",
-	"service_account.created", "service_account.updated", "service_account.deleted", "service_token.created", "service_token.deleted",
+	"service_account.created", "service_account.updated", "service_account.deleted", "service_token.created", "service_token.leaked",
+	"service_token.deleted",
 }
 
 // accountActions are the actions that concern accounts and no organization, or one
