@@ -33,6 +33,8 @@ var auditedCommands = []struct{ command, printed, event string }{
 	{"key import $FILE --project $PROJECT --algorithm sha256-hex", "", "keys.imported project:API"},
 	{"key revoke $KEY", "", "key.revoked key:backend"},
 	{"key delete $KEY", "", "key.deleted key:backend"},
+	{"key create leaver --project $PROJECT --external-id initech", "", "key.created key:leaver"},
+	{"key revoke-all --project $PROJECT --external-id initech", "", "key.revoked key:leaver"},
 	{"project disable $PROJECT", "", "project.updated project:API"},
 	{"project enable $PROJECT", "", "project.updated project:API"},
 	{"project suspend $PROJECT --reason unpaid", "", "project.suspended project:API"},
