@@ -268,7 +268,7 @@ func TestUnavailableIsFoundOutOnce(t *testing.T) {
 // bareEcho answers from a handler that does nothing.
 func bareEcho() *echo.Echo {
 	bare := echo.New()
-	for _, path := range []string{"/v1/project", "/v1/keys/verify"} {
+	for _, path := range []string{"/v1/project", "/v1/keys/verify", "/v1/projects/:project_id/forward-auth/:scopes"} {
 		bare.Any(path, func(c echo.Context) error { return c.JSONBlob(http.StatusOK, []byte("{}")) })
 	}
 	return bare
@@ -278,7 +278,7 @@ func bareEcho() *echo.Echo {
 func (e *edges) repeat(t testing.TB, by *echo.Echo, a ask, want int) (once func()) {
 	t.Helper()
 	body := strings.NewReader(e.fill(a.body))
-	r := httptest.NewRequest(a.method, a.path, body)
+	r := httptest.NewRequest(a.method, e.fill(a.path), body)
 	for header, value := range map[string]string{"Authorization": a.authorization, "X-Api-Key": a.key, "Content-Type": a.contentType} {
 		if value != "" {
 			r.Header[header] = []string{e.fill(value)}
@@ -306,6 +306,7 @@ var hotAsks = map[string]struct {
 	"getCurrentProject":   {ask{"GET", "/v1/project", "", "$RICH", "", ""}, 200, 8},
 	"verifyKey":           {ask{"POST", "/v1/keys/verify", "", "$VERIFIER", plainJSON, `{"key":"$CURRENT"}`}, 200, 8},
 	"verifyKey by a user": {ask{"POST", "/v1/keys/verify", "Bearer $JWT", "", plainJSON, `{"key":"$CURRENT","project_id":"$PROJECT"}`}, 200, 8},
+	"forwardAuth":         {ask{"GET", "/v1/projects/$PROJECT/forward-auth/-", "", "$CURRENT", "", ""}, 200, 8},
 	"a limited key":       {ask{"GET", "/v1/project", "", "$WIDE", "", ""}, 200, 10},
 	"verifyKey, limited":  {ask{"POST", "/v1/keys/verify", "", "$VERIFIER", plainJSON, `{"key":"$WIDE"}`}, 200, 8},
 	"refused by a limit":  {ask{"GET", "/v1/project", "", "$SPENT", "", ""}, 429, 17},
