@@ -37,6 +37,7 @@ var auditedCommands = []struct{ command, printed, event string }{
 	{"key revoke-all --project $PROJECT --external-id initech", "", "key.revoked key:leaver"},
 	{"project disable $PROJECT", "", "project.updated project:API"},
 	{"project enable $PROJECT", "", "project.updated project:API"},
+	{"project tokens $PROJECT --life 2m", "", "project.updated project:API"},
 	{"project suspend $PROJECT --reason unpaid", "", "project.suspended project:API"},
 	{"project resume $PROJECT", "", "project.resumed project:API"},
 	{"organization disable $ORGANIZATION", "", "organization.updated organization:Acme"},

@@ -16,7 +16,7 @@ func newProject() *cobra.Command {
 		newProjectCreate(), newProjectList(),
 		newProjectStatus("disable", "End all keys of a project until it is enabled again", domain.Disabled),
 		newProjectStatus("enable", "Enable a disabled project and its keys again", domain.Active),
-		newProjectSuspend(), newProjectResume(),
+		newProjectTokens(), newProjectSuspend(), newProjectResume(),
 	)
 	return cmd
 }
