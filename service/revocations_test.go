@@ -2,6 +2,8 @@ package service_test
 
 import (
 	"fmt"
+	"slices"
+	"strings"
 	"testing"
 
 	"github.com/latchkey-dev/latchkey/domain"
@@ -33,9 +35,12 @@ func TestRevokeKeysOfASelection(t *testing.T) {
 			w.Helper()
 			done, err := p.RevokeKeys(w.Context(), s, "the contract ended", dry)
 			w.check(err)
-			for _, key := range done.Keys {
-				got = key.Name + got
+			names := make([]string, len(done.Keys)) // all are of the same moment, so their order is that of their ids
+			for i, key := range done.Keys {
+				names[i] = key.Name
 			}
+			slices.Sort(names)
+			got = strings.Join(names, "")
 			if !dry {
 				for _, key := range done.Keys {
 					if key.RevokedReason != "the contract ended" {
