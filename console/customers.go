@@ -95,11 +95,7 @@ func showCustomer(v *visit) error {
 		return err
 	}
 	page.Usage, page.Used = usageChart(usage.Items, period, v.layout.Now), len(usage.Items) > 0
-	for _, i := range usage.Items {
-		row := newUsageRow(i)
-		row.Name = i.Start.Format(period.format)
-		page.Rows = append(page.Rows, row)
-	}
+	page.Rows = usageRows(usage.Items, period)
 	if page.MayLimit {
 		if page.Limits, err = v.sharedLimits(p, project, keys.Items); err != nil {
 			return err

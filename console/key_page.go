@@ -27,7 +27,8 @@ type keyPage struct {
 	Graces    []grace
 	Notice    string
 	Usage     chart
-	Used      bool // in the last 30 days
+	Rows      []usageRow // the same as a table
+	Used      bool       // in the last 30 days
 	Limits    []limitRow
 	Credits   bool // some of the limits are credits
 }
@@ -137,6 +138,7 @@ func (v *visit) keyPage(p *service.Project, project domain.Project, key domain.K
 		return err
 	}
 	page.Usage, page.Used = usageChart(usage.Items, period, v.layout.Now), len(usage.Items) > 0
+	page.Rows = usageRows(usage.Items, period)
 	if page.Limits, err = v.limitRows(p, project, key); err != nil {
 		return err
 	}

@@ -41,6 +41,7 @@ type projectPage struct {
 	Changes    chart
 	Expiries   chart
 	Usage      chart
+	Rows       []usageRow // the same as a table
 	Used       bool       // within the time of the chart
 	Busiest    []usageRow // of the last 24 hours
 }
@@ -74,6 +75,7 @@ func showProject(v *visit) error {
 		Changes:    changesChart(statistics, v.layout.Now),
 		Expiries:   expiriesChart(statistics, v.layout.Now),
 		Usage:      usageChart(usage.Items, period, v.layout.Now),
+		Rows:       usageRows(usage.Items, period),
 		Used:       len(usage.Items) > 0,
 		Busiest:    busiest[:min(len(busiest), 5)],
 	})

@@ -118,11 +118,7 @@ func showUsage(v *visit) error {
 		Lossy:    usage.Lossy,
 		Export:   projectURL(project) + "/usage/export?" + usageParameters(period.Value, q).Encode(),
 	}
-	for _, i := range usage.Items {
-		row := newUsageRow(i)
-		row.Name = i.Start.Format(period.format)
-		page.Rows, page.Total = append(page.Rows, row), page.Total+row.Requests
-	}
+	page.Rows, page.Total = usageRows(usage.Items, period), page.Chart.Total()
 	whole := v.QueryParam("busiest") == "all" || period.Value == usagePeriods[lastDay].Value
 	if page.BusiestIn = period.Name; !whole {
 		page.BusiestIn, q.Since = usagePeriods[lastDay].Name, usagePeriods[lastDay].start(v.layout.Now, 0)
@@ -188,6 +184,16 @@ func shared(rows []usageRow) []usageRow {
 	}
 	for i := range rows {
 		rows[i].Share = fmt.Sprintf("%.0f %%", 100*float64(rows[i].Requests)/float64(max(total, 1)))
+	}
+	return rows
+}
+
+// usageRows are the items of a period as a table.
+func usageRows(items []domain.UsageItem, period usagePeriod) (rows []usageRow) {
+	for _, i := range items {
+		row := newUsageRow(i)
+		row.Name = i.Start.Format(period.format)
+		rows = append(rows, row)
 	}
 	return rows
 }

@@ -46,9 +46,9 @@ func TestUsagePages(t *testing.T) {
 		t.Fatal(err)
 	}
 	for path, wants := range map[string][]string{
-		base:                                  {"Busiest keys", "billing", "3 valid"},
+		base:                                  {"Busiest keys", "billing", "3 valid", "The same as a table"},
 		base + "/keys":                        {"4 requests in 30 days"},
-		base + "/keys/" + string(key.ID):      {"3 valid", "1 refused"},
+		base + "/keys/" + string(key.ID):      {"3 valid", "1 refused", "The same as a table"},
 		base + "/usage":                       {"4 requests", "Busiest keys, last 24 hours", "Customers, last 24 hours", "=globex", "busiest=all", "Complete until"},
 		base + "/usage?busiest=all":           {"4 requests", "Busiest keys, last 30 days", "Customers, last 30 days", "=globex"},
 		base + "/usage?period=24h":            {"4 requests"},
