@@ -2126,7 +2126,7 @@ type RehearsedKey struct {
 
 // RehearsedLimit defines model for RehearsedLimit.
 type RehearsedLimit struct {
-	// Exact Whether these are all; otherwise they are at least so many.
+	// Exact Whether it is exactly so many. If not, a rate would have refused at least so many, and other limits about so many.
 	//
 	// Example: true
 	Exact bool `json:"exact"`

@@ -68,11 +68,24 @@ type Rehearsal struct {
 func (r Rehearsal) Share() float64 { return float64(r.Limited) / float64(max(r.Requests, 1)) }
 
 // RehearsedLimit is what one limit would have refused. It is exact if the usage has
-// all that the limit counts; otherwise at least so many would have been refused.
+// all that the limit counts.
 type RehearsedLimit struct {
 	Name           string
+	Type           LimitType
 	Keys, Requests int64
 	Exact          bool
+}
+
+// Precision returns what is to be said before the number of requests: nothing if it is
+// exact, and that they are the fewest of a rate.
+func (l RehearsedLimit) Precision() string {
+	switch {
+	case l.Exact:
+		return ""
+	case l.Type == RateLimit:
+		return "at least "
+	}
+	return "about "
 }
 
 // RehearsedKey is a key of which requests would have been refused.
@@ -317,7 +330,7 @@ func (r *Rehearser) Result() Rehearsal {
 		LimitedKeys: int64(len(r.refused)),
 	}
 	for i, l := range r.limits {
-		one := RehearsedLimit{Name: l.Name, Keys: int64(len(r.by[i])), Exact: r.calendar[i].exact}
+		one := RehearsedLimit{Name: l.Name, Type: l.Type, Keys: int64(len(r.by[i])), Exact: r.calendar[i].exact}
 		for _, n := range r.by[i] {
 			one.Requests += n
 		}

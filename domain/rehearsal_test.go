@@ -100,12 +100,17 @@ func TestRehearsalIsHonest(t *testing.T) {
 		{Name: "d", Type: domain.RateLimit, Limit: domain.Allow(1), Period: domain.PeriodSecond},
 		{Name: "e", Type: domain.Credits, Initial: new(int64(1))},
 	}}, []domain.HourlyUse{hourly("key_a", "", 1)})
-	exact := map[string]bool{}
+	exact, precision := map[string]bool{}, map[string]string{}
 	for _, l := range got.ByLimit {
 		exact[l.Name] = l.Exact
+		precision[l.Name] = l.Precision()
 	}
 	want := map[string]bool{"a": false, "b": true, "c": false, "d": false, "e": false}
 	if diff := cmp.Diff(want, exact); diff != "" {
+		t.Error(diff)
+	}
+	words := map[string]string{"a": "about ", "b": "", "c": "about ", "d": "at least ", "e": "about "}
+	if diff := cmp.Diff(words, precision); diff != "" {
 		t.Error(diff)
 	}
 }

@@ -59,11 +59,7 @@ func printRehearsal(cmd *cobra.Command, r domain.Rehearsal) error {
 	table := newTable(cmd)
 	table.row("LIMIT OR KEY", "KEYS", "REQUESTS")
 	for _, l := range r.ByLimit {
-		requests := strconv.FormatInt(l.Requests, 10)
-		if !l.Exact {
-			requests = "at least " + requests
-		}
-		table.row(l.Name, strconv.FormatInt(l.Keys, 10), requests)
+		table.row(l.Name, strconv.FormatInt(l.Keys, 10), l.Precision()+strconv.FormatInt(l.Requests, 10))
 	}
 	for _, k := range r.Worst {
 		table.row(fmt.Sprintf("%s %s", k.ID, k.Name), "", strconv.FormatInt(k.Requests, 10))
