@@ -147,6 +147,10 @@ test-guides: client-tools ## run every code block of every page
 test-sdk: client-tools ## hold every SDK to the rules of docs/local.md; test-clients runs this, too
 	sdk/test
 
+.PHONY: measure-sdk
+measure-sdk: client-tools ## measure a verification over HTTP beside one from memory, and write docs/measured/sdk.txt
+	sdk/measure
+
 .PHONY: test-clients
 test-clients: client-tools ## lint the contract and test the clients against a running server
 	contract/test

@@ -49,7 +49,8 @@ var mayImport = map[string][]string{
 	"client":                  {"net/http"}, // it uses only the contract
 	"client/verify":           {"client", "net/http"},
 	"client/verify/subject":   {"client", "client/verify", "net/http"}, // the suite of the SDKs drives it
-	"sdk/conformance":         {"net/http"},                            // it plays an instance
+	"client/verify/measure":   {"client", "client/verify"},
+	"sdk/conformance":         {"net/http"}, // it plays an instance
 	"examples/go":             {"client"},
 	"scripts/mutants":         {"repository/storetest"}, // it reads files, runs go, and shares a database among the tests
 	"scripts/release":         {"domain"},               // it runs git and go, and writes archives

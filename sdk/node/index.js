@@ -128,7 +128,7 @@ export class Latchkey {
     if (answer.said.valid) {
       if (this.#o.environment && key.environment !== this.#o.environment) code = "wrong_environment";
       else if (!scopes.every((scope) => key.scopes.includes(scope))) code = "insufficient_scope";
-      else if (local) this.#use(answer.said.token_id, 1, new Date().toISOString());
+      else if (local) this.#use(answer.said.token_id, 1, Date.now());
     }
     return { code, key, verification: answer.said, local };
   }
@@ -247,10 +247,11 @@ export class Latchkey {
   async #call(wait, patience) {
     const uses = [...this.#uses.values()].slice(0, MOST_USES);
     for (const use of uses) this.#uses.delete(use.token_id);
+    const reported = uses.map((use) => ({ ...use, last_at: new Date(use.last_at).toISOString() }));
     this.#poll = new AbortController();
     const signal = AbortSignal.any([this.#poll.signal, AbortSignal.timeout(patience)]);
     try {
-      const said = await this.#post("/v1/keys/sync", { cursor: this.#cursor, wait, uses }, signal, true);
+      const said = await this.#post("/v1/keys/sync", { cursor: this.#cursor, wait, uses: reported }, signal, wait > 0);
       if (typeof said.cursor !== "string") throw new Error("the answer is not Latchkey's");
       return this.#hear(said) ? 0 : 100; // whatever answers, it is not asked all the time
     } catch (error) {

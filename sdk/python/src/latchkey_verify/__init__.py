@@ -28,6 +28,7 @@ QUIET = 5.0  # seconds: nothing is kept of what has changed, since another node 
 SLACK = 2.0  # that a call may take longer than it waits
 LONGEST = 1 << 20  # of an answer, in bytes
 MOST_USES = 500  # in one call
+VISIBLE = re.compile(r"[!-~]{1,512}").fullmatch  # as all keys are
 
 log = logging.getLogger("latchkey")
 Result = collections.namedtuple("Result", "code key verification local")
@@ -72,6 +73,10 @@ class _Kept(collections.OrderedDict):
         self.move_to_end(key)
         if len(self) > self.most:
             self.popitem(last=False)
+
+
+def _time(seconds):
+    return datetime.datetime.fromtimestamp(seconds, datetime.UTC).isoformat()
 
 
 def _shared(said):
@@ -159,8 +164,9 @@ class Latchkey:
 
     def check(self, token, scopes=(), ip=None):
         """Answers about a token. ip is the address of the client. Raises Unavailable if there is no answer."""
-        self.start()
-        if not isinstance(token, str) or not re.fullmatch(r"[!-~]{1,512}", token):  # as all keys are
+        if self._pid != os.getpid():
+            self.start()
+        if not isinstance(token, str) or not VISIBLE(token):
             return Result("not_found", None, {}, True)
         digest = hashlib.sha256(token.encode()).digest()
         answer = self._find(digest, asked=False)
@@ -171,12 +177,11 @@ class Latchkey:
         if said["valid"]:
             if self.environment and key["environment"] != self.environment:
                 code = "wrong_environment"
-            elif not set(scopes) <= set(key["scopes"]):
+            elif scopes and not set(scopes) <= set(key["scopes"]):
                 code = "insufficient_scope"
             elif local:
-                now = datetime.datetime.now(datetime.UTC).isoformat()
                 with self._lock:
-                    self._use(said["token_id"], 1, now)
+                    self._use(said["token_id"], 1, time.time())
         return Result(code, key, said, local)
 
     def admit(self, headers, scopes=(), ip=None):
@@ -298,7 +303,7 @@ class Latchkey:
             uses = list(self._uses.values())[:MOST_USES]
             for use in uses:
                 del self._uses[use["token_id"]]
-        ask = {"wait": wait, "uses": uses}
+        ask = {"wait": wait, "uses": [{**use, "last_at": _time(use["last_at"])} for use in uses]}
         if self._cursor is not None:
             ask["cursor"] = self._cursor
         try:
