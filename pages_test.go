@@ -70,7 +70,8 @@ func TestPeoplePageCountsPasswords(t *testing.T) {
 }
 
 // auditTargets are the kinds of resource that actions of the audit trail are about.
-const auditTargets = "organization|project|plan|limit|credits|key|keys|member|invitation|user|account|session|sessions|signing_key|" +
+const auditTargets = "organization|project|plan|limit|credits|key|keys|webhook|" +
+	"member|invitation|user|account|session|sessions|signing_key|" +
 	"operator|instance|node"
 
 // found returns the first group of every match in a file.

@@ -47,6 +47,8 @@ func TestEveryFieldOfAPatchShowsEverywhere(t *testing.T) {
 	pro := string(w.plan(t, n, "Pro").ID)
 	plan := n.path("/plans/" + pro)
 	account := organization + "/service-accounts/" + string(w.serviceAccount(t, n, "patched", domain.Viewer).ID)
+	whk, _ := w.webhook(t, n, false)
+	webhook := n.path("/webhooks/" + whk)
 	resources := map[string]patched{
 		"updateServiceAccount": {
 			path: account, get: account, list: organization + "/service-accounts", event: "service_account.updated",
@@ -58,6 +60,9 @@ func TestEveryFieldOfAPatchShowsEverywhere(t *testing.T) {
 		},
 		"updatePlan": {
 			path: plan, get: plan, list: n.path("/plans"), event: "plan.updated",
+		},
+		"updateWebhook": {
+			path: webhook, get: webhook, list: n.path("/webhooks"), event: "webhook.updated",
 		},
 		"updateMember": {
 			path: organization + "/members/" + string(bob.User.ID), list: organization + "/members", event: "member.updated",
@@ -226,11 +231,17 @@ func another(t *testing.T, name string, schema *openapi3.Schema) any {
 	}
 	switch e := e.(type) {
 	case string:
+		if name == "url" {
+			return e + "/another"
+		}
 		if schema.Nullable {
 			return nil
 		}
 		return strings.ToLower(e)[:2] + "9"
 	case []any:
+		if name == "events" {
+			return []any{domain.EveryEvent}
+		}
 		return []any{}
 	case map[string]any:
 		return map[string]any{"another": "value"}

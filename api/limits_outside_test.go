@@ -78,6 +78,7 @@ func TestLimitsOfHeaders(t *testing.T) {
 var ids = map[string]func(string) error{
 	"usr": parsed[domain.UserID], "org": parsed[domain.OrganizationID], "prj": parsed[domain.ProjectID], "key": parsed[domain.KeyID],
 	"ses": parsed[domain.SessionID], "inv": parsed[domain.InvitationID], "evt": parsed[domain.EventID], "pln": parsed[domain.PlanID],
+	"whk": parsed[domain.WebhookID],
 }
 
 func parsed[T domain.ID](s string) error {

@@ -26,6 +26,8 @@ var sameLimits = map[string]int{
 	"RotateKeyRequest/grace_seconds/maximum":          int(domain.MaxGrace.Seconds()),
 	"ImportKeysRequest/keys/maxItems":                 domain.MaxImportRows,
 	"CreateOrUpdatePlanRequest/limits/maxItems":       domain.MaxLimits,
+	"CreateOrUpdateWebhookRequest/url/maxLength":      domain.MaxWebhookURL,
+	"CreateOrUpdateWebhookRequest/events/maxItems":    len(domain.WebhookEvents),
 	"RequestedLimit/limit/maximum":                    domain.MaxUnits,
 	"RequestedLimit/burst/maximum":                    domain.MaxUnits,
 	"RequestedLimit/initial/maximum":                  domain.MaxUnits,
@@ -151,6 +153,8 @@ func text(name string, schema *openapi3.Schema, n int) string {
 		return string(letters)
 	case name == "audience":
 		return "https://" + strings.Repeat("a", n-8)
+	case name == "url":
+		return "https://example.com/" + strings.Repeat("a", n-20)
 	case name == "ip":
 		return strings.Repeat("0", n-45) + "1111:2222:3333:4444:5555:6666:123.123.123.123"
 	case strings.Contains(schema.Pattern, ":"): // a scope
@@ -197,6 +201,8 @@ func probes(name string, s *openapi3.Schema) (all []probe) {
 			networks[i] = fmt.Sprintf("203.0.113.%d", i)
 		}
 		all = append(all, probe{networks[1:], true}, probe{networks, false}, probe{[]string{"203.0.113.1/24"}, false})
+	case name == "events":
+		all = append(all, probe{domain.WebhookEvents, true}, probe{append(slices.Clone(domain.WebhookEvents), domain.EveryEvent), false})
 	case name == "cost":
 		costs := map[string]int{}
 		for i := range *s.MaxProps {

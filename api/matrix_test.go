@@ -103,6 +103,16 @@ var matrix = map[string]string{
 	"deletePlan":          "401 404 404 403 204 204 204 204 403 401 401 401",
 	"rehearsePlan":        "401 404 404 403 200 200 200 200 403 401 401 401",
 
+	"createWebhook":         "401 404 403 403 403 201 201 403 403 401 401 401",
+	"listWebhooks":          "401 404 404 403 403 200 200 200 403 401 401 401",
+	"getWebhook":            "401 404 404 403 403 200 200 200 403 401 401 401",
+	"updateWebhook":         "401 404 403 403 403 200 200 403 403 401 401 401",
+	"deleteWebhook":         "401 404 403 403 403 204 204 403 403 401 401 401",
+	"rotateWebhookSecret":   "401 404 403 403 403 200 200 403 403 401 401 401",
+	"testWebhook":           "401 404 403 403 403 202 202 403 403 401 401 401",
+	"listWebhookDeliveries": "401 404 404 403 403 200 200 200 403 401 401 401",
+	"redeliver":             "401 404 403 403 403 202 202 403 403 401 401 401",
+
 	"getOrganizationUsage": "401 404 403 200 200 200 200 403 403 401 401 401",
 	"getUsage":             "401 404 404 200 200 200 200 200 403 401 401 401",
 	"getOwnUsage":          "401 403 200 403 403 403 403 200 200 401 401 401",
@@ -202,6 +212,9 @@ func (s *scene) ids(t *testing.T, n tenant, path string, of person) map[string]s
 	if strings.Contains(path, "{plan_id}") {
 		ids["{plan_id}"] = string(s.plan(t, n, fmt.Sprintf("plan-%d", s.fresh)).ID)
 	}
+	if strings.Contains(path, "{webhook_id}") {
+		ids["{webhook_id}"], ids["{delivery_id}"] = s.webhook(t, n, strings.Contains(path, "{delivery_id}"))
+	}
 	if strings.Contains(path, "{invitation_id}") {
 		var made api.CreatedInvitation
 		s.call(t, "POST", at+"/invitations", n.owner.as, map[string]string{
@@ -248,7 +261,8 @@ func (s *scene) nobodys() map[string]string {
 		"{key_id}": string(domain.NewID[domain.KeyID](now)), "{user_id}": string(domain.NewID[domain.UserID](now)),
 		"{session_id}": string(domain.NewID[domain.SessionID](now)), "{invitation_id}": string(domain.NewID[domain.InvitationID](now)),
 		"{plan_id}": string(domain.NewID[domain.PlanID](now)), "{name}": "nothing",
-		"{token_id}": string(domain.NewTokenID()),
+		"{token_id}":   string(domain.NewTokenID()),
+		"{webhook_id}": string(domain.NewID[domain.WebhookID](now)), "{delivery_id}": string(domain.NewID[domain.EventID](now)),
 	}
 }
 
@@ -296,6 +310,10 @@ func (s *scene) request(t *testing.T, id, path, column string) (address string, 
 		body = map[string]any{"limits": []any{}}
 	case "createPlan":
 		body = map[string]any{"name": name, "limits": []any{}}
+	case "createWebhook":
+		body = map[string]any{"url": "https://example.com/" + name, "events": []string{"key.revoked"}}
+	case "updateWebhook":
+		body = map[string]any{"url": "https://example.com/" + name}
 	case "spendKey":
 		body = map[string]any{"key": s.token, "project_id": home.project.ID, "cost": map[string]int{"tokens": 1}}
 	case "grantCredits":

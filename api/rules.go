@@ -122,6 +122,16 @@ var rules = map[string]rule{
 
 	"rehearsePlan": {byEither, domain.LimitsWrite}, // and usage:read
 
+	"createWebhook":         {byUser, domain.WebhooksWrite},
+	"listWebhooks":          {byEither, domain.WebhooksRead},
+	"getWebhook":            {byEither, domain.WebhooksRead},
+	"updateWebhook":         {byUser, domain.WebhooksWrite},
+	"deleteWebhook":         {byUser, domain.WebhooksWrite},
+	"rotateWebhookSecret":   {byUser, domain.WebhooksWrite},
+	"testWebhook":           {byUser, domain.WebhooksWrite},
+	"listWebhookDeliveries": {byEither, domain.WebhooksRead},
+	"redeliver":             {byUser, domain.WebhooksWrite},
+
 	"getOrganizationUsage": {byUser, domain.UsageRead},
 	"getUsage":             {byEither, domain.UsageRead},
 	"getOwnUsage":          {byKey, ""},

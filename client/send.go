@@ -108,10 +108,11 @@ var (
 		`\.well-known/(jwks\.json|oauth-authorization-server/v1/projects/[^/]+)|` +
 		`v1/projects/[^/]+/(\.well-known/openid-configuration|jwks\.json|oauth/(token|introspect)|oauth-protected-resource|` +
 		`forward-auth/[^/]+)|` +
+		`v1/leaks|` +
 		`v1/auth/(signup|login|refresh|email/verify|password/(forgot|reset)))$`)
 	idempotencyPath = regexp.MustCompile(`^/v1/(keys/spend|organizations|` +
 		`organizations/[^/]+/(projects|invitations|service-accounts(/[^/]+/tokens)?)|` +
-		`projects/[^/]+/(plans|credits(/refund)?|keys(/[^/]+/rotate)?))$`)
+		`projects/[^/]+/(plans|credits(/refund)?|keys(/[^/]+/rotate)?|webhooks(/[^/]+/rotate)?))$`)
 	repeatablePath = regexp.MustCompile(`^/v1/(keys/(verify|sync)|auth/(login|refresh)|projects/[^/]+/keys/[^/]+/revoke)$`)
 )
 

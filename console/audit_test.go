@@ -24,7 +24,7 @@ func TestAccountActionsAreAll(t *testing.T) {
 // is in no trail of its own.
 func TestAuditActionsAreAll(t *testing.T) {
 	t.Parallel()
-	actions := regexp.MustCompile(`"((?:key|keys|plan|limit|credits|project|organization|member|invitation|` +
+	actions := regexp.MustCompile(`"((?:key|keys|webhook|plan|limit|credits|project|organization|member|invitation|` +
 		`service_account|service_token)\.[a-z_]+)"`)
 	want := slices.DeleteFunc(recorded(t, actions),
 		func(action string) bool { return action == "organization.deleted" })

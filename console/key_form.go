@@ -39,6 +39,7 @@ var scopeMeanings = map[domain.Scope]string{
 	domain.UsageRead:    "see how often keys are used",
 	domain.LimitsRead:   "see plans and limits",
 	domain.LimitsWrite:  "change plans and limits",
+	domain.WebhooksRead: "see webhooks and their deliveries",
 }
 
 // scopeChoices returns the scopes to suggest: Latchkey's own that the caller may

@@ -267,6 +267,8 @@ var auditActions = []string{
 	"key.created", "key.updated", "key.rotated", "key.revoked", "key.leaked", "key.deleted", "keys.imported",
 	"limit.reset", "limit.given_back", "limit.reached", "credits.granted", "credits.refunded",
 	"plan.created", "plan.updated", "plan.deleted",
+	"webhook.created", "webhook.updated", "webhook.secret_rotated", "webhook.tested", "webhook.redelivered", "webhook.disabled",
+	"webhook.deleted",
 	"project.created", "project.updated", "project.suspended", "project.resumed", "project.deleted",
 	"organization.created", "organization.updated", "organization.suspended", "organization.resumed",
 	"member.joined", "member.updated", "member.removed", "member.left", "invitation.created", "invitation.revoked",

@@ -98,6 +98,7 @@ REASONS = {
     ("validation_failed", ""),  # of a selection of all keys
     ("validation_failed", "/created_by"),
     ("validation_failed", "/plan_id"),  # of no plan of the project
+    ("validation_failed", "/url"),  # of a form that a webhook's address must not have, or not public
     ("validation_failed", "/limit"),  # of no credits that the key or the external id has
     ("validation_failed", "/key_id"),  # neither it nor an external id, or of no key of the project
     ("validation_failed", "/external_id"),  # beside a key_id, or of keys on several plans
@@ -137,6 +138,8 @@ def in_prose(error: dict[str, str], key: bool) -> bool:
     if said == "must not hold NUL" or said.startswith("must not contain control characters") or pointer.endswith("/metadata"):
         return True
     if re.fullmatch(r"(/keys/\d+)?/allowed_ips/\d+", pointer) and said.startswith("must be an address or a network"):
+        return True
+    if re.fullmatch(r"/events/\d+", pointer) and said in ("is there already", "must be the only entry"):
         return True
     if pointer == "/cost" and said == "must have names of limits only":
         return True

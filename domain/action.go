@@ -41,10 +41,12 @@ const (
 	UsageRead     Action = "usage:read" // also on an organization
 	LimitsRead    Action = "limits:read"
 	LimitsWrite   Action = "limits:write"
+	WebhooksRead  Action = "webhooks:read"
+	WebhooksWrite Action = "webhooks:write"
 )
 
 // KeyScopes are the actions of Latchkey itself that a key may hold.
-var KeyScopes = []Scope{ProjectRead, ProjectWrite, KeysRead, KeysWrite, KeysVerify, UsageRead, LimitsRead, LimitsWrite}
+var KeyScopes = []Scope{ProjectRead, ProjectWrite, KeysRead, KeysWrite, KeysVerify, UsageRead, LimitsRead, LimitsWrite, WebhooksRead}
 
 // Role is the role of a member in an organization. It decides which actions the
 // member holds there and on all of its projects.
@@ -67,7 +69,7 @@ var roleActions = map[Role][]Action{
 	Developer: {KeysWrite, KeysVerify, KeysImport, LimitsWrite},
 	Admin: {
 		OrganizationWrite, MembersWrite, ProjectsWrite, ProjectWrite, ProjectDelete, AuditRead,
-		ServiceAccountsRead, ServiceAccountsWrite,
+		ServiceAccountsRead, ServiceAccountsWrite, WebhooksRead, WebhooksWrite,
 	},
 	Owner: {OrganizationDelete},
 }

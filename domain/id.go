@@ -30,6 +30,8 @@ type (
 	PlanID string
 	// CreditEntryID names a change of credits: cre_….
 	CreditEntryID string
+	// WebhookID names a subscription to the audit trail of a project: whk_….
+	WebhookID string
 )
 
 // ID is any of the identifier types.
@@ -47,6 +49,7 @@ func (InvitationID) kind() string   { return "inv" }
 func (EventID) kind() string        { return "evt" }
 func (PlanID) kind() string         { return "pln" }
 func (CreditEntryID) kind() string  { return "cre" }
+func (WebhookID) kind() string      { return "whk" }
 
 // crockfordAlphabet is Crockford's alphabet in lower case, as TypeID uses it:
 // without i, l, o and u.

@@ -44,7 +44,8 @@ func (r eventRow) event() domain.Event {
 	}
 }
 
-// AddEvent appends to the audit trail.
+// AddEvent appends to the audit trail. A trigger queues events of projects for webhooks;
+// after the commit, DeliveriesQueued wakes this process.
 func (s *Store) AddEvent(ctx context.Context, e domain.Event) error {
 	if e.Changes == nil {
 		e.Changes = domain.Changes{}
@@ -52,6 +53,9 @@ func (s *Store) AddEvent(ctx context.Context, e domain.Event) error {
 	// If bun cannot marshal a value, it writes the error into the SQL.
 	if _, err := json.Marshal(e.Changes); err != nil {
 		return fmt.Errorf("the changes of %s: %w", e.Action, err)
+	}
+	if e.ProjectID != "" {
+		s.afterCommit(s.link.deliveriesQueued)
 	}
 	return s.insert(ctx, &eventRow{
 		ID:             e.ID,

@@ -24,6 +24,7 @@ type link struct {
 	refuse  *sql.DB
 	wake    chan struct{} // the feed should look immediately
 	posted  chan struct{} // emails have been posted
+	queued  chan struct{} // events have been written, which webhooks may wait for
 }
 
 // OnStale adds a function that receives the stale notes of each transaction,
@@ -54,7 +55,7 @@ func errDown() error { return domain.Unavailable(errors.New("the database is out
 
 // newLink returns a link. Every call to its refusing database fails.
 func newLink() *link {
-	l := &link{wake: make(chan struct{}, 1), posted: make(chan struct{}, 1)}
+	l := &link{wake: make(chan struct{}, 1), posted: make(chan struct{}, 1), queued: make(chan struct{}, 1)}
 	l.refuse = sql.OpenDB(refuser{l})
 	return l
 }
@@ -102,6 +103,14 @@ func (l *link) poke() {
 func (l *link) mailPosted() {
 	select {
 	case l.posted <- struct{}{}:
+	default: // they are about to look
+	}
+}
+
+// deliveriesQueued wakes the receivers of DeliveriesQueued.
+func (l *link) deliveriesQueued() {
+	select {
+	case l.queued <- struct{}{}:
 	default: // they are about to look
 	}
 }

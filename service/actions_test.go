@@ -102,7 +102,7 @@ func TestEveryMethodOfAHandleIsAsked(t *testing.T) {
 func askedOfProject(w *world, p *service.Project) []asked {
 	ctx, page := w.Context(), domain.Page{Limit: 10}
 	key, plan := domain.NewID[domain.KeyID](w.Now()), domain.NewID[domain.PlanID](w.Now())
-	noName := ""
+	webhook, noName := domain.NewID[domain.WebhookID](w.Now()), ""
 	none := func(call func() error) func() (string, error) { return func() (string, error) { return "", call() } }
 	return []asked{
 		ask("Get", domain.ProjectRead, func() (domain.Project, error) { return p.Get() }),
@@ -150,6 +150,27 @@ func askedOfProject(w *world, p *service.Project) []asked {
 		wholly("ExportCreditEntries", domain.LimitsRead, func() (service.Export[domain.CreditEntry], error) {
 			return p.ExportCreditEntries(ctx, domain.CreditFilter{}, domain.Cursor{})
 		}),
+		ask("ListWebhooks", domain.WebhooksRead, func() (domain.List[domain.Webhook], error) { return p.ListWebhooks(ctx, page) }),
+		ask("GetWebhook", domain.WebhooksRead, func() (domain.Webhook, error) { return p.GetWebhook(ctx, webhook) }),
+		ask("ListWebhookDeliveries", domain.WebhooksRead, func() (domain.List[domain.Delivery], error) {
+			return p.ListWebhookDeliveries(ctx, webhook, page)
+		}),
+		ask("CreateWebhook", domain.WebhooksWrite, func() (domain.Webhook, error) {
+			w, _, err := p.CreateWebhook(ctx, domain.WebhookSpec{})
+			return w, err
+		}),
+		ask("UpdateWebhook", domain.WebhooksWrite, func() (domain.Webhook, error) {
+			return p.UpdateWebhook(ctx, webhook, domain.WebhookPatch{URL: &noName})
+		}),
+		ask("RotateWebhookSecret", domain.WebhooksWrite, func() (domain.Webhook, error) {
+			w, _, err := p.RotateWebhookSecret(ctx, webhook, "")
+			return w, err
+		}),
+		ask("TestWebhook", domain.WebhooksWrite, func() (domain.Delivery, error) { return p.TestWebhook(ctx, webhook) }),
+		ask("Redeliver", domain.WebhooksWrite, func() (domain.Delivery, error) {
+			return p.Redeliver(ctx, webhook, domain.NewID[domain.EventID](w.Now()))
+		}),
+		ask("DeleteWebhook", domain.WebhooksWrite, none(func() error { return p.DeleteWebhook(ctx, webhook) })),
 		ask("ListPlans", domain.LimitsRead, func() (domain.List[domain.Plan], error) { return p.ListPlans(ctx, page) }),
 		ask("GetPlan", domain.LimitsRead, func() (domain.Plan, error) { return p.GetPlan(ctx, plan) }),
 		ask("CreatePlan", domain.LimitsWrite, func() (domain.Plan, error) { return p.CreatePlan(ctx, domain.PlanSpec{}) }),

@@ -24,6 +24,7 @@ import (
 	"github.com/latchkey-dev/latchkey/domain"
 	"github.com/latchkey-dev/latchkey/repository"
 	"github.com/latchkey-dev/latchkey/service/journal"
+	"github.com/latchkey-dev/latchkey/service/outgoing"
 	"github.com/latchkey-dev/latchkey/service/watch"
 )
 
@@ -74,6 +75,8 @@ type Options struct {
 	// SyncWaiters is how many calls of SyncKeys may wait for changes at the same time; 0:
 	// DefaultSyncWaiters.
 	SyncWaiters int
+	// Webhooks says what may be reached by webhooks beside the internet.
+	Webhooks outgoing.Options
 }
 
 // App is Latchkey without its interfaces: API, console and command line all
@@ -110,6 +113,7 @@ type App struct {
 	journal    *journal.File
 	watch      *watch.Watch
 	waiters    waiters
+	webhooks   *webhooks
 
 	calls, questions, forwards verified
 	leaks                      leakCounts
@@ -134,6 +138,7 @@ func New(ctx context.Context, o Options) (*App, error) {
 		journal:   o.Journal,
 		watch:     watch.New(),
 		waiters:   newWaiters(cmp.Or(o.SyncWaiters, DefaultSyncWaiters)),
+		webhooks:  newWebhooks(o.Webhooks),
 		publicURL: cmp.Or(o.PublicURL, o.Issuer),
 	}
 	a.address = o.Address

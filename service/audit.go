@@ -12,9 +12,15 @@ import (
 // happened. The caller sets Action, Target and the organization or project;
 // record sets the rest.
 func (a *App) record(ctx context.Context, tx *repository.Store, caller domain.Principal, e domain.Event) error {
+	_, err := a.recorded(ctx, tx, caller, e)
+	return err
+}
+
+// recorded is like record, and returns the id of the event.
+func (a *App) recorded(ctx context.Context, tx *repository.Store, caller domain.Principal, e domain.Event) (domain.EventID, error) {
 	e.ID, e.At = domain.NewID[domain.EventID](a.now()), a.now()
 	e.Actor, e.Origin = caller.Actor(), caller.Origin()
-	return tx.AddEvent(ctx, e)
+	return e.ID, tx.AddEvent(ctx, e)
 }
 
 // ListEvents returns the organization's audit trail, newest first. It needs

@@ -26,11 +26,13 @@ func (a *App) jobs() []job {
 		{"look at the emails that wait", mailWaitingEvery, a.tidyMail},
 		{"forfeit the leases of nodes that are gone", sweepLeasesEvery, a.sweepLeases},
 		{"remove the counters of keys that are gone", time.Hour, a.sweepCounters},
+		{"look at the deliveries that wait", deliveryWatching, a.watchWebhooks},
+		{"forget deliveries of long ago", deliveryForgetting, a.forgetDeliveries},
 	}
 }
 
 // Run does the work in the background until ctx ends. It follows the stale notes of
-// other nodes, so that callers can be answered from memory; sends email; records uses
+// other nodes, so that callers can be answered from memory; sends email and webhooks; records uses
 // and refused sign-ins; and repeats jobs. A program that serves requests runs it in a
 // goroutine and waits for it to return before closing the store. A one-shot program
 // does not need it, but calls RecordUses.
@@ -43,6 +45,7 @@ func (a *App) Run(ctx context.Context) {
 	all.Go(func() { a.keepLeases(ctx) })
 	all.Go(func() { defer close(counted); a.keepUsage(ctx) })
 	all.Go(func() { a.sendMails(ctx) })
+	all.Go(func() { a.sendWebhooks(ctx) })
 	all.Go(func() { a.keepRefusals(ctx) })
 	for _, j := range a.jobs() {
 		all.Go(func() { a.every(ctx, j.every, j.name, j.do) })

@@ -23,6 +23,7 @@ func adminRoutes(app *service.App, requests *requestlog.Rule, metrics *prometheu
 	metrics.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	metrics.MustRegister(appMetrics(app)...)
 	metrics.MustRegister(newLimitMetrics(app))
+	metrics.MustRegister(newWebhookMetrics(app))
 	metrics.MustRegister(buildMetric())
 	metrics.MustRegister(logMetrics(requests)...)
 	routes := http.NewServeMux()

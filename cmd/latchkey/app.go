@@ -16,6 +16,7 @@ import (
 	"github.com/latchkey-dev/latchkey/domain"
 	"github.com/latchkey-dev/latchkey/repository"
 	"github.com/latchkey-dev/latchkey/service"
+	"github.com/latchkey-dev/latchkey/service/outgoing"
 )
 
 // openStore opens the configured database and brings its schema up to date. With
@@ -120,6 +121,7 @@ func (s *settings) newApp(ctx context.Context, store *repository.Store, url stri
 		OutageGrace: &s.grace,
 		UsageDays:   s.UsageDays,
 		SyncWaiters: s.SyncWaiters,
+		Webhooks:    outgoing.Options{Networks: s.webhooks},
 		Address:     s.servedOn,
 		Terminal:    terminal(),
 	}

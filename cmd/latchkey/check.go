@@ -18,6 +18,7 @@ import (
 	"github.com/latchkey-dev/latchkey/repository"
 	"github.com/latchkey-dev/latchkey/service"
 	"github.com/latchkey-dev/latchkey/service/mail"
+	"github.com/latchkey-dev/latchkey/service/outgoing"
 )
 
 func (s *settings) check() (wrong mistakes) {
@@ -26,6 +27,7 @@ func (s *settings) check() (wrong mistakes) {
 	s.checkPublicURL(&wrong)
 	s.checkCredentials(&wrong)
 	s.checkProxies(&wrong)
+	s.checkWebhooks(&wrong)
 	s.checkOrigins(&wrong)
 	s.checkMail(&wrong)
 	oneOf := func(setting, value string, choices ...string) {
@@ -219,6 +221,13 @@ func (s *settings) checkProxies(wrong *mistakes) {
 			continue
 		}
 		s.proxies = append(s.proxies, prefix)
+	}
+}
+
+func (s *settings) checkWebhooks(wrong *mistakes) {
+	var err error
+	if s.webhooks, err = outgoing.ParseNetworks(commaList(s.WebhookNetworks)); err != nil {
+		wrong.add("WEBHOOK_NETWORKS", "must list addresses and networks, as in 10.2.0.0/16: %v", err)
 	}
 }
 

@@ -46,6 +46,7 @@ type settings struct {
 	AdminListen       string `env:"ADMIN_LISTEN" envDefault:"127.0.0.1:9090" usage:"address to serve metrics on" example:":9090"`
 	OutageGrace       string `env:"OUTAGE_GRACE" envDefault:"60s" usage:"how long known callers are served while the database is out of reach" example:"2m"`
 	SyncWaiters       int    `env:"SYNC_WAITERS" envDefault:"10000" usage:"how many calls of syncKeys may wait at this node" example:"20000"`
+	WebhookNetworks   string `env:"WEBHOOK_NETWORKS" usage:"addresses and networks, with commas, that webhooks may reach although they are not public" example:"10.2.0.0/16"`
 	UsageDays         int    `env:"USAGE_DAYS" envDefault:"400" usage:"how many days usage is kept" example:"800"`
 	Journal           string `env:"JOURNAL" usage:"file on a local disk in which a node keeps what it spends of quotas and credits, so that kill -9 loses none, or none (default latchkey.journal beside an SQLite database, or in systemd's STATE_DIRECTORY)" example:"/var/lib/latchkey/latchkey.journal"`
 	Log               string `env:"LOG" envDefault:"text" usage:"how the log is written: text or json" example:"json"`
@@ -55,6 +56,7 @@ type settings struct {
 	permission permission.Permission // zero: refuse
 	proxies    []netip.Prefix
 	origins    []string
+	webhooks   []netip.Prefix
 	grace      time.Duration
 	tracing    tracingSettings
 	tls        repository.TLSPolicy

@@ -27,6 +27,8 @@ var kept = map[string]map[string]string{
 	"createKey":          {"key_id": "key.id", "token": "token"},
 	"rotateKey":          {"token": "token"},
 	"createPlan":         {"plan_id": "id"},
+	"createWebhook":      {"webhook_id": "id"},
+	"testWebhook":        {"delivery_id": "id"},
 	"createInvitation":   {"invitation_id": "invitation.id"},
 	"createServiceToken": {"token_id": "service_token.id"},
 	"listSessions":       {"session_id": "items.1.id"},

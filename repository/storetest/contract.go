@@ -32,6 +32,7 @@ func Run(t *testing.T, open func(testing.TB) *repository.Store) {
 		"Counters": testCounters, "ManyCounters": testManyCounters, "Credits": testCredits, "SweptCounters": testSweptCounters,
 		"FailedVisit": testFailedVisit,
 		"Plans":       testPlans, "PlansAreNoted": testPlansAreNoted,
+		"Webhooks": testWebhooks, "QueuedDeliveries": testQueuedDeliveries, "ClaimedDeliveries": testClaimedDeliveries,
 		"Outbox": testOutbox, "PostedMail": testPostedMail, "Feeds": testFeeds, "Notes": testNotes,
 		"OwnersOfTokens": testOwnersOfTokens, "DisplacedSessions": testDisplacedSessions,
 		"Imports": testImports, "UntaggedTokens": testUntaggedTokens, "Idempotency": testIdempotency, "Health": testHealth,
