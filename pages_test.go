@@ -72,7 +72,7 @@ func TestPeoplePageCountsPasswords(t *testing.T) {
 // auditTargets are the kinds of resource that actions of the audit trail are about.
 const auditTargets = "organization|project|plan|limit|credits|key|keys|webhook|" +
 	"member|invitation|user|account|session|sessions|signing_key|" +
-	"operator|instance|node"
+	"operator|instance|node|service_account|service_token"
 
 // found returns the first group of every match in a file.
 func found(t *testing.T, file, expression string) []string {

@@ -58,7 +58,7 @@ func invitation(v domain.Invitation) Invitation {
 		ID:         v.ID,
 		Email:      v.Email,
 		Role:       v.Role,
-		InvitedBy:  Actor{Kind: v.InvitedBy.Kind, ID: v.InvitedBy.ID, Name: v.InvitedBy.Name},
+		InvitedBy:  Inviter{Kind: creatorKind(v.InvitedBy.Kind), ID: v.InvitedBy.ID, Name: v.InvitedBy.Name},
 		CreatedAt:  v.CreatedAt.UTC(),
 		ExpiresAt:  v.ExpiresAt.UTC(),
 		AcceptedAt: timeOrNull(v.AcceptedAt),

@@ -208,6 +208,15 @@ type keyWithUse struct {
 	LastUsedAt nullable.Nullable[time.Time] `json:"last_used_at"`
 }
 
+// creatorKind is the kind of who created something. Clients of 0.1 know three kinds, of
+// which a service account is a user.
+func creatorKind(k domain.ActorKind) domain.ActorKind {
+	if k == domain.ActorServiceAccount {
+		return domain.ActorUser
+	}
+	return k
+}
+
 // KeyFrom returns a key as clients see it at the time now.
 func KeyFrom(k domain.Key, now time.Time) Key {
 	v := verifiedKey(k, now)
@@ -229,7 +238,7 @@ func verifiedKey(k domain.Key, now time.Time) VerifiedKey {
 		Metadata:      Metadata{},
 		Status:        k.Status(now),
 		CreatedAt:     k.CreatedAt.UTC(),
-		CreatedBy:     Creator{Kind: k.CreatedBy.Kind, ID: k.CreatedBy.ID},
+		CreatedBy:     Creator{Kind: creatorKind(k.CreatedBy.Kind), ID: k.CreatedBy.ID},
 		ExpiresAt:     timeOrNull(k.ExpiresAt),
 		RevokedAt:     timeOrNull(k.RevokedAt),
 		RevokedReason: orNull(k.RevokedReason),

@@ -115,7 +115,7 @@ func appendVerifiedKey(b []byte, key domain.ProvenKey, now time.Time) []byte {
 	}
 	b = appendTime(append(b, `],"created_at":`...), f.CreatedAt)
 	b = append(f.AppendCreatorID(append(b, `,"created_by":{"id":"`...)), '"') // ids need no escapes
-	b = plainjson.AppendString(append(b, `,"kind":`...), string(f.CreatedBy.Kind))
+	b = plainjson.AppendString(append(b, `,"kind":`...), string(creatorKind(f.CreatedBy.Kind)))
 	b = plainjson.AppendString(append(b, `},"environment":`...), string(f.Environment))
 	b = appendTimeOrNull(append(b, `,"expires_at":`...), f.ExpiresAt)
 	b = appendOrNull(append(b, `,"external_id":`...), f.ExternalID)

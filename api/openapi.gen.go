@@ -854,11 +854,16 @@ type Creator struct {
 	// Example: usr_01kjpy44e0ftkrm422m7s1ga8b
 	ID string `json:"id"`
 
-	// Kind A user, a key, the operator at the command line, or a service account.
+	// Kind A user, also that of a service account; a key; or the operator at the command line.
 	//
 	// Example: user
-	Kind ActorKind `json:"kind"`
+	Kind CreatorKind `json:"kind"`
 }
+
+// CreatorKind A user, also that of a service account; a key; or the operator at the command line.
+//
+// Example: user
+type CreatorKind = domain.ActorKind
 
 // CreditEntry A change of credits other than spending.
 type CreditEntry struct {
@@ -1316,8 +1321,8 @@ type Invitation struct {
 	// Example: inv_01kjpy44e0e8pr6rxd2fpqzt5k
 	ID InvitationID `json:"id"`
 
-	// InvitedBy Who did it, with the name they had at that time.
-	InvitedBy Actor `json:"invited_by"`
+	// InvitedBy Who invited the person, with the name they had at that time.
+	InvitedBy Inviter `json:"invited_by"`
 
 	// Role What a member may do. A viewer reads everything except the audit trail. A developer also creates, revokes and
 	// verifies keys. An admin also changes projects, members and the organization, and reads the audit trail. An owner
@@ -1339,6 +1344,20 @@ type InvitationList struct {
 
 	// NextCursor Where the next page starts; null on the last one.
 	NextCursor nullable.Nullable[string] `json:"next_cursor"`
+}
+
+// Inviter Who invited the person, with the name they had at that time.
+type Inviter struct {
+	// ID Example: usr_01kjpy44e0ftkrm422m7s1ga8b
+	ID string `json:"id"`
+
+	// Kind A user, also that of a service account; a key; or the operator at the command line.
+	//
+	// Example: user
+	Kind CreatorKind `json:"kind"`
+
+	// Name Example: Ada Lovelace
+	Name string `json:"name"`
 }
 
 // IssuerMetadata What a project is as an issuer (RFC 8414).

@@ -172,7 +172,7 @@ func TestServiceAccountIsNoPerson(t *testing.T) {
 	}
 	project := w.project(t, person{as: as}, n.organization.ID, "provisioned")
 	key := w.key(t, person{as: as}, project.ID, nil)
-	if by := key.Key.CreatedBy; by.Kind != domain.ActorServiceAccount || by.ID != string(id) {
+	if by := key.Key.CreatedBy; by.Kind != domain.ActorUser || by.ID != string(id) { // as clients of 0.1 know it
 		t.Errorf("the key was created by %+v", by)
 	}
 	if key, err := w.ProveKey(t.Context(), key.Token, nil); err != nil || key.Key().CreatedBy.Kind != domain.ActorServiceAccount {

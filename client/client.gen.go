@@ -66,6 +66,27 @@ func (e CallerKind) Valid() bool {
 	}
 }
 
+// Defines values for CreatorKind.
+const (
+	CreatorKindKey    CreatorKind = "key"
+	CreatorKindSystem CreatorKind = "system"
+	CreatorKindUser   CreatorKind = "user"
+)
+
+// Valid indicates whether the value is a known member of the CreatorKind enum.
+func (e CreatorKind) Valid() bool {
+	switch e {
+	case CreatorKindKey:
+		return true
+	case CreatorKindSystem:
+		return true
+	case CreatorKindUser:
+		return true
+	default:
+		return false
+	}
+}
+
 // Defines values for CreditEntryKind.
 const (
 	CreditEntryKindForfeit CreditEntryKind = "forfeit"
@@ -1505,11 +1526,16 @@ type Creator struct {
 	// Example: usr_01kjpy44e0ftkrm422m7s1ga8b
 	ID string `json:"id"`
 
-	// Kind A user, a key, the operator at the command line, or a service account.
+	// Kind A user, also that of a service account; a key; or the operator at the command line.
 	//
 	// Example: user
-	Kind ActorKind `json:"kind"`
+	Kind CreatorKind `json:"kind"`
 }
+
+// CreatorKind A user, also that of a service account; a key; or the operator at the command line.
+//
+// Example: user
+type CreatorKind string
 
 // CreditEntry A change of credits other than spending.
 type CreditEntry struct {
@@ -2008,8 +2034,8 @@ type Invitation struct {
 	// Example: inv_01kjpy44e0e8pr6rxd2fpqzt5k
 	ID InvitationID `json:"id"`
 
-	// InvitedBy Who did it, with the name they had at that time.
-	InvitedBy Actor `json:"invited_by"`
+	// InvitedBy Who invited the person, with the name they had at that time.
+	InvitedBy Inviter `json:"invited_by"`
 
 	// Role What a member may do. A viewer reads everything except the audit trail. A developer also creates, revokes and
 	// verifies keys. An admin also changes projects, members and the organization, and reads the audit trail. An owner
@@ -2031,6 +2057,20 @@ type InvitationList struct {
 
 	// NextCursor Where the next page starts; null on the last one.
 	NextCursor nullable.Nullable[string] `json:"next_cursor"`
+}
+
+// Inviter Who invited the person, with the name they had at that time.
+type Inviter struct {
+	// ID Example: usr_01kjpy44e0ftkrm422m7s1ga8b
+	ID string `json:"id"`
+
+	// Kind A user, also that of a service account; a key; or the operator at the command line.
+	//
+	// Example: user
+	Kind CreatorKind `json:"kind"`
+
+	// Name Example: Ada Lovelace
+	Name string `json:"name"`
 }
 
 // IssuerMetadata What a project is as an issuer (RFC 8414).

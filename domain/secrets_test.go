@@ -59,7 +59,8 @@ func printed(t *testing.T) map[string]any {
 		domain.Customer{}, domain.CustomerPage{}, domain.RehearsedKey{}, domain.HourlyUse{}, domain.Rehearser{},
 		domain.RehearsalSpec{}, domain.Rehearsal{}, domain.RehearsedLimit{},
 		domain.ServiceAccount{}, domain.ServiceAccountSpec{}, domain.ServiceAccountPatch{},
-		domain.ServiceToken{}, domain.ServiceTokenSpec{},
+		domain.ServiceToken{}, domain.ServiceTokenSpec{}, domain.Customer{}, domain.CustomerPage{}, domain.RehearsalSpec{},
+		domain.Rehearsal{}, domain.RehearsedLimit{}, domain.RehearsedKey{}, domain.HourlyUse{}, domain.Rehearser{},
 		domain.UsageCount{}, domain.UsageBatch{}, domain.UsageQuery{}, domain.UsageItem{}, domain.UsageCursor{}, domain.Usage{},
 	} {
 		filled := reflect.New(reflect.TypeOf(v))
