@@ -185,6 +185,12 @@ func askedOfProject(w *world, p *service.Project) []asked {
 		wholly("ExportUsage", domain.UsageRead, func() (service.Export[domain.UsageItem], error) {
 			return w.usageExport(p.ExportUsage(ctx, domain.UsageQuery{}))
 		}),
+		ask("UsageOfCustomers", domain.UsageRead, func() (map[string][]domain.UsageItem, error) {
+			return p.UsageOfCustomers(ctx, []string{"x"}, w.Now().AddDate(0, 0, -1))
+		}),
+		ask("RevokeKeys", domain.KeysWrite, func() (domain.Revocation, error) {
+			return p.RevokeKeys(ctx, domain.KeySelection{}, "", true)
+		}),
 		ask("UsageOfKeys", domain.UsageRead, func() (map[domain.KeyID][]domain.UsageItem, error) {
 			return p.UsageOfKeys(ctx, []domain.KeyID{key}, w.Now().AddDate(0, 0, -1))
 		}),
