@@ -311,6 +311,7 @@ func (s *scene) request(t *testing.T, id, path, column string) (address string, 
 	case "createPlan":
 		body = map[string]any{"name": name, "limits": []any{}}
 	case "createWebhook":
+		s.makeRoomForWebhooks(t, home)
 		body = map[string]any{"url": "https://example.com/" + name, "events": []string{"key.revoked"}}
 	case "updateWebhook":
 		body = map[string]any{"url": "https://example.com/" + name}

@@ -13,12 +13,7 @@ import (
 // the project has too many, the oldest one goes first.
 func (w *world) webhook(t *testing.T, n tenant, event bool) (webhook, delivery string) {
 	t.Helper()
-	var list api.WebhookList
-	w.call(t, http.MethodGet, n.path("/webhooks"), n.owner.as, nil).want(t, http.StatusOK, &list)
-	if len(list.Items) == domain.MaxWebhooks {
-		oldest := list.Items[len(list.Items)-1].ID
-		w.call(t, http.MethodDelete, n.path("/webhooks/"+string(oldest)), n.owner.as, nil).want(t, http.StatusNoContent, nil)
-	}
+	w.makeRoomForWebhooks(t, n)
 	var made api.Webhook
 	w.call(t, http.MethodPost, n.path("/webhooks"), n.owner.as, map[string]any{
 		"url": "https://example.com/webhooks", "events": []string{"key.created", "key.leaked"},
@@ -30,6 +25,17 @@ func (w *world) webhook(t *testing.T, n tenant, event bool) (webhook, delivery s
 	var sent api.Delivery
 	w.call(t, http.MethodPost, n.path("/webhooks/"+string(made.ID)+"/test"), n.owner.as, nil).want(t, http.StatusAccepted, &sent)
 	return string(made.ID), string(sent.ID)
+}
+
+// makeRoomForWebhooks deletes the oldest webhooks of a tenant's project where there are
+// nearly as many as there may be.
+func (w *world) makeRoomForWebhooks(t *testing.T, n tenant) {
+	t.Helper()
+	var list api.WebhookList
+	w.call(t, http.MethodGet, n.path("/webhooks"), n.owner.as, nil).want(t, http.StatusOK, &list)
+	for i := len(list.Items) - 1; i >= domain.MaxWebhooks/2; i-- {
+		w.call(t, http.MethodDelete, n.path("/webhooks/"+string(list.Items[i].ID)), n.owner.as, nil).want(t, http.StatusNoContent, nil)
+	}
 }
 
 // Guarantees that the secret of a webhook is in the answers that make it and in no other,
