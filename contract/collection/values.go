@@ -52,6 +52,10 @@ var otherwise = map[string][]int{
 	"refundCredits":    {201, 409, 422},
 	"spendKey":         {200, 404, 422}, // before a key is known, and as for resetLimit
 
+	// A key reads webhooks, and only people make them.
+	"getWebhook":            {200, 404},
+	"listWebhookDeliveries": {200, 404},
+
 	// {{user_id}} is the person who has signed in, and no service account.
 	"getServiceAccount":    {200, 404},
 	"updateServiceAccount": {200, 404},
