@@ -2,6 +2,7 @@ package domain_test
 
 import (
 	"bytes"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -16,20 +17,22 @@ import (
 func TestWebhookAddresses(t *testing.T) {
 	t.Parallel()
 	long := "https://example.com/" + strings.Repeat("a", domain.MaxWebhookURL-len("https://example.com/"))
-	for address, good := range map[string]bool{
-		"https://example.com/webhooks": true, "https://example.com": true, "https://example.com:443/": true, "https://example.com:1024": true,
-		"https://example.com:65535/?a=b": true, "https://93.184.216.34/": true, "https://[2001:db8::1]/": true, "https://a_b.example.com/": true,
-		"http://127.0.0.1:8080/": true, // allowed by its networks or refused when it is sent
-		long:                     true,
-		"":                       false, long + "a": false, "example.com": false, "ftp://example.com/": false, "https://": false,
-		"https://user@example.com/": false, "https://:pass@example.com/": false, "https://example.com/#a": false, "https://example.com/#": false,
-		"https://example.com:/": false, "https://example.com:1023/": false, "https://example.com:80/": false, "https://example.com:65536/": false,
-		"https://0x7f.1/": false, "https://2130706433/": false, "https://127.1/": false, "https://example.0x1/": false,
-		"https://exa mple.com/": false, "https://exämple.com/": false, "https://example.com\\@evil.com/": false, "https://-a.com/": false,
-	} {
+	good := []string{
+		"https://example.com/webhooks", "https://example.com", "https://example.com:443/", "https://example.com:1024",
+		"https://example.com:65535/?a=b", "https://93.184.216.34/", "https://[2001:db8::1]/", "https://a_b.example.com/",
+		"http://127.0.0.1:8080/", long,
+	}
+	bad := []string{
+		"", long + "a", "example.com", "ftp://example.com/", "https://", "https://user@example.com/",
+		"https://:pass@example.com/", "https://example.com/#a", "https://example.com/#", "https://example.com:/",
+		"https://example.com:1023/", "https://example.com:80/", "https://example.com:65536/", "https://0x7f.1/",
+		"https://2130706433/", "https://127.1/", "https://example.0x1/", "https://exa mple.com/", "https://exämple.com/",
+		"https://example.com\\@evil.com/", "https://-a.com/",
+	}
+	for _, address := range append(good, bad...) {
 		err := domain.WebhookSpec{URL: address, Events: []string{domain.EveryEvent}}.Validate()
-		if got := len(fields(t, err)) == 0; got != good {
-			t.Errorf("%.60q: got %v, want it to be good: %t", address, err, good)
+		if got := len(fields(t, err)) == 0; got != slices.Contains(good, address) {
+			t.Errorf("%.60q: got %v, want it to be good: %t", address, err, !got)
 		}
 	}
 }
