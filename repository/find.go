@@ -21,18 +21,13 @@ func (s *Store) FindKeys(ctx context.Context, user domain.UserID, name domain.Ke
 			return q.Where("k.id = ?", name.Text).WhereOr("k.external_id = ? AND k.external_id <> ''", name.Text)
 		})
 	}
-	rows, err := q.OrderExpr("k.created_at DESC, k.id DESC").Limit(int64(limit)).Rows(ctx)
-	if err != nil {
+	var rows []keyRow
+	if err := q.OrderExpr("k.created_at DESC, k.id DESC").Limit(int64(limit)).Scan(ctx, &rows); err != nil {
 		return nil, s.error(err)
 	}
-	defer rows.Close()
-	var places []domain.KeyPlace
-	for rows.Next() {
-		var at domain.KeyPlace
-		if err := rows.Scan(&at.Key, &at.Project); err != nil {
-			return nil, s.error(err)
-		}
-		places = append(places, at)
+	places := make([]domain.KeyPlace, len(rows))
+	for i, row := range rows {
+		places[i] = domain.KeyPlace{Key: row.ID, Project: row.ProjectID}
 	}
-	return places, s.error(rows.Err())
+	return places, nil
 }
