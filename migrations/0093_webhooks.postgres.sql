@@ -47,7 +47,7 @@ CREATE INDEX webhook_deliveries_due ON webhook_deliveries (webhook_id, due_at) W
 CREATE INDEX webhook_deliveries_newest ON webhook_deliveries (webhook_id, created_at DESC, event_id DESC);
 CREATE INDEX webhook_deliveries_oldest ON webhook_deliveries (created_at);
 
--- Every event of a project is queued in its own transaction, whoever writes it: for the
+-- Every event of a project is queued in its own transaction, by any program that writes it: for the
 -- webhooks that are subscribed to it, or for the one that it tries.
 -- +goose StatementBegin
 CREATE FUNCTION queue_deliveries() RETURNS trigger LANGUAGE plpgsql AS $$
